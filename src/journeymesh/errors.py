@@ -1,0 +1,102 @@
+"""The one tree of errors. Each says what happened, where, and what to do; each maps to one exit code.
+
+    JourneymeshError                  exit  what it means
+    ├── UsageError                    2     the call is wrong: an option, a name, a value
+    │   ├── SettingsInvalid           2     a setting in the environment or the TOML file
+    │   ├── MappingInvalid            2     a mapping file
+    │   ├── RulesInvalid              2     a rules file
+    │   ├── PoliciesInvalid           2     a policies file or collection
+    │   └── ExtraMissing              2     an optional dependency is not installed
+    ├── NotFound                      3     a journey, policy or file that is not there
+    │   └── SourceMissing             3     the source named does not exist
+    ├── SourceUnreadable              4     the source is there and cannot be read
+    ├── StoreUnavailable              5     the store cannot be reached, is full or is locked
+    │   └── StoreCorrupt              5     what the store holds contradicts itself
+    ├── RulesConflict                 6     two rules versions would mix in one store
+    └── Interrupted                   130   Ctrl-C; nothing half-written
+
+Foreign errors are mapped at the adapter that meets them and chained with ``from``.
+"""
+
+from __future__ import annotations
+
+
+class JourneymeshError(Exception):
+    """Base of every error that Journeymesh raises on purpose.
+
+    ``what`` states the fault with its place; ``todo`` states the next step. ``str()`` joins both on one line.
+    """
+
+    exit_code = 1
+
+    def __init__(self, what: str, *, todo: str = "") -> None:
+        self.what = what
+        self.todo = todo
+        super().__init__(f"{what}: {todo}" if todo else what)
+
+
+class UsageError(JourneymeshError):
+    """The call is wrong: an option, a name or a value."""
+
+    exit_code = 2
+
+
+class SettingsInvalid(UsageError):
+    """A setting in the environment or the TOML file cannot be used."""
+
+
+class MappingInvalid(UsageError):
+    """A mapping file does not say how to read the source."""
+
+
+class RulesInvalid(UsageError):
+    """A rules file is not a valid set of rules."""
+
+
+class PoliciesInvalid(UsageError):
+    """A policies file or collection cannot be used."""
+
+
+class ExtraMissing(UsageError):
+    """An optional dependency is not installed."""
+
+    def __init__(self, package: str, extra: str) -> None:
+        super().__init__(f"{package} is not installed", todo=f'install it with: pip install "journeymesh[{extra}]"')
+
+
+class NotFound(JourneymeshError):
+    """What was asked for is not there."""
+
+    exit_code = 3
+
+
+class SourceMissing(NotFound):
+    """The source named does not exist."""
+
+
+class SourceUnreadable(JourneymeshError):
+    """The source is there and cannot be read."""
+
+    exit_code = 4
+
+
+class StoreUnavailable(JourneymeshError):
+    """The store cannot be reached, is full or is locked."""
+
+    exit_code = 5
+
+
+class StoreCorrupt(StoreUnavailable):
+    """What the store holds contradicts itself."""
+
+
+class RulesConflict(JourneymeshError):
+    """Results of two rules versions would mix in one store."""
+
+    exit_code = 6
+
+
+class Interrupted(JourneymeshError):
+    """The user stopped the work; nothing is half-written."""
+
+    exit_code = 130

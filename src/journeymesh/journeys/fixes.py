@@ -1,0 +1,201 @@
+"""Columns of fixes: the one in-memory shape between sources, the pass and the stores."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, fields, replace
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+F64 = npt.NDArray[np.float64]
+I64 = npt.NDArray[np.int64]
+I32 = npt.NDArray[np.int32]
+I8 = npt.NDArray[np.int8]
+
+NOT_REPORTED_US: Final = np.iinfo(np.int64).min
+"""In ``received_at_us``: the source does not say when the fix was received."""
+
+OPTIONAL_FLOATS: Final = (
+    "speed_mps",
+    "heading_deg",
+    "accel_longitudinal_mps2",
+    "accel_lateral_mps2",
+    "speed_limit_mps",
+)
+"""Optional columns; absent (None) as a whole, or NaN where one fix does not report it."""
+
+FIX_SCHEMA: Final = pa.schema(
+    [
+        pa.field("vehicle", pa.dictionary(pa.int32(), pa.string()), nullable=False),
+        pa.field("fixed_at", pa.timestamp("us", tz="UTC"), nullable=False),
+        pa.field("lat_deg", pa.float64()),
+        pa.field("lon_deg", pa.float64()),
+        pa.field("received_at", pa.timestamp("us", tz="UTC")),
+        *(pa.field(name, pa.float64()) for name in OPTIONAL_FLOATS),
+        pa.field("ignition", pa.bool_()),
+    ]
+)
+"""The Arrow form of fixes, in files and blocks. ``vehicle`` is a device's or a vehicle's id, whichever is reported."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fixes:
+    """Columns of n fixes. Arrays are read-only by convention; an absent optional column is None.
+
+    - ``vehicles``: the dictionary; ``vehicle``: int32[n] codes into it
+    - ``fixed_at_us``: int64[n], device clock, microseconds since 1970 UTC
+    - ``lat_deg``, ``lon_deg``: float64[n], WGS84 degrees, NaN where missing
+    - ``received_at_us``: int64[n], receipt, ``NOT_REPORTED_US`` where unknown
+    - ``speed_mps``, ``heading_deg`` (clockwise from north), ``accel_longitudinal_mps2`` (forward positive),
+      ``accel_lateral_mps2``, ``speed_limit_mps``: float64[n], NaN where not reported
+    - ``ignition``: int8[n], 1 on, 0 off, -1 not reported
+    - ``origin``: int64[n], the source's own number for the input a fix came from; -1 where unknown
+    """
+
+    vehicles: tuple[str, ...]
+    vehicle: I32
+    fixed_at_us: I64
+    lat_deg: F64
+    lon_deg: F64
+    received_at_us: I64 | None = None
+    speed_mps: F64 | None = None
+    heading_deg: F64 | None = None
+    accel_longitudinal_mps2: F64 | None = None
+    accel_lateral_mps2: F64 | None = None
+    speed_limit_mps: F64 | None = None
+    ignition: I8 | None = None
+    origin: I64 | None = None
+
+    def __len__(self) -> int:
+        return len(self.vehicle)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes held by the columns."""
+        return sum(column.nbytes for _, column in self.columns())
+
+    def columns(self) -> list[tuple[str, npt.NDArray[np.generic]]]:
+        """The columns that are present, by name, without the dictionary."""
+        return [(name, column) for name in COLUMN_NAMES if (column := getattr(self, name)) is not None]
+
+    def take(self, rows: I64 | slice | npt.NDArray[np.bool_]) -> Fixes:
+        """The rows selected by an index array, a mask or a slice, in that order."""
+        return replace(self, **{name: column[rows] for name, column in self.columns()})
+
+    @classmethod
+    def empty(cls, vehicles: tuple[str, ...] = ()) -> Fixes:
+        """No fixes."""
+        f64 = np.empty(0, np.float64)
+        return cls(vehicles, np.empty(0, np.int32), np.empty(0, np.int64), f64, f64)
+
+    @classmethod
+    def concat(cls, parts: Sequence[Fixes]) -> Fixes:
+        """The parts one after the other, their dictionaries united, missing columns filled as not reported."""
+        if len(parts) == 1:
+            return parts[0]
+        if not parts:
+            return cls.empty()
+        codes: dict[str, int] = {}
+        vehicle = [_recode(part, codes) for part in parts]
+        columns: dict[str, npt.NDArray[np.generic]] = {"vehicle": np.concatenate(vehicle)}
+        for name in COLUMN_NAMES[1:]:
+            present = [getattr(part, name) for part in parts]
+            if any(column is not None for column in present):
+                columns[name] = np.concatenate(
+                    [
+                        column if column is not None else np.full(len(part), *_NOT_REPORTED[name])
+                        for part, column in zip(parts, present, strict=True)
+                    ]
+                )
+        return cls(vehicles=tuple(codes), **columns)  # type: ignore[arg-type]
+
+    def to_arrow(self) -> pa.Table:
+        """An Arrow table in ``FIX_SCHEMA``, without absent columns and without ``origin``; NaN becomes null."""
+        columns: dict[str, pa.Array] = {
+            "vehicle": pa.DictionaryArray.from_arrays(pa.array(self.vehicle), pa.array(self.vehicles, pa.string()))
+        }
+        for name, column in self.columns()[1:]:
+            match name:
+                case "origin":
+                    continue
+                case "fixed_at_us" | "received_at_us":
+                    mask = column == NOT_REPORTED_US
+                    instants = pa.array(column, pa.int64(), mask=mask if mask.any() else None)
+                    columns[name.removesuffix("_us")] = instants.cast(pa.timestamp("us", tz="UTC"))
+                case "ignition":
+                    columns[name] = pa.array(column == 1, mask=column == -1)
+                case _:
+                    columns[name] = pa.array(column, from_pandas=True)
+        return pa.table({name: columns[name] for name in FIX_SCHEMA.names if name in columns})
+
+    @classmethod
+    def from_arrow(cls, table: pa.Table | pa.RecordBatch, first_origin: int = -1) -> Fixes:
+        """Fixes from an Arrow table with ``FIX_SCHEMA``'s columns (absent optional ones stay absent).
+
+        ``first_origin`` numbers the rows from there on; -1 leaves their origin unknown.
+        """
+        if isinstance(table, pa.RecordBatch):
+            table = pa.Table.from_batches([table])
+        vehicle = table["vehicle"]
+        if not pa.types.is_dictionary(vehicle.type):
+            vehicle = vehicle.dictionary_encode()
+        encoded = vehicle.unify_dictionaries().combine_chunks()
+        if isinstance(encoded, pa.ChunkedArray):
+            encoded = encoded.chunk(0) if encoded.num_chunks else pa.array([], vehicle.type)
+        columns: dict[str, object] = {}
+        for name in table.column_names:
+            match name:
+                case "fixed_at" | "received_at":
+                    instants = table[name].cast(pa.timestamp("us", tz="UTC")).cast(pa.int64())
+                    columns[f"{name}_us"] = _numpy(instants, NOT_REPORTED_US)
+                case "ignition":
+                    columns[name] = _numpy(table[name].cast(pa.int8()), -1).astype(np.int8)
+                case "lat_deg" | "lon_deg":
+                    columns[name] = _numpy(table[name].cast(pa.float64()), np.nan)
+                case _ if name in OPTIONAL_FLOATS:
+                    columns[name] = _numpy(table[name].cast(pa.float64()), np.nan)
+        if first_origin >= 0:
+            columns["origin"] = np.arange(first_origin, first_origin + len(table), dtype=np.int64)
+        codes = _numpy(encoded.indices.cast(pa.int32()), -1)
+        return cls(tuple(encoded.dictionary.to_pylist()), codes, **columns)  # type: ignore[arg-type]
+
+
+COLUMN_NAMES: Final = tuple(f.name for f in fields(Fixes) if f.name != "vehicles")
+
+_NOT_REPORTED: Final[dict[str, tuple[object, type]]] = {
+    **dict.fromkeys(("lat_deg", "lon_deg", *OPTIONAL_FLOATS), (np.nan, np.float64)),
+    "fixed_at_us": (NOT_REPORTED_US, np.int64),
+    "received_at_us": (NOT_REPORTED_US, np.int64),
+    "ignition": (-1, np.int8),
+    "origin": (-1, np.int64),
+}
+
+
+def _recode(part: Fixes, codes: dict[str, int]) -> I32:
+    table = np.fromiter((codes.setdefault(v, len(codes)) for v in part.vehicles), np.int32, len(part.vehicles))
+    if len(table) and np.array_equal(table, np.arange(len(table))):
+        return part.vehicle
+    return table[part.vehicle] if len(table) else part.vehicle
+
+
+def _numpy(column: pa.Array | pa.ChunkedArray, missing: object) -> npt.NDArray[np.generic]:
+    """A numpy array of the column, without a copy where it has one chunk and no nulls."""
+    if column.null_count:
+        column = column.fill_null(missing)
+    if isinstance(column, pa.ChunkedArray):
+        column = column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
+    if isinstance(column, pa.ChunkedArray):  # combine_chunks of an empty chunked array
+        column = pa.array([], column.type)
+    array: npt.NDArray[np.generic] = column.to_numpy(zero_copy_only=False)
+    return array
+
+
+def vehicle_codes(names: Iterable[str]) -> dict[str, int]:
+    """A dictionary code per name, in order of first appearance."""
+    codes: dict[str, int] = {}
+    for name in names:
+        codes.setdefault(name, len(codes))
+    return codes

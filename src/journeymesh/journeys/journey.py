@@ -1,0 +1,113 @@
+"""What a journey is: its Arrow schema, its id, and the refusal that stands beside it."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+import pyarrow as pa
+
+INSTANT: Final = pa.timestamp("us", tz="UTC")
+
+HARSH_EVENT_TYPE: Final = pa.struct(
+    [
+        pa.field("kind", pa.string(), nullable=False),  # braking | acceleration | cornering
+        pa.field("severity", pa.string(), nullable=False),  # low | medium | high
+        pa.field("started_at", INSTANT, nullable=False),
+        pa.field("ended_at", INSTANT, nullable=False),  # the last fix over the threshold
+        pa.field("peak_at", INSTANT, nullable=False),
+        pa.field("peak_mps2", pa.float64(), nullable=False),
+        pa.field("lat_deg", pa.float64(), nullable=False),
+        pa.field("lon_deg", pa.float64(), nullable=False),
+        pa.field("fixes", pa.int32(), nullable=False),  # fixes over the threshold
+    ]
+)
+HOUR_TYPE: Final = pa.struct(
+    [
+        pa.field("hour_of_week", pa.int16(), nullable=False),  # 0 = Monday 00:00–01:00 local … 167
+        pa.field("distance_m", pa.float64(), nullable=False),
+        pa.field("driving_s", pa.float64(), nullable=False),
+    ]
+)
+
+JOURNEY_SCHEMA: Final = pa.schema(
+    [
+        pa.field("journey_id", pa.string(), nullable=False),
+        pa.field("vehicle", pa.string(), nullable=False),
+        pa.field("policy", pa.string()),
+        pa.field("tenant", pa.string()),
+        pa.field("product", pa.string()),
+        pa.field("zone", pa.string(), nullable=False),
+        pa.field("started_at", INSTANT, nullable=False),
+        pa.field("ended_at", INSTANT, nullable=False),
+        pa.field("start_lat_deg", pa.float64(), nullable=False),
+        pa.field("start_lon_deg", pa.float64(), nullable=False),
+        pa.field("end_lat_deg", pa.float64(), nullable=False),
+        pa.field("end_lon_deg", pa.float64(), nullable=False),
+        pa.field("distance_m", pa.float64(), nullable=False),
+        pa.field("duration_s", pa.float64(), nullable=False),
+        pa.field("driving_s", pa.float64(), nullable=False),
+        pa.field("idle_s", pa.float64(), nullable=False),
+        pa.field("mean_speed_mps", pa.float64(), nullable=False),
+        pa.field("max_speed_mps", pa.float64(), nullable=False),
+        pa.field("night_distance_m", pa.float64(), nullable=False),
+        pa.field("night_s", pa.float64(), nullable=False),
+        pa.field("speeding_distance_m", pa.float64(), nullable=False),
+        pa.field("speeding_s", pa.float64(), nullable=False),
+        pa.field("harsh_braking", pa.int32(), nullable=False),
+        pa.field("harsh_acceleration", pa.int32(), nullable=False),
+        pa.field("harsh_cornering", pa.int32(), nullable=False),
+        pa.field("fixes", pa.int32(), nullable=False),
+        pa.field("quarantined", pa.int32(), nullable=False),
+        pa.field("bridged_s", pa.float64(), nullable=False),
+        pa.field("bridged_distance_m", pa.float64(), nullable=False),
+        pa.field("rules_version", pa.string(), nullable=False),
+        pa.field("hours", pa.list_(HOUR_TYPE), nullable=False),
+        pa.field("harsh_events", pa.list_(HARSH_EVENT_TYPE), nullable=False),
+    ]
+)
+"""One row per journey. ``duration_s = driving_s + idle_s``; ``mean_speed_mps = distance_m / driving_s``.
+
+``hours`` is the hour-of-week profile in the journey's ``zone`` (only hours driven in); ``zone`` is the policy's, or
+UTC where no policy was in force at ``started_at`` (then ``policy``, ``tenant`` and ``product`` are null).
+"""
+
+JOURNEY_ID_CHARS: Final = 26
+
+
+def journey_id(vehicle: str, started_at_us: int) -> str:
+    """The id of the journey that this vehicle starts at this instant: stable over runs, stores and machines."""
+    return hashlib.blake2b(f"{vehicle}\0{started_at_us}".encode(), digest_size=13).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """One refused input, kept in quarantine.
+
+    ``origin`` says where the input is: ``trips/T1_03_29_2021.samples[17]``, ``fixes.csv:42``. ``vehicle`` and
+    ``fixed_at`` are given as far as they are known. ``content`` is the input itself as JSON text, so that nothing
+    is lost.
+    """
+
+    reason: str
+    origin: str
+    detail: str
+    vehicle: str | None = None
+    fixed_at: datetime | None = None
+    lat_deg: float | None = None
+    lon_deg: float | None = None
+    content: str | None = None
+
+    @property
+    def refusal_id(self) -> str:
+        """Stable identity: the same input refused for the same reason in a later run is the same refusal.
+
+        A refusal by the pass is known by vehicle, instant and position; a refusal at reading by its origin.
+        """
+        if self.vehicle is not None and self.fixed_at is not None:
+            key = f"{self.reason}\0{self.vehicle}\0{self.fixed_at.isoformat()}\0{self.lat_deg!r}\0{self.lon_deg!r}"
+        else:
+            key = f"{self.reason}\0{self.origin}"
+        return hashlib.blake2b(key.encode(), digest_size=13).hexdigest()

@@ -1,0 +1,74 @@
+"""Insurance policies, and which of them a vehicle drives under at an instant."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from journeymesh.errors import PoliciesInvalid
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Policy:
+    """An insurance policy in force for a device or a vehicle during ``[valid_from, valid_to)``.
+
+    ``device`` and ``vehicle`` are matched against a fix's ``vehicle`` id, whichever of the two the source reports.
+    ``valid_to`` None means without end. ``zone`` is an IANA time zone name: the clock of night, day and month.
+    """
+
+    number: str
+    valid_from: datetime
+    valid_to: datetime | None = None
+    zone: str = "UTC"
+    device: str | None = None
+    vehicle: str | None = None
+    tenant: str = "default"
+    product: str = "default"
+    status: str = "active"
+    declared_annual_distance_m: float | None = None
+
+    def __post_init__(self) -> None:
+        try:
+            ZoneInfo(self.zone)
+        except (ZoneInfoNotFoundError, ValueError) as error:
+            raise PoliciesInvalid(f"policy {self.number}: unknown time zone {self.zone!r}", todo="use an IANA name such as Europe/London") from error
+        if self.device is None and self.vehicle is None:
+            raise PoliciesInvalid(f"policy {self.number} names neither a device nor a vehicle", todo="give it one")
+        for name in ("valid_from", "valid_to"):
+            instant = getattr(self, name)
+            if instant is not None and instant.tzinfo is None:
+                raise PoliciesInvalid(f"policy {self.number}: {name} has no time zone", todo="give an aware instant")
+        if self.valid_to is not None and self.valid_to <= self.valid_from:
+            raise PoliciesInvalid(f"policy {self.number} ends before it begins", todo="correct valid_from or valid_to")
+
+    def covers(self, vehicle: str, at: datetime) -> bool:
+        """Whether the policy is in force for this device or vehicle at this instant."""
+        if vehicle not in (self.device, self.vehicle):
+            return False
+        return self.valid_from <= at and (self.valid_to is None or at < self.valid_to)
+
+
+def check_overlaps(policies: Iterable[Policy]) -> None:
+    """Refuse two policies in force for one device or vehicle at one instant, or two policies with one number.
+
+    Raises:
+        PoliciesInvalid: naming both policies and the instant from which they overlap.
+    """
+    seen: dict[str, Policy] = {}
+    by_id: dict[str, list[Policy]] = {}
+    for policy in policies:
+        if seen.setdefault(policy.number, policy) != policy:
+            raise PoliciesInvalid(f"policy {policy.number} is given twice, differently", todo="keep one of them")
+        for name in {policy.device, policy.vehicle} - {None}:
+            by_id.setdefault(str(name), []).append(policy)
+    for name, held in by_id.items():
+        held.sort(key=lambda policy: (policy.valid_from, policy.number))
+        for earlier, later in zip(held, held[1:], strict=False):
+            if earlier != later and (earlier.valid_to is None or later.valid_from < earlier.valid_to):
+                raise PoliciesInvalid(
+                    f"policies {earlier.number} and {later.number} are both in force for {name} "
+                    f"from {later.valid_from.isoformat()}",
+                    todo="end the earlier one when the later begins",
+                )

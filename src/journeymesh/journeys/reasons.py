@@ -1,0 +1,61 @@
+"""Why an input is refused: the reason codes kept in quarantine.
+
+Codes below 16 are given by the pass, one byte per fix; the others are given by a source while it reads.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum, unique
+
+
+@unique
+class Reason(IntEnum):
+    """A reason for refusing an input. ``.code`` is what users, stores and files see."""
+
+    ACCEPTED = 0
+    """Not refused."""
+    DUPLICATE = 1
+    """The same fix again. Counted per run, never quarantined."""
+    CLOCK_IMPOSSIBLE = 2
+    """The device clock is before the earliest instant the rules allow."""
+    CLOCK_FUTURE = 3
+    """The device clock is ahead of the receipt (or of now) by more than the rules tolerate."""
+    POSITION_MISSING = 4
+    """Latitude or longitude is absent or not a finite number."""
+    POSITION_OUTSIDE_WORLD = 5
+    """Latitude beyond ±90° or longitude beyond ±180°."""
+    POSITION_NULL_ISLAND = 6
+    """Exactly (0, 0): a receiver without a fix."""
+    POSITION_ZERO = 7
+    """One coordinate is exactly zero and implies an impossible jump."""
+    POSITION_SPIKE = 8
+    """An impossible jump that the following fixes do not confirm."""
+    CONFLICTING_FIX = 9
+    """Another fix of the vehicle at the same instant came first in the canonical order."""
+
+    UNDECIDED = 15
+    """Inside the pass only: the next chunk decides."""
+
+    CLOCK_MISSING = 16
+    """The document has no device clock."""
+    CLOCK_UNPARSEABLE = 17
+    """The device clock cannot be read as the mapping says."""
+    VEHICLE_MISSING = 18
+    """The document names no vehicle or device."""
+    POSITION_UNPARSEABLE = 19
+    """A coordinate is there and is not a number."""
+    VALUE_UNPARSEABLE = 20
+    """A mapped optional field is there and has a type or text that cannot be converted."""
+    DOCUMENT_CORRUPT = 21
+    """The document's bytes are not well-formed."""
+    FIXES_NOT_KEPT = 22
+    """A late fix touches a journey whose own fixes are no longer kept, so it cannot be recomputed."""
+
+    @property
+    def code(self) -> str:
+        """The code users see: ``position_spike``."""
+        return self.name.lower()
+
+
+PASS_REASONS: frozenset[Reason] = frozenset(r for r in Reason if Reason.DUPLICATE < r < Reason.UNDECIDED)
+"""Reasons that the pass gives. They are recomputed when a late fix re-opens their time."""

@@ -1,0 +1,183 @@
+"""The two ports of a store: journeys (with their policies, quarantine and runs) and the fixes they came from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Protocol
+
+import pyarrow as pa
+
+from journeymesh.journeys.fixes import Fixes
+from journeymesh.journeys.journey import Refusal
+from journeymesh.journeys.policies import Policy
+
+
+@dataclass(frozen=True, slots=True)
+class Superseded:
+    """A journey that a late fix changed. ``successor_id`` is the journey that now covers its time; None: none does.
+
+    ``successor_id == journey_id`` where the start stayed: the id goes on, its former content is history.
+    """
+
+    journey_id: str
+    successor_id: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class RulesUsed:
+    """The rules a store's journeys were made with. Two versions never mix unless asked; ``digest`` sees an edit."""
+
+    version: str
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One run of a pass over a source, as the store remembers it. ``counts`` has the run report's figures."""
+
+    run_id: str
+    source: str
+    rules_version: str
+    started_at: datetime
+    finished_at: datetime | None
+    counts: dict[str, int]
+    resume: str | None = None
+    """Where the source can be taken up again (a live MongoDB: the last ``_id`` settled); None: from its beginning."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoreBatch:
+    """What one atomic write puts into a store. Writing it again changes nothing.
+
+    - ``journeys``: ``JOURNEY_SCHEMA``, new or changed; put by ``journey_id``
+    - ``superseded``: journeys to move to history before ``journeys`` are put (their present content is kept there)
+    - ``refusals``: put by ``refusal_id``; one that is there stays as it is
+    - ``refusals_withdrawn``: ids of refusals that no longer hold
+    - ``fixes``: put into the fix store: for each (vehicle, UTC day) present here, these are *all* the fixes to keep,
+      sorted by time, and replace what is kept for that vehicle and day
+    - ``policies``: put by number
+    - ``run``: put by ``run_id``
+    """
+
+    journeys: pa.Table | None = None
+    superseded: Sequence[Superseded] = ()
+    refusals: Sequence[Refusal] = ()
+    refusals_withdrawn: Sequence[str] = ()
+    fixes: Fixes | None = None
+    policies: Sequence[Policy] = ()
+    rules: RulesUsed | None = None
+    run: Run | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class JourneyQuery:
+    """Which journeys. ``started_from``/``started_to`` is half-open over ``started_at``.
+
+    ``unattributed`` asks for journeys outside any policy. ``after`` is the keyset cursor: the (started_at,
+    journey_id) of the last row seen, in ascending order.
+    """
+
+    policy: str | None = None
+    vehicle: str | None = None
+    tenant: str | None = None
+    product: str | None = None
+    unattributed: bool = False
+    started_from: datetime | None = None
+    started_to: datetime | None = None
+    after: tuple[datetime, str] | None = None
+    limit: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class VehicleSpan:
+    """What a store holds of a vehicle: the first and last instant of its journeys and kept fixes."""
+
+    first_at: datetime
+    last_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class RefusalQuery:
+    """Which refusals. ``after`` is the last ``refusal_id`` seen."""
+
+    reason: str | None = None
+    vehicle: str | None = None
+    fixed_from: datetime | None = None
+    fixed_to: datetime | None = None
+    after: str | None = None
+    limit: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryEntry:
+    """A former content of a journey: one row of ``JOURNEY_SCHEMA``, as a one-row table."""
+
+    journey_id: str
+    superseded_at: datetime
+    successor_id: str | None
+    journey: pa.Table = field(repr=False)
+
+
+class JourneyStore(Protocol):
+    """Where journeys are kept. Every read is consistent with whole batches; every write is atomic and idempotent.
+
+    Adapters raise ``StoreUnavailable`` for whatever their driver raises, chained.
+    """
+
+    url: str
+
+    def migrate(self) -> None:
+        """Create or upgrade the schema to this version's. Idempotent; safe to run beside a reader."""
+
+    def schema_version(self) -> tuple[str | None, str]:
+        """(the version the store has, the version this code needs)."""
+
+    def write(self, batch: StoreBatch) -> None:
+        """Write the batch: all of it or, on any fault, none."""
+
+    def journeys(self, query: JourneyQuery) -> pa.Table:
+        """Journeys in (started_at, journey_id) order, ``JOURNEY_SCHEMA``; at most ``query.limit``."""
+
+    def journey(self, journey_id: str) -> pa.Table | None:
+        """The journey as a one-row table, following ``successor_id`` from a superseded id; None if unknown or gone."""
+
+    def history(self, journey_id: str) -> list[HistoryEntry]:
+        """Former contents under this id, oldest first."""
+
+    def vehicles(self, among: Sequence[str]) -> dict[str, VehicleSpan]:
+        """Those of the vehicles that the store holds journeys or fixes of."""
+
+    def policies(self, number: str | None = None) -> list[Policy]:
+        """All policies, or the one with this number, by number."""
+
+    def refusals(self, query: RefusalQuery) -> Iterator[tuple[str, Refusal]]:
+        """Quarantined inputs as (refusal_id, refusal), in refusal_id order."""
+
+    def rules(self) -> list[RulesUsed]:
+        """The rules that the journeys here were made with."""
+
+    def runs(self) -> list[Run]:
+        """Runs, oldest first."""
+
+    def digest(self) -> dict[str, str]:
+        """Canonical digests by part: journeys, refusals, policies, fixes. Equal content gives equal digests on
+        every adapter, whatever the order of writing. Run records, history and origins are outside."""
+
+    def close(self) -> None:
+        """Release connections. Idempotent."""
+
+
+class FixStore(Protocol):
+    """Where the fixes behind journeys are kept, for as long as retention says."""
+
+    def fixes(self, vehicle: str, first: datetime, last: datetime) -> Fixes:
+        """The vehicle's kept fixes with ``first <= fixed_at <= last``, by time."""
+
+    def expire(self, before: datetime) -> int:
+        """Forget kept fixes of UTC days that end at or before ``before``; returns how many fixes went."""
+
+
+class Store(JourneyStore, FixStore, Protocol):
+    """Both ports on one connection, so that a batch is one transaction."""
