@@ -12,6 +12,8 @@ from journeymesh.errors import RulesInvalid
 
 Profile = Literal["always_on", "engine_switched"]
 
+MAX_RELOCATION_FIXES = 64
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CleaningRules:
@@ -162,14 +164,6 @@ class JourneyRules:
         return hashlib.blake2b(json.dumps(asdict(self), sort_keys=True).encode(), digest_size=16).hexdigest()
 
 
-MAX_RELOCATION_FIXES = 64
-
-ALWAYS_ON = JourneyRules(version="always-on-2026.1", profile="always_on", max_silence_s=300.0)
-ENGINE_SWITCHED = JourneyRules(version="engine-switched-2026.1", profile="engine_switched", max_silence_s=100.0)
-BUILT_IN = {"always-on": ALWAYS_ON, "engine-switched": ENGINE_SWITCHED}
-"""The rules that ship, by the name that ``--rules`` takes."""
-
-
 def rules_from_mapping(document: Mapping[str, Any]) -> JourneyRules:
     """Rules from a parsed YAML or JSON document. Left-out numbers take the profile's built-in value.
 
@@ -225,3 +219,9 @@ def _numbers(rules: Any, path: str = "") -> list[tuple[str, float]]:
         elif isinstance(value, int | float):
             found.append((f"{path}{f.name}", float(value)))
     return found
+
+
+ALWAYS_ON = JourneyRules(version="always-on-2026.1", profile="always_on", max_silence_s=300.0)
+ENGINE_SWITCHED = JourneyRules(version="engine-switched-2026.1", profile="engine_switched", max_silence_s=100.0)
+BUILT_IN = {"always-on": ALWAYS_ON, "engine-switched": ENGINE_SWITCHED}
+"""The rules that ship, by the name that ``--rules`` takes."""
