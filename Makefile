@@ -1,0 +1,96 @@
+# Every command that people and CI share. `make` alone lists them.
+
+export UV_PROJECT_ENVIRONMENT := .venv
+unexport VIRTUAL_ENV PYTHONPATH PYTHONHOME
+
+BIN := .venv/bin
+# A uv that works, or one of our own under .cache (a shim on PATH may exist and not run).
+UV := $(shell uv --version >/dev/null 2>&1 && command -v uv || echo .cache/uv/bin/uv)
+UV_WANTED := uv>=0.9
+
+FUZZ_SECONDS ?= 60
+ARGS ?=
+
+SYNCED := .venv/.synced
+WARM := .venv/.warm
+DOCS_SYNCED := .venv/.synced-docs
+BENCH_SYNCED := .venv/.synced-bench
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test check format bench docs reference picture fuzz clean
+.DELETE_ON_ERROR:
+
+help:  ## list these commands
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: $(WARM)  ## install everything into .venv (uv is fetched when missing) and compile the pass
+
+demo: $(WARM)  ## generate a small insurer's database, make journeys of it and show them
+	@$(BIN)/journeymesh demo --once $(ARGS)
+
+test: $(WARM)  ## run the tests (ARGS="-k name" to choose)
+	@$(BIN)/pytest $(ARGS)
+
+check: $(SYNCED)  ## formatting, lint, types, layers, generated pages, lock
+	@$(BIN)/ruff format --check --quiet . || { echo "ruff format: run \`make format\`"; exit 1; }
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+	@$(BIN)/python docs/generate_reference.py --check
+	@$(UV) lock --check
+
+format: $(SYNCED)  ## let ruff format and mend what it can
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix .
+
+bench: $(WARM) $(BENCH_SYNCED)  ## measure against peers, write benchmarks/results/latest.json
+	@$(BIN)/python -m benchmarks $(ARGS)
+
+docs: $(DOCS_SYNCED)  ## build the documentation strictly into site/
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	@echo "documentation: site/index.html"
+
+reference: $(SYNCED)  ## write docs/reference from the code
+	@$(BIN)/python docs/generate_reference.py
+
+picture: $(WARM)  ## take the README's picture of a report in Chromium
+	@$(BIN)/python docs/make_picture.py
+
+fuzz: $(WARM)  ## throw hostile BSON at the walker for FUZZ_SECONDS (60)
+	@$(BIN)/python -m tests.fuzz --seconds $(FUZZ_SECONDS)
+
+clean:  ## remove what these commands made, but not journeys
+	@rm -rf .venv .cache .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache build dist site
+	@find src tests benchmarks docs -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# --- how the environment comes about -------------------------------------------------------------------------------
+
+$(SYNCED): pyproject.toml uv.lock | $(UV)
+	@$(UV) sync --frozen --quiet
+	@touch $@
+
+$(DOCS_SYNCED): $(SYNCED)
+	@$(UV) sync --frozen --inexact --quiet --group docs
+	@touch $@
+
+$(BENCH_SYNCED): $(SYNCED)
+	@$(UV) sync --frozen --inexact --quiet --group bench
+	@touch $@
+
+# Numba keeps what it compiled beside the source; done here, the first result of the command line comes at once.
+$(WARM): $(SYNCED) $(wildcard src/journeymesh/*/*.py)
+	@test ! -f src/journeymesh/cli/warm.py || $(BIN)/journeymesh warm
+	@touch $@
+
+# pip --target works without venv, without root and where Debian marks its Python as externally managed (PEP 668);
+# where pip is absent, a venv brings one; where Debian left out both, root may install them.
+.cache/uv/bin/uv:
+	@mkdir -p .cache
+	@echo "fetching uv into .cache/uv"
+	@python3 -m pip install --quiet --disable-pip-version-check --target .cache/uv '$(UV_WANTED)' 2>.cache/uv.log \
+	  || { rm -rf .cache/uv; python3 -m venv .cache/uv 2>>.cache/uv.log && .cache/uv/bin/pip install --quiet '$(UV_WANTED)'; } \
+	  || { rm -rf .cache/uv; test "$$(id -u)" = 0 && command -v apt-get >/dev/null \
+	       && apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq python3-venv >/dev/null \
+	       && python3 -m venv .cache/uv && .cache/uv/bin/pip install --quiet '$(UV_WANTED)'; } \
+	  || { rm -rf .cache/uv; cat .cache/uv.log >&2; \
+	       echo "uv could not be installed: install python3-venv (or uv itself) and call make again" >&2; exit 1; }
