@@ -24,6 +24,7 @@ help:  ## list these commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: $(WARM)  ## install everything into .venv (uv is fetched when missing) and compile the pass
+	@echo "ready: .venv"
 
 demo: $(WARM)  ## generate a small insurer's database, make journeys of it and show them
 	@$(BIN)/journeymesh demo --once $(ARGS)
