@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -83,7 +83,8 @@ class Fixes:
 
     def take(self, rows: I64 | slice | npt.NDArray[np.bool_]) -> Fixes:
         """The rows selected by an index array, a mask or a slice, in that order."""
-        return replace(self, **{name: column[rows] for name, column in self.columns()})
+        taken: dict[str, Any] = {name: column[rows] for name, column in self.columns()}
+        return replace(self, **taken)
 
     @classmethod
     def empty(cls, vehicles: tuple[str, ...] = ()) -> Fixes:
@@ -100,7 +101,7 @@ class Fixes:
             return cls.empty()
         codes: dict[str, int] = {}
         vehicle = [_recode(part, codes) for part in parts]
-        columns: dict[str, npt.NDArray[np.generic]] = {"vehicle": np.concatenate(vehicle)}
+        columns: dict[str, Any] = {"vehicle": np.concatenate(vehicle)}
         for name in COLUMN_NAMES[1:]:
             present = [getattr(part, name) for part in parts]
             if any(column is not None for column in present):
@@ -110,7 +111,7 @@ class Fixes:
                         for part, column in zip(parts, present, strict=True)
                     ]
                 )
-        return cls(vehicles=tuple(codes), **columns)  # type: ignore[arg-type]
+        return cls(vehicles=tuple(codes), **columns)
 
     def to_arrow(self) -> pa.Table:
         """An Arrow table in ``FIX_SCHEMA``, without absent columns and without ``origin``; NaN becomes null."""
@@ -145,7 +146,7 @@ class Fixes:
         encoded = vehicle.unify_dictionaries().combine_chunks()
         if isinstance(encoded, pa.ChunkedArray):
             encoded = encoded.chunk(0) if encoded.num_chunks else pa.array([], vehicle.type)
-        columns: dict[str, object] = {}
+        columns: dict[str, Any] = {}
         for name in table.column_names:
             match name:
                 case "fixed_at" | "received_at":
@@ -160,7 +161,7 @@ class Fixes:
         if first_origin >= 0:
             columns["origin"] = np.arange(first_origin, first_origin + len(table), dtype=np.int64)
         codes = _numpy(encoded.indices.cast(pa.int32()), -1)
-        return cls(tuple(encoded.dictionary.to_pylist()), codes, **columns)  # type: ignore[arg-type]
+        return cls(tuple(encoded.dictionary.to_pylist()), codes, **columns)
 
 
 COLUMN_NAMES: Final = tuple(f.name for f in fields(Fixes) if f.name != "vehicles")
@@ -191,11 +192,3 @@ def _numpy(column: pa.Array | pa.ChunkedArray, missing: object) -> npt.NDArray[n
         column = pa.array([], column.type)
     array: npt.NDArray[np.generic] = column.to_numpy(zero_copy_only=False)
     return array
-
-
-def vehicle_codes(names: Iterable[str]) -> dict[str, int]:
-    """A dictionary code per name, in order of first appearance."""
-    codes: dict[str, int] = {}
-    for name in names:
-        codes.setdefault(name, len(codes))
-    return codes

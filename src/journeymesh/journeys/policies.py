@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+import numpy as np
+
 from journeymesh.errors import PoliciesInvalid
+from journeymesh.journeys.fixes import I32, I64
+from journeymesh.journeys.local_time import ZoneTable
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,7 +38,9 @@ class Policy:
         try:
             ZoneInfo(self.zone)
         except (ZoneInfoNotFoundError, ValueError) as error:
-            raise PoliciesInvalid(f"policy {self.number}: unknown time zone {self.zone!r}", todo="use an IANA name such as Europe/London") from error
+            raise PoliciesInvalid(
+                f"policy {self.number}: unknown time zone {self.zone!r}", todo="use an IANA name such as Europe/London"
+            ) from error
         if self.device is None and self.vehicle is None:
             raise PoliciesInvalid(f"policy {self.number} names neither a device nor a vehicle", todo="give it one")
         for name in ("valid_from", "valid_to"):
@@ -65,10 +72,65 @@ def check_overlaps(policies: Iterable[Policy]) -> None:
             by_id.setdefault(str(name), []).append(policy)
     for name, held in by_id.items():
         held.sort(key=lambda policy: (policy.valid_from, policy.number))
-        for earlier, later in zip(held, held[1:], strict=False):
+        for earlier, later in pairwise(held):
             if earlier != later and (earlier.valid_to is None or later.valid_from < earlier.valid_to):
                 raise PoliciesInvalid(
                     f"policies {earlier.number} and {later.number} are both in force for {name} "
                     f"from {later.valid_from.isoformat()}",
                     todo="end the earlier one when the later begins",
                 )
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyTimeline:
+    """The policies of a dictionary of vehicles, as columns for the pass.
+
+    Vehicle v has the spans ``first[v]:first[v + 1]``, by time: ``from_us``, ``to_us`` (half-open), the index into
+    ``policies`` and the index into ``zones``. Zone 0 is UTC, the clock of journeys outside any policy.
+    """
+
+    policies: tuple[Policy, ...]
+    zones: ZoneTable
+    first: I64
+    from_us: I64
+    to_us: I64
+    policy: I32
+    zone: I32
+
+    @classmethod
+    def of(cls, policies: Iterable[Policy], vehicles: Sequence[str]) -> PolicyTimeline:
+        """The timeline of these vehicles (or devices), in the order of the dictionary."""
+        by_id: dict[str, list[Policy]] = {}
+        for policy in sorted(policies, key=lambda policy: (policy.valid_from, policy.number)):
+            for name in {policy.device, policy.vehicle} - {None}:
+                by_id.setdefault(str(name), []).append(policy)
+        used: dict[str, tuple[int, Policy]] = {}
+        zones: dict[str, int] = {"UTC": 0}
+        first, spans = [0], []
+        for vehicle in vehicles:
+            for policy in by_id.get(vehicle, ()):
+                index = used.setdefault(policy.number, (len(used), policy))[0]
+                zone = zones.setdefault(policy.zone, len(zones))
+                until = END_OF_TIME_US if policy.valid_to is None else instant_us(policy.valid_to)
+                spans.append((instant_us(policy.valid_from), until, index, zone))
+            first.append(len(spans))
+        columns = np.array(spans, np.int64).reshape(-1, 4)
+        return cls(
+            tuple(policy for _, policy in used.values()),
+            ZoneTable.of(tuple(zones)),
+            np.array(first, np.int64),
+            np.ascontiguousarray(columns[:, 0]),
+            np.ascontiguousarray(columns[:, 1]),
+            columns[:, 2].astype(np.int32),
+            columns[:, 3].astype(np.int32),
+        )
+
+
+END_OF_TIME_US = np.iinfo(np.int64).max
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def instant_us(at: datetime) -> int:
+    """Microseconds since 1970 UTC, exact."""
+    return (at - _EPOCH) // timedelta(microseconds=1)

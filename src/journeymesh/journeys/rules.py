@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, is_dataclass
 from typing import Any, Literal, get_args, get_type_hints
@@ -140,7 +141,7 @@ class JourneyRules:
 
     def __post_init__(self) -> None:
         for name, value in _numbers(self):
-            if value < 0 or value != value:
+            if not 0 <= value < math.inf:
                 raise RulesInvalid(f"rules {self.version}: {name} is {value}", todo="give a number of 0 or more")
         if not self.version:
             raise RulesInvalid("rules have no version", todo="name one, for results compare only within a version")

@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Final, Literal
+from collections.abc import Mapping
+from dataclasses import fields
+from datetime import date, time, timedelta
+from typing import Any, Final, Literal, get_args
+from zoneinfo import ZoneInfo
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
+from journeymesh.errors import RulesConflict, UsageError
+from journeymesh.journeys.fixes import I64
+from journeymesh.journeys.local_time import DAY_US, local_us
 from journeymesh.journeys.policies import Policy
-from journeymesh.journeys.rules import ScoreRules
+from journeymesh.journeys.rules import ScorePart, ScoreRules
 
 Period = Literal["day", "week", "month", "term"]
 
@@ -61,6 +71,150 @@ SUMMARY_SCHEMA: Final = pa.schema(
 )
 
 
+_SUMS: Final = (
+    "distance_m",
+    "duration_s",
+    "driving_s",
+    "idle_s",
+    "night_distance_m",
+    "night_s",
+    "speeding_distance_m",
+    "speeding_s",
+    "bridged_s",
+)
+_COUNTS: Final = ("harsh_braking", "harsh_acceleration", "harsh_cornering", "fixes", "quarantined")
+_DAYS_PER_YEAR: Final = 365.25
+_EPOCH: Final = date(1970, 1, 1)
+
+
 def summarise(journeys: pa.Table, policy: Policy, period: Period, rules: ScoreRules) -> pa.Table:
-    """One row of ``SUMMARY_SCHEMA`` per period in which the policy has journeys, oldest first."""
-    raise NotImplementedError
+    """One row of ``SUMMARY_SCHEMA`` per period in which the policy has journeys, oldest first.
+
+    ``journeys`` (``JOURNEY_SCHEMA``) are the policy's, in any order; a journey counts whole in the period of its local
+    start. ``period_from``/``period_to`` are local dates, half-open; weeks begin on Monday. A period is observed from
+    its beginning, or the policy's, to its end, the policy's, or the end of the day of the policy's last journey,
+    whichever is first: ``observed_days``, over which mileage is annualised.
+
+    Raises:
+        RulesConflict: the journeys were made with more than one rules version.
+    """
+    if not len(journeys):
+        return SUMMARY_SCHEMA.empty_table()
+    versions = pc.unique(journeys["rules_version"]).to_pylist()
+    if len(versions) > 1:
+        raise RulesConflict(
+            f"policy {policy.number} has journeys of rules {' and '.join(sorted(versions))}",
+            todo="results of two rules versions do not add up: recompute one of them into a store of its own",
+        )
+    journeys = journeys.sort_by([("started_at", "ascending"), ("journey_id", "ascending")])
+    started_us = journeys["started_at"].cast(pa.int64()).to_numpy()
+    day = local_us(policy.zone, started_us) // DAY_US
+    starts, ends = _periods(day, policy, period)
+    firsts = np.flatnonzero(np.r_[True, starts[1:] != starts[:-1]])
+    columns: dict[str, Any] = {
+        name: np.round(np.add.reduceat(journeys[name].to_numpy(), firsts), 3) for name in _SUMS
+    } | {name: np.add.reduceat(journeys[name].to_numpy().astype(np.int64), firsts) for name in _COUNTS}
+    n = len(firsts)
+    columns["journeys"] = np.diff(np.r_[firsts, len(journeys)])
+    columns["active_days"] = np.add.reduceat(np.r_[1, day[1:] != day[:-1]].astype(np.int64), firsts)
+    columns["max_speed_mps"] = np.maximum.reduceat(journeys["max_speed_mps"].to_numpy(), firsts)
+    columns["period_from"] = pa.array(starts[firsts].astype(np.int32)).cast(pa.date32())
+    columns["period_to"] = pa.array(ends[firsts].astype(np.int32)).cast(pa.date32())
+    columns["observed_days"] = _observed_days(starts[firsts], ends[firsts], int(day[-1]), policy)
+    for name, value in {"policy": policy.number, "tenant": policy.tenant, "product": policy.product,
+                        "zone": policy.zone, "period": period, "rules_version": versions[0],
+                        "declared_annual_distance_m": policy.declared_annual_distance_m}.items():  # fmt: skip
+        columns[name] = pa.array([value] * n, SUMMARY_SCHEMA.field(name).type)
+    _add_ratios(columns, policy)
+    columns["score_parts"], columns["score"] = score(columns, rules)
+    return pa.table([columns[name] for name in SUMMARY_SCHEMA.names], schema=SUMMARY_SCHEMA)
+
+
+def _periods(day: I64, policy: Policy, period: Period) -> tuple[I64, I64]:
+    """The local dates (days since 1970) at which the period of each day begins and the next one does."""
+    match period:
+        case "day":
+            return day, day + 1
+        case "week":
+            monday = day - (day + 3) % 7
+            return monday, monday + 7
+        case "month":
+            month = day.astype("datetime64[D]").astype("datetime64[M]")
+            return _days(month), _days(month + 1)
+        case "term":
+            return (np.full(len(day), bound) for bound in _term_days(policy))  # type: ignore[return-value]
+        case _:
+            raise UsageError(f"unknown period {period!r}", todo=f"use one of {', '.join(get_args(Period))}")
+
+
+def _days(months: npt.NDArray[Any]) -> I64:
+    return months.astype("datetime64[D]").astype(np.int64)
+
+
+def _term_days(policy: Policy) -> tuple[int, int]:
+    """The local dates of the policy's first day and of the day it ends (9999-12-31 without an end)."""
+    zone = ZoneInfo(policy.zone)
+    until = date(9999, 12, 31)
+    if policy.valid_to is not None:
+        end = policy.valid_to.astimezone(zone)
+        until = end.date() if end.time() == time(0) else end.date() + timedelta(days=1)
+    return (policy.valid_from.astimezone(zone).date() - _EPOCH).days, (until - _EPOCH).days
+
+
+def _observed_days(starts: I64, ends: I64, last_day: int, policy: Policy) -> npt.NDArray[np.float64]:
+    first, until = _term_days(policy)
+    observed = np.minimum(np.minimum(ends, until), last_day + 1) - np.maximum(starts, first)
+    days: npt.NDArray[np.float64] = np.maximum(observed, 1).astype(np.float64)
+    return days
+
+
+def _add_ratios(columns: dict[str, Any], policy: Policy) -> None:
+    distance = columns["distance_m"]
+
+    def per(value: npt.NDArray[Any], by: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
+        ratio: npt.NDArray[np.float64] = np.divide(value, by, out=np.zeros(len(by)), where=by > 0)
+        return ratio
+
+    harsh = columns["harsh_braking"] + columns["harsh_acceleration"] + columns["harsh_cornering"]
+    columns["mean_speed_mps"] = np.round(per(distance, columns["driving_s"]), 3)
+    columns["night_share"] = np.round(per(columns["night_distance_m"], distance), 6)
+    columns["speeding_share"] = np.round(per(columns["speeding_distance_m"], distance), 6)
+    columns["harsh_events_per_100km"] = np.round(per(harsh * 100_000.0, distance), 3)
+    columns["annualised_distance_m"] = np.round(distance / columns["observed_days"] * _DAYS_PER_YEAR, 3)
+    declared = policy.declared_annual_distance_m
+    columns["mileage_ratio"] = (
+        np.round(columns["annualised_distance_m"] / declared, 6) if declared else pa.nulls(len(distance), pa.float64())
+    )
+
+
+def score(columns: Mapping[str, Any], rules: ScoreRules) -> tuple[pa.ListArray, npt.NDArray[np.float64]]:
+    """The score's parts (list of ``SCORE_PART_TYPE``) and the score (float64[n], 0–100) of n periods.
+
+    Each part is 100 at its ``best`` or below and 0 at its ``worst`` or above; the score is their mean by weight. A
+    part whose value is unknown (no declared mileage) is left out, and the others' weights stand for the whole.
+    """
+    n = len(columns["distance_m"])
+    names, values, scores, weights = [], [], [], []
+    for part in fields(rules):
+        rule: ScorePart = getattr(rules, part.name)
+        value = columns[part.name]
+        if rule.weight == 0 or isinstance(value, pa.Array):
+            continue
+        span = max(rule.worst - rule.best, 1e-12)
+        names.append(part.name)
+        values.append(value)
+        scores.append(np.round(100.0 * np.clip((rule.worst - value) / span, 0.0, 1.0), 1))
+        weights.append(rule.weight)
+    weighted = np.array(weights) / sum(weights)
+    total = np.round(sum(w * s for w, s in zip(weighted, scores, strict=True)), 1)
+    parts = len(names)
+    struct = pa.StructArray.from_arrays(
+        [
+            pa.array(names * n, pa.string()),
+            pa.array(np.stack(values, 1).ravel()),
+            pa.array(np.stack(scores, 1).ravel()),
+            pa.array(np.tile(np.round(weighted, 6), n)),
+        ],
+        fields=list(SCORE_PART_TYPE),
+    )
+    return pa.ListArray.from_arrays(pa.array(np.arange(0, parts * n + 1, parts, dtype=np.int32)), struct), total

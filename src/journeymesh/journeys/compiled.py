@@ -1,0 +1,65 @@
+"""How kernels are compiled: cached on disk, without the interpreter's lock, bit-for-bit the same at every call."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import sys
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Any, Final
+
+import numba
+from numba import types
+
+F64_IN: Final = types.Array(types.float64, 1, "C", readonly=True)
+I64_IN: Final = types.Array(types.int64, 1, "C", readonly=True)
+I32_IN: Final = types.Array(types.int32, 1, "C", readonly=True)
+I8_IN: Final = types.Array(types.int8, 1, "C", readonly=True)
+U8_IN: Final = types.Array(types.uint8, 1, "C", readonly=True)
+"""Column types of the kernels' entry functions. Columns are read-only there, so that Arrow's memory and numpy's are
+one signature and each kernel is compiled once."""
+
+_OPTIONS: Final[dict[str, Any]] = {"nogil": True, "error_model": "numpy", "_nrt": False}
+"""Without Numba's reference counts, which cost ten times what the pass does: kernels allocate nothing, they write into
+the arrays they are given."""
+
+
+def compiled(function: Callable[..., Any]) -> Any:
+    """Compile a function that kernels call, into each of them. No fast-math: the same input gives the same bytes."""
+    return numba.njit(forceinline=True, **_OPTIONS)(function)
+
+
+def entry(returns: Any, *arguments: Any, allocates: bool = False) -> Callable[[Callable[..., Any]], Any]:
+    """Compile a kernel for one signature when its module is imported: from the disk cache after the first time.
+
+    ``allocates`` lets it make arrays, at the price of reference counts.
+
+    Numba's cache sees a change of the file a kernel stands in, not of the files it calls. So the cache's folder is
+    named by a digest of all the package's sources that kernels are in.
+    """
+
+    def decorate(function: Callable[..., Any]) -> Any:
+        before = numba.config.CACHE_DIR
+        numba.config.CACHE_DIR = str(_cache_folder(Path(function.__code__.co_filename).parent))
+        try:
+            return numba.njit(returns(*arguments), cache=True, **(_OPTIONS | {"_nrt": allocates}))(function)
+        finally:
+            numba.config.CACHE_DIR = before
+
+    return decorate
+
+
+@cache
+def _cache_folder(sources: Path) -> Path:
+    digest = hashlib.blake2b(digest_size=8)
+    for folder in sorted({sources, Path(__file__).parent}):
+        for path in sorted(folder.glob("*.py")):
+            digest.update(path.read_bytes())
+    name = f"kernels-{sys.implementation.cache_tag}-{digest.hexdigest()}"
+    beside = sources / "__pycache__" / name
+    if beside.is_dir() or os.access(sources, os.W_OK):
+        return beside
+    home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(home) / "journeymesh" / name

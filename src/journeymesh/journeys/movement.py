@@ -1,0 +1,444 @@
+"""Where journeys begin and end, and what they add up to: one accepted fix after the other. The second half of the pass.
+
+    (nothing) ──first fix──▶ PARKED ──leaves the stop radius──▶ DRIVING ──stayed in it for min_stop_s──▶ PARKED
+        ▲                                                          │
+        └──────────────── a silence, a relocation, ignition off ◀──┘        (engine_switched goes straight to DRIVING)
+
+Leaving is known only after it happened, and so is stopping. So a journey is tentative while the vehicle is still near
+where it was parked: every fix that stands there begins it anew. And when a vehicle halts, the sums so far are set
+aside: they are the journey's if the halt turns out to be its end.
+"""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+import numpy as np
+
+from journeymesh.journeys.compiled import compiled
+from journeymesh.journeys.geodesy import step_m
+from journeymesh.journeys.local_time import US_PER_S, local_hour
+from journeymesh.journeys.rules import JourneyRules
+
+NOWHERE: Final = 0
+PARKED: Final = 1
+DRIVING: Final = 2
+HOURS_OF_WEEK: Final = 168
+_SLOTS: Final = 3
+_PLAUSIBLE_ACCEL_MPS2: Final = 12.0
+"""A speed counts towards the maximum when a neighbour's is within this acceleration of it: one bad fix does not."""
+
+SUMS: Final = np.dtype(
+    [
+        ("started_at_us", np.int64),
+        ("ended_at_us", np.int64),
+        ("start_lat_deg", np.float64),
+        ("start_lon_deg", np.float64),
+        ("end_lat_deg", np.float64),
+        ("end_lon_deg", np.float64),
+        ("distance_m", np.float64),
+        ("driving_s", np.float64),
+        ("idle_s", np.float64),
+        ("max_speed_mps", np.float64),
+        ("night_distance_m", np.float64),
+        ("night_s", np.float64),
+        ("speeding_distance_m", np.float64),
+        ("speeding_s", np.float64),
+        ("bridged_s", np.float64),
+        ("bridged_distance_m", np.float64),
+        ("extent_m", np.float64),
+        ("fixes", np.int64),
+        ("vehicle", np.int32),
+        ("policy", np.int32),
+        ("zone", np.int32),
+    ]
+)
+"""What a journey adds up to: per vehicle the sums so far and those at its latest halt; and one per journey found."""
+
+MOVEMENT_STATE: Final = np.dtype(
+    [
+        ("mode", np.int8),
+        ("halted", np.int8),
+        ("was_standing", np.int8),
+        ("hours_used", np.int8),
+        ("speeding_counts", np.int8),
+        ("at_us", np.int64),
+        ("lat_deg", np.float64),
+        ("lon_deg", np.float64),
+        ("speed_mps", np.float64),
+        ("over_limit", np.int8),
+        ("counted_lat_deg", np.float64),  # the position up to which distance is counted
+        ("counted_lon_deg", np.float64),
+        ("held_s", np.float64),  # idle since then, without a reported speed: driving if it turns out to have moved
+        ("anchor_lat_deg", np.float64),  # where it parked or halted
+        ("anchor_lon_deg", np.float64),
+        ("halted_at_us", np.int64),
+        ("over_at_us", np.int64),  # speeding: the last fix over the limit, and what is not counted yet
+        ("over_s", np.float64),
+        ("over_m", np.float64),
+        ("policy", np.int32),  # the policy in force at the latest fix
+        ("zone", np.int32),
+        ("policy_until_us", np.int64),
+        ("hour_zone", np.int32),  # the local hour of the week that holds until hour_until_us
+        ("hour", np.int32),
+        ("hour_until_us", np.int64),
+        ("slots", np.int8),  # hours of the part that may turn out not to belong to the journey
+        ("slot_hour", np.int32, (_SLOTS,)),
+        ("slot_m", np.float64, (_SLOTS,)),
+        ("slot_s", np.float64, (_SLOTS,)),
+    ]
+)
+"""What is carried per vehicle from chunk to chunk. Zeros are a vehicle not seen yet."""
+
+
+class MovementLimits(NamedTuple):
+    """``JourneyRules`` as the kernel takes them."""
+
+    always_on: bool
+    max_silence_us: int
+    min_stop_us: int
+    min_distance_m: float
+    min_duration_s: float
+    min_extent_m: float
+    standstill_mps: float
+    jitter_m: float
+    stop_m: float
+    bridged_s: float
+    night_from_hour: int
+    night_to_hour: int
+    over_posted_mps: float
+    absolute_mps: float
+    speeding_min_s: float
+    speeding_merge_us: int
+
+    @classmethod
+    def of(cls, rules: JourneyRules) -> MovementLimits:
+        """The limits of these rules."""
+        return cls(
+            always_on=rules.profile == "always_on",
+            max_silence_us=round(rules.max_silence_s * US_PER_S),
+            min_stop_us=round(rules.min_stop_s * US_PER_S),
+            min_distance_m=rules.min_distance_m,
+            min_duration_s=rules.min_duration_s,
+            min_extent_m=rules.min_extent_m,
+            standstill_mps=rules.movement.standstill_speed_mps,
+            jitter_m=rules.movement.jitter_radius_m,
+            stop_m=rules.movement.stop_radius_m,
+            bridged_s=rules.movement.bridged_gap_s,
+            night_from_hour=rules.night.from_hour,
+            night_to_hour=rules.night.to_hour,
+            over_posted_mps=rules.speeding.over_posted_limit_mps,
+            absolute_mps=rules.speeding.absolute_limit_mps,
+            speeding_min_s=rules.speeding.min_duration_s,
+            speeding_merge_us=round(rules.speeding.merge_s * US_PER_S),
+        )
+
+
+@compiled
+def find_policy(state, at_us, first, last, timeline):
+    """Make ``state.policy`` and ``state.zone`` those in force at this instant; -1 and 0 (UTC) where there is none."""
+    from_us, to_us, policy, zone = timeline
+    state.policy, state.zone = -1, 0
+    state.policy_until_us = np.iinfo(np.int64).max
+    for span in range(first, last):
+        if at_us < from_us[span]:
+            state.policy_until_us = from_us[span]
+            return
+        if at_us < to_us[span]:
+            state.policy, state.zone = policy[span], zone[span]
+            state.policy_until_us = to_us[span]
+            return
+
+
+@compiled
+def _is_night(limits, hour_of_week):
+    hour = hour_of_week % 24
+    if limits.night_from_hour <= limits.night_to_hour:
+        return limits.night_from_hour <= hour < limits.night_to_hour
+    return hour >= limits.night_from_hour or hour < limits.night_to_hour
+
+
+@compiled
+def _flush_slots(state, hours):
+    for k in range(state.slots):
+        hour = state.slot_hour[k]
+        hours[hour, 0] += state.slot_m[k]
+        hours[hour, 1] += state.slot_s[k]
+        state.hours_used = 1
+    state.slots = 0
+
+
+@compiled
+def _to_hour(state, hours, hour, metres, seconds):
+    if state.mode == DRIVING and state.halted == 0:
+        hours[hour, 0] += metres
+        hours[hour, 1] += seconds
+        state.hours_used = 1
+        return
+    k = state.slots - 1
+    if k < 0 or state.slot_hour[k] != hour:
+        if state.slots == _SLOTS:
+            _flush_slots(state, hours)
+        k = state.slots
+        state.slots += 1
+        state.slot_hour[k] = hour
+        state.slot_m[k] = 0.0
+        state.slot_s[k] = 0.0
+    state.slot_m[k] += metres
+    state.slot_s[k] += seconds
+
+
+@compiled
+def _over_hours(state, sums, hours, limits, zones, from_us, to_us, metres, driving_s):
+    """Add an interval to the hours of the week it falls into, in proportion to time, and to the night's sums."""
+    length_us = to_us - from_us
+    at = from_us
+    while at < to_us:
+        if at >= state.hour_until_us or state.hour_zone != sums.zone:
+            state.hour, state.hour_until_us = local_hour(sums.zone, at, zones[0], zones[1], zones[2])
+            state.hour_zone = sums.zone
+        until = min(to_us, state.hour_until_us)
+        share = (until - at) / length_us
+        if _is_night(limits, state.hour):
+            sums.night_s += (until - at) / US_PER_S
+            sums.night_distance_m += metres * share
+        if metres > 0.0 or driving_s > 0.0:
+            _to_hour(state, hours, state.hour, metres * share, driving_s * share)
+        at = until
+
+
+@compiled
+def _speeding(state, sums, limits, now_us, speed, limit, dt, metres):
+    if limit == limit:
+        over = speed > limit + limits.over_posted_mps
+    else:
+        over = speed > limits.absolute_mps
+    if not over:
+        state.over_limit = 0
+        return
+    if state.over_at_us == 0 or now_us - state.over_at_us > limits.speeding_merge_us:
+        state.over_s = state.over_m = 0.0
+        state.speeding_counts = 0
+    elif state.over_limit == 1:
+        state.over_s += dt
+        state.over_m += metres
+    state.over_limit = 1
+    state.over_at_us = now_us
+    if state.over_s >= limits.speeding_min_s or state.speeding_counts == 1:
+        sums.speeding_s += state.over_s
+        sums.speeding_distance_m += state.over_m
+        state.over_s = state.over_m = 0.0
+        state.speeding_counts = 1
+
+
+@compiled
+def begin(state, sums, hours, now_us, lat, lon):
+    """A journey may begin at this fix: everything before it is none of it."""
+    if state.hours_used == 1:
+        hours[:, :] = 0.0
+        state.hours_used = 0
+    state.slots = 0
+    state.held_s = 0.0
+    state.over_at_us = 0
+    state.over_limit = 0
+    state.counted_lat_deg, state.counted_lon_deg = lat, lon
+    sums.started_at_us = sums.ended_at_us = now_us
+    sums.start_lat_deg = sums.end_lat_deg = lat
+    sums.start_lon_deg = sums.end_lon_deg = lon
+    sums.distance_m = sums.driving_s = sums.idle_s = sums.max_speed_mps = 0.0
+    sums.night_distance_m = sums.night_s = sums.speeding_distance_m = sums.speeding_s = 0.0
+    sums.bridged_s = sums.bridged_distance_m = sums.extent_m = 0.0
+    sums.fixes = 1
+    sums.policy, sums.zone = state.policy, state.zone
+
+
+@compiled
+def _counted_m(state, limits, scale, lat, lon, speed):
+    """Metres to count for this fix: 0 while it may be noise."""
+    metres = step_m(scale, state.counted_lat_deg, state.counted_lon_deg, lat, lon)
+    if speed != speed:
+        gate = limits.jitter_m
+    elif speed < limits.standstill_mps:
+        gate = limits.stop_m
+    else:
+        return metres
+    return metres if metres > gate else 0.0
+
+
+@compiled
+def add(state, sums, hours, limits, zones, scale, now_us, lat, lon, speed, limit):
+    """Add the interval from the fix before to this one. Returns whether the vehicle stands."""
+    dt = (now_us - state.at_us) / US_PER_S
+    metres = _counted_m(state, limits, scale, lat, lon, speed)
+    driven_s = 0.0
+    if speed == speed:
+        standing = speed < limits.standstill_mps
+        if not standing or state.speed_mps >= limits.standstill_mps or metres >= limits.standstill_mps * dt > 0.0:
+            driven_s = dt
+        state.held_s = 0.0
+        speed_now = speed
+    else:
+        standing = metres == 0.0
+        since_counted_s = dt + state.held_s
+        speed_now = metres / since_counted_s if since_counted_s > 0.0 else 0.0
+        if not standing and speed_now >= limits.standstill_mps:
+            driven_s = since_counted_s
+        state.held_s = since_counted_s if standing else 0.0
+    if metres > 0.0:
+        state.counted_lat_deg, state.counted_lon_deg = lat, lon
+        sums.distance_m += metres
+        extent = step_m(scale, sums.start_lat_deg, sums.start_lon_deg, lat, lon)
+        if extent > sums.extent_m:
+            sums.extent_m = extent
+    sums.driving_s += driven_s
+    sums.idle_s += dt - driven_s
+    if dt > limits.bridged_s:
+        sums.bridged_s += dt
+        sums.bridged_distance_m += metres
+    if state.speed_mps == state.speed_mps:
+        fastest = max(speed_now, state.speed_mps)
+        if fastest > sums.max_speed_mps and abs(speed_now - state.speed_mps) <= _PLAUSIBLE_ACCEL_MPS2 * max(dt, 1.0):
+            sums.max_speed_mps = fastest
+    _over_hours(state, sums, hours, limits, zones, state.at_us, now_us, metres, driven_s)
+    _speeding(state, sums, limits, now_us, speed_now, limit, dt, metres)
+    sums.fixes += 1
+    sums.ended_at_us = now_us
+    sums.end_lat_deg, sums.end_lon_deg = lat, lon
+    state.speed_mps = speed_now
+    return standing
+
+
+@compiled
+def _emit(state, sums, hours, limits, found, found_hours, counts, vehicle):
+    """Put a finished journey out, unless it is below the minimum. ``counts``: journeys and hours put out so far."""
+    seconds = (sums.ended_at_us - sums.started_at_us) / US_PER_S
+    if (
+        sums.distance_m < limits.min_distance_m
+        or seconds < limits.min_duration_s
+        or sums.extent_m < limits.min_extent_m
+    ):
+        return
+    n = counts[0]
+    found[n] = sums
+    found[n].vehicle = vehicle
+    for hour in range(HOURS_OF_WEEK):
+        if hours[hour, 0] > 0.0 or hours[hour, 1] > 0.0:
+            row = found_hours[counts[1]]
+            row.journey, row.hour_of_week = n, hour
+            row.distance_m, row.driving_s = hours[hour, 0], hours[hour, 1]
+            counts[1] += 1
+    counts[0] = n + 1
+
+
+@compiled
+def close(state, sums, at_halt, hours, limits, found, found_hours, counts, vehicle):
+    """The journey under way, if any, is over: where it last halted, or at its last fix."""
+    if state.mode == DRIVING:
+        if state.halted == 1:
+            state.slots = 0
+            _emit(state, at_halt, hours, limits, found, found_hours, counts, vehicle)
+        else:
+            _emit(state, sums, hours, limits, found, found_hours, counts, vehicle)
+    state.mode = NOWHERE
+    state.halted = 0
+    state.slots = 0
+
+
+@compiled
+def _park(state, sums, hours, now_us, lat, lon):
+    state.mode = PARKED
+    state.anchor_lat_deg, state.anchor_lon_deg = lat, lon
+    begin(state, sums, hours, now_us, lat, lon)
+
+
+@compiled
+def _while_parked(state, sums, hours, limits, scale, standing, now_us, lat, lon, speed):
+    away = step_m(scale, state.anchor_lat_deg, state.anchor_lon_deg, lat, lon)
+    if speed != speed:
+        standing = away <= limits.jitter_m
+    if away > limits.stop_m:
+        state.mode = DRIVING
+        state.halted = 0
+        _flush_slots(state, hours)
+    elif standing:
+        begin(state, sums, hours, now_us, lat, lon)
+
+
+@compiled
+def _while_driving(state, sums, at_halt, hours, limits, scale, standing, now_us, lat, lon):
+    """Follow halts: begin one, go on from one. The caller has seen to a halt that lasted."""
+    if state.halted == 1:
+        away = step_m(scale, state.anchor_lat_deg, state.anchor_lon_deg, lat, lon)
+        if away > limits.stop_m:
+            state.halted = 0
+            _flush_slots(state, hours)
+        elif not (standing and state.was_standing == 0 and away > limits.jitter_m):
+            return
+    if standing:
+        _flush_slots(state, hours)
+        state.halted = 1
+        state.halted_at_us = now_us
+        state.anchor_lat_deg, state.anchor_lon_deg = lat, lon
+        at_halt[0] = sums[0]
+
+
+@compiled
+def _halt_lasted(state, limits, scale, now_us, lat, lon):
+    if state.mode != DRIVING or state.halted == 0 or now_us - state.halted_at_us < limits.min_stop_us:
+        return False
+    return step_m(scale, state.anchor_lat_deg, state.anchor_lon_deg, lat, lon) <= limits.stop_m
+
+
+@compiled
+def _move_switched(
+    state, sums, hours, limits, zones, scale, found, found_hours, counts, vehicle, now_us, lat, lon, speed, limit,
+    ignition,
+):  # fmt: skip
+    if state.mode == NOWHERE:
+        if ignition != 0:
+            state.mode = DRIVING
+            state.halted = 0
+            begin(state, sums, hours, now_us, lat, lon)
+            state.speed_mps = speed
+        return False
+    add(state, sums, hours, limits, zones, scale, now_us, lat, lon, speed, limit)
+    if ignition == 0:
+        close(state, sums, sums, hours, limits, found, found_hours, counts, vehicle)
+        return True
+    return False
+
+
+@compiled
+def move(
+    state, sums, at_halt, hours, limits, zones, scale, found, found_hours, counts, vehicle, broken, now_us, lat, lon,
+    speed, limit, ignition,
+):  # fmt: skip
+    """Take one accepted fix. ``broken`` says that the journey does not go on to it. ``sums`` and ``at_halt`` are
+    one-row views; ``hours`` is float64[168, 2] (metres, seconds driven). Returns whether a journey ended with it."""
+    gap_us = now_us - state.at_us
+    ended = False
+    if state.mode != NOWHERE and (broken or gap_us > limits.max_silence_us):
+        close(state, sums[0], at_halt[0], hours, limits, found, found_hours, counts, vehicle)
+    if not limits.always_on:
+        ended = _move_switched(state, sums[0], hours, limits, zones, scale, found, found_hours, counts, vehicle,
+                               now_us, lat, lon, speed, limit, ignition)  # fmt: skip
+    elif state.mode == NOWHERE:
+        _park(state, sums[0], hours, now_us, lat, lon)
+        state.was_standing = 1
+        state.speed_mps = speed
+    elif _halt_lasted(state, limits, scale, now_us, lat, lon):
+        close(state, sums[0], at_halt[0], hours, limits, found, found_hours, counts, vehicle)
+        _park(state, sums[0], hours, now_us, lat, lon)
+        state.anchor_lat_deg, state.anchor_lon_deg = at_halt[0].end_lat_deg, at_halt[0].end_lon_deg
+        state.was_standing = 1
+        state.speed_mps = speed
+        ended = True
+    else:
+        standing = add(state, sums[0], hours, limits, zones, scale, now_us, lat, lon, speed, limit)
+        if state.mode == PARKED:
+            _while_parked(state, sums[0], hours, limits, scale, standing, now_us, lat, lon, speed)
+        else:
+            _while_driving(state, sums, at_halt, hours, limits, scale, standing, now_us, lat, lon)
+        state.was_standing = standing
+    state.at_us, state.lat_deg, state.lon_deg = now_us, lat, lon
+    return ended

@@ -1,0 +1,170 @@
+"""The one pass: every fix once, from verdict to journey, with carried state. Compiled; releases the interpreter's lock.
+
+The rows of a chunk are in canonical order (``ordering.py``). For each vehicle the kernel judges its fixes
+(``cleaning.py``), then moves through the accepted ones (``movement.py``, ``harsh.py``). What it has to remember from
+one chunk to the next is in ``STATE``'s columns; what it cannot decide yet is left UNDECIDED and given again.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final, get_type_hints
+
+import numba
+import numpy as np
+from numba import types
+
+from journeymesh.journeys.cleaning import (
+    ACCEPTED,
+    CLEANING_STATE,
+    DUPLICATE,
+    NEVER_US,
+    RELOCATED,
+    UNDECIDED,
+    CleaningLimits,
+    alone,
+    clean_vehicle,
+    same_fix,
+)
+from journeymesh.journeys.compiled import F64_IN, I8_IN, I32_IN, I64_IN, compiled, entry
+from journeymesh.journeys.harsh import EVENT, HARSH_STATE, HarshLimits, close_events, feel
+from journeymesh.journeys.movement import MOVEMENT_STATE, SUMS, MovementLimits, close, find_policy, move
+from journeymesh.journeys.reasons import Reason
+
+FOUND_HOUR: Final = np.dtype(
+    [("journey", np.int64), ("hour_of_week", np.int64), ("distance_m", np.float64), ("driving_s", np.float64)]
+)
+_IMPOSSIBLE: Final = int(Reason.CLOCK_IMPOSSIBLE)
+_FUTURE: Final = int(Reason.CLOCK_FUTURE)
+_CONFLICT: Final = int(Reason.CONFLICTING_FIX)
+
+
+def _limits_type(limits: type) -> Any:
+    kinds = {int: types.int64, float: types.float64, bool: types.boolean}
+    return types.NamedTuple([kinds[hint] for hint in get_type_hints(limits).values()], limits)
+
+
+def _records(dtype: Any, dims: int = 1) -> Any:
+    return types.Array(numba.from_dtype(dtype), dims, "C")
+
+
+_SIGNATURE = (
+    I32_IN,  # vehicle
+    I64_IN,  # fixed_at_us
+    I64_IN,  # received_at_us
+    types.UniTuple(F64_IN, 7),  # lat, lon, speed, heading, accelerations, speed limit; absent ones empty
+    I8_IN,  # ignition
+    types.boolean,  # final
+    types.Tuple([_limits_type(CleaningLimits), _limits_type(MovementLimits), _limits_type(HarshLimits)]),
+    I64_IN,  # timeline: first span of each vehicle
+    types.Tuple([I64_IN, I64_IN, I32_IN, I32_IN]),  # timeline: from, to, policy, zone
+    types.UniTuple(I64_IN, 3),  # zones
+    types.Tuple([_records(CLEANING_STATE), _records(MOVEMENT_STATE), _records(SUMS), _records(SUMS),
+                 _records(HARSH_STATE), _records(EVENT, 2)]),
+    types.float64[:, :, ::1],  # hours of the week
+    types.Tuple([_records(SUMS), _records(FOUND_HOUR), _records(EVENT)]),  # found
+    types.int64[::1],  # counts
+    types.uint8[::1],  # verdict
+    types.float64[::1],  # scale, float64[4]
+    types.int64[::1],  # scratch, int64[SCRATCH_ROWS]
+)  # fmt: skip
+
+
+@compiled
+def _judge_alone(limits, verdict, first, last, final, at_us, received_us, floats, ignition):
+    """Judge each row by itself and against the row before it; returns where the rows that must wait begin.
+
+    Unless ``final``, the rows of the vehicle's last instant wait, for the next chunk may bring more of that instant.
+    """
+    ready = last
+    if not final:
+        newest = NEVER_US
+        for row in range(last - 1, first - 1, -1):
+            received = received_us[row] if len(received_us) > 0 else NEVER_US
+            clock = alone(limits, at_us[row], received, 1.0, 1.0)
+            if clock == ACCEPTED:
+                newest = at_us[row]
+                break
+        while ready > first and at_us[ready - 1] >= newest:
+            ready -= 1
+    settled_us = NEVER_US
+    for row in range(first, last):
+        received = received_us[row] if len(received_us) > 0 else NEVER_US
+        judged = alone(limits, at_us[row], received, floats[0][row], floats[1][row])
+        if row >= ready and judged != _FUTURE and judged != _IMPOSSIBLE:
+            verdict[row] = UNDECIDED
+            continue
+        if row > first and at_us[row - 1] == at_us[row] and same_fix(row, floats, ignition):
+            verdict[row] = DUPLICATE
+        elif judged != ACCEPTED:
+            verdict[row] = judged
+        elif at_us[row] == settled_us:
+            verdict[row] = _CONFLICT
+        else:
+            verdict[row] = UNDECIDED
+            settled_us = at_us[row]
+    return ready
+
+
+@compiled
+def _at(column, row):
+    return column[row] if len(column) > 0 else np.nan
+
+
+@compiled
+def _go(
+    v, first, ready, at_us, floats, ignition, limits, first_span, timeline, zones, scale, movement, sums, at_halt,
+    harsh, events, hours, found, counts, verdict,
+):  # fmt: skip
+    lat, lon, speeds, headings, forward, side, posted = floats
+    for row in range(first, ready):
+        if verdict[row] != ACCEPTED and verdict[row] != RELOCATED:
+            continue
+        now = at_us[row]
+        if now >= movement.policy_until_us or movement.at_us == 0:
+            find_policy(movement, now, first_span[v], first_span[v + 1], timeline)
+        if movement.policy < 0:
+            counts[3] += 1
+        speed = _at(speeds, row)
+        on = ignition[row] if len(ignition) > 0 else -1
+        broken = verdict[row] == RELOCATED
+        ended = move(movement, sums, at_halt, hours, limits[1], zones, scale, found[0], found[1], counts, v, broken,
+                     now, lat[row], lon[row], speed, _at(posted, row), on)  # fmt: skip
+        feel(harsh, events, limits[2], v, broken, now, lat[row], lon[row], speed, _at(headings, row),
+             _at(forward, row), _at(side, row), found[2], counts)  # fmt: skip
+        if ended:
+            close_events(events, limits[2], v, found[2], counts)
+
+
+@entry(types.void, *_SIGNATURE)
+def run_pass(
+    vehicle, at_us, received_us, floats, ignition, final, limits, first_span, timeline, zones, state, hours, found,
+    counts, verdict, scale, scratch,
+):  # fmt: skip
+    """Run the pass over one chunk.
+
+    ``counts`` (int64[4]): journeys, hours of the week, harsh events put into ``found``; accepted fixes outside any
+    policy. ``verdict`` (uint8[n]): a ``Reason`` per row, or RELOCATED.
+    """
+    scale[0] = np.nan
+    cleaning, movement, sums, at_halt, harsh, events = state
+    n = len(vehicle)
+    first = 0
+    while first < n:
+        v = vehicle[first]
+        last = first + 1
+        while last < n and vehicle[last] == v:
+            last += 1
+        ready = _judge_alone(limits[0], verdict, first, last, final, at_us, received_us, floats, ignition)
+        clean_vehicle(cleaning[v], limits[0], scale, scratch, verdict, first, ready, final, at_us, floats[0], floats[1])
+        _go(v, first, ready, at_us, floats, ignition, limits, first_span, timeline, zones, scale,
+            movement[v], sums[v : v + 1], at_halt[v : v + 1], harsh[v], events[v], hours[v], found, counts, verdict)  # fmt: skip
+        first = last
+
+
+@entry(types.void, I32_IN, _SIGNATURE[6], _SIGNATURE[10], _SIGNATURE[11], _SIGNATURE[12], _SIGNATURE[13])
+def finish_pass(vehicles, limits, state, hours, found, counts):
+    """The input is over: put out what was still under way for these vehicles."""
+    _, movement, sums, at_halt, _, events = state
+    for v in vehicles:
+        close(movement[v], sums[v], at_halt[v], hours[v], limits[1], found[0], found[1], counts, v)
+        close_events(events[v], limits[2], v, found[2], counts)

@@ -1,0 +1,104 @@
+"""The canonical order of fixes: by vehicle, instant, then every value. It makes arrival order irrelevant."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+from numba import types
+
+from journeymesh.journeys.compiled import I32_IN, I64_IN, entry
+from journeymesh.journeys.fixes import I64, OPTIONAL_FLOATS, Fixes
+
+_STRICT: Final = 0
+_TIES: Final = 1
+_UNSORTED: Final = 2
+
+
+def in_canonical_order(fixes: Fixes) -> Fixes:
+    """The fixes by (vehicle code, ``fixed_at_us``), ties by every reported value, receipt last.
+
+    Of two different fixes at one instant the first in this order is kept; of two equal ones that with the earliest
+    receipt. The same fixes in any order come out as the same rows, ``origin`` aside where two are equal. Sorted input
+    is returned as it is.
+    """
+    state = _order_of(fixes.vehicle, fixes.fixed_at_us)
+    if state == _UNSORTED:
+        fixes = fixes.take(_sorted_rows(fixes.vehicle, fixes.fixed_at_us, max(len(fixes.vehicles), 1)))
+        state = _order_of(fixes.vehicle, fixes.fixed_at_us)
+    if state == _TIES:
+        fixes = _with_ties_ordered(fixes)
+    return fixes
+
+
+def _with_ties_ordered(fixes: Fixes) -> Fixes:
+    same = (fixes.vehicle[1:] == fixes.vehicle[:-1]) & (fixes.fixed_at_us[1:] == fixes.fixed_at_us[:-1])
+    tied = np.zeros(len(fixes), np.bool_)
+    tied[1:] |= same
+    tied[:-1] |= same
+    rows = np.flatnonzero(tied)
+    part = fixes.take(rows)
+    keys: list[npt.NDArray[np.generic]] = [
+        column
+        for name in ("received_at_us", "ignition", *reversed(OPTIONAL_FLOATS), "lon_deg", "lat_deg")
+        if (column := getattr(part, name)) is not None
+    ]
+    ordered = np.lexsort((*keys, part.fixed_at_us, part.vehicle))
+    if np.array_equal(ordered, np.arange(len(rows))):
+        return fixes
+    order = np.arange(len(fixes))
+    order[rows] = rows[ordered]
+    return fixes.take(order)
+
+
+@entry(types.int64, I32_IN, I64_IN)
+def _order_of(vehicle, at_us):
+    order = 0
+    for row in range(1, len(vehicle)):
+        if vehicle[row] < vehicle[row - 1]:
+            return 2
+        if vehicle[row] == vehicle[row - 1]:
+            if at_us[row] < at_us[row - 1]:
+                return 2
+            if at_us[row] == at_us[row - 1]:
+                order = 1
+    return order
+
+
+@entry(types.int64[::1], I32_IN, I64_IN, types.int64, allocates=True)
+def _sorted_rows(vehicle, at_us, n_vehicles):
+    """Row numbers by (vehicle, instant), stable: counted by vehicle, then each vehicle sorted where it is not yet."""
+    first = np.zeros(n_vehicles + 1, np.int64)
+    for v in vehicle:
+        first[v + 1] += 1
+    for v in range(n_vehicles):
+        first[v + 1] += first[v]
+    place = first.copy()
+    order = np.empty(len(vehicle), np.int64)
+    for row in range(len(vehicle)):
+        v = vehicle[row]
+        order[place[v]] = row
+        place[v] += 1
+    for v in range(n_vehicles):
+        rows = order[first[v] : first[v + 1]]
+        ascending = True
+        for k in range(1, len(rows)):
+            if at_us[rows[k]] < at_us[rows[k - 1]]:
+                ascending = False
+                break
+        if not ascending:
+            times = np.empty(len(rows), np.int64)
+            for k in range(len(rows)):
+                times[k] = at_us[rows[k]]
+            order[first[v] : first[v + 1]] = rows[np.argsort(times, kind="mergesort")]
+    return order
+
+
+def rows_by_vehicle(vehicle: npt.NDArray[np.int32]) -> tuple[npt.NDArray[np.int32], I64, I64]:
+    """For a column sorted by vehicle: the codes present, and the first row and the row after the last of each."""
+    if not len(vehicle):
+        empty = np.empty(0, np.int64)
+        return vehicle, empty, empty
+    starts = np.flatnonzero(np.r_[True, vehicle[1:] != vehicle[:-1]])
+    return vehicle[starts], starts, np.r_[starts[1:], len(vehicle)]
