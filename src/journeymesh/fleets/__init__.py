@@ -1,0 +1,1 @@
+"""Seeded fleets with their truth, for demo, tests and benchmarks."""

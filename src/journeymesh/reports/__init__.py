@@ -1,0 +1,1 @@
+"""Pages that stand alone: a policy's journeys as one HTML file."""
