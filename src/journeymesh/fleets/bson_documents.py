@@ -155,5 +155,3 @@ def collection_metadata(database: str, collection: str, number: int) -> str:
         '{"options":{},"indexes":[{"v":{"$numberInt":"2"},"key":{"_id":{"$numberInt":"1"}},"name":"_id_",'
         f'"ns":"{database}.{collection}"}}],"uuid":"{uuid}","collectionName":"{collection}","type":"collection"}}'
     )
-
-

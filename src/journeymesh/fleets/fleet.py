@@ -99,7 +99,7 @@ class Fleet:
             life.at_s, noise, self.spec.accelerometer, random,
             motion[LAT], motion[LON], motion[SPEED], motion[COURSE], motion[ALONG], motion[ACROSS],
         )  # fmt: skip
-        delay_us = rng.integers(300_000, 900_000, len(life.at_s))
+        delay_us = rng.integers(300, 900, len(life.at_s)) * 1000
         at_us = life.at_s * _US
         reported = Reported(
             life.at_s, at_us.copy(), at_us + delay_us, motion[LAT], motion[LON], self.spec.interval_s, rng

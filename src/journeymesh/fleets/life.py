@@ -175,5 +175,3 @@ def _live_day(telling: _Telling, day: date, zone: ZoneInfo) -> None:
         for made in telling.life.drives[before : before + 2]:
             fixes = made.rows[1] - made.rows[0]
             telling.life.notable.append(("dst_night", made.started_s, made.ended_s, fixes))
-
-
