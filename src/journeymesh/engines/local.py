@@ -2,16 +2,216 @@
 
 from __future__ import annotations
 
-from journeymesh.engines.port import OnProgress, RunOptions, RunReport
-from journeymesh.sources.port import Source
-from journeymesh.stores.port import Store
+import time
+import uuid
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+
+from journeymesh.engines.grouping import NotClustered, Spill, clustered
+from journeymesh.engines.port import OnProgress, Progress, RunOptions, RunReport
+from journeymesh.engines.settling import Settled, Settler
+from journeymesh.errors import RulesConflict
+from journeymesh.journeys.fixes import Fixes
+from journeymesh.journeys.journey import Refusal
+from journeymesh.journeys.policies import Policy, check_overlaps
+from journeymesh.sources.port import Source, SourceBatch
+from journeymesh.stores.port import RulesUsed, Run, Store, StoreBatch
+
+_NAMES = (
+    "read_bytes", "fixes", "accepted", "duplicates", "refused", "outside_policy", "outside_journey", "vehicles",
+    "journeys", "journeys_changed", "journeys_removed", "harsh_events",
+)  # fmt: skip
+_FLUSH_REFUSALS = 50_000
 
 
 def run(source: Source, store: Store, options: RunOptions, on_progress: OnProgress | None = None) -> RunReport:
     """Turn a source's fixes into journeys in the store. Idempotent; may be killed and run again.
 
+    Each batch that is written holds whole vehicles, so that what is committed is right as it stands. A source that
+    can be taken up again, and whose fixes are kept, is settled window by window with its position.
+
     Raises:
         RulesConflict: the store holds journeys of other rules and ``allow_mixed_rules`` is off.
         SourceUnreadable, StoreUnavailable: as the adapters say; what was committed before stands.
     """
-    raise NotImplementedError
+    return _Run(source, store, options, on_progress).go()
+
+
+@dataclass(slots=True)
+class _Run:
+    source: Source
+    store: Store
+    options: RunOptions
+    on_progress: OnProgress | None
+    run_id: str = field(default_factory=lambda: uuid.uuid4().hex[:16])
+    counts: Counter[str] = field(default_factory=Counter)
+    pending: list[Refusal] = field(default_factory=list)
+    resume: str | None = None
+    started_at: datetime = field(default_factory=lambda: datetime.now(UTC))
+    phase: str = "reading"
+
+    def go(self) -> RunReport:
+        began = time.perf_counter()
+        now = self.options.now or self.started_at
+        rules = self._rules()
+        policies, again = self._policies()
+        settler = Settler(
+            store=self.store,
+            rules=self.options.rules,
+            policies=policies,
+            retention=self.options.retention,
+            now=now,
+            describe=self.source.describe,
+            jobs=self.options.jobs,
+        )
+        self._write(StoreBatch(policies=policies, rules=rules))
+        for group in self._groups():
+            self._settle(settler, group)
+        known = self.store.vehicles(sorted(again)) if again else {}
+        for vehicle in known:
+            self._count(settled := settler.again(vehicle))
+            self._write(settled.batch)
+        self._write(StoreBatch(), finished=True)
+        if self.options.retention.keep is not None and not self.options.retention.keeps_nothing:
+            self.store.expire(now - self.options.retention.keep)
+        counts = {name: self.counts[name] for name in _NAMES} | {
+            name: n for name, n in sorted(self.counts.items()) if name.startswith("refused_")
+        }
+        return RunReport(self.run_id, counts, time.perf_counter() - began)
+
+    def _rules(self) -> RulesUsed:
+        rules = self.options.rules
+        used = RulesUsed(rules.version, rules.digest)
+        for other in self.store.rules():
+            if other == used or self.options.allow_mixed_rules:
+                continue
+            if other.version == used.version:
+                raise RulesConflict(
+                    f"the store's journeys were made with other rules of the same version {used.version}",
+                    todo="give the edited rules a version of their own, and a store of their own",
+                )
+            raise RulesConflict(
+                f"the store holds journeys of rules {other.version}, this run has {used.version}",
+                todo="use another store, or allow mixed rules",
+            )
+        return used
+
+    def _policies(self) -> tuple[list[Policy], set[str]]:
+        """The policies in force, and the ids whose policies this run changes."""
+        given = self.source.policies() if self.options.policies is None else list(self.options.policies)
+        stored = {policy.number: policy for policy in self.store.policies()}
+        merged = stored | {policy.number: policy for policy in given}
+        check_overlaps(given)
+        check_overlaps(merged.values())
+        touched = [stored.get(p.number) for p in given if stored.get(p.number) != p]
+        touched += [p for p in given if stored.get(p.number) != p]
+        ids = {name for p in touched if p is not None for name in (p.device, p.vehicle) if name is not None}
+        return list(merged.values()), ids
+
+    def _groups(self) -> Iterator[Fixes]:
+        """Whole vehicles; or windows, from a source that can be taken up again."""
+        resumable = self.options.resume and not self.options.retention.keeps_nothing
+        self.resume = self._last_resume() if resumable else None
+        first = next(self.source.batches(self.resume), None)
+        if first is None:
+            return
+        if first.resume is not None and resumable:
+            yield from self._windows()
+            return
+        before = self.counts.copy()
+        try:
+            yield from clustered(self._fixes(), self.options.memory_bytes)
+            return
+        except NotClustered:
+            self.counts = before
+            self.pending.clear()
+        size = self.source.size().fixes
+        with Spill.sized(size, self.options.memory_bytes, _row_bytes(first)) as spill:
+            self.phase = "sorting"
+            for fixes in self._fixes():
+                spill.add(fixes)
+            self.phase = "passing"
+            yield from spill.whole_vehicles()
+
+    def _windows(self) -> Iterator[Fixes]:
+        held: list[Fixes] = []
+        bound = self.options.memory_bytes // 4
+        position = self.resume
+        for batch in self.source.batches(self.resume):
+            self._note(batch)
+            held.append(batch.fixes)
+            position = batch.resume or position
+            if sum(fixes.nbytes for fixes in held) >= bound:
+                self.resume = position
+                yield Fixes.concat(held)
+                held = []
+        self.resume = position
+        if held:
+            yield Fixes.concat(held)
+
+    def _last_resume(self) -> str | None:
+        for earlier in reversed(self.store.runs()):
+            if earlier.source == self.source.name and earlier.rules_version == self.options.rules.version:
+                return earlier.resume
+        return None
+
+    def _fixes(self) -> Iterator[Fixes]:
+        for batch in self.source.batches():
+            self._note(batch)
+            if len(batch.fixes):
+                yield batch.fixes
+
+    def _note(self, batch: SourceBatch) -> None:
+        self.counts["read_bytes"] += batch.read_bytes
+        self.counts["fixes"] += len(batch.fixes)
+        self._refuse(batch.refusals)
+        self.pending += batch.refusals
+        if len(self.pending) >= _FLUSH_REFUSALS:
+            self._write(StoreBatch())
+        if self.on_progress is not None:
+            size = self.source.size()
+            self.on_progress(
+                Progress(self.phase, self.counts["fixes"], self.counts["read_bytes"], size.fixes, size.read_bytes)
+            )
+
+    def _refuse(self, refusals: Sequence[Refusal]) -> None:
+        for refusal in refusals:
+            self.counts["refused"] += 1
+            self.counts[f"refused_{refusal.reason}"] += 1
+
+    def _settle(self, settler: Settler, group: Fixes) -> None:
+        settled = settler.settle(group)
+        self._count(settled)
+        self._refuse(settled.batch.refusals)
+        self._write(settled.batch)
+
+    def _count(self, settled: Settled) -> None:
+        self.counts["accepted"] += settled.counts.accepted
+        self.counts["duplicates"] += settled.counts.duplicates
+        self.counts["outside_policy"] += settled.counts.outside_policy
+        self.counts["outside_journey"] += settled.counts.outside_journey
+        self.counts["vehicles"] += settled.vehicles
+        self.counts["journeys"] += settled.journeys
+        self.counts["journeys_changed"] += settled.changed
+        self.counts["journeys_removed"] += settled.removed
+        self.counts["harsh_events"] += settled.harsh_events
+
+    def _write(self, batch: StoreBatch, finished: bool = False) -> None:
+        refusals = [*self.pending, *batch.refusals]
+        self.pending.clear()
+        record = Run(
+            run_id=self.run_id,
+            source=self.source.name,
+            rules_version=self.options.rules.version,
+            started_at=self.started_at,
+            finished_at=datetime.now(UTC) if finished else None,
+            counts=dict(self.counts),
+            resume=self.resume,
+        )
+        self.store.write(replace(batch, refusals=refusals, run=record))
+
+
+def _row_bytes(batch: SourceBatch) -> int:
+    return batch.fixes.nbytes // max(len(batch.fixes), 1)

@@ -9,7 +9,7 @@ import numpy.typing as npt
 from numba import types
 
 from journeymesh.journeys.compiled import I32_IN, I64_IN, entry
-from journeymesh.journeys.fixes import I64, OPTIONAL_FLOATS, Fixes
+from journeymesh.journeys.fixes import OPTIONAL_FLOATS, Fixes
 
 _STRICT: Final = 0
 _TIES: Final = 1
@@ -93,12 +93,3 @@ def _sorted_rows(vehicle, at_us, n_vehicles):
                 times[k] = at_us[rows[k]]
             order[first[v] : first[v + 1]] = rows[np.argsort(times, kind="mergesort")]
     return order
-
-
-def rows_by_vehicle(vehicle: npt.NDArray[np.int32]) -> tuple[npt.NDArray[np.int32], I64, I64]:
-    """For a column sorted by vehicle: the codes present, and the first row and the row after the last of each."""
-    if not len(vehicle):
-        empty = np.empty(0, np.int64)
-        return vehicle, empty, empty
-    starts = np.flatnonzero(np.r_[True, vehicle[1:] != vehicle[:-1]])
-    return vehicle[starts], starts, np.r_[starts[1:], len(vehicle)]

@@ -1,0 +1,357 @@
+"""What some vehicles' fixes change in a store: one batch, written as one.
+
+A vehicle that the store does not know is new: its journeys are put. For a known one the kept fixes around the ones
+that arrived are read back, both are passed together, and only what came out differently is written. The stretch read
+back ends at silences, across which the pass compares nothing; so the result is what one pass over everything would
+have given.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from journeymesh.engines.port import Retention
+from journeymesh.engines.refusals import Describe, refusals_of
+from journeymesh.journeys.fixes import I64, Fixes
+from journeymesh.journeys.journey import INSTANT, JOURNEY_SCHEMA, Refusal
+from journeymesh.journeys.local_time import DAY_US, US_PER_S
+from journeymesh.journeys.ordering import in_canonical_order
+from journeymesh.journeys.pipeline import PassCounts, PassResult, make_journeys
+from journeymesh.journeys.policies import Policy, instant_us
+from journeymesh.journeys.reasons import PASS_REASONS, Reason
+from journeymesh.journeys.rules import JourneyRules
+from journeymesh.stores.port import JourneyQuery, RefusalQuery, Store, StoreBatch, Superseded
+
+Mask = npt.NDArray[np.bool_]
+
+FROM_STORE: Final = -2
+"""``origin`` of fixes that were kept by the store."""
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_LONGEST_JOURNEY_US: Final = 7 * DAY_US
+_RECOMPUTED: Final = {reason.code for reason in PASS_REASONS} - {
+    Reason.CLOCK_FUTURE.code,
+    Reason.CLOCK_IMPOSSIBLE.code,
+}
+
+
+@dataclass(slots=True)
+class Settled:
+    """A batch to write, and what it counts."""
+
+    batch: StoreBatch
+    counts: PassCounts = field(default_factory=PassCounts)
+    vehicles: int = 0
+    journeys: int = 0
+    changed: int = 0
+    removed: int = 0
+    harsh_events: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settler:
+    """Settles whole vehicles into one store under one set of rules and policies."""
+
+    store: Store
+    rules: JourneyRules
+    policies: Sequence[Policy]
+    retention: Retention
+    now: datetime
+    describe: Describe
+    jobs: int = 1
+    put_by_this_run: set[str] = field(default_factory=set)
+    """Known vehicles' journeys written by this run: that they grow is no history."""
+
+    def settle(self, fixes: Fixes) -> Settled:
+        """What these fixes change. They are all that the run has of their vehicles, or the run goes on later."""
+        known = self.store.vehicles(fixes.vehicles)
+        if not known:
+            return self._fresh(fixes)
+        is_known = np.array([name in known for name in fixes.vehicles], np.bool_)[fixes.vehicle]
+        parts = [self._known(_of_vehicle(fixes, name)) for name in known]
+        if not is_known.all():
+            parts.append(self._fresh(fixes.take(~is_known)))
+        return _joined(parts)
+
+    def again(self, vehicle: str) -> Settled:
+        """What the vehicle's kept fixes give under the present policies."""
+        return self._known(Fixes.empty((vehicle,)), everything=True)
+
+    def _pass(self, fixes: Fixes) -> list[PassResult]:
+        now_us = instant_us(self.now)
+        if self.jobs == 1 or len(fixes.vehicles) < 2 * self.jobs:
+            return [make_journeys(fixes, self.rules, self.policies, now_us)]
+        fixes = in_canonical_order(fixes)
+        cuts = np.searchsorted(fixes.vehicle, fixes.vehicle[len(fixes) * np.arange(1, self.jobs) // self.jobs])
+        bounds = np.unique(np.r_[0, cuts, len(fixes)])
+        with ThreadPoolExecutor(self.jobs) as threads:
+            return list(
+                threads.map(
+                    lambda k: make_journeys(
+                        fixes.take(slice(bounds[k], bounds[k + 1])), self.rules, self.policies, now_us
+                    ),
+                    range(len(bounds) - 1),
+                )
+            )
+
+    def _fresh(self, fixes: Fixes) -> Settled:
+        settled = _joined(
+            [
+                Settled(
+                    StoreBatch(
+                        journeys=result.journeys,
+                        refusals=refusals_of(result.refused, result.reasons, self.describe),
+                        fixes=self._to_keep(result.timeline, None),
+                    ),
+                    result.counts,
+                    journeys=len(result.journeys),
+                    harsh_events=pc.sum(pc.list_value_length(result.journeys["harsh_events"])).as_py() or 0,
+                )
+                for result in self._pass(fixes)
+            ]
+        )
+        settled.vehicles = len(np.unique(fixes.vehicle))
+        return settled
+
+    def _known(self, arrived: Fixes, everything: bool = False) -> Settled:
+        """Settle one vehicle that the store knows; ``arrived.vehicles`` is that one name."""
+        vehicle = arrived.vehicles[0]
+        stretch = self._stretch(vehicle, arrived, everything)
+        kept = self._kept(vehicle, *stretch)
+        before = self._journeys_within(vehicle, *stretch)
+        result = self._one(_beside(kept, arrived))
+        refused: list[Refusal] = []
+        lost = self._not_recomputable(before, result.journeys, kept)
+        if len(lost):
+            touching = _touching(arrived.fixed_at_us, lost, round(self.rules.max_silence_s * US_PER_S))
+            turned_away = arrived.take(touching)
+            reasons = np.full(len(turned_away), Reason.FIXES_NOT_KEPT, np.uint8)
+            refused = refusals_of(turned_away, reasons, self.describe)
+            arrived = arrived.take(~touching)
+            result = self._one(_beside(kept, arrived))
+            before = before.filter(pc.invert(pc.is_in(before["journey_id"], lost["journey_id"].combine_chunks())))
+        counts = _counts_of_arrived(arrived, result, len(kept))
+        new_rows = _arrived_rows(result.timeline)
+        if new_rows.any() or everything:
+            return self._difference(vehicle, before, result, new_rows, refused, counts, stretch)
+        only = _arrived_rows(result.refused)
+        refused += refusals_of(result.refused.take(only), result.reasons[only], self.describe)
+        return Settled(StoreBatch(refusals=refused), counts, vehicles=1)
+
+    def _journeys_within(self, vehicle: str, first_us: int, last_us: int) -> pa.Table:
+        """The store's journeys that touch the stretch. Where their fixes are kept they begin in it."""
+        query = JourneyQuery(
+            vehicle=vehicle, started_from=_instant(first_us - _LONGEST_JOURNEY_US), started_to=_instant(last_us + 1)
+        )
+        found = self.store.journeys(query)
+        return found.filter(pc.greater_equal(found["ended_at"], pa.scalar(_instant(first_us), INSTANT)))
+
+    def _difference(
+        self,
+        vehicle: str,
+        before: pa.Table,
+        result: PassResult,
+        new_rows: Mask,
+        refused: list[Refusal],
+        counts: PassCounts,
+        stretch: tuple[int, int],
+    ) -> Settled:
+        old = {row["journey_id"]: row for row in before.to_pylist()}
+        new = {row["journey_id"]: row for row in result.journeys.to_pylist()}
+        put = [journey_id for journey_id, row in new.items() if old.get(journey_id) != row]
+        gone = [journey_id for journey_id in old if journey_id not in new]
+        superseded = [Superseded(journey_id, _successor(old[journey_id], new)) for journey_id in gone]
+        superseded += [Superseded(i, i) for i in put if i in old and i not in self.put_by_this_run]
+        self.put_by_this_run.update(put)
+        refusals = refusals_of(result.refused, result.reasons, self.describe)
+        stands = {refusal.refusal_id for refusal in refusals}
+        query = RefusalQuery(vehicle=vehicle, fixed_from=_instant(stretch[0]), fixed_to=_instant(stretch[1] + 1))
+        withdrawn = [
+            refusal_id
+            for refusal_id, refusal in self.store.refusals(query)
+            if refusal.reason in _RECOMPUTED and refusal_id not in stands
+        ]
+        changed = [i for i in put if i in old]
+        return Settled(
+            StoreBatch(
+                journeys=result.journeys.filter(pc.is_in(result.journeys["journey_id"], pa.array(put, pa.string()))),
+                superseded=superseded,
+                refusals=[*refused, *refusals],
+                refusals_withdrawn=withdrawn,
+                fixes=self._to_keep(result.timeline, new_rows),
+            ),
+            counts,
+            vehicles=1,
+            journeys=len(put) - len(changed),
+            changed=len(changed),
+            removed=len(gone),
+            harsh_events=sum(len(new[i]["harsh_events"]) for i in put),
+        )
+
+    def _one(self, fixes: Fixes) -> PassResult:
+        return make_journeys(fixes, self.rules, self.policies, instant_us(self.now))
+
+    def _stretch(self, vehicle: str, arrived: Fixes, everything: bool) -> tuple[int, int]:
+        """The instants (µs) between which the vehicle has to be passed again: whole UTC days, ending at silences."""
+        span = self.store.vehicles([vehicle])[vehicle]
+        first_us, last_us = instant_us(span.first_at), instant_us(span.last_at)
+        if not everything:
+            at = self._possible(arrived)
+            if not len(at):
+                return 0, -1
+            first_us, last_us = int(at.min()), int(at.max())
+        silence_us = round(self.rules.max_silence_s * US_PER_S)
+        first_us = (first_us - silence_us) // DAY_US * DAY_US
+        last_us = (last_us + silence_us) // DAY_US * DAY_US + DAY_US - 1
+        # A stretch that begins or ends amid fixes grows by a day until it does not.
+        while (kept := self._kept(vehicle, first_us - silence_us, first_us + silence_us)) and _joins(
+            kept.fixed_at_us, first_us, silence_us
+        ):
+            first_us -= DAY_US
+        while (kept := self._kept(vehicle, last_us - silence_us, last_us + silence_us)) and _joins(
+            kept.fixed_at_us, last_us + 1, silence_us
+        ):
+            last_us += DAY_US
+        return first_us, last_us
+
+    def _possible(self, arrived: Fixes) -> I64:
+        """The instants of fixes whose clock the pass does not refuse."""
+        result = self._one(arrived)
+        return result.timeline.fixed_at_us
+
+    def _kept(self, vehicle: str, first_us: int, last_us: int) -> Fixes:
+        if last_us < first_us:
+            return Fixes.empty((vehicle,))
+        kept = self.store.fixes(vehicle, _instant(first_us), _instant(last_us))
+        return replace(kept, origin=np.full(len(kept), FROM_STORE, np.int64))
+
+    def _to_keep(self, timeline: Fixes, new_rows: Mask | None) -> Fixes | None:
+        """The fixes of those UTC days that changed, as far as retention keeps them."""
+        if self.retention.keeps_nothing or not len(timeline):
+            return None
+        keep = np.ones(len(timeline), np.bool_)
+        if new_rows is not None:
+            days = timeline.fixed_at_us // DAY_US
+            keep = np.isin(days, np.unique(days[new_rows]))
+        if self.retention.keep is not None:
+            oldest = instant_us(self.now - self.retention.keep) // DAY_US * DAY_US
+            keep &= timeline.fixed_at_us >= oldest
+        if not keep.any():
+            return None
+        return timeline if keep.all() else timeline.take(keep)
+
+    def _not_recomputable(self, before: pa.Table, after: pa.Table, kept: Fixes) -> pa.Table:
+        """Stored journeys of which neither the store nor this run has all fixes, and which the pass would change."""
+        lost = []
+        starts = after["started_at"].cast(pa.int64()).to_numpy()
+        ends = after["ended_at"].cast(pa.int64()).to_numpy()
+        fixes = after["fixes"].to_numpy()
+        for row, (start, end, need) in enumerate(
+            zip(
+                before["started_at"].cast(pa.int64()).to_pylist(),
+                before["ended_at"].cast(pa.int64()).to_pylist(),
+                before["fixes"].to_pylist(),
+                strict=True,
+            )
+        ):
+            held = np.count_nonzero((kept.fixed_at_us >= start) & (kept.fixed_at_us <= end))
+            if held < need and fixes[(starts <= end) & (ends >= start)].sum() < need:
+                lost.append(row)
+        return before.take(pa.array(lost, pa.int64()))
+
+
+def _instant(at_us: int) -> datetime:
+    return _EPOCH + timedelta(microseconds=at_us)
+
+
+def _of_vehicle(fixes: Fixes, name: str) -> Fixes:
+    part = fixes.take(fixes.vehicle == fixes.vehicles.index(name))
+    return replace(part, vehicles=(name,), vehicle=np.zeros(len(part), np.int32))
+
+
+def _beside(kept: Fixes, arrived: Fixes) -> Fixes:
+    """Kept fixes first, so that what arrives again is the duplicate."""
+    if arrived.origin is None:
+        arrived = replace(arrived, origin=np.full(len(arrived), -1, np.int64))
+    return Fixes.concat([kept, arrived]) if len(kept) else arrived
+
+
+def _arrived_rows(fixes: Fixes) -> Mask:
+    if fixes.origin is None:
+        return np.ones(len(fixes), np.bool_)
+    arrived: Mask = fixes.origin != FROM_STORE
+    return arrived
+
+
+def _joins(at_us: I64, border_us: int, silence_us: int) -> bool:
+    """Whether fixes on both sides of the border are no further apart than a silence."""
+    left, right = at_us[at_us < border_us], at_us[at_us >= border_us]
+    return bool(len(left) and len(right) and right.min() - left.max() <= silence_us)
+
+
+def _touching(at_us: I64, journeys: pa.Table, silence_us: int) -> Mask:
+    """Which instants lie in a journey or hang on to it without a silence between."""
+    starts = journeys["started_at"].cast(pa.int64()).to_numpy()
+    ends = journeys["ended_at"].cast(pa.int64()).to_numpy()
+    begins = np.r_[at_us, starts]
+    order = np.argsort(begins, kind="stable")
+    reach = np.maximum.accumulate(np.r_[at_us, ends][order])
+    group = np.empty(len(begins), np.int64)
+    group[order] = np.r_[0, np.cumsum(begins[order][1:] - reach[:-1] > silence_us)]
+    return np.isin(group[: len(at_us)], group[len(at_us) :])
+
+
+def _successor(row: dict[str, Any], new: dict[str, dict[str, Any]]) -> str | None:
+    """The new journey that shares most time with a journey that is gone."""
+    best, longest = None, timedelta(0)
+    for journey_id, other in new.items():
+        start = max(row["started_at"], other["started_at"])
+        end = min(row["ended_at"], other["ended_at"])
+        if end - start > longest:
+            best, longest = journey_id, end - start
+    return best
+
+
+def _counts_of_arrived(arrived: Fixes, result: PassResult, kept: int) -> PassCounts:
+    refused = int(np.count_nonzero(_arrived_rows(result.refused)))
+    accepted = len(arrived) - result.counts.duplicates - refused
+    share = accepted / max(accepted + kept, 1)
+    return PassCounts(
+        accepted,
+        result.counts.duplicates,
+        round(result.counts.outside_policy * share),
+        round(result.counts.outside_journey * share),
+    )
+
+
+def _joined(parts: Sequence[Settled]) -> Settled:
+    if len(parts) == 1:
+        return parts[0]
+    tables = [part.batch.journeys for part in parts if part.batch.journeys is not None]
+    fixes = [part.batch.fixes for part in parts if part.batch.fixes is not None]
+    counts = PassCounts()
+    for part in parts:
+        counts += part.counts
+    return Settled(
+        StoreBatch(
+            journeys=pa.concat_tables(tables) if tables else JOURNEY_SCHEMA.empty_table(),
+            superseded=[item for part in parts for item in part.batch.superseded],
+            refusals=[item for part in parts for item in part.batch.refusals],
+            refusals_withdrawn=[item for part in parts for item in part.batch.refusals_withdrawn],
+            fixes=in_canonical_order(Fixes.concat(fixes)) if fixes else None,
+        ),
+        counts,
+        vehicles=sum(part.vehicles for part in parts),
+        journeys=sum(part.journeys for part in parts),
+        changed=sum(part.changed for part in parts),
+        removed=sum(part.removed for part in parts),
+        harsh_events=sum(part.harsh_events for part in parts),
+    )
