@@ -142,7 +142,7 @@ def drive(legs, planted, before_s, after_s, random, at, exits, out, tags):  # ty
             tag, event_s = 0, 0
         after = max(0.0, min(after, allowed))
         metres = 0.5 * (v + after)
-        if exits[i] == 0.0 and to_end - metres < 0.5:
+        if exits[i] == 0.0 and (metres >= to_end or (after < 0.9 and to_end - metres < 0.5)):
             metres, after = to_end, 0.0
         total += metres
         left, course_before = metres, course

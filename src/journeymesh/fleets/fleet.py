@@ -147,12 +147,11 @@ class Fleet:
         spec, u = self.spec, _rng(self.spec.seed, n, 2).random(5)
         zone = ZoneInfo(self._zone(n))
         renewed = u[0] < spec.renewals and spec.days > 1
-        before = 1 + int(u[1] * (spec.days - 1)) if renewed else -int(u[1] * 300)
-        turn = _midnight(spec.first_day + timedelta(days=before), zone)
-        years = 1 + spec.days // 300
-        spans = [(turn, _later(turn, years, zone))]
-        if renewed:
-            spans.insert(0, (_later(turn, -years, zone), turn))
+        first = _midnight(spec.first_day - timedelta(days=int(u[1] * 4)), zone)
+        turn = _midnight(spec.first_day + timedelta(days=1 + int(u[2] * (spec.days - 1))), zone) if renewed else first
+        spans = [(turn, _later(turn, 1 + spec.days // 300, zone))]
+        if renewed:  # its first cover began with the recorder and was a short one
+            spans.insert(0, (first, turn))
         return tuple(
             Policy(
                 number=f"JM-{n + 1:06d}-{k + 1}",
@@ -163,7 +162,7 @@ class Fleet:
                 tenant=spec.tenants[n % len(spec.tenants)],
                 product=spec.products[n // len(spec.tenants) % len(spec.products)],
                 status="lapsed" if renewed and k == 0 else "active",
-                declared_annual_distance_m=round((5_000 + 500 * int(u[2 + k] * 16)) * _MILE_M, 3),
+                declared_annual_distance_m=round((5_000 + 500 * int(u[3 + k] * 16)) * _MILE_M, 3),
             )
             for k, (valid_from, valid_to) in enumerate(spans)
         )

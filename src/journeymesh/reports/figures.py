@@ -1,0 +1,192 @@
+"""What a page says in figures: totals, the score with its parts, months, the hour-of-week map, harsh events."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from journeymesh.journeys.rules import ScorePart, ScoreRules
+from journeymesh.reports.units import Units, percent
+
+Row = dict[str, Any]
+
+KINDS: Final = ("braking", "acceleration", "cornering")
+SEVERITIES: Final = ("low", "medium", "high")
+WEEKDAYS: Final = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+_SHADES: Final = 6
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """Sums over a policy's journeys."""
+
+    journeys: int
+    distance_m: float
+    driving_s: float
+    idle_s: float
+    night_share: float
+    speeding_share: float
+    max_speed_mps: float
+    harsh: int
+    harsh_per_100km: float
+    fixes: int
+    quarantined: int
+    bridged_share: float
+
+    @classmethod
+    def of(cls, journeys: Sequence[Row]) -> Totals:
+        """The totals of rows of ``JOURNEY_SCHEMA``."""
+
+        def total(name: str) -> float:
+            return float(sum(row[name] for row in journeys))
+
+        distance, duration = total("distance_m"), total("duration_s")
+        harsh = int(sum(total(f"harsh_{kind}") for kind in KINDS))
+        return cls(
+            journeys=len(journeys),
+            distance_m=distance,
+            driving_s=total("driving_s"),
+            idle_s=total("idle_s"),
+            night_share=total("night_distance_m") / distance if distance else 0.0,
+            speeding_share=total("speeding_distance_m") / distance if distance else 0.0,
+            max_speed_mps=max((row["max_speed_mps"] for row in journeys), default=0.0),
+            harsh=harsh,
+            harsh_per_100km=harsh / distance * 100_000.0 if distance else 0.0,
+            fixes=int(total("fixes")),
+            quarantined=int(total("quarantined")),
+            bridged_share=total("bridged_s") / duration if duration else 0.0,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class PartShown:
+    """A part of the score for people. ``share`` is what it counts in the whole."""
+
+    title: str
+    value: str
+    score: float
+    share: float
+    meaning: str
+
+
+@dataclass(frozen=True, slots=True)
+class HourCell:
+    """An hour of the week. ``shade`` 0 (nothing) to 6."""
+
+    distance_m: float
+    shade: int
+    label: str
+
+
+@dataclass(frozen=True, slots=True)
+class Month:
+    """A month's row: ``share`` of the longest month's distance."""
+
+    name: str
+    row: Row
+    share: float
+
+
+@dataclass(slots=True)
+class HarshTable:
+    """Harsh events by kind and severity."""
+
+    rows: list[tuple[str, list[int], int]] = field(default_factory=list)
+    total: int = 0
+
+
+def score_parts(term: Row, rules: ScoreRules | None, units: Units) -> list[PartShown]:
+    """The parts of a summary's score, explained as far as the rules are known."""
+    parts = term["score_parts"]
+    weights = sum(part["weight"] for part in parts) or 1.0
+    return [
+        PartShown(
+            _PART_TITLES.get(part["part"], part["part"].replace("_", " ").capitalize()),
+            "unknown" if part["value"] is None else _part_value(part["part"], part["value"]),
+            part["score"],
+            part["weight"] / weights,
+            _meaning(part["part"], getattr(rules, part["part"], None)),
+        )
+        for part in parts
+    ]
+
+
+_PART_TITLES: Final = {
+    "harsh_events_per_100km": "Harsh events per 100 km",
+    "speeding_share": "Distance over the limit",
+    "night_share": "Distance at night",
+    "mileage_ratio": "Distance against declared",
+}
+
+
+def _part_value(name: str, value: float) -> str:
+    if name.endswith("_share"):
+        return percent(value)
+    return f"{value:.1f}" if name == "harsh_events_per_100km" else f"{value:.2f}"
+
+
+def _meaning(name: str, part: ScorePart | None) -> str:
+    if part is None:
+        return ""
+    return f"{_part_value(name, part.best)} or less scores 100, {_part_value(name, part.worst)} or more scores 0"
+
+
+def week_map(journeys: Sequence[Row], units: Units) -> list[list[HourCell]]:
+    """Seven days of 24 hours, in the policy's local time, shaded by distance."""
+    metres: dict[int, float] = defaultdict(float)
+    for row in journeys:
+        for hour in row["hours"]:
+            metres[hour["hour_of_week"]] += hour["distance_m"]
+    most = max(metres.values(), default=0.0)
+
+    def cell(hour_of_week: int) -> HourCell:
+        distance = metres.get(hour_of_week, 0.0)
+        # The square root shows quiet hours beside busy ones.
+        shade = 0 if distance <= 0 or most <= 0 else max(1, round((distance / most) ** 0.5 * _SHADES))
+        day, hour = divmod(hour_of_week, 24)
+        return HourCell(distance, shade, f"{WEEKDAYS[day]} {hour:02d}:00–{hour + 1:02d}:00: {units.far_named(distance)}")
+
+    return [[cell(day * 24 + hour) for hour in range(24)] for day in range(7)]
+
+
+def months(rows: Sequence[Row]) -> list[Month]:
+    """Monthly summaries (rows of ``SUMMARY_SCHEMA``) with their bars."""
+    most = max((row["distance_m"] for row in rows), default=0.0) or 1.0
+    return [Month(f"{row['period_from']:%b %Y}", row, row["distance_m"] / most) for row in rows]
+
+
+def harsh_table(journeys: Sequence[Row]) -> HarshTable:
+    """How many harsh events of each kind and severity."""
+    counts = Counter((event["kind"], event["severity"]) for row in journeys for event in row["harsh_events"])
+    table = HarshTable(total=sum(counts.values()))
+    for kind in KINDS:
+        by_severity = [counts[kind, severity] for severity in SEVERITIES]
+        table.rows.append((kind, by_severity, sum(by_severity)))
+    return table
+
+
+_REASON_TEXTS: Final = {
+    "clock_impossible": "device clock before any recorder existed",
+    "clock_future": "device clock in the future",
+    "clock_missing": "no device clock",
+    "clock_unparseable": "device clock cannot be read",
+    "position_missing": "no position",
+    "position_outside_world": "position outside the world",
+    "position_null_island": "position exactly (0, 0)",
+    "position_zero": "one coordinate exactly zero, an impossible jump",
+    "position_spike": "impossible jump and back",
+    "position_unparseable": "position cannot be read",
+    "conflicting_fix": "another fix at the same instant",
+    "vehicle_missing": "no vehicle or device named",
+    "value_unparseable": "a value cannot be read",
+    "document_corrupt": "document is not well-formed",
+    "fixes_not_kept": "too late: the journey's fixes are no longer kept",
+}
+
+
+def refusal_rows(refusals: Mapping[str, int]) -> list[tuple[str, str, int]]:
+    """(reason code, what it means, how many), most first."""
+    rows = [(code, _REASON_TEXTS.get(code, ""), number) for code, number in refusals.items() if number]
+    return sorted(rows, key=lambda row: (-row[2], row[0]))
