@@ -1,0 +1,287 @@
+"""The memory twin: a store that lives as long as its process, for tests, trials and one-off runs.
+
+Its state is one immutable value; a write builds the next one and puts it in place in a single assignment, so a read
+sees whole batches and a fault leaves nothing.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+
+import pyarrow as pa
+
+from journeymesh.journeys.fixes import Fixes
+from journeymesh.journeys.journey import Refusal
+from journeymesh.journeys.policies import Policy
+from journeymesh.stores import records, rows
+from journeymesh.stores.digests import (
+    POLICY_SCHEMA,
+    REFUSAL_DIGEST_SCHEMA,
+    fixes_digest,
+    table_digest,
+)
+from journeymesh.stores.fix_blocks import DAY_US, FixBlock, decoded, encode_blocks, fixes_of
+from journeymesh.stores.port import (
+    HistoryEntry,
+    JourneyQuery,
+    RefusalQuery,
+    RulesUsed,
+    Run,
+    StoreBatch,
+    VehicleSpan,
+)
+from journeymesh.stores.records import from_us, to_us
+from journeymesh.stores.rows import COLUMNS, ID, STARTED, JourneyRow
+
+SCHEMA_VERSION = "0001"
+_POLICY, _VEHICLE, _TENANT, _PRODUCT, _ENDED = (
+    COLUMNS.index(name) for name in ("policy", "vehicle", "tenant", "product", "ended_at_us")
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    """A history entry. ``position`` orders entries; ``latest`` says which successor was named last."""
+
+    journey_id: str
+    successor_id: str | None
+    superseded_at: datetime
+    position: int
+    latest: int
+    row: JourneyRow
+
+
+@dataclass(frozen=True, slots=True)
+class _State:
+    sequence: int = 0
+    journeys: dict[str, JourneyRow] = field(default_factory=dict)
+    history: dict[str, _Entry] = field(default_factory=dict)
+    refusals: dict[str, records.Row] = field(default_factory=dict)
+    policies: dict[str, records.Row] = field(default_factory=dict)
+    rules: frozenset[RulesUsed] = frozenset()
+    runs: dict[str, records.Row] = field(default_factory=dict)
+    blocks: dict[tuple[str, int], FixBlock] = field(default_factory=dict)
+    by_policy: dict[str | None, list[JourneyRow]] = field(default_factory=dict)
+    by_vehicle: dict[str, list[JourneyRow]] = field(default_factory=dict)
+
+
+class MemoryStore:
+    """Both ports in memory. Safe for threads."""
+
+    url = "memory://"
+
+    def __init__(self) -> None:
+        self._state = _State()
+        self._writing = threading.Lock()
+
+    @classmethod
+    def connect(cls, url: str) -> MemoryStore:
+        """An empty store; the URL has nothing more to say."""
+        return cls()
+
+    def migrate(self) -> None:
+        """Nothing to create."""
+
+    def schema_version(self) -> tuple[str | None, str]:
+        """Always this code's."""
+        return SCHEMA_VERSION, SCHEMA_VERSION
+
+    def write(self, batch: StoreBatch) -> None:
+        """Write the batch: all of it or, on any fault, none."""
+        with self._writing:
+            self._state = _next_state(self._state, batch)
+
+    def journeys(self, query: JourneyQuery) -> pa.Table:
+        """Journeys in (started_at, journey_id) order, ``JOURNEY_SCHEMA``; at most ``query.limit``."""
+        state = self._state
+        candidates = _candidates(state, query)
+        after = None if query.after is None else (to_us(query.after[0]), query.after[1])
+        first = None if query.started_from is None else to_us(query.started_from)
+        last = None if query.started_to is None else to_us(query.started_to)
+        found = [
+            row
+            for row in candidates
+            if (query.policy is None or row[_POLICY] == query.policy)
+            and (query.vehicle is None or row[_VEHICLE] == query.vehicle)
+            and (query.tenant is None or row[_TENANT] == query.tenant)
+            and (query.product is None or row[_PRODUCT] == query.product)
+            and not (query.unattributed and row[_POLICY] is not None)
+            and (first is None or row[STARTED] >= first)
+            and (last is None or row[STARTED] < last)
+            and (after is None or _key(row) > after)
+        ]
+        return rows.journeys_of(found[: query.limit] if query.limit is not None else found)
+
+    def journey(self, journey_id: str) -> pa.Table | None:
+        """The journey as a one-row table, following ``successor_id`` from a superseded id; None if unknown or gone."""
+        state = self._state
+        seen: set[str] = set()
+        current: str | None = journey_id
+        while current is not None and current not in seen:
+            if (row := state.journeys.get(current)) is not None:
+                return rows.journeys_of([row])
+            seen.add(current)
+            entries = [entry for entry in state.history.values() if entry.journey_id == current]
+            current = max(entries, key=lambda entry: entry.latest).successor_id if entries else None
+        return None
+
+    def history(self, journey_id: str) -> list[HistoryEntry]:
+        """Former contents under this id, oldest first."""
+        entries = [entry for entry in self._state.history.values() if entry.journey_id == journey_id]
+        entries.sort(key=lambda entry: entry.position)
+        return [
+            HistoryEntry(journey_id, entry.superseded_at, entry.successor_id, rows.journeys_of([entry.row]))
+            for entry in entries
+        ]
+
+    def vehicles(self, among: Sequence[str]) -> dict[str, VehicleSpan]:
+        """Those of the vehicles that the store holds journeys or fixes of."""
+        state, wanted = self._state, set(among)
+        spans: dict[str, list[int]] = defaultdict(list)
+        for row in state.journeys.values():
+            if row[_VEHICLE] in wanted:
+                spans[row[_VEHICLE]] += (row[STARTED], row[_ENDED])
+        for block in state.blocks.values():
+            if block.vehicle in wanted:
+                spans[block.vehicle] += (block.first_us, block.last_us)
+        return {vehicle: VehicleSpan(from_us(min(span)), from_us(max(span))) for vehicle, span in spans.items()}
+
+    def policies(self, number: str | None = None) -> list[Policy]:
+        """All policies, or the one with this number, by number."""
+        held = self._state.policies
+        return [records.policy_of(held[key]) for key in sorted(held) if number is None or key == number]
+
+    def refusals(self, query: RefusalQuery) -> Iterator[tuple[str, Refusal]]:
+        """Quarantined inputs as (refusal_id, refusal), in refusal_id order."""
+        held, left = self._state.refusals, query.limit
+        for refusal_id in sorted(held):
+            if left is not None and left <= 0:
+                return
+            _, refusal = found = records.refusal_of(held[refusal_id])
+            if _matches(query, refusal_id, refusal):
+                left = None if left is None else left - 1
+                yield found
+
+    def rules(self) -> list[RulesUsed]:
+        """The rules that the journeys here were made with."""
+        return sorted(self._state.rules, key=lambda used: (used.version, used.digest))
+
+    def runs(self) -> list[Run]:
+        """Runs, oldest first."""
+        held = [records.run_of(row) for row in self._state.runs.values()]
+        return sorted(held, key=lambda run: (run.started_at, run.run_id))
+
+    def digest(self) -> dict[str, str]:
+        """Canonical digests by part: journeys, refusals, policies, fixes."""
+        state = self._state
+        journeys = rows.table_of([state.journeys[key] for key in sorted(state.journeys)])
+        refusals = [state.refusals[key] for key in sorted(state.refusals)]
+        policies = [state.policies[key] for key in sorted(state.policies)]
+        blocks = ((key[0], key[1], state.blocks[key].content) for key in sorted(state.blocks))
+        return {
+            "journeys": table_digest(rows.STORED_SCHEMA, [journeys]),
+            "refusals": table_digest(
+                REFUSAL_DIGEST_SCHEMA, [records.table_from_rows(refusals, REFUSAL_DIGEST_SCHEMA)]
+            ),
+            "policies": table_digest(POLICY_SCHEMA, [records.table_from_rows(policies, POLICY_SCHEMA)]),
+            "fixes": fixes_digest(decoded(blocks)),
+        }
+
+    def fixes(self, vehicle: str, first: datetime, last: datetime) -> Fixes:
+        """The vehicle's kept fixes with ``first <= fixed_at <= last``, by time."""
+        blocks, first_us, last_us = self._state.blocks, to_us(first), to_us(last)
+        found = sorted(
+            (key[1], block.content)
+            for key, block in blocks.items()
+            if key[0] == vehicle and first_us // DAY_US <= key[1] <= last_us // DAY_US
+        )
+        return fixes_of(vehicle, [content for _, content in found], first_us, last_us)
+
+    def expire(self, before: datetime) -> int:
+        """Forget kept fixes of UTC days that end at or before ``before``; returns how many fixes went."""
+        first_kept = to_us(before) // DAY_US
+        with self._writing:
+            state = self._state
+            kept = {key: block for key, block in state.blocks.items() if key[1] >= first_kept}
+            gone = sum(block.rows for key, block in state.blocks.items() if key[1] < first_kept)
+            self._state = replace(state, blocks=kept)
+        return gone
+
+    def close(self) -> None:
+        """Nothing to release; what is held goes with the object."""
+
+
+def _next_state(state: _State, batch: StoreBatch) -> _State:
+    sequence = state.sequence + 1
+    put = {} if batch.journeys is None else {r[ID]: r for r in rows.rows_of(rows.stored_journeys(batch.journeys))}
+    journeys, history = dict(state.journeys), dict(state.history)
+    now = datetime.now(UTC)
+    for moved in batch.superseded:
+        row = journeys.get(moved.journey_id)
+        if row is None or rows.row_content(row) == _content(put.get(moved.journey_id)):
+            continue
+        del journeys[moved.journey_id]
+        key = rows.history_id(moved.journey_id, moved.successor_id, rows.row_content(row))
+        entry = history.get(key)
+        if entry is None:
+            entry = _Entry(moved.journey_id, moved.successor_id, now, sequence, sequence, row)
+        history[key] = replace(entry, latest=sequence)
+    journeys.update(put)
+    refusals = dict(state.refusals)
+    for refusal_id in batch.refusals_withdrawn:
+        refusals.pop(refusal_id, None)
+    for refusal in batch.refusals:
+        refusals.setdefault(refusal.refusal_id, records.refusal_row(refusal))
+    blocks = dict(state.blocks)
+    for block in encode_blocks(batch.fixes) if batch.fixes is not None else ():
+        blocks[block.vehicle, block.day] = block
+    return _State(
+        sequence=sequence,
+        journeys=journeys,
+        history=history,
+        refusals=refusals,
+        policies=state.policies | {policy.number: records.policy_row(policy) for policy in batch.policies},
+        rules=state.rules | ({batch.rules} if batch.rules else set()),
+        runs=state.runs | ({batch.run.run_id: records.run_row(batch.run)} if batch.run else {}),
+        blocks=blocks,
+    )
+
+
+def _candidates(state: _State, query: JourneyQuery) -> list[JourneyRow]:
+    """The rows that may match, in order; the indexes of a state are made when they are first asked for."""
+    if not state.by_policy and state.journeys:
+        by_policy: dict[str | None, list[JourneyRow]] = defaultdict(list)
+        by_vehicle: dict[str, list[JourneyRow]] = defaultdict(list)
+        for row in sorted(state.journeys.values(), key=_key):
+            by_policy[row[_POLICY]].append(row)
+            by_vehicle[row[_VEHICLE]].append(row)
+        state.by_vehicle.update(by_vehicle)
+        state.by_policy.update(by_policy)
+    if query.policy is not None or query.unattributed:
+        return state.by_policy.get(query.policy, [])
+    if query.vehicle is not None:
+        return state.by_vehicle.get(query.vehicle, [])
+    return sorted(state.journeys.values(), key=_key)
+
+
+def _key(row: JourneyRow) -> tuple[int, str]:
+    return row[STARTED], row[ID]
+
+
+def _content(row: JourneyRow | None) -> bytes | None:
+    return None if row is None else rows.row_content(row)
+
+
+def _matches(query: RefusalQuery, refusal_id: str, refusal: Refusal) -> bool:
+    at = refusal.fixed_at
+    return (
+        (query.reason is None or refusal.reason == query.reason)
+        and (query.vehicle is None or refusal.vehicle == query.vehicle)
+        and (query.fixed_from is None or (at is not None and at >= query.fixed_from))
+        and (query.fixed_to is None or (at is not None and at < query.fixed_to))
+        and (query.after is None or refusal_id > query.after)
+    )
