@@ -26,9 +26,9 @@ from journeymesh.sources.bson_walker import (
     SHAPE_BYTES,
     SHAPES,
     STOP,
+    read_i32,
     read_record,
     walk_array,
-    read_i32,
 )
 
 U8 = npt.NDArray[np.uint8]
@@ -98,7 +98,7 @@ def _walk_documents(  # type: ignore[no-untyped-def]
                     fault = np.int64(9)
                     break
                 reached = walk_array(
-                    buffer, kind, offsets[rows, slot], room - rows, length // 8, arrays[array, 1], trie, keys, offsets,
+                    buffer, kind, offsets[rows, slot], room - rows, length // 9, arrays[array, 1], trie, keys, offsets,
                     kinds, rows, filled, stack, mask, shape_bytes, shape_masks, shape_heads, shape_offsets,
                     shape_kinds, state,
                 )  # fmt: skip

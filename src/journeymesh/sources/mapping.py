@@ -340,6 +340,11 @@ def _paths(fields: object, at: str = "fields") -> Iterator[tuple[str, str]]:
             yield from _paths(value, f"{at}.{name}")
 
 
+def mapped_paths(mapping: Mapping) -> list[str]:
+    """Every path that the mapping's fields read, once each."""
+    return sorted({path for _, path in _paths(mapping.fields)})
+
+
 _STEP = re.compile(r"[^.\[\]\0]+")
 
 

@@ -1,0 +1,257 @@
+"""Cells of many rows to columns: the kernels for what is usual, Python for the rest."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from journeymesh.journeys.fixes import F64, I8, I32, I64
+from journeymesh.sources import bson_columns
+from journeymesh.sources.bson_columns import FIRST_US, LAST_US, MISSING_US, SCRATCH, program_of
+from journeymesh.sources.bson_documents import U8
+from journeymesh.sources.bson_values import KINDS, value_at
+from journeymesh.sources.clocks import (
+    Unconvertible,
+    clock_us,
+    is_number,
+    number,
+    unit_us,
+    utc_of_local,
+    zone_of,
+)
+from journeymesh.sources.mapping import BaseClock, ClockField, IgnitionField
+
+Faults = dict[int, str]
+"""What is wrong with a row's value, by row."""
+
+_NAMES: Final = (0x02, 0x07, 0x10, 0x12)
+
+
+class Cells:
+    """The cells of n rows in one buffer: int32[n, slots] offsets, uint8[n, slots] kinds, and each path's slot."""
+
+    def __init__(self, buffer: U8, offsets: I32, kinds: U8, slots: dict[str, int]) -> None:
+        self._buffer = buffer
+        self._offsets = offsets.view()
+        self._offsets.flags.writeable = False
+        self._kinds = kinds.view()
+        self._kinds.flags.writeable = False
+        self._slots = slots
+        self._todo = np.empty(len(kinds), np.int32)
+
+    def _value(self, row: int, path: str, expected: str) -> Any:
+        slot = self._slots[path]
+        return value_at(self._buffer, int(self._kinds[row, slot]), int(self._offsets[row, slot]), expected)
+
+    def numbers(self, path: str, factor: float) -> tuple[F64, Faults]:
+        """float64[n], NaN where missing, times ``factor``."""
+        out = np.empty(len(self._kinds), np.float64)
+        waiting = bson_columns.numbers(
+            self._buffer, self._offsets, self._kinds, self._slots[path], factor, out, self._todo
+        )
+        faults: Faults = {}
+        for row in self._todo[:waiting].tolist():
+            try:
+                value = self._value(row, path, "a number")
+                kind = int(self._kinds[row, self._slots[path]])
+                if kind not in (0x02, 0x13):
+                    raise Unconvertible(f"expected a number, found {KINDS[kind]}")
+                out[row] = number(value) * factor
+            except Unconvertible as error:
+                faults[row] = f"{path}: {error}"
+        return out, faults
+
+    def _codes(self, path: str) -> tuple[I32, list[tuple[int, Any]], Faults]:
+        """(codes, (kind, value) of each code, faults); a code is -1 where there is no value or a fault."""
+        rows = len(self._kinds)
+        codes, firsts = np.empty(rows, np.int32), np.empty(max(rows, 1), np.int32)
+        table = np.full(1 << max(4, (2 * rows).bit_length()), -1, np.int32)
+        slot = self._slots[path]
+        count = bson_columns.names(self._buffer, self._offsets, self._kinds, slot, codes, firsts, table)
+        faults: Faults = {}
+        for row in np.flatnonzero(codes == -2).tolist():
+            kind = int(self._kinds[row, slot])
+            faults[row] = f"{path}: expected a text, found {KINDS[kind]}"
+        if faults:
+            codes[codes == -2] = -1
+        values: list[tuple[int, Any]] = []
+        for code, row in enumerate(firsts[:count].tolist()):
+            try:
+                values.append((int(self._kinds[row, slot]), self._value(row, path, "a text")))
+            except Unconvertible as error:
+                values.append((0, None))
+                self._blame(codes, code, f"{path}: {error}", faults)
+        return codes, values, faults
+
+    @staticmethod
+    def _blame(codes: I32, code: int, detail: str, faults: Faults) -> None:
+        for row in np.flatnonzero(codes == code).tolist():
+            faults[row] = detail
+        codes[codes == code] = -1
+
+    def names(self, path: str) -> tuple[tuple[str, ...], I32, Faults]:
+        """(dictionary, int32[n] codes, faults): texts, and integers and ObjectIds as texts. A missing one is a fault."""
+        codes, values, faults = self._codes(path)
+        known: dict[str, int] = {}
+        recode = np.full(len(values) + 1, -1, np.int32)
+        for code, (kind, value) in enumerate(values):
+            if kind in _NAMES:
+                recode[code] = known.setdefault(str(value), len(known))
+            elif kind:
+                self._blame(codes, code, f"{path}: expected a text, found {KINDS[kind]}", faults)
+        codes = recode[codes]  # -1 reads the last place, which is -1
+        for row in np.flatnonzero(codes < 0).tolist():
+            faults.setdefault(row, f"{path}: missing")
+        return tuple(known), codes, faults
+
+    def switches(self, ignition: IgnitionField) -> tuple[I8, Faults]:
+        """int8[n]: 1 on, 0 off, -1 where missing."""
+        codes, values, faults = self._codes(ignition.path)
+        states = np.full(len(values) + 1, -1, np.int8)
+        for code, (kind, value) in enumerate(values):
+            if value in ignition.on:
+                states[code] = 1
+            elif value in ignition.off:
+                states[code] = 0
+            elif kind:
+                detail = f"{ignition.path}: {str(value)[:40]!r} is neither on nor off"
+                self._blame(codes, code, detail, faults)
+        return states[codes], faults
+
+    def instants(self, clock: ClockField) -> tuple[I64, Faults, Faults]:
+        """(int64[n] µs, missing, faults); ``MISSING_US`` where there is no instant."""
+        base_us: I64 | None = None
+        faults: Faults = {}
+        missing: Faults = {}
+        if clock.base is not None:
+            base_us, missing, faults = self._clock(clock.base, None)
+        out, missing_here, faults_here = self._clock(clock, base_us)
+        faults = {**faults_here, **faults}
+        missing = {row: detail for row, detail in {**missing_here, **missing}.items() if row not in faults}
+        if base_us is not None:
+            for row in (*missing, *faults):
+                out[row] = MISSING_US
+        return out, missing, faults
+
+    def _clock(self, clock: ClockField | BaseClock, base_us: I64 | None) -> tuple[I64, Faults, Faults]:
+        out = np.empty(len(self._kinds), np.int64)
+        faults: Faults = {}
+        path = clock.all_paths[0]
+        if is_number(clock):
+            waiting = self._counted(path, unit_us(clock), base_us, out)
+        elif clock.clock == "bson_date":
+            waiting = bson_columns.dates(self._buffer, self._offsets, self._kinds, self._slots[path], out, self._todo)
+        else:
+            waiting = self._texts(clock, out)
+        label = "+".join(clock.all_paths)
+        for row in self._todo[:waiting].tolist():
+            out[row] = MISSING_US
+            zone = self._zone(clock, row)
+            try:
+                us = clock_us(self._joined(row, clock), clock, zone, int(base_us[row]) if base_us is not None else 0)
+                out[row] = MISSING_US if us is None else us
+            except Unconvertible as error:
+                faults[row] = f"{label}: {error}"
+        absent = np.flatnonzero(out == MISSING_US).tolist()
+        return out, {row: f"{label}: missing" for row in absent if row not in faults}, faults
+
+    def _counted(self, path: str, factor: float, base_us: I64 | None, out: I64) -> int:
+        """Fill ``out`` from a clock that is a number; rows that it does not settle go to ``todo``."""
+        counted = np.empty(len(out), np.float64)
+        slot = self._slots[path]
+        waiting = bson_columns.numbers(self._buffer, self._offsets, self._kinds, slot, factor, counted, self._todo)
+        todo = set(self._todo[:waiting].tolist())
+        absent = np.isnan(counted)
+        base = np.zeros(len(out), np.int64) if base_us is None else base_us
+        absent |= base == MISSING_US
+        with np.errstate(invalid="ignore", over="ignore"):
+            sums = counted + np.where(base == MISSING_US, 0, base)
+            outside = ~absent & ~((counted >= FIRST_US) & (counted <= LAST_US) & (sums >= FIRST_US) & (sums <= LAST_US))
+        good = ~absent & ~outside
+        out[:] = MISSING_US
+        out[good] = np.rint(counted[good]).astype(np.int64) + base[good]
+        todo |= set(np.flatnonzero(outside).tolist())
+        self._todo[: len(todo)] = sorted(todo)
+        return len(todo)
+
+    def _texts(self, clock: ClockField | BaseClock, out: I64) -> int:
+        """Fill ``out`` from a clock that is a text, and put local times into UTC."""
+        slots = np.array([self._slots[path] for path in clock.all_paths], np.int32)
+        iso = clock.clock == "iso8601"
+        program = None if iso else program_of(clock.format or "")
+        zoned = np.zeros(len(out), np.int8)
+        if program is None and not iso:
+            kinds = self._kinds[:, slots]
+            absent = ((kinds == 0) | (kinds == 0x0A)).any(axis=1)
+            out[:] = MISSING_US
+            todo = np.flatnonzero(~absent).astype(np.int32)
+            self._todo[: len(todo)] = todo
+            return len(todo)
+        steps = np.array(program or [0], np.int32)
+        waiting = bson_columns.clock_texts(
+            self._buffer, self._offsets, self._kinds, _frozen(slots), iso, _frozen(steps),
+            np.zeros(SCRATCH, np.uint8), out, zoned, self._todo,
+        )  # fmt: skip
+        local = (zoned == 0) & (out != MISSING_US)
+        again = self._to_utc(clock, out, local)
+        if len(again):
+            self._todo[waiting : waiting + len(again)] = again
+        return waiting + len(again)
+
+    def _to_utc(self, clock: ClockField | BaseClock, out: I64, local: npt.NDArray[np.bool_]) -> I64:
+        """Put the local times of ``out`` into UTC in place; the rows that have none are returned."""
+        if clock.zone_path is None:
+            groups = [(local, clock.zone)]
+        else:
+            codes, values, _ = self._codes(clock.zone_path)
+            groups = [(local & (codes == code), str(value)) for code, (_, value) in enumerate(values)]
+            groups.append((local & (codes < 0), None))
+        again = []
+        for mask, zone in groups:
+            rows = np.flatnonzero(mask)
+            if not len(rows):
+                continue
+            try:
+                utc, skipped = utc_of_local(out[rows], zone_of(clock, zone), clock.fold)
+            except Unconvertible:
+                again.append(rows)
+                continue
+            out[rows] = utc
+            again.append(rows[skipped])
+        return np.concatenate(again) if again else np.empty(0, np.int64)
+
+    def _zone(self, clock: ClockField | BaseClock, row: int) -> str | None:
+        if clock.zone_path is None:
+            return None
+        try:
+            value = self._value(row, clock.zone_path, "a text")
+        except Unconvertible:
+            return None
+        return None if value is None else str(value)
+
+    def _joined(self, row: int, clock: ClockField | BaseClock) -> Any:
+        expected = "a date" if clock.clock == "bson_date" else "a number" if is_number(clock) else "a text"
+        parts = []
+        for path in clock.all_paths:
+            value = self._value(row, path, expected)
+            kind = int(self._kinds[row, self._slots[path]])
+            understood = isinstance(value, str) or kind in (0x09, 0x11) or value is None
+            if not (understood or (is_number(clock) and kind in (0x01, 0x10, 0x12, 0x13))):
+                raise Unconvertible(f"expected {expected}, found {KINDS[kind]}")
+            if kind == 0x02 and clock.clock == "bson_date":
+                raise Unconvertible(f"expected {expected}, found string")
+            parts.append(value)
+        if len(parts) == 1:
+            return parts[0]
+        if any(part is None for part in parts):
+            return None
+        if not all(isinstance(part, str) for part in parts):
+            raise Unconvertible("expected texts to join")
+        return " ".join(parts)
+
+
+def _frozen(column: I32) -> I32:
+    column.flags.writeable = False
+    return column

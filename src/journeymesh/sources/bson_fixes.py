@@ -1,0 +1,207 @@
+"""Raw BSON to fixes: the walk, the conversions and the refusals, put together for one mapping."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+import numpy as np
+
+from journeymesh.journeys.fixes import NOT_REPORTED_US, Fixes
+from journeymesh.journeys.journey import Refusal
+from journeymesh.journeys.reasons import Reason
+from journeymesh.sources.bson_cells import Cells
+from journeymesh.sources.bson_documents import U8, Rows, Walk, read_only
+from journeymesh.sources.bson_paths import PathTrie
+from journeymesh.sources.bson_values import canonical, decoded, document_id, raw_json
+from journeymesh.sources.bson_walker import ARRAY_MISSING, FAULTS, LENGTH_IMPLAUSIBLE, NEEDS_ROOM
+from journeymesh.sources.mapping import NUMBER_COLUMNS, Mapping, mapped_paths
+
+ELEMENT_BITS: Final = 21
+"""An origin is the offset of a document in its stream, shifted by these bits, and the position in its array."""
+_ELEMENT_MASK: Final = (1 << ELEMENT_BITS) - 1
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_CONVERT_ROWS: Final = 1 << 18
+
+
+@dataclass(frozen=True, slots=True)
+class ReadPart:
+    """Fixes and refusals of a part of a buffer; ``end`` is the offset up to which it was read."""
+
+    fixes: Fixes
+    refusals: list[Refusal]
+    end: int
+    documents: int
+
+
+@dataclass(slots=True)
+class _Refused:
+    """Rows refused so far, the first reason for each."""
+
+    rows: dict[int, tuple[Reason, str]] = field(default_factory=dict)
+
+    def add(self, faults: dict[int, str], reason: Reason) -> None:
+        for row, detail in faults.items():
+            self.rows.setdefault(row, (reason, detail))
+
+
+class BsonReader:
+    """Reads documents of one mapping out of buffers. Keeps what it learnt of their shapes; for one thread at a time."""
+
+    def __init__(self, mapping: Mapping) -> None:
+        self.mapping = mapping
+        self.trie = PathTrie.of(mapped_paths(mapping))
+        self._walk = Walk(self.trie)
+
+    def parts(self, buffer: U8, stream_offset: int = 0) -> Iterator[ReadPart]:
+        """The documents of a buffer, part by part. ``stream_offset`` is where the buffer begins in its stream.
+
+        Reading stops before a document that is not whole; the last part's ``end`` says where. A document of
+        impossible length is refused with all that follows it, as one refusal.
+        """
+        buffer = read_only(buffer)
+        at = 0
+        while True:
+            rows = self._walk.rows(buffer, at)
+            end = rows.end
+            refusals = [self._corrupt(buffer, int(s), int(e), int(f), stream_offset) for s, e, f in rows.faults]
+            if rows.stop == LENGTH_IMPLAUSIBLE:
+                refusals.append(self.unreadable(buffer[end:], stream_offset + end, len(buffer) - end))
+                end = len(buffer)
+            pieces = max(1, -(-len(rows.document) // _CONVERT_ROWS))
+            for piece in range(pieces):
+                here = slice(piece * _CONVERT_ROWS, (piece + 1) * _CONVERT_ROWS)
+                fixes, refused = self._convert(buffer, _slice(rows, here), stream_offset)
+                last = piece == pieces - 1
+                yield ReadPart(fixes, refusals + refused, end if last else at, rows.documents if last else 0)
+                refusals = []
+            at = end
+            if rows.stop != NEEDS_ROOM:
+                return
+
+    def unreadable(self, first: U8, at: int, size: int, cause: str = "its length is impossible") -> Refusal:
+        """The refusal of ``size`` bytes from stream offset ``at`` on, of which ``first`` are at hand."""
+        return Refusal(
+            Reason.DOCUMENT_CORRUPT.code,
+            f"{self.mapping.collection}@{at}",
+            f"bytes {at} to {at + size}: {cause}, so nothing after its beginning can be read",
+            content=raw_json(first[:65536].tobytes()),
+        )
+
+    def place(self, document: bytes, origin: int) -> str:
+        """Where an input is, given its document and its origin."""
+        place = document_id(document, self.mapping.collection, origin >> ELEMENT_BITS)
+        if self.mapping.layout == "document":
+            return place
+        array = self.mapping.array_path
+        return f"{place}{'.' + array if array else ''}[{origin & _ELEMENT_MASK}]"
+
+    def _convert(self, buffer: U8, rows: Rows, stream_offset: int) -> tuple[Fixes, list[Refusal]]:
+        fields = self.mapping.fields
+        cells = Cells(buffer, rows.offsets, rows.kinds, self.trie.slots)
+        refused = _Refused()
+        vehicles, vehicle, faults = cells.names(fields.vehicle.path)
+        refused.add(faults, Reason.VEHICLE_MISSING)
+        fixed_at, missing, faults = cells.instants(fields.fixed_at)
+        refused.add(missing, Reason.CLOCK_MISSING)
+        refused.add(faults, Reason.CLOCK_UNPARSEABLE)
+        columns: dict[str, Any] = {"vehicle": vehicle, "fixed_at_us": fixed_at}
+        for name, column in NUMBER_COLUMNS.items():
+            mapped = getattr(fields, name)
+            if mapped is not None:
+                columns[column], faults = cells.numbers(mapped.path, mapped.to_si)
+                position = name in ("lat", "lon")
+                refused.add(faults, Reason.POSITION_UNPARSEABLE if position else Reason.VALUE_UNPARSEABLE)
+        if fields.received_at is not None:
+            columns["received_at_us"], _, faults = cells.instants(fields.received_at)
+            refused.add(faults, Reason.VALUE_UNPARSEABLE)
+        if fields.ignition is not None:
+            columns["ignition"], faults = cells.switches(fields.ignition)
+            refused.add(faults, Reason.VALUE_UNPARSEABLE)
+        element = np.maximum(rows.element, 0)
+        columns["origin"] = ((rows.document + stream_offset) << ELEMENT_BITS) | element
+        fixes = Fixes(vehicles, **columns)
+        if not refused.rows:
+            return fixes, []
+        kept = np.ones(len(fixes), np.bool_)
+        kept[list(refused.rows)] = False
+        return fixes.take(kept), self._refusals(buffer, rows, fixes, refused)
+
+    def _refusals(self, buffer: U8, rows: Rows, fixes: Fixes, refused: _Refused) -> list[Refusal]:
+        refusals: list[Refusal] = []
+        at, document, content = -1, b"", None
+        assert fixes.origin is not None
+        for row, (reason, detail) in sorted(refused.rows.items()):
+            if int(rows.document[row]) != at:
+                at = int(rows.document[row])
+                document = _document(buffer, at)
+                content = decoded(document)
+            code, us = int(fixes.vehicle[row]), int(fixes.fixed_at_us[row])
+            refusals.append(
+                Refusal(
+                    reason.code,
+                    self.place(document, int(fixes.origin[row])),
+                    detail,
+                    vehicle=fixes.vehicles[code] if code >= 0 else None,
+                    fixed_at=None if us == NOT_REPORTED_US else _EPOCH + timedelta(microseconds=us),
+                    lat_deg=_known(fixes.lat_deg[row]),
+                    lon_deg=_known(fixes.lon_deg[row]),
+                    content=self._content(document, content, int(rows.element[row])),
+                )
+            )
+        return refusals
+
+    def _content(self, document: bytes, content: dict[str, Any] | None, element: int) -> str:
+        """What is kept of a refused row: its document, or the element: the values at its place in each array."""
+        if content is None:
+            return raw_json(document)
+        if element < 0:
+            return canonical(content)
+        arrays = sorted({path.partition("[]")[0] for path in mapped_paths(self.mapping) if "[]" in path})
+        found = {array: _item(_reach(content, array), element) for array in arrays}
+        return canonical(found[arrays[0]] if len(arrays) == 1 else found)
+
+    def _corrupt(self, buffer: U8, start: int, end: int, fault: int, stream_offset: int) -> Refusal:
+        document = buffer[start:end].tobytes()
+        if fault == ARRAY_MISSING:
+            array = self.mapping.array_path or "its arrays"
+            origin = document_id(document, self.mapping.collection, stream_offset + start)
+            content = self._content(document, decoded(document), -1)
+            return Refusal(Reason.CLOCK_MISSING.code, origin, f"{array}: no array of fixes", content=content)
+        return Refusal(
+            Reason.DOCUMENT_CORRUPT.code,
+            f"{self.mapping.collection}@{stream_offset + start}",
+            f"the document at bytes {stream_offset + start} to {stream_offset + end}: {FAULTS[fault]}",
+            content=raw_json(document),
+        )
+
+
+def _slice(rows: Rows, here: slice) -> Rows:
+    return Rows(
+        rows.offsets[here], rows.kinds[here], rows.document[here], rows.element[here], rows.faults, rows.end,
+        rows.documents, rows.stop,
+    )  # fmt: skip
+
+
+def _document(buffer: U8, at: int) -> bytes:
+    return buffer[at : at + int.from_bytes(buffer[at : at + 4].tobytes(), "little")].tobytes()
+
+
+def _known(value: float) -> float | None:
+    return float(value) if np.isfinite(value) else None
+
+
+def _reach(document: Any, path: str) -> Any:
+    for step in path.split("."):
+        document = _item(document, int(step)) if isinstance(document, list) else document.get(step)
+        if document is None:
+            return None
+    return document
+
+
+def _item(array: Any, position: int) -> Any:
+    if isinstance(array, dict):
+        return array.get(str(position))
+    return array[position] if isinstance(array, list) and position < len(array) else None

@@ -1,0 +1,122 @@
+"""Single BSON values and whole documents as Python sees them: for what the kernels leave, and for quarantine."""
+
+from __future__ import annotations
+
+import base64
+import json
+from typing import Any, Final
+
+import bson
+import numpy as np
+import numpy.typing as npt
+from bson import json_util
+from bson.codec_options import CodecOptions, DatetimeConversion
+from bson.errors import BSONError
+from bson.raw_bson import RawBSONDocument
+
+from journeymesh.sources.clocks import FIRST_US, LAST_US, Unconvertible
+
+U8 = npt.NDArray[np.uint8]
+
+KINDS: Final = {
+    0x01: "double",
+    0x02: "string",
+    0x03: "object",
+    0x04: "array",
+    0x05: "binary",
+    0x06: "undefined",
+    0x07: "ObjectId",
+    0x08: "bool",
+    0x09: "date",
+    0x0A: "null",
+    0x0B: "regex",
+    0x0C: "DBPointer",
+    0x0D: "JavaScript",
+    0x0E: "symbol",
+    0x0F: "JavaScript with scope",
+    0x10: "int32",
+    0x11: "timestamp",
+    0x12: "int64",
+    0x13: "decimal128",
+    0x7F: "MaxKey",
+    0xFF: "MinKey",
+}
+"""BSON's types, by the byte that stands before the key."""
+
+CONTENT_BYTES: Final = 64 * 1024
+"""How much of a corrupt document is kept in its refusal."""
+
+OPTIONS: Final[CodecOptions[dict[str, Any]]] = CodecOptions(
+    tz_aware=True, datetime_conversion=DatetimeConversion.DATETIME_AUTO
+)
+_FIXED_BYTES: Final = {0x01: 8, 0x07: 12, 0x08: 1, 0x09: 8, 0x10: 4, 0x11: 8, 0x12: 8, 0x13: 16}
+
+
+def value_at(buffer: U8, kind: int, at: int, expected: str) -> Any:
+    """The value of a cell: None, a text, a number, a bool, an ObjectId or an aware datetime.
+
+    Raises:
+        Unconvertible: the type is none of these; the text names it and what was ``expected``.
+    """
+    if kind in (0x00, 0x0A):
+        return None
+    size = 4 + int.from_bytes(buffer[at : at + 4].tobytes(), "little") if kind == 0x02 else _FIXED_BYTES.get(kind)
+    if size is None:
+        raise Unconvertible(f"expected {expected}, found {KINDS.get(kind, hex(kind))}")
+    content = bytes((kind,)) + b"v\0" + buffer[at : at + size].tobytes() + b"\0"
+    try:
+        value: Any = bson.decode((len(content) + 4).to_bytes(4, "little") + content, OPTIONS)["v"]
+    except BSONError:
+        raise Unconvertible(f"the {KINDS[kind]} is malformed") from None
+    match value:
+        case bson.Decimal128():
+            return value.to_decimal()
+        case bson.Timestamp():
+            return value.as_datetime()
+        case bson.DatetimeMS():
+            if not FIRST_US <= int(value) * 1000 <= LAST_US:
+                raise Unconvertible(f"the date {int(value)} ms lies outside the calendar")
+    return value
+
+
+def id_text(identity: object) -> str:
+    """An ``_id`` as it stands in an origin."""
+    match identity:
+        case str():
+            return identity
+        case bson.ObjectId():
+            return str(identity)
+        case _:
+            return json_util.dumps(identity, json_options=json_util.CANONICAL_JSON_OPTIONS)
+
+
+def document_id(document: bytes, collection: str, at: int) -> str:
+    """``collection/_id`` of a raw document, or its byte offset where it cannot be read."""
+    try:
+        raw = RawBSONDocument(document, CodecOptions(document_class=RawBSONDocument))
+        identity = raw.get("_id")
+        if isinstance(identity, RawBSONDocument):
+            identity = bson.decode(identity.raw, OPTIONS)
+    except Exception:  # noqa: BLE001,RUF100 - bytes of any kind come here, and a place can always be told
+        identity = None
+    return f"{collection}/{id_text(identity)}" if identity is not None else f"{collection}@{at}"
+
+
+def decoded(document: bytes) -> dict[str, Any] | None:
+    """The document; None where it cannot be decoded."""
+    try:
+        content: dict[str, Any] = bson.decode(document, OPTIONS)
+    except Exception:  # noqa: BLE001,RUF100 - whatever the decoder dislikes, the bytes themselves are kept
+        return None
+    return content
+
+
+def canonical(value: Any) -> str:
+    """A value as canonical extended JSON."""
+    return json_util.dumps(value, json_options=json_util.CANONICAL_JSON_OPTIONS)
+
+
+def raw_json(content: bytes) -> str:
+    """Bytes as extended JSON: the first ``CONTENT_BYTES`` of them, and how many there were if more."""
+    kept = {"$binary": {"base64": base64.b64encode(content[:CONTENT_BYTES]).decode(), "subType": "00"}}
+    return json.dumps(kept if len(content) <= CONTENT_BYTES else {"bytes": len(content), "first": kept})
