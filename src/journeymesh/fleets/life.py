@@ -49,7 +49,9 @@ class Life:
     motion: F64
     drives: list[Drive]
     harsh: list[tuple[int, int, int, int, float]]  # kind, first, last and peak second, peak m/s²
-    notable: list[tuple[str, int, int, int]]  # fault, first and last second, fixes: drifts and nights of changing clocks
+    notable: list[
+        tuple[str, int, int, int]
+    ]  # fault, first and last second, fixes: drifts and nights of changing clocks
 
 
 class Scratch:
@@ -91,9 +93,7 @@ class _Telling:
             self._park(leave_s)
         north = (self.at[0] - self.city[0]) * self.scale[0]
         east = (self.at[1] - self.city[1]) * self.scale[1]
-        legs = plan_route(
-            self.rng, errand.east_m - east, errand.north_m - north, self.driver.tilt, self.driver.style
-        )
+        legs = plan_route(self.rng, errand.east_m - east, errand.north_m - north, self.driver.tilt, self.driver.style)
         planted = plant_harsh(self.rng, legs, self.spec.harsh_per_100km)
         before_s = 2 + int(12 * u[1])
         after_s = _AWAKE_S if always_on else 2 + int(15 * u[2])
@@ -148,7 +148,9 @@ class _Telling:
             )
 
 
-def live(spec: FleetSpec, rng: np.random.Generator, zone_name: str, scratch: Scratch) -> tuple[Life, npt.NDArray[np.uint64]]:
+def live(
+    spec: FleetSpec, rng: np.random.Generator, zone_name: str, scratch: Scratch
+) -> tuple[Life, npt.NDArray[np.uint64]]:
     """The life of one vehicle by chance, and the chance that its recorder goes on with."""
     random = rng.integers(0, 2**63, 1).astype(np.uint64)
     zone = ZoneInfo(zone_name)

@@ -90,7 +90,12 @@ class FleetSpec:
     faults: FaultRates = field(default_factory=FaultRates)
 
     def __post_init__(self) -> None:
-        for name, least, most in (("vehicles", 1, 999_999), ("days", 1, 3660), ("interval_s", 1, 30), ("seed", 0, 2**63)):
+        for name, least, most in (
+            ("vehicles", 1, 999_999),
+            ("days", 1, 3660),
+            ("interval_s", 1, 30),
+            ("seed", 0, 2**63),
+        ):
             if not least <= getattr(self, name) <= most:
                 raise UsageError(f"fleet: {name} is {getattr(self, name)}", todo=f"give {least} to {most}")
         if self.profile not in get_args(Profile):

@@ -87,7 +87,7 @@ def _write(fleet: Fleet, out: Path, format: Format, order: Order, on_written: On
     for made in (truth, folder):
         made.mkdir(parents=True, exist_ok=True)
     suffix = "csv" if format == "csv" else "parquet"
-    counts = {name: 0 for name in ("fixes", *_TRUTHS)}
+    counts = dict.fromkeys(("fixes", *_TRUTHS), 0)
     with ExitStack() as stack:
         keep_truth = stack.enter_context(_truth_files(truth, suffix, counts))
         readable = format == "parquet"

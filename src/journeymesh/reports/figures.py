@@ -146,7 +146,9 @@ def week_map(journeys: Sequence[Row], units: Units) -> list[list[HourCell]]:
         # The square root shows quiet hours beside busy ones.
         shade = 0 if distance <= 0 or most <= 0 else max(1, round((distance / most) ** 0.5 * _SHADES))
         day, hour = divmod(hour_of_week, 24)
-        return HourCell(distance, shade, f"{WEEKDAYS[day]} {hour:02d}:00–{hour + 1:02d}:00: {units.far_named(distance)}")
+        return HourCell(
+            distance, shade, f"{WEEKDAYS[day]} {hour:02d}:00–{hour + 1:02d}:00: {units.far_named(distance)}"
+        )
 
     return [[cell(day * 24 + hour) for hour in range(24)] for day in range(7)]
 

@@ -25,7 +25,7 @@ _SEVERITIES: Final = ("high", "medium", "low")
 
 @dataclass(frozen=True, slots=True)
 class MapLine:
-    """A journey on the map: an SVG path in metres, ``start`` and ``end`` as (x, y), ``box`` (left, top, right, bottom)."""
+    """A journey on the map: an SVG path in metres, ``start``, ``end`` (x, y), ``box`` (left, top, right, bottom)."""
 
     number: int
     path: str

@@ -1,0 +1,132 @@
+"""The page of a policy in a real browser, without a network."""
+
+from __future__ import annotations
+
+import shutil
+from collections import Counter
+from collections.abc import Iterator
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from journeymesh.fleets.fleet import generate
+from journeymesh.fleets.spec import FleetSpec
+from journeymesh.journeys.fixes import Fixes
+from journeymesh.journeys.journey import JOURNEY_SCHEMA
+from journeymesh.journeys.pipeline import PassResult, make_journeys
+from journeymesh.journeys.policies import Policy, instant_us
+from journeymesh.journeys.reasons import Reason
+from journeymesh.journeys.rules import ALWAYS_ON
+from journeymesh.journeys.summaries import summarise
+from journeymesh.reports.page import policy_report
+
+playwright_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+CHROMIUM = shutil.which("chromium")
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no chromium on PATH")
+ARGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+        "--disable-component-update", "--disable-sync"]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    with playwright_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="module")
+def made() -> tuple[Policy, PassResult]:
+    fleet = generate(FleetSpec(seed=11, vehicles=1, days=35, first_day=date(2025, 1, 6), renewals=0.0))
+    now_us = instant_us(datetime(2026, 1, 1, tzinfo=UTC))
+    return fleet.policies[0], make_journeys(fleet.whole().readable().fixes, ALWAYS_ON, fleet.policies, now_us)
+
+
+@pytest.fixture(scope="module")
+def page_file(made: tuple[Policy, PassResult], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    policy, result = made
+
+    def track(row: dict[str, Any]) -> Fixes:
+        bounds = [instant_us(row["started_at"]), instant_us(row["ended_at"]) + 1]
+        first, last = np.searchsorted(result.timeline.fixed_at_us, bounds)
+        return result.timeline.take(slice(int(first), int(last)))
+
+    html = policy_report(
+        policy,
+        result.journeys,
+        {period: summarise(result.journeys, policy, period, ALWAYS_ON.score) for period in ("term", "month")},
+        track,
+        refusals=Counter(Reason(int(reason)).code for reason in result.reasons),
+        score_rules=ALWAYS_ON.score,
+    )
+    path = tmp_path_factory.mktemp("report") / "report.html"
+    path.write_text(html, "utf-8")
+    return path
+
+
+class Opened:
+    """A page opened offline, with what it complained about and what it asked for."""
+
+    def __init__(self, browser: Any, path: Path, width: int, scheme: str) -> None:
+        self.context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme, offline=True)
+        self.tab = self.context.new_page()
+        self.faults: list[str] = []
+        self.requests: list[str] = []
+        self.tab.on("console", lambda message: self.faults.append(message.text))
+        self.tab.on("pageerror", lambda error: self.faults.append(str(error)))
+        self.tab.on("request", lambda request: self.requests.append(request.url))
+        self.tab.goto(path.as_uri())
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [400, 1280])
+def test_the_page_stands_alone_and_fits(
+    browser: Any, page_file: Path, made: tuple[Policy, PassResult], width: int, scheme: str
+) -> None:
+    opened = Opened(browser, page_file, width, scheme)
+    assert opened.tab.locator("#lines path").count() == len(made[1].journeys) > 20
+    assert opened.tab.evaluate("document.documentElement.scrollWidth") <= width
+    assert opened.requests == [page_file.as_uri()]
+    assert opened.faults == []
+    background = opened.tab.evaluate("getComputedStyle(document.body).backgroundColor")
+    assert (sum(int(part) for part in background[4:-1].split(",")) > 384) == (scheme == "light")
+    opened.context.close()
+
+
+def test_a_row_chooses_its_journey_on_the_map_also_after_sorting(browser: Any, page_file: Path) -> None:
+    opened = Opened(browser, page_file, 1280, "light")
+    opened.tab.locator("#journeys-table thead button").nth(2).click()
+    lengths = [float(text) for text in opened.tab.locator("#journeys-table tbody tr td:nth-child(3)").all_inner_texts()]
+    assert lengths == sorted(lengths, reverse=True)
+    assert lengths[0] > lengths[-1]
+    opened.tab.locator(".go").first.click()
+    assert f"{lengths[0]} km" in opened.tab.locator("#chosen-text").inner_text()
+    assert opened.tab.locator("#chosen path").count() == 2
+    opened.context.close()
+
+
+def test_the_map_zooms_from_the_keyboard(browser: Any, page_file: Path) -> None:
+    opened = Opened(browser, page_file, 1280, "light")
+    width = "Number(document.getElementById('map-svg').getAttribute('viewBox').split(' ')[2])"
+    before = opened.tab.evaluate(width)
+    opened.tab.locator("#map-svg").focus()
+    opened.tab.keyboard.press("+")
+    assert opened.tab.evaluate(width) == pytest.approx(before * 0.7)
+    opened.tab.keyboard.press("0")
+    assert opened.tab.evaluate(width) == before
+    opened.context.close()
+
+
+def test_a_policy_without_journeys_has_a_sensible_page(
+    browser: Any, made: tuple[Policy, PassResult], tmp_path: Path
+) -> None:
+    path = tmp_path / "empty.html"
+    path.write_text(policy_report(made[0], JOURNEY_SCHEMA.empty_table(), {}, lambda row: None), "utf-8")
+    opened = Opened(browser, path, 400, "light")
+    assert opened.tab.get_by_text("No journeys under this policy").is_visible()
+    assert opened.tab.evaluate("document.documentElement.scrollWidth") <= 400
+    assert opened.faults == []
+    opened.context.close()

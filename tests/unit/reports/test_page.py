@@ -1,0 +1,94 @@
+"""What a page says, without a browser."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from journeymesh.journeys.fixes import Fixes
+from journeymesh.journeys.journey import JOURNEY_SCHEMA
+from journeymesh.journeys.policies import Policy
+from journeymesh.journeys.rules import ALWAYS_ON
+from journeymesh.journeys.summaries import summarise
+from journeymesh.reports.lines import simplify
+from journeymesh.reports.page import policy_report
+from journeymesh.reports.units import Units, lasting, percent
+
+START = datetime(2025, 7, 1, 21, 30, tzinfo=UTC)
+POLICY = Policy(
+    number="P-<b>1</b>", valid_from=START - timedelta(days=9), zone="Europe/London", device="BB-1",
+    declared_annual_distance_m=1e7,
+)  # fmt: skip
+
+
+def journey(n: int) -> dict[str, Any]:
+    started = START + timedelta(days=n)
+    row: dict[str, Any] = dict.fromkeys(JOURNEY_SCHEMA.names, 0)
+    event = {
+        "kind": "braking", "severity": "high", "started_at": started, "ended_at": started, "peak_at": started,
+        "peak_mps2": 5.4, "lat_deg": 51.55, "lon_deg": -0.1, "fixes": 2,
+    }  # fmt: skip
+    return row | {
+        "journey_id": f"j{n:05d}", "vehicle": "BB-1", "policy": POLICY.number, "tenant": "t", "product": "p",
+        "zone": POLICY.zone, "started_at": started, "ended_at": started + timedelta(minutes=20),
+        "start_lat_deg": 51.5, "start_lon_deg": -0.1, "end_lat_deg": 51.6, "end_lon_deg": -0.1,
+        "distance_m": 16_093.44, "duration_s": 1200.0, "driving_s": 1100.0, "idle_s": 100.0, "mean_speed_mps": 14.6,
+        "max_speed_mps": 20.0, "harsh_braking": 1, "fixes": 1200, "rules_version": "r-1",
+        "hours": [{"hour_of_week": 46, "distance_m": 16_093.44, "driving_s": 1100.0}], "harsh_events": [event],
+    }  # fmt: skip
+
+
+def page(journeys: int, **options: Any) -> str:
+    table = pa.Table.from_pylist([journey(n) for n in range(journeys)], JOURNEY_SCHEMA)
+    term = summarise(table, POLICY, "term", ALWAYS_ON.score)
+    tracks = options.pop("tracks", lambda row: None)
+    return policy_report(POLICY, table, {"term": term}, tracks, score_rules=ALWAYS_ON.score, **options)
+
+
+def test_what_comes_from_outside_is_escaped() -> None:
+    html = page(1, refusals={"<script>alert(1)</script>": 1})
+    assert "P-<b>1</b>" not in html
+    assert "P-&lt;b&gt;1&lt;/b&gt;" in html
+    assert "<script>alert" not in html
+
+
+def test_no_address_is_named_but_those_of_names_spaces() -> None:
+    html = page(2)
+    assert set(re.findall(r"https?://[^\s\"']+", html)) == {"http://www.w3.org/2000/svg"}
+    assert "default-src 'none'" in html
+    assert " style=" not in html
+
+
+def test_times_are_local_and_distances_in_the_unit_asked_for() -> None:
+    assert "2025-07-01 22:30" in page(1)
+    assert "<td>10.0</td>" in page(1, distance_unit="miles")
+
+
+def test_journeys_without_fixes_are_straight_lines_and_the_page_says_so() -> None:
+    html = page(3)
+    assert html.count('class="t straight"') == 3
+    assert "fixes of these journeys are not kept" in html
+
+
+def test_three_thousand_journeys_stay_below_three_megabytes() -> None:
+    rng = np.random.default_rng(1)
+    lat, lon = 51.5 + np.cumsum(rng.normal(0, 2e-4, 1500)), -0.1 + np.cumsum(rng.normal(0, 2e-4, 1500))
+    wild = Fixes(("BB-1",), np.zeros(1500, np.int32), np.arange(1500), lat, lon)
+    html = page(3000, tracks=lambda row: wild)
+    assert html.count('<path class="t"') == 3000
+    assert len(html.encode()) < 3_000_000
+
+
+def test_simplifying_keeps_a_corner_and_leaves_out_what_lies_on_the_line() -> None:
+    x, y = np.array([0.0, 5.0, 10.0, 10.0, 10.0]), np.array([0.0, 0.1, 0.0, 5.0, 10.0])
+    assert simplify(x, y, 1.0).tolist() == [True, False, True, False, True]
+
+
+def test_numbers_are_shown_for_people() -> None:
+    assert (lasting(45), lasting(720), lasting(11_100)) == ("45 s", "12 min", "3 h 05 min")
+    assert (percent(0.0), percent(0.0042), percent(0.12)) == ("0 %", "0.4 %", "12 %")
+    assert Units("miles").far_named(1609.344) == "1.0 miles"
