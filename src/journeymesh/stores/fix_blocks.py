@@ -40,7 +40,7 @@ def encode_blocks(fixes: Fixes) -> list[FixBlock]:
     """The fixes as blocks, in (vehicle, day) order. Fixes that are not in order are sorted (stably) first."""
     if not len(fixes):
         return []
-    names = np.array(fixes.vehicles, dtype=object)
+    names = fixes.vehicles
     rank = np.empty(len(names), np.int64)
     rank[sorted(range(len(names)), key=lambda code: names[code].encode())] = np.arange(len(names))
     ranks = rank[fixes.vehicle]
@@ -60,7 +60,7 @@ def encode_blocks(fixes: Fixes) -> list[FixBlock]:
         content = _encode(columns, reported[index], start, end - start, codec)
         blocks.append(
             FixBlock(
-                vehicle=str(names[fixes.vehicle[start]]),
+                vehicle=names[int(fixes.vehicle[start])],
                 day=int(days[start]),
                 first_us=int(instants[start]),
                 last_us=int(instants[end - 1]),
@@ -87,7 +87,9 @@ def decode_block(content: bytes) -> pa.RecordBatch:
         if len(batch) != rows:
             raise ValueError(f"{len(batch)} rows instead of {rows}")
     except (struct.error, pa.ArrowException, ValueError, OSError) as error:
-        raise StoreCorrupt(f"a block of kept fixes is damaged ({error})", todo="run: journeymesh store verify") from error
+        raise StoreCorrupt(
+            f"a block of kept fixes is damaged ({error})", todo="run: journeymesh store verify"
+        ) from error
     return batch
 
 

@@ -184,9 +184,7 @@ class MemoryStore:
         blocks = ((key[0], key[1], state.blocks[key].content) for key in sorted(state.blocks))
         return {
             "journeys": table_digest(rows.STORED_SCHEMA, [journeys]),
-            "refusals": table_digest(
-                REFUSAL_DIGEST_SCHEMA, [records.table_from_rows(refusals, REFUSAL_DIGEST_SCHEMA)]
-            ),
+            "refusals": table_digest(REFUSAL_DIGEST_SCHEMA, [records.table_from_rows(refusals, REFUSAL_DIGEST_SCHEMA)]),
             "policies": table_digest(POLICY_SCHEMA, [records.table_from_rows(policies, POLICY_SCHEMA)]),
             "fixes": fixes_digest(decoded(blocks)),
         }

@@ -84,7 +84,9 @@ def table_of(rows: Sequence[JourneyRow]) -> pa.Table:
     """A table in ``STORED_SCHEMA`` of these rows."""
     if not rows:
         return STORED_SCHEMA.empty_table()
-    columns = [pa.array(values, field.type) for field, values in zip(STORED_SCHEMA, zip(*rows, strict=True), strict=True)]
+    columns = [
+        pa.array(values, field.type) for field, values in zip(STORED_SCHEMA, zip(*rows, strict=True), strict=True)
+    ]
     return pa.table(columns, schema=STORED_SCHEMA)
 
 
@@ -166,4 +168,6 @@ def _nested_column(name: str, texts: Sequence[str]) -> pa.ListArray:
         pa.array(values, pa.int64()).cast(field.type) if field.type == INSTANT else pa.array(values, field.type)
         for field, values in zip(fields, columns, strict=True)
     ]
-    return pa.ListArray.from_arrays(pa.array(offsets), pa.StructArray.from_arrays(parts, fields=fields), type=pa.list_(kind))
+    return pa.ListArray.from_arrays(
+        pa.array(offsets), pa.StructArray.from_arrays(parts, fields=fields), type=pa.list_(kind)
+    )

@@ -1,0 +1,139 @@
+"""Many rows at once into a SQL store, on the transaction's own connection."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import islice
+from typing import Any, Final, TypeVar
+
+import pyarrow as pa
+import sqlalchemy as sa
+
+T = TypeVar("T")
+
+_IDS_AT_ONCE: Final = 5_000
+_NUL, _SOH = "\0", "\1"
+
+
+def chunks(items: Sequence[T], size: int = _IDS_AT_ONCE) -> Iterator[Sequence[T]]:
+    """The items in pieces that fit into one statement."""
+    for start in range(0, len(items), size):
+        yield items[start : start + size]
+
+
+def escaped(value: Any) -> Any:
+    """Text as PostgreSQL can hold it: it refuses NUL. Reversible, and keeps the order of texts."""
+    if isinstance(value, str) and (_NUL in value or _SOH in value):
+        return value.replace(_SOH, _SOH + "\2").replace(_NUL, _SOH + _SOH)
+    return value
+
+
+def unescaped(value: Any) -> Any:
+    """The inverse of ``escaped``."""
+    if isinstance(value, str) and _SOH in value:
+        parts = iter(value)
+        return "".join((_NUL if next(parts) == _SOH else _SOH) if letter == _SOH else letter for letter in parts)
+    return value
+
+
+def put_rows(
+    connection: sa.Connection,
+    table: sa.Table,
+    rows: Sequence[Sequence[Any]],
+    *,
+    keep: bool = False,
+    update: Sequence[str] | None = None,
+) -> None:
+    """Put rows (values in the table's column order) by primary key.
+
+    A row whose key is there replaces it, or with ``keep`` leaves it as it is, or changes only the columns ``update``.
+    """
+    if not rows:
+        return
+    names = [column.name for column in table.columns]
+    if connection.dialect.name == "sqlite":
+        marks = ", ".join("?" * len(names))
+        statement = f"INSERT INTO {table.name} ({', '.join(names)}) VALUES ({marks}) {_conflict(table, keep, update)}"  # noqa: S608
+        connection.connection.cursor().executemany(statement, rows)
+        return
+    staged = _stage(connection, table)
+    cursor = connection.connection.cursor()
+    with cursor.copy(f"COPY {staged} ({', '.join(names)}) FROM STDIN") as copy:
+        for row in rows:
+            copy.write_row([escaped(value) for value in row])
+    _merge(connection, table, staged, keep, update)
+
+
+def put_table(connection: sa.Connection, table: sa.Table, stored: pa.Table, rows: Sequence[Sequence[Any]]) -> None:
+    """Put a table whose columns are the database table's, replacing by primary key; ``rows`` are the same rows."""
+    if connection.dialect.name == "sqlite" or len(rows) < 100:
+        put_rows(connection, table, rows)
+        return
+    import pyarrow.compute as pc
+    from pyarrow import csv
+
+    if any(
+        pa.types.is_string(column.type) and pc.any(pc.match_substring_regex(column, r"[\x00\x01]")).as_py()
+        for column in stored.columns
+    ):
+        put_rows(connection, table, rows)
+        return
+    staged = _stage(connection, table)
+    names = ", ".join(stored.column_names)
+    sink = pa.BufferOutputStream()
+    csv.write_csv(stored, sink, csv.WriteOptions(include_header=False))
+    cursor = connection.connection.cursor()
+    with cursor.copy(f"COPY {staged} ({names}) FROM STDIN (FORMAT csv)") as copy:
+        content = memoryview(sink.getvalue())
+        for start in range(0, len(content), 1 << 20):
+            copy.write(bytes(content[start : start + (1 << 20)]))
+    _merge(connection, table, staged, False, None)
+
+
+def delete_ids(connection: sa.Connection, column: sa.Column[Any], ids: Sequence[str]) -> None:
+    """Delete the rows with these keys."""
+    table = column.table
+    assert isinstance(table, sa.Table)
+    for part in chunks(ids):
+        connection.execute(sa.delete(table).where(column.in_([escape_for(connection, key) for key in part])))
+
+
+def escape_for(connection: sa.Connection, value: Any) -> Any:
+    """The value as this connection's database can hold it."""
+    return value if connection.dialect.name == "sqlite" else escaped(value)
+
+
+def read_rows(connection: sa.Connection, statement: sa.Select[Any], size: int | None = None) -> list[tuple[Any, ...]]:
+    """All rows, or up to ``size`` first ones, as tuples."""
+    result = connection.execute(statement)
+    found = result.fetchall() if size is None else list(islice(result, size))
+    rows = [tuple(row) for row in found]
+    if connection.dialect.name == "sqlite":
+        return rows
+    return [tuple(map(unescaped, row)) if _any_escape(row) else row for row in rows]
+
+
+def _any_escape(row: tuple[Any, ...]) -> bool:
+    return any(isinstance(value, str) and _SOH in value for value in row)
+
+
+def _stage(connection: sa.Connection, table: sa.Table) -> str:
+    staged = f"staged_{table.name}"
+    connection.exec_driver_sql(f"CREATE TEMP TABLE IF NOT EXISTS {staged} (LIKE {table.name}) ON COMMIT DELETE ROWS")
+    connection.exec_driver_sql(f"TRUNCATE {staged}")
+    return staged
+
+
+def _merge(connection: sa.Connection, table: sa.Table, staged: str, keep: bool, update: Sequence[str] | None) -> None:
+    names = ", ".join(column.name for column in table.columns)
+    conflict = _conflict(table, keep, update)
+    connection.exec_driver_sql(f"INSERT INTO {table.name} ({names}) SELECT {names} FROM {staged} {conflict}")  # noqa: S608
+
+
+def _conflict(table: sa.Table, keep: bool, update: Sequence[str] | None) -> str:
+    keys = [column.name for column in table.primary_key.columns]
+    others = list(update) if update is not None else [c.name for c in table.columns if c.name not in keys]
+    target = f"ON CONFLICT ({', '.join(keys)})"
+    if keep or not others:
+        return f"{target} DO NOTHING"
+    return f"{target} DO UPDATE SET {', '.join(f'{name} = excluded.{name}' for name in others)}"

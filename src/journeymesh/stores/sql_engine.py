@@ -1,0 +1,156 @@
+"""Connections of the SQL stores: URL to engine, and the transactions that readers and writers run in."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Final
+
+import sqlalchemy as sa
+from sqlalchemy import event
+
+from journeymesh.errors import ExtraMissing, StoreUnavailable, UsageError
+from journeymesh.stores.addresses import shown_url
+from journeymesh.stores.migrations import HEAD, VERSION_TABLE
+from journeymesh.stores.sql_faults import MIGRATE, sql_faults
+
+BUSY_TIMEOUT_S: Final = 30.0
+_WRITERS_LOCK: Final = 0x6A6F7572_6E657973  # "journeys": the advisory lock that one writer of a database holds
+
+
+class SqlConnections:
+    """The transactions of one SQL store. Opens lazily; a forked child must make its own."""
+
+    def __init__(self, url: str, busy_timeout_s: float = BUSY_TIMEOUT_S) -> None:
+        self.url = url
+        self.shown = shown_url(url)
+        self._busy_timeout_s = busy_timeout_s
+        self._engine: sa.Engine | None = None
+        self._opening = threading.Lock()
+        self._checked = False
+        try:
+            self._address = sa.make_url(url)
+        except sa.exc.ArgumentError as error:
+            raise UsageError(f"{self.shown} is not a store URL", todo="use sqlite:///FILE or postgresql://…") from error
+        self.is_sqlite = self._address.get_backend_name() == "sqlite"
+        if self.is_sqlite and self._address.database in (None, "", ":memory:"):
+            raise UsageError(f"{self.shown} names no file", todo="use sqlite:///FILE, or memory:// to keep nothing")
+
+    @contextmanager
+    def reading(self) -> Iterator[sa.Connection]:
+        """A read-only transaction that sees one state throughout. The store must have its schema."""
+        self._require_file()
+        with sql_faults(self.url, self.shown), self.engine().connect() as connection:
+            if not self.is_sqlite:
+                connection.exec_driver_sql("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
+            self._require_schema(connection)
+            yield connection
+
+    @contextmanager
+    def writing(self, *, migrating: bool = False) -> Iterator[sa.Connection]:
+        """A transaction that is the only writer's; commits at the end, rolls back on any fault."""
+        if not migrating:
+            self._require_file()
+        with sql_faults(self.url, self.shown), self.engine().connect() as opened:
+            connection = opened.execution_options(journeymesh_begin="BEGIN IMMEDIATE") if self.is_sqlite else opened
+            with connection.begin():
+                if not self.is_sqlite:
+                    connection.exec_driver_sql(f"SET LOCAL lock_timeout = {int(self._busy_timeout_s * 1000)}")
+                    connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_WRITERS_LOCK})")
+                if not migrating:
+                    self._require_schema(connection)
+                yield connection
+
+    def version(self) -> str | None:
+        """The schema version that the store has; None: none."""
+        if self.is_sqlite and not os.path.exists(str(self._address.database)):
+            return None
+        with sql_faults(self.url, self.shown), self.engine().connect() as connection:
+            return version_in(connection)
+
+    def prepare_file(self) -> None:
+        """Set what a SQLite file remembers: the write-ahead log, so that readers go on during a write."""
+        if self.is_sqlite:
+            with sql_faults(self.url, self.shown):
+                raw = self.engine().raw_connection()
+                try:
+                    raw.cursor().execute("PRAGMA journal_mode=WAL").fetchall()
+                finally:
+                    raw.close()
+
+    def close(self) -> None:
+        """Close every connection."""
+        with self._opening:
+            if self._engine is not None:
+                self._engine.dispose()
+                self._engine = None
+
+    def engine(self) -> sa.Engine:
+        """The engine, made at the first call."""
+        with self._opening:
+            if self._engine is None:
+                self._engine = self._make_sqlite() if self.is_sqlite else self._make_postgresql()
+            return self._engine
+
+    def _make_sqlite(self) -> sa.Engine:
+        engine = sa.create_engine(
+            self._address,
+            connect_args={"timeout": self._busy_timeout_s, "isolation_level": None, "check_same_thread": False},
+        )
+
+        @event.listens_for(engine, "connect")
+        def _configure(connection: Any, _: object) -> None:
+            for pragma in ("synchronous=NORMAL", "foreign_keys=ON", "cache_size=-65536", "temp_store=MEMORY"):
+                connection.execute(f"PRAGMA {pragma}")
+
+        @event.listens_for(engine, "begin")
+        def _begin(connection: sa.Connection) -> None:
+            connection.exec_driver_sql(connection.get_execution_options().get("journeymesh_begin", "BEGIN"))
+
+        return engine
+
+    def _make_postgresql(self) -> sa.Engine:
+        if importlib.util.find_spec("psycopg") is None:
+            raise ExtraMissing("psycopg", "postgres")
+        given = self._address.query
+        waits = {} if "connect_timeout" in given else {"connect_timeout": 10}
+        address = self._address.set(drivername="postgresql+psycopg")
+        return sa.create_engine(address, connect_args={"application_name": "journeymesh", **waits}, pool_pre_ping=True)
+
+    def _require_file(self) -> None:
+        if self.is_sqlite and not os.path.exists(str(self._address.database)):
+            raise StoreUnavailable(f"{self.shown}: there is no such file", todo=MIGRATE)
+
+    def _require_schema(self, connection: sa.Connection) -> None:
+        if self._checked:
+            return
+        require_version(version_in(connection), self.shown)
+        self._checked = True
+
+
+def version_in(connection: sa.Connection) -> str | None:
+    """The schema version recorded in this database; None: none."""
+    if not sa.inspect(connection).has_table(VERSION_TABLE):
+        return None
+    found: str | None = connection.exec_driver_sql(f"SELECT version_num FROM {VERSION_TABLE}").scalar()  # noqa: S608
+    return found
+
+
+def require_version(found: str | None, shown: str) -> None:
+    """Refuse a store without a schema, or with another version's.
+
+    Raises:
+        StoreUnavailable: saying whether to migrate the store or to upgrade journeymesh.
+    """
+    if found is None:
+        raise StoreUnavailable(f"{shown}: has no journeymesh schema", todo=MIGRATE)
+    if found > HEAD:
+        raise StoreUnavailable(
+            f"{shown}: was made by a newer journeymesh (schema {found}, this one knows {HEAD})",
+            todo="upgrade journeymesh, or use another store",
+        )
+    if found < HEAD:
+        raise StoreUnavailable(f"{shown}: has the older schema {found}, {HEAD} is needed", todo=MIGRATE)
