@@ -80,7 +80,7 @@ $(BENCH_SYNCED): $(SYNCED)
 
 # Numba keeps what it compiled beside the source; done here, the first result of the command line comes at once.
 $(WARM): $(SYNCED) $(wildcard src/journeymesh/*/*.py)
-	@test ! -f src/journeymesh/cli/warm.py || $(BIN)/journeymesh warm
+	@$(BIN)/journeymesh warm >/dev/null
 	@touch $@
 
 # pip --target works without venv, without root and where Debian marks its Python as externally managed (PEP 668);
