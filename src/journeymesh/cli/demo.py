@@ -1,0 +1,119 @@
+"""``journeymesh demo``: a small insurer from its legacy dump to a report, in seconds."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from contextlib import closing
+from importlib import resources
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from journeymesh.cli.options import Format
+from journeymesh.cli.render import Column, Listing, render
+
+if TYPE_CHECKING:
+    from journeymesh.journeys.policies import Policy
+    from journeymesh.journeys.rules import JourneyRules
+    from journeymesh.stores.port import Store
+
+MAPPING = "blackbox.yaml"
+
+
+def demo(
+    once: Annotated[bool, typer.Option("--once", help="End after showing the result.")] = False,  # noqa: ARG001
+    folder: Annotated[
+        Path | None, typer.Option("--dir", help="Work in this folder and keep it.", show_default=False)
+    ] = None,
+    seed: Annotated[int, typer.Option("--seed", help="Another seed is another insurer.")] = 1,
+    vehicles: Annotated[int, typer.Option("--vehicles", min=1, max=1000, help="How many vehicles.")] = 12,
+) -> None:
+    """Generate a small insurer's legacy database, make journeys of it and show them."""
+    from journeymesh.cli.preprocess import report_lines, usable_cores
+    from journeymesh.cli.progress import count_progress, run_progress
+    from journeymesh.engines.local import run
+    from journeymesh.engines.port import RunOptions
+    from journeymesh.fleets.spec import FleetSpec
+    from journeymesh.fleets.writers import write_fleet
+    from journeymesh.journeys.rules import ALWAYS_ON
+    from journeymesh.wiring import open_source, open_store
+
+    began = time.perf_counter()
+    room = folder or Path(tempfile.mkdtemp(prefix="journeymesh-demo-"))
+    spec = FleetSpec(seed=seed, vehicles=vehicles)
+    with count_progress("fixes written") as on_written:
+        written = write_fleet(spec, room / "legacy-dump", on_written=on_written)
+    counts = written.counts
+    print(f"1. A legacy database, as mongodump leaves it: {written.source}")
+    print(
+        f"   {counts['fixes']:,} documents of {vehicles} vehicles over {spec.days} days, {counts['faults']:,} faults left in\n"
+    )
+
+    url = f"sqlite:///{room / 'journeys.db'}"
+    (room / "journeys.db").unlink(missing_ok=True)
+    packaged = resources.files("journeymesh.cli").joinpath("demo_mapping", MAPPING)
+    with (
+        resources.as_file(packaged) as mapping,
+        closing(open_source(str(written.source), mapping)) as source,
+        closing(open_store(url)) as store,
+    ):
+        store.migrate()
+        with run_progress() as on_progress:
+            options = RunOptions(rules=ALWAYS_ON, jobs=usable_cores())
+            report = run(source, store, options, on_progress)
+        print("2. Journeys from it")
+        print("\n".join(f"   {line}" for line in report_lines(report, ALWAYS_ON.version, url)))
+        _show_policies(store, ALWAYS_ON, room)
+        _show_truth(store, written.truth)
+    took = time.perf_counter() - began
+    print(f"\n{took:.1f} s in all. Look further:  journeymesh journeys list --store {url}")
+
+
+def _show_policies(store: Store, rules: JourneyRules, room: Path) -> None:
+    import pyarrow as pa
+
+    from journeymesh.cli.report import write_report
+    from journeymesh.cli.show import JOURNEY_COLUMNS, SUMMARY_COLUMNS, text
+    from journeymesh.journeys.journey import JOURNEY_SCHEMA
+    from journeymesh.journeys.summaries import SUMMARY_SCHEMA
+    from journeymesh.stores.port import JourneyQuery
+
+    policies = store.policies()
+    terms = {policy.number: _summary(store, policy, rules, "term") for policy in policies}
+    print("\n3. What it adds up to, per policy")
+    columns = (Column("policy", text("policy")), Column("product", text("product")), *SUMMARY_COLUMNS[2:])
+    render(Listing(SUMMARY_SCHEMA, [pa.concat_tables(terms.values())], columns), Format.table, limited=True)
+    chosen = max(policies, key=lambda policy: sum(terms[policy.number]["journeys"].to_pylist()))
+    print(f"4. One of them, {chosen.number}: its months, and its first journeys")
+    months = Listing(SUMMARY_SCHEMA, [_summary(store, chosen, rules, "month")], SUMMARY_COLUMNS)
+    render(months, Format.table, limited=True)
+    first = store.journeys(JourneyQuery(policy=chosen.number, limit=5))
+    render(Listing(JOURNEY_SCHEMA, [first], JOURNEY_COLUMNS), Format.table, limited=True)
+    page = room / f"{chosen.number}.html"
+    write_report(store, chosen, rules, page)
+    print(f"5. The same for people who would rather look: {page}")
+
+
+def _summary(store: Store, policy: Policy, rules: JourneyRules, period: str):  # type: ignore[no-untyped-def]
+    from journeymesh.journeys.summaries import summarise
+    from journeymesh.stores.port import JourneyQuery
+
+    journeys = store.journeys(JourneyQuery(policy=policy.number))
+    return summarise(journeys, policy, period, rules.score)  # type: ignore[arg-type]
+
+
+def _show_truth(store: Store, truth: Path) -> None:
+    import pyarrow.parquet as pq
+
+    from journeymesh.fleets.scoring import score
+    from journeymesh.stores.port import JourneyQuery
+
+    true = pq.read_table(truth / "journeys.parquet")
+    found = score(store.journeys(JourneyQuery()), true)
+    print(
+        f"6. Against the truth: {found.matched:,} of {found.true:,} true journeys found, {found.found:,} reported: "
+        f"F1 {found.f1:.4f} at IoU 0.9, median boundary error {found.boundary_error_s:.1f} s, "
+        f"median distance error {found.distance_error:.2%}"
+    )

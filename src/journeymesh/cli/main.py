@@ -1,0 +1,128 @@
+"""The entry point: the commands, and the one place where an error becomes a line and an exit code."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Annotated
+
+import typer
+
+from journeymesh.cli import (
+    demo,
+    generate,
+    journeys,
+    mapping,
+    preprocess,
+    quarantine,
+    report,
+    rules,
+    store,
+    summary,
+    warm,
+)
+from journeymesh.errors import Interrupted, JourneymeshError
+
+EXIT_BUG = 70
+"""The program itself is at fault (sysexits.h: EX_SOFTWARE)."""
+
+app = typer.Typer(
+    name="journeymesh",
+    help="Journeys and policy summaries from black-box telematics.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+app.command("demo")(demo.demo)
+app.command("generate")(generate.generate)
+app.command("preprocess")(preprocess.preprocess)
+app.add_typer(journeys.app, name="journeys")
+app.command("summary")(summary.summary)
+app.command("report")(report.report)
+app.add_typer(quarantine.app, name="quarantine")
+app.add_typer(mapping.app, name="mapping")
+app.add_typer(store.app, name="store")
+app.add_typer(rules.app, name="rules")
+app.command("warm", hidden=True)(warm.warm)
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        from importlib.metadata import version
+
+        print(f"journeymesh {version('journeymesh')}")
+        raise typer.Exit
+
+
+@app.callback()
+def main(
+    version: Annotated[  # noqa: ARG001
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and end.")
+    ] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of a fault of the program.")] = False,
+) -> None:
+    """Journeys and policy summaries from black-box telematics."""
+    if debug:
+        os.environ["JOURNEYMESH_DEBUG"] = "1"
+
+
+def run(arguments: list[str] | None = None) -> int:
+    """Run the command line; ends the process with the command's exit code."""
+    code = outcome(arguments)
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        _silence_stdout()
+    sys.exit(code)
+
+
+def outcome(arguments: list[str] | None = None) -> int:
+    """Run the command line; the exit code, every error told on standard error."""
+    import click
+
+    try:
+        code = app(arguments, standalone_mode=False)
+        return code if isinstance(code, int) else 0
+    except JourneymeshError as error:
+        return _tell(error)
+    except (KeyboardInterrupt, click.exceptions.Abort):
+        return _tell(Interrupted("interrupted", todo="what was written is whole; run the command again to go on"))
+    except click.exceptions.Exit as ended:
+        return ended.exit_code
+    except click.ClickException as error:
+        where = getattr(getattr(error, "ctx", None), "command_path", "journeymesh")
+        print(f"error: {_one_line(error.format_message())}: see `{where} --help`", file=sys.stderr)
+        return error.exit_code
+    except BrokenPipeError:
+        _silence_stdout()
+        return 0
+    except Exception as error:
+        return _tell_bug(error)
+
+
+def _tell(error: JourneymeshError) -> int:
+    print(f"error: {_one_line(str(error))}", file=sys.stderr)
+    return error.exit_code
+
+
+def _tell_bug(error: Exception) -> int:
+    if os.environ.get("JOURNEYMESH_DEBUG", "").lower() not in ("", "0", "false", "no"):
+        import traceback
+
+        traceback.print_exc()
+    fault = _one_line(f"{type(error).__name__}: {error}")
+    print(
+        f"error: this is a bug in journeymesh ({fault}): run it again with --debug and report what it shows",
+        file=sys.stderr,
+    )
+    return EXIT_BUG
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())
+
+
+def _silence_stdout() -> None:
+    """The reader of the pipe is gone: what is still buffered goes nowhere, without a complaint at exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -1,0 +1,135 @@
+"""What commands share: options and what they fall back to, opening a store, dates."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from journeymesh.errors import NotFound, UsageError
+
+if TYPE_CHECKING:
+    from journeymesh.journeys.policies import Policy
+    from journeymesh.settings import Settings
+    from journeymesh.stores.port import Store
+
+
+class Format(StrEnum):
+    """How a listing is written."""
+
+    table = "table"
+    json = "json"
+    ndjson = "ndjson"
+    csv = "csv"
+    parquet = "parquet"
+
+
+StoreOption = Annotated[
+    str | None, typer.Option("--store", help="URL of the store, for example sqlite:///journeys.db.", show_default=False)
+]
+SourceOption = Annotated[
+    str | None,
+    typer.Option("--source", help="Mongodump, Parquet, CSV, NDJSON or mongodb:// URL.", show_default=False),
+]
+MappingOption = Annotated[str | None, typer.Option("--mapping", help="Mapping file (YAML).", show_default=False)]
+RulesOption = Annotated[
+    str | None,
+    typer.Option("--rules", help="Built-in rules (always-on, engine-switched) or a YAML file.", show_default=False),
+]
+FormatOption = Annotated[Format, typer.Option("--format", help="How to write the listing.")]
+OutOption = Annotated[Path | None, typer.Option("--out", help="Write to this file.", show_default=False)]
+FromOption = Annotated[
+    str | None,
+    typer.Option("--from", help="First start: 2019-05-27 (the policy's zone) or RFC 3339.", show_default=False),
+]
+ToOption = Annotated[
+    str | None, typer.Option("--to", help="Starts before this: a date or RFC 3339.", show_default=False)
+]
+LimitOption = Annotated[int | None, typer.Option("--limit", min=1, help="At most this many.", show_default=False)]
+
+
+def settings() -> Settings:
+    """The settings of this process."""
+    from journeymesh.settings import load_settings
+
+    return load_settings()
+
+
+@contextmanager
+def opened_store(url: str | None, *, create: bool = False) -> Iterator[Store]:
+    """The store of the option, else of the settings; closed at the end.
+
+    A reader never makes an empty SQLite file of a mistyped path: ``NotFound`` says that it is not there.
+    """
+    from journeymesh.wiring import open_store, without_credentials
+
+    at = url or settings().store
+    if at.startswith("sqlite:///") and not create:
+        path = at.removeprefix("sqlite:///").partition("?")[0]
+        if path and path != ":memory:" and not Path(path).exists():
+            raise NotFound(
+                f"store {at} does not exist", todo="make it with `journeymesh preprocess`, or correct --store"
+            )
+    store = open_store(at)
+    try:
+        has, needs = store.schema_version()
+        if create:
+            if has != needs:
+                store.migrate()
+        elif has is None:
+            raise NotFound(
+                f"store {without_credentials(at)} holds no journeys", todo="fill it with `journeymesh preprocess`"
+            )
+        elif has != needs:
+            raise UsageError(
+                f"store {without_credentials(at)} has schema {has}, this program needs {needs}",
+                todo="run `journeymesh store migrate`",
+            )
+        yield store
+    finally:
+        store.close()
+
+
+def policy_of(store: Store, number: str) -> Policy:
+    """The policy with this number.
+
+    Raises:
+        NotFound: naming some that are there.
+    """
+    found = store.policies(number)
+    if found:
+        return found[0]
+    known = [policy.number for policy in store.policies()]
+    some = ", ".join(known[:5]) + (", …" if len(known) > 5 else "")
+    todo = f"it holds {some}" if known else "it holds no policies: give some to `preprocess` with --policies"
+    raise NotFound(f"policy {number} is not in the store", todo=todo)
+
+
+def instant(option: str, text: str | None, zone: str = "UTC") -> datetime | None:
+    """The instant of ``2019-05-27`` (midnight in ``zone``) or of an RFC 3339 text with its offset.
+
+    Raises:
+        UsageError: for anything else, naming the option.
+    """
+    from zoneinfo import ZoneInfo
+
+    if text is None:
+        return None
+    try:
+        at = datetime.fromisoformat(text)
+        if at.tzinfo is None:
+            at = at.replace(tzinfo=ZoneInfo(zone))
+        return at.astimezone(UTC)
+    except (ValueError, OverflowError) as error:
+        raise UsageError(f"{option} {text!r} is not a date", todo="write 2019-05-27 or 2019-05-27T08:30:00Z") from error
+
+
+def check_span(first: datetime | None, last: datetime | None) -> None:
+    """Refuse a span that ends before it begins."""
+    if first is not None and last is not None and last <= first:
+        raise UsageError("--to is not after --from", todo="give a later --to; it is the first instant left out")

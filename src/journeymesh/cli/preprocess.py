@@ -1,0 +1,124 @@
+"""``journeymesh preprocess``: a source becomes journeys in a store."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from journeymesh.cli.options import (
+    Format,
+    MappingOption,
+    RulesOption,
+    SourceOption,
+    StoreOption,
+    opened_store,
+    settings,
+)
+from journeymesh.errors import UsageError
+
+if TYPE_CHECKING:
+    from journeymesh.engines.port import RunOptions, RunReport
+
+
+def preprocess(
+    source: SourceOption = None,
+    mapping: MappingOption = None,
+    store: StoreOption = None,
+    rules: RulesOption = None,
+    jobs: Annotated[
+        int | None, typer.Option("--jobs", min=1, help="Threads; left out, every core.", show_default=False)
+    ] = None,
+    policies: Annotated[
+        str | None, typer.Option("--policies", help="Policies file, instead of the mapping's.", show_default=False)
+    ] = None,
+    keep_fixes: Annotated[
+        str | None,
+        typer.Option("--keep-fixes", help="How long fixes are kept: all, none or 400d.", show_default=False),
+    ] = None,
+    memory_mb: Annotated[
+        int | None, typer.Option("--memory-mb", min=32, help="MiB of columns held at once.", show_default=False)
+    ] = None,
+    allow_mixed_rules: Annotated[
+        bool, typer.Option("--allow-mixed-rules", help="Let results of two rules versions stand in one store.")
+    ] = False,
+    form: Annotated[Format, typer.Option("--format", help="How to write the report: table or json.")] = Format.table,
+) -> None:
+    """Turn a source's fixes into journeys in a store. It may be stopped and run again: nothing counts twice."""
+    if form not in (Format.table, Format.json):
+        raise UsageError(f"the run's report cannot be written as {form}", todo="use --format table or json")
+    from contextlib import closing
+
+    from journeymesh.cli.progress import run_progress
+    from journeymesh.engines.local import run
+    from journeymesh.engines.port import Retention, RunOptions
+    from journeymesh.settings import retention_of
+    from journeymesh.wiring import load_policies, load_rules, open_source, without_credentials
+
+    held = settings()
+    location = source or held.source
+    if location is None:
+        raise UsageError("no source is named", todo="give --source, or set JOURNEYMESH_SOURCE")
+    options = RunOptions(
+        rules=load_rules(rules or held.rules),
+        policies=load_policies(file) if (file := policies or held.policies) else None,
+        retention=Retention(retention_of(keep_fixes or held.keep_fixes)),
+        jobs=jobs or held.jobs or usable_cores(),
+        memory_bytes=(memory_mb or held.memory_mb) * 2**20,
+        allow_mixed_rules=allow_mixed_rules,
+    )
+    with (
+        closing(open_source(location, mapping or held.mapping)) as opened_source,
+        opened_store(store or held.store, create=True) as opened,
+        run_progress() as on_progress,
+    ):
+        report = run(opened_source, opened, options, on_progress)
+    tell(report, options, without_credentials(store or held.store), form)
+
+
+def usable_cores() -> int:
+    """How many cores this process may use."""
+    if sys.platform == "linux":
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def tell(report: RunReport, options: RunOptions, store: str, form: Format) -> None:
+    """The run's report: one JSON object, or a few lines for people."""
+    if form is Format.json:
+        import msgspec
+
+        rate = report.counts["fixes"] / report.seconds if report.seconds else None
+        told = {"run_id": report.run_id, "rules_version": options.rules.version, "seconds": report.seconds}
+        told |= {"fixes_per_s": rate, "counts": report.counts}
+        print(msgspec.json.encode(told).decode())
+        return
+    print("\n".join(report_lines(report, options.rules.version, store)))
+
+
+def report_lines(report: RunReport, rules_version: str, store: str) -> list[str]:
+    """What was read, what became of it, what was refused and how to see it."""
+    counts = report.counts
+    rate = counts["fixes"] / report.seconds if report.seconds else 0.0
+    changed = f" ({counts['journeys_changed']:,} changed, {counts['journeys_removed']:,} removed)"
+    touched = counts["journeys_changed"] or counts["journeys_removed"]
+    lines = [
+        f"read            {counts['fixes']:,} fixes of {counts['vehicles']:,} vehicles"
+        f" in {report.seconds:.1f} s ({rate:,.0f}/s)",
+        f"journeys        {counts['journeys']:,}{changed if touched else ''} by rules {rules_version}",
+        f"harsh events    {counts['harsh_events']:,}",
+        f"accepted        {counts['accepted']:,}, of which {counts['outside_journey']:,} in no journey"
+        f" and {counts['outside_policy']:,} outside any policy",
+        f"duplicates      {counts['duplicates']:,}",
+        f"refused         {counts['refused']:,}",
+    ]
+    reasons = {name: n for name, n in counts.items() if name.startswith("refused_") and n}
+    lines += [
+        f"  {n:>10,}    {name.removeprefix('refused_')}"
+        for name, n in sorted(reasons.items(), key=lambda item: (-item[1], item[0]))
+    ]
+    if counts["refused"]:
+        lines.append(f"see them with   journeymesh quarantine list --store {store}")
+    return lines

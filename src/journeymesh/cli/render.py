@@ -1,0 +1,208 @@
+"""A listing in the form asked for. Pages are written as they come; only a table and Parquet's page are held."""
+
+from __future__ import annotations
+
+import csv
+import math
+import os
+import sys
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any, Final
+
+from journeymesh.cli.options import Format
+from journeymesh.errors import StoreUnavailable, UsageError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+TABLE_ROWS: Final = 200
+"""More rows than this are nobody's to read: the table ends there and says how to see more."""
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column of the human table: its heading and how a row shows in it."""
+
+    heading: str
+    show: Callable[[Row], str]
+    right: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """Pages of one Arrow schema, and the columns that people look at."""
+
+    schema: pa.Schema
+    pages: Iterable[pa.Table]
+    columns: Sequence[Column]
+    title: str = ""
+    empty: str = "nothing found"
+    more: str = field(default="more rows: use --limit, or --format ndjson for all")
+
+
+def render(listing: Listing, form: Format, out: Path | None = None, *, limited: bool = False) -> None:
+    """Write the listing to ``out`` or to standard output. ``limited``: the user chose how many rows."""
+    match form:
+        case Format.table:
+            _table(listing, out, None if limited else TABLE_ROWS)
+        case Format.json:
+            with _text(out) as file:
+                _write_array(file, (line for page in listing.pages for line in _json_lines(page)))
+        case Format.ndjson:
+            with _text(out) as file:
+                for page in listing.pages:
+                    file.writelines(f"{line}\n" for line in _json_lines(page))
+        case Format.csv:
+            with _text(out) as file:
+                writer = csv.writer(file, lineterminator="\n")
+                writer.writerow(listing.schema.names)
+                for page in listing.pages:
+                    writer.writerows([_csv_cell(value) for value in row.values()] for row in page.to_pylist())
+        case Format.parquet:
+            _parquet(listing, out)
+
+
+def render_object(row: Row, form: Format, show: Callable[[Row], None]) -> None:
+    """Write one object: pretty JSON, or as ``show`` does for people."""
+    import msgspec
+
+    encoded = msgspec.json.encode(plain(row))
+    match form:
+        case Format.json:
+            print(msgspec.json.format(encoded, indent=2).decode())
+        case Format.ndjson:
+            print(encoded.decode())
+        case Format.table:
+            show(row)
+        case _:
+            raise UsageError(f"one object cannot be written as {form}", todo="use --format json, ndjson or table")
+
+
+def plain(value: Any) -> Any:
+    """The value as JSON has it: instants in RFC 3339 UTC with Z, no NaN."""
+    match value:
+        case dict():
+            return {name: plain(part) for name, part in value.items()}
+        case list() | tuple():
+            return [plain(part) for part in value]
+        case datetime():
+            return rfc3339(value)
+        case date():
+            return value.isoformat()
+        case float() if not math.isfinite(value):
+            return None
+        case _:
+            return value
+
+
+def rfc3339(at: datetime) -> str:
+    """The instant in UTC with Z, with microseconds only where there are some."""
+    from datetime import UTC
+
+    return at.astimezone(UTC).isoformat().replace("+00:00", "Z")
+
+
+def _json_lines(page: pa.Table) -> Iterator[str]:
+    import msgspec
+
+    encoder = msgspec.json.Encoder()
+    for row in page.to_pylist():
+        yield encoder.encode(plain(row)).decode()
+
+
+def _write_array(file: IO[str], lines: Iterator[str]) -> None:
+    file.write("[")
+    separator = "\n"
+    for line in lines:
+        file.write(f"{separator}{line}")
+        separator = ",\n"
+    file.write("\n]\n" if separator != "\n" else "]\n")
+
+
+def _csv_cell(value: Any) -> Any:
+    import msgspec
+
+    value = plain(value)
+    return msgspec.json.encode(value).decode() if isinstance(value, dict | list) else value
+
+
+def _table(listing: Listing, out: Path | None, most: int | None) -> None:
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    rows: list[Row] = []
+    more = False
+    for page in listing.pages:
+        rows += page.to_pylist()
+        if most is not None and len(rows) > most:
+            more = True
+            break
+    with _text(out) as file:
+        console = Console(file=file, highlight=False)
+        if not console.is_terminal:
+            console = Console(file=file, highlight=False, width=200)
+        if not rows:
+            console.print(listing.empty)
+            return
+        table = Table(title=listing.title or None, box=box.SIMPLE_HEAD, title_justify="left", pad_edge=False)
+        for column in listing.columns:
+            table.add_column(column.heading, justify="right" if column.right else "left", no_wrap=True)
+        for row in rows[:most]:
+            table.add_row(*(column.show(row) for column in listing.columns))
+        console.print(table)
+    if more:
+        print(listing.more, file=sys.stderr)
+
+
+def _parquet(listing: Listing, out: Path | None) -> None:
+    import pyarrow.parquet as pq
+
+    if out is None and sys.stdout.isatty():
+        raise UsageError("Parquet is not for a terminal", todo="give --out FILE, or send it on with | or >")
+    if out is None:
+        sink: Any = sys.stdout.buffer
+        with pq.ParquetWriter(sink, listing.schema) as writer:
+            for page in listing.pages:
+                writer.write_table(page.select(listing.schema.names).cast(listing.schema))
+        return
+    with replacing(out) as temporary, pq.ParquetWriter(temporary, listing.schema) as writer:
+        for page in listing.pages:
+            writer.write_table(page.select(listing.schema.names).cast(listing.schema))
+
+
+@contextmanager
+def _text(out: Path | None) -> Iterator[IO[str]]:
+    if out is None:
+        yield sys.stdout
+        return
+    with replacing(out) as temporary, open(temporary, "w", encoding="utf-8", newline="") as file:
+        yield file
+
+
+@contextmanager
+def replacing(out: Path) -> Iterator[Path]:
+    """A file beside ``out`` that takes its place once it is whole: nothing is left half-written."""
+    try:
+        handle, name = tempfile.mkstemp(dir=out.parent, prefix=f".{out.name}.")
+        os.close(handle)
+    except OSError as error:
+        raise StoreUnavailable(f"cannot write {out}: {error.strerror}", todo="name another file") from error
+    temporary = Path(name)
+    try:
+        yield temporary
+        mask = os.umask(0)
+        os.umask(mask)
+        temporary.chmod(0o666 & ~mask)
+        temporary.replace(out)
+    except OSError as error:
+        raise StoreUnavailable(f"cannot write {out}: {error.strerror or error}", todo="free space") from error
+    finally:
+        temporary.unlink(missing_ok=True)

@@ -1,0 +1,125 @@
+"""``journeymesh store``: the store itself."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from journeymesh.cli.options import Format, StoreOption, opened_store, settings
+from journeymesh.errors import StoreCorrupt, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from journeymesh.stores.port import Store
+
+app = typer.Typer(help="Migrate, verify and export a store.", no_args_is_help=True)
+
+
+@app.command("migrate")
+def migrate(store: StoreOption = None) -> None:
+    """Create the store's schema, or upgrade it to this version's."""
+    from journeymesh.wiring import open_store
+
+    with closing(open_store(store or settings().store)) as opened:
+        before, needs = opened.schema_version()
+        opened.migrate()
+    print(f"schema {needs}, as it was" if before == needs else f"schema {before or 'none'} → {needs}")
+
+
+@app.command("verify")
+def verify(
+    store: StoreOption = None,
+    form: Annotated[Format, typer.Option("--format", help="table or json.")] = Format.table,
+) -> None:
+    """Check that a store does not contradict itself, and print its digests: equal content, equal digests."""
+    if form not in (Format.table, Format.json):
+        raise UsageError(f"a verification cannot be written as {form}", todo="use --format table or json")
+    with opened_store(store) as opened:
+        faults = list(_faults(opened))
+        schema = opened.schema_version()[0]
+        digests = opened.digest()
+        rules = sorted({rules.version for rules in opened.rules()})
+    if form is Format.json:
+        import msgspec
+
+        told: dict[str, Any] = {"schema": schema, "rules": rules, "digests": digests, "faults": faults}
+        print(msgspec.json.encode(told).decode())
+    else:
+        lines = [f"schema      {schema}", f"rules       {', '.join(rules) or 'none'}"]
+        lines += [f"{part:<11} {digest}" for part, digest in sorted(digests.items())]
+        print("\n".join([*lines, *(f"fault       {fault}" for fault in faults)]))
+    if faults:
+        raise StoreCorrupt(f"the store has {len(faults)} faults, first: {faults[0]}", todo="run `preprocess` again")
+
+
+@app.command("export")
+def export(
+    out: Annotated[Path, typer.Option("--out", help="A folder to write into, made if need be.")],
+    store: StoreOption = None,
+) -> None:
+    """Write journeys, policies and quarantine as canonical NDJSON, and print the store's digests."""
+    from journeymesh.cli.journeys import paged
+    from journeymesh.cli.quarantine import refusal_listing
+    from journeymesh.cli.render import Listing, render
+    from journeymesh.journeys.journey import JOURNEY_SCHEMA
+    from journeymesh.stores.port import JourneyQuery, RefusalQuery
+
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"cannot make {out}: {error.strerror}", todo="name another folder") from error
+    with opened_store(store) as opened:
+        journeys = Listing(JOURNEY_SCHEMA, paged(opened, JourneyQuery()), ())
+        render(journeys, Format.ndjson, out / "journeys.ndjson")
+        render(refusal_listing(opened, RefusalQuery()), Format.ndjson, out / "quarantine.ndjson")
+        _write_policies(opened, out / "policies.ndjson")
+        digests = opened.digest()
+    for part, digest in sorted(digests.items()):
+        print(f"{part:<11} {digest}")
+
+
+def _write_policies(store: Store, path: Path) -> None:
+    from dataclasses import asdict
+
+    import msgspec
+
+    from journeymesh.cli.render import plain, replacing
+
+    with replacing(path) as temporary, temporary.open("wb") as file:
+        for policy in store.policies():
+            file.write(msgspec.json.encode(plain(asdict(policy))) + b"\n")
+
+
+def _faults(store: Store) -> Iterator[str]:
+    """What in the store contradicts itself, in words."""
+    from journeymesh.cli.journeys import paged
+    from journeymesh.stores.port import JourneyQuery
+
+    has, needs = store.schema_version()
+    if has != needs:
+        yield f"schema {has}, this program needs {needs}"
+    by_version: dict[str, set[str]] = {}
+    for rules in store.rules():
+        by_version.setdefault(rules.version, set()).add(rules.digest)
+    for version, held in sorted(by_version.items()):
+        if len(held) > 1:
+            yield f"rules {version} stand for {len(held)} different sets of numbers"
+    if len(by_version) > 1:
+        yield f"journeys of {len(by_version)} rules versions are mixed: {', '.join(sorted(by_version))}"
+    policies = {policy.number for policy in store.policies()}
+    last: dict[str, tuple[Any, str]] = {}
+    for page in paged(store, JourneyQuery()):
+        names = ["journey_id", "vehicle", "policy", "started_at", "ended_at", "rules_version"]
+        for row in page.select(names).to_pylist():
+            if row["policy"] is not None and row["policy"] not in policies:
+                yield f"journey {row['journey_id']} names policy {row['policy']}, which is not there"
+            if row["rules_version"] not in by_version:
+                yield f"journey {row['journey_id']} was made by rules {row['rules_version']}, which are not recorded"
+            before = last.get(row["vehicle"])
+            if before is not None and row["started_at"] < before[0]:
+                yield f"journeys {before[1]} and {row['journey_id']} of one vehicle overlap"
+            last[row["vehicle"]] = (row["ended_at"], row["journey_id"])

@@ -1,0 +1,20 @@
+"""``journeymesh warm``: compile the pass now, so that the first result comes at once."""
+
+from __future__ import annotations
+
+
+def warm() -> None:
+    """Compile every kernel into its cache. Set-up calls it."""
+    from importlib import import_module
+
+    # Importing a kernel's module compiles it, or takes it from the cache.
+    for module in (
+        "journeymesh.journeys.pipeline",
+        "journeymesh.engines.local",
+        "journeymesh.sources.mongodump",
+        "journeymesh.fleets.fleet",
+        "journeymesh.fleets.writers",
+        "journeymesh.reports.page",
+    ):
+        import_module(module)
+    print("compiled")

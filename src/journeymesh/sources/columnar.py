@@ -1,0 +1,197 @@
+"""Parquet: columns that are nearly what the pass wants."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Final
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from journeymesh.errors import MappingInvalid, SourceUnreadable
+from journeymesh.journeys.fixes import FIX_SCHEMA, I64, Fixes
+from journeymesh.journeys.journey import Refusal
+from journeymesh.journeys.policies import Policy
+from journeymesh.sources.files import SourceFile, described, files_of, origins_from
+from journeymesh.sources.mapping import Mapping
+from journeymesh.sources.port import SourceBatch, SourceSize
+from journeymesh.sources.refused_rows import refusals_of
+from journeymesh.sources.tabular import fields_of, paths_of, required_paths, to_fixes
+
+BATCH_ROWS: Final = 1 << 19
+ENDINGS: Final = (".parquet", ".pq")
+
+
+class ParquetSource:
+    """A Parquet file, a glob or a folder of them. Without a mapping its columns are named as in ``FIX_SCHEMA``.
+
+    Raises:
+        SourceMissing: nothing is there.
+        SourceUnreadable: a file is not Parquet.
+        MappingInvalid: a file lacks a column that fixes need.
+    """
+
+    def __init__(self, location: str, mapping: Mapping | None = None) -> None:
+        self.name = location
+        self._location = location
+        self._mapping = mapping
+        self._fields = fields_of(mapping)
+        self._files = files_of(location, ENDINGS)
+        self._rows = 0
+        for file in self._files:
+            with _Opened(file) as parquet:
+                self._rows += parquet.metadata.num_rows
+                self._check(file, parquet.schema_arrow)
+
+    def size(self) -> SourceSize:
+        """Bytes and rows of all files."""
+        sizes = [file.size for file in self._files if file.size is not None]
+        return SourceSize(sum(sizes) if len(sizes) == len(self._files) else None, self._rows)
+
+    def batches(self, resume: str | None = None) -> Iterator[SourceBatch]:  # noqa: ARG002 - a file is read whole
+        """Every row once, file by file."""
+        for file_number, file in enumerate(self._files):
+            yield from self._file_batches(file_number, file)
+
+    def describe(self, origins: I64) -> list[str]:
+        """``fixes.parquet:12345``, the first row being 1."""
+        return described(self._files, origins)
+
+    def policies(self) -> list[Policy]:
+        """Those that the mapping names: a file of that name beside this one."""
+        from journeymesh.sources.policies_file import policies_beside
+
+        return policies_beside(self._location, self._mapping)
+
+    def close(self) -> None:
+        """Nothing is held between batches."""
+
+    def _check(self, file: SourceFile, schema: pa.Schema) -> None:
+        absent = [path for path in required_paths(self._fields) if _type_at(schema, path) is None]
+        if absent:
+            some = ", ".join(schema.names[:20])
+            todo = f"map it to one of {some}" if self._mapping else f"give a --mapping; the columns are {some}"
+            raise MappingInvalid(f"{file.name}: there is no column {absent[0]!r}", todo=todo)
+
+    def _file_batches(self, file_number: int, file: SourceFile) -> Iterator[SourceBatch]:
+        row = 1
+        with _Opened(file) as parquet:
+            schema = parquet.schema_arrow
+            columns = [path for path in paths_of(self._fields) if _type_at(schema, path) is not None]
+            straight = self._mapping is None and _is_ours(schema)
+            per_row = (file.size or 0) / max(parquet.metadata.num_rows, 1)
+            for batch in parquet.iter_batches(BATCH_ROWS, columns=columns, use_threads=False):
+                origins = origins_from(file_number, row, len(batch))
+                row += len(batch)
+                read = _straight(batch, int(origins[0])) if straight and len(batch) else None
+                if read is not None:
+                    yield SourceBatch(read, read_bytes=int(per_row * len(batch)))
+                    continue
+                fixes, refusals = self._mapped(batch, origins)
+                yield SourceBatch(fixes, refusals, read_bytes=int(per_row * len(batch)))
+
+    def _mapped(self, batch: pa.RecordBatch, origins: I64) -> tuple[Fixes, list[Refusal]]:
+        fixes, faults = to_fixes(lambda path: _column_at(batch, path), self._fields, origins)
+        refusals = refusals_of(faults, self.describe(origins) if faults.reasons else [], lambda row: _row(batch, row))
+        return fixes, refusals
+
+
+class _Opened:
+    """A Parquet file, open; foreign errors come out as ``SourceUnreadable``."""
+
+    def __init__(self, file: SourceFile) -> None:
+        self._file = file
+        self._handle: Any = None
+
+    def __enter__(self) -> pq.ParquetFile:
+        file = self._file
+        with _mapped_errors(file):
+            if file.is_local:
+                self._handle = pa.OSFile(file.path, "rb")
+            else:
+                self._handle = file.filesystem.open(file.path, "rb")
+            return pq.ParquetFile(self._handle, read_dictionary=["vehicle"], pre_buffer=False, buffer_size=1 << 20)
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        if self._handle is not None:
+            self._handle.close()
+        if isinstance(error, pa.ArrowException | OSError):
+            raise _unreadable(self._file, error) from error
+
+
+class _mapped_errors:
+    def __init__(self, file: SourceFile) -> None:
+        self._file = file
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, pa.ArrowException | OSError):
+            raise _unreadable(self._file, error) from error
+
+
+def _unreadable(file: SourceFile, error: BaseException) -> SourceUnreadable:
+    what = " ".join(str(error).split())
+    return SourceUnreadable(f"{file.name} cannot be read as Parquet: {what}", todo="check that the file is whole")
+
+
+def _is_ours(schema: pa.Schema) -> bool:
+    """Whether every column present is of ``FIX_SCHEMA``'s kind, so that nothing needs converting."""
+    for wanted in FIX_SCHEMA:
+        if wanted.name not in schema.names:
+            continue
+        held = schema.field(wanted.name).type
+        match wanted.name:
+            case "vehicle":
+                text = held.value_type if pa.types.is_dictionary(held) else held
+                fits = pa.types.is_string(text) or pa.types.is_large_string(text)
+            case "fixed_at" | "received_at":
+                fits = pa.types.is_timestamp(held)
+            case "ignition":
+                fits = pa.types.is_boolean(held)
+            case _:
+                fits = pa.types.is_floating(held)
+        if not fits:
+            return False
+    return True
+
+
+def _straight(batch: pa.RecordBatch, first_origin: int) -> Fixes | None:
+    """The batch without a copy; None where a vehicle or a clock is missing."""
+    vehicle = batch.column("vehicle")
+    if vehicle.null_count or batch.column("fixed_at").null_count:
+        return None
+    names = vehicle.dictionary if pa.types.is_dictionary(vehicle.type) else vehicle.unique()
+    if names.null_count or pc.any(pc.equal(names, "")).as_py():
+        return None
+    return Fixes.from_arrow(batch, first_origin)
+
+
+def _type_at(schema: pa.Schema, path: str) -> pa.DataType | None:
+    if path in schema.names:
+        return schema.field(path).type
+    first, *rest = path.split(".")
+    held = schema.field(first).type if first in schema.names else None
+    for step in rest:
+        index = held.get_field_index(step) if held is not None and pa.types.is_struct(held) else -1
+        held = None if index < 0 or held is None else held.field(index).type
+    return held
+
+
+def _column_at(batch: pa.RecordBatch, path: str) -> pa.Array | None:
+    if path in batch.schema.names:
+        return batch.column(path)
+    first, *rest = path.split(".")
+    if first not in batch.schema.names:
+        return None
+    column = batch.column(first)
+    for step in rest:
+        if not pa.types.is_struct(column.type) or column.type.get_field_index(step) < 0:
+            return None
+        column = pc.struct_field(column, step)
+    return column
+
+
+def _row(batch: pa.RecordBatch, row: int) -> dict[str, Any]:
+    return dict(batch.slice(row, 1).to_pylist()[0])

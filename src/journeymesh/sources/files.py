@@ -1,0 +1,135 @@
+"""Files of a source: one, a glob or a folder of them, on this machine or wherever fsspec reaches."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import IO, Any, Final
+
+import numpy as np
+
+from journeymesh.errors import SourceMissing, SourceUnreadable
+from journeymesh.journeys.fixes import I64
+
+_ROW_BITS: Final = 40
+"""An origin is the file's number above, the row or line in it below: room for 10¹² rows in 8 million files."""
+
+
+@dataclass(frozen=True, slots=True)
+class SourceFile:
+    """A file: ``path`` in its file system, ``name`` as users call it in origins, size in bytes where known."""
+
+    filesystem: Any
+    path: str
+    name: str
+    size: int | None
+
+    @property
+    def is_local(self) -> bool:
+        """Whether it is on this machine's disk."""
+        return "file" in _protocols(self.filesystem)
+
+
+def files_of(location: str, endings: Sequence[str]) -> list[SourceFile]:
+    """The file, or the files in the folder or of the glob with one of these endings, sorted by path.
+
+    Raises:
+        SourceMissing: nothing is there.
+        SourceUnreadable: the place cannot be listed.
+    """
+    try:
+        filesystem, path = _place(location)
+        if any(sign in path for sign in "*?["):
+            paths = [found for found in filesystem.glob(path) if not filesystem.isdir(found)]
+        elif filesystem.isdir(path):
+            paths = [found for found in filesystem.find(path) if found.lower().endswith(tuple(endings))]
+        else:
+            paths = [path] if filesystem.exists(path) else []
+        names = _names(sorted(paths))
+        return [SourceFile(filesystem, found, names[found], filesystem.size(found)) for found in sorted(paths)] or (
+            _nothing(location, endings)
+        )
+    except OSError as error:
+        raise SourceUnreadable(
+            f"source {location} cannot be read: {error}", todo="check the path and its rights"
+        ) from error
+
+
+def names_in(location: str) -> list[str]:
+    """The names of the files in a folder and below it; of a file, its own. Empty where nothing is there."""
+    try:
+        filesystem, path = _place(location)
+        return [found.rpartition("/")[2] for found in filesystem.find(path)]
+    except OSError as error:
+        raise SourceUnreadable(
+            f"source {location} cannot be read: {error}", todo="check the path and its rights"
+        ) from error
+
+
+@contextmanager
+def opened(file: SourceFile) -> Iterator[IO[bytes]]:
+    """The file's bytes, decompressed where its name ends in ``.gz``.
+
+    Raises:
+        SourceUnreadable: for whatever goes wrong with the file itself while it is open.
+    """
+    import gzip
+
+    try:
+        with file.filesystem.open(file.path, "rb") as raw:
+            if file.path.endswith(".gz"):
+                with gzip.open(raw, "rb") as plain:
+                    yield plain
+            else:
+                yield raw
+    except (OSError, EOFError) as error:
+        raise SourceUnreadable(f"{file.name} cannot be read: {error}", todo="check that the file is whole") from error
+
+
+def origins_from(file_number: int, first_row: int, rows: int) -> I64:
+    """The origins of consecutive rows of a file, int64[rows]."""
+    start = (file_number << _ROW_BITS) + first_row
+    return np.arange(start, start + rows, dtype=np.int64)
+
+
+def described(files: Sequence[SourceFile], origins: I64) -> list[str]:
+    """``fixes.parquet:12345`` for each origin; ``unknown`` where there is none."""
+    mask = (1 << _ROW_BITS) - 1
+    return [f"{files[o >> _ROW_BITS].name}:{o & mask}" if o >= 0 else "unknown" for o in origins.tolist()]
+
+
+def _place(location: str) -> tuple[Any, str]:
+    import fsspec
+
+    try:
+        filesystem, path = fsspec.core.url_to_fs(location)
+    except (ImportError, ValueError) as error:
+        raise SourceUnreadable(
+            f"source {location} cannot be reached: {error}", todo='for s3:// install "journeymesh[s3]"'
+        ) from error
+    return filesystem, path
+
+
+def _names(paths: list[str]) -> dict[str, str]:
+    """The file's own name; where two files share it, as much of the path as tells them apart."""
+    own = [path.rpartition("/")[2] for path in paths]
+    if len(set(own)) == len(own):
+        return dict(zip(paths, own, strict=True))
+    shared = len(_common_folder(paths))
+    return {path: path[shared:] for path in paths}
+
+
+def _common_folder(paths: list[str]) -> str:
+    first, last = min(paths), max(paths)
+    same = next((i for i, (a, b) in enumerate(zip(first, last, strict=False)) if a != b), len(first))
+    return first[: first.rfind("/", 0, same) + 1]
+
+
+def _nothing(location: str, endings: Sequence[str]) -> list[SourceFile]:
+    raise SourceMissing(f"source {location}: nothing is there", todo=f"name a {endings[0]} file or a folder of them")
+
+
+def _protocols(filesystem: Any) -> tuple[str, ...]:
+    protocol = filesystem.protocol
+    return (protocol,) if isinstance(protocol, str) else tuple(protocol)

@@ -1,0 +1,172 @@
+"""The only place where a name or a URL becomes an adapter. Nothing connects at import."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+from urllib.parse import urlsplit
+
+from journeymesh.errors import RulesInvalid, SourceMissing, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from journeymesh.journeys.policies import Policy
+    from journeymesh.journeys.rules import JourneyRules
+    from journeymesh.sources.port import Source
+    from journeymesh.stores.port import Store
+
+STORE_SCHEMES: Final = ("memory", "sqlite", "postgresql", "mongodb", "mongodb+srv")
+SOURCE_KINDS: Final = "a mongodump (folder, .bson, .archive), .parquet, .csv, .ndjson or a mongodb:// URL"
+_TEXT_ENDINGS: Final = (".csv", ".csv.gz", ".ndjson", ".ndjson.gz", ".jsonl", ".jsonl.gz")
+_BSON_ENDINGS: Final = (".bson", ".bson.gz", ".archive", ".archive.gz")
+
+
+def open_store(url: str) -> Store:
+    """The store at this URL: ``sqlite:///journeys.db``, ``postgresql://host/database``, ``mongodb://…``, ``memory:``.
+
+    Raises:
+        UsageError: the scheme is not one of a store.
+        StoreUnavailable: the store cannot be reached.
+    """
+    match urlsplit(url).scheme:
+        case "memory":
+            from journeymesh.stores.memory import MemoryStore
+
+            return MemoryStore()
+        case "sqlite" | "postgresql":
+            from journeymesh.stores.sql import SqlStore
+
+            return SqlStore.connect(url)
+        case "mongodb" | "mongodb+srv":
+            from journeymesh.stores.mongodb import MongodbStore
+
+            return MongodbStore.connect(url)
+        case "":
+            raise UsageError(f"store {url!r} is not a URL", todo=f"for a file write sqlite:///{url or 'journeys.db'}")
+        case scheme:
+            raise UsageError(f"store {scheme}://: unknown kind", todo=f"use one of {', '.join(STORE_SCHEMES)}")
+
+
+def open_source(location: str, mapping_path: str | Path | None = None) -> Source:
+    """The source at this path or URL, read as the mapping file says.
+
+    Parquet, CSV and NDJSON need no mapping where their columns have the names of ``FIX_SCHEMA``.
+
+    Raises:
+        MappingInvalid: the mapping file cannot be used.
+        SourceMissing: nothing is there.
+        UsageError: it is no kind of source, or one that needs a mapping.
+    """
+    from journeymesh.sources.mapping import load_mapping
+
+    mapping = None if mapping_path is None else load_mapping(Path(mapping_path))
+    match _kind_of(location):
+        case "parquet":
+            from journeymesh.sources.columnar import ParquetSource
+
+            return ParquetSource(location, mapping)
+        case "text":
+            from journeymesh.sources.text import text_source
+
+            return text_source(location, mapping)
+        case kind:
+            if mapping is None:
+                raise UsageError(
+                    f"source {without_credentials(location)} needs a mapping",
+                    todo="give --mapping FILE; `journeymesh mapping schema` says what it holds",
+                )
+            if kind == "mongodb":
+                from journeymesh.sources.mongodb import MongodbSource
+
+                return MongodbSource(location, mapping)
+            from journeymesh.sources.mongodump import MongodumpSource
+
+            return MongodumpSource(location, mapping)
+
+
+def load_rules(name_or_path: str) -> JourneyRules:
+    """The rules of a built-in name (``always-on``, ``engine-switched``) or of a YAML file.
+
+    Raises:
+        RulesInvalid: naming the file and the first wrong key or value.
+    """
+    from journeymesh.journeys.rules import BUILT_IN, rules_from_mapping
+
+    if name_or_path in BUILT_IN:
+        return BUILT_IN[name_or_path]
+    import yaml
+
+    try:
+        document = yaml.safe_load(Path(name_or_path).read_text("utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        known = ", ".join(BUILT_IN)
+        raise RulesInvalid(
+            f"rules {name_or_path} cannot be read: {_reason(error)}", todo=f"give a YAML file, or one of {known}"
+        ) from error
+    except yaml.YAMLError as error:
+        raise RulesInvalid(f"rules {name_or_path}: not YAML: {_one_line(error)}", todo="correct the file") from error
+    if not isinstance(document, dict):
+        raise RulesInvalid(f"rules {name_or_path}: expected keys and values", todo="see docs/reference/rules")
+    try:
+        return rules_from_mapping(document)
+    except RulesInvalid as error:
+        raise RulesInvalid(f"{name_or_path}: {error.what}", todo=error.todo) from error
+
+
+def load_policies(path: str | Path) -> Sequence[Policy]:
+    """The policies in a YAML, JSON, CSV or Parquet file.
+
+    Raises:
+        PoliciesInvalid: naming the file and the first policy that cannot be used.
+    """
+    from journeymesh.sources.policies_file import load_policies as load
+
+    return load(path)
+
+
+def without_credentials(url: str) -> str:
+    """The URL without user and password."""
+    scheme, separator, rest = url.partition("://")
+    if not separator:
+        return url
+    authority, slash, path = rest.partition("/")
+    return f"{scheme}://{authority.rpartition('@')[2]}{slash}{path}"
+
+
+def _kind_of(location: str) -> str:
+    """parquet, text, mongodb or mongodump."""
+    if location.startswith(("mongodb://", "mongodb+srv://")):
+        return "mongodb"
+    if "://" not in location and not any(sign in location for sign in "*?[") and not Path(location).exists():
+        raise SourceMissing(f"source {location} does not exist", todo="give the path or URL of the source")
+    lower = location.lower()
+    if lower.endswith((".parquet", ".pq")):
+        return "parquet"
+    if lower.endswith(_TEXT_ENDINGS):
+        return "text"
+    if lower.endswith(_BSON_ENDINGS):
+        return "mongodump"
+    if "://" in location or Path(location).is_dir():
+        return _kind_of_folder(location)
+    raise UsageError(f"source {location}: unknown kind", todo=f"give {SOURCE_KINDS}")
+
+
+def _kind_of_folder(location: str) -> str:
+    """What a folder holds: Parquet or text files, else it is a dump."""
+    from journeymesh.sources.files import names_in
+
+    names = [name.lower() for name in names_in(location)]
+    if any(name.endswith(_BSON_ENDINGS) for name in names):
+        return "mongodump"
+    if any(name.endswith((".parquet", ".pq")) for name in names):
+        return "parquet"
+    return "text" if any(name.endswith(_TEXT_ENDINGS) for name in names) else "mongodump"
+
+
+def _reason(error: OSError | UnicodeDecodeError) -> str:
+    return (error.strerror if isinstance(error, OSError) else "it is not UTF-8") or type(error).__name__
+
+
+def _one_line(error: BaseException) -> str:
+    return " ".join(str(error).split())
