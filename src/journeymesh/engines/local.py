@@ -56,7 +56,8 @@ class _Run:
         began = time.perf_counter()
         now = self.options.now or self.started_at
         rules = self._rules()
-        policies, again = self._policies()
+        policies, ids = self._policies()
+        again = self.store.vehicles(sorted(ids)) if ids else {}
         settler = Settler(
             store=self.store,
             rules=self.options.rules,
@@ -66,11 +67,11 @@ class _Run:
             describe=self.source.describe,
             jobs=self.options.jobs,
         )
+        self.resume = self._last_resume() if self._resumable else None
         self._write(StoreBatch(policies=policies, rules=rules))
         for group in self._groups():
             self._settle(settler, group)
-        known = self.store.vehicles(sorted(again)) if again else {}
-        for vehicle in known:
+        for vehicle in again:
             self._count(settled := settler.again(vehicle))
             self._write(settled.batch)
         self._write(StoreBatch(), finished=True)
@@ -80,6 +81,10 @@ class _Run:
             name: n for name, n in sorted(self.counts.items()) if name.startswith("refused_")
         }
         return RunReport(self.run_id, counts, time.perf_counter() - began)
+
+    @property
+    def _resumable(self) -> bool:
+        return self.options.resume and not self.options.retention.keeps_nothing
 
     def _rules(self) -> RulesUsed:
         rules = self.options.rules
@@ -112,12 +117,10 @@ class _Run:
 
     def _groups(self) -> Iterator[Fixes]:
         """Whole vehicles; or windows, from a source that can be taken up again."""
-        resumable = self.options.resume and not self.options.retention.keeps_nothing
-        self.resume = self._last_resume() if resumable else None
         first = next(self.source.batches(self.resume), None)
         if first is None:
             return
-        if first.resume is not None and resumable:
+        if first.resume is not None and self._resumable:
             yield from self._windows()
             return
         before = self.counts.copy()
