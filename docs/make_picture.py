@@ -23,7 +23,7 @@ from journeymesh.journeys.summaries import Period, summarise
 from journeymesh.reports.page import policy_report
 
 PICTURE = Path(__file__).parent / "assets" / "report.png"
-SPEC = FleetSpec(seed=11, vehicles=1, days=84, first_day=date(2025, 1, 6), renewals=0.0)
+SPEC = FleetSpec(seed=4, vehicles=1, days=84, first_day=date(2025, 1, 6), renewals=0.0)
 PERIODS: tuple[Period, ...] = ("term", "month")
 CHROMIUM = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
             "--disable-component-update", "--disable-sync"]  # fmt: skip
@@ -63,7 +63,7 @@ def main() -> int:
         path = Path(folder) / "report.html"
         path.write_text(page(), "utf-8")
         browser = playwright.chromium.launch(executable_path=chromium, args=CHROMIUM)
-        tab = browser.new_page(viewport={"width": 1240, "height": 1180}, color_scheme="light")
+        tab = browser.new_page(viewport={"width": 1240, "height": 1330}, color_scheme="light")
         tab.goto(path.as_uri())
         PICTURE.parent.mkdir(exist_ok=True)
         tab.screenshot(path=PICTURE)

@@ -118,7 +118,9 @@ def _template(vehicle: str, *, accel: bool) -> tuple[bytes, dict[str, int]]:
 
 def _odd_document(fixes: Fixes, k: int, plain: bytes) -> bytes:
     """The document of a fix that the template cannot hold: no position, or a clock that is no clock."""
-    document = bson.decode(plain, bson.CodecOptions(datetime_conversion=bson.DatetimeConversion.DATETIME_MS))
+    document: dict[str, Any] = bson.decode(
+        plain, bson.CodecOptions(datetime_conversion=bson.DatetimeConversion.DATETIME_MS)
+    )
     if np.isnan(fixes.lat_deg[k]):
         document["loc"] = None
     if fixes.fixed_at_us[k] == NOT_REPORTED_US:

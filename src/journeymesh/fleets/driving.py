@@ -82,6 +82,25 @@ def _advance(at, metres, course):  # type: ignore[no-untyped-def]
 
 
 @compiled
+def _roll(legs, exits, at, i, s, metres):  # type: ignore[no-untyped-def]
+    """Roll on from ``s`` metres into leg i: (leg, metres into it, seconds to stand now, whether the route is over)."""
+    while metres > 0.0:
+        piece = min(metres, legs[i, LENGTH] - s)
+        _advance(at, piece, _course(legs, i, s + 0.5 * piece))
+        s += piece
+        metres -= piece
+        if s < legs[i, LENGTH] - 1e-9:
+            continue
+        if i == len(legs) - 1:
+            return i, s, 0, True
+        i += 1
+        s = 0.0
+        if exits[i - 1] == 0.0:
+            return i, s, int(legs[i - 1, STOP_S]), False
+    return i, s, 0, False
+
+
+@compiled
 def _planted_mps2(planted, p, i, s, v, legs):  # type: ignore[no-untyped-def]
     """The acceleration of planted event p if it begins here, else 0."""
     kind, peak, lasts = planted[p, 1], planted[p, 2], planted[p, 3]
@@ -100,7 +119,7 @@ def _planted_mps2(planted, p, i, s, v, legs):  # type: ignore[no-untyped-def]
     _F64_2D_IN, _F64_2D_IN, types.int64, types.int64, _U64, _F64, _F64, _F64_2D, _I8,
 )  # fmt: skip
 def drive(legs, planted, before_s, after_s, random, at, exits, out, tags):  # type: ignore[no-untyped-def]
-    """Drive the legs (float64[m, 8]) from ``at`` (float64[2]: lat, lon; left at the end), one column of ``out`` a second.
+    """Drive the legs (float64[m, 8]) from ``at`` (float64[2]: lat, lon; left at the end), a column of ``out`` a second.
 
     ``planted``: float64[k, 4] rows (leg, kind, peak m/s², seconds), by leg, the last one (-1, …). ``tags`` (int8)
     has the kind of the planted event at each second. Returns (seconds recorded, metres, first and last standing
@@ -145,20 +164,8 @@ def drive(legs, planted, before_s, after_s, random, at, exits, out, tags):  # ty
         if exits[i] == 0.0 and (metres >= to_end or (after < 0.9 and to_end - metres < 0.5)):
             metres, after = to_end, 0.0
         total += metres
-        left, course_before = metres, course
-        while left > 0.0:
-            piece = min(left, legs[i, LENGTH] - s)
-            _advance(at, piece, _course(legs, i, s + 0.5 * piece))
-            s += piece
-            left -= piece
-            if s >= legs[i, LENGTH] - 1e-9:
-                if exits[i] == 0.0:
-                    wait = int(legs[i, STOP_S])
-                    arrived = i == len(legs) - 1
-                    left = 0.0
-                if not arrived:
-                    i += 1
-                    s = 0.0
+        course_before = course
+        i, s, wait, arrived = _roll(legs, exits, at, i, s, metres)
         course = _course(legs, i, s)
         turned = course - course_before
         turned -= _TWO_PI * math.floor((turned + _PI) / _TWO_PI)

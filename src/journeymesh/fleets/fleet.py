@@ -20,7 +20,7 @@ from journeymesh.fleets.faults import FaultFound, Reported, noise_of, plan_slots
 from journeymesh.fleets.life import Drive, Life, Scratch, live
 from journeymesh.fleets.spec import FleetSpec
 from journeymesh.fleets.truth import TRUE_FAULT_SCHEMA, TRUE_HARSH_SCHEMA, TRUE_JOURNEY_SCHEMA, Truth
-from journeymesh.journeys.fixes import I64, NOT_REPORTED_US, Fixes
+from journeymesh.journeys.fixes import NOT_REPORTED_US, Fixes
 from journeymesh.journeys.local_time import HOUR_US, local_us
 from journeymesh.journeys.policies import Policy
 from journeymesh.journeys.reasons import Reason
@@ -129,16 +129,19 @@ class Fleet:
             rows = np.setdiff1d(rows, np.fromiter(reported.gone, np.int64), assume_unique=True)
         if reported.extra:
             whole = fixes.take(np.concatenate([rows, np.array([row for row, _ in reported.extra], np.int64)]))
+            received = whole.received_at_us
+            assert received is not None
             for k, (_, changes) in enumerate(reported.extra, len(rows)):
                 whole.lat_deg[k] = changes.get("lat", whole.lat_deg[k])
-                whole.received_at_us[k] = int(changes.get("received_us", whole.received_at_us[k]))  # type: ignore[index]
+                received[k] = int(changes.get("received_us", float(received[k])))
             fixes = whole
         elif reported.gone:
             fixes = fixes.take(rows)
-        received: I64 = fixes.received_at_us  # type: ignore[assignment]
-        if np.all(received[1:] >= received[:-1]):
+        arrival = fixes.received_at_us
+        assert arrival is not None
+        if np.all(arrival[1:] >= arrival[:-1]):
             return fixes
-        return fixes.take(np.argsort(received, kind="stable"))
+        return fixes.take(np.argsort(arrival, kind="stable"))
 
     def _zone(self, n: int) -> str:
         return self.spec.zones[n % len(self.spec.zones)]

@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -41,7 +41,8 @@ def in_order(fleet: Fleet, fixes: Iterable[Fixes], order: Order, room: Path) -> 
 
     def by_receipt(block: Fixes) -> I64:
         share = (block.received_at_us - day0) * parts // span  # type: ignore[operator]
-        return np.clip(share, 0, parts - 1)
+        part: I64 = np.clip(share, 0, parts - 1)
+        return part
 
     def by_chance(block: Fixes) -> I64:
         return rng.integers(0, parts, len(block))
@@ -74,7 +75,7 @@ class _Shape:
         return rows
 
     def fixes(self, rows: npt.NDArray[np.void], vehicles: tuple[str, ...]) -> Fixes:
-        columns = {name: np.ascontiguousarray(rows[name]) for name in self.names}
+        columns: dict[str, Any] = {name: np.ascontiguousarray(rows[name]) for name in self.names}
         return replace(Fixes.empty(vehicles), **columns)
 
 

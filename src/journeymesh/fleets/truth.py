@@ -1,4 +1,4 @@
-"""What really happened in a fleet, as Arrow tables: journeys, planted harsh events, faults and what they must lead to."""
+"""What really happened in a fleet, as Arrow tables: journeys, harsh events, faults and what they must lead to."""
 
 from __future__ import annotations
 

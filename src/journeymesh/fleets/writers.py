@@ -151,7 +151,7 @@ def _bson_file(path: Path, spec: FleetSpec) -> Iterator[Callable[[Fixes], None]]
 
 
 @contextmanager
-def _parquet_file(path: Path, spec: FleetSpec) -> Iterator[Callable[[Fixes], None]]:
+def _parquet_file(path: Path, _: FleetSpec) -> Iterator[Callable[[Fixes], None]]:
     """Row groups of about a million fixes."""
     writer: pq.ParquetWriter | None = None
     held: list[pa.Table] = []
@@ -176,7 +176,7 @@ def _parquet_file(path: Path, spec: FleetSpec) -> Iterator[Callable[[Fixes], Non
 
 
 @contextmanager
-def _csv_file(path: Path, spec: FleetSpec) -> Iterator[Callable[[Fixes], None]]:
+def _csv_file(path: Path, _: FleetSpec) -> Iterator[Callable[[Fixes], None]]:
     writer: pacsv.CSVWriter | None = None
 
     def write(fixes: Fixes) -> None:

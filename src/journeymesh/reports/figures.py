@@ -97,7 +97,7 @@ class HarshTable:
     total: int = 0
 
 
-def score_parts(term: Row, rules: ScoreRules | None, units: Units) -> list[PartShown]:
+def score_parts(term: Row, rules: ScoreRules | None) -> list[PartShown]:
     """The parts of a summary's score, explained as far as the rules are known."""
     parts = term["score_parts"]
     weights = sum(part["weight"] for part in parts) or 1.0

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 import numpy as np
+import numpy.typing as npt
 
 from journeymesh.journeys.fixes import F64, Fixes
 from journeymesh.journeys.geodesy import metres_per_degree
@@ -18,7 +19,9 @@ Tracks = Callable[[Row], Fixes | None]
 """The kept fixes of a journey (a row of ``JOURNEY_SCHEMA``), by time; None where they are not kept."""
 
 _FIRST_TOLERANCE_M: Final = 3.0
-_JUMP_M: Final = 2_000.0
+_MOST_MPS: Final = 70.0
+_NOISE_M: Final = 60.0
+_LONGEST_EXCURSION: Final = 64
 _MARGIN: Final = 0.06
 _SEVERITIES: Final = ("high", "medium", "low")
 
@@ -110,13 +113,16 @@ def _line(number: int, row: Row, fixes: Fixes | None, plane: _Plane, budget: int
     straight = fixes is None or len(fixes) < 2
     lat = np.array([row["start_lat_deg"], row["end_lat_deg"]])
     lon = np.array([row["start_lon_deg"], row["end_lon_deg"]])
+    at_s = np.zeros(2)
     if fixes is not None and not straight:
         good = np.isfinite(fixes.lat_deg) & np.isfinite(fixes.lon_deg)
         lat = np.concatenate([lat[:1], fixes.lat_deg[good], lat[1:]])
         lon = np.concatenate([lon[:1], fixes.lon_deg[good], lon[1:]])
+        known_s = fixes.fixed_at_us[good] / 1e6
+        at_s = np.concatenate([known_s[:1], known_s, known_s[-1:]])
     x, y = plane.x(lon), plane.y(lat)
     if not straight:
-        keep = _without_spikes(x, y)
+        keep = _believable(x, y, at_s)
         x, y = x[keep], y[keep]
         tolerance = _FIRST_TOLERANCE_M
         kept = simplify(x, y, tolerance)
@@ -130,12 +136,24 @@ def _line(number: int, row: Row, fixes: Fixes | None, plane: _Plane, budget: int
     return MapLine(number, _path(whole_x.tolist(), whole_y.tolist()), ends[0], ends[1], box, straight)
 
 
-def _without_spikes(x: F64, y: F64) -> np.ndarray[Any, np.dtype[np.bool_]]:
-    """Leave out lone points far from both neighbours, in case refused fixes are among the kept ones."""
-    step = np.hypot(np.diff(x), np.diff(y))
-    lone = np.zeros(len(x), bool)
-    lone[1:-1] = (step[:-1] > _JUMP_M) & (step[1:] > _JUMP_M)
-    return ~lone
+def _believable(x: F64, y: F64, at_s: F64) -> npt.NDArray[np.bool_]:
+    """Which points do not imply an impossible speed (bool[n]): refused fixes may be kept beside the others.
+
+    The first point is believed; so is a run of more than ``_LONGEST_EXCURSION`` points that agree with each other.
+    """
+    step, seconds = np.hypot(np.diff(x), np.diff(y)), np.maximum(np.diff(at_s), 0.0)
+    kept = np.ones(len(x), bool)
+    if not np.any(step > _MOST_MPS * seconds + _NOISE_M):
+        return kept
+    last, left_out = 0, 0
+    for k in range(1, len(x)):
+        away = math.hypot(x[k] - x[last], y[k] - y[last])
+        if away <= _MOST_MPS * (at_s[k] - at_s[last]) + _NOISE_M or left_out >= _LONGEST_EXCURSION:
+            last, left_out = k, 0
+        else:
+            kept[k] = False
+            left_out += 1
+    return kept
 
 
 def _path(x: list[int], y: list[int]) -> str:

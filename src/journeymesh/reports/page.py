@@ -64,7 +64,7 @@ def policy_report(
         "totals": totals,
         "term": term,
         "gauge": _gauge(term["score"]) if term else None,
-        "parts": figures.score_parts(term, score_rules, units) if term else [],
+        "parts": figures.score_parts(term, score_rules) if term else [],
         "mileage": _mileage(term, units) if term else None,
         "map": draw_map(rows, tracks, most_points=_MOST_POINTS, most_markers=_MOST_MARKERS),
         "week": figures.week_map(rows, units),

@@ -56,10 +56,10 @@ def test_what_comes_from_outside_is_escaped() -> None:
     assert "<script>alert" not in html
 
 
-def test_no_address_is_named_but_those_of_names_spaces() -> None:
+def test_no_address_is_named_but_that_of_a_name_space() -> None:
     html = page(2)
     assert set(re.findall(r"https?://[^\s\"']+", html)) == {"http://www.w3.org/2000/svg"}
-    assert "default-src 'none'" in html
+    assert "default-src &#39;none&#39;" in html
     assert " style=" not in html
 
 
@@ -77,7 +77,7 @@ def test_journeys_without_fixes_are_straight_lines_and_the_page_says_so() -> Non
 def test_three_thousand_journeys_stay_below_three_megabytes() -> None:
     rng = np.random.default_rng(1)
     lat, lon = 51.5 + np.cumsum(rng.normal(0, 2e-4, 1500)), -0.1 + np.cumsum(rng.normal(0, 2e-4, 1500))
-    wild = Fixes(("BB-1",), np.zeros(1500, np.int32), np.arange(1500), lat, lon)
+    wild = Fixes(("BB-1",), np.zeros(1500, np.int32), np.arange(1500) * 1_000_000, lat, lon)
     html = page(3000, tracks=lambda row: wild)
     assert html.count('<path class="t"') == 3000
     assert len(html.encode()) < 3_000_000
@@ -92,3 +92,13 @@ def test_numbers_are_shown_for_people() -> None:
     assert (lasting(45), lasting(720), lasting(11_100)) == ("45 s", "12 min", "3 h 05 min")
     assert (percent(0.0), percent(0.0042), percent(0.12)) == ("0 %", "0.4 %", "12 %")
     assert Units("miles").far_named(1609.344) == "1.0 miles"
+
+
+def test_refused_fixes_among_the_kept_ones_draw_no_line_across_the_country() -> None:
+    lat, lon = np.linspace(51.5, 51.6, 1000), np.full(1000, -0.1)
+    lat[400:405] += 2.0
+    lat[700], lon[700] = 0.0, 0.0
+    track = Fixes(("BB-1",), np.zeros(1000, np.int32), np.arange(1000) * 1_000_000, lat, lon)
+    drawn = re.search(r'viewBox="([^"]+)" preserveAspectRatio="xMidYMid meet"', page(1, tracks=lambda row: track))
+    assert drawn is not None
+    assert float(drawn[1].split()[2]) < 25_000
