@@ -15,7 +15,7 @@ from journeymesh.journeys.reasons import Reason
 from journeymesh.sources.bson_cells import Cells
 from journeymesh.sources.bson_documents import U8, Rows, Walk, read_only
 from journeymesh.sources.bson_paths import PathTrie
-from journeymesh.sources.bson_values import canonical, decoded, document_id, raw_json
+from journeymesh.sources.bson_values import CONTENT_BYTES, canonical, decoded, document_id, raw_json
 from journeymesh.sources.bson_walker import ARRAY_MISSING, FAULTS, LENGTH_IMPLAUSIBLE, NEEDS_ROOM
 from journeymesh.sources.mapping import NUMBER_COLUMNS, Mapping, mapped_paths
 
@@ -28,12 +28,16 @@ _CONVERT_ROWS: Final = 1 << 18
 
 @dataclass(frozen=True, slots=True)
 class ReadPart:
-    """Fixes and refusals of a part of a buffer; ``end`` is the offset up to which it was read."""
+    """Fixes and refusals of a part of a buffer; ``end`` is the offset up to which it was read.
+
+    ``is_broken``: at ``end`` stands a document of impossible length, so that where the next begins is unknown.
+    """
 
     fixes: Fixes
     refusals: list[Refusal]
     end: int
     documents: int
+    is_broken: bool = False
 
 
 @dataclass(slots=True)
@@ -58,8 +62,7 @@ class BsonReader:
     def parts(self, buffer: U8, stream_offset: int = 0) -> Iterator[ReadPart]:
         """The documents of a buffer, part by part. ``stream_offset`` is where the buffer begins in its stream.
 
-        Reading stops before a document that is not whole; the last part's ``end`` says where. A document of
-        impossible length is refused with all that follows it, as one refusal.
+        Reading stops before a document that is not whole or has an impossible length; the last part says where.
         """
         buffer = read_only(buffer)
         at = 0
@@ -67,32 +70,32 @@ class BsonReader:
             rows = self._walk.rows(buffer, at)
             end = rows.end
             refusals = [self._corrupt(buffer, int(s), int(e), int(f), stream_offset) for s, e, f in rows.faults]
-            if rows.stop == LENGTH_IMPLAUSIBLE:
-                refusals.append(self.unreadable(buffer[end:], stream_offset + end, len(buffer) - end))
-                end = len(buffer)
             pieces = max(1, -(-len(rows.document) // _CONVERT_ROWS))
             for piece in range(pieces):
                 here = slice(piece * _CONVERT_ROWS, (piece + 1) * _CONVERT_ROWS)
                 fixes, refused = self._convert(buffer, _slice(rows, here), stream_offset)
                 last = piece == pieces - 1
-                yield ReadPart(fixes, refusals + refused, end if last else at, rows.documents if last else 0)
+                broken = last and rows.stop == LENGTH_IMPLAUSIBLE
+                yield ReadPart(fixes, refusals + refused, end if last else at, rows.documents if last else 0, broken)
                 refusals = []
             at = end
             if rows.stop != NEEDS_ROOM:
                 return
 
-    def unreadable(self, first: U8, at: int, size: int, cause: str = "its length is impossible") -> Refusal:
-        """The refusal of ``size`` bytes from stream offset ``at`` on, of which ``first`` are at hand."""
+    def unreadable(self, first: U8, at: int, end: int | None, cause: str) -> Refusal:
+        """The refusal of all from stream offset ``at`` to ``end`` (None: unknown), of which ``first`` is at hand."""
         return Refusal(
             Reason.DOCUMENT_CORRUPT.code,
             f"{self.mapping.collection}@{at}",
-            f"bytes {at} to {at + size}: {cause}, so nothing after its beginning can be read",
-            content=raw_json(first[:65536].tobytes()),
+            f"bytes {at} to {'the end' if end is None else end}: {cause}, so what follows cannot be read",
+            content=raw_json(first[: CONTENT_BYTES + 1].tobytes()),
         )
 
     def place(self, document: bytes, origin: int) -> str:
         """Where an input is, given its document and its origin."""
-        place = document_id(document, self.mapping.collection, origin >> ELEMENT_BITS)
+        return self._place(document_id(document, self.mapping.collection, origin >> ELEMENT_BITS), origin)
+
+    def _place(self, place: str, origin: int) -> str:
         if self.mapping.layout == "document":
             return place
         array = self.mapping.array_path
@@ -127,22 +130,23 @@ class BsonReader:
             return fixes, []
         kept = np.ones(len(fixes), np.bool_)
         kept[list(refused.rows)] = False
-        return fixes.take(kept), self._refusals(buffer, rows, fixes, refused)
+        return fixes.take(kept), self._refusals(buffer, rows, fixes, refused, stream_offset)
 
-    def _refusals(self, buffer: U8, rows: Rows, fixes: Fixes, refused: _Refused) -> list[Refusal]:
+    def _refusals(self, buffer: U8, rows: Rows, fixes: Fixes, refused: _Refused, stream_offset: int) -> list[Refusal]:
         refusals: list[Refusal] = []
-        at, document, content = -1, b"", None
+        at, document, content, identity = -1, b"", None, ""
         assert fixes.origin is not None
         for row, (reason, detail) in sorted(refused.rows.items()):
             if int(rows.document[row]) != at:
                 at = int(rows.document[row])
                 document = _document(buffer, at)
                 content = decoded(document)
+                identity = document_id(document, self.mapping.collection, stream_offset + at)
             code, us = int(fixes.vehicle[row]), int(fixes.fixed_at_us[row])
             refusals.append(
                 Refusal(
                     reason.code,
-                    self.place(document, int(fixes.origin[row])),
+                    self._place(identity, int(fixes.origin[row])),
                     detail,
                     vehicle=fixes.vehicles[code] if code >= 0 else None,
                     fixed_at=None if us == NOT_REPORTED_US else _EPOCH + timedelta(microseconds=us),
