@@ -1,0 +1,285 @@
+"""A live MongoDB as a source: raw batches in the order of ``_id``, so that a run can be taken up again."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urlsplit
+
+import bson
+import numpy as np
+from bson import json_util
+from numba import types
+
+from journeymesh.errors import SourceMissing, SourceUnreadable, UsageError
+from journeymesh.journeys.compiled import U8_IN, entry
+from journeymesh.journeys.fixes import I64
+from journeymesh.journeys.policies import Policy
+from journeymesh.sources.bson_fixes import ELEMENT_BITS, BsonReader
+from journeymesh.sources.bson_policies import policies_of
+from journeymesh.sources.bson_values import OPTIONS, canonical
+from journeymesh.sources.bson_walker import MAX_DOCUMENT_BYTES, MIN_DOCUMENT_BYTES, read_i32
+from journeymesh.sources.mapping import Mapping, mapped_paths
+from journeymesh.sources.port import SourceBatch, SourceSize
+
+if TYPE_CHECKING:
+    from pymongo import MongoClient
+
+BATCH_DOCUMENTS: Final = 50_000
+SELECT_TIMEOUT_MS: Final = 5_000
+SOCKET_TIMEOUT_MS: Final = 60_000
+_LATER_TYPES: Final = (
+    ("minKey",), ("null",), ("number",), ("string", "symbol"), ("object",), ("array",), ("binData",), ("objectId",),
+    ("bool",), ("date",), ("timestamp",), ("regex",), ("maxKey",),
+)  # fmt: skip
+"""MongoDB's order of types. ``$gt`` compares within one type only, so later types are asked for by name."""
+
+
+@entry(types.int64, U8_IN)
+def _last_document(buffer):  # type: ignore[no-untyped-def]
+    """Where the last whole document of a batch begins; -1 if there is none."""
+    at = np.int64(0)
+    last = np.int64(-1)
+    while at + 4 <= buffer.shape[0]:
+        length = np.int64(read_i32(buffer, at))
+        if length < MIN_DOCUMENT_BYTES or length > MAX_DOCUMENT_BYTES or at + length > buffer.shape[0]:
+            break
+        last = at
+        at += length
+    return last
+
+
+class MongodbSource:
+    """The mapped collection of a MongoDB: ``mongodb://host/database?readPreference=secondaryPreferred…``.
+
+    The URL's options are the driver's (read preference, time-outs, TLS); ``batch_documents`` is how many documents
+    are asked for at once. The database is the URL's, else the mapping's.
+
+    Raises:
+        UsageError: the URL cannot be understood or no database is named.
+        SourceMissing: the collection is not there. SourceUnreadable: the server cannot be reached or refuses.
+    """
+
+    def __init__(self, url: str, mapping: Mapping, *, batch_documents: int = BATCH_DOCUMENTS) -> None:
+        self.name = without_credentials(url)
+        self._mapping = mapping
+        self._batch_documents = batch_documents
+        self._starts: list[tuple[int, str | None]] = []
+        self._client = self._connect(url)
+        try:
+            path = urlsplit(url).path.strip("/")
+            database = path or mapping.database
+            if not database:
+                raise UsageError(f"source {self.name} names no database", todo="end the URL with /DATABASE")
+            self._database = self._client.get_database(database, codec_options=OPTIONS)
+            self._require(mapping.collection)
+        except BaseException:
+            self._client.close()
+            raise
+
+    def _connect(self, url: str) -> MongoClient[dict[str, Any]]:
+        from pymongo import MongoClient
+        from pymongo.errors import ConfigurationError
+
+        try:
+            given = {option.partition("=")[0].lower() for option in urlsplit(url).query.split("&")}
+            defaults: dict[str, Any] = {}
+            if "serverselectiontimeoutms" not in given:
+                defaults["serverSelectionTimeoutMS"] = SELECT_TIMEOUT_MS
+            if "sockettimeoutms" not in given:
+                defaults["socketTimeoutMS"] = SOCKET_TIMEOUT_MS
+            return MongoClient(url, appname="journeymesh", **defaults)
+        except (ConfigurationError, ValueError, TypeError) as error:
+            # The driver's text may quote the URL, and so a password.
+            kind = type(error).__name__
+            todo = "write mongodb://user:password@host/database, with special characters %-escaped"
+            raise UsageError(f"source {self.name} is no MongoDB URL ({kind})", todo=todo) from None
+
+    def _require(self, collection: str) -> None:
+        from pymongo.errors import OperationFailure
+
+        with self._faults():
+            try:
+                there = self._database.list_collection_names()
+            except OperationFailure as error:
+                if error.code == 13:  # not allowed to list; reading may still be
+                    return
+                raise
+        if collection not in there:
+            known = ", ".join(sorted(there)[:20]) or "none"
+            raise SourceMissing(
+                f"source {self.name} has no collection {collection!r}, only {known}",
+                todo="correct the mapping's collection or the URL's database",
+            )
+
+    def size(self) -> SourceSize:
+        """The number of documents the server estimates, where a document is a fix."""
+        if self._mapping.layout != "document":
+            return SourceSize()
+        with self._faults():
+            return SourceSize(fixes=self._database[self._mapping.collection].estimated_document_count())
+
+    def batches(self, resume: str | None = None) -> Iterator[SourceBatch]:
+        """Every document once, by ``_id``; ``resume`` is the ``_id`` of the last one read, as extended JSON."""
+        reader = BsonReader(self._mapping)
+        offset = 0
+        for content, last_id in self._raw_batches(resume):
+            self._starts.append((offset, resume))
+            buffer = np.frombuffer(content, np.uint8)
+            held: SourceBatch | None = None
+            end = 0
+            for part in reader.parts(buffer, offset):
+                if held is not None:
+                    yield held
+                end, refusals = part.end, part.refusals
+                held = SourceBatch(part.fixes, refusals, 0 if held else len(content), resume)
+            assert held is not None
+            if end < len(buffer):
+                cause = "the server sent a document of impossible length"
+                refusals = [
+                    *held.refusals,
+                    reader.unreadable(buffer[end:], offset + end, offset + len(buffer), cause),
+                ]
+                held = SourceBatch(held.fixes, refusals, held.read_bytes, resume)
+            yield SourceBatch(held.fixes, held.refusals, held.read_bytes, last_id)
+            resume = last_id
+            offset += len(content)
+
+    def _raw_batches(self, resume: str | None) -> Iterator[tuple[bytes, str | None]]:
+        """(documents, the last one's ``_id``). A cursor that the server forgot is opened again where it stood."""
+        from pymongo.errors import AutoReconnect, CursorNotFound
+
+        moved = True
+        while True:
+            try:
+                with self._faults(passing=(AutoReconnect, CursorNotFound)):
+                    for content in self._cursor(resume):
+                        if not content:
+                            continue
+                        resume = self._last_id(content, resume)
+                        moved = True
+                        yield content, resume
+                    return
+            except (AutoReconnect, CursorNotFound) as error:
+                if not moved:
+                    raise SourceUnreadable(
+                        f"source {self.name} cannot be read: {_plain(error)}",
+                        todo="check that the server is up; running again goes on from where it stopped",
+                    ) from error
+                moved = False
+
+    def _cursor(self, resume: str | None, limit: int = 0) -> Any:
+        return self._database[self._mapping.collection].find_raw_batches(
+            _after(resume),
+            projection=_projection(self._mapping),
+            sort=[("_id", 1)],
+            batch_size=self._batch_documents,
+            limit=limit,
+        )
+
+    @staticmethod
+    def _last_id(content: bytes, before: str | None) -> str | None:
+        at = int(_last_document(np.frombuffer(content, np.uint8)))
+        if at < 0:
+            return before
+        length = int.from_bytes(content[at : at + 4], "little")
+        return canonical(bson.decode(content[at : at + length], OPTIONS).get("_id"))
+
+    def describe(self, origins: I64) -> list[str]:
+        """``blackbox/5ce7…`` for each origin, asked of the server again, batch by batch."""
+        reader = BsonReader(self._mapping)
+        by_batch: dict[int, list[int]] = {}
+        for origin in {int(origin) for origin in origins if origin >= 0}:
+            batch = bisect_right(self._starts, origin >> ELEMENT_BITS, key=lambda start: start[0]) - 1
+            by_batch.setdefault(batch, []).append(origin)
+        places: dict[int, str] = {}
+        for batch, members in by_batch.items():
+            if batch < 0:
+                continue
+            start, resume = self._starts[batch]
+            with self._faults():
+                content = next(iter(self._cursor(resume)), b"")
+            for origin in members:
+                at = (origin >> ELEMENT_BITS) - start
+                length = int.from_bytes(content[at : at + 4], "little")
+                if MIN_DOCUMENT_BYTES <= length <= len(content) - at:
+                    places[origin] = reader.place(content[at : at + length], origin)
+        return [places.get(int(origin), self._mapping.collection) for origin in origins]
+
+    def policies(self) -> list[Policy]:
+        """The policies in the mapping's policies collection, in the same database."""
+        section = self._mapping.policies
+        if section is None:
+            return []
+        self._require(section.collection)
+        with self._faults():
+            documents = list(self._database[section.collection].find())
+        return policies_of(documents, section)
+
+    def sample(self, documents: int) -> bytes:
+        """The first documents of the mapped collection, as the server sends them."""
+        with self._faults():
+            return b"".join(self._cursor(None, limit=documents))
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._client.close()
+
+    @contextmanager
+    def _faults(self, passing: tuple[type[Exception], ...] = ()) -> Iterator[None]:
+        from pymongo.errors import PyMongoError
+
+        try:
+            yield
+        except passing:
+            raise
+        except PyMongoError as error:
+            raise SourceUnreadable(
+                f"source {self.name} cannot be read: {_plain(error)}",
+                todo="check the address, the credentials and the rights",
+            ) from error
+
+
+def without_credentials(url: str) -> str:
+    """The URL's scheme, hosts and database: what may be shown."""
+    scheme, _, rest = url.partition("://")
+    place = rest.rpartition("@")[2]  # first: a password that was not escaped may hold any sign
+    return f"{scheme}://{place.partition('?')[0]}"
+
+
+def _plain(error: Exception) -> str:
+    """The first line of a driver's text, without the topology it appends."""
+    return str(error).split(", Timeout:")[0].split(", full error:")[0].splitlines()[0][:200]
+
+
+def _after(resume: str | None) -> dict[str, Any]:
+    """The query for the documents after this ``_id``, whatever their types."""
+    if resume is None:
+        return {}
+    last = json_util.loads(resume, json_options=json_util.CANONICAL_JSON_OPTIONS)
+    later = _LATER_TYPES[_type_order(last) + 1 :]
+    if not later:
+        return {"_id": {"$gt": last}}
+    names = [name for group in later for name in group]
+    return {"$or": [{"_id": {"$gt": last}}, {"_id": {"$type": names}}]}
+
+
+def _type_order(value: Any) -> int:
+    kind = bson.encode({"v": value})[4]
+    order = {
+        0xFF: 0, 0x0A: 1, 0x01: 2, 0x10: 2, 0x12: 2, 0x13: 2, 0x02: 3, 0x0E: 3, 0x03: 4, 0x04: 5, 0x05: 6, 0x07: 7,
+        0x08: 8, 0x09: 9, 0x11: 10, 0x0B: 11, 0x7F: 12,
+    }  # fmt: skip
+    return order.get(kind, 0)
+
+
+def _projection(mapping: Mapping) -> list[str]:
+    """The mapped paths as the server projects them: array positions cannot be, and no path may contain another."""
+    paths = set()
+    for path in mapped_paths(mapping):
+        steps = path.replace("[]", "").split(".")
+        number = next((at for at, step in enumerate(steps) if step.isdigit()), len(steps))
+        paths.add(".".join(steps[:number]))
+    return sorted(path for path in paths if not any(path.startswith(f"{other}.") for other in paths))
