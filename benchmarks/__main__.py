@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import statistics
 import subprocess
 import sys
@@ -15,11 +16,13 @@ from typing import Any
 
 from benchmarks.environments import ROOT, NotBuilt, python_of, version_of
 from benchmarks.inputs import Inputs
-from benchmarks.results import LATEST, Peer, Result, markdown, write
+from benchmarks.results import LATEST, QUICK_RESULTS, Peer, Result, markdown, write
 
 PARTS = ("parquet", "slow", "bson", "rows", "memory", "cold")
 PER_S = "fixes/s/core"
 DOCUMENTS_PER_S = "documents/s/core"
+ENVIRONMENT = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
+"""Bytecode is kept between processes, as it is wherever this is installed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +48,7 @@ class Bench:
     sizes: Sizes
     results: list[Result] = field(default_factory=list)
     versions: dict[str, str] = field(default_factory=dict)
+    path: Path = LATEST
 
     def interleaved(self, names: list[str], folder: Path, repeat: int | None = None) -> dict[str, dict[str, Any]]:
         """Medians of each, measured A B C A B C …; a failure is ``{"why": …}`` and is not tried again."""
@@ -72,7 +76,7 @@ class Bench:
         print(f"  {result.name}: {result.value} {result.unit} {result.note}", file=sys.stderr, flush=True)
         for peer in result.peers:
             print(f"    {peer.name} {peer.version}: {peer.value} {peer.unit} {peer.note}", file=sys.stderr, flush=True)
-        write([result], self.versions)
+        write([result], self.versions, self.path)
 
 
 class Failed(Exception):
@@ -83,7 +87,7 @@ def measured(name: str, folder: Path) -> dict[str, Any]:
     """The cost of one measurement in a fresh process."""
     ran = subprocess.run(
         [python_of(name), "-m", "benchmarks.one", name, str(folder)],
-        cwd=ROOT, capture_output=True, text=True, check=False,
+        cwd=ROOT, env=ENVIRONMENT, capture_output=True, text=True, check=False,
     )  # fmt: skip
     if ran.returncode:
         raise Failed((ran.stderr.strip().splitlines() or ["no output"])[-1][:160])
@@ -196,7 +200,9 @@ def cold(bench: Bench) -> None:
                 ("list", ["journeys", "list", "--policy", "JM-000001-1"]),
             ):
                 began = time.perf_counter()
-                ran = subprocess.run([program, *command, *store], capture_output=True, text=True, check=False)
+                ran = subprocess.run(
+                    [program, *command, *store], env=ENVIRONMENT, capture_output=True, text=True, check=False
+                )
                 if ran.returncode:
                     why = (ran.stderr.strip().splitlines() or ["no output"])[-1][:160]
                     bench.add(Result("cold_cli_s", None, "s", None, 3.0, note=f"{name}: {why}"))
@@ -221,6 +227,7 @@ def main() -> None:
     chosen = QUICK if options.quick else STANDARD
     sizes = Sizes(chosen.speed, chosen.bson, chosen.slow, chosen.memory, options.repeat or chosen.repeat)
     bench = Bench(Inputs(ROOT / ".cache" / "bench"), sizes)
+    bench.path = QUICK_RESULTS if options.quick else LATEST
     bench.versions = {name: version_of(name) for name in ("journeymesh", "numba", "numpy", "pyarrow", "pymongo")}
     for part in options.only:
         print(f"{part} …", file=sys.stderr, flush=True)
@@ -229,7 +236,7 @@ def main() -> None:
         else:
             {"parquet": parquet, "slow": slow, "bson": bson, "rows": rows, "cold": cold}[part](bench)
     print(markdown(bench.results))
-    print(f"\nwritten to {LATEST.relative_to(ROOT)}")
+    print(f"\nwritten to {bench.path.relative_to(ROOT)}")
 
 
 if __name__ == "__main__":

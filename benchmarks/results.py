@@ -1,4 +1,4 @@
-"""The table of results: by name in ``results/latest.json``, where each benchmark replaces its own and keeps the rest."""
+"""Results by name in ``results/latest.json``: each benchmark replaces its own and keeps the rest."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 LATEST = Path(__file__).parent / "results" / "latest.json"
+QUICK_RESULTS = Path(__file__).parents[1] / ".cache" / "bench" / "quick.json"
+"""Small inputs are for trying: they never stand beside what is quoted."""
 
 
 @dataclass(frozen=True, slots=True)

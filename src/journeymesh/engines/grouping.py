@@ -70,14 +70,18 @@ def clustered(parts: Iterable[Fixes], memory_bytes: int) -> Iterator[Fixes]:
         window = Fixes.concat(held)
         if {window.vehicles[code] for code in np.unique(window.vehicle)} & done:
             raise NotClustered
-        yield window
+        yield _slimmed(window)
 
 
 def _slimmed(fixes: Fixes) -> Fixes:
     """The same fixes with a dictionary of only the vehicles in them."""
-    present, codes = np.unique(fixes.vehicle, return_inverse=True)
+    counts = np.bincount(fixes.vehicle, minlength=len(fixes.vehicles))
+    if counts.all():
+        return fixes
+    present = np.flatnonzero(counts)
+    codes = np.cumsum(counts > 0, dtype=np.int32) - np.int32(1)
     columns: dict[str, Any] = dict(fixes.columns())
-    columns["vehicle"] = codes.astype(np.int32)
+    columns["vehicle"] = codes[fixes.vehicle]
     return Fixes(vehicles=tuple(fixes.vehicles[code] for code in present), **columns)
 
 
