@@ -48,7 +48,8 @@ def demo(
     counts = written.counts
     print(f"1. A legacy database, as mongodump leaves it: {written.source}")
     print(
-        f"   {counts['fixes']:,} documents of {vehicles} vehicles over {spec.days} days, {counts['faults']:,} faults left in\n"
+    faults = f"{counts['faults']:,} faults left in"
+    print(f"   {counts['fixes']:,} documents of {vehicles} vehicles over {spec.days} days, {faults}\n")
     )
 
     url = f"sqlite:///{room / 'journeys.db'}"

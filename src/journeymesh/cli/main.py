@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -25,6 +25,9 @@ from journeymesh.errors import Interrupted, JourneymeshError
 
 EXIT_BUG = 70
 """The program itself is at fault (sysexits.h: EX_SOFTWARE)."""
+
+WRONG_CALL: type[Any] = typer.BadParameter.__mro__[2]
+"""Click's ``ClickException``: of the click that is installed, or of the one that typer brings, by its version."""
 
 app = typer.Typer(
     name="journeymesh",
@@ -79,21 +82,19 @@ def run(arguments: list[str] | None = None) -> int:
 
 def outcome(arguments: list[str] | None = None) -> int:
     """Run the command line; the exit code, every error told on standard error."""
-    import click
-
     try:
         code = app(arguments, standalone_mode=False)
+        if code == Interrupted.exit_code:  # typer has caught the Ctrl-C itself
+            raise KeyboardInterrupt
         return code if isinstance(code, int) else 0
     except JourneymeshError as error:
         return _tell(error)
-    except (KeyboardInterrupt, click.exceptions.Abort):
+    except (KeyboardInterrupt, typer.Abort):
         return _tell(Interrupted("interrupted", todo="what was written is whole; run the command again to go on"))
-    except click.exceptions.Exit as ended:
+    except typer.Exit as ended:
         return ended.exit_code
-    except click.ClickException as error:
-        where = getattr(getattr(error, "ctx", None), "command_path", "journeymesh")
-        print(f"error: {_one_line(error.format_message())}: see `{where} --help`", file=sys.stderr)
-        return error.exit_code
+    except WRONG_CALL as error:
+        return _tell_wrong_call(error)
     except BrokenPipeError:
         _silence_stdout()
         return 0
@@ -104,6 +105,12 @@ def outcome(arguments: list[str] | None = None) -> int:
 def _tell(error: JourneymeshError) -> int:
     print(f"error: {_one_line(str(error))}", file=sys.stderr)
     return error.exit_code
+
+
+def _tell_wrong_call(error: Any) -> int:
+    where = getattr(getattr(error, "ctx", None), "command_path", None) or "journeymesh"
+    print(f"error: {_one_line(error.format_message())}: see `{where} --help`".replace(".:", ":"), file=sys.stderr)
+    return int(error.exit_code)
 
 
 def _tell_bug(error: Exception) -> int:

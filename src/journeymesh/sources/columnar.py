@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 import pyarrow as pa
@@ -76,7 +76,7 @@ class ParquetSource:
 
     def _file_batches(self, file_number: int, file: SourceFile) -> Iterator[SourceBatch]:
         row = 1
-        with _Opened(file) as parquet:
+        with _Opened(file, [self._fields.vehicle.path]) as parquet:
             schema = parquet.schema_arrow
             columns = [path for path in paths_of(self._fields) if _type_at(schema, path) is not None]
             straight = self._mapping is None and _is_ours(schema)
@@ -100,8 +100,9 @@ class ParquetSource:
 class _Opened:
     """A Parquet file, open; foreign errors come out as ``SourceUnreadable``."""
 
-    def __init__(self, file: SourceFile) -> None:
+    def __init__(self, file: SourceFile, dictionaries: Sequence[str] = ()) -> None:
         self._file = file
+        self._dictionaries = dictionaries
         self._handle: Any = None
 
     def __enter__(self) -> pq.ParquetFile:
@@ -111,7 +112,15 @@ class _Opened:
                 self._handle = pa.OSFile(file.path, "rb")
             else:
                 self._handle = file.filesystem.open(file.path, "rb")
-            return pq.ParquetFile(self._handle, read_dictionary=["vehicle"], pre_buffer=False, buffer_size=1 << 20)
+            metadata = pq.read_metadata(self._handle)
+            held = {metadata.schema.column(i).path for i in range(metadata.num_columns)}
+            return pq.ParquetFile(
+                self._handle,
+                metadata=metadata,
+                read_dictionary=[path for path in self._dictionaries if path in held],
+                pre_buffer=False,
+                buffer_size=1 << 20,
+            )
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
         if self._handle is not None:

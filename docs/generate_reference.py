@@ -1,0 +1,213 @@
+"""Write docs/reference from the code. ``--check`` writes nothing and fails where a page differs."""
+
+from __future__ import annotations
+
+import inspect
+import sys
+from collections.abc import Iterator
+from dataclasses import fields, is_dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+REFERENCE = Path(__file__).parent / "reference"
+GENERATED = "Generated from the code by `make reference`."
+
+
+def pages() -> dict[str, str]:
+    """Every generated page by its file's name."""
+    return {
+        "cli.md": command_line(),
+        "exit-codes.md": exit_codes(),
+        "settings.md": settings(),
+        "rules.md": rules(),
+        "quarantine.md": quarantine(),
+        "mapping.md": mapping(),
+        "mapping.schema.json": mapping_schema_text(),
+    }
+
+
+def _page(title: str, *parts: str) -> str:
+    return "\n\n".join([f"# {title}", GENERATED, *parts]) + "\n"
+
+
+def _table(heads: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+    lines = ["| " + " | ".join(heads) + " |", "|" + "---|" * len(heads)]
+    return "\n".join(lines + ["| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows])
+
+
+def command_line() -> str:
+    """Every command with its arguments and options."""
+    import typer
+
+    from journeymesh.cli.main import app
+
+    return _page("Command line", *_commands(typer.main.get_command(app), "journeymesh"))
+
+
+def _commands(command: Any, path: str) -> Iterator[str]:
+    if getattr(command, "commands", None):
+        if " " not in path:
+            yield command.help
+        for name, inner in command.commands.items():
+            if not inner.hidden:
+                yield from _commands(inner, f"{path} {name}")
+        return
+    yield f"## `{path}`"
+    yield " ".join((command.help or "").split())
+    rows = []
+    for part in command.params:
+        if part.name == "help":
+            continue
+        is_argument = part.param_type_name == "argument"
+        name = part.name.upper() if is_argument else ", ".join((*part.opts, *part.secondary_opts))
+        default = part.default
+        shown = (
+            "required"
+            if part.required
+            else ""
+            if default in (None, False, ())
+            else f"`{getattr(default, 'value', default)}`"
+        )
+        rows.append((f"`{name}`", " ".join((part.help or "").split()), shown))
+    if rows:
+        yield _table(("Option", "Meaning", "Default"), rows)
+
+
+def exit_codes() -> str:
+    """The tree of errors as a table."""
+    from journeymesh import errors
+    from journeymesh.cli.main import EXIT_BUG
+
+    held = [c for c in vars(errors).values() if inspect.isclass(c) and issubclass(c, errors.JourneymeshError)]
+    rows = [
+        ("0", "", "It is done."),
+        (str(EXIT_BUG), "", "A bug in journeymesh: run it again with `--debug` and report it."),
+    ]
+    rows += [
+        (str(kind.exit_code), f"`{kind.__name__}`", (kind.__doc__ or "").splitlines()[0])
+        for kind in held
+        if kind is not errors.JourneymeshError
+    ]
+    rows.sort(key=lambda row: int(row[0]))
+    text = "Every error is one line on standard error, `error: what: what to do`, and one of these codes."
+    return _page("Exit codes", text, _table(("Code", "Error", "Meaning"), rows))
+
+
+def settings() -> str:
+    """Every setting with its variable and default."""
+    from journeymesh.settings import CONFIG_VARIABLE, DEFAULT_FILE, ENVIRONMENT_PREFIX, Settings
+
+    text = (
+        f"A setting comes from the environment, else from `{DEFAULT_FILE}` in the working directory or the TOML file "
+        f"that `{CONFIG_VARIABLE}` names. An option of the command line wins over both."
+    )
+    rows = [
+        (f"`{name}`", f"`{ENVIRONMENT_PREFIX}{name.upper()}`", field.description or "", f"`{field.default}`")
+        for name, field in Settings.model_fields.items()
+    ]
+    return _page("Settings", text, _table(("Setting", "Variable", "Meaning", "Default"), rows))
+
+
+def rules() -> str:
+    """Every number of the rules, with the built-in values."""
+    from journeymesh.journeys.rules import BUILT_IN, JourneyRules
+
+    parts = [inspect.getdoc(JourneyRules) or ""]
+    names = list(BUILT_IN)
+    parts += _sections("", [BUILT_IN[name] for name in names], names)
+    return _page("Rules", *parts)
+
+
+def _sections(path: str, held: list[Any], names: list[str]) -> list[str]:
+    kind = type(held[0])
+    meanings = _comments(kind)
+    rows, inner = [], []
+    for part in fields(kind):
+        values = [getattr(one, part.name) for one in held]
+        if is_dataclass(values[0]):
+            inner += _sections(f"{path}{part.name}.", values, names)
+        else:
+            rows.append((f"`{path}{part.name}`", meanings.get(part.name, ""), *(f"`{value}`" for value in values)))
+    head = [] if not path else [f"## `{path[:-1]}`", (inspect.getdoc(kind) or "").splitlines()[0]]
+    return [*head, _table(("Number", "Meaning", *names), rows), *inner]
+
+
+def _comments(kind: type) -> dict[str, str]:
+    """The text under each attribute of a class."""
+    import ast
+    import textwrap
+
+    body = ast.parse(textwrap.dedent(inspect.getsource(kind))).body[0].body  # type: ignore[attr-defined]
+    found = {}
+    for here, below in pairwise(body):
+        if isinstance(here, ast.AnnAssign) and isinstance(below, ast.Expr) and isinstance(below.value, ast.Constant):
+            found[here.target.id] = " ".join(str(below.value.value).split())  # type: ignore[union-attr]
+    return found
+
+
+def quarantine() -> str:
+    """Every reason for which an input is refused."""
+    import ast
+
+    from journeymesh.journeys import reasons
+
+    body = next(n for n in ast.parse(inspect.getsource(reasons)).body if isinstance(n, ast.ClassDef)).body
+    rows = []
+    for here, below in pairwise(body):
+        if isinstance(here, ast.Assign) and isinstance(below, ast.Expr) and isinstance(below.value, ast.Constant):
+            reason = reasons.Reason[here.targets[0].id]  # type: ignore[attr-defined]
+            if reason.name not in ("ACCEPTED", "DUPLICATE", "UNDECIDED"):
+                given = "the pass" if reason in reasons.PASS_REASONS else "reading"
+                rows.append((f"`{reason.code}`", given, " ".join(str(below.value.value).split())))
+    text = "Refused input is kept with its reason, its origin and its content. Exact duplicates are counted, not kept."
+    return _page("Quarantine reasons", text, _table(("Reason", "Given by", "Meaning"), rows))
+
+
+def mapping() -> str:
+    """The parts of a mapping file."""
+    import msgspec
+
+    from journeymesh.sources import mapping as held
+
+    text = "A mapping is YAML. Its JSON Schema, for editors: [mapping.schema.json](mapping.schema.json)."
+    parts = []
+    kinds = [
+        k
+        for k in vars(held).values()
+        if inspect.isclass(k) and issubclass(k, msgspec.Struct) and k is not msgspec.Struct
+    ]
+    for kind in sorted(kinds, key=lambda kind: (kind is not held.Mapping, kind.__name__)):
+        schema = msgspec.json.schema(kind)["$defs"][kind.__name__]
+        required = schema.get("required", [])
+        rows = [(f"`{name}`", "yes" if name in required else "") for name in schema["properties"]]
+        parts += [f"## {kind.__name__}", inspect.getdoc(kind) or "", _table(("Key", "Required"), rows)]
+    return _page("Mapping", text, *parts)
+
+
+def mapping_schema_text() -> str:
+    """The JSON Schema of a mapping file."""
+    import json
+
+    from journeymesh.sources.mapping import mapping_schema
+
+    return json.dumps(mapping_schema(), indent=2) + "\n"
+
+
+def main(arguments: list[str]) -> int:
+    """Write the pages, or check them."""
+    stale = []
+    for name, text in pages().items():
+        path = REFERENCE / name
+        if not path.exists() or path.read_text("utf-8") != text:
+            stale.append(name)
+            if "--check" not in arguments:
+                path.write_text(text, "utf-8")
+    if "--check" in arguments and stale:
+        print(f"docs/reference differs from the code: {', '.join(stale)}: run `make reference`", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
