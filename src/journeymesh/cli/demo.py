@@ -47,10 +47,8 @@ def demo(
         written = write_fleet(spec, room / "legacy-dump", on_written=on_written)
     counts = written.counts
     print(f"1. A legacy database, as mongodump leaves it: {written.source}")
-    print(
     faults = f"{counts['faults']:,} faults left in"
     print(f"   {counts['fixes']:,} documents of {vehicles} vehicles over {spec.days} days, {faults}\n")
-    )
 
     url = f"sqlite:///{room / 'journeys.db'}"
     (room / "journeys.db").unlink(missing_ok=True)
