@@ -22,6 +22,8 @@ from journeymesh.sources.mapping import NUMBER_COLUMNS, Mapping, mapped_paths
 ELEMENT_BITS: Final = 21
 """An origin is the offset of a document in its stream, shifted by these bits, and the position in its array."""
 _ELEMENT_MASK: Final = (1 << ELEMENT_BITS) - 1
+REFUSALS_PER_DOCUMENT: Final = 10_000
+"""A document with more elements that do not fit is refused from there on as one: it may hold two million."""
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _CONVERT_ROWS: Final = 1 << 18
 
@@ -93,9 +95,14 @@ class BsonReader:
 
     def place(self, document: bytes, origin: int) -> str:
         """Where an input is, given its document and its origin."""
-        return self._place(document_id(document, self.mapping.collection, origin >> ELEMENT_BITS), origin)
+        return self.element_place(self.document_place(document, origin >> ELEMENT_BITS), origin)
 
-    def _place(self, place: str, origin: int) -> str:
+    def document_place(self, document: bytes, position: int) -> str:
+        """Where a document is: ``trips/T1_03_29_2021``, given its bytes and its position."""
+        return document_id(document, self.mapping.collection, position)
+
+    def element_place(self, place: str, origin: int) -> str:
+        """Where an input is in the document at ``place``: ``trips/T1_03_29_2021.samples[17]``."""
         if self.mapping.layout == "document":
             return place
         array = self.mapping.array_path
@@ -136,17 +143,25 @@ class BsonReader:
         refusals: list[Refusal] = []
         at, document, content, identity = -1, b"", None, ""
         assert fixes.origin is not None
+        here = 0
         for row, (reason, detail) in sorted(refused.rows.items()):
+            here += 1
             if int(rows.document[row]) != at:
+                here = 1
                 at = int(rows.document[row])
                 document = _document(buffer, at)
                 content = decoded(document)
                 identity = document_id(document, self.mapping.collection, stream_offset + at)
+            if here > REFUSALS_PER_DOCUMENT:
+                if here == REFUSALS_PER_DOCUMENT + 1:
+                    more = f"{detail}; this and every further element of the document that does not fit"
+                    refusals.append(Refusal(reason.code, self.element_place(identity, int(fixes.origin[row])), more))
+                continue
             code, us = int(fixes.vehicle[row]), int(fixes.fixed_at_us[row])
             refusals.append(
                 Refusal(
                     reason.code,
-                    self._place(identity, int(fixes.origin[row])),
+                    self.element_place(identity, int(fixes.origin[row])),
                     detail,
                     vehicle=fixes.vehicles[code] if code >= 0 else None,
                     fixed_at=None if us == NOT_REPORTED_US else _EPOCH + timedelta(microseconds=us),
@@ -159,13 +174,14 @@ class BsonReader:
 
     def _content(self, document: bytes, content: dict[str, Any] | None, element: int) -> str:
         """What is kept of a refused row: its document, or the element: the values at its place in each array."""
-        if content is None:
+        if content is None or (element < 0 and len(document) > CONTENT_BYTES):
             return raw_json(document)
-        if element < 0:
-            return canonical(content)
-        arrays = sorted({path.partition("[]")[0] for path in mapped_paths(self.mapping) if "[]" in path})
-        found = {array: _item(_reach(content, array), element) for array in arrays}
-        return canonical(found[arrays[0]] if len(arrays) == 1 else found)
+        kept: Any = content
+        if element >= 0:
+            arrays = sorted({path.partition("[]")[0] for path in self.trie.slots if "[]" in path})
+            found = {array: _item(_reach(content, array), element) for array in arrays}
+            kept = found[arrays[0]] if len(arrays) == 1 else found
+        return canonical(kept) or raw_json(document)
 
     def _corrupt(self, buffer: U8, start: int, end: int, fault: int, stream_offset: int) -> Refusal:
         document = buffer[start:end].tobytes()

@@ -79,8 +79,13 @@ class MongodumpSource:
         known = [int(origin) for origin in origins if origin >= 0]
         documents = self._dumped.documents_at(sorted({origin >> ELEMENT_BITS for origin in known}))
         reader = BsonReader(self._mapping)
-        places = {origin: reader.place(documents.get(origin >> ELEMENT_BITS, b""), origin) for origin in set(known)}
-        return [places.get(int(origin), "unknown") for origin in origins]
+        named = {position: reader.document_place(document, position) for position, document in documents.items()}
+        return [
+            reader.element_place(named[position], int(origin))
+            if (position := int(origin) >> ELEMENT_BITS) in named
+            else "unknown"
+            for origin in origins
+        ]
 
     def policies(self) -> list[Policy]:
         """The policies in the mapping's policies collection, in the same database."""
