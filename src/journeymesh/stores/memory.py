@@ -79,7 +79,7 @@ class MemoryStore:
         self._writing = threading.Lock()
 
     @classmethod
-    def connect(cls, url: str) -> MemoryStore:
+    def connect(cls, url: str) -> MemoryStore:  # noqa: ARG003
         """An empty store; the URL has nothing more to say."""
         return cls()
 

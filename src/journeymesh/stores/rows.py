@@ -7,7 +7,7 @@ rows can be compared and digested. Conversion is by column, for thousands of jou
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from itertools import chain
 from typing import Any, Final
 
@@ -124,11 +124,6 @@ def nested_values(name: str, text: str) -> list[dict[str, Any]]:
     """The entries of a nested column's text, by field name."""
     names = [NESTED[name].field(i).name for i in range(NESTED[name].num_fields)]
     return [dict(zip(names, entry, strict=True)) for entry in msgspec.json.decode(text)]
-
-
-def nested_text(entries: Iterable[dict[str, Any]]) -> str:
-    """The inverse of ``nested_values``."""
-    return msgspec.json.encode([tuple(entry.values()) for entry in entries]).decode()
 
 
 def _one_chunk(column: pa.ChunkedArray) -> pa.Array:

@@ -1,0 +1,94 @@
+"""The collections of a MongoDB store, and the documents of them that a reader may see."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from journeymesh.stores.mongo_commits import PREFIX, Snapshot
+from journeymesh.stores.mongo_documents import Document
+
+BATCH_SIZE: Final = 2_000
+"""Documents inserted or fetched at once."""
+KEYS_AT_ONCE: Final = 5_000
+_DATABASE: Final = "journeymesh"
+_REACH_MS: Final = 10_000
+
+
+class Database:
+    """The database that a URL names (``journeymesh`` unless it names one). Opens lazily."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._client: Any = None
+        self._opening = threading.Lock()
+
+    def collection(self, kind: str) -> Any:
+        """The collection with the concerns that the store relies on, whatever the URL prefers."""
+        from pymongo import ReadPreference, WriteConcern
+        from pymongo.read_concern import ReadConcern
+
+        with self._opening:
+            if self._client is None:
+                self._client = self._open()
+            database = self._client.get_default_database(_DATABASE)
+        return database.get_collection(
+            PREFIX + kind,
+            read_preference=ReadPreference.PRIMARY,
+            read_concern=ReadConcern("majority"),
+            write_concern=WriteConcern("majority", j=True),
+        )
+
+    def close(self) -> None:
+        """Close the connections. Idempotent."""
+        with self._opening:
+            if self._client is not None:
+                self._client.close()
+                self._client = None
+
+    def find(
+        self,
+        kind: str,
+        seen: Snapshot,
+        conditions: Mapping[str, Any],
+        order: Sequence[str] = (),
+        limit: int | None = None,
+        fields: Sequence[str] | None = None,
+    ) -> list[Document]:
+        """Visible documents. The limit is left to the server where nothing has to be left out here."""
+        if limit == 0:
+            return []
+        cursor = self.cursor(kind, seen, conditions, order, fields)
+        if limit is not None and not seen.replaced:
+            cursor = cursor.limit(limit)
+        found: list[Document] = []
+        with contextlib.closing(cursor):
+            for document in cursor:
+                if document["_id"] in seen.replaced:
+                    continue
+                found.append(document)
+                if limit is not None and len(found) == limit:
+                    break
+        return found
+
+    def cursor(
+        self,
+        kind: str,
+        seen: Snapshot,
+        conditions: Mapping[str, Any],
+        order: Sequence[str],
+        fields: Sequence[str] | None,
+    ) -> Any:
+        """A cursor over visible documents, and those that the batch being applied replaced."""
+        cursor = self.collection(kind).find(seen.filter(**conditions), fields, batch_size=BATCH_SIZE)
+        return cursor.sort([(name, 1) for name in order]) if order else cursor
+
+    def _open(self) -> Any:
+        from pymongo import MongoClient
+
+        options: dict[str, Any] = {"appname": "journeymesh"}
+        if "serverselectiontimeoutms" not in self._url.lower():
+            options["serverSelectionTimeoutMS"] = _REACH_MS
+        return MongoClient(self._url, **options)

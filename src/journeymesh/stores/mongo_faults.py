@@ -1,0 +1,38 @@
+"""What the MongoDB driver raises, as one line that says what to do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final
+
+from pymongo import errors
+
+from journeymesh.errors import StoreUnavailable
+from journeymesh.stores.addresses import without_secrets
+
+_BY_CODE: Final = {
+    13: ("the user may not do this", "grant the user readWrite on the database"),
+    18: ("the server refused the user or the password", "correct them in the store's URL"),
+    14031: ("the server's disk is full", "free some space and run again; nothing of the unfinished write was kept"),
+    10107: ("the server is not the primary", "add ?replicaSet=NAME to the store's URL"),
+    11602: ("the server stopped the operation", "run again when it has a primary"),
+}
+
+
+@contextmanager
+def mongo_faults(url: str, shown: str) -> Iterator[None]:
+    """Raise ``StoreUnavailable`` for whatever the driver raises, chained."""
+    try:
+        yield
+    except (errors.ServerSelectionTimeoutError, errors.AutoReconnect) as error:
+        raise StoreUnavailable(f"{shown}: cannot be reached", todo="check that the server runs and the URL") from error
+    except errors.ConfigurationError as error:
+        raise StoreUnavailable(
+            f"{shown}: {without_secrets(str(error), url)}", todo="correct the store's URL"
+        ) from error
+    except errors.PyMongoError as error:
+        said = without_secrets(str(error), url)
+        code = getattr(error, "code", None) or 0
+        what, todo = _BY_CODE.get(code, (said, "check the store, then run again"))
+        raise StoreUnavailable(f"{shown}: {what}", todo=todo) from error
