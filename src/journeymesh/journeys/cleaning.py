@@ -2,8 +2,9 @@
 
 A fix is refused for what it is (clock, position) or for what it contradicts (its neighbours). To contradict is
 mutual: two fixes that imply an impossible speed cannot both be right. The fixes that follow decide: a run of fixes
-that agree with what was before wins over what stood out; a run of ``relocation_fixes`` that agree with each other is
-believed instead. At the beginning of a stretch of fixes, where nothing was before, the longer run wins.
+that agree with what was before wins over what stood out; a run of ``relocation_fixes`` (``relocation_s`` long) that
+agree with each other is believed instead. At the beginning of a stretch of fixes, where nothing was before, the
+longer run wins.
 A silence longer than ``max_silence_s`` ends a stretch: nothing is compared across it.
 """
 
@@ -16,7 +17,7 @@ import numpy as np
 
 from journeymesh.journeys.compiled import compiled
 from journeymesh.journeys.geodesy import step_m
-from journeymesh.journeys.local_time import US_PER_S
+from journeymesh.journeys.local_time import DAY_US, US_PER_S
 from journeymesh.journeys.reasons import Reason
 from journeymesh.journeys.rules import MAX_RELOCATION_FIXES, JourneyRules
 
@@ -37,7 +38,10 @@ _CONFLICT: Final = int(Reason.CONFLICTING_FIX)
 _CONFIRMING_FIXES: Final = 3
 """So many fixes that agree begin a stretch; what contradicts them from then on has to prove itself."""
 
-SCRATCH_ROWS: Final = _CONFIRMING_FIXES + MAX_RELOCATION_FIXES
+SCRATCH_ROWS: Final = 2 * MAX_RELOCATION_FIXES
+
+_HOLD_S: Final = 15.0
+"""The longest a recorder repeats a position while it waits for the next, where no speed says otherwise."""
 
 CLEANING_STATE: Final = np.dtype(
     [
@@ -46,6 +50,8 @@ CLEANING_STATE: Final = np.dtype(
         ("at_us", np.int64),  # the last accepted fix
         ("lat_deg", np.float64),
         ("lon_deg", np.float64),
+        ("still_since_us", np.int64),  # the first fix of exactly that position
+        ("held_m", np.float64),  # how far the vehicle says it drove while that position was repeated
     ]
 )
 """What is carried per vehicle from chunk to chunk. Zeros are a vehicle not seen yet."""
@@ -62,7 +68,10 @@ class CleaningLimits(NamedTuple):
     max_silence_us: int
     max_speed_mps: float
     tolerance_m: float
+    standstill_mps: float
     relocation_fixes: int
+    relocation_us: int
+    max_delay_us: int
 
     @classmethod
     def of(cls, rules: JourneyRules, now_us: int) -> CleaningLimits:
@@ -76,7 +85,10 @@ class CleaningLimits(NamedTuple):
             max_silence_us=round(rules.max_silence_s * US_PER_S),
             max_speed_mps=cleaning.max_plausible_speed_mps,
             tolerance_m=cleaning.position_tolerance_m,
+            standstill_mps=rules.movement.standstill_speed_mps,
             relocation_fixes=cleaning.relocation_fixes,
+            relocation_us=round(cleaning.relocation_s * US_PER_S),
+            max_delay_us=round(cleaning.max_delay_days * DAY_US),
         )
 
 
@@ -84,6 +96,8 @@ class CleaningLimits(NamedTuple):
 def alone(limits, at_us, received_us, lat_deg, lon_deg):
     """The verdict on a fix by itself, whatever its neighbours."""
     if at_us < limits.earliest_us:
+        return _IMPOSSIBLE
+    if received_us != NEVER_US and at_us < received_us - limits.max_delay_us:
         return _IMPOSSIBLE
     if at_us > (received_us if received_us != NEVER_US else limits.now_us) + limits.future_us:
         return _FUTURE
@@ -97,9 +111,33 @@ def alone(limits, at_us, received_us, lat_deg, lon_deg):
 
 
 @compiled
-def _agrees(limits, scale, at1_us, lat1, lon1, at2_us, lat2, lon2):
+def _agrees(limits, scale, at1_us, lat1, lon1, held_m, at2_us, lat2, lon2):
+    """Whether a vehicle can have come from one position to the other. A recorder may repeat a position while it
+    waits for the next (sample and hold): ``held_m`` grants what was driven meanwhile."""
+    granted_m = limits.max_speed_mps * ((at2_us - at1_us) / US_PER_S) + limits.tolerance_m + held_m
+    return step_m(scale, lat1, lon1, lat2, lon2) <= granted_m
+
+
+@compiled
+def _driven_m(limits, at1_us, at2_us, speeds, row):
+    """How far the vehicle may have driven between two fixes of one position: twice what the reported speed says, for
+    it is reported once in the interval; without one what a car in town does, for as long as a recorder holds."""
     seconds = (at2_us - at1_us) / US_PER_S
-    return step_m(scale, lat1, lon1, lat2, lon2) <= limits.max_speed_mps * seconds + limits.tolerance_m
+    if len(speeds) > 0 and 0.0 <= speeds[row] <= limits.max_speed_mps:
+        return 2.0 * speeds[row] * seconds if speeds[row] >= limits.standstill_mps else 0.0
+    return min(seconds, _HOLD_S) * limits.max_speed_mps * 0.25
+
+
+@compiled
+def _held_m(limits, rows, count, at_us, lat, lon, speeds):
+    """What was driven while the position of the last of these rows was repeated."""
+    held_m = 0.0
+    for k in range(count - 1, 0, -1):
+        row, before = rows[k], rows[k - 1]
+        if lat[row] != lat[before] or lon[row] != lon[before]:
+            break
+        held_m += _driven_m(limits, at_us[before], at_us[row], speeds, row)
+    return held_m
 
 
 @compiled
@@ -110,25 +148,42 @@ def _refuse(verdict, rows, count, lat, lon):
 
 
 @compiled
-def _believe(state, verdict, rows, count, at_us, lat, lon, relocated):
-    for k in range(count):
-        verdict[rows[k]] = ACCEPTED
-    if relocated:
-        verdict[rows[0]] = RELOCATED
-    last = rows[count - 1]
-    state.confirmed = 1
-    state.at_us, state.lat_deg, state.lon_deg = at_us[last], lat[last], lon[last]
+def _accept(state, limits, verdict, row, at_us, lat, lon, speeds):
+    verdict[row] = ACCEPTED
+    if lat[row] != state.lat_deg or lon[row] != state.lon_deg:
+        state.still_since_us = at_us[row]
+        state.held_m = 0.0
+    else:
+        state.held_m += _driven_m(limits, state.at_us, at_us[row], speeds, row)
+    state.at_us, state.lat_deg, state.lon_deg = at_us[row], lat[row], lon[row]
 
 
 @compiled
-def clean_vehicle(state, limits, scale, scratch, verdict, first, last, final, at_us, lat, lon):
+def _believe(state, limits, verdict, rows, count, at_us, lat, lon, speeds):
+    state.confirmed = 1
+    for k in range(count):
+        _accept(state, limits, verdict, rows[k], at_us, lat, lon, speeds)
+
+
+@compiled
+def _was_moved(state, limits, scale, row, at_us, lat, lon):
+    """Whether the vehicle cannot have driven here. A receiver without reception may repeat a position to the last
+    decimal, in a tunnel: then the vehicle had the time since the position came up, within the longest silence."""
+    since_us = max(state.still_since_us, at_us[row] - limits.max_silence_us)
+    return not _agrees(
+        limits, scale, since_us, state.lat_deg, state.lon_deg, state.held_m, at_us[row], lat[row], lon[row]
+    )
+
+
+@compiled
+def clean_vehicle(state, limits, scale, scratch, verdict, first, last, final, at_us, lat, lon, speeds):
     """Judge the rows ``first:last`` of one vehicle, in time order, whose verdict ``alone`` left ACCEPTED.
 
     Writes ``verdict``; rows that the next chunk must decide stay UNDECIDED unless ``final``. They are always given
     again at the head of the next chunk. ``scratch`` is int64[SCRATCH_ROWS].
     """
-    base = scratch[:_CONFIRMING_FIXES]
-    other = scratch[_CONFIRMING_FIXES:]
+    base = scratch[:MAX_RELOCATION_FIXES]
+    other = scratch[MAX_RELOCATION_FIXES:]
     n_base = 0
     n_other = 0
     for row in range(first, last):
@@ -137,19 +192,18 @@ def clean_vehicle(state, limits, scale, scratch, verdict, first, last, final, at
         now = at_us[row]
         if now - state.seen_at_us > limits.max_silence_us:
             if n_base > 0:
-                _believe(state, verdict, base, n_base, at_us, lat, lon, False)
+                _believe(state, limits, verdict, base, n_base, at_us, lat, lon, speeds)
             _refuse(verdict, other, n_other, lat, lon)
             n_base = n_other = 0
             state.confirmed = 0
         state.seen_at_us = max(state.seen_at_us, now)
         zero = lat[row] == 0.0 or lon[row] == 0.0
         if state.confirmed == 1:
-            if _agrees(limits, scale, state.at_us, state.lat_deg, state.lon_deg, now, lat[row], lon[row]):
+            if _agrees(limits, scale, state.at_us, state.lat_deg, state.lon_deg, state.held_m, now, lat[row], lon[row]):
                 if n_other > 0:
                     _refuse(verdict, other, n_other, lat, lon)
                     n_other = 0
-                verdict[row] = ACCEPTED
-                state.at_us, state.lat_deg, state.lon_deg = now, lat[row], lon[row]
+                _accept(state, limits, verdict, row, at_us, lat, lon, speeds)
                 continue
             if zero:
                 verdict[row] = _ZERO
@@ -160,13 +214,15 @@ def clean_vehicle(state, limits, scale, scratch, verdict, first, last, final, at
             continue
         else:
             tip = base[n_base - 1]
-            if _agrees(limits, scale, at_us[tip], lat[tip], lon[tip], now, lat[row], lon[row]):
+            held_m = _held_m(limits, base, n_base, at_us, lat, lon, speeds)
+            if _agrees(limits, scale, at_us[tip], lat[tip], lon[tip], held_m, now, lat[row], lon[row]):
                 _refuse(verdict, other, n_other, lat, lon)
                 n_other = 0
                 base[n_base] = row
                 n_base += 1
-                if n_base == _CONFIRMING_FIXES:
-                    _believe(state, verdict, base, n_base, at_us, lat, lon, False)
+                # Zeros are not confirmed by more zeros: what they contradict may still come.
+                if (n_base >= _CONFIRMING_FIXES and not zero) or n_base == MAX_RELOCATION_FIXES:
+                    _believe(state, limits, verdict, base, n_base, at_us, lat, lon, speeds)
                     n_base = 0
                 continue
             tip_zero = lat[tip] == 0.0 or lon[tip] == 0.0
@@ -181,14 +237,19 @@ def clean_vehicle(state, limits, scale, scratch, verdict, first, last, final, at
         # The row contradicts what was before: it begins or continues a run of its own.
         if n_other > 0:
             tip = other[n_other - 1]
-            if not _agrees(limits, scale, at_us[tip], lat[tip], lon[tip], now, lat[row], lon[row]):
+            held_m = _held_m(limits, other, n_other, at_us, lat, lon, speeds)
+            if not _agrees(limits, scale, at_us[tip], lat[tip], lon[tip], held_m, now, lat[row], lon[row]):
                 _refuse(verdict, other, n_other, lat, lon)
                 n_other = 0
         other[n_other] = row
         n_other += 1
         if state.confirmed == 1:
-            if n_other == limits.relocation_fixes:
-                _believe(state, verdict, other, n_other, at_us, lat, lon, True)
+            lasted = now - at_us[other[0]] >= limits.relocation_us
+            if (n_other >= limits.relocation_fixes and lasted) or n_other == MAX_RELOCATION_FIXES:
+                moved = _was_moved(state, limits, scale, other[0], at_us, lat, lon)
+                _believe(state, limits, verdict, other, n_other, at_us, lat, lon, speeds)
+                if moved:
+                    verdict[other[0]] = RELOCATED
                 n_other = 0
         elif n_other > n_base:
             _refuse(verdict, base, n_base, lat, lon)
@@ -196,12 +257,12 @@ def clean_vehicle(state, limits, scale, scratch, verdict, first, last, final, at
             for k in range(n_other):
                 base[k] = other[k]
             n_other = 0
-            if n_base == _CONFIRMING_FIXES:
-                _believe(state, verdict, base, n_base, at_us, lat, lon, False)
+            if n_base >= _CONFIRMING_FIXES and not zero:
+                _believe(state, limits, verdict, base, n_base, at_us, lat, lon, speeds)
                 n_base = 0
     if final:
         if n_base > 0:
-            _believe(state, verdict, base, n_base, at_us, lat, lon, False)
+            _believe(state, limits, verdict, base, n_base, at_us, lat, lon, speeds)
         _refuse(verdict, other, n_other, lat, lon)
 
 

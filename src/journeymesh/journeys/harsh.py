@@ -38,7 +38,13 @@ EVENT: Final = np.dtype(
 """An event, under way (one per vehicle and kind, carried from chunk to chunk) or found."""
 
 HARSH_STATE: Final = np.dtype(
-    [("at_us", np.int64), ("speed_mps", np.float64), ("heading_deg", np.float64), ("seen", np.int8)]
+    [
+        ("at_us", np.int64),
+        ("seen", np.int8),
+        ("derived_at_us", np.int64),  # the fix that speed and heading are compared with
+        ("speed_mps", np.float64),
+        ("heading_deg", np.float64),
+    ]
 )
 
 
@@ -50,7 +56,9 @@ class HarshLimits(NamedTuple):
     cornering_mps2: float
     keep_share: float
     min_duration_s: float
+    min_sample_s: float
     max_sample_s: float
+    max_derived_mps2: float
     merge_us: int
     max_silence_us: int
     min_speed_mps: float
@@ -66,7 +74,9 @@ class HarshLimits(NamedTuple):
             cornering_mps2=harsh.cornering_mps2[0],
             keep_share=1.0 - harsh.hysteresis,
             min_duration_s=harsh.min_duration_s,
+            min_sample_s=harsh.min_sample_s,
             max_sample_s=harsh.max_sample_s,
+            max_derived_mps2=harsh.max_derived_mps2,
             merge_us=round(harsh.merge_s * US_PER_S),
             max_silence_us=round(rules.max_silence_s * US_PER_S),
             min_speed_mps=harsh.min_speed_mps,
@@ -130,18 +140,28 @@ def feel(
     fresh = broken or state.seen == 0 or gap_us > limits.max_silence_us
     if fresh:
         close_events(events, limits, vehicle, found, counts)
+    derived_s = (now_us - state.derived_at_us) / US_PER_S
+    if accel_forward != accel_forward and accel_side != accel_side and not fresh and derived_s < limits.min_sample_s:
+        return
     dt = gap_us / US_PER_S
     sample_s = min(dt, limits.max_sample_s) if not fresh else min(1.0, limits.max_sample_s)
-    derivable = not fresh and 0.0 < dt <= limits.max_sample_s
-    forward = accel_forward
-    if forward != forward and derivable:
-        forward = (speed - state.speed_mps) / dt
-    side = accel_side
-    if side != side and derivable and min(speed, state.speed_mps) >= limits.cornering_min_speed_mps:
-        turn = heading - state.heading_deg
-        turn -= 360.0 * math.floor(turn / 360.0 + 0.5)
-        side = math.radians(turn) / dt * 0.5 * (speed + state.speed_mps)
-    fastest = speed if not derivable or state.speed_mps != state.speed_mps else max(speed, state.speed_mps)
+    derivable = not fresh and limits.min_sample_s <= derived_s <= limits.max_sample_s
+    forward = side = np.nan
+    if derivable:
+        forward = (speed - state.speed_mps) / derived_s
+        if min(speed, state.speed_mps) >= limits.cornering_min_speed_mps:
+            turn = heading - state.heading_deg
+            turn -= 360.0 * math.floor(turn / 360.0 + 0.5)
+            side = math.radians(turn) / derived_s * 0.5 * (speed + state.speed_mps)
+        if abs(forward) > limits.max_derived_mps2:
+            forward = side = np.nan
+        elif abs(side) > limits.max_derived_mps2:
+            side = np.nan
+    if accel_forward == accel_forward:
+        forward = accel_forward
+    if accel_side == accel_side:
+        side = accel_side
+    fastest = speed if fresh or not state.speed_mps > speed else state.speed_mps
     if fastest < limits.min_speed_mps:
         forward = side = 0.0
     before_us = state.at_us
@@ -154,4 +174,6 @@ def feel(
     _follow(events[2:3], limits, vehicle, 2, limits.cornering_mps2, abs(side), now_us, before_us, sample_s, lat, lon,
             found, counts)  # fmt: skip
     state.seen = 1
-    state.at_us, state.speed_mps, state.heading_deg = now_us, speed, heading
+    state.at_us = now_us
+    if fresh or derived_s >= limits.min_sample_s:
+        state.derived_at_us, state.speed_mps, state.heading_deg = now_us, speed, heading

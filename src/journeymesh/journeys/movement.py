@@ -70,6 +70,7 @@ MOVEMENT_STATE: Final = np.dtype(
         ("counted_lat_deg", np.float64),  # the position up to which distance is counted
         ("counted_lon_deg", np.float64),
         ("held_s", np.float64),  # idle since then, without a reported speed: driving if it turns out to have moved
+        ("pending_m", np.float64),  # moved since then, too little to count yet
         ("anchor_lat_deg", np.float64),  # where it parked or halted
         ("anchor_lon_deg", np.float64),
         ("halted_at_us", np.int64),
@@ -102,6 +103,7 @@ class MovementLimits(NamedTuple):
     min_extent_m: float
     standstill_mps: float
     jitter_m: float
+    min_step_m: float
     stop_m: float
     bridged_s: float
     night_from_hour: int
@@ -123,6 +125,7 @@ class MovementLimits(NamedTuple):
             min_extent_m=rules.min_extent_m,
             standstill_mps=rules.movement.standstill_speed_mps,
             jitter_m=rules.movement.jitter_radius_m,
+            min_step_m=rules.movement.min_step_m,
             stop_m=rules.movement.stop_radius_m,
             bridged_s=rules.movement.bridged_gap_s,
             night_from_hour=rules.night.from_hour,
@@ -209,14 +212,14 @@ def _over_hours(state, sums, hours, limits, zones, from_us, to_us, metres, drivi
 
 @compiled
 def _speeding(state, sums, limits, now_us, speed, limit, dt, metres):
-    if limit == limit:
+    if limit > 0.0:
         over = speed > limit + limits.over_posted_mps
     else:
         over = speed > limits.absolute_mps
     if not over:
         state.over_limit = 0
         return
-    if state.over_at_us == 0 or now_us - state.over_at_us > limits.speeding_merge_us:
+    if state.over_limit == 0 and (state.over_at_us == 0 or now_us - state.over_at_us > limits.speeding_merge_us):
         state.over_s = state.over_m = 0.0
         state.speeding_counts = 0
     elif state.over_limit == 1:
@@ -238,7 +241,7 @@ def begin(state, sums, hours, now_us, lat, lon):
         hours[:, :] = 0.0
         state.hours_used = 0
     state.slots = 0
-    state.held_s = 0.0
+    state.held_s = state.pending_m = 0.0
     state.over_at_us = 0
     state.over_limit = 0
     state.counted_lat_deg, state.counted_lon_deg = lat, lon
@@ -253,67 +256,98 @@ def begin(state, sums, hours, now_us, lat, lon):
 
 
 @compiled
-def _counted_m(state, limits, scale, lat, lon, speed):
-    """Metres to count for this fix: 0 while it may be noise."""
-    metres = step_m(scale, state.counted_lat_deg, state.counted_lon_deg, lat, lon)
-    if speed != speed:
-        gate = limits.jitter_m
-    elif speed < limits.standstill_mps:
-        gate = limits.stop_m
-    else:
-        return metres
-    return metres if metres > gate else 0.0
+def _fastest(state, sums, scale, speed_now, dt, lat, lon, reported):
+    """Let a speed count towards the maximum when the fix before bears it out, or the distance driven since then."""
+    fastest = max(speed_now, state.speed_mps)
+    if fastest > sums.max_speed_mps:
+        near = abs(speed_now - state.speed_mps) <= _PLAUSIBLE_ACCEL_MPS2 * min(max(dt, 1.0), 2.0)
+        if near or (reported and fastest * dt <= 2.0 * step_m(scale, state.lat_deg, state.lon_deg, lat, lon)):
+            sums.max_speed_mps = fastest
 
 
 @compiled
 def add(state, sums, hours, limits, zones, scale, now_us, lat, lon, speed, limit):
-    """Add the interval from the fix before to this one. Returns whether the vehicle stands."""
+    """Add the interval from the fix before to this one. Returns whether the vehicle stands.
+
+    Distance is counted from the last counted position to this one, once it is more than noise: with a reported speed
+    from ``min_step_m`` on, standing from ``stop_radius_m`` on; without one from ``jitter_radius_m`` on if it moved
+    there at more than the standstill's speed.
+    """
     dt = (now_us - state.at_us) / US_PER_S
-    metres = _counted_m(state, limits, scale, lat, lon, speed)
+    away = step_m(scale, state.counted_lat_deg, state.counted_lon_deg, lat, lon)
+    reported = speed == speed
+    interval_s = dt
     driven_s = 0.0
-    if speed == speed:
+    if reported:
         standing = speed < limits.standstill_mps
-        if not standing or state.speed_mps >= limits.standstill_mps or metres >= limits.standstill_mps * dt > 0.0:
+        was_moving = state.speed_mps >= limits.standstill_mps
+        if standing:
+            counts = was_moving or away > limits.stop_m
+        else:
+            counts = away >= limits.min_step_m
+        if not standing or was_moving or (counts and away >= limits.standstill_mps * dt):
             driven_s = dt
         state.held_s = 0.0
-        speed_now = speed
     else:
-        standing = metres == 0.0
-        since_counted_s = dt + state.held_s
-        speed_now = metres / since_counted_s if since_counted_s > 0.0 else 0.0
-        if not standing and speed_now >= limits.standstill_mps:
-            driven_s = since_counted_s
-        state.held_s = since_counted_s if standing else 0.0
-    if metres > 0.0:
+        interval_s += state.held_s
+        moving = away >= limits.standstill_mps * interval_s
+        counts = away > limits.stop_m or (moving and away > limits.jitter_m)
+        standing = not counts and (
+            not moving or step_m(scale, state.lat_deg, state.lon_deg, lat, lon) < limits.standstill_mps * dt
+        )
+        if counts:
+            speed = away / interval_s
+            if moving:
+                driven_s = interval_s
+        state.held_s = 0.0 if counts else interval_s
+    metres = 0.0
+    state.pending_m = 0.0
+    if counts:
+        metres = away
         state.counted_lat_deg, state.counted_lon_deg = lat, lon
         sums.distance_m += metres
         extent = step_m(scale, sums.start_lat_deg, sums.start_lon_deg, lat, lon)
         if extent > sums.extent_m:
             sums.extent_m = extent
+    elif not standing:
+        state.pending_m = away
     sums.driving_s += driven_s
     sums.idle_s += dt - driven_s
     if dt > limits.bridged_s:
         sums.bridged_s += dt
         sums.bridged_distance_m += metres
-    if state.speed_mps == state.speed_mps:
-        fastest = max(speed_now, state.speed_mps)
-        if fastest > sums.max_speed_mps and abs(speed_now - state.speed_mps) <= _PLAUSIBLE_ACCEL_MPS2 * max(dt, 1.0):
-            sums.max_speed_mps = fastest
     _over_hours(state, sums, hours, limits, zones, state.at_us, now_us, metres, driven_s)
-    _speeding(state, sums, limits, now_us, speed_now, limit, dt, metres)
+    if speed == speed:
+        if state.speed_mps == state.speed_mps:
+            _fastest(state, sums, scale, speed, interval_s, lat, lon, reported)
+        _speeding(state, sums, limits, now_us, speed, limit, interval_s, metres)
+        state.speed_mps = speed
     sums.fixes += 1
     sums.ended_at_us = now_us
     sums.end_lat_deg, sums.end_lon_deg = lat, lon
-    state.speed_mps = speed_now
     return standing
 
 
 @compiled
-def _emit(state, sums, hours, limits, found, found_hours, counts, vehicle):
+def _count_pending(state, sums, hours, limits):
+    """The journey ends while the vehicle moves: what is not counted yet is driven, too."""
+    if state.pending_m > 0.0:
+        sums.distance_m += state.pending_m
+        sums.driving_s += state.held_s
+        sums.idle_s -= state.held_s
+        if _is_night(limits, state.hour):
+            sums.night_distance_m += state.pending_m
+        _to_hour(state, hours, state.hour, state.pending_m, state.held_s)
+    state.held_s = state.pending_m = 0.0
+
+
+@compiled
+def _emit(sums, hours, limits, found, found_hours, counts, vehicle):
     """Put a finished journey out, unless it is below the minimum. ``counts``: journeys and hours put out so far."""
     seconds = (sums.ended_at_us - sums.started_at_us) / US_PER_S
     if (
-        sums.distance_m < limits.min_distance_m
+        sums.fixes < 2
+        or sums.distance_m < limits.min_distance_m
         or seconds < limits.min_duration_s
         or sums.extent_m < limits.min_extent_m
     ):
@@ -336,9 +370,10 @@ def close(state, sums, at_halt, hours, limits, found, found_hours, counts, vehic
     if state.mode == DRIVING:
         if state.halted == 1:
             state.slots = 0
-            _emit(state, at_halt, hours, limits, found, found_hours, counts, vehicle)
+            _emit(at_halt, hours, limits, found, found_hours, counts, vehicle)
         else:
-            _emit(state, sums, hours, limits, found, found_hours, counts, vehicle)
+            _count_pending(state, sums, hours, limits)
+            _emit(sums, hours, limits, found, found_hours, counts, vehicle)
     state.mode = NOWHERE
     state.halted = 0
     state.slots = 0
@@ -354,14 +389,13 @@ def _park(state, sums, hours, now_us, lat, lon):
 @compiled
 def _while_parked(state, sums, hours, limits, scale, standing, now_us, lat, lon, speed):
     away = step_m(scale, state.anchor_lat_deg, state.anchor_lon_deg, lat, lon)
-    if speed != speed:
-        standing = away <= limits.jitter_m
     if away > limits.stop_m:
         state.mode = DRIVING
         state.halted = 0
         _flush_slots(state, hours)
     elif standing:
         begin(state, sums, hours, now_us, lat, lon)
+        state.speed_mps = speed
 
 
 @compiled

@@ -7,6 +7,7 @@ one chunk to the next is in ``STATE``'s columns; what it cannot decide yet is le
 
 from __future__ import annotations
 
+import math
 from typing import Any, Final, get_type_hints
 
 import numba
@@ -90,7 +91,8 @@ def _judge_alone(limits, verdict, first, last, final, at_us, received_us, floats
     for row in range(first, last):
         received = received_us[row] if len(received_us) > 0 else NEVER_US
         judged = alone(limits, at_us[row], received, floats[0][row], floats[1][row])
-        if row >= ready and judged != _FUTURE and judged != _IMPOSSIBLE:
+        newest_waits = not final and at_us[row] == at_us[last - 1]
+        if newest_waits or (row >= ready and judged not in (_FUTURE, _IMPOSSIBLE)):
             verdict[row] = UNDECIDED
             continue
         if row > first and at_us[row - 1] == at_us[row] and same_fix(row, floats, ignition):
@@ -107,7 +109,16 @@ def _judge_alone(limits, verdict, first, last, final, at_us, received_us, floats
 
 @compiled
 def _at(column, row):
-    return column[row] if len(column) > 0 else np.nan
+    if len(column) > 0 and math.isfinite(column[row]):
+        return column[row]
+    return np.nan
+
+
+@compiled
+def _speed(column, row, fastest_mps):
+    """The reported speed. A negative one or one no vehicle drives says that it is not known (-1, 255 km/h)."""
+    speed = _at(column, row)
+    return speed if 0.0 <= speed <= fastest_mps else np.nan
 
 
 @compiled
@@ -124,7 +135,7 @@ def _go(
             find_policy(movement, now, first_span[v], first_span[v + 1], timeline)
         if movement.policy < 0:
             counts[3] += 1
-        speed = _at(speeds, row)
+        speed = _speed(speeds, row, limits[0].max_speed_mps)
         on = ignition[row] if len(ignition) > 0 else -1
         broken = verdict[row] == RELOCATED
         ended = move(movement, sums, at_halt, hours, limits[1], zones, scale, found[0], found[1], counts, v, broken,
@@ -155,7 +166,9 @@ def run_pass(
         while last < n and vehicle[last] == v:
             last += 1
         ready = _judge_alone(limits[0], verdict, first, last, final, at_us, received_us, floats, ignition)
-        clean_vehicle(cleaning[v], limits[0], scale, scratch, verdict, first, ready, final, at_us, floats[0], floats[1])
+        clean_vehicle(
+            cleaning[v], limits[0], scale, scratch, verdict, first, ready, final, at_us, floats[0], floats[1], floats[2]
+        )
         _go(v, first, ready, at_us, floats, ignition, limits, first_span, timeline, zones, scale,
             movement[v], sums[v : v + 1], at_halt[v : v + 1], harsh[v], events[v], hours[v], found, counts, verdict)  # fmt: skip
         first = last

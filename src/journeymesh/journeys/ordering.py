@@ -44,7 +44,9 @@ def _with_ties_ordered(fixes: Fixes) -> Fixes:
         for name in ("received_at_us", "ignition", *reversed(OPTIONAL_FLOATS), "lon_deg", "lat_deg")
         if (column := getattr(part, name)) is not None
     ]
-    ordered = np.lexsort((*keys, part.fixed_at_us, part.vehicle))
+    # -0.0 equals 0.0 and is written differently: last of all, the sign decides which of two equal fixes is kept.
+    signs = [np.signbit(column) for name, column in part.columns() if column.dtype == np.float64]
+    ordered = np.lexsort((*signs, *keys, part.fixed_at_us, part.vehicle))
     if np.array_equal(ordered, np.arange(len(rows))):
         return fixes
     order = np.arange(len(fixes))

@@ -174,9 +174,10 @@ class JourneyPass:
     def _run(self, fixes: Fixes, verdict: npt.NDArray[np.uint8], final: bool) -> tuple[Found, npt.NDArray[np.int64]]:
         n, vehicles = len(fixes), len(self._vehicles)
         # Untouched memory costs nothing: these are bounds, and few of their pages are ever written.
+        hours_per_fix = 2 + int(self.rules.max_silence_s // 3600)
         found = (
             np.empty(n // 2 + 2 * vehicles + 2, SUMS),
-            np.empty(2 * n + vehicles * HOURS_OF_WEEK + 2, FOUND_HOUR),
+            np.empty(hours_per_fix * n + vehicles * HOURS_OF_WEEK + 2, FOUND_HOUR),
             np.empty(2 * n + 3 * vehicles + 2, EVENT),
         )
         counts = np.zeros(4, np.int64)

@@ -13,7 +13,7 @@ from journeymesh.errors import RulesInvalid
 
 Profile = Literal["always_on", "engine_switched"]
 
-MAX_RELOCATION_FIXES = 64
+MAX_RELOCATION_FIXES = 256
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,6 +31,11 @@ class CleaningRules:
     relocation_fixes: int = 16
     """So many consecutive fixes that contradict what was before but not each other are believed: the vehicle was
     moved (ferry, transporter) or the former position was wrong. Fewer are a spike."""
+    relocation_s: float = 15.0
+    """And they last at least this long (or are 256): a burst of a fast recorder is a spike, too."""
+    max_delay_days: float = 3653.0
+    """A fix received so long after its clock: the clock is wrong (the satellites' week number starts again every
+    1024 weeks, 19.6 years). Not applied where the receipt is not known."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,6 +46,9 @@ class MovementRules:
     """Below this a reported speed means standing: receivers at rest report up to about 0.8 m/s."""
     jitter_radius_m: float = 15.0
     """Without a reported speed, positions within this radius of the last counted one are noise."""
+    min_step_m: float = 5.0
+    """Distance is counted in steps of at least this length, whatever the sampling: shorter ones measure noise and the
+    decimals of the coordinates."""
     stop_radius_m: float = 50.0
     """A vehicle that stays within this radius of where it halted has stopped; and a parked vehicle whose position
     drifts within it has not moved."""
@@ -58,8 +66,12 @@ class HarshRules:
     min_duration_s: float = 0.5
     """An event shorter than this is a knock. A fix stands for the time since the one before, at most
     ``max_sample_s``."""
+    min_sample_s: float = 0.9
+    """Speed and heading over a shorter interval measure the rounding of the speed, not the brake."""
     max_sample_s: float = 2.0
     """Speed and heading over a longer interval do not say how hard the brake was."""
+    max_derived_mps2: float = 12.0
+    """No tyre does more: a change of speed or heading that implies it is a wrong value, not an event."""
     hysteresis: float = 0.15
     """An event goes on until its value falls this share below the low threshold."""
     merge_s: float = 3.0
@@ -149,6 +161,16 @@ class JourneyRules:
             raise RulesInvalid(f"rules {self.version}: max_silence_s is 0", todo="give the silence that ends a journey")
         if not 60 <= self.min_stop_s <= 3600 and self.profile == "always_on":
             raise RulesInvalid(f"rules {self.version}: min_stop_s is {self.min_stop_s}", todo="give 60 to 3600 seconds")
+        if not 1970 <= self.cleaning.earliest_year <= 2100:
+            raise RulesInvalid(f"rules {self.version}: earliest_year", todo="give a year from 1970 to 2100")
+        if self.max_silence_s > 86_400:
+            raise RulesInvalid(
+                f"rules {self.version}: max_silence_s is {self.max_silence_s}", todo="give a day or less"
+            )
+        if not any(
+            getattr(self.score, part.name).weight for part in fields(self.score) if part.name != "mileage_ratio"
+        ):
+            raise RulesInvalid(f"rules {self.version}: score has no weights", todo="give a part other than mileage one")
         for hour in (self.night.from_hour, self.night.to_hour):
             if hour > 24:
                 raise RulesInvalid(f"rules {self.version}: night hour {hour}", todo="give whole hours from 0 to 24")
