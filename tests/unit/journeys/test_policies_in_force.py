@@ -1,0 +1,78 @@
+"""Which policy a journey belongs to."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from tests.builders import NOON, NOW_US, drive, made
+
+from journeymesh.errors import PoliciesInvalid
+from journeymesh.journeys.fixes import Fixes
+from journeymesh.journeys.pipeline import make_journeys
+from journeymesh.journeys.policies import Policy, check_overlaps
+from journeymesh.journeys.rules import ENGINE_SWITCHED
+
+FIRST = Policy(number="P1", device="V1", valid_from=NOON - timedelta(days=365), valid_to=NOON, zone="Europe/London",
+               tenant="north", product="young")  # fmt: skip
+SECOND = Policy(number="P2", device="V1", valid_from=NOON, valid_to=NOON + timedelta(days=365), zone="Europe/Paris")
+
+
+@pytest.mark.parametrize(("ahead_s", "number"), [(-1, "P1"), (0, "P2"), (1, "P2")])
+def test_a_journey_belongs_to_the_policy_in_force_at_its_start(ahead_s, number):
+    fixes = drive((10.0, 120), start=NOON + timedelta(seconds=ahead_s))
+    (journey,) = made(fixes, ENGINE_SWITCHED, FIRST, SECOND)
+    assert journey["policy"] == number
+
+
+def test_a_policy_is_over_at_the_instant_of_its_end():
+    before, at = (drive((10.0, 120), start=NOON + timedelta(seconds=s)) for s in (-1, 0))
+    assert made(before, ENGINE_SWITCHED, FIRST)[0]["policy"] == "P1"
+    assert made(at, ENGINE_SWITCHED, FIRST)[0]["policy"] is None
+
+
+def test_tenant_product_and_zone_come_from_the_policy():
+    (journey,) = made(drive((10.0, 120), start=NOON - timedelta(hours=1)), ENGINE_SWITCHED, FIRST, SECOND)
+    assert (journey["tenant"], journey["product"], journey["zone"]) == ("north", "young", "Europe/London")
+
+
+def test_fixes_outside_any_policy_are_counted_and_their_journey_is_kept():
+    fixes = drive((10.0, 120), start=NOON - timedelta(seconds=60))
+    result = make_journeys(fixes, ENGINE_SWITCHED, [FIRST], NOW_US)
+    assert result.counts.outside_policy == 61
+    (stranger,) = made(drive((10.0, 120), vehicle="V9"), ENGINE_SWITCHED, FIRST)
+    assert (stranger["policy"], stranger["tenant"], stranger["zone"]) == (None, None, "UTC")
+
+
+def test_a_policy_insures_a_device_or_a_vehicle():
+    policy = replace(FIRST, device=None, vehicle="VIN7", valid_to=None)
+    assert made(drive((10.0, 120), vehicle="VIN7"), ENGINE_SWITCHED, policy)[0]["policy"] == "P1"
+
+
+def test_each_vehicle_has_its_own_policy():
+    other = replace(SECOND, number="P3", device="V2")
+    fixes = Fixes.concat([drive((10.0, 120)), drive((10.0, 120), vehicle="V2")])
+    assert [j["policy"] for j in made(fixes, ENGINE_SWITCHED, SECOND, other)] == ["P2", "P3"]
+
+
+def test_two_policies_in_force_at_once_are_refused():
+    check_overlaps([FIRST, SECOND])
+    with pytest.raises(PoliciesInvalid, match="P1 and P2 are both in force for V1"):
+        check_overlaps([replace(FIRST, valid_to=NOON + timedelta(seconds=1)), SECOND])
+    with pytest.raises(PoliciesInvalid, match="given twice"):
+        check_overlaps([FIRST, replace(SECOND, number="P1")])
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"zone": "Europe/Atlantis"}, "unknown time zone"),
+        ({"device": None}, "neither a device nor a vehicle"),
+        ({"valid_from": datetime(2024, 1, 1)}, "no time zone"),  # noqa: DTZ001
+        ({"valid_to": datetime(2020, 1, 1, tzinfo=UTC)}, "ends before it begins"),
+    ],
+)
+def test_a_policy_that_cannot_be_is_refused(change, said):
+    with pytest.raises(PoliciesInvalid, match=said):
+        replace(FIRST, **change)

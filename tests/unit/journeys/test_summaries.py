@@ -1,0 +1,139 @@
+"""What a policy's journeys add up to."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
+
+import pyarrow as pa
+import pytest
+from tests.builders import NOW_US, changed, drive, with_column
+
+from journeymesh.errors import RulesConflict, UsageError
+from journeymesh.journeys.pipeline import make_journeys
+from journeymesh.journeys.policies import Policy
+from journeymesh.journeys.rules import ENGINE_SWITCHED, ScorePart
+from journeymesh.journeys.summaries import SUMMARY_SCHEMA, summarise
+
+POLICY = Policy(number="P", device="V1", zone="Europe/Paris", tenant="t", product="p",
+                valid_from=datetime(2023, 12, 31, 23, tzinfo=UTC), valid_to=datetime(2024, 12, 31, 23, tzinfo=UTC),
+                declared_annual_distance_m=10_000_000.0)  # fmt: skip
+SCORE = ENGINE_SWITCHED.score
+
+
+def _journeys(*starts: datetime, policy: Policy = POLICY, rules=ENGINE_SWITCHED, speed: float = 20.0) -> pa.Table:
+    tables = [make_journeys(drive((speed, 600), start=at), rules, [policy], NOW_US).journeys for at in starts]
+    return pa.concat_tables(tables)
+
+
+def _rows(period: str, *starts: datetime, policy: Policy = POLICY) -> list[dict]:
+    return summarise(_journeys(*starts, policy=policy), policy, period, SCORE).to_pylist()
+
+
+def _utc(*parts: int) -> datetime:
+    return datetime(*parts, tzinfo=UTC)
+
+
+def test_a_day_is_the_local_day():
+    rows = _rows("day", _utc(2024, 7, 1, 21, 59), _utc(2024, 7, 1, 22, 0))
+    assert [(row["period_from"], row["journeys"]) for row in rows] == [(date(2024, 7, 1), 1), (date(2024, 7, 2), 1)]
+
+
+@pytest.mark.parametrize("day", [date(2024, 3, 31), date(2024, 10, 27)])
+def test_a_day_of_clock_change_is_one_day(day):
+    midnight = _utc(day.year, day.month, day.day) - timedelta(hours=1 if day.month == 3 else 2)
+    hours = 23 if day.month == 3 else 25
+    inside = [midnight, midnight + timedelta(hours=hours) - timedelta(minutes=1)]
+    rows = _rows("day", *inside, midnight - timedelta(minutes=1), midnight + timedelta(hours=hours))
+    assert [row["journeys"] for row in rows] == [1, 2, 1]
+    assert rows[1]["period_from"] == day
+
+
+def test_a_journey_counts_whole_in_the_period_of_its_local_start():
+    (row,) = _rows("month", _utc(2024, 1, 31, 22, 55))  # 23:55 in Paris; ends in February
+    assert (row["period_from"], row["period_to"]) == (date(2024, 1, 1), date(2024, 2, 1))
+    assert row["distance_m"] == pytest.approx(12_000, abs=2)
+
+
+def test_a_week_begins_on_monday():
+    rows = _rows("week", _utc(2024, 6, 2, 12), _utc(2024, 6, 3, 12), _utc(2024, 6, 9, 12))
+    assert [(row["period_from"], row["journeys"]) for row in rows] == [(date(2024, 5, 27), 1), (date(2024, 6, 3), 2)]
+
+
+def test_the_term_is_the_policys():
+    (row,) = _rows("term", _utc(2024, 2, 1), _utc(2024, 11, 1))
+    assert (row["period_from"], row["period_to"]) == (date(2024, 1, 1), date(2025, 1, 1))
+    assert (row["journeys"], row["active_days"]) == (2, 2)
+
+
+def test_sums_are_those_of_the_journeys():
+    table = _journeys(_utc(2024, 6, 3, 12), _utc(2024, 6, 3, 14), _utc(2024, 6, 4, 1))
+    (row,) = summarise(table, POLICY, "month", SCORE).to_pylist()
+    for name in ("distance_m", "driving_s", "idle_s", "night_distance_m", "speeding_s", "fixes", "bridged_s"):
+        assert row[name] == pytest.approx(sum(table[name].to_pylist()))
+    assert (row["journeys"], row["active_days"]) == (3, 2)
+    assert row["night_share"] == pytest.approx(1 / 3, abs=1e-5)
+    assert row["mean_speed_mps"] == pytest.approx(20.0, abs=0.01)
+    assert (row["tenant"], row["product"], row["zone"]) == ("t", "p", "Europe/Paris")
+
+
+def test_harsh_events_are_counted_per_hundred_kilometres():
+    fixes = changed(with_column(drive((20.0, 500), start=_utc(2024, 6, 3)), "accel_longitudinal_mps2", 0.0), [100, 300],
+                    accel_longitudinal_mps2=-3.5)  # fmt: skip
+    table = make_journeys(fixes, ENGINE_SWITCHED, [POLICY], NOW_US).journeys
+    (row,) = summarise(table, POLICY, "day", SCORE).to_pylist()
+    assert row["harsh_braking"] == 2
+    assert row["harsh_events_per_100km"] == pytest.approx(20.0, rel=1e-3)
+
+
+def test_mileage_is_annualised_over_the_days_observed():
+    (row,) = _rows("term", _utc(2024, 1, 1), _utc(2024, 1, 10))
+    assert row["observed_days"] == 10
+    assert row["annualised_distance_m"] == pytest.approx(24_000 / 10 * 365.25, rel=1e-3)
+    assert row["mileage_ratio"] == pytest.approx(row["annualised_distance_m"] / 10_000_000, abs=1e-6)
+
+
+def test_the_parts_of_the_score_add_up_to_it():
+    rows = _rows("day", _utc(2024, 6, 3, 12), _utc(2024, 6, 4, 0))
+    for row in rows:
+        parts = row["score_parts"]
+        assert [part["part"] for part in parts] == [
+            "harsh_events_per_100km", "speeding_share", "night_share", "mileage_ratio",
+        ]  # fmt: skip
+        assert sum(part["weight"] for part in parts) == pytest.approx(1.0)
+        assert row["score"] == pytest.approx(sum(p["weight"] * p["score"] for p in parts), abs=0.051)
+        assert all(row[part["part"]] == part["value"] for part in parts)
+    assert rows[1]["score"] < rows[0]["score"]
+
+
+def test_a_policy_without_declared_mileage_is_scored_by_the_other_parts():
+    (row,) = _rows("day", _utc(2024, 6, 3, 12), policy=replace(POLICY, declared_annual_distance_m=None))
+    assert row["mileage_ratio"] is None
+    assert len(row["score_parts"]) == 3
+    assert row["score"] == 100.0
+
+
+def test_the_weights_come_from_the_rules():
+    rules = replace(SCORE, night_share=ScorePart(best=0.0, worst=0.4, weight=0.0))
+    table = _journeys(_utc(2024, 6, 4, 0))
+    (row,) = summarise(table, replace(POLICY, declared_annual_distance_m=None), "day", rules).to_pylist()
+    assert row["score"] == 100.0
+
+
+def test_results_of_two_rules_versions_do_not_add_up():
+    table = pa.concat_tables(
+        [_journeys(_utc(2024, 6, 3)), _journeys(_utc(2024, 6, 4), rules=replace(ENGINE_SWITCHED, version="x"))]
+    )
+    with pytest.raises(RulesConflict, match=r"engine-switched-2026\.1 and x"):
+        summarise(table, POLICY, "month", SCORE)
+
+
+def test_the_order_of_journeys_does_not_matter():
+    starts = [_utc(2024, 6, day, 8, 7) for day in (1, 2, 5, 9, 30)]
+    assert _rows("week", *starts) == _rows("week", *reversed(starts))
+
+
+def test_no_journeys_make_no_periods_and_an_unknown_period_says_so():
+    assert summarise(_journeys(_utc(2024, 6, 3)).slice(0, 0), POLICY, "day", SCORE).equals(SUMMARY_SCHEMA.empty_table())
+    with pytest.raises(UsageError, match="unknown period 'year'"):
+        summarise(_journeys(_utc(2024, 6, 3)), POLICY, "year", SCORE)
