@@ -53,12 +53,12 @@ class Cells:
         )
         faults: Faults = {}
         for row in self._todo[:waiting].tolist():
+            kind = int(self._kinds[row, self._slots[path]])
+            if kind not in (0x02, 0x13):
+                faults[row] = f"{path}: expected a number, found {KINDS[kind]}"
+                continue
             try:
-                value = self._value(row, path, "a number")
-                kind = int(self._kinds[row, self._slots[path]])
-                if kind not in (0x02, 0x13):
-                    raise Unconvertible(f"expected a number, found {KINDS[kind]}")
-                out[row] = number(value) * factor
+                out[row] = number(self._value(row, path, "a number")) * factor
             except Unconvertible as error:
                 faults[row] = f"{path}: {error}"
         return out, faults

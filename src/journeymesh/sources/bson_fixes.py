@@ -60,6 +60,7 @@ class BsonReader:
         self.mapping = mapping
         self.trie = PathTrie.of(mapped_paths(mapping))
         self._walk = Walk(self.trie)
+        self._last_decoded: tuple[int, dict[str, Any] | None] = (-1, None)
 
     def parts(self, buffer: U8, stream_offset: int = 0) -> Iterator[ReadPart]:
         """The documents of a buffer, part by part. ``stream_offset`` is where the buffer begins in its stream.
@@ -150,7 +151,7 @@ class BsonReader:
                 here = 1
                 at = int(rows.document[row])
                 document = _document(buffer, at)
-                content = decoded(document)
+                content = self._decoded(document, stream_offset + at)
                 identity = document_id(document, self.mapping.collection, stream_offset + at)
             if here > REFUSALS_PER_DOCUMENT:
                 if here == REFUSALS_PER_DOCUMENT + 1:
@@ -167,28 +168,37 @@ class BsonReader:
                     fixed_at=None if us == NOT_REPORTED_US else _EPOCH + timedelta(microseconds=us),
                     lat_deg=_known(fixes.lat_deg[row]),
                     lon_deg=_known(fixes.lon_deg[row]),
-                    content=self._content(document, content, int(rows.element[row])),
+                    content=self._content(document, content, int(rows.element[row]), here == 1),
                 )
             )
         return refusals
 
-    def _content(self, document: bytes, content: dict[str, Any] | None, element: int) -> str:
-        """What is kept of a refused row: its document, or the element: the values at its place in each array."""
+    def _decoded(self, document: bytes, at: int) -> dict[str, Any] | None:
+        """The document at this stream offset, decoded once though its rows come in several pieces."""
+        if self._last_decoded[0] != at:
+            self._last_decoded = (at, decoded(document))
+        return self._last_decoded[1]
+
+    def _content(self, document: bytes, content: dict[str, Any] | None, element: int, first: bool) -> str | None:
+        """What is kept of a refused row: its document, or the element: the values at its place in each array.
+
+        A document that cannot be decoded is kept as bytes, with the ``first`` of its rows only.
+        """
         if content is None or (element < 0 and len(document) > CONTENT_BYTES):
-            return raw_json(document)
+            return raw_json(document) if first else None
         kept: Any = content
         if element >= 0:
             arrays = sorted({path.partition("[]")[0] for path in self.trie.slots if "[]" in path})
             found = {array: _item(_reach(content, array), element) for array in arrays}
             kept = found[arrays[0]] if len(arrays) == 1 else found
-        return canonical(kept) or raw_json(document)
+        return canonical(kept) or (raw_json(document) if first else None)
 
     def _corrupt(self, buffer: U8, start: int, end: int, fault: int, stream_offset: int) -> Refusal:
         document = buffer[start:end].tobytes()
         if fault == ARRAY_MISSING:
             array = self.mapping.array_path or "its arrays"
             origin = document_id(document, self.mapping.collection, stream_offset + start)
-            content = self._content(document, decoded(document), -1)
+            content = self._content(document, decoded(document), -1, True)
             return Refusal(Reason.CLOCK_MISSING.code, origin, f"{array}: no array of fixes", content=content)
         return Refusal(
             Reason.DOCUMENT_CORRUPT.code,

@@ -12,7 +12,6 @@ import numpy.typing as npt
 from bson import json_util
 from bson.codec_options import CodecOptions, DatetimeConversion
 from bson.errors import BSONError
-from bson.raw_bson import RawBSONDocument
 
 from journeymesh.sources.clocks import FIRST_US, LAST_US, Unconvertible
 
@@ -87,19 +86,30 @@ def id_text(identity: object) -> str:
         case bson.ObjectId():
             return str(identity)
         case _:
-            return json_util.dumps(identity, json_options=json_util.CANONICAL_JSON_OPTIONS)
+            return (canonical(identity) or type(identity).__name__)[:200]
 
 
 def document_id(document: bytes, collection: str, at: int) -> str:
     """``collection/_id`` of a raw document, or its byte offset where it cannot be read."""
     try:
-        raw = RawBSONDocument(document, CodecOptions(document_class=RawBSONDocument))
-        identity = raw.get("_id")
-        if isinstance(identity, RawBSONDocument):
-            identity = bson.decode(identity.raw, OPTIONS)
+        identity = _first_id(document)
+        if identity is None and len(document) <= CONTENT_BYTES:
+            identity = bson.decode(document, OPTIONS).get("_id")
     except Exception:  # noqa: BLE001,RUF100 - bytes of any kind come here, and a place can always be told
         identity = None
     return f"{collection}/{id_text(identity)}" if identity is not None else f"{collection}@{at}"
+
+
+def _first_id(document: bytes) -> Any:
+    """The ``_id`` where it is the first element, as servers store it, without a look at the others."""
+    kind, value = document[4], 9
+    if document[5:value] != b"_id\0":
+        return None
+    size = _FIXED_BYTES.get(kind)
+    if size is None:
+        size = int.from_bytes(document[value : value + 4], "little") + {0x02: 4, 0x05: 5}.get(kind, 0)
+    first = document[4 : value + size] + b"\0"
+    return bson.decode((len(first) + 4).to_bytes(4, "little") + first, OPTIONS)["_id"]
 
 
 def decoded(document: bytes) -> dict[str, Any] | None:
@@ -111,9 +121,12 @@ def decoded(document: bytes) -> dict[str, Any] | None:
     return content
 
 
-def canonical(value: Any) -> str:
-    """A value as canonical extended JSON."""
-    return json_util.dumps(value, json_options=json_util.CANONICAL_JSON_OPTIONS)
+def canonical(value: Any) -> str | None:
+    """A value as canonical extended JSON; None where it nests more deeply than that can be written."""
+    try:
+        return json_util.dumps(value, json_options=json_util.CANONICAL_JSON_OPTIONS)
+    except (RecursionError, ValueError, OverflowError):
+        return None
 
 
 def raw_json(content: bytes) -> str:

@@ -246,6 +246,22 @@ class Mapping(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
         return arrays.pop() if len(arrays) == 1 else None
 
 
+class _Yaml(yaml.SafeLoader):
+    """YAML 1.2's booleans and numbers: ``on`` and ``off`` are texts (and keys of ``ignition``), 1e-7 is a number."""
+
+
+_Yaml.yaml_implicit_resolvers = {
+    sign: [(tag, pattern) for tag, pattern in found if tag != "tag:yaml.org,2002:bool"]
+    for sign, found in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+_Yaml.add_implicit_resolver(
+    "tag:yaml.org,2002:bool", re.compile(r"^(?:true|True|TRUE|false|False|FALSE)$"), list("tTfF")
+)
+_Yaml.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"^[-+]?(?:\d+\.?\d*|\.\d+)[eE][-+]?\d+$"), list("-+.0123456789")
+)
+
+
 def load_mapping(path_or_text: str | Path) -> Mapping:
     """The mapping in a YAML file, or in a YAML text (a ``str`` with a line break in it).
 
@@ -263,7 +279,7 @@ def load_mapping(path_or_text: str | Path) -> Mapping:
         except (OSError, UnicodeDecodeError) as error:
             raise MappingInvalid(f"{where} cannot be read: {error}", todo="give a YAML file in UTF-8") from error
     try:
-        content = yaml.safe_load(text)
+        content = yaml.load(text, Loader=_Yaml)  # noqa: S506 - a SafeLoader
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         at = f", line {mark.line + 1}" if mark is not None else ""
