@@ -72,7 +72,7 @@ class Plan:
             entries[entry_id] = [entry_id, journey_id, successor, now_us, position, position, content.decode()]
             self.replaced["journeys"].add(live["_id"])
         for (known,) in self._held("history", list(entries), None).values():
-            entries[known["key"]][3:5] = known["superseded_at_us"], known["position"]
+            entries[known["key"]][3:5] = int(known["superseded_at_us"]), int(known["position"])
         self.put("history", record_documents(HISTORY_COLUMNS, entries.values()))
 
     def flush(self) -> None:

@@ -1,0 +1,99 @@
+"""What the two SQL stores must do beyond the port's suite."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+
+from journeymesh.errors import StoreUnavailable
+from journeymesh.stores import sql, tables
+from journeymesh.stores.migrations import HEAD, VERSION_TABLE
+from journeymesh.stores.port import JourneyQuery, Store
+from journeymesh.stores.sql import SqlStore
+
+from .journey_store_suite import JourneyStoreSuite, full_batch
+
+
+class SqlStoreSuite(JourneyStoreSuite):
+    """Inherited by the tests of SQLite and PostgreSQL. ``unmigrated`` opens an empty database."""
+
+    @pytest.fixture
+    def unmigrated(self) -> Callable[[], SqlStore]:
+        raise NotImplementedError
+
+    def break_next_write(self, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+        put_rows = sql.put_rows
+
+        def fail_at_runs(connection: sa.Connection, table: sa.Table, *rest: Any, **options: Any) -> None:
+            if table is tables.runs:
+                raise RuntimeError("injected")
+            put_rows(connection, table, *rest, **options)
+
+        monkeypatch.setattr(sql, "put_rows", fail_at_runs)
+
+    def test_the_migrations_make_exactly_the_tables_of_the_code(self, store: SqlStore) -> None:
+        def ours(item: Any, name: str | None, kind: str, *_: object) -> bool:
+            return not (kind == "table" and name == VERSION_TABLE)
+
+        with store._sql.reading() as connection:
+            context = MigrationContext.configure(connection, opts={"compare_type": True, "include_object": ours})
+            differences = [str(difference) for difference in compare_metadata(context, tables.metadata)]
+        assert differences == []
+
+    def test_migrating_twice_is_fine_and_the_version_is_told(self, unmigrated: Callable[[], SqlStore]) -> None:
+        store = unmigrated()
+        assert store.schema_version() == (None, HEAD)
+        store.migrate()
+        store.write(full_batch())
+        store.migrate()
+        assert store.schema_version() == (HEAD, HEAD)
+        assert len(store.journeys(JourneyQuery())) == 2
+
+    def test_a_store_without_its_schema_says_how_to_create_it(self, unmigrated: Callable[[], SqlStore]) -> None:
+        store = unmigrated()
+        with pytest.raises(StoreUnavailable, match="journeymesh store migrate"):
+            store.journeys(JourneyQuery())
+        with pytest.raises(StoreUnavailable, match="journeymesh store migrate"):
+            store.write(full_batch())
+
+    def test_a_store_of_a_newer_journeymesh_is_refused(self, unmigrated: Callable[[], SqlStore]) -> None:
+        store = unmigrated()
+        store.migrate()
+        with store._sql.writing() as connection:
+            connection.exec_driver_sql(f"UPDATE {VERSION_TABLE} SET version_num = '9999'")
+        again = SqlStore.connect(store._sql.url)
+        for call in (again.migrate, lambda: again.journeys(JourneyQuery()), lambda: again.write(full_batch())):
+            with pytest.raises(StoreUnavailable, match="newer journeymesh"):
+                call()
+        again.close()
+
+    def test_a_second_writer_waits_and_then_gives_up(self, store: SqlStore) -> None:
+        other = SqlStore(store._sql.url, busy_timeout_s=0.2)
+        with store._sql.writing(), pytest.raises(StoreUnavailable, match="another writer holds it"):
+            other.write(full_batch())
+        other.write(full_batch())
+        assert len(store.runs()) == 1
+        other.close()
+
+    def test_a_faulty_migration_leaves_nothing(
+        self, unmigrated: Callable[[], SqlStore], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        store = unmigrated()
+        upgrade = sql.upgrade
+
+        def fail_late(connection: sa.Connection) -> None:
+            upgrade(connection)
+            raise RuntimeError("injected")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(sql, "upgrade", fail_late)
+            with pytest.raises(RuntimeError, match="injected"):
+                store.migrate()
+        assert store.schema_version() == (None, HEAD)
+        store.migrate()
+        assert store.schema_version() == (HEAD, HEAD)

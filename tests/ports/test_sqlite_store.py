@@ -1,0 +1,76 @@
+"""The SQLite store."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from journeymesh.errors import StoreCorrupt, StoreUnavailable, UsageError
+from journeymesh.stores.port import JourneyQuery, StoreBatch
+from journeymesh.stores.sql import SqlStore
+
+from .journey_store_suite import full_batch, refusal
+from .sql_store_suite import SqlStoreSuite
+
+
+class TestSqliteStore(SqlStoreSuite):
+    @pytest.fixture
+    def unmigrated(self, tmp_path: Path) -> Iterator[Callable[[], SqlStore]]:
+        store = SqlStore.connect(f"sqlite:///{tmp_path}/journeys.db")
+        yield lambda: store
+        store.close()
+
+    @pytest.fixture
+    def store(self, unmigrated: Callable[[], SqlStore]) -> SqlStore:
+        store = unmigrated()
+        store.migrate()
+        return store
+
+    def test_reading_a_file_that_is_not_there_does_not_create_it(self, tmp_path: Path) -> None:
+        store = SqlStore.connect(f"sqlite:///{tmp_path}/none.db")
+        with pytest.raises(StoreUnavailable, match="no such file"):
+            store.journeys(JourneyQuery())
+        assert list(tmp_path.iterdir()) == []
+
+    def test_a_missing_folder_is_one_clear_line(self, tmp_path: Path) -> None:
+        with pytest.raises(StoreUnavailable, match="cannot be opened") as fault:
+            SqlStore.connect(f"sqlite:///{tmp_path}/none/journeys.db").migrate()
+        assert "\n" not in str(fault.value)
+
+    def test_a_file_that_is_no_database_is_refused(self, tmp_path: Path) -> None:
+        (tmp_path / "notes.db").write_text("dear diary " * 1000)
+        with pytest.raises(StoreCorrupt, match="no journeymesh store"):
+            SqlStore.connect(f"sqlite:///{tmp_path}/notes.db").migrate()
+
+    def test_a_full_disk_keeps_nothing_of_the_write(self, store: SqlStore) -> None:
+        store.write(full_batch())
+        before = store.digest()
+        with store._sql.engine().connect() as connection:
+            pages = connection.exec_driver_sql("PRAGMA page_count").scalar()
+        store._sql.engine().dispose()
+
+        def shrink(connection: sqlite3.Connection, _: object) -> None:
+            connection.execute(f"PRAGMA max_page_count={pages}")
+
+        from sqlalchemy import event
+
+        event.listen(store._sql.engine(), "connect", shrink)
+        with pytest.raises(StoreUnavailable, match="disk is full"):
+            store.write(StoreBatch(refusals=[refusal(i, content="x" * 9000) for i in range(50)]))
+        assert store.digest() == before
+
+    @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+    def test_a_file_that_may_not_be_written_is_one_clear_line(self, store: SqlStore, tmp_path: Path) -> None:
+        store.close()
+        (tmp_path / "journeys.db").chmod(0o444)
+        with pytest.raises(StoreUnavailable, match="cannot be written"):
+            store.write(full_batch())
+
+    def test_a_url_without_a_file_is_refused(self) -> None:
+        for url in ("sqlite://", "sqlite:///", "sqlite:///:memory:"):
+            with pytest.raises(UsageError, match="names no file"):
+                SqlStore.connect(url)
