@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from journeymesh.errors import StoreUnavailable
@@ -52,36 +53,45 @@ def clustered(parts: Iterable[Fixes], memory_bytes: int) -> Iterator[Fixes]:
         if not rows or rows < window_rows(memory_bytes, part.nbytes // max(len(part), 1)):
             continue
         window = Fixes.concat(held)
-        present = np.flatnonzero(np.bincount(window.vehicle, minlength=len(window.vehicles)))
-        runs = 1 + np.count_nonzero(window.vehicle[1:] != window.vehicle[:-1])
-        names = {window.vehicles[code] for code in present}
-        if runs != len(present) or names & done:
+        starts, codes = _runs(window)
+        names = {window.vehicles[code] for code in codes}
+        if len(names) != len(codes) or names & done:
             raise NotClustered
-        last = window.vehicle[-1]
-        if len(present) == 1:
+        if len(codes) == 1:
             held = [window]
             continue
-        complete = window.vehicle != last
-        done |= names - {window.vehicles[last]}
-        held = [_slimmed(window.take(~complete))]
+        done |= names - {window.vehicles[codes[-1]]}
+        held = [_slimmed(window.take(slice(starts[-1], None)))]
         rows = len(held[0])
-        yield _slimmed(window.take(complete))
+        yield _slimmed(window.take(slice(0, starts[-1])))
     if held:
         window = Fixes.concat(held)
-        if {window.vehicles[code] for code in np.unique(window.vehicle)} & done:
+        if {window.vehicles[code] for code in _runs(window)[1]} & done:
             raise NotClustered
         yield _slimmed(window)
 
 
+def _runs(fixes: Fixes) -> tuple[I64, npt.NDArray[np.int32]]:
+    """Where each run of one vehicle begins, and its code."""
+    starts = np.flatnonzero(np.r_[len(fixes) > 0, fixes.vehicle[1:] != fixes.vehicle[:-1]])
+    return starts, fixes.vehicle[starts]
+
+
 def _slimmed(fixes: Fixes) -> Fixes:
-    """The same fixes with a dictionary of only the vehicles in them."""
-    counts = np.bincount(fixes.vehicle, minlength=len(fixes.vehicles))
-    if counts.all():
-        return fixes
-    present = np.flatnonzero(counts)
-    codes = np.cumsum(counts > 0, dtype=np.int32) - np.int32(1)
+    """The same fixes with a dictionary of only the vehicles in them.
+
+    Where each vehicle's fixes stand together it is in their order, so that sorting by vehicle finds nothing to move.
+    """
+    starts, codes = _runs(fixes)
     columns: dict[str, Any] = dict(fixes.columns())
-    columns["vehicle"] = codes[fixes.vehicle]
+    present = np.unique(codes)
+    if len(present) == len(codes):
+        present = codes
+        columns["vehicle"] = np.repeat(np.arange(len(codes), dtype=np.int32), np.diff(np.r_[starts, len(fixes)]))
+    else:
+        place = np.zeros(len(fixes.vehicles), np.int32)
+        place[present] = np.arange(len(present), dtype=np.int32)
+        columns["vehicle"] = place[fixes.vehicle]
     return Fixes(vehicles=tuple(fixes.vehicles[code] for code in present), **columns)
 
 

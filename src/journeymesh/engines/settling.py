@@ -87,8 +87,9 @@ class Settler:
 
     def _pass(self, fixes: Fixes) -> list[PassResult]:
         now_us = instant_us(self.now)
+        timeline = not self.retention.keeps_nothing
         if self.jobs == 1 or len(fixes.vehicles) < 2 * self.jobs:
-            return [make_journeys(fixes, self.rules, self.policies, now_us)]
+            return [make_journeys(fixes, self.rules, self.policies, now_us, timeline=timeline)]
         fixes = in_canonical_order(fixes)
         cuts = np.searchsorted(fixes.vehicle, fixes.vehicle[len(fixes) * np.arange(1, self.jobs) // self.jobs])
         bounds = np.unique(np.r_[0, cuts, len(fixes)])
@@ -96,7 +97,11 @@ class Settler:
             return list(
                 threads.map(
                     lambda k: make_journeys(
-                        fixes.take(slice(bounds[k], bounds[k + 1])), self.rules, self.policies, now_us
+                        fixes.take(slice(bounds[k], bounds[k + 1])),
+                        self.rules,
+                        self.policies,
+                        now_us,
+                        timeline=timeline,
                     ),
                     range(len(bounds) - 1),
                 )

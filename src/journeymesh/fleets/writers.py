@@ -159,7 +159,7 @@ def _parquet_file(path: Path, _: FleetSpec) -> Iterator[Callable[[Fixes], None]]
     def flush() -> None:
         nonlocal writer
         table = pa.concat_tables(held).unify_dictionaries()
-        writer = writer or pq.ParquetWriter(path, table.schema, compression="zstd", use_dictionary=["vehicle"])
+        writer = writer or pq.ParquetWriter(path, table.schema, compression="lz4", use_dictionary=["vehicle"])
         writer.write_table(table, row_group_size=_ROW_GROUP)
         held.clear()
 

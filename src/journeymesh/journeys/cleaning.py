@@ -23,7 +23,7 @@ from journeymesh.journeys.rules import MAX_RELOCATION_FIXES, JourneyRules
 
 ACCEPTED: Final = int(Reason.ACCEPTED)
 RELOCATED: Final = 14
-"""Inside the pass: accepted, and the first of a run that contradicts what was before. A journey does not go on."""
+"""Inside the pass: accepted, and the first of a run that contradicts what was before. No distance is credited to it."""
 DUPLICATE: Final = int(Reason.DUPLICATE)
 UNDECIDED: Final = int(Reason.UNDECIDED)
 _IMPOSSIBLE: Final = int(Reason.CLOCK_IMPOSSIBLE)
@@ -40,8 +40,8 @@ _CONFIRMING_FIXES: Final = 3
 
 SCRATCH_ROWS: Final = 2 * MAX_RELOCATION_FIXES
 
-_HOLD_S: Final = 15.0
-"""The longest a recorder repeats a position while it waits for the next, where no speed says otherwise."""
+_HOLD_S: Final = 30.0
+"""The longest interval for which a repeated position is taken for one that waits for the next."""
 
 CLEANING_STATE: Final = np.dtype(
     [
@@ -120,12 +120,12 @@ def _agrees(limits, scale, at1_us, lat1, lon1, held_m, at2_us, lat2, lon2):
 
 @compiled
 def _driven_m(limits, at1_us, at2_us, speeds, row):
-    """How far the vehicle may have driven between two fixes of one position: twice what the reported speed says, for
-    it is reported once in the interval; without one what a car in town does, for as long as a recorder holds."""
+    """How far the vehicle may have driven between two fixes of one position: nothing where it reports that it stands;
+    where it reports that it moves, whatever is plausible; without a reported speed what a car in town does."""
     seconds = (at2_us - at1_us) / US_PER_S
     if len(speeds) > 0 and 0.0 <= speeds[row] <= limits.max_speed_mps:
-        return 2.0 * speeds[row] * seconds if speeds[row] >= limits.standstill_mps else 0.0
-    return min(seconds, _HOLD_S) * limits.max_speed_mps * 0.25
+        return limits.max_speed_mps * min(seconds, _HOLD_S) if speeds[row] >= limits.standstill_mps else 0.0
+    return 0.25 * limits.max_speed_mps * min(seconds, _HOLD_S)
 
 
 @compiled
@@ -137,7 +137,7 @@ def _held_m(limits, rows, count, at_us, lat, lon, speeds):
         if lat[row] != lat[before] or lon[row] != lon[before]:
             break
         held_m += _driven_m(limits, at_us[before], at_us[row], speeds, row)
-    return held_m
+    return min(held_m, limits.max_speed_mps * _HOLD_S)
 
 
 @compiled
@@ -154,7 +154,8 @@ def _accept(state, limits, verdict, row, at_us, lat, lon, speeds):
         state.still_since_us = at_us[row]
         state.held_m = 0.0
     else:
-        state.held_m += _driven_m(limits, state.at_us, at_us[row], speeds, row)
+        held_m = state.held_m + _driven_m(limits, state.at_us, at_us[row], speeds, row)
+        state.held_m = min(held_m, limits.max_speed_mps * _HOLD_S)
     state.at_us, state.lat_deg, state.lon_deg = at_us[row], lat[row], lon[row]
 
 

@@ -447,11 +447,16 @@ def move(
     state, sums, at_halt, hours, limits, zones, scale, found, found_hours, counts, vehicle, broken, now_us, lat, lon,
     speed, limit, ignition,
 ):  # fmt: skip
-    """Take one accepted fix. ``broken`` says that the journey does not go on to it. ``sums`` and ``at_halt`` are
+    """Take one accepted fix. ``broken`` says that the vehicle did not drive here from the one before: the journey goes
+    on, or parking does, and no distance is credited. ``sums`` and ``at_halt`` are
     one-row views; ``hours`` is float64[168, 2] (metres, seconds driven). Returns whether a journey ended with it."""
     gap_us = now_us - state.at_us
     ended = False
-    if state.mode != NOWHERE and (broken or gap_us > limits.max_silence_us):
+    if state.mode == PARKED and broken:
+        state.mode = NOWHERE
+    if broken:
+        state.counted_lat_deg, state.counted_lon_deg = lat, lon
+    if state.mode != NOWHERE and gap_us > limits.max_silence_us:
         close(state, sums[0], at_halt[0], hours, limits, found, found_hours, counts, vehicle)
     if not limits.always_on:
         ended = _move_switched(state, sums[0], hours, limits, zones, scale, found, found_hours, counts, vehicle,

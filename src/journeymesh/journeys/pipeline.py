@@ -82,12 +82,14 @@ class PassResult:
     counts: PassCounts
 
 
-def make_journeys(fixes: Fixes, rules: JourneyRules, policies: Sequence[Policy], now_us: int) -> PassResult:
+def make_journeys(
+    fixes: Fixes, rules: JourneyRules, policies: Sequence[Policy], now_us: int, *, timeline: bool = True
+) -> PassResult:
     """Make the journeys of whole vehicles: all their fixes are here, in any order, with or without duplicates.
 
-    ``now_us`` bounds the clocks of fixes whose receipt is not reported.
+    ``now_us`` bounds the clocks of fixes whose receipt is not reported. Without ``timeline`` the result's is empty.
     """
-    passing = JourneyPass(rules, policies, now_us)
+    passing = JourneyPass(rules, policies, now_us, timeline)
     return passing.feed(fixes, final=True)
 
 
@@ -102,6 +104,7 @@ class JourneyPass:
     rules: JourneyRules
     policies: Sequence[Policy]
     now_us: int
+    with_timeline: bool = True
     _vehicles: dict[str, int] = field(default_factory=dict)
     _state: tuple[npt.NDArray[Any], ...] = field(init=False)
     _hours: npt.NDArray[np.float64] = field(init=False)
@@ -137,10 +140,13 @@ class JourneyPass:
         accepted = int(np.count_nonzero((verdict == ACCEPTED) | (verdict == RELOCATED)))
         inside = int(found.journeys["fixes"].sum())
         duplicates = int(np.count_nonzero(verdict == DUPLICATE))
-        dropped = waits | (verdict == DUPLICATE) | np.isin(verdict, _CLOCK_REASONS)
+        timeline = Fixes.empty(fixes.vehicles)
+        if self.with_timeline:
+            dropped = waits | (verdict == DUPLICATE) | np.isin(verdict, _CLOCK_REASONS)
+            timeline = fixes.take(~dropped) if dropped.any() else fixes
         return PassResult(
             journeys=table,
-            timeline=fixes.take(~dropped) if dropped.any() else fixes,
+            timeline=timeline,
             refused=refused_fixes,
             reasons=reasons,
             counts=PassCounts(accepted, duplicates, int(counts[3]), accepted - inside),

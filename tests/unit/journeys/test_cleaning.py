@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -128,8 +129,8 @@ def test_a_vehicle_that_was_carried_elsewhere_is_believed_and_no_distance_is_cre
     fixes = after(drive((10.0, 60)), drive((10.0, 60), lat=52.6, lon=4.0))
     assert refusals(fixes, ENGINE_SWITCHED) == []
     journeys = made(fixes, ENGINE_SWITCHED)
-    assert [j["distance_m"] for j in journeys] == [pytest.approx(600, abs=2)] * 2
-    assert journeys[1]["start_lat_deg"] == 52.6
+    assert [j["distance_m"] for j in journeys] == [pytest.approx(1200, abs=4)]
+    assert journeys[0]["end_lat_deg"] > 52.6
 
 
 def test_a_cold_start_at_the_last_parking_place_does_not_lengthen_the_drive():
@@ -208,3 +209,21 @@ def test_fixes_of_which_none_is_possible_make_nothing():
 def test_not_reported_receipts_are_judged_by_now():
     fixes = with_column(TOWN, "received_at_us", NOT_REPORTED_US)
     assert refusals(fixes, ENGINE_SWITCHED) == []
+
+
+def held(speed_mps: float | None) -> Fixes:
+    """A recorder that waits ten seconds for each new position and repeats the old one, in a car at 20 m/s."""
+    fixes = drive((20.0, 120))
+    first = (np.arange(len(fixes)) // 10) * 10
+    speeds = None if speed_mps is None else np.full(len(fixes), speed_mps)
+    return replace(fixes, lat_deg=fixes.lat_deg[first], lon_deg=fixes.lon_deg[first], speed_mps=speeds)
+
+
+@pytest.mark.parametrize("speed_mps", [20.0, None])
+def test_a_repeated_position_waits_for_the_next_one_and_is_no_spike(speed_mps):
+    assert refusals(held(speed_mps), ENGINE_SWITCHED) == []
+
+
+def test_a_car_that_says_it_stands_does_not_jump_when_its_position_was_repeated():
+    fixes = held(0.0)
+    assert {reason for reason, *_ in refusals(fixes, ENGINE_SWITCHED)} == {"position_spike"}
