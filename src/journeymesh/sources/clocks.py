@@ -37,6 +37,8 @@ def number(value: object) -> float:
             return math.nan
         case bool():
             pass
+        case Decimal() if value.is_nan():  # a signalling one refuses to be a float
+            return math.nan
         case int() | float() | Decimal():
             return float(value)
         case str() if not value.strip():

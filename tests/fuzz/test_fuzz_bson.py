@@ -1,0 +1,31 @@
+"""The fuzz target for a bounded time, in a process of its own: a read outside the buffer would end it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+FUZZ = Path(__file__).with_name("fuzz_bson.py")
+
+
+def test_hostile_bson_neither_crashes_nor_hangs_nor_touches_its_neighbours():
+    ran = subprocess.run(
+        [sys.executable, str(FUZZ), "--seconds", "8", "--seed", "20260101"],
+        check=False, capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+    assert ran.returncode == 0, f"exit {ran.returncode}\n{ran.stdout[-500:]}\n{ran.stderr[-3000:]}"
+    assert int(ran.stdout.split()[0]) > 50
+
+
+def test_a_read_past_the_buffer_ends_the_process():
+    reading_past_the_end = (
+        f"import sys; sys.path.insert(0, {str(FUZZ.parent)!r})\n"
+        "from fuzz_bson import guarded\n"
+        "import ctypes\n"
+        "with guarded(b'12345678', at_end=True) as buffer:\n"
+        "    assert bytes(buffer) == b'12345678'\n"
+        "    ctypes.string_at(buffer.ctypes.data + 8, 1)\n"
+    )
+    ran = subprocess.run([sys.executable, "-c", reading_past_the_end], check=False, capture_output=True, timeout=60)
+    assert ran.returncode < 0

@@ -1,0 +1,149 @@
+"""The compiled reader against pymongo's decoder and a slow conversion of its own, over every BSON type."""
+
+from __future__ import annotations
+
+import math
+from datetime import UTC, datetime, timedelta
+
+import bson
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from journeymesh.sources.bson_fixes import BsonReader
+from journeymesh.sources.mapping import load_mapping
+
+MAPPING = load_mapping("""
+collection: c
+fields:
+  vehicle: {path: v}
+  fixed_at: {path: t, clock: bson_date}
+  lat: {path: p.q.1}
+  lon: {path: p.q.0}
+  speed: {path: s, unit: km/h}
+  heading: {path: h}
+  ignition: {path: i}
+""")
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+numbers = st.one_of(
+    st.floats(), st.integers(-(2**31), 2**31 - 1), st.integers(-(2**62), 2**62).map(bson.Int64),
+    st.decimals(allow_nan=True, places=4, min_value=-1e6, max_value=1e6).map(bson.Decimal128),
+)  # fmt: skip
+number_texts = st.one_of(
+    st.floats().map(repr), st.integers().map(str), st.decimals(allow_nan=False, allow_infinity=False, places=6).map(str),
+    st.text("0123456789.+-eE _", max_size=12), st.sampled_from(["", " ", ".", "1.", ".5", "+1", "--1", "nan", "1_0"]),
+)  # fmt: skip
+others = st.one_of(
+    st.none(), st.booleans(), st.text(max_size=8), st.binary(max_size=8), st.just([1.5, {"a": 2}]), st.just({"a": [1]}),
+    st.datetimes(datetime(1900, 1, 1), datetime(2200, 1, 1)).map(lambda at: at.replace(microsecond=0, tzinfo=UTC)),
+    st.builds(bson.Timestamp, st.integers(0, 2**32 - 1), st.integers(0, 9)), st.just(bson.ObjectId(b"123456789012")),
+    st.just(bson.Regex("a", "i")), st.just(bson.Code("f")), st.just(bson.Code("f", {"x": 1})), st.just(bson.MinKey()),
+    st.just(bson.MaxKey()), st.just(bson.DBRef("c", 1)),
+)  # fmt: skip
+anything = st.one_of(numbers, number_texts, others)
+dates = st.datetimes(datetime(1971, 1, 1), datetime(2100, 1, 1)).map(lambda at: at.replace(microsecond=0, tzinfo=UTC))
+documents = st.fixed_dictionaries(
+    {},
+    optional={
+        "z": anything,
+        "v": st.one_of(st.sampled_from(["A", "B", "é"]), anything),
+        "t": st.one_of(dates, dates, anything),
+        "p": st.one_of(st.fixed_dictionaries({"q": st.lists(st.one_of(numbers, anything), max_size=3)}), anything),
+        "s": anything,
+        "h": st.one_of(numbers, number_texts),
+        "i": st.one_of(st.booleans(), st.sampled_from(["on", "off", 0, 1, 2]), anything),
+    },
+)
+
+
+def reach(document, *steps):
+    for step in steps:
+        if isinstance(document, dict):
+            document = document.get(str(step))
+        elif isinstance(document, list) and len(document) > int(step):
+            document = document[int(step)]
+        else:
+            return None
+    return document
+
+
+def slow_number(value) -> float | None:
+    """The number, NaN where missing; None where it cannot be converted."""
+    if value is None:
+        return math.nan
+    if isinstance(value, bson.Decimal128):
+        return math.nan if value.to_decimal().is_nan() else float(value.to_decimal())
+    if isinstance(value, bool | bson.Code):
+        return None
+    if isinstance(value, int | float):
+        return float(value)
+    if isinstance(value, str):
+        if not value.strip():
+            return math.nan
+        try:
+            return float(value) if "_" not in value else None
+        except ValueError:
+            return None
+    return None
+
+
+def slow_fix(document) -> tuple | str:
+    """The fix as plain values, or the code of the reason to refuse it."""
+    vehicle = document.get("v")
+    usable = type(vehicle) in (str, int, bson.Int64, bson.ObjectId) and vehicle != ""
+    if not usable:
+        return "vehicle_missing"
+    at = document.get("t")
+    if at is None:
+        return "clock_missing"
+    if isinstance(at, bson.Timestamp):
+        at = at.as_datetime()
+    if not isinstance(at, datetime):
+        return "clock_unparseable"
+    lat, lon = (slow_number(reach(document, "p", "q", i)) for i in (1, 0))
+    if lat is None or lon is None:
+        return "position_unparseable"
+    speed, heading = slow_number(document.get("s")), slow_number(document.get("h"))
+    if speed is None or heading is None:
+        return "value_unparseable"
+    switch = document.get("i")
+    states = {True: 1, 1: 1, "on": 1, "true": 1, "1": 1, False: 0, 0: 0, "off": 0, "false": 0, "0": 0}
+    if switch is None or switch == "":
+        ignition = -1
+    elif type(switch) in (bool, int, bson.Int64, float, str) and switch in states:
+        ignition = states[switch]
+    else:
+        return "value_unparseable"
+    return str(vehicle), (at - EPOCH) // timedelta(microseconds=1), lat, lon, speed * (1 / 3.6), heading, ignition
+
+
+def read(content: bytes):
+    parts = list(BsonReader(MAPPING).parts(np.frombuffer(content, np.uint8)))
+    assert parts[-1].end == len(content)
+    found: dict[int, tuple | str] = {}
+    for part in parts:
+        fixes = part.fixes
+        for row in range(len(fixes)):
+            found[int(fixes.origin[row]) >> 21] = (
+                fixes.vehicles[fixes.vehicle[row]], int(fixes.fixed_at_us[row]), float(fixes.lat_deg[row]),
+                float(fixes.lon_deg[row]), float(fixes.speed_mps[row]), float(fixes.heading_deg[row]),
+                int(fixes.ignition[row]),
+            )  # fmt: skip
+    return found, [refusal for part in parts for refusal in part.refusals]
+
+
+@given(st.lists(documents, max_size=8))
+@settings(max_examples=400, deadline=None)
+def test_the_walk_agrees_with_decoding_for_every_type_in_every_place(given_documents):
+    raws = [bson.encode({"_id": number, **document}) for number, document in enumerate(given_documents)]
+    found, refusals = read(b"".join(raws))
+    reasons = {refusal.origin: refusal.reason for refusal in refusals}
+    at = 0
+    options = bson.CodecOptions(tz_aware=True)
+    for number, raw in enumerate(raws):
+        expected = slow_fix(bson.decode(raw, options))
+        got = reasons.get(f'c/{{"$numberInt": "{number}"}}') if isinstance(expected, str) else found.get(at)
+        assert repr(got) == repr(expected), bson.decode(raw)
+        at += len(raw)
+    assert len(found) + len(refusals) == len(raws)
