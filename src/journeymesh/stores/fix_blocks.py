@@ -1,13 +1,15 @@
 """Kept fixes, as one compressed block per vehicle and UTC day.
 
-A block is a 16-byte head (format, which columns, rows, bytes uncompressed) and one zstd frame of the Arrow IPC record
-batch of those columns of ``FIX_SCHEMA``, without the vehicle; a column that no fix of the day reports is left out.
+A block is a 20-byte head (format, which columns, rows, bytes uncompressed, checksum) and one zstd frame of the Arrow
+IPC record batch of those columns of ``FIX_SCHEMA``, without the vehicle; a column that no fix of the day reports is
+left out.
 The same fixes give the same bytes.
 """
 
 from __future__ import annotations
 
 import struct
+import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -22,6 +24,8 @@ from journeymesh.stores.digests import KEPT_FIX_SCHEMA
 DAY_US: Final = 86_400_000_000
 _FORMAT: Final = 1
 _HEAD: Final = struct.Struct("<HHIQ")
+_CHECKSUM: Final = struct.Struct("<I")
+_FRAME_AT: Final = _HEAD.size + _CHECKSUM.size
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +85,10 @@ def decode_block(content: bytes) -> pa.RecordBatch:
         version, mask, rows, size = _HEAD.unpack_from(content)
         if version != _FORMAT:
             raise ValueError(f"format {version}")
-        raw = pa.Codec("zstd").decompress(memoryview(content)[_HEAD.size :], decompressed_size=size)
+        frame = memoryview(content)[_FRAME_AT:]
+        if _CHECKSUM.unpack_from(content, _HEAD.size)[0] != zlib.crc32(frame, zlib.crc32(content[: _HEAD.size])):
+            raise ValueError("its checksum differs")
+        raw = pa.Codec("zstd").decompress(frame, decompressed_size=size)
         schema = pa.schema([field for i, field in enumerate(KEPT_FIX_SCHEMA) if mask >> i & 1])
         batch = pa.ipc.read_record_batch(raw, schema)
         if len(batch) != rows:
@@ -164,4 +171,5 @@ def _encode(columns: list[pa.Array | None], mask: int, start: int, rows: int, co
     )
     raw = batch.serialize()
     compressed: bytes = codec.compress(raw, asbytes=True)
-    return _HEAD.pack(_FORMAT, mask, rows, raw.size) + compressed
+    head = _HEAD.pack(_FORMAT, mask, rows, raw.size)
+    return head + _CHECKSUM.pack(zlib.crc32(compressed, zlib.crc32(head))) + compressed

@@ -54,7 +54,7 @@ class StoreBatch:
     - ``journeys``: ``JOURNEY_SCHEMA``, new or changed; put by ``journey_id``
     - ``superseded``: journeys to move to history before ``journeys`` are put (their present content is kept there)
     - ``refusals``: put by ``refusal_id``; one that is there stays as it is
-    - ``refusals_withdrawn``: ids of refusals that no longer hold
+    - ``refusals_withdrawn``: ids of refusals that no longer hold; they go before ``refusals`` are put
     - ``fixes``: put into the fix store: for each (vehicle, UTC day) present here, these are *all* the fixes to keep,
       sorted by time, and replace what is kept for that vehicle and day
     - ``policies``: put by number

@@ -133,10 +133,11 @@ def _one_chunk(column: pa.ChunkedArray) -> pa.Array:
 
 
 def _values(column: pa.ChunkedArray | pa.Array) -> list[Any]:
-    if column.null_count == 0 and not pa.types.is_string(column.type):
-        values: list[Any] = column.to_numpy().tolist()
-        return values
-    return list(column.to_pylist())
+    if column.null_count and not pa.types.is_string(column.type):
+        return list(column.to_pylist())
+    array = column.to_numpy() if isinstance(column, pa.ChunkedArray) else column.to_numpy(zero_copy_only=False)
+    values: list[Any] = array.tolist()
+    return values
 
 
 def _nested_texts(column: pa.ListArray) -> list[str]:

@@ -77,7 +77,11 @@ class SqlConnections:
             with sql_faults(self.url, self.shown):
                 raw = self.engine().raw_connection()
                 try:
-                    raw.cursor().execute("PRAGMA journal_mode=WAL").fetchall()
+                    for pragma in (
+                        "page_size=8192",
+                        "journal_mode=WAL",
+                    ):  # the page size counts for a file yet to be made
+                        raw.cursor().execute(f"PRAGMA {pragma}").fetchall()
                 finally:
                     raw.close()
 
