@@ -92,7 +92,7 @@ class Cells:
         codes[codes == code] = -1
 
     def names(self, path: str) -> tuple[tuple[str, ...], I32, Faults]:
-        """(dictionary, int32[n] codes, faults): texts, and integers and ObjectIds as texts. A missing one is a fault."""
+        """(dictionary, int32[n] codes, faults): texts, or integers and ObjectIds as texts. Missing is a fault."""
         codes, values, faults = self._codes(path)
         known: dict[str, int] = {}
         recode = np.full(len(values) + 1, -1, np.int32)
@@ -190,7 +190,7 @@ class Cells:
             self._todo[: len(todo)] = todo
             return len(todo)
         steps = np.array(program or [0], np.int32)
-        waiting = bson_columns.clock_texts(
+        waiting: int = bson_columns.clock_texts(
             self._buffer, self._offsets, self._kinds, _frozen(slots), iso, _frozen(steps),
             np.zeros(SCRATCH, np.uint8), out, zoned, self._todo,
         )  # fmt: skip

@@ -4,8 +4,12 @@ Each kernel converts what it is certain of and lists the other rows in ``todo``;
 one and in Python. So a kernel may be narrow, and what it accepts equals what Python would have made of it.
 """
 
+# ruff: noqa: PLR1714, SIM110
+# Kernels: plain comparisons and loops are what compiles to few instructions; a state machine has branches.
+
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Final
 
 import numpy as np
@@ -342,7 +346,7 @@ def clock_texts(buffer, offsets, kinds, slots, iso, program, scratch, out, zoned
     for row in range(kinds.shape[0]):
         out[row] = MISSING_US
         zoned[row] = 0
-        end = 0
+        end = np.int64(0)
         missing = False
         certain = True
         for part in range(slots.shape[0]):
@@ -398,9 +402,7 @@ def program_of(clock_format: str) -> list[int] | None:
         at += 1
     directives = [step for step in steps if step < 256]
     # Digits that follow digits are read by backtracking in Python, and %z is read here only at the end.
-    adjacent = any(
-        one < 256 and other < 256 and other != ord("z") for one, other in zip(steps, steps[1:], strict=False)
-    )
+    adjacent = any(one < 256 and other < 256 and other != ord("z") for one, other in pairwise(steps))
     if adjacent or len(set(directives)) != len(directives) or ord("z") in steps[:-1]:
         return None
     return steps

@@ -1,5 +1,8 @@
 """Documents of a buffer into rows: the loop over the compiled walk, and what it remembers between buffers."""
 
+# ruff: noqa: PLR1714, PLR0912, PLR0915
+# Kernels: plain comparisons and loops are what compiles to few instructions; a state machine has branches.
+
 from __future__ import annotations
 
 from dataclasses import dataclass
@@ -83,7 +86,7 @@ def _walk_documents(  # type: ignore[no-untyped-def]
                 )
             )  # fmt: skip
         if fault == 0 and arrays.shape[0] > 0:
-            added = 0
+            added = np.int64(0)
             present = 0
             filled = np.int64(1)
             for slot in range(document_slots, width):

@@ -15,7 +15,7 @@ from journeymesh.journeys.reasons import Reason
 from journeymesh.sources.bson_cells import Cells
 from journeymesh.sources.bson_documents import U8, Rows, Walk, read_only
 from journeymesh.sources.bson_paths import PathTrie
-from journeymesh.sources.bson_values import CONTENT_BYTES, canonical, decoded, document_id, raw_json
+from journeymesh.sources.bson_values import CONTENT_BYTES, canonical, decoded, document_id, raw_json, reach
 from journeymesh.sources.bson_walker import ARRAY_MISSING, FAULTS, LENGTH_IMPLAUSIBLE, NEEDS_ROOM
 from journeymesh.sources.mapping import NUMBER_COLUMNS, Mapping, mapped_paths
 
@@ -189,7 +189,7 @@ class BsonReader:
         kept: Any = content
         if element >= 0:
             arrays = sorted({path.partition("[]")[0] for path in self.trie.slots if "[]" in path})
-            found = {array: _item(_reach(content, array), element) for array in arrays}
+            found = {array: _item(reach(content, array), element) for array in arrays}
             kept = found[arrays[0]] if len(arrays) == 1 else found
         return canonical(kept) or (raw_json(document) if first else None)
 
@@ -221,14 +221,6 @@ def _document(buffer: U8, at: int) -> bytes:
 
 def _known(value: float) -> float | None:
     return float(value) if np.isfinite(value) else None
-
-
-def _reach(document: Any, path: str) -> Any:
-    for step in path.split("."):
-        document = _item(document, int(step)) if isinstance(document, list) else document.get(step)
-        if document is None:
-            return None
-    return document
 
 
 def _item(array: Any, position: int) -> Any:

@@ -10,7 +10,7 @@ import bson
 
 from journeymesh.errors import PoliciesInvalid
 from journeymesh.journeys.policies import Policy
-from journeymesh.sources.bson_values import id_text
+from journeymesh.sources.bson_values import id_text, reach
 from journeymesh.sources.clocks import Unconvertible, clock_us, number
 from journeymesh.sources.mapping import ClockField, PolicyMappings, PolicyText
 
@@ -74,18 +74,6 @@ def _policy(document: dict[str, Any], mapping: PolicyMappings) -> Policy:
         declared_annual_distance_m=distance_m,
         **{name: value for name, value in named.items() if value is not None},
     )
-
-
-def reach(document: Any, path: str) -> Any:
-    """The value at a dotted path of a decoded document; None where the path leads nowhere."""
-    for step in path.split("."):
-        if isinstance(document, dict):
-            document = document.get(step)
-        elif isinstance(document, list) and step.isdigit() and int(step) < len(document):
-            document = document[int(step)]
-        else:
-            return None
-    return document
 
 
 def _plain(value: Any) -> Any:

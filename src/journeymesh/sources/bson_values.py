@@ -133,3 +133,15 @@ def raw_json(content: bytes) -> str:
     """Bytes as extended JSON: the first ``CONTENT_BYTES`` of them, and how many there were if more."""
     kept = {"$binary": {"base64": base64.b64encode(content[:CONTENT_BYTES]).decode(), "subType": "00"}}
     return json.dumps(kept if len(content) <= CONTENT_BYTES else {"bytes": len(content), "first": kept})
+
+
+def reach(document: Any, path: str) -> Any:
+    """The value at a dotted path of a decoded document; None where the path leads nowhere."""
+    for step in path.split("."):
+        if isinstance(document, dict):
+            document = document.get(step)
+        elif isinstance(document, list) and step.isdigit() and int(step) < len(document):
+            document = document[int(step)]
+        else:
+            return None
+    return document

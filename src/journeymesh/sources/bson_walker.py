@@ -10,6 +10,9 @@ remembers the bytes that steered it (the mask) together with the offsets it foun
 a remembered shape's would be walked to the very same offsets, so comparing replaces walking.
 """
 
+# ruff: noqa: PLR1714, PLR0912, PLR0915, SIM102, E501
+# Kernels: plain comparisons and loops are what compiles to few instructions; a state machine has branches.
+
 from __future__ import annotations
 
 from typing import Final

@@ -130,7 +130,9 @@ def _gunzipped(chunk: bytes, raw: IO[bytes], reading: Reading) -> Iterator[U8]:
     """Decompressed bytes, all that can be had before damage; members may follow each other."""
     member = zlib.decompressobj(wbits=31)
     reading.read_bytes += len(chunk)
+    is_open = False  # whether a member has begun and not ended
     while True:
+        is_open = is_open or bool(chunk)
         try:
             plain = member.decompress(chunk, PIECE_BYTES)
         except zlib.error as error:
@@ -141,9 +143,7 @@ def _gunzipped(chunk: bytes, raw: IO[bytes], reading: Reading) -> Iterator[U8]:
         chunk = member.unconsumed_tail
         if member.eof:
             chunk, member = member.unused_data.lstrip(b"\0"), zlib.decompressobj(wbits=31)
-            is_open = bool(chunk)
-        else:
-            is_open = True
+            is_open = False
         if not chunk and len(plain) < PIECE_BYTES:
             chunk = raw.read(_COMPRESSED_BYTES)
             reading.read_bytes += len(chunk)

@@ -147,7 +147,7 @@ def _add(
         _widen(one, _ends(column[np.isfinite(column)]))
         if one.name in ("lat", "lon"):
             absent = np.flatnonzero((kinds == 0) | (kinds == 0x0A)).tolist()
-            faults = {**{row: f"{part.path}: missing" for row in absent}, **faults}
+            faults = {**dict.fromkeys(absent, f"{part.path}: missing"), **faults}
     one.faults += len(faults)
     if faults and one.first_offender is None:
         row = min(faults)

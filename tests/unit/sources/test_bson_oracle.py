@@ -1,5 +1,7 @@
 """The compiled reader against pymongo's decoder and a slow conversion of its own, over every BSON type."""
 
+# ruff: noqa: DTZ001, E501, F601 - naive datetimes, by design
+
 from __future__ import annotations
 
 import math
@@ -61,8 +63,8 @@ def reach(document, *steps):
     for step in steps:
         if isinstance(document, dict):
             document = document.get(str(step))
-        elif isinstance(document, list) and len(document) > int(step):
-            document = document[int(step)]
+        elif isinstance(document, list) and isinstance(step, int) and len(document) > step:
+            document = document[step]
         else:
             return None
     return document

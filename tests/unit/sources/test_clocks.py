@@ -1,5 +1,7 @@
 """Clocks: how legacy writes an instant, and what daylight saving makes of it."""
 
+# ruff: noqa: DTZ001, E501 - naive datetimes, by design
+
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta, timezone

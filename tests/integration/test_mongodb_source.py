@@ -1,0 +1,116 @@
+"""A live MongoDB as a source: the server of ``JOURNEYMESH_TEST_MONGODB``."""
+
+from __future__ import annotations
+
+import os
+import uuid
+from datetime import UTC, datetime, timedelta
+from urllib.parse import urlsplit
+
+import bson
+import pytest
+
+from journeymesh.errors import SourceMissing, SourceUnreadable, UsageError
+from journeymesh.journeys.fixes import Fixes
+from journeymesh.sources.mapping import load_mapping
+from journeymesh.sources.mapping_check import check_mapping
+from journeymesh.sources.mongodb import MongodbSource, without_credentials
+
+URL = os.environ.get("JOURNEYMESH_TEST_MONGODB")
+server = pytest.mark.skipif(not URL, reason="JOURNEYMESH_TEST_MONGODB is unset")
+START = datetime(2024, 5, 1, tzinfo=UTC)
+BOXES = load_mapping("""
+collection: boxes
+fields:
+  vehicle: {path: device}
+  fixed_at: {path: t, clock: bson_date}
+  lat: {path: loc.coordinates.1}
+  lon: {path: loc.coordinates.0}
+policies: {collection: covers, number: {path: n}, device: {path: d}, valid_from: {path: from, clock: bson_date}}
+""")
+
+
+@pytest.fixture
+def database():
+    from pymongo import MongoClient
+
+    assert URL is not None
+    parts = urlsplit(URL)
+    name = f"jm{uuid.uuid4().hex[:12]}"
+    client: MongoClient = MongoClient(URL)
+    yield client[name], parts._replace(path=f"/{name}").geturl()
+    client.drop_database(name)
+    client.close()
+
+
+def box(number: object, second: int, **changes: object) -> dict:
+    place = {"type": "Point", "coordinates": [4.0, 50.0]}
+    return {"_id": number, "device": "D1", "t": START + timedelta(seconds=second), "loc": place, "x": "y", **changes}
+
+
+def read(source: MongodbSource, resume: str | None = None):
+    batches = list(source.batches(resume))
+    fixes = Fixes.concat([batch.fixes for batch in batches])
+    return batches, fixes, [refusal for batch in batches for refusal in batch.refusals]
+
+
+@server
+def test_every_document_comes_once_and_reading_can_be_taken_up_at_any_batch(database):
+    collection, url = database[0]["boxes"], database[1]
+    collection.insert_many([box(number, number) for number in range(50)])
+    source = MongodbSource(url, BOXES, batch_documents=7)
+    batches, fixes, refusals = read(source)
+    assert (len(fixes), refusals) == (50, [])
+    assert len(batches) >= 7
+    done = 0
+    for batch in batches:
+        done += len(batch.fixes)
+        assert sum(len(rest.fixes) for rest in source.batches(batch.resume)) == 50 - done
+    places = source.describe(fixes.origin[[49, 0, 13]])
+    assert places == [f'boxes/{{"$numberInt": "{number}"}}' for number in (49, 0, 13)]
+    source.close()
+
+
+@server
+def test_ids_of_several_types_are_all_read_after_a_resume(database):
+    collection, url = database[0]["boxes"], database[1]
+    ids = [1, 2.5, "a", "b", bson.ObjectId(b"123456789012"), START]
+    collection.insert_many([box(identity, second) for second, identity in enumerate(ids)])
+    source = MongodbSource(url, BOXES, batch_documents=2)
+    batches, fixes, _ = read(source)
+    assert len(fixes) == 6
+    assert len(read(source, batches[0].resume)[1]) == 6 - len(batches[0].fixes)
+
+
+@server
+def test_a_refused_document_is_named_and_policies_are_read(database):
+    database[0]["boxes"].insert_many([box(1, 1), box(2, 2, t="late")])
+    database[0]["covers"].insert_one({"n": "P1", "d": "D1", "from": START})
+    source = MongodbSource(database[1], BOXES)
+    _, fixes, (refusal,) = read(source)
+    assert (len(fixes), refusal.reason) == (1, "clock_unparseable")
+    assert refusal.origin == 'boxes/{"$numberInt": "2"}'
+    assert [policy.number for policy in source.policies()] == ["P1"]
+    assert check_mapping(source, BOXES).rows == 2
+
+
+@server
+def test_a_missing_collection_is_named_with_those_that_are_there(database):
+    database[0]["others"].insert_one({})
+    with pytest.raises(SourceMissing, match="no collection 'boxes', only others"):
+        MongodbSource(database[1], BOXES)
+
+
+def test_a_server_that_is_not_there_is_one_line_without_the_password():
+    with pytest.raises(SourceUnreadable) as caught:
+        MongodbSource("mongodb://me:s3cret@127.0.0.1:1/db?serverSelectionTimeoutMS=200", BOXES)
+    assert "mongodb://127.0.0.1:1/db" in str(caught.value)
+    assert "s3cret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("url", ["mongodb://me:s3/c@ret@h/db", "mongodb://me:s3?cret@h/db", "mongodb://h:port/db"])
+def test_a_url_that_cannot_be_understood_never_shows_its_password(url):
+    with pytest.raises((UsageError, SourceUnreadable)) as caught:
+        MongodbSource(url, BOXES)
+    assert "s3" not in str(caught.value)
+    assert "s3" not in without_credentials(url)
