@@ -141,6 +141,14 @@ def _held_m(limits, rows, count, at_us, lat, lon, speeds):
 
 
 @compiled
+def _follows(limits, scale, rows, count, row, at_us, lat, lon, speeds):
+    """Whether this row agrees with the last of a run of rows."""
+    tip = rows[count - 1]
+    held_m = _held_m(limits, rows, count, at_us, lat, lon, speeds)
+    return _agrees(limits, scale, at_us[tip], lat[tip], lon[tip], held_m, at_us[row], lat[row], lon[row])
+
+
+@compiled
 def _refuse(verdict, rows, count, lat, lon):
     for k in range(count):
         row = rows[k]
@@ -215,8 +223,7 @@ def clean_vehicle(state, limits, scale, scratch, verdict, first, last, final, at
             continue
         else:
             tip = base[n_base - 1]
-            held_m = _held_m(limits, base, n_base, at_us, lat, lon, speeds)
-            if _agrees(limits, scale, at_us[tip], lat[tip], lon[tip], held_m, now, lat[row], lon[row]):
+            if _follows(limits, scale, base, n_base, row, at_us, lat, lon, speeds):
                 _refuse(verdict, other, n_other, lat, lon)
                 n_other = 0
                 base[n_base] = row
@@ -236,12 +243,9 @@ def clean_vehicle(state, limits, scale, scratch, verdict, first, last, final, at
                 n_base = 1
                 continue
         # The row contradicts what was before: it begins or continues a run of its own.
-        if n_other > 0:
-            tip = other[n_other - 1]
-            held_m = _held_m(limits, other, n_other, at_us, lat, lon, speeds)
-            if not _agrees(limits, scale, at_us[tip], lat[tip], lon[tip], held_m, now, lat[row], lon[row]):
-                _refuse(verdict, other, n_other, lat, lon)
-                n_other = 0
+        if n_other > 0 and not _follows(limits, scale, other, n_other, row, at_us, lat, lon, speeds):
+            _refuse(verdict, other, n_other, lat, lon)
+            n_other = 0
         other[n_other] = row
         n_other += 1
         if state.confirmed == 1:

@@ -160,7 +160,7 @@ class Fixes:
                     columns[name] = _numpy(table[name].cast(pa.float64()), np.nan)
         if first_origin >= 0:
             columns["origin"] = np.arange(first_origin, first_origin + len(table), dtype=np.int64)
-        codes = _numpy(encoded.indices.cast(pa.int32()), -1)
+        codes: Any = _numpy(encoded.indices.cast(pa.int32()), -1)
         return cls(tuple(encoded.dictionary.to_pylist()), codes, **columns)
 
 

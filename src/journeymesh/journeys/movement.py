@@ -2,7 +2,7 @@
 
     (nothing) ──first fix──▶ PARKED ──leaves the stop radius──▶ DRIVING ──stayed in it for min_stop_s──▶ PARKED
         ▲                                                          │
-        └──────────────── a silence, a relocation, ignition off ◀──┘        (engine_switched goes straight to DRIVING)
+        └──────────────────────── a silence, ignition off ◀────────┘        (engine_switched goes straight to DRIVING)
 
 Leaving is known only after it happened, and so is stopping. So a journey is tentative while the vehicle is still near
 where it was parked: every fix that stands there begins it anew. And when a vehicle halts, the sums so far are set
@@ -11,130 +11,17 @@ aside: they are the journey's if the halt turns out to be its end.
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
+from typing import Final
 
 import numpy as np
 
 from journeymesh.journeys.compiled import compiled
 from journeymesh.journeys.geodesy import step_m
 from journeymesh.journeys.local_time import US_PER_S, local_hour
-from journeymesh.journeys.rules import JourneyRules
+from journeymesh.journeys.movement_state import DRIVING, HOURS_OF_WEEK, NOWHERE, PARKED, SLOTS
 
-NOWHERE: Final = 0
-PARKED: Final = 1
-DRIVING: Final = 2
-HOURS_OF_WEEK: Final = 168
-_SLOTS: Final = 3
 _PLAUSIBLE_ACCEL_MPS2: Final = 12.0
 """A speed counts towards the maximum when a neighbour's is within this acceleration of it: one bad fix does not."""
-
-SUMS: Final = np.dtype(
-    [
-        ("started_at_us", np.int64),
-        ("ended_at_us", np.int64),
-        ("start_lat_deg", np.float64),
-        ("start_lon_deg", np.float64),
-        ("end_lat_deg", np.float64),
-        ("end_lon_deg", np.float64),
-        ("distance_m", np.float64),
-        ("driving_s", np.float64),
-        ("idle_s", np.float64),
-        ("max_speed_mps", np.float64),
-        ("night_distance_m", np.float64),
-        ("night_s", np.float64),
-        ("speeding_distance_m", np.float64),
-        ("speeding_s", np.float64),
-        ("bridged_s", np.float64),
-        ("bridged_distance_m", np.float64),
-        ("extent_m", np.float64),
-        ("fixes", np.int64),
-        ("vehicle", np.int32),
-        ("policy", np.int32),
-        ("zone", np.int32),
-    ]
-)
-"""What a journey adds up to: per vehicle the sums so far and those at its latest halt; and one per journey found."""
-
-MOVEMENT_STATE: Final = np.dtype(
-    [
-        ("mode", np.int8),
-        ("halted", np.int8),
-        ("was_standing", np.int8),
-        ("hours_used", np.int8),
-        ("speeding_counts", np.int8),
-        ("at_us", np.int64),
-        ("lat_deg", np.float64),
-        ("lon_deg", np.float64),
-        ("speed_mps", np.float64),
-        ("over_limit", np.int8),
-        ("counted_lat_deg", np.float64),  # the position up to which distance is counted
-        ("counted_lon_deg", np.float64),
-        ("held_s", np.float64),  # idle since then, without a reported speed: driving if it turns out to have moved
-        ("pending_m", np.float64),  # moved since then, too little to count yet
-        ("anchor_lat_deg", np.float64),  # where it parked or halted
-        ("anchor_lon_deg", np.float64),
-        ("halted_at_us", np.int64),
-        ("over_at_us", np.int64),  # speeding: the last fix over the limit, and what is not counted yet
-        ("over_s", np.float64),
-        ("over_m", np.float64),
-        ("policy", np.int32),  # the policy in force at the latest fix
-        ("zone", np.int32),
-        ("policy_until_us", np.int64),
-        ("hour_zone", np.int32),  # the local hour of the week that holds until hour_until_us
-        ("hour", np.int32),
-        ("hour_until_us", np.int64),
-        ("slots", np.int8),  # hours of the part that may turn out not to belong to the journey
-        ("slot_hour", np.int32, (_SLOTS,)),
-        ("slot_m", np.float64, (_SLOTS,)),
-        ("slot_s", np.float64, (_SLOTS,)),
-    ]
-)
-"""What is carried per vehicle from chunk to chunk. Zeros are a vehicle not seen yet."""
-
-
-class MovementLimits(NamedTuple):
-    """``JourneyRules`` as the kernel takes them."""
-
-    always_on: bool
-    max_silence_us: int
-    min_stop_us: int
-    min_distance_m: float
-    min_duration_s: float
-    min_extent_m: float
-    standstill_mps: float
-    jitter_m: float
-    min_step_m: float
-    stop_m: float
-    bridged_s: float
-    night_from_hour: int
-    night_to_hour: int
-    over_posted_mps: float
-    absolute_mps: float
-    speeding_min_s: float
-    speeding_merge_us: int
-
-    @classmethod
-    def of(cls, rules: JourneyRules) -> MovementLimits:
-        """The limits of these rules."""
-        return cls(
-            always_on=rules.profile == "always_on",
-            max_silence_us=round(rules.max_silence_s * US_PER_S),
-            min_stop_us=round(rules.min_stop_s * US_PER_S),
-            min_distance_m=rules.min_distance_m,
-            min_duration_s=rules.min_duration_s,
-            min_extent_m=rules.min_extent_m,
-            standstill_mps=rules.movement.standstill_speed_mps,
-            jitter_m=rules.movement.jitter_radius_m,
-            min_step_m=rules.movement.min_step_m,
-            stop_m=rules.movement.stop_radius_m,
-            bridged_s=rules.movement.bridged_gap_s,
-            night_from_hour=rules.night.from_hour,
-            night_to_hour=rules.night.to_hour,
-            over_posted_mps=rules.speeding.over_posted_limit_mps,
-            absolute_mps=rules.speeding.absolute_limit_mps,
-            speeding_min_s=rules.speeding.min_duration_s,
-            speeding_merge_us=round(rules.speeding.merge_s * US_PER_S),
-        )
 
 
 @compiled
@@ -180,7 +67,7 @@ def _to_hour(state, hours, hour, metres, seconds):
         return
     k = state.slots - 1
     if k < 0 or state.slot_hour[k] != hour:
-        if state.slots == _SLOTS:
+        if state.slots == SLOTS:
             _flush_slots(state, hours)
         k = state.slots
         state.slots += 1

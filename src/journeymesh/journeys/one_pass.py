@@ -28,7 +28,8 @@ from journeymesh.journeys.cleaning import (
 )
 from journeymesh.journeys.compiled import F64_IN, I8_IN, I32_IN, I64_IN, compiled, entry
 from journeymesh.journeys.harsh import EVENT, HARSH_STATE, HarshLimits, close_events, feel
-from journeymesh.journeys.movement import MOVEMENT_STATE, SUMS, MovementLimits, close, find_policy, move
+from journeymesh.journeys.movement import close, find_policy, move
+from journeymesh.journeys.movement_state import MOVEMENT_STATE, SUMS, MovementLimits
 from journeymesh.journeys.reasons import Reason
 
 FOUND_HOUR: Final = np.dtype(

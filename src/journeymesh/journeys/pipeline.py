@@ -34,7 +34,7 @@ from journeymesh.journeys.cleaning import (
 from journeymesh.journeys.fixes import Fixes
 from journeymesh.journeys.harsh import EVENT, HARSH_STATE, HarshLimits
 from journeymesh.journeys.journey import JOURNEY_SCHEMA
-from journeymesh.journeys.movement import HOURS_OF_WEEK, MOVEMENT_STATE, NOWHERE, SUMS, MovementLimits
+from journeymesh.journeys.movement_state import HOURS_OF_WEEK, MOVEMENT_STATE, NOWHERE, SUMS, MovementLimits
 from journeymesh.journeys.one_pass import FOUND_HOUR, finish_pass, run_pass
 from journeymesh.journeys.ordering import in_canonical_order
 from journeymesh.journeys.policies import Policy, PolicyTimeline

@@ -77,30 +77,46 @@ class Cells:
         if faults:
             codes[codes == -2] = -1
         values: list[tuple[int, Any]] = []
-        for code, row in enumerate(firsts[:count].tolist()):
+        bad: Faults = {}
+        content = memoryview(self._buffer)  # type: ignore[arg-type]
+        rows_of_names = firsts[:count]
+        name_kinds, name_offsets = (
+            self._kinds[rows_of_names, slot].tolist(),
+            self._offsets[rows_of_names, slot].tolist(),
+        )
+        for code, (kind, at) in enumerate(zip(name_kinds, name_offsets, strict=True)):
             try:
-                values.append((int(self._kinds[row, slot]), self._value(row, path, "a text")))
-            except Unconvertible as error:
+                if kind == 0x02:  # there may be as many names as rows
+                    end = at + 3 + int.from_bytes(content[at : at + 4], "little")
+                    values.append((kind, str(content[at + 4 : end], "utf-8")))
+                else:
+                    values.append((kind, value_at(self._buffer, kind, at, "a text")))
+            except (UnicodeDecodeError, Unconvertible):
                 values.append((0, None))
-                self._blame(codes, code, f"{path}: {error}", faults)
+                bad[code] = f"{path}: the {KINDS[kind]} is malformed"
+        self._blame(codes, bad, faults)
         return codes, values, faults
 
     @staticmethod
-    def _blame(codes: I32, code: int, detail: str, faults: Faults) -> None:
-        for row in np.flatnonzero(codes == code).tolist():
-            faults[row] = detail
-        codes[codes == code] = -1
+    def _blame(codes: I32, bad: Faults, faults: Faults) -> None:
+        """Turn the rows of these codes into faults, in one go: there may be as many codes as rows."""
+        if bad:
+            for row in np.flatnonzero(np.isin(codes, list(bad))).tolist():
+                faults[row] = bad[int(codes[row])]
+                codes[row] = -1
 
     def names(self, path: str) -> tuple[tuple[str, ...], I32, Faults]:
         """(dictionary, int32[n] codes, faults): texts, or integers and ObjectIds as texts. Missing is a fault."""
         codes, values, faults = self._codes(path)
         known: dict[str, int] = {}
+        bad: Faults = {}
         recode = np.full(len(values) + 1, -1, np.int32)
         for code, (kind, value) in enumerate(values):
             if kind in _NAMES:
                 recode[code] = known.setdefault(str(value), len(known))
             elif kind:
-                self._blame(codes, code, f"{path}: expected a text, found {KINDS[kind]}", faults)
+                bad[code] = f"{path}: expected a text, found {KINDS[kind]}"
+        self._blame(codes, bad, faults)
         codes = recode[codes]  # -1 reads the last place, which is -1
         for row in np.flatnonzero(codes < 0).tolist():
             faults.setdefault(row, f"{path}: missing")
@@ -109,6 +125,7 @@ class Cells:
     def switches(self, ignition: IgnitionField) -> tuple[I8, Faults]:
         """int8[n]: 1 on, 0 off, -1 where missing."""
         codes, values, faults = self._codes(ignition.path)
+        bad: Faults = {}
         states = np.full(len(values) + 1, -1, np.int8)
         for code, (kind, value) in enumerate(values):
             if value in ignition.on:
@@ -116,8 +133,8 @@ class Cells:
             elif value in ignition.off:
                 states[code] = 0
             elif kind:
-                detail = f"{ignition.path}: {str(value)[:40]!r} is neither on nor off"
-                self._blame(codes, code, detail, faults)
+                bad[code] = f"{ignition.path}: {str(value)[:40]!r} is neither on nor off"
+        self._blame(codes, bad, faults)
         return states[codes], faults
 
     def instants(self, clock: ClockField) -> tuple[I64, Faults, Faults]:

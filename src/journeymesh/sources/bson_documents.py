@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from numba import types
 
-from journeymesh.journeys.compiled import U8_IN, entry
+from journeymesh.journeys.compiled import U8_IN, compiled, entry
 from journeymesh.journeys.fixes import I32, I64
 from journeymesh.sources.bson_paths import PathTrie
 from journeymesh.sources.bson_walker import (
@@ -46,6 +46,44 @@ _I64: Final = types.int64[::1]
 _I64S: Final = types.int64[:, ::1]
 
 
+@compiled
+def _walk_arrays(  # type: ignore[no-untyped-def]
+    buffer, trie, keys, arrays, document_slots, offsets, kinds, first, length, stack, mask, shape_bytes, shape_masks,
+    shape_heads, shape_offsets, shape_kinds, state,
+):  # fmt: skip
+    """Walk the arrays of the document whose own values are in row ``first``, one element a row from there on.
+
+    Returns how many rows there are, more than fit where room is short, and a fault or 0.
+    """
+    room = kinds.shape[0] - first
+    added = np.int64(0)
+    filled = np.int64(1)
+    present = 0
+    for slot in range(document_slots, kinds.shape[1]):
+        kinds[first, slot] = 0
+    for array in range(arrays.shape[0]):
+        slot = arrays[array, 0]
+        kind = kinds[first, slot]
+        if kind == 0 or kind == 0x0A:
+            continue
+        present += 1
+        if kind != 0x03 and kind != 0x04:
+            return added, np.int64(9)
+        reached = np.int64(
+            walk_array(
+                buffer, kind, offsets[first, slot], room, length // 9, arrays[array, 1], trie, keys, offsets, kinds,
+                first, filled, stack, mask, shape_bytes, shape_masks, shape_heads, shape_offsets, shape_kinds, state,
+            )
+        )  # fmt: skip
+        if reached < 0:
+            return added, -reached
+        added = max(added, reached)
+        if added > room:
+            return added, np.int64(0)
+        filled = max(filled, reached)
+    return added, np.int64(0 if present > 0 else 10)
+
+
 @entry(
     types.void, U8_IN, _I32S, U8_IN, _I32S, types.int64, _I32S, _U8S, _I64, types.int32[::1], _I64S, _I64S,
     types.uint8[::1], _U8S, _U8S, _I32S, _I32S, _U8S, _I64,
@@ -58,7 +96,6 @@ def _walk_documents(  # type: ignore[no-untyped-def]
     at = state[POSITION]
     end = buffer.shape[0]
     room = kinds.shape[0]
-    width = kinds.shape[1]
     rows = np.int64(0)
     documents = np.int64(0)
     faulty = np.int64(0)
@@ -86,34 +123,10 @@ def _walk_documents(  # type: ignore[no-untyped-def]
                 )
             )  # fmt: skip
         if fault == 0 and arrays.shape[0] > 0:
-            added = np.int64(0)
-            present = 0
-            filled = np.int64(1)
-            for slot in range(document_slots, width):
-                kinds[rows, slot] = 0
-            for array in range(arrays.shape[0]):
-                slot = arrays[array, 0]
-                kind = kinds[rows, slot]
-                if kind == 0 or kind == 0x0A:
-                    continue
-                present += 1
-                if kind != 0x03 and kind != 0x04:
-                    fault = np.int64(9)
-                    break
-                reached = walk_array(
-                    buffer, kind, offsets[rows, slot], room - rows, length // 9, arrays[array, 1], trie, keys, offsets,
-                    kinds, rows, filled, stack, mask, shape_bytes, shape_masks, shape_heads, shape_offsets,
-                    shape_kinds, state,
-                )  # fmt: skip
-                if reached < 0:
-                    fault = -reached
-                    break
-                added = max(added, reached)
-                if added > room - rows:
-                    break
-                filled = max(filled, reached)
-            if fault == 0 and present == 0:
-                fault = np.int64(10)
+            added, fault = _walk_arrays(
+                buffer, trie, keys, arrays, document_slots, offsets, kinds, rows, length, stack, mask, shape_bytes,
+                shape_masks, shape_heads, shape_offsets, shape_kinds, state,
+            )  # fmt: skip
             if fault == 0 and added > room - rows:
                 stop = NEEDS_ROOM
                 break

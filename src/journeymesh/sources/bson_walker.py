@@ -36,7 +36,10 @@ U8 = npt.NDArray[np.uint8]
 MAX_DOCUMENT_BYTES: Final = 16 * 2**20 + 16 * 2**10
 """What MongoDB stores at most, with the headroom that its own tools allow."""
 MIN_DOCUMENT_BYTES: Final = 5
-SHAPES: Final = 32
+SHAPE_SETS: Final = 64
+SHAPE_WAYS: Final = 8
+SHAPES: Final = SHAPE_SETS * SHAPE_WAYS
+"""Shapes remembered: of those that share a length, modulo the sets, as many as there are ways."""
 SHAPE_BYTES: Final = 1024
 MAX_DEPTH: Final = 20
 
@@ -260,9 +263,10 @@ def read_record(  # type: ignore[no-untyped-def]
     length = end - start
     first = trie[root, SLOTS_FROM]
     last = trie[root, SLOTS_TO]
+    first_way = ((length + root * 7) % SHAPE_SETS) * SHAPE_WAYS
     if length <= SHAPE_BYTES:
-        shape = state[LAST_SHAPE]
-        for _ in range(SHAPES):
+        for way in range(-1, SHAPE_WAYS):
+            shape = state[LAST_SHAPE] if way < 0 else first_way + way
             if shape_heads[shape, 0] == length and shape_heads[shape, 1] == root:
                 if _has_shape(buffer, start, length, shape, shape_bytes, shape_masks):
                     for slot in range(first, last):
@@ -271,16 +275,13 @@ def read_record(  # type: ignore[no-untyped-def]
                     state[LAST_SHAPE] = shape
                     state[HITS] += 1
                     return 0
-            shape += 1
-            if shape == SHAPES:
-                shape = 0
     state[MISSES] += 1
     # Where shapes never repeat, remembering each of them would only cost.
     remember = length <= SHAPE_BYTES and (state[MISSES] < 64 + state[HITS] or state[MISSES] % 16 == 0)
     fault = _walk_record(buffer, start, end, root, trie, keys, offsets, kinds, row, mask, remember, stack)
     if fault == 0 and remember:
-        shape = state[NEXT_SHAPE]
-        state[NEXT_SHAPE] = (shape + 1) % SHAPES
+        shape = first_way + state[NEXT_SHAPE]
+        state[NEXT_SHAPE] = (state[NEXT_SHAPE] + 1) % SHAPE_WAYS
         shape_heads[shape, 0] = length
         shape_heads[shape, 1] = root
         for i in range(length):

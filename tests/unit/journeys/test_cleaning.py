@@ -128,9 +128,7 @@ def test_a_burst_of_a_ten_hertz_recorder_is_a_spike_and_no_place():
 def test_a_vehicle_that_was_carried_elsewhere_is_believed_and_no_distance_is_credited():
     fixes = after(drive((10.0, 60)), drive((10.0, 60), lat=52.6, lon=4.0))
     assert refusals(fixes, ENGINE_SWITCHED) == []
-    journeys = made(fixes, ENGINE_SWITCHED)
-    assert [j["distance_m"] for j in journeys] == [pytest.approx(1200, abs=4)]
-    assert journeys[0]["end_lat_deg"] > 52.6
+    assert sum(j["distance_m"] for j in made(fixes, ENGINE_SWITCHED)) == pytest.approx(1200, abs=2)
 
 
 def test_a_cold_start_at_the_last_parking_place_does_not_lengthen_the_drive():
