@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 from pymongo import monitoring
-from tests.ports.journey_store_suite import NOON, fixes, journey, journeys, policy, refusal, run, unique_names
+from tests.ports.records import NOON, fixes, journey, journeys, policy, refusal, run, unique_names
 from tests.ports.test_mongodb_store import drop_database, own_database
 from tests.ports.test_postgresql_store import drop_schema, own_schema
 

@@ -15,8 +15,9 @@ from journeymesh.stores import sql, tables
 from journeymesh.stores.migrations import HEAD, VERSION_TABLE
 from journeymesh.stores.port import JourneyQuery, Store
 from journeymesh.stores.sql import SqlStore
+from tests.ports.records import full_batch
 
-from .journey_store_suite import JourneyStoreSuite, full_batch
+from .journey_store_suite import JourneyStoreSuite
 
 
 class SqlStoreSuite(JourneyStoreSuite):

@@ -14,8 +14,9 @@ from journeymesh.stores import mongo_commits
 from journeymesh.stores.mongo_commits import Commits
 from journeymesh.stores.mongodb import SCHEMA_VERSION, MongodbStore
 from journeymesh.stores.port import JourneyQuery, Store, StoreBatch, Superseded
+from tests.ports.records import full_batch, journey, journeys, only, unique_names
 
-from .journey_store_suite import JourneyStoreSuite, full_batch, journey, journeys, only, unique_names
+from .journey_store_suite import JourneyStoreSuite
 
 _DATABASES = unique_names("jm_test_")
 

@@ -12,8 +12,8 @@ import pytest
 from journeymesh.errors import ExtraMissing, StoreUnavailable
 from journeymesh.stores.port import JourneyQuery
 from journeymesh.stores.sql import SqlStore
+from tests.ports.records import unique_names
 
-from .journey_store_suite import unique_names
 from .sql_store_suite import SqlStoreSuite
 
 _SCHEMAS = unique_names("jm_test_")

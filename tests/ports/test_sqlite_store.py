@@ -12,8 +12,8 @@ import pytest
 from journeymesh.errors import StoreCorrupt, StoreUnavailable, UsageError
 from journeymesh.stores.port import JourneyQuery, StoreBatch
 from journeymesh.stores.sql import SqlStore
+from tests.ports.records import full_batch, refusal
 
-from .journey_store_suite import full_batch, refusal
 from .sql_store_suite import SqlStoreSuite
 
 

@@ -1,6 +1,6 @@
 """Documents of a buffer into rows: the loop over the compiled walk, and what it remembers between buffers."""
 
-# ruff: noqa: PLR1714, PLR0912, PLR0915
+# ruff: noqa: PLR1714
 # Kernels: plain comparisons and loops are what compiles to few instructions; a state machine has branches.
 
 from __future__ import annotations

@@ -17,28 +17,11 @@ import msgspec
 import yaml
 
 from journeymesh.errors import MappingInvalid
+from journeymesh.sources.units import UNITS_TO_SI, AccelUnit, AngleUnit, DistanceUnit, SpeedUnit
 
 Layout = Literal["document", "embedded", "bucketed"]
 Clock = Literal["bson_date", "epoch_s", "epoch_ms", "iso8601", "strftime", "offset_s", "offset_ms"]
 BaseClockKind = Literal["bson_date", "epoch_s", "epoch_ms", "iso8601", "strftime"]
-SpeedUnit = Literal["km/h", "mph", "knots", "m/s"]
-AccelUnit = Literal["g", "m/s2"]
-AngleUnit = Literal["deg"]
-DistanceUnit = Literal["miles", "km", "m"]
-
-UNITS_TO_SI: Final[dict[str, float]] = {
-    "km/h": 1 / 3.6,
-    "mph": 0.44704,
-    "knots": 1852 / 3600,
-    "m/s": 1.0,
-    "g": 9.80665,
-    "m/s2": 1.0,
-    "deg": 1.0,
-    "miles": 1609.344,
-    "km": 1000.0,
-    "m": 1.0,
-}
-"""What one of the unit is in m/s, m/s², degrees or metres."""
 
 MAX_PATH_DEPTH: Final = 16
 _DEPTH_FAULT: Final = f"has more than {MAX_PATH_DEPTH} steps"

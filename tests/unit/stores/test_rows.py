@@ -8,7 +8,7 @@ import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.ports.journey_store_suite import journey, journeys
+from tests.ports.records import journey, journeys
 
 from journeymesh.journeys.journey import JOURNEY_SCHEMA
 from journeymesh.stores import rows
