@@ -58,7 +58,7 @@ picture: $(WARM)  ## take the README's picture of a report in Chromium
 	@$(BIN)/python docs/make_picture.py
 
 fuzz: $(WARM)  ## throw hostile BSON at the walker for FUZZ_SECONDS (60)
-	@$(BIN)/python -m tests.fuzz --seconds $(FUZZ_SECONDS)
+	@$(BIN)/python tests/fuzz/fuzz_bson.py --seconds $(FUZZ_SECONDS)
 
 clean:  ## remove what these commands made, but not journeys
 	@rm -rf .venv .cache .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache build dist site
