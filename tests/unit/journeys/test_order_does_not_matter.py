@@ -26,7 +26,7 @@ _POLICIES = (
 _EPISODES = st.tuples(
     st.sampled_from(
         ["drive", "drive", "drive", "stand", "wander", "silence", "long_silence", "spike", "spikes", "zero", "null",
-         "nan", "relocate", "ignition_off", "tie", "bad_clock", "future", "no_speed", "brake", "limit", "signs"]
+         "nan", "relocate", "ignition_off", "tie", "bad_clock", "future", "no_speed", "brake", "limit", "signs", "hold"]
     ),
     st.integers(1, 40),
 )  # fmt: skip
@@ -66,6 +66,11 @@ def _hostile(episodes: list[tuple[str, int]], vehicle: str, seed: int, every_s: 
             case "signs" if rows:
                 put(t, 0.0, -0.0, speed)
                 put(t, -0.0, 0.0, speed)
+            case "hold":
+                for _ in range(amount):
+                    t += every_s
+                    put(t, lat, lon, speed)
+                lat += speed * amount * every_s / 111_250
             case "bad_clock":
                 put(amount * 1e6, lat, lon, speed)
             case "future":
