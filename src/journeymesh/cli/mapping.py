@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from journeymesh.cli.render import Row
 
 app = typer.Typer(help="Check a mapping, or see its schema.", no_args_is_help=True)
-SAMPLE_FIXES = 100_000
+SAMPLE_ROWS = 1000
 
 
 @app.command("schema")
@@ -30,7 +30,7 @@ def schema() -> None:
 def check(
     source: SourceOption = None,
     mapping: MappingOption = None,
-    sample: Annotated[int, typer.Option("--sample", min=1, help="About how many fixes to read.")] = SAMPLE_FIXES,
+    sample: Annotated[int, typer.Option("--sample", min=1, help="How many documents or rows to read.")] = SAMPLE_ROWS,
     form: Annotated[Format, typer.Option("--format", help="table or json.")] = Format.table,
 ) -> None:
     """Read a sample with a mapping and say, field by field, what is there, with the first offending input."""
@@ -51,6 +51,13 @@ def check(
         print(f"{named} is a mapping of {read_as.collection}, layout {read_as.layout}: give --source to try it")
         return
     with closing(open_source(location, named)) as opened:
+        from journeymesh.sources.mapping_check import Sampled, check_mapping
+
+        if isinstance(opened, Sampled):
+            from journeymesh.cli.mapping_fields import show_check
+
+            show_check(check_mapping(opened, read_as, sample), opened.name, len(opened.policies()), form)
+            return
         from journeymesh.cli.mapping_sample import sample_of
 
         found = sample_of(opened, sample)

@@ -43,7 +43,8 @@ def refusals_of(fixes: Fixes, reasons: npt.NDArray[np.uint8], describe: Describe
         content = {name: _plain(values[row]) for name, values in columns.items()}
         content["vehicle"] = fixes.vehicles[code]
         fixed_at = _instant(columns["fixed_at_us"][row])
-        shown = {**content, "fixed_at": fixed_at.isoformat() if fixed_at else content["fixed_at_us"]}
+        shown = {name: "absent" if value is None else value for name, value in content.items()}
+        shown["fixed_at"] = fixed_at.isoformat() if fixed_at else content["fixed_at_us"]
         refusals.append(
             Refusal(
                 reason=Reason(reason).code,

@@ -83,7 +83,7 @@ def id_text(identity: object) -> str:
     match identity:
         case str():
             return identity
-        case bson.ObjectId():
+        case bson.ObjectId() | int():
             return str(identity)
         case _:
             return (canonical(identity) or type(identity).__name__)[:200]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -21,6 +21,7 @@ from journeymesh.sources.mapping import NUMBER_COLUMNS, ClockField, Mapping, map
 SAMPLE_DOCUMENTS: Final = 1000
 
 
+@runtime_checkable
 class Sampled(Protocol):
     """A source of raw BSON documents: a dump, an archive or a live MongoDB."""
 
