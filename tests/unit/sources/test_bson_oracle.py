@@ -145,7 +145,7 @@ def test_the_walk_agrees_with_decoding_for_every_type_in_every_place(given_docum
     options = bson.CodecOptions(tz_aware=True)
     for number, raw in enumerate(raws):
         expected = slow_fix(bson.decode(raw, options))
-        got = reasons.get(f'c/{{"$numberInt": "{number}"}}') if isinstance(expected, str) else found.get(at)
+        got = reasons.get(f"c/{number}") if isinstance(expected, str) else found.get(at)
         assert repr(got) == repr(expected), bson.decode(raw)
         at += len(raw)
     assert len(found) + len(refusals) == len(raws)
