@@ -123,7 +123,7 @@ class Settler:
                 for result in self._pass(fixes)
             ]
         )
-        settled.vehicles = len(np.unique(fixes.vehicle))
+        settled.vehicles = int(np.count_nonzero(np.bincount(fixes.vehicle)))
         return settled
 
     def _known(self, arrived: Fixes, everything: bool = False) -> Settled:

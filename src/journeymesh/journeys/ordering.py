@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from numba import types
 
-from journeymesh.journeys.compiled import I32_IN, I64_IN, entry
+from journeymesh.journeys.compiled import I32_IN, I64_IN, compiled, entry
 from journeymesh.journeys.fixes import OPTIONAL_FLOATS, Fixes
 
 _STRICT: Final = 0
@@ -68,30 +68,56 @@ def _order_of(vehicle, at_us):
     return order
 
 
+@compiled
+def _inserted(rows, at_us):
+    """Sort rows by instant where few are out of place, by insertion. False, with the rows still a stable order of
+    equal instants, where that would take too many moves."""
+    moves = 8 * len(rows)
+    for k in range(1, len(rows)):
+        row = rows[k]
+        now = at_us[row]
+        to = k
+        while to > 0 and at_us[rows[to - 1]] > now:
+            rows[to] = rows[to - 1]
+            to -= 1
+            moves -= 1
+        rows[to] = row
+        if moves < 0:
+            return False
+    return True
+
+
 @entry(types.int64[::1], I32_IN, I64_IN, types.int64, allocates=True)
 def _sorted_rows(vehicle, at_us, n_vehicles):
-    """Row numbers by (vehicle, instant), stable: counted by vehicle, then each vehicle sorted where it is not yet."""
-    first = np.zeros(n_vehicles + 1, np.int64)
-    for v in vehicle:
-        first[v + 1] += 1
-    for v in range(n_vehicles):
-        first[v + 1] += first[v]
-    place = first.copy()
-    order = np.empty(len(vehicle), np.int64)
-    for row in range(len(vehicle)):
-        v = vehicle[row]
-        order[place[v]] = row
-        place[v] += 1
-    for v in range(n_vehicles):
-        rows = order[first[v] : first[v + 1]]
-        ascending = True
-        for k in range(1, len(rows)):
-            if at_us[rows[k]] < at_us[rows[k - 1]]:
-                ascending = False
-                break
-        if not ascending:
+    """Row numbers by (vehicle, instant), stable: counted by vehicle where they do not stand together, then each
+    vehicle sorted where it is not yet."""
+    n = len(vehicle)
+    order = np.arange(n)
+    together = True
+    for row in range(1, n):
+        if vehicle[row] < vehicle[row - 1]:
+            together = False
+            break
+    if not together:
+        place = np.zeros(n_vehicles + 1, np.int64)
+        for v in vehicle:
+            place[v + 1] += 1
+        for v in range(n_vehicles):
+            place[v + 1] += place[v]
+        for row in range(n):
+            v = vehicle[row]
+            order[place[v]] = row
+            place[v] += 1
+    first = 0
+    while first < n:
+        last = first + 1
+        while last < n and vehicle[order[last]] == vehicle[order[first]]:
+            last += 1
+        rows = order[first:last]
+        if not _inserted(rows, at_us):
             times = np.empty(len(rows), np.int64)
             for k in range(len(rows)):
                 times[k] = at_us[rows[k]]
-            order[first[v] : first[v + 1]] = rows[np.argsort(times, kind="mergesort")]
+            order[first:last] = rows[np.argsort(times, kind="mergesort")]
+        first = last
     return order
