@@ -42,7 +42,8 @@ def test_each_field_tells_its_types_its_span_and_its_first_offender(
     assert outcome(dumped(tmp_path, MAPPING.replace("LAT", "lat"))) == 0
     told = capsys.readouterr().out
     assert "2 documents of fixes: 2 fixes" in told
-    assert "string 1" in told and "int32 1" in told, told
+    assert "string 1" in told
+    assert "int32 1" in told
     assert "speed: 1 do not fit; first fixes/2" in told
 
 

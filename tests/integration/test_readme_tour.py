@@ -1,0 +1,37 @@
+"""The README's two minutes are true: each command works, and what it prints is what the README shows."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from journeymesh.cli.main import outcome
+
+README = Path(__file__).parents[2] / "README.md"
+COMMAND = re.compile(r"^    \$ journeymesh (.+)\n((?:    (?!\$ ).*\n|\n(?=    (?!\$ )))*)", re.M)
+VARIES = re.compile(r" in [\d.]+ s \([\d,]+/s\)")
+
+
+def plain(text: str) -> str:
+    """The text without times, trailing and double blanks, and table rules, which depend on the terminal."""
+    lines = (re.sub(r"\s+", " ", VARIES.sub("", line)).strip() for line in text.splitlines())
+    return "\n".join(line for line in lines if line and not set(line) <= {"─", " "})
+
+
+def test_the_tour_prints_what_the_readme_shows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tour = COMMAND.findall(README.read_text())
+    assert len(tour) == 6
+    (tmp_path / "examples").symlink_to(README.parent / "examples")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "110")
+    for command, shown in tour:
+        assert outcome(shlex.split(command)) == 0, command
+        printed = capsys.readouterr()
+        if shown.strip():
+            assert plain(printed.out + printed.err) == plain(shown), command
+    assert (tmp_path / "report.html").stat().st_size > 10_000
