@@ -81,6 +81,13 @@ def _to_hour(state, hours, hour, metres, seconds):
 @compiled
 def _over_hours(state, sums, hours, limits, zones, from_us, to_us, metres, driving_s):
     """Add an interval to the hours of the week it falls into, in proportion to time, and to the night's sums."""
+    if from_us < state.hour_until_us and to_us <= state.hour_until_us and state.hour_zone == sums.zone:
+        if _is_night(limits, state.hour):
+            sums.night_s += (to_us - from_us) / US_PER_S
+            sums.night_distance_m += metres
+        if metres > 0.0 or driving_s > 0.0:
+            _to_hour(state, hours, state.hour, metres, driving_s)
+        return
     length_us = to_us - from_us
     at = from_us
     while at < to_us:
@@ -193,9 +200,8 @@ def add(state, sums, hours, limits, zones, scale, now_us, lat, lon, speed, limit
         metres = away
         state.counted_lat_deg, state.counted_lon_deg = lat, lon
         sums.distance_m += metres
-        extent = step_m(scale, sums.start_lat_deg, sums.start_lon_deg, lat, lon)
-        if extent > sums.extent_m:
-            sums.extent_m = extent
+        if sums.extent_m < limits.min_extent_m:
+            sums.extent_m = max(sums.extent_m, step_m(scale, sums.start_lat_deg, sums.start_lon_deg, lat, lon))
     elif not standing:
         state.pending_m = away
     sums.driving_s += driven_s

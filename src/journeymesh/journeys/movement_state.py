@@ -32,7 +32,7 @@ SUMS: Final = np.dtype(
         ("speeding_s", np.float64),
         ("bridged_s", np.float64),
         ("bridged_distance_m", np.float64),
-        ("extent_m", np.float64),
+        ("extent_m", np.float64),  # the furthest from the start, as far as min_extent_m is not reached
         ("fixes", np.int64),
         ("vehicle", np.int32),
         ("policy", np.int32),
