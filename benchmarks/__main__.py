@@ -210,8 +210,8 @@ def cold(bench: Bench) -> None:
                 if turn:  # the first turn fills the page cache and the bytecode
                     seconds[name].append(time.perf_counter() - began)
     medians = {name: statistics.median(held) for name, held in seconds.items()}
-    note = ", ".join(f"{name} {value:.2f} s" for name, value in medians.items())
-    bench.add(Result("cold_cli_s", sum(medians.values()), "s", None, 3.0, note=note))
+    note = "the slower of " + " and ".join(f"{name} {value:.2f} s" for name, value in medians.items())
+    bench.add(Result("cold_cli_s", max(medians.values()), "s", None, 3.0, note=note))
 
 
 def main() -> None:
