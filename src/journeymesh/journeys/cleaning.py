@@ -16,7 +16,7 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from journeymesh.journeys.compiled import compiled
-from journeymesh.journeys.geodesy import step_m2
+from journeymesh.journeys.geodesy import step_squared
 from journeymesh.journeys.local_time import DAY_US, US_PER_S
 from journeymesh.journeys.reasons import Reason
 from journeymesh.journeys.rules import MAX_RELOCATION_FIXES, JourneyRules
@@ -115,7 +115,7 @@ def _agrees(limits, scale, at1_us, lat1, lon1, held_m, at2_us, lat2, lon2):
     """Whether a vehicle can have come from one position to the other. A recorder may repeat a position while it
     waits for the next (sample and hold): ``held_m`` grants what was driven meanwhile."""
     granted_m = limits.max_speed_mps * ((at2_us - at1_us) / US_PER_S) + limits.tolerance_m + held_m
-    return step_m2(scale, lat1, lon1, lat2, lon2) <= granted_m * granted_m
+    return step_squared(scale, lat1, lon1, lat2, lon2) <= granted_m * granted_m
 
 
 @compiled

@@ -42,7 +42,7 @@ def refresh_scale(scale, lat_deg):
 
 
 @compiled
-def step_m2(scale, lat1_deg, lon1_deg, lat2_deg, lon2_deg):
+def step_squared(scale, lat1_deg, lon1_deg, lat2_deg, lon2_deg):
     """The square of ``step_m``, for comparisons."""
     middle = 0.5 * (lat1_deg + lat2_deg)
     refresh_scale(scale, middle)
@@ -63,4 +63,4 @@ def step_m(scale, lat1_deg, lon1_deg, lat2_deg, lon2_deg):
 
     Against the WGS84 geodesic (Karney) it errs by less than 0.01 % up to 100 km and ±85°.
     """
-    return math.sqrt(step_m2(scale, lat1_deg, lon1_deg, lat2_deg, lon2_deg))
+    return math.sqrt(step_squared(scale, lat1_deg, lon1_deg, lat2_deg, lon2_deg))
