@@ -83,7 +83,7 @@ def score_rules(store: Store, named: str | None) -> JourneyRules:
         if not used or rules.digest in used:
             return rules
     configured = load_rules(settings().rules)
-    if configured.digest in used or configured.score in {rules.score for rules in BUILT_IN.values()}:
+    if configured.digest in used:
         return configured
     versions = ", ".join(sorted(rules.version for rules in store.rules()))
     raise UsageError(

@@ -186,3 +186,20 @@ def test_help_needs_nothing_heavy() -> None:
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     for heavy in ("numba", "pyarrow", "numpy", "pymongo", "sqlalchemy", "pydantic"):
         assert f"'{heavy}'" not in done.stdout
+
+
+def test_a_score_asks_for_the_rules_file_that_the_journeys_were_made_with(tmp_path: Path) -> None:
+    from dataclasses import replace
+
+    from journeymesh.cli.summary import score_rules
+    from journeymesh.errors import UsageError
+    from journeymesh.journeys.rules import ALWAYS_ON
+    from journeymesh.stores.memory import MemoryStore
+    from journeymesh.stores.port import RulesUsed, StoreBatch
+
+    store = MemoryStore()
+    edited = replace(ALWAYS_ON, version="mine")
+    store.write(StoreBatch(rules=RulesUsed(edited.version, edited.digest)))
+    with pytest.raises(UsageError, match="rules mine: name their file"):
+        score_rules(store, None)
+    assert score_rules(store, "always-on") == ALWAYS_ON
