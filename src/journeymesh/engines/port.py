@@ -34,7 +34,7 @@ class RunOptions:
     policies: Sequence[Policy] | None = None
     retention: Retention = Retention()
     jobs: int = 1
-    memory_bytes: int = 64 * 2**20
+    memory_bytes: int = 32 * 2**20
     allow_mixed_rules: bool = False
     now: datetime | None = None
     resume: bool = True
