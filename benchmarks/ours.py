@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
-
-import pyarrow as pa
-import pyarrow.compute as pc
 
 from journeymesh.engines.local import run
 from journeymesh.engines.port import Retention, RunOptions
@@ -70,23 +67,11 @@ def _everything(location: str, policies: list[Policy] | None, retention: Retenti
     return found | {"fixes": counts["fixes"], "refused": counts["refused"], "counts": counts}
 
 
-def _by_policy(journeys: pa.Table) -> Iterator[tuple[str | None, pa.Table]]:
-    """The journeys of each policy: read once, cut where the policy changes."""
-    rows = journeys.sort_by("policy")
-    ends = pc.run_end_encode(rows["policy"].combine_chunks()).run_ends.to_pylist()
-    for first, last in zip([0, *ends], ends, strict=False):
-        yield rows["policy"][first].as_py(), rows.slice(first, last - first)
-
-
 def _months(store: Store) -> dict[str, Any]:
     months = journeys = 0
     distance_m = 0.0
-    found = store.journeys(JourneyQuery())
-    of_policy = dict(_by_policy(found))
     for policy in store.policies():
-        if policy.number not in of_policy:
-            continue
-        table = summarise(of_policy[policy.number], policy, "month", ALWAYS_ON.score)
+        table = summarise(store.journeys(JourneyQuery(policy=policy.number)), policy, "month", ALWAYS_ON.score)
         months += len(table)
         journeys += sum(table["journeys"].to_pylist())
         distance_m += sum(table["distance_m"].to_pylist())
