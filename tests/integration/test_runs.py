@@ -19,7 +19,7 @@ from journeymesh.journeys.policies import Policy
 from journeymesh.journeys.rules import ALWAYS_ON, ENGINE_SWITCHED
 from journeymesh.sources.port import SourceBatch, SourceSize
 from journeymesh.stores.memory import MemoryStore
-from journeymesh.stores.port import JourneyQuery, RefusalQuery
+from journeymesh.stores.port import JourneyQuery, RefusalQuery, StoreBatch
 
 START_US = 1_700_000_000_000_000
 NOW = datetime(2025, 1, 1, tzinfo=UTC)
@@ -207,6 +207,30 @@ def test_a_new_policy_takes_over_the_journeys_of_its_term() -> None:
     report = run(Parts([Fixes.empty(("V",))], [policy]), store, options())
     assert report.counts["journeys_changed"] == 2
     assert set(store.journeys(JourneyQuery(policy="P1"))["zone"].to_pylist()) == {"Europe/Berlin"}
+
+
+def test_a_run_that_dies_while_a_new_policy_takes_over_is_made_good_by_the_next(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    policy = Policy(number="P1", device="V", valid_from=datetime(2020, 1, 1, tzinfo=UTC), zone="Europe/Berlin")
+    store, _ = settled([drives("V", 2)])
+    whole, _ = settled([drives("V", 2)])
+    run(Parts([], [policy]), whole, options())
+    write, writes = store.write, 0
+
+    def dies(batch: StoreBatch) -> None:
+        nonlocal writes
+        writes += 1
+        if writes == 2:
+            raise RuntimeError("killed")
+        write(batch)
+
+    monkeypatch.setattr(store, "write", dies)
+    with pytest.raises(RuntimeError, match="killed"):
+        run(Parts([], [policy]), store, options())
+    run(Parts([], [policy]), store, options())
+    assert set(store.journeys(JourneyQuery())["policy"].to_pylist()) == {"P1"}
+    assert store.digest() == whole.digest()
 
 
 def test_fixes_outside_any_policy_are_reported() -> None:

@@ -16,7 +16,7 @@ from journeymesh.errors import RulesConflict
 from journeymesh.journeys.fixes import Fixes
 from journeymesh.journeys.journey import Refusal
 from journeymesh.journeys.policies import Policy, check_overlaps
-from journeymesh.sources.port import Source, SourceBatch
+from journeymesh.sources.port import Source, SourceBatch, SourceSize
 from journeymesh.stores.port import RulesUsed, Run, Store, StoreBatch
 
 _NAMES = (
@@ -51,9 +51,11 @@ class _Run:
     resume: str | None = None
     started_at: datetime = field(default_factory=lambda: datetime.now(UTC))
     phase: str = "reading"
+    size: SourceSize = field(default_factory=SourceSize)
 
     def go(self) -> RunReport:
         began = time.perf_counter()
+        self.size = self.source.size()
         now = self.options.now or self.started_at
         rules = self._rules()
         policies, ids = self._policies()
@@ -68,12 +70,14 @@ class _Run:
             jobs=self.options.jobs,
         )
         self.resume = self._last_resume() if self._resumable else None
-        self._write(StoreBatch(policies=policies, rules=rules))
-        for group in self._groups():
-            self._settle(settler, group)
+        # Policies are put once every journey they change is: a run killed before finds them changed again.
+        self._write(StoreBatch(rules=rules))
         for vehicle in again:
             self._count(settled := settler.again(vehicle))
             self._write(settled.batch)
+        self._write(StoreBatch(policies=policies))
+        for group in self._groups():
+            self._settle(settler, group)
         self._write(StoreBatch(), finished=True)
         if self.options.retention.keep is not None and not self.options.retention.keeps_nothing:
             self.store.expire(now - self.options.retention.keep)
@@ -130,8 +134,7 @@ class _Run:
         except NotClustered:
             self.counts = before
             self.pending.clear()
-        size = self.source.size().fixes
-        with Spill.sized(size, self.options.memory_bytes, _row_bytes(first)) as spill:
+        with Spill.sized(self.size.fixes, self.options.memory_bytes, _row_bytes(first)) as spill:
             self.phase = "sorting"
             for fixes in self._fixes():
                 spill.add(fixes)
@@ -174,10 +177,8 @@ class _Run:
         if len(self.pending) >= _FLUSH_REFUSALS:
             self._write(StoreBatch())
         if self.on_progress is not None:
-            size = self.source.size()
-            self.on_progress(
-                Progress(self.phase, self.counts["fixes"], self.counts["read_bytes"], size.fixes, size.read_bytes)
-            )
+            done = self.counts["fixes"], self.counts["read_bytes"]
+            self.on_progress(Progress(self.phase, *done, self.size.fixes, self.size.read_bytes))
 
     def _refuse(self, refusals: Sequence[Refusal]) -> None:
         for refusal in refusals:

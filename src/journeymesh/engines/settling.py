@@ -206,9 +206,10 @@ class Settler:
 
     def _stretch(self, vehicle: str, arrived: Fixes, everything: bool) -> tuple[int, int]:
         """The instants (µs) between which the vehicle has to be passed again: whole UTC days, ending at silences."""
-        span = self.store.vehicles([vehicle])[vehicle]
-        first_us, last_us = instant_us(span.first_at), instant_us(span.last_at)
-        if not everything:
+        if everything:
+            span = self.store.vehicles([vehicle])[vehicle]
+            first_us, last_us = instant_us(span.first_at), instant_us(span.last_at)
+        else:
             at = self._possible(arrived)
             if not len(at):
                 return 0, -1
