@@ -1,0 +1,138 @@
+"""The second port of a source: asked by vehicle and time, and followed as it changes.
+
+What a batch run reads whole, the strangler's legacy side and its live sync read by vehicle. A position is the
+source's own word for a point in its stream of changes; it survives restarts and is compared by nobody else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final, Protocol
+
+from journeymesh.errors import SourceUnreadable
+from journeymesh.journeys.fixes import Fixes
+from journeymesh.journeys.journey import Refusal
+from journeymesh.sources.port import Source
+
+BEGINNING_US: Final = -(2**62)
+END_US: Final = 2**62
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class VehicleTimes:
+    """A vehicle between two instants, both included. The defaults mean all of it."""
+
+    vehicle: str
+    first_us: int = BEGINNING_US
+    last_us: int = END_US
+
+
+@dataclass(frozen=True, slots=True)
+class DocumentPlace:
+    """Where a legacy document's fixes are: their vehicle and the span of their device clocks.
+
+    ``document`` is the signed 64-bit digest of the document's ``_id``; it tells nothing of the id itself. A document
+    without a usable clock has the whole of its vehicle as its span.
+    """
+
+    document: int
+    vehicle: str
+    first_us: int
+    last_us: int
+
+
+@dataclass(frozen=True, slots=True)
+class VehicleRead:
+    """What the source holds of the vehicles asked for. ``fixes.origin`` is good for ``Source.describe``.
+
+    ``places`` is filled only where it was asked for.
+    """
+
+    fixes: Fixes
+    refusals: Sequence[Refusal] = ()
+    documents: int = 0
+    places: Sequence[DocumentPlace] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ChangeBatch:
+    """Some changes, in the source's order; none where nothing changed while waiting.
+
+    - ``position``: where to go on once these are dealt with
+    - ``placed``: the places of documents as they are now, after an insert, an update or a replace
+    - ``left``: the places that changed or deleted documents had before, where the source tells it (pre-images)
+    - ``unplaced``: digests of changed or deleted documents of which it does not
+    - ``origins``: how ``Source.describe`` calls each changed document, so that its refusals can be withdrawn
+    - ``policies_changed``: a policy was put or removed
+    - ``everything``: the collection was dropped or renamed: whatever was known of it may be gone
+    - ``last_event_at``: when the source recorded the last of these changes; None: none
+    """
+
+    position: str
+    events: int = 0
+    placed: Sequence[DocumentPlace] = ()
+    left: Sequence[DocumentPlace] = ()
+    unplaced: Sequence[int] = ()
+    origins: Sequence[str] = ()
+    policies_changed: bool = False
+    everything: bool = False
+    last_event_at: datetime | None = None
+
+
+class PositionLost(SourceUnreadable):
+    """The source no longer has the changes after this position: what was missed must be found by comparing."""
+
+
+class ChangeStream(Protocol):
+    """An open stream of changes."""
+
+    def next_batch(self, wait_s: float, limit: int = 1000) -> ChangeBatch:
+        """Up to ``limit`` changes that are there; else the first that comes within ``wait_s``; else an empty batch.
+
+        An empty batch says that the source had nothing more at this instant, and its position still moves on.
+
+        Raises:
+            PositionLost: the stream cannot be continued. SourceUnreadable: the source cannot be reached.
+        """
+
+    def close(self) -> None:
+        """Close the cursor. Idempotent."""
+
+
+class VehicleSource(Source, Protocol):
+    """A source that can be asked by vehicle and time, by an index, and followed."""
+
+    def vehicles(self) -> list[str]:
+        """Every vehicle that documents name, in order of name, as the mapping reads it."""
+
+    def read(self, wanted: Sequence[VehicleTimes], *, places: bool = False) -> VehicleRead:
+        """The fixes of these vehicles and times, and the refusals of documents read on the way. Order is free.
+
+        Fixes outside the times may be among them where the source cannot be asked more narrowly.
+        """
+
+    def nameless(self) -> VehicleRead:
+        """Documents in which the mapping finds no vehicle: refusals only."""
+
+    def position(self) -> str:
+        """The position after everything written until now."""
+
+    def changes(self, after: str) -> ChangeStream:
+        """The changes after this position.
+
+        Raises:
+            PositionLost: the source no longer has them. SourceUnreadable: it cannot be followed at all.
+        """
+
+    def latency_s(self) -> float:
+        """How long the source takes to answer the smallest question, for throttling."""
+
+
+class FixWriter(Protocol):
+    """A source that fixes can be written back to, because its mapping can be inverted (one document per fix)."""
+
+    def put(self, fixes: Fixes) -> int:
+        """Write each fix as a document whose ``_id`` follows from vehicle, instant and position; returns how many were
+        there before. Idempotent."""
