@@ -1,0 +1,209 @@
+"""Routes as recorded: which slice is in which phase, from where to where. Every change is in the history."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import msgspec
+import sqlalchemy as sa
+
+from journeymesh.errors import StoreUnavailable
+from journeymesh.strangler.control import Control, bump, now_us, revision
+from journeymesh.strangler.control_tables import history, routes
+from journeymesh.strangler.phases import Phase, SideName, answering
+from journeymesh.strangler.slices import Selector, Slice
+
+POLL_S: Final = 0.25
+STALE_S: Final = 1.0
+
+
+class RoutesUnreadable(StoreUnavailable):
+    """Where a policy's answers come from is not known at this moment. Over HTTP: 503."""
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """One slice as recorded.
+
+    ``upstream`` is where the target is fed from: ``legacy``, or a store whose own upstream was retired.
+    ``complete`` False: the target lacks something of the slice, or nobody knows that it does not.
+    """
+
+    slice: Slice
+    source: str
+    target: str
+    upstream: str
+    phase: Phase
+    complete: bool
+    detail: str | None
+    since_us: int
+
+    @property
+    def answering(self) -> SideName:
+        """The side that answers."""
+        return answering(self.phase, self.complete)
+
+    @property
+    def answering_name(self) -> str:
+        """The name of the side that answers: ``legacy``, or a store's."""
+        return self.target if self.answering is SideName.TARGET else self.source
+
+
+@dataclass(frozen=True, slots=True)
+class Routes:
+    """All recorded routes, at one revision."""
+
+    revision: int
+    routes: tuple[Route, ...]
+
+    def get(self, name: str) -> Route | None:
+        """The slice's route, None if it is not recorded."""
+        return next((route for route in self.routes if route.slice.name == name), None)
+
+
+def read_routes(control: Control) -> Routes:
+    """The routes as they are recorded now.
+
+    Raises:
+        StoreUnavailable: the control database cannot be read.
+    """
+    with control.reading() as connection:
+        return routes_in(connection)
+
+
+def routes_in(connection: sa.Connection) -> Routes:
+    """The routes that this transaction sees."""
+    rows = connection.execute(sa.select(routes).order_by(routes.c.slice)).all()
+    return Routes(revision(connection), tuple(_route(row) for row in rows))
+
+
+def record(
+    connection: sa.Connection,
+    route: Route,
+    *,
+    before: Phase | None,
+    who: str,
+    why: str,
+    outcome: str = "moved",
+    detail: str | None = None,
+) -> int:
+    """Put the route and its history entry into this transaction; returns the revision it makes."""
+    values = {
+        "slice": route.slice.name,
+        "selector": msgspec.json.encode(route.slice.selector, order="sorted").decode(),
+        "source": route.source,
+        "target": route.target,
+        "upstream": route.upstream,
+        "phase": route.phase.value,
+        "complete": route.complete,
+        "detail": route.detail,
+        "since_us": route.since_us,
+    }
+    changed = connection.execute(sa.update(routes).where(routes.c.slice == route.slice.name).values(values))
+    if changed.rowcount == 0:
+        connection.execute(sa.insert(routes).values(values))
+    note(connection, route.slice.name, who, why, outcome, before, route.phase, detail)
+    return bump(connection)
+
+
+def note(
+    connection: sa.Connection,
+    slice_name: str,
+    who: str,
+    why: str,
+    outcome: str,
+    before: Phase | None,
+    after: Phase | None,
+    detail: str | None = None,
+) -> None:
+    """Put an entry into the history."""
+    connection.execute(
+        sa.insert(history).values(
+            at_us=now_us(), who=who, why=why, slice=slice_name, outcome=outcome, detail=detail,
+            before=before.value if before else None, after=after.value if after else None,
+        )
+    )  # fmt: skip
+
+
+def mark_completeness(control: Control, slice_names: Sequence[str], complete: bool, detail: str | None) -> None:
+    """Record whether the target is complete for these slices. The door follows within a second."""
+    with control.writing() as connection:
+        for name in slice_names:
+            row = connection.execute(sa.select(routes).where(routes.c.slice == name)).first()
+            if row is None or (bool(row.complete) == complete and row.detail == detail):
+                continue
+            connection.execute(sa.update(routes).where(routes.c.slice == name).values(complete=complete, detail=detail))
+            if bool(row.complete) != complete:
+                outcome = "complete" if complete else "incomplete"
+                phase = Phase(row.phase)
+                note(connection, name, "feeder", "", outcome, phase, phase, detail)
+            bump(connection)
+
+
+@dataclass(slots=True)
+class RoutesFollower:
+    """Keeps the routes at hand, no older than a second. Started by ``with``; one for each process is enough."""
+
+    control: Control
+    poll_s: float = POLL_S
+    stale_s: float = STALE_S
+    _held: Routes | None = None
+    _read_at: float = 0.0
+    _stop: threading.Event = field(default_factory=threading.Event)
+    _thread: threading.Thread | None = None
+
+    def __enter__(self) -> RoutesFollower:
+        self._read()
+        self._thread = threading.Thread(target=self._follow, name="routes", daemon=True)
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        if self._thread is not None:
+            self._thread.join()
+
+    def now(self) -> Routes:
+        """The routes, as they were recorded at most ``stale_s`` ago.
+
+        Raises:
+            RoutesUnreadable: they could not be read for longer than that.
+        """
+        held, age_s = self._held, time.monotonic() - self._read_at
+        if held is None or age_s > self.stale_s:
+            raise RoutesUnreadable(
+                f"the routes could not be read for {age_s:.1f} s" if held else "the routes were never read",
+                todo="check the control database; nothing is answered from a side that may be wrong",
+            )
+        return held
+
+    def _follow(self) -> None:
+        while not self._stop.wait(self.poll_s):
+            self._read()
+
+    def _read(self) -> None:
+        began = time.monotonic()
+        try:
+            with self.control.reading() as connection:
+                if self._held is None or revision(connection) != self._held.revision:
+                    self._held = routes_in(connection)
+        except StoreUnavailable:
+            return  # ``now`` refuses when it lasts
+        self._read_at = began
+
+
+def _route(row: Any) -> Route:
+    return Route(
+        slice=Slice(row.slice, msgspec.json.decode(row.selector, type=Selector)),
+        source=row.source,
+        target=row.target,
+        upstream=row.upstream,
+        phase=Phase(row.phase),
+        complete=bool(row.complete),
+        detail=row.detail,
+        since_us=row.since_us,
+    )
