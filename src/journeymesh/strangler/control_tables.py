@@ -28,7 +28,8 @@ routes = sa.Table(
     sa.Column("upstream", sa.Text(), nullable=False),  # where the target is fed from: legacy, or a store
     sa.Column("phase", sa.Text(), nullable=False),
     sa.Column("complete", sa.Boolean(), nullable=False),  # the target is complete for the slice
-    sa.Column("detail", sa.Text()),  # why it is not
+    sa.Column("source_complete", sa.Boolean(), nullable=False),  # a source that is a store is
+    sa.Column("detail", sa.Text()),  # why one is not
     sa.Column("since_us", sa.BigInteger(), nullable=False),
 )
 
@@ -81,6 +82,7 @@ feeds = sa.Table(
     sa.Column("last_empty_us", sa.BigInteger()),  # when the source last said that there was nothing more
     sa.Column("beat_us", sa.BigInteger()),  # when the feeder last said that it lives
     sa.Column("events", sa.BigInteger(), nullable=False),
+    sa.Column("revision", sa.BigInteger()),  # the routes' revision that the feeder acts on
     sa.Column("fault", sa.Text()),
 )
 

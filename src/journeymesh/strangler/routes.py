@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from journeymesh.errors import StoreUnavailable
 from journeymesh.strangler.control import Control, bump, now_us, revision
 from journeymesh.strangler.control_tables import history, routes
-from journeymesh.strangler.phases import Phase, SideName, answering
+from journeymesh.strangler.phases import Phase, SideName, answering, is_fed
 from journeymesh.strangler.slices import Selector, Slice
 
 POLL_S: Final = 0.25
@@ -30,7 +30,8 @@ class Route:
     """One slice as recorded.
 
     ``upstream`` is where the target is fed from: ``legacy``, or a store whose own upstream was retired.
-    ``complete`` False: the target lacks something of the slice, or nobody knows that it does not.
+    ``complete`` False: the target lacks something of the slice, or nobody knows that it does not;
+    ``source_complete`` is the same of a source that is a store.
     """
 
     slice: Slice
@@ -41,6 +42,23 @@ class Route:
     complete: bool
     detail: str | None
     since_us: int
+    source_complete: bool = True
+
+    @property
+    def is_fed(self) -> bool:
+        """Whether the target is kept up from upstream."""
+        return is_fed(self.phase)
+
+    @property
+    def feeds(self) -> tuple[tuple[str, str], ...]:
+        """(upstream, target) of every store that has to be kept up for this slice.
+
+        While one store replaces another and legacy lives, legacy feeds both.
+        """
+        fed = [(self.upstream, self.target)] if self.is_fed else []
+        if self.source != self.upstream:
+            fed.append((self.upstream, self.source))
+        return tuple(fed)
 
     @property
     def answering(self) -> SideName:
@@ -50,7 +68,9 @@ class Route:
     @property
     def answering_name(self) -> str:
         """The name of the side that answers: ``legacy``, or a store's."""
-        return self.target if self.answering is SideName.TARGET else self.source
+        if self.answering is SideName.TARGET:
+            return self.target
+        return self.source if self.source_complete else self.upstream
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +120,7 @@ def record(
         "upstream": route.upstream,
         "phase": route.phase.value,
         "complete": route.complete,
+        "source_complete": route.source_complete,
         "detail": route.detail,
         "since_us": route.since_us,
     }
@@ -129,18 +150,28 @@ def note(
     )  # fmt: skip
 
 
-def mark_completeness(control: Control, slice_names: Sequence[str], complete: bool, detail: str | None) -> None:
-    """Record whether the target is complete for these slices. The door follows within a second."""
+def mark_completeness(
+    control: Control, slice_names: Sequence[str], complete: bool, detail: str | None, *, store: str | None = None
+) -> None:
+    """Record whether a store is complete for these slices: their target, or ``store`` where it is their source.
+
+    The door follows within a second.
+    """
     with control.writing() as connection:
         for name in slice_names:
             row = connection.execute(sa.select(routes).where(routes.c.slice == name)).first()
-            if row is None or (bool(row.complete) == complete and row.detail == detail):
+            if row is None:
                 continue
-            connection.execute(sa.update(routes).where(routes.c.slice == name).values(complete=complete, detail=detail))
-            if bool(row.complete) != complete:
-                outcome = "complete" if complete else "incomplete"
+            column = routes.c.source_complete if store is not None and store == row.source else routes.c.complete
+            was = bool(getattr(row, column.name))
+            if was == complete and row.detail == detail:
+                continue
+            connection.execute(
+                sa.update(routes).where(routes.c.slice == name).values({column.name: complete, "detail": detail})
+            )
+            if was != complete:
                 phase = Phase(row.phase)
-                note(connection, name, "feeder", "", outcome, phase, phase, detail)
+                note(connection, name, "feeder", "", "complete" if complete else "incomplete", phase, phase, detail)
             bump(connection)
 
 
@@ -206,4 +237,5 @@ def _route(row: Any) -> Route:
         complete=bool(row.complete),
         detail=row.detail,
         since_us=row.since_us,
+        source_complete=bool(row.source_complete),
     )
