@@ -18,6 +18,7 @@ from typing import Any
 
 import pytest
 from pymongo import monitoring
+from tests.ports.follower import Follower
 from tests.ports.records import NOON, fixes, journey, journeys, policy, refusal, run, unique_names
 from tests.ports.test_mongodb_store import drop_database, own_database
 from tests.ports.test_postgresql_store import drop_schema, own_schema
@@ -139,9 +140,15 @@ def kill_repeatedly(connect: Callable[[], Store], afresh: Callable[[], None]) ->
         killed += 1
         store = connect()
         check_whole_batches(store, prefixes, seen)
+        follower = Follower()
+        if store.schema_version()[0] is not None:
+            follower.follow(store)
+            assert follower.differences(store) == []
         write_series(lambda store=store: store, batches)  # type: ignore[misc]
         assert store.digest() == prefixes[-1]
         assert history_of(store) == expected_history
+        follower.follow(store)
+        assert follower.differences(store) == []
         store.close()
         if killed == KILLS:
             break
@@ -257,11 +264,16 @@ def test_mongodb_loses_nothing_between_any_two_steps_of_a_write(
             break
         found = store.digest()
         assert found in (before, after), step
+        follower = Follower()
+        follower.follow(store)
+        assert follower.differences(store) == [], step
         seen.add("before" if found == before else "after")
         for batch in batches:
             store.write(batch)
         assert store.digest() == after, step
         assert history_of(store) == history_of(twin), step
+        follower.follow(store)
+        assert follower.differences(store) == [], step
         store.close()
     assert step > 12
     assert seen == {"before", "after"}

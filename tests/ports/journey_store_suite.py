@@ -20,6 +20,7 @@ from journeymesh.stores.port import (
     StoreBatch,
     Superseded,
 )
+from tests.ports.change_feed_suite import ChangeFeedSuite
 from tests.ports.records import (
     DAY,
     NOON,
@@ -37,7 +38,7 @@ from tests.ports.records import (
 )
 
 
-class JourneyStoreSuite:
+class JourneyStoreSuite(ChangeFeedSuite):
     """Inherited by every adapter's tests."""
 
     open_another: Callable[[], Store]

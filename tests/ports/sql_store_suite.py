@@ -13,9 +13,9 @@ from alembic.migration import MigrationContext
 from journeymesh.errors import StoreUnavailable
 from journeymesh.stores import sql, tables
 from journeymesh.stores.migrations import HEAD, VERSION_TABLE
-from journeymesh.stores.port import JourneyQuery, Store
+from journeymesh.stores.port import JourneyQuery, Store, StoreBatch, StoreChanges
 from journeymesh.stores.sql import SqlStore
-from tests.ports.records import full_batch
+from tests.ports.records import full_batch, journey, journeys, refusal
 
 from .journey_store_suite import JourneyStoreSuite
 
@@ -71,6 +71,25 @@ class SqlStoreSuite(JourneyStoreSuite):
         for call in (again.migrate, lambda: again.journeys(JourneyQuery()), lambda: again.write(full_batch())):
             with pytest.raises(StoreUnavailable, match="newer journeymesh"):
                 call()
+        again.close()
+
+    def test_the_feed_of_an_older_store_begins_with_every_vehicle_it_holds(
+        self, unmigrated: Callable[[], SqlStore]
+    ) -> None:
+        store = unmigrated()
+        store.migrate()
+        store.write(full_batch(refusals=[refusal(), refusal(2, vehicle="car-3")]))
+        with store._sql.writing() as connection:
+            connection.exec_driver_sql("DROP TABLE vehicle_changes")
+            connection.exec_driver_sql("DELETE FROM write_sequence WHERE name = 'changes'")
+            connection.exec_driver_sql(f"UPDATE {VERSION_TABLE} SET version_num = '0001'")
+        again = SqlStore.connect(store._sql.url)
+        with pytest.raises(StoreUnavailable, match="older schema 0001"):
+            again.changes(None)
+        again.migrate()
+        assert again.changes(None) == StoreChanges("3", ("car-1", "car-2", "car-3"), True)
+        again.write(StoreBatch(journeys=journeys(journey("car-1", distance_m=3.0))))
+        assert again.changes("3").vehicles == ("car-1",)
         again.close()
 
     def test_a_second_writer_waits_and_then_gives_up(self, store: SqlStore) -> None:

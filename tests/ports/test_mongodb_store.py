@@ -13,8 +13,8 @@ from journeymesh.errors import StoreUnavailable
 from journeymesh.stores import mongo_commits
 from journeymesh.stores.mongo_commits import Commits
 from journeymesh.stores.mongodb import SCHEMA_VERSION, MongodbStore
-from journeymesh.stores.port import JourneyQuery, Store, StoreBatch, Superseded
-from tests.ports.records import full_batch, journey, journeys, only, unique_names
+from journeymesh.stores.port import JourneyQuery, Store, StoreBatch, StoreChanges, Superseded
+from tests.ports.records import full_batch, journey, journeys, only, refusal, unique_names
 
 from .journey_store_suite import JourneyStoreSuite
 
@@ -82,6 +82,26 @@ class TestMongodbStore(JourneyStoreSuite):
             with pytest.raises(StoreUnavailable, match="newer journeymesh"):
                 call()
 
+    def test_the_feed_of_an_older_store_begins_with_every_vehicle_it_holds(
+        self, store: MongodbStore, unmigrated: Callable[[], MongodbStore], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        store.write(full_batch(refusals=[refusal(), refusal(2, vehicle="car-3")]))
+        store._database.collection("changes").drop()
+        older = {"$set": {"schema": "0001"}, "$unset": {"position": ""}}
+        store._database.collection("head").update_one({}, older)
+        again = unmigrated()
+        with pytest.raises(StoreUnavailable, match="older schema 0001"):
+            again.changes(None)
+        with monkeypatch.context() as patch:
+            patch.setattr(Commits, "commit", _stop)
+            with pytest.raises(RuntimeError, match="injected"):
+                again.migrate()
+        assert again.schema_version()[0] == "0001"
+        again.migrate()
+        assert again.changes(None) == StoreChanges("3", ("car-1", "car-2", "car-3"), True)
+        again.write(StoreBatch(journeys=journeys(journey("car-1", distance_m=3.0))))
+        assert again.changes("3").vehicles == ("car-1",)
+
     def test_a_batch_whose_writer_was_killed_before_the_commit_is_rolled_back(
         self, store: MongodbStore, unmigrated: Callable[[], MongodbStore], monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -116,7 +136,10 @@ class TestMongodbStore(JourneyStoreSuite):
             assert len(store.journeys(JourneyQuery(limit=1))) == 1
             assert set(store.vehicles(["car-1", "car-2"])) == {"car-1", "car-2"}
             before = store.digest()
+            feed = store.changes(None)
+            assert feed.vehicles == ("car-2", "car-1")
         other = unmigrated()
+        assert other.changes(None) == feed
         other.write(StoreBatch(superseded=[Superseded("none", None)]))
         assert store._database.collection("journeys").count_documents({}) == 2
         assert store._database.collection("replaced").count_documents({}) == 0
@@ -128,12 +151,12 @@ class TestMongodbStore(JourneyStoreSuite):
         other = unmigrated()
         commit = Commits.commit
 
-        def overtaken(commits: Commits, sequence: int) -> None:
+        def overtaken(commits: Commits, *told: Any) -> None:
             if commits is store._commits:
                 with monkeypatch.context() as patch:
                     patch.setattr(mongo_commits, "_is_dead", lambda writer: True)
                     other.write(StoreBatch(journeys=journeys(journey("car-9"))))
-            commit(commits, sequence)
+            commit(commits, *told)
 
         monkeypatch.setattr(Commits, "commit", overtaken)
         with pytest.raises(StoreUnavailable, match="rolled this batch back"):
@@ -165,7 +188,9 @@ class TestMongodbStore(JourneyStoreSuite):
     def test_writing_the_same_again_commits_nothing(self, store: MongodbStore) -> None:
         store.write(full_batch())
         before = _head(store)["committed"]
+        position = store.changes(None).position
         store.write(full_batch())
+        assert store.changes(None).position == position
         assert _head(store)["committed"] == before
         assert _head(store)["rolled_back"] == []
 

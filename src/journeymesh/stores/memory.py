@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
@@ -32,15 +32,19 @@ from journeymesh.stores.port import (
     RulesUsed,
     Run,
     StoreBatch,
+    StoreChanges,
     VehicleSpan,
 )
+from journeymesh.stores.positions import changes_page
 from journeymesh.stores.records import from_us, to_us
 from journeymesh.stores.rows import COLUMNS, ID, STARTED, JourneyRow
 
-SCHEMA_VERSION = "0001"
+SCHEMA_VERSION = "0002"
 _POLICY, _VEHICLE, _TENANT, _PRODUCT, _ENDED = (
     COLUMNS.index(name) for name in ("policy", "vehicle", "tenant", "product", "ended_at_us")
 )
+
+_REFUSED_VEHICLE = records.REFUSAL_COLUMNS.index("vehicle")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +62,8 @@ class _Entry:
 @dataclass(frozen=True, slots=True)
 class _State:
     sequence: int = 0
+    position: int = 0
+    changes: dict[str, int] = field(default_factory=dict)
     journeys: dict[str, JourneyRow] = field(default_factory=dict)
     history: dict[str, _Entry] = field(default_factory=dict)
     refusals: dict[str, records.Row] = field(default_factory=dict)
@@ -150,6 +156,23 @@ class MemoryStore:
                 spans[block.vehicle] += (block.first_us, block.last_us)
         return {vehicle: VehicleSpan(from_us(min(span)), from_us(max(span))) for vehicle, span in spans.items()}
 
+    def vehicles_after(self, after: str | None, limit: int) -> list[str]:
+        """Up to ``limit`` vehicles with journeys, refusals or kept fixes here, by name, behind ``after``."""
+        state = self._state
+        held = {row[_VEHICLE] for row in state.journeys.values()} | {vehicle for vehicle, _ in state.blocks}
+        held |= {row[_REFUSED_VEHICLE] for row in state.refusals.values()} - {None}
+        return sorted(vehicle for vehicle in held if after is None or vehicle > after)[:limit]
+
+    def changes(self, after: str | None, limit: int = 1000) -> StoreChanges:
+        """Vehicles written after a position (None: the beginning), each once, in order of their last change."""
+        state = self._state
+
+        def read(first: int, size: int) -> tuple[int, list[tuple[str, int]]]:
+            later = [change for change in state.changes.items() if change[1] > first]
+            return state.position, sorted(later, key=lambda change: change[1])[:size]
+
+        return changes_page(after, limit, read)
+
     def policies(self, number: str | None = None) -> list[Policy]:
         """All policies, or the one with this number, by number."""
         held = self._state.policies
@@ -205,9 +228,11 @@ class MemoryStore:
         with self._writing:
             state = self._state
             kept = {key: block for key, block in state.blocks.items() if key[1] >= first_kept}
-            gone = sum(block.rows for key, block in state.blocks.items() if key[1] < first_kept)
-            self._state = replace(state, blocks=kept)
-        return gone
+            gone = {key: block.rows for key, block in state.blocks.items() if key[1] < first_kept}
+            if gone:
+                position, changes = _moved(state, {vehicle: None for vehicle, _ in sorted(gone)})
+                self._state = replace(state, blocks=kept, position=position, changes=changes)
+        return sum(gone.values())
 
     def close(self) -> None:
         """Nothing to release; what is held goes with the object."""
@@ -217,12 +242,14 @@ def _next_state(state: _State, batch: StoreBatch) -> _State:
     sequence = state.sequence + 1
     put = {} if batch.journeys is None else {r[ID]: r for r in rows.rows_of(rows.stored_journeys(batch.journeys))}
     journeys, history = dict(state.journeys), dict(state.history)
+    changed: dict[str | None, None] = {row[_VEHICLE]: None for row in put.values()}
     now = datetime.now(UTC)
     for moved in batch.superseded:
         row = journeys.get(moved.journey_id)
         if row is None or rows.row_content(row) == _content(put.get(moved.journey_id)):
             continue
         del journeys[moved.journey_id]
+        changed[row[_VEHICLE]] = None
         key = rows.history_id(moved.journey_id, moved.successor_id, rows.row_content(row))
         entry = history.get(key)
         if entry is None:
@@ -231,14 +258,20 @@ def _next_state(state: _State, batch: StoreBatch) -> _State:
     journeys.update(put)
     refusals = dict(state.refusals)
     for refusal_id in batch.refusals_withdrawn:
-        refusals.pop(refusal_id, None)
+        if (withdrawn := refusals.pop(refusal_id, None)) is not None:
+            changed[withdrawn[_REFUSED_VEHICLE]] = None
     for refusal in batch.refusals:
+        changed[refusal.vehicle] = None
         refusals.setdefault(refusal.refusal_id, records.refusal_row(refusal))
     blocks = dict(state.blocks)
     for block in encode_blocks(batch.fixes) if batch.fixes is not None else ():
         blocks[block.vehicle, block.day] = block
+        changed[block.vehicle] = None
+    position, changes = _moved(state, changed)
     return _State(
         sequence=sequence,
+        position=position,
+        changes=changes,
         journeys=journeys,
         history=history,
         refusals=refusals,
@@ -247,6 +280,13 @@ def _next_state(state: _State, batch: StoreBatch) -> _State:
         runs=state.runs | ({batch.run.run_id: records.run_row(batch.run)} if batch.run else {}),
         blocks=blocks,
     )
+
+
+def _moved(state: _State, vehicles: Iterable[str | None]) -> tuple[int, dict[str, int]]:
+    """The position after a write that changes these vehicles (or nothing of any), and each vehicle's last change."""
+    known = [vehicle for vehicle in vehicles if vehicle is not None]
+    changes = state.changes | {vehicle: state.position + k for k, vehicle in enumerate(known, 1)}
+    return state.position + max(len(known), 1), changes
 
 
 def _candidates(state: _State, query: JourneyQuery) -> list[JourneyRow]:
@@ -279,6 +319,7 @@ def _matches(query: RefusalQuery, refusal_id: str, refusal: Refusal) -> bool:
     return (
         (query.reason is None or refusal.reason == query.reason)
         and (query.vehicle is None or refusal.vehicle == query.vehicle)
+        and not (query.without_vehicle and refusal.vehicle is not None)
         and (query.fixed_from is None or (at is not None and at >= query.fixed_from))
         and (query.fixed_to is None or (at is not None and at < query.fixed_to))
         and (query.after is None or refusal_id > query.after)

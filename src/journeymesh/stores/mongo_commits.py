@@ -5,8 +5,8 @@ is the write-ahead marker of the batch under way, and its updates are the only s
 
 1. *begin*: ``writing`` names the batch and its writer; the batch's documents are inserted, and beside them the ids of
    the documents that they replace (``journeymesh_replaced``).
-2. *commit*: one update takes ``writing`` away and sets ``committed`` and ``applying`` to the batch. From here on
-   readers see its documents, and no longer those it replaces.
+2. *commit*: one update takes ``writing`` away, sets ``committed`` and ``applying`` to the batch and moves ``position``
+   to its last change. From here on readers see its documents, and no longer those it replaces.
 3. *apply*: the replaced documents are deleted; ``applying`` is taken away.
 
 A reader sees batches up to ``committed`` that were not rolled back, without the documents replaced by the batch being
@@ -33,7 +33,7 @@ T = TypeVar("T")
 PREFIX: Final = "journeymesh_"
 """Every collection of ours has it: the database may be one that other applications use."""
 HEAD_ID: Final = "head"
-KINDS: Final = ("journeys", "history", "refusals", "policies", "rules", "runs", "blocks")
+KINDS: Final = ("journeys", "history", "refusals", "policies", "rules", "runs", "blocks", "changes")
 LEASE_S: Final = 15.0
 """A writer elsewhere that shows no sign of life for so long is taken to be dead. Wrongly so costs it its batch only."""
 _READ_ATTEMPTS: Final = 50
@@ -44,11 +44,15 @@ _REMEMBERED_ROLLBACKS: Final = 1_000
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """What a reader may see: batches up to ``committed``, but for ``hidden`` ones, without ``replaced`` documents."""
+    """What a reader may see: batches up to ``committed``, but for ``hidden`` ones, without ``replaced`` documents.
+
+    ``position`` is that of the store's last change.
+    """
 
     committed: int
     hidden: tuple[int, ...]
     replaced: frozenset[str]
+    position: int = 0
 
     def filter(self, **conditions: Any) -> dict[str, Any]:
         """A query for visible documents (``replaced`` ones still have to be left out)."""
@@ -74,7 +78,7 @@ class Commits:
 
     def create_head(self, schema: str) -> None:
         """Make the head of an empty store, unless it is there."""
-        empty = {"schema": schema, "last": 0, "committed": 0, "writing": None, "applying": None}
+        empty = {"schema": schema, "last": 0, "committed": 0, "position": 0, "writing": None, "applying": None}
         lists: dict[str, Any] = {"rolled_back": [], "to_sweep": []}
         self._collection("head").update_one({"_id": HEAD_ID}, {"$setOnInsert": empty | lists}, upsert=True)
 
@@ -126,9 +130,10 @@ class Commits:
                 note = {"_id": f"{sequence}/{kind}/{start}", "batch": sequence, "kind": kind, "ids": part}
                 self._collection("replaced").insert_one(note)
 
-    def commit(self, sequence: int) -> None:
-        """The one step that makes the batch visible."""
-        committed = {"writing": None, "committed": sequence, "applying": {"sequence": sequence}}
+    def commit(self, sequence: int, position: int, schema: str) -> None:
+        """The one step that makes the batch visible, and with it the position of its last change."""
+        committed: dict[str, Any] = {"writing": None, "committed": sequence, "applying": {"sequence": sequence}}
+        committed |= {"position": position, "schema": schema}
         if not self._update(self._mine(sequence), {"$set": committed}):
             raise StoreUnavailable(f"{self._shown}: another writer rolled this batch back", todo="run again")
 
@@ -197,7 +202,7 @@ class Commits:
         if head["applying"] is not None:
             notes = self._collection("replaced").find({"batch": head["applying"]["sequence"]})
             replaced = frozenset(document_id for note in notes for document_id in note["ids"])
-        return Snapshot(head["committed"], tuple(head["rolled_back"]), replaced)
+        return Snapshot(head["committed"], tuple(head["rolled_back"]), replaced, head.get("position", 0))
 
     def _sweep(self, sequences: Sequence[int]) -> None:
         for kind in (*KINDS, "replaced"):

@@ -19,6 +19,7 @@ from journeymesh.stores.rows import COLUMNS, ID, NESTED, JourneyRow, content_dig
 Document = dict[str, Any]
 
 HISTORY_COLUMNS: Final = ("entry_id", "journey_id", "successor_id", "superseded_at_us", "position", "latest", "content")
+CHANGE_COLUMNS: Final = ("vehicle", "position")
 _FLAT: Final = tuple(name for name in COLUMNS if name not in NESTED)
 _BLOCK_PART: Final = 8 * 2**20
 _PLAIN_TEXT: Final = 2**20

@@ -19,6 +19,7 @@ from journeymesh.stores import records, rows
 from journeymesh.stores.addresses import shown_url
 from journeymesh.stores.digests import POLICY_SCHEMA, REFUSAL_DIGEST_SCHEMA, fixes_digest, table_digest
 from journeymesh.stores.fix_blocks import DAY_US, decoded, encode_blocks, fixes_of
+from journeymesh.stores.mongo_changes import every_vehicle, read_changes, vehicles_held_after
 from journeymesh.stores.mongo_commits import Commits, Snapshot
 from journeymesh.stores.mongo_database import KEYS_AT_ONCE, Database
 from journeymesh.stores.mongo_documents import Document
@@ -31,13 +32,14 @@ from journeymesh.stores.port import (
     RulesUsed,
     Run,
     StoreBatch,
+    StoreChanges,
     VehicleSpan,
 )
 from journeymesh.stores.records import from_us, to_us
 
 T = TypeVar("T")
 
-SCHEMA_VERSION: Final = "0001"
+SCHEMA_VERSION: Final = "0002"
 BUSY_TIMEOUT_S: Final = 60.0
 _PAGE: Final = 10_000
 _INDEXES: Final[dict[str, tuple[tuple[str, ...], ...]]] = {
@@ -53,6 +55,7 @@ _INDEXES: Final[dict[str, tuple[tuple[str, ...], ...]]] = {
     "rules": (),
     "runs": (),
     "blocks": (("vehicle", "day", "part"), ("day",)),
+    "changes": (("position",),),
 }
 
 
@@ -81,12 +84,18 @@ class MongodbStore:
     def migrate(self) -> None:
         """Create or upgrade the schema to this version's, and settle what a killed writer left. Idempotent."""
         with mongo_faults(self._given, self.url):
-            if self._commits.head() is None:
+            head = self._commits.head()
+            if head is None or str(head["schema"]) < SCHEMA_VERSION:
                 for kind, indexes in _INDEXES.items():
                     for fields in (("key",), ("batch",), *indexes):
                         self._database.collection(kind).create_index([(field, 1) for field in fields])
                 self._database.collection("replaced").create_index([("batch", 1)])
                 self._commits.create_head(SCHEMA_VERSION)
+        if head is not None and str(head["schema"]) < SCHEMA_VERSION:
+            self._write(
+                lambda planned, seen: planned.note_vehicles(every_vehicle(self._database, seen)), migrating=True
+            )
+        with mongo_faults(self._given, self.url):
             self._head()
             with self._writing:
                 self._commits.settle()
@@ -102,7 +111,7 @@ class MongodbStore:
         put = [] if batch.journeys is None else rows.rows_of(rows.stored_journeys(batch.journeys))
         journeys = {row[rows.ID]: documents.journey_document(row) for row in put}
 
-        def plan(planned: Plan) -> None:
+        def plan(planned: Plan, _: Snapshot) -> None:
             planned.move_to_history(batch, journeys)
             planned.put("journeys", [[document] for document in journeys.values()])
             planned.remove("refusals", batch.refusals_withdrawn)
@@ -177,6 +186,14 @@ class MongodbStore:
 
         return {name: VehicleSpan(from_us(a), from_us(b)) for name, (a, b) in self._read(span).items()}
 
+    def vehicles_after(self, after: str | None, limit: int) -> list[str]:
+        """Up to ``limit`` vehicles with journeys, refusals or kept fixes here, by name, behind ``after``."""
+        return self._read(lambda seen: vehicles_held_after(self._database, seen, after, limit))
+
+    def changes(self, after: str | None, limit: int = 1000) -> StoreChanges:
+        """Vehicles written after a position (None: the beginning), each once, in order of their last change."""
+        return self._read(lambda seen: read_changes(self._database, seen, after, limit))
+
     def policies(self, number: str | None = None) -> list[Policy]:
         """All policies, or the one with this number, by number."""
         conditions = {} if number is None else {"key": number}
@@ -223,7 +240,7 @@ class MongodbStore:
         conditions = {"day": {"$lt": to_us(before) // DAY_US}}
         gone: list[int] = []
 
-        def plan(planned: Plan) -> None:
+        def plan(planned: Plan, _: Snapshot) -> None:
             gone.append(planned.remove_where("blocks", conditions, "fixes"))
 
         self._write(plan)
@@ -233,19 +250,21 @@ class MongodbStore:
         """Release connections. Idempotent."""
         self._database.close()
 
-    def _write(self, plan: Callable[[Plan], None]) -> None:
+    def _write(self, plan: Callable[[Plan, Snapshot], None], *, migrating: bool = False) -> None:
         with self._writing, mongo_faults(self._given, self.url):
-            self._head()
+            if not migrating:
+                self._head()
             sequence, seen = self._commits.begin()
             try:
                 planned = Plan(self._database, self._commits, sequence, seen)
-                plan(planned)
-                if not planned.changes():
+                plan(planned, seen)
+                if not (planned.changes() or migrating):
                     self._commits.abandon(sequence)
                     return
+                position = planned.move_in_feed()
                 planned.flush()
                 self._commits.note_replaced(sequence, {k: sorted(ids) for k, ids in planned.replaced.items()})
-                self._commits.commit(sequence)
+                self._commits.commit(sequence, position, SCHEMA_VERSION)
             except BaseException:
                 with contextlib.suppress(Exception):  # the next writer does it where this one no longer can
                     self._commits.roll_back(sequence)
@@ -267,6 +286,11 @@ class MongodbStore:
             raise StoreUnavailable(
                 f"{self.url}: was made by a newer journeymesh (schema {head['schema']}, this one has {SCHEMA_VERSION})",
                 todo="upgrade journeymesh, or use another store",
+            )
+        if str(head["schema"]) < SCHEMA_VERSION:
+            raise StoreUnavailable(
+                f"{self.url}: has the older schema {head['schema']}, {SCHEMA_VERSION} is needed",
+                todo="upgrade it with: journeymesh store migrate --store URL",
             )
         return head
 
@@ -336,6 +360,8 @@ def _refusal_conditions(query: RefusalQuery, after: str | None) -> dict[str, Any
     conditions: dict[str, Any] = {}
     if query.reason is not None:
         conditions["reason"] = query.reason
+    if query.without_vehicle:
+        conditions["vehicle"] = None
     if query.vehicle is not None:
         conditions["vehicle"] = query.vehicle
     period = {}

@@ -100,7 +100,7 @@ class VehicleSpan:
 
 @dataclass(frozen=True, slots=True)
 class RefusalQuery:
-    """Which refusals. ``after`` is the last ``refusal_id`` seen."""
+    """Which refusals. ``after`` is the last ``refusal_id`` seen; ``without_vehicle`` asks for those of no vehicle."""
 
     reason: str | None = None
     vehicle: str | None = None
@@ -108,6 +108,7 @@ class RefusalQuery:
     fixed_to: datetime | None = None
     after: str | None = None
     limit: int | None = None
+    without_vehicle: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +119,19 @@ class HistoryEntry:
     superseded_at: datetime
     successor_id: str | None
     journey: pa.Table = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class StoreChanges:
+    """Which vehicles changed after a position. ``position`` is where to ask from next.
+
+    It orders writes of this store only. Callers keep positions, over restarts. Equal positions mean equal content.
+    """
+
+    position: str
+    vehicles: tuple[str, ...]
+    complete: bool
+    """False: more are waiting behind ``position``."""
 
 
 class JourneyStore(Protocol):
@@ -148,6 +162,19 @@ class JourneyStore(Protocol):
 
     def vehicles(self, among: Sequence[str]) -> dict[str, VehicleSpan]:
         """Those of the vehicles that the store holds journeys or fixes of."""
+
+    def vehicles_after(self, after: str | None, limit: int) -> list[str]:
+        """Up to ``limit`` vehicles with journeys, refusals or kept fixes here, by name, behind ``after``."""
+
+    def changes(self, after: str | None, limit: int = 1000) -> StoreChanges:
+        """Vehicles whose journeys, refusals or kept fixes were written after ``after`` (None: from the beginning), each
+        once, in order of their last change; at most ``limit``.
+
+        The position is never before ``after``. After a restore from a backup, ask from the beginning.
+
+        Raises:
+            UsageError: ``after`` is no position, or ``limit`` is not positive.
+        """
 
     def policies(self, number: str | None = None) -> list[Policy]:
         """All policies, or the one with this number, by number."""

@@ -24,15 +24,24 @@ from journeymesh.stores.port import (
     RulesUsed,
     Run,
     StoreBatch,
+    StoreChanges,
     Superseded,
     VehicleSpan,
 )
 from journeymesh.stores.records import from_us, to_us
-from journeymesh.stores.rows import ID, JourneyRow
+from journeymesh.stores.rows import COLUMNS, ID, JourneyRow
 from journeymesh.stores.sql_bulk import chunks, delete_ids, escape_for, put_rows, put_table, read_rows
+from journeymesh.stores.sql_changes import (
+    advance,
+    note_changes,
+    read_changes,
+    vehicles_held_after,
+    vehicles_of_refusals,
+)
 from journeymesh.stores.sql_engine import BUSY_TIMEOUT_S, SqlConnections, require_version, version_in
 
 _PAGE: Final = 20_000
+_VEHICLE: Final = COLUMNS.index("vehicle")
 _BLOCK_PAGE: Final = 200
 _BLOCK_COLUMNS: Final = (tables.blocks.c.vehicle, tables.blocks.c.day, tables.blocks.c.content)
 
@@ -73,9 +82,14 @@ class SqlStore:
         stored = None if batch.journeys is None else rows.stored_journeys(batch.journeys)
         put = [] if stored is None else rows.rows_of(stored)
         blocks = [] if batch.fixes is None else encode_blocks(batch.fixes)
+        changed: list[str | None] = [row[_VEHICLE] for row in put]
+        changed += [refusal.vehicle for refusal in batch.refusals]
+        changed += [block.vehicle for block in blocks]
         with self._sql.writing() as connection:
+            changed += vehicles_of_refusals(connection, list(batch.refusals_withdrawn))
             if batch.superseded:
-                _move_to_history(connection, batch.superseded, {row[ID]: row for row in put})
+                changed += _move_to_history(connection, batch.superseded, {row[ID]: row for row in put})
+            note_changes(connection, changed)
             if stored is not None:
                 put_table(connection, tables.journeys, stored, put)
             delete_ids(connection, tables.refusals.c.refusal_id, list(batch.refusals_withdrawn))
@@ -140,6 +154,16 @@ class SqlStore:
                         known = spans.get(name, (low, high))
                         spans[name] = min(low, known[0]), max(high, known[1])
         return {name: VehicleSpan(from_us(low), from_us(high)) for name, (low, high) in spans.items()}
+
+    def vehicles_after(self, after: str | None, limit: int) -> list[str]:
+        """Up to ``limit`` vehicles with journeys, refusals or kept fixes here, by name, behind ``after``."""
+        with self._sql.reading() as connection:
+            return vehicles_held_after(connection, after, limit)
+
+    def changes(self, after: str | None, limit: int = 1000) -> StoreChanges:
+        """Vehicles written after a position (None: the beginning), each once, in order of their last change."""
+        with self._sql.reading() as connection:
+            return read_changes(connection, after, limit)
 
     def policies(self, number: str | None = None) -> list[Policy]:
         """All policies, or the one with this number, by number."""
@@ -206,26 +230,32 @@ class SqlStore:
         held = tables.blocks.c
         old = held.day < to_us(before) // DAY_US
         with self._sql.writing() as connection:
-            gone = connection.execute(sa.select(sa.func.sum(held.fixes)).where(old)).scalar()
-            connection.execute(sa.delete(tables.blocks).where(old))
-        return int(gone or 0)
+            counted = sa.select(held.vehicle, sa.func.sum(held.fixes)).where(old).group_by(held.vehicle)
+            gone = dict(read_rows(connection, counted.order_by(held.vehicle)))
+            if gone:
+                connection.execute(sa.delete(tables.blocks).where(old))
+                note_changes(connection, gone)
+        return int(sum(gone.values()))
 
     def close(self) -> None:
         """Release connections. Idempotent."""
         self._sql.close()
 
 
-def _move_to_history(connection: sa.Connection, superseded: Sequence[Superseded], put: dict[str, JourneyRow]) -> None:
-    """Move live journeys to history, unless the batch puts the very content that is live: it was written before."""
-    counter = tables.sequence.c
-    connection.execute(sa.update(tables.sequence).where(counter.name == "batches").values(last=counter.last + 1))
-    position = connection.execute(sa.select(counter.last).where(counter.name == "batches")).scalar_one()
+def _move_to_history(
+    connection: sa.Connection, superseded: Sequence[Superseded], put: dict[str, JourneyRow]
+) -> list[str]:
+    """Move live journeys to history, unless the batch puts the very content that is live: it was written before.
+
+    Returns the vehicles of those moved.
+    """
+    position = advance(connection, "batches", 1)
     successors = {moved.journey_id: moved.successor_id for moved in superseded}
     live: list[tuple[Any, ...]] = []
     for part in chunks(list(successors)):
         live += read_rows(connection, sa.select(tables.journeys).where(tables.journeys.c.journey_id.in_(part)))
     now_us = time.time_ns() // 1000
-    entries, ids = [], []
+    entries, ids, vehicles = [], [], []
     for row in live:
         content, planned = rows.row_content(row), put.get(row[ID])
         if planned is not None and rows.row_content(planned) == content:
@@ -234,8 +264,10 @@ def _move_to_history(connection: sa.Connection, superseded: Sequence[Superseded]
         entry_id = rows.history_id(row[ID], successor, content)
         entries.append((entry_id, row[ID], successor, now_us, position, position, content.decode()))
         ids.append(row[ID])
+        vehicles.append(row[_VEHICLE])
     put_rows(connection, tables.history, entries, update=["latest"])
     delete_ids(connection, tables.journeys.c.journey_id, ids)
+    return vehicles
 
 
 def _select_journeys(connection: sa.Connection, query: JourneyQuery) -> sa.Select[Any]:
@@ -268,6 +300,8 @@ def _select_refusals(connection: sa.Connection, query: RefusalQuery, after: str 
         statement = statement.where(held.reason == query.reason)
     if query.vehicle is not None:
         statement = statement.where(held.vehicle == escape_for(connection, query.vehicle))
+    if query.without_vehicle:
+        statement = statement.where(held.vehicle.is_(None))
     if query.fixed_from is not None:
         statement = statement.where(held.fixed_at_us >= to_us(query.fixed_from))
     if query.fixed_to is not None:

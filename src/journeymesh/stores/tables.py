@@ -130,6 +130,14 @@ blocks = sa.Table(
 sa.Index("fix_blocks_by_day", blocks.c.day)
 sa.Index("fix_blocks_by_span", blocks.c.vehicle, blocks.c.first_us, blocks.c.last_us)
 
+vehicle_changes = sa.Table(
+    "vehicle_changes",
+    metadata,
+    sa.Column("vehicle", KEY, primary_key=True),
+    sa.Column("position", sa.BigInteger(), nullable=False),
+)
+sa.Index("vehicle_changes_by_position", vehicle_changes.c.position)
+
 sequence = sa.Table(
     "write_sequence",
     metadata,
