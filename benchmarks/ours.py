@@ -15,8 +15,8 @@ from journeymesh.journeys.fixes import Fixes
 from journeymesh.journeys.pipeline import JourneyPass, make_journeys
 from journeymesh.journeys.policies import Policy, instant_us
 from journeymesh.journeys.rules import ALWAYS_ON
-from journeymesh.journeys.summaries import summarise
-from journeymesh.stores.port import JourneyQuery, Store
+from journeymesh.stores.policy_summaries import policy_summaries
+from journeymesh.stores.port import Store
 from journeymesh.wiring import open_source, open_store
 
 MAPPING = Path(__file__).parents[1] / "examples" / "mappings" / "blackbox.yaml"
@@ -70,8 +70,7 @@ def _everything(location: str, policies: list[Policy] | None, retention: Retenti
 def _months(store: Store) -> dict[str, Any]:
     months = journeys = 0
     distance_m = 0.0
-    for policy in store.policies():
-        table = summarise(store.journeys(JourneyQuery(policy=policy.number)), policy, "month", ALWAYS_ON.score)
+    for table in policy_summaries(store, store.policies(), "month", ALWAYS_ON.score):
         months += len(table)
         journeys += sum(table["journeys"].to_pylist())
         distance_m += sum(table["distance_m"].to_pylist())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -161,6 +162,10 @@ class JourneyStoreSuite(ChangeFeedSuite):
         for query, found in (
             (JourneyQuery(), [a, b, c]),
             (JourneyQuery(policy="P-1"), [a]),
+            (JourneyQuery(policies=("P-1", "P-2", "P-9")), [a, b]),
+            (JourneyQuery(policies=("P-2",), vehicle="car-1", limit=1), [b]),
+            (JourneyQuery(policies=()), []),
+            (JourneyQuery(policy="P-1", policies=("P-2",)), []),
             (JourneyQuery(vehicle="car-1"), [a, b]),
             (JourneyQuery(tenant="other"), [b]),
             (JourneyQuery(product="motor"), [a, b]),
@@ -173,6 +178,14 @@ class JourneyStoreSuite(ChangeFeedSuite):
             (JourneyQuery(policy="P-9"), []),
         ):
             assert ids(store.journeys(query)) == [row["journey_id"] for row in found], query
+
+    def test_a_reader_gets_the_columns_it_asks_for(self, store: Store) -> None:
+        rows = [journey("car-2", NOON + DAY, policy=None), journey("car-1", distance_m=-0.0)]
+        store.write(StoreBatch(journeys=journeys(*rows)))
+        for columns in (("distance_m", "journey_id", "policy"), ("harsh_events", "started_at"), ("fixes",)):
+            for query in (JourneyQuery(columns=columns), JourneyQuery(columns=columns, policies=("P-9",))):
+                whole = store.journeys(replace(query, columns=None))
+                assert store.journeys(query).equals(whole.select(columns)), query
 
     def test_pages_meet_every_journey_once(self, store: Store) -> None:
         rows = [journey(f"car-{i}", NOON + (i // 3) * DAY) for i in range(10)]  # three start at each instant

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from datetime import date, time, timedelta
 from typing import Any, Final, Literal, get_args
@@ -83,6 +83,16 @@ _SUMS: Final = (
     "bridged_s",
 )
 _COUNTS: Final = ("harsh_braking", "harsh_acceleration", "harsh_cornering", "fixes", "quarantined")
+SUMMED_COLUMNS: Final = (
+    "journey_id",
+    "policy",
+    "started_at",
+    "max_speed_mps",
+    "rules_version",
+    *_SUMS,
+    *_COUNTS,
+)
+"""The columns of ``JOURNEY_SCHEMA`` that summaries are made of."""
 _DAYS_PER_YEAR: Final = 365.25
 _EPOCH: Final = date(1970, 1, 1)
 
@@ -90,47 +100,94 @@ _EPOCH: Final = date(1970, 1, 1)
 def summarise(journeys: pa.Table, policy: Policy, period: Period, rules: ScoreRules) -> pa.Table:
     """One row of ``SUMMARY_SCHEMA`` per period in which the policy has journeys, oldest first.
 
-    ``journeys`` (``JOURNEY_SCHEMA``) are the policy's, in any order; a journey counts whole in the period of its local
-    start. ``period_from``/``period_to`` are local dates, half-open; weeks begin on Monday. A period is observed from
-    its beginning, or the policy's, to its end, the policy's, or the end of the day of the policy's last journey,
-    whichever is first: ``observed_days``, over which mileage is annualised.
+    ``journeys`` are the policy's, in any order, with ``SUMMED_COLUMNS`` at least; a journey counts whole in the period
+    of its local start. ``period_from``/``period_to`` are local dates, half-open; weeks begin on Monday. A period is
+    observed from its beginning, or the policy's, to its end, the policy's, or the end of the day of the policy's last
+    journey, whichever is first: ``observed_days``, over which mileage is annualised.
 
     Raises:
         RulesConflict: the journeys were made with more than one rules version.
     """
+    return _summed(journeys, np.zeros(len(journeys), np.int64), [policy], period, rules)
+
+
+def summarise_each(journeys: pa.Table, policies: Sequence[Policy], period: Period, rules: ScoreRules) -> pa.Table:
+    """What ``summarise`` gives for each of the policies, one below the other, all at once. Journeys of other policies
+    are left out.
+
+    Raises:
+        RulesConflict: a policy's journeys were made with more than one rules version.
+    """
+    owner = pc.index_in(journeys["policy"], pa.array([policy.number for policy in policies], pa.string()))
+    if owner.null_count:
+        journeys, owner = journeys.filter(owner.is_valid()), owner.drop_null()
+    return _summed(journeys, owner.to_numpy().astype(np.int64), policies, period, rules)
+
+
+def _summed(journeys: pa.Table, owner: I64, policies: Sequence[Policy], period: Period, rules: ScoreRules) -> pa.Table:
+    """The summaries of journeys each of which is ``policies[owner]``'s, by policy and period."""
     if not len(journeys):
         return SUMMARY_SCHEMA.empty_table()
-    versions = pc.unique(journeys["rules_version"]).to_pylist()
-    if len(versions) > 1:
-        raise RulesConflict(
-            f"policy {policy.number} has journeys of rules {' and '.join(sorted(versions))}",
-            todo="results of two rules versions do not add up: recompute one of them into a store of its own",
-        )
-    journeys = journeys.sort_by([("started_at", "ascending"), ("journey_id", "ascending")])
+    journeys = journeys.select(SUMMED_COLUMNS)
+    keys = pa.table([pa.array(owner), journeys["started_at"], journeys["journey_id"]], ["owner", "start", "id"])
+    order = pc.sort_indices(keys, [(name, "ascending") for name in keys.column_names])
+    journeys, owner = journeys.take(order), owner[order.to_numpy()]
+    begins = np.r_[True, owner[1:] != owner[:-1]]
+    versions = _versions(journeys, owner, begins, policies)
     started_us = journeys["started_at"].cast(pa.int64()).to_numpy()
-    day = local_us(policy.zone, started_us) // DAY_US
-    starts, ends = _periods(day, policy, period)
-    firsts = np.flatnonzero(np.r_[True, starts[1:] != starts[:-1]])
+    day = _local_days(started_us, owner, policies)
+    terms = np.array([_term_days(policy) for policy in policies], np.int64)[owner]
+    starts, ends = _periods(day, terms, period)
+    firsts = np.flatnonzero(begins | np.r_[True, starts[1:] != starts[:-1]])
     columns: dict[str, Any] = {
         name: np.round(np.add.reduceat(journeys[name].to_numpy(), firsts), 3) for name in _SUMS
     } | {name: np.add.reduceat(journeys[name].to_numpy().astype(np.int64), firsts) for name in _COUNTS}
-    n = len(firsts)
     columns["journeys"] = np.diff(np.r_[firsts, len(journeys)])
-    columns["active_days"] = np.add.reduceat(np.r_[1, day[1:] != day[:-1]].astype(np.int64), firsts)
+    columns["active_days"] = np.add.reduceat((begins | np.r_[True, day[1:] != day[:-1]]).astype(np.int64), firsts)
     columns["max_speed_mps"] = np.maximum.reduceat(journeys["max_speed_mps"].to_numpy(), firsts)
     columns["period_from"] = pa.array(starts[firsts].astype(np.int32)).cast(pa.date32())
     columns["period_to"] = pa.array(ends[firsts].astype(np.int32)).cast(pa.date32())
-    columns["observed_days"] = _observed_days(starts[firsts], ends[firsts], int(day[-1]), policy)
-    for name, value in {"policy": policy.number, "tenant": policy.tenant, "product": policy.product,
-                        "zone": policy.zone, "period": period, "rules_version": versions[0],
-                        "declared_annual_distance_m": policy.declared_annual_distance_m}.items():  # fmt: skip
-        columns[name] = pa.array([value] * n, SUMMARY_SCHEMA.field(name).type)
-    _add_ratios(columns, policy)
-    columns["score_parts"], columns["score"] = score(columns, rules)
+    last_day = day[np.r_[np.flatnonzero(begins)[1:], len(day)] - 1][np.cumsum(begins)[firsts] - 1]
+    columns["observed_days"] = _observed_days(starts[firsts], ends[firsts], last_day, terms[firsts])
+    columns["period"] = pa.repeat(pa.scalar(period), len(firsts))
+    columns["rules_version"] = versions.take(pa.array(firsts))
+    held = [policies[index] for index in owner[firsts].tolist()]
+    for name, attribute in {"policy": "number", "tenant": "tenant", "product": "product", "zone": "zone",
+                            "declared_annual_distance_m": "declared_annual_distance_m"}.items():  # fmt: skip
+        columns[name] = pa.array([getattr(policy, attribute) for policy in held], SUMMARY_SCHEMA.field(name).type)
+    _add_ratios(columns)
+    columns["score_parts"], columns["score"] = _scores(columns, rules)
     return pa.table([columns[name] for name in SUMMARY_SCHEMA.names], schema=SUMMARY_SCHEMA)
 
 
-def _periods(day: I64, policy: Policy, period: Period) -> tuple[I64, I64]:
+def _versions(journeys: pa.Table, owner: I64, begins: npt.NDArray[np.bool_], policies: Sequence[Policy]) -> pa.Array:
+    """Each journey's rules version, which is one per policy."""
+    encoded = journeys["rules_version"].combine_chunks().dictionary_encode()
+    if isinstance(encoded, pa.ChunkedArray):
+        encoded = encoded.unify_dictionaries().chunk(0)
+    codes = encoded.indices.to_numpy(zero_copy_only=False)
+    mixed = np.flatnonzero(~begins & np.r_[False, codes[1:] != codes[:-1]])
+    if len(mixed):
+        policy = owner[mixed[0]]
+        versions = sorted(pc.unique(encoded.filter(pa.array(owner == policy))).to_pylist())
+        raise RulesConflict(
+            f"policy {policies[policy].number} has journeys of rules {' and '.join(versions)}",
+            todo="results of two rules versions do not add up: recompute one of them into a store of its own",
+        )
+    return encoded.cast(pa.string())
+
+
+def _local_days(started_us: I64, owner: I64, policies: Sequence[Policy]) -> I64:
+    """The local date (days since 1970) on which each journey starts."""
+    day = np.empty(len(started_us), np.int64)
+    zones = np.array([policy.zone for policy in policies])[owner]
+    for zone in np.unique(zones).tolist():
+        rows = zones == zone
+        day[rows] = local_us(zone, started_us[rows]) // DAY_US
+    return day
+
+
+def _periods(day: I64, terms: I64, period: Period) -> tuple[I64, I64]:
     """The local dates (days since 1970) at which the period of each day begins and the next one does."""
     match period:
         case "day":
@@ -142,7 +199,7 @@ def _periods(day: I64, policy: Policy, period: Period) -> tuple[I64, I64]:
             month = day.astype("datetime64[D]").astype("datetime64[M]")
             return _days(month), _days(month + 1)
         case "term":
-            return (np.full(len(day), bound) for bound in _term_days(policy))  # type: ignore[return-value]
+            return terms[:, 0], terms[:, 1]
         case _:
             raise UsageError(f"unknown period {period!r}", todo=f"use one of {', '.join(get_args(Period))}")
 
@@ -161,14 +218,13 @@ def _term_days(policy: Policy) -> tuple[int, int]:
     return (policy.valid_from.astimezone(zone).date() - _EPOCH).days, (until - _EPOCH).days
 
 
-def _observed_days(starts: I64, ends: I64, last_day: int, policy: Policy) -> npt.NDArray[np.float64]:
-    first, until = _term_days(policy)
-    observed = np.minimum(np.minimum(ends, until), last_day + 1) - np.maximum(starts, first)
+def _observed_days(starts: I64, ends: I64, last_day: I64, terms: I64) -> npt.NDArray[np.float64]:
+    observed = np.minimum(np.minimum(ends, terms[:, 1]), last_day + 1) - np.maximum(starts, terms[:, 0])
     days: npt.NDArray[np.float64] = np.maximum(observed, 1).astype(np.float64)
     return days
 
 
-def _add_ratios(columns: dict[str, Any], policy: Policy) -> None:
+def _add_ratios(columns: dict[str, Any]) -> None:
     distance = columns["distance_m"]
 
     def per(value: npt.NDArray[Any], by: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
@@ -181,10 +237,25 @@ def _add_ratios(columns: dict[str, Any], policy: Policy) -> None:
     columns["speeding_share"] = np.round(per(columns["speeding_distance_m"], distance), 6)
     columns["harsh_events_per_100km"] = np.round(per(harsh * 100_000.0, distance), 3)
     columns["annualised_distance_m"] = np.round(distance / columns["observed_days"] * _DAYS_PER_YEAR, 3)
-    declared = policy.declared_annual_distance_m
-    columns["mileage_ratio"] = (
-        np.round(columns["annualised_distance_m"] / declared, 6) if declared else pa.nulls(len(distance), pa.float64())
-    )
+    declared = columns["declared_annual_distance_m"].fill_null(0.0).to_numpy()
+    ratio = np.round(per(columns["annualised_distance_m"], declared), 6)
+    columns["mileage_ratio"] = pa.array(ratio, mask=declared == 0)
+
+
+def _scores(columns: dict[str, Any], rules: ScoreRules) -> tuple[pa.ListArray, npt.NDArray[np.float64]]:
+    """The score's parts and the score, where the mileage is declared and where it is not."""
+    unknown = columns["mileage_ratio"].is_null().to_numpy(zero_copy_only=False)
+    plain = {name: column for name, column in columns.items() if isinstance(column, np.ndarray)}
+    found = []
+    for rows in (np.flatnonzero(~unknown), np.flatnonzero(unknown)):
+        chosen: dict[str, Any] = {name: column[rows] for name, column in plain.items()}
+        chosen["mileage_ratio"] = columns["mileage_ratio"].take(pa.array(rows))
+        if not chosen["mileage_ratio"].null_count:
+            chosen["mileage_ratio"] = chosen["mileage_ratio"].to_numpy()
+        found.append((rows, *score(chosen, rules)))
+    place = np.argsort(np.concatenate([rows for rows, _, _ in found]))
+    parts = pa.concat_arrays([parts for _, parts, _ in found]).take(pa.array(place))
+    return parts, np.concatenate([total for _, _, total in found])[place]
 
 
 def score(columns: Mapping[str, Any], rules: ScoreRules) -> tuple[pa.ListArray, npt.NDArray[np.float64]]:

@@ -112,6 +112,7 @@ class MemoryStore:
             row
             for row in candidates
             if (query.policy is None or row[_POLICY] == query.policy)
+            and (query.policies is None or row[_POLICY] in query.policies)
             and (query.vehicle is None or row[_VEHICLE] == query.vehicle)
             and (query.tenant is None or row[_TENANT] == query.tenant)
             and (query.product is None or row[_PRODUCT] == query.product)
@@ -120,7 +121,7 @@ class MemoryStore:
             and (last is None or row[STARTED] < last)
             and (after is None or _key(row) > after)
         ]
-        return rows.journeys_of(found[: query.limit] if query.limit is not None else found)
+        return rows.selected(rows.journeys_of(found[: query.limit]), query.columns)
 
     def journey(self, journey_id: str) -> pa.Table | None:
         """The journey as a one-row table, following ``successor_id`` from a superseded id; None if unknown or gone."""
@@ -303,6 +304,8 @@ def _candidates(state: _State, query: JourneyQuery) -> list[JourneyRow]:
         return state.by_policy.get(query.policy, [])
     if query.vehicle is not None:
         return state.by_vehicle.get(query.vehicle, [])
+    if query.policies is not None:
+        return sorted((row for number in set(query.policies) for row in state.by_policy.get(number, [])), key=_key)
     return sorted(state.journeys.values(), key=_key)
 
 

@@ -136,7 +136,7 @@ class MongodbStore:
         conditions = _journey_conditions(query)
         order = ("started_at_us", "key")
         found = self._read(lambda seen: self._database.find("journeys", seen, conditions, order, query.limit))
-        return rows.journeys_of([documents.journey_row(document) for document in found])
+        return rows.selected(rows.journeys_of([documents.journey_row(document) for document in found]), query.columns)
 
     def journey(self, journey_id: str) -> pa.Table | None:
         """The journey as a one-row table, following ``successor_id`` from a superseded id; None if unknown or gone."""
@@ -341,6 +341,8 @@ def _paged(found: Iterator[Document], size: int) -> Iterator[list[Document]]:
 def _journey_conditions(query: JourneyQuery) -> dict[str, Any]:
     named = {name: getattr(query, name) for name in ("policy", "vehicle", "tenant", "product")}
     conditions: dict[str, Any] = {name: value for name, value in named.items() if value is not None}
+    if query.policies is not None:
+        conditions["$and"] = [{"policy": {"$in": list(query.policies)}}]
     if query.unattributed:
         conditions["policy"] = None
     period = {}

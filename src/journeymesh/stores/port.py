@@ -75,11 +75,13 @@ class StoreBatch:
 class JourneyQuery:
     """Which journeys. ``started_from``/``started_to`` is half-open over ``started_at``.
 
-    ``unattributed`` asks for journeys outside any policy. ``after`` is the keyset cursor: the (started_at,
-    journey_id) of the last row seen, in ascending order.
+    ``policies`` asks for those of any of these policies, ``unattributed`` for journeys outside any policy. ``after``
+    is the keyset cursor: the (started_at, journey_id) of the last row seen, in ascending order. ``columns`` are those
+    of ``JOURNEY_SCHEMA`` that the answer has, in this order; None: all.
     """
 
     policy: str | None = None
+    policies: tuple[str, ...] | None = None
     vehicle: str | None = None
     tenant: str | None = None
     product: str | None = None
@@ -88,6 +90,7 @@ class JourneyQuery:
     started_to: datetime | None = None
     after: tuple[datetime, str] | None = None
     limit: int | None = None
+    columns: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +155,8 @@ class JourneyStore(Protocol):
         """Write the batch: all of it or, on any fault, none."""
 
     def journeys(self, query: JourneyQuery) -> pa.Table:
-        """Journeys in (started_at, journey_id) order, ``JOURNEY_SCHEMA``; at most ``query.limit``."""
+        """Journeys in (started_at, journey_id) order, ``JOURNEY_SCHEMA`` or ``query.columns`` of it; at most
+        ``query.limit``."""
 
     def journey(self, journey_id: str) -> pa.Table | None:
         """The journey as a one-row table, following ``successor_id`` from a superseded id; None if unknown or gone."""

@@ -64,15 +64,30 @@ def stored_journeys(journeys: pa.Table) -> pa.Table:
     return pa.table(columns, schema=STORED_SCHEMA)
 
 
-def journeys_from_stored(stored: pa.Table) -> pa.Table:
-    """The inverse of ``stored_journeys``."""
-    columns = []
-    for field, column in zip(JOURNEY_SCHEMA, stored.columns, strict=True):
+def journeys_from_stored(stored: pa.Table, columns: Sequence[str] | None = None) -> pa.Table:
+    """The inverse of ``stored_journeys``, of a table that holds these columns of ``JOURNEY_SCHEMA``; None: all."""
+    schema = _schema_of(columns)
+    read = []
+    for field, column in zip(schema, stored.columns, strict=True):
         if field.name in NESTED:
-            columns.append(_nested_column(field.name, column.to_pylist()))
+            read.append(_nested_column(field.name, column.to_pylist()))
         else:
-            columns.append(column.cast(field.type))
-    return pa.table(columns, schema=JOURNEY_SCHEMA)
+            read.append(column.cast(field.type))
+    return pa.table(read, schema=schema)
+
+
+def stored_names(columns: Sequence[str] | None) -> tuple[str, ...]:
+    """The stored columns that these columns of ``JOURNEY_SCHEMA`` are in; None: all."""
+    return tuple(_stored_field(field).name for field in _schema_of(columns))
+
+
+def selected(journeys: pa.Table, columns: Sequence[str] | None) -> pa.Table:
+    """The journeys with these columns alone, in this order; None: all."""
+    return journeys if columns is None else journeys.select(columns)
+
+
+def _schema_of(columns: Sequence[str] | None) -> pa.Schema:
+    return JOURNEY_SCHEMA if columns is None else pa.schema([JOURNEY_SCHEMA.field(name) for name in columns])
 
 
 def rows_of(stored: pa.Table) -> list[JourneyRow]:
@@ -80,19 +95,18 @@ def rows_of(stored: pa.Table) -> list[JourneyRow]:
     return list(zip(*(_values(column) for column in stored.columns), strict=True))
 
 
-def table_of(rows: Sequence[JourneyRow]) -> pa.Table:
-    """A table in ``STORED_SCHEMA`` of these rows."""
+def table_of(rows: Sequence[JourneyRow], schema: pa.Schema = STORED_SCHEMA) -> pa.Table:
+    """A table in ``STORED_SCHEMA``, or some columns of it, of these rows."""
     if not rows:
-        return STORED_SCHEMA.empty_table()
-    columns = [
-        pa.array(values, field.type) for field, values in zip(STORED_SCHEMA, zip(*rows, strict=True), strict=True)
-    ]
-    return pa.table(columns, schema=STORED_SCHEMA)
+        return schema.empty_table()
+    columns = [pa.array(values, field.type) for field, values in zip(schema, zip(*rows, strict=True), strict=True)]
+    return pa.table(columns, schema=schema)
 
 
-def journeys_of(rows: Sequence[JourneyRow]) -> pa.Table:
-    """A table in ``JOURNEY_SCHEMA`` of these rows."""
-    return journeys_from_stored(table_of(rows))
+def journeys_of(rows: Sequence[JourneyRow], columns: Sequence[str] | None = None) -> pa.Table:
+    """A table in ``JOURNEY_SCHEMA`` of these rows, which hold these columns of it alone; None: all."""
+    schema = pa.schema([_stored_field(field) for field in _schema_of(columns)])
+    return journeys_from_stored(table_of(rows, schema), columns)
 
 
 def row_content(row: JourneyRow) -> bytes:

@@ -109,7 +109,7 @@ class SqlStore:
         """Journeys in (started_at, journey_id) order, ``JOURNEY_SCHEMA``; at most ``query.limit``."""
         with self._sql.reading() as connection:
             found = read_rows(connection, _select_journeys(connection, query))
-        return rows.journeys_of(found)
+        return rows.journeys_of(found, query.columns)
 
     def journey(self, journey_id: str) -> pa.Table | None:
         """The journey as a one-row table, following ``successor_id`` from a superseded id; None if unknown or gone."""
@@ -272,7 +272,8 @@ def _move_to_history(
 
 def _select_journeys(connection: sa.Connection, query: JourneyQuery) -> sa.Select[Any]:
     held = tables.journeys.c
-    statement = sa.select(tables.journeys).order_by(held.started_at_us, held.journey_id)
+    wanted = [tables.journeys.c[name] for name in rows.stored_names(query.columns)]
+    statement = sa.select(*wanted).order_by(held.started_at_us, held.journey_id)
     for column, value in (
         (held.policy, query.policy),
         (held.vehicle, query.vehicle),
@@ -281,6 +282,8 @@ def _select_journeys(connection: sa.Connection, query: JourneyQuery) -> sa.Selec
     ):
         if value is not None:
             statement = statement.where(column == escape_for(connection, value))
+    if query.policies is not None:
+        statement = statement.where(held.policy.in_([escape_for(connection, number) for number in query.policies]))
     if query.unattributed:
         statement = statement.where(held.policy.is_(None))
     if query.started_from is not None:

@@ -6,6 +6,7 @@ from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 from tests.builders import NOW_US, changed, drive, with_column
 
@@ -13,7 +14,7 @@ from journeymesh.errors import RulesConflict, UsageError
 from journeymesh.journeys.pipeline import make_journeys
 from journeymesh.journeys.policies import Policy
 from journeymesh.journeys.rules import ENGINE_SWITCHED, ScorePart
-from journeymesh.journeys.summaries import SUMMARY_SCHEMA, summarise
+from journeymesh.journeys.summaries import SUMMARY_SCHEMA, summarise, summarise_each
 
 POLICY = Policy(number="P", device="V1", zone="Europe/Paris", tenant="t", product="p",
                 valid_from=datetime(2023, 12, 31, 23, tzinfo=UTC), valid_to=datetime(2024, 12, 31, 23, tzinfo=UTC),
@@ -75,6 +76,44 @@ def test_sums_are_those_of_the_journeys():
     assert row["night_share"] == pytest.approx(1 / 3, abs=1e-5)
     assert row["mean_speed_mps"] == pytest.approx(20.0, abs=0.01)
     assert (row["tenant"], row["product"], row["zone"]) == ("t", "p", "Europe/Paris")
+
+
+@pytest.mark.parametrize("period", ["day", "week", "month", "term"])
+def test_many_policies_at_once_give_what_each_gives_alone(period):
+    policies = [
+        POLICY,
+        replace(POLICY, number="Q", device="V2", zone="Asia/Tokyo", declared_annual_distance_m=None),
+        replace(POLICY, number="R", device="V3", valid_from=_utc(2024, 6, 2), declared_annual_distance_m=5_000_000.0),
+        replace(POLICY, number="S", device="V4"),
+    ]
+    starts = [_utc(2024, 6, 2, 15, 30), _utc(2024, 6, 2, 21, 55), _utc(2024, 6, 30, 23, 30), _utc(2024, 9, 1)]
+    tables = [
+        make_journeys(
+            drive((11.0 + k, 600), vehicle=policy.device, start=at), ENGINE_SWITCHED, policies, NOW_US
+        ).journeys
+        for k, policy in enumerate(policies[:3])
+        for at in reversed(starts[k:])
+    ]
+    stray = make_journeys(drive((9.0, 600), vehicle="V9", start=starts[0]), ENGINE_SWITCHED, [], NOW_US).journeys
+    alone = [
+        summarise(pa.concat_tables(tables).filter(pc.field("policy") == policy.number), policy, period, SCORE)
+        for policy in policies
+    ]
+    together = summarise_each(pa.concat_tables([stray, *reversed(tables)]), policies, period, SCORE)
+    assert len(together) >= 3
+    assert together.equals(pa.concat_tables(alone))
+
+
+def test_one_policy_of_two_rules_versions_is_refused_among_many():
+    other = replace(POLICY, number="Q", device="V2")
+    mine, first, second = (
+        make_journeys(drive((20.0, 600), vehicle=name, start=at), ENGINE_SWITCHED, [POLICY, other], NOW_US).journeys
+        for name, at in (("V1", _utc(2024, 6, 3)), ("V2", _utc(2024, 6, 3)), ("V2", _utc(2024, 6, 4)))
+    )
+    column = second.schema.get_field_index("rules_version")
+    edited = second.set_column(column, second.schema.field(column), [["2099.1"]])
+    with pytest.raises(RulesConflict, match=r"policy Q has journeys of rules 2099\.1 and engine"):
+        summarise_each(pa.concat_tables([mine, first, edited]), [POLICY, other], "month", SCORE)
 
 
 def test_harsh_events_are_counted_per_hundred_kilometres():
