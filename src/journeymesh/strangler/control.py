@@ -42,9 +42,13 @@ class Control:
 
     def migrate(self) -> None:
         """Create or upgrade the tables. Idempotent."""
-        with self._faults(), self.engine().connect() as connection:
-            if self.is_sqlite:
-                connection.exec_driver_sql("PRAGMA journal_mode=WAL")
+        if self.is_sqlite:
+            with self._faults():
+                raw = self.engine().raw_connection()
+                try:
+                    raw.cursor().execute("PRAGMA journal_mode=WAL").fetchall()
+                finally:
+                    raw.close()
         with self.writing() as connection:
             metadata.create_all(connection)
 

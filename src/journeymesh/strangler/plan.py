@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -140,6 +141,39 @@ def load_plan(path: str | Path) -> Plan:
         raise PlanInvalid(f"{at}: {fault[:1].lower()}{fault[1:]}", todo="see docs/reference/plan") from error
     _check(where, plan)
     return _beside(plan, Path(path).parent)
+
+
+def with_phases(plan: Plan, phases: Mapping[str, str]) -> Plan:
+    """The plan with other phases for some slices: what an operator asks for before it is committed.
+
+    Raises:
+        PlanInvalid: no such slice, or no such phase.
+    """
+    for name, phase in phases.items():
+        plan.slice(name)
+        if phase not in list(Phase):
+            known = ", ".join(Phase)
+            raise PlanInvalid(f"slice {name!r}: there is no phase {phase!r}", todo=f"use one of {known}")
+    slices = tuple(
+        msgspec.structs.replace(each, phase=Phase(phases[each.name])) if each.name in phases else each
+        for each in plan.slices
+    )
+    return msgspec.structs.replace(plan, slices=slices)
+
+
+def with_swap(plan: Plan, name: str, store: str) -> Plan:
+    """The plan with the slice's target as its source and another store as its target, in phase shadow.
+
+    Raises:
+        PlanInvalid: no such slice or store.
+    """
+    held = plan.slice(name)
+    if store not in plan.stores:
+        raise PlanInvalid(f"the plan has no store {store!r}", todo=f"use one of {', '.join(plan.stores)}")
+    if store == held.target:
+        raise PlanInvalid(f"slice {name!r} is already answered by {store!r}", todo="name another store")
+    swapped = msgspec.structs.replace(held, source=held.target, target=store, phase=Phase.SHADOW)
+    return msgspec.structs.replace(plan, slices=tuple(swapped if each.name == name else each for each in plan.slices))
 
 
 def plan_schema() -> dict[str, Any]:
