@@ -12,6 +12,7 @@ def warm() -> None:
         "journeymesh.journeys.pipeline",
         "journeymesh.engines.local",
         "journeymesh.sources.mongodump",
+        "journeymesh.sources.document_places",
         "journeymesh.fleets.fleet",
         "journeymesh.fleets.writers",
         "journeymesh.reports.page",

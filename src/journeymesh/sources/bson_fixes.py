@@ -16,7 +16,7 @@ from journeymesh.sources.bson_cells import Cells
 from journeymesh.sources.bson_documents import U8, Rows, Walk, read_only
 from journeymesh.sources.bson_paths import PathTrie
 from journeymesh.sources.bson_values import CONTENT_BYTES, canonical, decoded, document_id, raw_json, reach
-from journeymesh.sources.bson_walker import ARRAY_MISSING, FAULTS, LENGTH_IMPLAUSIBLE, NEEDS_ROOM
+from journeymesh.sources.bson_walker import ARRAY_MISSING, FAULTS, ILL_SHAPED, LENGTH_IMPLAUSIBLE, NEEDS_ROOM
 from journeymesh.sources.mapping import NUMBER_COLUMNS, Mapping, mapped_paths
 
 ELEMENT_BITS: Final = 21
@@ -32,6 +32,7 @@ _CONVERT_ROWS: Final = 1 << 18
 class ReadPart:
     """Fixes and refusals of a part of a buffer; ``end`` is the offset up to which it was read.
 
+    ``met`` has a row for every fix, those refused among them: what is known of where and when they are.
     ``is_broken``: at ``end`` stands a document of impossible length, so that where the next begins is unknown.
     """
 
@@ -39,6 +40,7 @@ class ReadPart:
     refusals: list[Refusal]
     end: int
     documents: int
+    met: Fixes
     is_broken: bool = False
 
 
@@ -76,10 +78,11 @@ class BsonReader:
             pieces = max(1, -(-len(rows.document) // _CONVERT_ROWS))
             for piece in range(pieces):
                 here = slice(piece * _CONVERT_ROWS, (piece + 1) * _CONVERT_ROWS)
-                fixes, refused = self._convert(buffer, _slice(rows, here), stream_offset)
+                fixes, refused, met = self._convert(buffer, _slice(rows, here), stream_offset)
                 last = piece == pieces - 1
                 broken = last and rows.stop == LENGTH_IMPLAUSIBLE
-                yield ReadPart(fixes, refusals + refused, end if last else at, rows.documents if last else 0, broken)
+                documents = rows.documents if last else 0
+                yield ReadPart(fixes, refusals + refused, end if last else at, documents, met, broken)
                 refusals = []
             at = end
             if rows.stop != NEEDS_ROOM:
@@ -109,7 +112,7 @@ class BsonReader:
         array = self.mapping.array_path
         return f"{place}{'.' + array if array else ''}[{origin & _ELEMENT_MASK}]"
 
-    def _convert(self, buffer: U8, rows: Rows, stream_offset: int) -> tuple[Fixes, list[Refusal]]:
+    def _convert(self, buffer: U8, rows: Rows, stream_offset: int) -> tuple[Fixes, list[Refusal], Fixes]:
         fields = self.mapping.fields
         cells = Cells(buffer, rows.offsets, rows.kinds, self.trie.slots)
         refused = _Refused()
@@ -135,10 +138,10 @@ class BsonReader:
         columns["origin"] = ((rows.document + stream_offset) << ELEMENT_BITS) | element
         fixes = Fixes(vehicles, **columns)
         if not refused.rows:
-            return fixes, []
+            return fixes, [], fixes
         kept = np.ones(len(fixes), np.bool_)
         kept[list(refused.rows)] = False
-        return fixes.take(kept), self._refusals(buffer, rows, fixes, refused, stream_offset)
+        return fixes.take(kept), self._refusals(buffer, rows, fixes, refused, stream_offset), fixes
 
     def _refusals(self, buffer: U8, rows: Rows, fixes: Fixes, refused: _Refused, stream_offset: int) -> list[Refusal]:
         refusals: list[Refusal] = []
@@ -200,10 +203,15 @@ class BsonReader:
             origin = document_id(document, self.mapping.collection, stream_offset + start)
             content = self._content(document, decoded(document), -1, True)
             return Refusal(Reason.CLOCK_MISSING.code, origin, f"{array}: no array of fixes", content=content)
+        if fault in ILL_SHAPED:  # its bytes are sound, and so is its id
+            origin, where = document_id(document, self.mapping.collection, stream_offset + start), "the document"
+        else:
+            origin = f"{self.mapping.collection}@{stream_offset + start}"
+            where = f"the document at bytes {stream_offset + start} to {stream_offset + end}"
         return Refusal(
             Reason.DOCUMENT_CORRUPT.code,
-            f"{self.mapping.collection}@{stream_offset + start}",
-            f"the document at bytes {stream_offset + start} to {stream_offset + end}: {FAULTS[fault]}",
+            origin,
+            f"{where}: {FAULTS[fault]}",
             content=raw_json(document),
         )
 

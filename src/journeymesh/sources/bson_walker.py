@@ -62,6 +62,8 @@ FAULTS: Final = {
     10: "the mapped array is not there",
 }
 ARRAY_MISSING: Final = 10
+ILL_SHAPED: Final = (8, 9)
+"""Faults of documents that are well-formed BSON and not what the mapping expects."""
 
 # Places in the walk's state.
 POSITION, ROWS, DOCUMENTS, FAULTY, STOP, LAST_SHAPE, NEXT_SHAPE, HITS, MISSES = range(9)
@@ -83,7 +85,7 @@ def read_i32(buffer, at):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def _value_bytes(buffer, kind, at, stop):  # type: ignore[no-untyped-def]
+def value_bytes(buffer, kind, at, stop):  # type: ignore[no-untyped-def]
     """Bytes of the value of this type at ``at``, all of them before ``stop``; a negative fault otherwise."""
     size = np.int64(-4)
     if kind == 0x01 or kind == 0x09 or kind == 0x11 or kind == 0x12:
@@ -198,7 +200,7 @@ def _walk_record(buffer, start, end, root, trie, keys, offsets, kinds, row, mask
             return 3
         key_length = value - key_at
         value += 1
-        size = _value_bytes(buffer, kind, value, stop)
+        size = value_bytes(buffer, kind, value, stop)
         if size < 0:
             return -size
         if masked:
@@ -339,7 +341,7 @@ def walk_array(  # type: ignore[no-untyped-def]
             if position < 0 or position > farthest:
                 return np.int64(-8)
         value += 1
-        size = _value_bytes(buffer, element, value, stop)
+        size = value_bytes(buffer, element, value, stop)
         if size < 0:
             return size
         if position >= most:

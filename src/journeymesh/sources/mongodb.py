@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from bisect import bisect_right
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from pymongo import MongoClient
 
 BATCH_DOCUMENTS: Final = 50_000
+REMEMBERED_BATCHES: Final = 1 << 17
 SELECT_TIMEOUT_MS: Final = 5_000
 SOCKET_TIMEOUT_MS: Final = 60_000
 _LATER_TYPES: Final = (
@@ -67,10 +69,11 @@ class MongodbSource:
         self.name = without_credentials(url)
         self._mapping = mapping
         self._batch_documents = batch_documents
-        # Where each batch began in the stream of all that was read, and after which _id: origins stay good for
-        # as long as the source is open, whichever reading they come from.
+        # Where each batch began in the stream of all that was read, and after which _id: origins stay good while
+        # the source is open, whichever reading they come from, until so many batches more were read.
         self._starts: list[tuple[int, str | None]] = []
         self._read = 0
+        self._numbering = threading.Lock()
         self._client = self._connect(url)
         try:
             path = urlsplit(url).path.strip("/")
@@ -129,9 +132,7 @@ class MongodbSource:
         """Every document once, by ``_id``; ``resume`` is the ``_id`` of the last one read, as extended JSON."""
         reader = BsonReader(self._mapping)
         for content, last_id in self._raw_batches(resume):
-            offset = self._read
-            self._read += len(content)
-            self._starts.append((offset, resume))
+            offset = self._number(len(content), resume)
             buffer = np.frombuffer(content, np.uint8)
             held: SourceBatch | None = None
             end = 0
@@ -151,6 +152,16 @@ class MongodbSource:
             yield SourceBatch(held.fixes, held.refusals, held.read_bytes, last_id)
             resume = last_id
 
+    def _number(self, length: int, resume: str | None) -> int:
+        """The stream offset of a batch of so many bytes that begins after this ``_id``."""
+        with self._numbering:
+            offset = self._read
+            self._read += length
+            self._starts.append((offset, resume))
+            if len(self._starts) > REMEMBERED_BATCHES:
+                self._starts = self._starts[REMEMBERED_BATCHES // 2 :]
+            return offset
+
     def _raw_batches(self, resume: str | None) -> Iterator[tuple[bytes, str | None]]:
         """(documents, the last one's ``_id``). A cursor that the server forgot is opened again where it stood."""
         from pymongo.errors import AutoReconnect, CursorNotFound
@@ -169,7 +180,7 @@ class MongodbSource:
             except (AutoReconnect, CursorNotFound) as error:
                 if not moved:
                     raise SourceUnreadable(
-                        f"source {self.name} cannot be read: {_plain(error)}",
+                        f"source {self.name} cannot be read: {plain_text(error)}",
                         todo="check that the server is up; running again goes on from where it stopped",
                     ) from error
                 moved = False
@@ -177,7 +188,7 @@ class MongodbSource:
     def _cursor(self, resume: str | None, limit: int = 0) -> Any:
         return self._database[self._mapping.collection].find_raw_batches(
             _after(resume),
-            projection=_projection(self._mapping),
+            projection=projection(self._mapping),
             sort=[("_id", 1)],
             batch_size=self._batch_documents,
             limit=limit,
@@ -194,15 +205,16 @@ class MongodbSource:
     def describe(self, origins: I64) -> list[str]:
         """``blackbox/5ce7…`` for each origin, asked of the server again, batch by batch."""
         reader = BsonReader(self._mapping)
+        starts = self._starts
         by_batch: dict[int, list[int]] = {}
         for origin in {int(origin) for origin in origins if origin >= 0}:
-            batch = bisect_right(self._starts, origin >> ELEMENT_BITS, key=lambda start: start[0]) - 1
+            batch = bisect_right(starts, origin >> ELEMENT_BITS, key=lambda start: start[0]) - 1
             by_batch.setdefault(batch, []).append(origin)
         places: dict[int, str] = {}
         for batch, members in by_batch.items():
             if batch < 0:
                 continue
-            start, resume = self._starts[batch]
+            start, resume = starts[batch]
             with self._faults():
                 content = next(iter(self._cursor(resume)), b"")
             for origin in members:
@@ -241,7 +253,7 @@ class MongodbSource:
             raise
         except PyMongoError as error:
             raise SourceUnreadable(
-                f"source {self.name} cannot be read: {_plain(error)}",
+                f"source {self.name} cannot be read: {plain_text(error)}",
                 todo="check the address, the credentials and the rights",
             ) from error
 
@@ -253,7 +265,7 @@ def without_credentials(url: str) -> str:
     return f"{scheme}://{place.partition('?')[0]}"
 
 
-def _plain(error: Exception) -> str:
+def plain_text(error: Exception) -> str:
     """The first line of a driver's text, without the topology it appends."""
     return str(error).split(", Timeout:")[0].split(", full error:")[0].splitlines()[0][:200]
 
@@ -279,7 +291,7 @@ def _type_order(value: Any) -> int:
     return order.get(kind, 0)
 
 
-def _projection(mapping: Mapping) -> list[str]:
+def projection(mapping: Mapping) -> list[str]:
     """The mapped paths as the server projects them: array positions cannot be, and no path may contain another."""
     paths = set()
     for path in mapped_paths(mapping):

@@ -9,10 +9,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final, Protocol
+from typing import Final, Protocol, overload
+
+import numpy as np
 
 from journeymesh.errors import SourceUnreadable
-from journeymesh.journeys.fixes import Fixes
+from journeymesh.journeys.fixes import I32, I64, Fixes
 from journeymesh.journeys.journey import Refusal
 from journeymesh.sources.port import Source
 
@@ -34,7 +36,8 @@ class DocumentPlace:
     """Where a legacy document's fixes are: their vehicle and the span of their device clocks.
 
     ``document`` is the signed 64-bit digest of the document's ``_id``; it tells nothing of the id itself. A document
-    without a usable clock has the whole of its vehicle as its span.
+    without a usable clock has the whole of its vehicle as its span. One with fixes of several vehicles has a place
+    for each of them.
     """
 
     document: int
@@ -43,11 +46,65 @@ class DocumentPlace:
     last_us: int
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class DocumentPlaces(Sequence[DocumentPlace]):
+    """Many places, as columns: int64[n] ``document``, ``first_us`` and ``last_us``, int32[n] codes of ``vehicles``."""
+
+    document: I64
+    vehicles: tuple[str, ...]
+    vehicle: I32
+    first_us: I64
+    last_us: I64
+
+    @classmethod
+    def empty(cls) -> DocumentPlaces:
+        """No places."""
+        none = np.empty(0, np.int64)
+        return cls(none, (), np.empty(0, np.int32), none, none)
+
+    @classmethod
+    def concat(cls, parts: Sequence[DocumentPlaces]) -> DocumentPlaces:
+        """The parts one after the other, their dictionaries united."""
+        if len(parts) == 1:
+            return parts[0]
+        codes: dict[str, int] = {}
+        vehicle = [np.empty(0, np.int32)]
+        for part in parts:
+            table = np.array([codes.setdefault(name, len(codes)) for name in part.vehicles], np.int32)
+            vehicle.append(table[part.vehicle])
+        columns = [
+            np.concatenate([np.empty(0, np.int64), *(getattr(part, name) for part in parts)])
+            for name in ("document", "first_us", "last_us")
+        ]
+        return cls(columns[0], tuple(codes), np.concatenate(vehicle), columns[1], columns[2])
+
+    def take(self, rows: I64 | np.ndarray[tuple[int], np.dtype[np.bool_]] | slice) -> DocumentPlaces:
+        """The places selected by an index array, a mask or a slice."""
+        return DocumentPlaces(
+            self.document[rows], self.vehicles, self.vehicle[rows], self.first_us[rows], self.last_us[rows]
+        )
+
+    def __len__(self) -> int:
+        return len(self.document)
+
+    @overload
+    def __getitem__(self, at: int) -> DocumentPlace: ...
+
+    @overload
+    def __getitem__(self, at: slice) -> DocumentPlaces: ...
+
+    def __getitem__(self, at: int | slice) -> DocumentPlace | DocumentPlaces:
+        if isinstance(at, slice):
+            return self.take(at)
+        vehicle = self.vehicles[int(self.vehicle[at])]
+        return DocumentPlace(int(self.document[at]), vehicle, int(self.first_us[at]), int(self.last_us[at]))
+
+
 @dataclass(frozen=True, slots=True)
 class VehicleRead:
     """What the source holds of the vehicles asked for. ``fixes.origin`` is good for ``Source.describe``.
 
-    ``places`` is filled only where it was asked for.
+    ``places`` is filled only where it was asked for, and a ``DocumentPlaces`` where the source has columns of them.
     """
 
     fixes: Fixes
