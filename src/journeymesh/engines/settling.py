@@ -12,13 +12,14 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from journeymesh.engines.differences import difference
 from journeymesh.engines.port import Retention
 from journeymesh.engines.refusals import Describe, refusals_of
 from journeymesh.journeys.fixes import I64, Fixes
@@ -169,12 +170,9 @@ class Settler:
         counts: PassCounts,
         stretch: tuple[int, int],
     ) -> Settled:
-        old = {row["journey_id"]: row for row in before.to_pylist()}
-        new = {row["journey_id"]: row for row in result.journeys.to_pylist()}
-        put = [journey_id for journey_id, row in new.items() if old.get(journey_id) != row]
-        gone = [journey_id for journey_id in old if journey_id not in new]
-        superseded = [Superseded(journey_id, _successor(old[journey_id], new)) for journey_id in gone]
-        superseded += [Superseded(i, i) for i in put if i in old and i not in self.put_by_this_run]
+        found = difference(before, result.journeys)
+        put = found.put
+        superseded = [*found.gone, *(Superseded(i, i) for i in found.changed if i not in self.put_by_this_run)]
         self.put_by_this_run.update(put)
         refusals = refusals_of(result.refused, result.reasons, self.describe)
         stands = {refusal.refusal_id for refusal in refusals}
@@ -184,10 +182,10 @@ class Settler:
             for refusal_id, refusal in self.store.refusals(query)
             if refusal.reason in _RECOMPUTED and refusal_id not in stands
         ]
-        changed = [i for i in put if i in old]
+        written = result.journeys.filter(pc.is_in(result.journeys["journey_id"], pa.array(put, pa.string())))
         return Settled(
             StoreBatch(
-                journeys=result.journeys.filter(pc.is_in(result.journeys["journey_id"], pa.array(put, pa.string()))),
+                journeys=written,
                 superseded=superseded,
                 refusals=[*refused, *refusals],
                 refusals_withdrawn=withdrawn,
@@ -195,10 +193,10 @@ class Settler:
             ),
             counts,
             vehicles=1,
-            journeys=len(put) - len(changed),
-            changed=len(changed),
-            removed=len(gone),
-            harsh_events=sum(len(new[i]["harsh_events"]) for i in put),
+            journeys=len(put) - len(found.changed),
+            changed=len(found.changed),
+            removed=len(found.gone),
+            harsh_events=pc.sum(pc.list_value_length(written["harsh_events"])).as_py() or 0,
         )
 
     def _one(self, fixes: Fixes) -> PassResult:
@@ -313,17 +311,6 @@ def _touching(at_us: I64, journeys: pa.Table, silence_us: int) -> Mask:
     group = np.empty(len(begins), np.int64)
     group[order] = np.r_[0, np.cumsum(begins[order][1:] - reach[:-1] > silence_us)]
     return np.isin(group[: len(at_us)], group[len(at_us) :])
-
-
-def _successor(row: dict[str, Any], new: dict[str, dict[str, Any]]) -> str | None:
-    """The new journey that shares most time with a journey that is gone."""
-    best, longest = None, timedelta(0)
-    for journey_id, other in new.items():
-        start = max(row["started_at"], other["started_at"])
-        end = min(row["ended_at"], other["ended_at"])
-        if end - start > longest:
-            best, longest = journey_id, end - start
-    return best
 
 
 def _counts_of_arrived(arrived: Fixes, result: PassResult, kept: int) -> PassCounts:
