@@ -24,6 +24,8 @@ from tests.ports.records import (
     run,
 )
 
+NOON_DAY = round(NOON.timestamp()) // 86_400
+
 
 class ChangeFeedSuite:
     """Inherited by the suite of stores."""
@@ -61,6 +63,24 @@ class ChangeFeedSuite:
         assert seen[-1] == "car-9"
         assert after == store.changes(None).position
 
+    def test_a_day_of_kept_fixes_and_a_policy_that_are_withdrawn_go(self, store: Store) -> None:
+        today = NOON_DAY
+        store.write(
+            StoreBatch(fixes=fixes("car-1", NOON, NOON + DAY), policies=[policy("P-1"), policy("P-2", vehicle="x")])
+        )
+        store.write(StoreBatch(fixes_withdrawn=[("car-1", today), ("car-9", today)], policies_withdrawn=["P-1", "P-9"]))
+        assert store.fixes("car-1", NOON, NOON + DAY).fixed_at_us.tolist() == [round((NOON + DAY).timestamp() * 1e6)]
+        assert [held.number for held in store.policies()] == ["P-2"]
+        again = StoreBatch(
+            fixes=fixes("car-1", NOON + DAY),
+            fixes_withdrawn=[("car-1", today + 1)],
+            policies=[policy("P-2", vehicle="x")],
+            policies_withdrawn=["P-2"],
+        )
+        before = store.digest()
+        store.write(again)
+        assert store.digest() == before
+
     def test_every_part_of_a_vehicle_moves_it(self, store: Store) -> None:
         old = journey("car-1")
         wrong = refusal(reason="position_spike", vehicle="car-4", fixed_at=NOON)
@@ -71,6 +91,8 @@ class ChangeFeedSuite:
             (StoreBatch(journeys=journeys(journey("car-2", distance_m=7.0))), {"car-2"}),
             (StoreBatch(superseded=[Superseded(old["journey_id"], None)]), {"car-1"}),
             (StoreBatch(refusals_withdrawn=[wrong.refusal_id]), {"car-4"}),
+            (StoreBatch(fixes=fixes("car-5", NOON)), {"car-5"}),
+            (StoreBatch(fixes_withdrawn=[("car-5", NOON_DAY)]), {"car-5"}),
         ):
             before = store.changes(None).position
             store.write(batch)

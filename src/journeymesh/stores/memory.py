@@ -265,9 +265,13 @@ def _next_state(state: _State, batch: StoreBatch) -> _State:
         changed[refusal.vehicle] = None
         refusals.setdefault(refusal.refusal_id, records.refusal_row(refusal))
     blocks = dict(state.blocks)
+    for day in batch.fixes_withdrawn:
+        if blocks.pop(day, None) is not None:
+            changed[day[0]] = None
     for block in encode_blocks(batch.fixes) if batch.fixes is not None else ():
         blocks[block.vehicle, block.day] = block
         changed[block.vehicle] = None
+    policies = {number: row for number, row in state.policies.items() if number not in set(batch.policies_withdrawn)}
     position, changes = _moved(state, changed)
     return _State(
         sequence=sequence,
@@ -276,7 +280,7 @@ def _next_state(state: _State, batch: StoreBatch) -> _State:
         journeys=journeys,
         history=history,
         refusals=refusals,
-        policies=state.policies | {policy.number: records.policy_row(policy) for policy in batch.policies},
+        policies=policies | {policy.number: records.policy_row(policy) for policy in batch.policies},
         rules=state.rules | ({batch.rules} if batch.rules else set()),
         runs=state.runs | ({batch.run.run_id: records.run_row(batch.run)} if batch.run else {}),
         blocks=blocks,

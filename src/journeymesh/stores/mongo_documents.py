@@ -60,10 +60,15 @@ def record_row(columns: Sequence[str], document: Mapping[str, Any]) -> tuple[Any
     return tuple(_unpacked(document[name]) for name in columns)
 
 
+def block_key(vehicle: str, day: int) -> str:
+    """The key of a vehicle's kept fixes of a UTC day."""
+    return f"{day}/{vehicle}"
+
+
 def block_documents(block: FixBlock) -> list[Document]:
     """The block, in parts that stay well below MongoDB's 16 MB."""
     fields = {
-        "key": f"{block.day}/{block.vehicle}",
+        "key": block_key(block.vehicle, block.day),
         "digest": _digest(block.content),
         "vehicle": block.vehicle,
         "day": block.day,

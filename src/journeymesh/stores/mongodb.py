@@ -120,12 +120,14 @@ class MongodbStore:
                 record_documents(records.REFUSAL_COLUMNS, map(records.refusal_row, batch.refusals)),
                 keep=True,
             )
+            planned.remove("policies", batch.policies_withdrawn)
             planned.put("policies", record_documents(records.POLICY_COLUMNS, map(records.policy_row, batch.policies)))
             if batch.rules is not None:
                 used = (batch.rules.version, batch.rules.digest)
                 planned.put("rules", [[documents.record_document(("version", "digest_used"), used, "\0".join(used))]])
             if batch.run is not None:
                 planned.put("runs", record_documents(records.RUN_COLUMNS, [records.run_row(batch.run)]))
+            planned.remove("blocks", [documents.block_key(vehicle, day) for vehicle, day in batch.fixes_withdrawn])
             if batch.fixes is not None:
                 planned.put("blocks", [documents.block_documents(block) for block in encode_blocks(batch.fixes)])
 

@@ -57,7 +57,9 @@ class StoreBatch:
     - ``refusals_withdrawn``: ids of refusals that no longer hold; they go before ``refusals`` are put
     - ``fixes``: put into the fix store: for each (vehicle, UTC day) present here, these are *all* the fixes to keep,
       sorted by time, and replace what is kept for that vehicle and day
+    - ``fixes_withdrawn``: (vehicle, UTC day since 1970) of which no fixes are to be kept; they go before ``fixes``
     - ``policies``: put by number
+    - ``policies_withdrawn``: numbers of policies that are no more; they go before ``policies`` are put
     - ``run``: put by ``run_id``
     """
 
@@ -66,7 +68,9 @@ class StoreBatch:
     refusals: Sequence[Refusal] = ()
     refusals_withdrawn: Sequence[str] = ()
     fixes: Fixes | None = None
+    fixes_withdrawn: Sequence[tuple[str, int]] = ()
     policies: Sequence[Policy] = ()
+    policies_withdrawn: Sequence[str] = ()
     rules: RulesUsed | None = None
     run: Run | None = None
 

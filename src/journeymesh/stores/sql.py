@@ -85,6 +85,7 @@ class SqlStore:
         changed: list[str | None] = [row[_VEHICLE] for row in put]
         changed += [refusal.vehicle for refusal in batch.refusals]
         changed += [block.vehicle for block in blocks]
+        changed += [vehicle for vehicle, _ in batch.fixes_withdrawn]
         with self._sql.writing() as connection:
             changed += vehicles_of_refusals(connection, list(batch.refusals_withdrawn))
             if batch.superseded:
@@ -94,11 +95,16 @@ class SqlStore:
                 put_table(connection, tables.journeys, stored, put)
             delete_ids(connection, tables.refusals.c.refusal_id, list(batch.refusals_withdrawn))
             put_rows(connection, tables.refusals, [records.refusal_row(r) for r in batch.refusals], keep=True)
+            delete_ids(connection, tables.policies.c.number, list(batch.policies_withdrawn))
             put_rows(connection, tables.policies, [records.policy_row(policy) for policy in batch.policies])
             if batch.rules is not None:
                 put_rows(connection, tables.rules, [(batch.rules.version, batch.rules.digest)])
             if batch.run is not None:
                 put_rows(connection, tables.runs, [records.run_row(batch.run)])
+            for vehicle, day in batch.fixes_withdrawn:
+                held = tables.blocks.c
+                this = sa.and_(held.vehicle == escape_for(connection, vehicle), held.day == day)
+                connection.execute(sa.delete(tables.blocks).where(this))
             put_rows(
                 connection,
                 tables.blocks,
