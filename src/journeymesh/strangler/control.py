@@ -15,10 +15,12 @@ from sqlalchemy import event
 from journeymesh.errors import ExtraMissing, StoreUnavailable, UsageError
 from journeymesh.stores.addresses import shown_url
 from journeymesh.stores.sql_faults import sql_faults
-from journeymesh.strangler.control_tables import heads, metadata
+from journeymesh.strangler.control_tables import heads
+from journeymesh.strangler.migrations import HEAD, VERSION_TABLE, upgrade
 
 BUSY_TIMEOUT_S: Final = 10.0
 ROUTES: Final = "routes"
+_APPLY: Final = "make it with: journeymesh strangler apply PLAN --why TEXT"
 _WRITERS_LOCK: Final = 0x73747261_6E676C65  # "strangle"
 
 
@@ -50,7 +52,24 @@ class Control:
                 finally:
                     raw.close()
         with self.writing() as connection:
-            metadata.create_all(connection)
+            if version_in(connection) != HEAD:
+                upgrade(connection)
+
+    def require_schema(self) -> None:
+        """Refuse a database without the tables, or with another version's.
+
+        Raises:
+            StoreUnavailable: saying what to do.
+        """
+        if self.is_sqlite and not os.path.exists(str(self._address.database)):
+            raise StoreUnavailable(f"control {self.shown}: there is no such file", todo=_APPLY)
+        with self._faults(), self.engine().connect() as connection:
+            found = version_in(connection)
+        if found is None:
+            raise StoreUnavailable(f"control {self.shown}: nothing is recorded yet", todo=_APPLY)
+        if found != HEAD:
+            todo = "upgrade journeymesh" if found > HEAD else _APPLY
+            raise StoreUnavailable(f"control {self.shown}: has schema {found}, {HEAD} is needed", todo=todo)
 
     @contextmanager
     def reading(self) -> Iterator[sa.Connection]:
@@ -119,6 +138,14 @@ class Control:
         waits = {} if "connect_timeout" in self._address.query else {"connect_timeout": 5}
         address = self._address.set(drivername="postgresql+psycopg")
         return sa.create_engine(address, connect_args={"application_name": "journeymesh", **waits}, pool_pre_ping=True)
+
+
+def version_in(connection: sa.Connection) -> str | None:
+    """The schema version recorded in this database; None: none."""
+    if not sa.inspect(connection).has_table(VERSION_TABLE):
+        return None
+    found: str | None = connection.exec_driver_sql(f"SELECT version_num FROM {VERSION_TABLE}").scalar()  # noqa: S608
+    return found
 
 
 def now_us() -> int:

@@ -1,0 +1,77 @@
+"""The control database: its schema, on both kinds of server, and its refusals."""
+
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+
+from journeymesh.errors import StoreUnavailable, UsageError
+from journeymesh.strangler.control import Control, bump, revision
+from journeymesh.strangler.control_tables import metadata
+from journeymesh.strangler.migrations import VERSION_TABLE
+
+
+def _differences(control: Control) -> list[object]:
+    ours = {table.name for table in metadata.tables.values()}
+
+    def is_ours(name: str | None, kind: str, parents: object) -> bool:
+        return kind != "table" or name in ours
+
+    with control.engine().connect() as connection:
+        options = {"version_table": VERSION_TABLE, "include_name": is_ours, "compare_type": True}
+        return list(compare_metadata(MigrationContext.configure(connection, opts=options), metadata))
+
+
+def test_migrations_make_the_tables_on_sqlite(tmp_path: Path) -> None:
+    control = Control(f"sqlite:///{tmp_path}/control.db")
+    control.migrate()
+    control.migrate()
+    assert _differences(control) == []
+    control.require_schema()
+
+
+def test_migrations_make_the_tables_on_postgresql(postgresql_url: str) -> None:
+    name = "strangler_migrations"
+    engine = sa.create_engine(
+        postgresql_url.replace("postgresql:", "postgresql+psycopg:"), isolation_level="AUTOCOMMIT"
+    )
+    with engine.connect() as connection:
+        connection.exec_driver_sql(f"DROP DATABASE IF EXISTS {name}")
+        connection.exec_driver_sql(f"CREATE DATABASE {name}")
+    engine.dispose()
+    control = Control(postgresql_url.rpartition("/")[0] + f"/{name}")
+    try:
+        with pytest.raises(StoreUnavailable, match="nothing is recorded yet"):
+            control.require_schema()
+        control.migrate()
+        control.migrate()
+        assert _differences(control) == []
+        with control.writing() as connection:
+            assert [bump(connection), bump(connection), revision(connection)] == [1, 2, 2]
+    finally:
+        control.close()
+
+
+def test_a_database_without_tables_says_what_to_do(tmp_path: Path) -> None:
+    control = Control(f"sqlite:///{tmp_path}/none.db")
+    with pytest.raises(StoreUnavailable, match="there is no such file: make it with: journeymesh strangler apply"):
+        control.require_schema()
+    assert not (tmp_path / "none.db").exists()
+
+
+@pytest.mark.parametrize(
+    ("url", "told"),
+    [("mongodb://x/y", "unknown kind"), ("not a url", "is not a URL"), ("sqlite://", "names no file")],
+)
+def test_another_kind_of_url_is_refused(url: str, told: str) -> None:
+    with pytest.raises(UsageError, match=told):
+        Control(url).migrate()
+
+
+def test_no_password_is_told(tmp_path: Path) -> None:
+    control = Control("postgresql://ann:secret@127.0.0.1:1/x?connect_timeout=1")
+    with pytest.raises(StoreUnavailable) as refused:
+        control.require_schema()
+    assert "secret" not in str(refused.value)
