@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
+import bson
 import numpy as np
 
 from journeymesh.journeys.fixes import I64, Fixes
@@ -150,6 +151,20 @@ class MemoryLegacy:
         if int(after) < self.forgotten:
             raise PositionLost("memory-legacy: the position is no longer there", todo="compare again")
         return MemoryChanges(self, int(after))
+
+    def raw_documents(self, vehicles: Sequence[str]) -> Iterator[bytes]:
+        self._check()
+        with self._news:
+            found = sorted((document, row) for document, row in self.rows.items() if row[0] in vehicles)
+        for document, (vehicle, at_us, lat, lon, speed) in found:
+            content = {"_id": document, "v": vehicle, "t": at_us, "lat": lat, "lon": lon, "speed": speed}
+            yield bson.encode(content)
+
+    def remove_vehicles(self, vehicles: Sequence[str]) -> int:
+        self._check()
+        found = [document for document, row in self.rows.items() if row[0] in vehicles]
+        self.remove(found)
+        return len(found)
 
     def latency_s(self) -> float:
         self._check()

@@ -6,7 +6,7 @@ source's own word for a point in its stream of changes; it survives restarts and
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, Protocol, overload
@@ -193,3 +193,13 @@ class FixWriter(Protocol):
     def put(self, fixes: Fixes) -> int:
         """Write each fix as a document whose ``_id`` follows from vehicle, instant and position; returns how many were
         there before. Idempotent."""
+
+
+class DocumentRemover(Protocol):
+    """A source whose documents can be exported and deleted, vehicle by vehicle."""
+
+    def raw_documents(self, vehicles: Sequence[str]) -> Iterator[bytes]:
+        """The documents of these vehicles as BSON, whole, in order of ``_id``."""
+
+    def remove_vehicles(self, vehicles: Sequence[str]) -> int:
+        """Delete the documents of these vehicles; returns how many there were. Idempotent."""

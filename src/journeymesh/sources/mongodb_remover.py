@@ -1,0 +1,56 @@
+"""Legacy documents exported and deleted by vehicle, for retiring. The only place that deletes from a source."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import bson
+
+from journeymesh.errors import UsageError
+from journeymesh.sources.mapping import Mapping
+from journeymesh.sources.mongodb import MongodbSource
+from journeymesh.sources.mongodb_queries import in_array, vehicle_queries
+from journeymesh.sources.vehicle_port import VehicleTimes
+
+
+class MongodbRemover(MongodbSource):
+    """The mapped collection of a MongoDB with the right to delete from it; see ``DocumentRemover``.
+
+    Raises:
+        UsageError: vehicles are named inside arrays, so that a document may be another vehicle's as well.
+    """
+
+    def __init__(self, url: str, mapping: Mapping) -> None:
+        if in_array(mapping):
+            raise UsageError(
+                "documents of this mapping may hold several vehicles, so they cannot be removed by vehicle",
+                todo="remove them with the applications that wrote them",
+            )
+        super().__init__(url, mapping)
+
+    def raw_documents(self, vehicles: Sequence[str]) -> Iterator[bytes]:
+        """The documents of these vehicles as BSON, whole, in order of ``_id`` within a thousand vehicles."""
+        collection = self._database[self._mapping.collection]
+        for query, _ in vehicle_queries(self._mapping, [VehicleTimes(vehicle) for vehicle in vehicles]):
+            with self._faults():
+                for content in collection.find_raw_batches(query, sort=[("_id", 1)], batch_size=self._batch_documents):
+                    yield from _documents_in(content)
+
+    def remove_vehicles(self, vehicles: Sequence[str]) -> int:
+        """Delete the documents of these vehicles; returns how many there were. Idempotent."""
+        collection = self._database[self._mapping.collection]
+        removed = 0
+        for query, _ in vehicle_queries(self._mapping, [VehicleTimes(vehicle) for vehicle in vehicles]):
+            with self._faults():
+                removed += collection.delete_many(query).deleted_count
+        return removed
+
+
+def _documents_in(content: bytes) -> Iterator[bytes]:
+    at = 0
+    while at + 5 <= len(content):
+        length = int.from_bytes(content[at : at + 4], "little")
+        if length < 5 or at + length > len(content):
+            raise bson.InvalidBSON("the server sent a document of impossible length")
+        yield content[at : at + length]
+        at += length

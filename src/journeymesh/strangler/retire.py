@@ -1,0 +1,194 @@
+"""Retiring a slice: the one step that cannot be taken back, made in steps that can be, until the last.
+
+    fenced      the route says retired: nobody asks the source or feeds from it any more
+    (proven)    source and target are compared once more; any difference undoes the fence
+    exported    legacy documents are in a file, their number and digest in its manifest
+    removed     those documents are deleted from legacy
+
+The step is recorded before the next begins. A crash leaves a step that ``apply`` goes on from.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final, Protocol
+
+import msgspec
+import sqlalchemy as sa
+
+from journeymesh.journeys.policies import Policy
+from journeymesh.sources.vehicle_port import DocumentRemover
+from journeymesh.strangler.control import Control, now_us
+from journeymesh.strangler.control_tables import feeds, pending_moves
+from journeymesh.strangler.gates import GateClosed
+from journeymesh.strangler.phases import Phase
+from journeymesh.strangler.plan import LEGACY
+from journeymesh.strangler.routes import STALE_S, Route, note, read_routes, record
+
+FENCED: Final = "fenced"
+EXPORTED: Final = "exported"
+_FENCE_S: Final = 2 * STALE_S
+_FEEDERS_S: Final = 60.0
+_MANIFEST: Final = "manifest.json"
+
+
+class Manifest(msgspec.Struct, frozen=True, kw_only=True):
+    """What an export holds: ``documents`` in ``file`` (BSON, one after the other, as mongodump writes them)."""
+
+    slice: str
+    file: str
+    documents: int
+    sha256: str
+    vehicles: int
+    policies: int
+    exported_at: datetime
+
+
+class Parts(Protocol):
+    """What retiring needs of an installation."""
+
+    control: Control
+
+    def remover(self) -> DocumentRemover:
+        """What exports and deletes legacy documents."""
+
+    def differences(self, route: Route) -> int:
+        """How many journeys of the slice differ between source and target now."""
+
+
+@dataclass(frozen=True, slots=True)
+class Retiring:
+    """Retires slices of one installation; ``exports`` is the folder that a slice's folder is made in."""
+
+    parts: Parts
+    policies: Sequence[Policy]
+    exports: Path
+    fence_s: float = _FENCE_S
+    feeders_s: float = _FEEDERS_S
+    sleep: Callable[[float], None] = field(default=time.sleep)
+
+    def retire(self, route: Route, who: str, why: str) -> None:
+        """Retire the slice, or leave it in phase target and say why.
+
+        Raises:
+            GateClosed: source and target differ, or something still writes to legacy; the fence is taken back.
+        """
+        fenced = replace(route, phase=Phase.RETIRED, since_us=now_us())
+        with self.parts.control.writing() as connection:
+            record(connection, fenced, before=Phase.TARGET, who=who, why=why, outcome="began")
+            _step(connection, route.slice.name, FENCED, who, why)
+        self._go_on(fenced, FENCED, who, why)
+
+    def resume(self) -> list[str]:
+        """Go on with what a crash left; returns the slices."""
+        with self.parts.control.reading() as connection:
+            pending = connection.execute(sa.select(pending_moves).order_by(pending_moves.c.slice)).all()
+        recorded = read_routes(self.parts.control)
+        for row in pending:
+            route = recorded.get(row.slice)
+            if route is not None:
+                self._go_on(route, row.step, row.who, row.why, row.content)
+        return [row.slice for row in pending]
+
+    def _go_on(self, route: Route, step: str, who: str, why: str, content: str | None = None) -> None:
+        manifest = msgspec.json.decode(content, type=Manifest) if content else None
+        if step == FENCED:
+            self._wait_for_readers(route)
+            found = self.parts.differences(route)
+            if found:
+                self._undo(route, who, why, f"{found} journeys differ between {route.source} and {route.target}")
+            if route.source == LEGACY:
+                manifest = self._export(route)
+                with self.parts.control.writing() as connection:
+                    _step(connection, route.slice.name, EXPORTED, who, why, manifest)
+        if manifest is not None:
+            vehicles = self._vehicles(route)
+            there = sum(1 for _ in self._documents(vehicles))
+            if there > manifest.documents:
+                self._undo(route, who, why, f"{there - manifest.documents} documents came to legacy since the export")
+            self.parts.remover().remove_vehicles(vehicles)
+        with self.parts.control.writing() as connection:
+            connection.execute(sa.delete(pending_moves).where(pending_moves.c.slice == route.slice.name))
+            detail = None if manifest is None else f"{manifest.documents} legacy documents exported and removed"
+            note(connection, route.slice.name, who, why, "moved", Phase.TARGET, Phase.RETIRED, detail)
+
+    def _wait_for_readers(self, route: Route) -> None:
+        """Until no replica and no feeder can still act on the route as it was."""
+        self.sleep(self.fence_s)
+        fence = read_routes(self.parts.control).revision
+        until = time.monotonic() + self.feeders_s
+        while (busy := self._feeders_before(fence)) and time.monotonic() < until:
+            self.sleep(0.2)
+        if busy:
+            self._undo(route, "apply", "", "a feeder does not follow the routes")
+
+    def _feeders_before(self, fence: int) -> int:
+        """Feeders alive that still act on an earlier revision."""
+        earlier = sa.or_(feeds.c.revision.is_(None), feeds.c.revision < fence)
+        query = sa.select(sa.func.count()).where(feeds.c.lease_until_us > now_us(), earlier)
+        with self.parts.control.reading() as connection:
+            return connection.execute(query).scalar_one()
+
+    def _undo(self, route: Route, who: str, why: str, because: str) -> None:
+        name = route.slice.name
+        with self.parts.control.writing() as connection:
+            connection.execute(sa.delete(pending_moves).where(pending_moves.c.slice == name))
+            back = replace(route, phase=Phase.TARGET, since_us=now_us())
+            record(connection, back, before=Phase.RETIRED, who=who, why=why, outcome="undone", detail=because)
+        raise GateClosed(f"slice {name!r} is not retired: {because}", todo="mend that and apply again")
+
+    def _vehicles(self, route: Route) -> list[str]:
+        """Vehicles and devices that only this slice's policies insure: another slice's documents stay."""
+        ours, others = set[str](), set[str]()
+        for policy in self.policies:
+            names = {policy.device, policy.vehicle} - {None}
+            (ours if route.slice.selector.holds(policy) else others).update(map(str, names))
+        return sorted(ours - others)
+
+    def _documents(self, vehicles: Sequence[str]) -> Iterator[bytes]:
+        return self.parts.remover().raw_documents(vehicles) if vehicles else iter(())
+
+    def _export(self, route: Route) -> Manifest:
+        folder = self.exports / route.slice.name
+        folder.mkdir(parents=True, exist_ok=True)
+        vehicles = self._vehicles(route)
+        digest, documents = hashlib.sha256(), 0
+        with (folder / "documents.bson.part").open("wb") as file:
+            for document in self._documents(vehicles):
+                file.write(document)
+                digest.update(document)
+                documents += 1
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(folder / "documents.bson.part", folder / "documents.bson")
+        manifest = Manifest(
+            slice=route.slice.name,
+            file="documents.bson",
+            documents=documents,
+            sha256=digest.hexdigest(),
+            vehicles=len(vehicles),
+            policies=sum(1 for policy in self.policies if route.slice.selector.holds(policy)),
+            exported_at=datetime.now(UTC),
+        )
+        (folder / _MANIFEST).write_bytes(msgspec.json.format(msgspec.json.encode(manifest)))
+        return manifest
+
+
+def _step(
+    connection: sa.Connection, name: str, step: str, who: str, why: str, manifest: Manifest | None = None
+) -> None:
+    content = None if manifest is None else msgspec.json.encode(manifest).decode()
+    values: dict[str, Any] = {"step": step, "content": content}
+    changed = connection.execute(sa.update(pending_moves).where(pending_moves.c.slice == name).values(values))
+    if changed.rowcount == 0:
+        connection.execute(
+            sa.insert(pending_moves).values(
+                slice=name, after=Phase.RETIRED.value, who=who, why=why, since_us=now_us(), **values
+            )
+        )
