@@ -25,6 +25,7 @@ from journeymesh.sources.bson_walker import NEEDS_ROOM
 from journeymesh.sources.document_places import Identities, PackedIdentities, places_of
 from journeymesh.sources.mapping import Mapping
 from journeymesh.sources.mongodb import BATCH_DOCUMENTS, MongodbSource, plain_text, projection
+from journeymesh.sources.mongodb_changes import MongodbChanges, latest_position
 from journeymesh.sources.mongodb_queries import NAME_TYPES, in_array, nameless_query, server_path, vehicle_queries
 from journeymesh.sources.vehicle_port import DocumentPlaces, VehicleRead, VehicleTimes
 
@@ -157,6 +158,14 @@ class MongodbVehicles(MongodbSource):
                 for content in self._grouped([{"$match": {path: {"$in": some, "$type": list(NAME_TYPES)}}}]):
                     names.update(_names_in(content, "_id")[0])
         return sorted(names)
+
+    def position(self) -> str:
+        """The position after everything written until now."""
+        return latest_position(self._database, self._mapping, self.name)
+
+    def changes(self, after: str) -> MongodbChanges:
+        """The changes after this position, of fixes and policies; see ``VehicleSource``."""
+        return MongodbChanges(self._database, self._mapping, self.name, after)
 
     def latency_s(self) -> float:
         """How long the server takes to answer a ping."""

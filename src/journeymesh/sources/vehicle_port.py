@@ -122,6 +122,7 @@ class ChangeBatch:
     - ``left``: the places that changed or deleted documents had before, where the source tells it (pre-images)
     - ``unplaced``: digests of changed or deleted documents of which it does not
     - ``origins``: how ``Source.describe`` calls each changed document, so that its refusals can be withdrawn
+    - ``refusals``: of changed documents in which the mapping finds no vehicle, as they are now
     - ``policies_changed``: a policy was put or removed
     - ``everything``: the collection was dropped or renamed: whatever was known of it may be gone
     - ``last_event_at``: when the source recorded the last of these changes; None: none
@@ -133,6 +134,7 @@ class ChangeBatch:
     left: Sequence[DocumentPlace] = ()
     unplaced: Sequence[int] = ()
     origins: Sequence[str] = ()
+    refusals: Sequence[Refusal] = ()
     policies_changed: bool = False
     everything: bool = False
     last_event_at: datetime | None = None
