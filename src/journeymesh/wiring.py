@@ -16,14 +16,15 @@ if TYPE_CHECKING:
     from journeymesh.sources.port import Source
     from journeymesh.stores.port import Store
 
-STORE_SCHEMES: Final = ("memory", "sqlite", "postgresql", "mongodb", "mongodb+srv")
+STORE_SCHEMES: Final = ("memory", "sqlite", "postgresql", "mongodb", "mongodb+srv", "lake")
 SOURCE_KINDS: Final = "a mongodump (folder, .bson, .archive), .parquet, .csv, .ndjson or a mongodb:// URL"
 _TEXT_ENDINGS: Final = (".csv", ".csv.gz", ".ndjson", ".ndjson.gz", ".jsonl", ".jsonl.gz")
 _BSON_ENDINGS: Final = (".bson", ".bson.gz", ".archive", ".archive.gz")
 
 
 def open_store(url: str) -> Store:
-    """The store at this URL: ``sqlite:///journeys.db``, ``postgresql://host/database``, ``mongodb://…``, ``memory:``.
+    """The store at this URL: ``sqlite:///journeys.db``, ``postgresql://host/database``, ``mongodb://…``, ``memory:``,
+    ``lake:///folder``.
 
     Raises:
         UsageError: the scheme is not one of a store.
@@ -42,6 +43,10 @@ def open_store(url: str) -> Store:
             from journeymesh.stores.mongodb import MongodbStore
 
             return MongodbStore.connect(url)
+        case "lake":
+            from journeymesh.stores.lake import LakeStore
+
+            return LakeStore.connect(url)
         case "":
             raise UsageError(f"store {url!r} is not a URL", todo=f"for a file write sqlite:///{url or 'journeys.db'}")
         case scheme:

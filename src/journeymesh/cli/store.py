@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from journeymesh.stores.port import Store
 
-app = typer.Typer(help="Migrate, verify and export a store.", no_args_is_help=True)
+app = typer.Typer(help="Migrate, verify, compact and export a store.", no_args_is_help=True)
 
 
 @app.command("migrate")
@@ -54,6 +54,26 @@ def verify(
         print("\n".join([*lines, *(f"fault       {fault}" for fault in faults)]))
     if faults:
         raise StoreCorrupt(f"the store has {len(faults)} faults, first: {faults[0]}", todo="run `preprocess` again")
+
+
+@app.command("compact")
+def compact(
+    store: StoreOption = None,
+    grace_s: Annotated[
+        float, typer.Option("--grace-s", min=0.0, help="How long replaced files stay for readers, in seconds.")
+    ] = 3600.0,
+) -> None:
+    """Merge a lake's small files and drop its superseded rows; its content stays as it is."""
+    from journeymesh.stores.lake import LakeStore
+
+    with opened_store(store) as opened:
+        if not isinstance(opened, LakeStore):
+            raise UsageError("this store has nothing to compact", todo="name a lake: --store lake:///FOLDER")
+        done = opened.compact(grace_s)
+    print(
+        f"{done.merged} files merged into {done.made}, {done.dropped_rows} superseded rows dropped, "
+        f"{done.removed_files} old files removed"
+    )
 
 
 @app.command("export")
