@@ -119,7 +119,7 @@ class LakeStore:
                 return Compaction(merged, made, dropped, remove_old(self._root, self._commits, grace_s))
 
     def journeys(self, query: JourneyQuery) -> pa.Table:
-        """Journeys in (started_at, journey_id) order, ``JOURNEY_SCHEMA``; at most ``query.limit``.
+        """Journeys in (started_at, journey_id) order, ``JOURNEY_SCHEMA`` or ``query.columns`` of it.
 
         Reads the months of the period only, and with a limit no month behind the one that fulfils it.
         """
@@ -127,12 +127,16 @@ class LakeStore:
         files = [file for file in state.of("journeys") if _may_hold(file.part, query)]
         order = "started_at, journey_id"
         if query.limit is None:
-            return self._queries.rows(state, "journeys", files, where, values, order=order)
-        found = [self._queries.rows(state, "journeys", [])]
+            return self._queries.rows(state, "journeys", files, where, values, order=order, columns=query.columns)
+        found = [self._queries.rows(state, "journeys", [], columns=query.columns)]
         left = query.limit
         for month in sorted({file.part for file in files}):
             part = [file for file in files if file.part == month]
-            found.append(self._queries.rows(state, "journeys", part, where, values, order=order, limit=left))
+            found.append(
+                self._queries.rows(
+                    state, "journeys", part, where, values, order=order, limit=left, columns=query.columns
+                )
+            )
             left -= len(found[-1])
             if left <= 0:
                 break
@@ -352,6 +356,9 @@ def _journey_condition(query: JourneyQuery) -> tuple[str, list[Any]]:
         if value is not None:
             conditions.append(condition)
             values.append(value)
+    if query.policies is not None:
+        conditions.append(f"policy IN ({', '.join('?' * len(query.policies))})" if query.policies else "false")
+        values += query.policies
     if query.after is not None:
         at, journey_id = query.after
         conditions.append("started_at >= ? AND (started_at > ? OR journey_id > ?)")

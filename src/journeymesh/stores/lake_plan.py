@@ -49,9 +49,10 @@ class LakePlan:
             put = {row[ID]: row for row in rows.rows_of(rows.stored_journeys(batch.journeys))}
         self._put_journeys(put, {moved.journey_id: moved.successor_id for moved in batch.superseded})
         self._put_refusals(batch)
-        self._put_policies({policy.number: records.policy_row(policy) for policy in batch.policies})
-        if batch.fixes is not None:
-            self._put_blocks(encode_blocks(batch.fixes))
+        policies = {policy.number: records.policy_row(policy) for policy in batch.policies}
+        self._put_policies(policies, batch.policies_withdrawn)
+        blocks = [] if batch.fixes is None else encode_blocks(batch.fixes)
+        self._put_blocks({(block.vehicle, block.day): block for block in blocks}, batch.fixes_withdrawn)
         if batch.rules is not None and (used := (batch.rules.version, batch.rules.digest)) not in self.state.rules:
             self._rules.append(used)
         if batch.run is not None and (run := records.run_row(batch.run)) != self.state.runs.get(run[0]):
@@ -135,29 +136,34 @@ class LakePlan:
         self._vehicles |= dict.fromkeys([*(row["vehicle"] for _, _, row in gone), *(row[2] for row in fresh)])
         self._add("refusals", table_of(KINDS["refusals"], fresh))
 
-    def _put_policies(self, put: Mapping[str, records.Row]) -> None:
+    def _put_policies(self, put: Mapping[str, records.Row], withdrawn: Sequence[str]) -> None:
         files = self.state.of("policies")
         held = self._queries.located(
-            self.state, "policies", files, _keys("policies", put), tuple(records.POLICY_COLUMNS)
+            self.state, "policies", files, _keys("policies", [*put, *withdrawn]), tuple(records.POLICY_COLUMNS)
         )
-        same = {row["number"] for _, _, row in held if _equal(tuple(row.values()), put[row["number"]])}
+        same = {key for _, _, row in held if (key := row["number"]) in put and _equal(tuple(row.values()), put[key])}
         self._remove([entry for entry in held if entry[2]["number"] not in same])
         self._add("policies", table_of(KINDS["policies"], [row for number, row in put.items() if number not in same]))
 
-    def _put_blocks(self, blocks: Sequence[FixBlock]) -> None:
-        put = {(block.vehicle, block.day): block for block in blocks}
-        files = self.state.of("fixes", {month_of_day(day) for _, day in put})
+    def _put_blocks(self, put: Mapping[tuple[str, int], FixBlock], withdrawn: Sequence[tuple[str, int]]) -> None:
+        keys = dict.fromkeys([*put, *withdrawn])
+        files = self.state.of("fixes", {month_of_day(day) for _, day in keys})
         wanted = pa.table(
-            [pa.array([name for name, _ in put], pa.string()), pa.array([day for _, day in put], pa.int32())],
+            [pa.array([name for name, _ in keys], pa.string()), pa.array([day for _, day in keys], pa.int32())],
             ["vehicle", "day"],
         )
         held = self._queries.located(self.state, "fixes", files, wanted, ("vehicle", "day", "content"))
-        same = {key for _, _, row in held if put[key := (row["vehicle"], row["day"])].content == row["content"]}
-        self._remove([entry for entry in held if (entry[2]["vehicle"], entry[2]["day"]) not in same])
+        same = {
+            key
+            for _, _, row in held
+            if (key := (row["vehicle"], row["day"])) in put and put[key].content == row["content"]
+        }
+        gone = [entry for entry in held if (entry[2]["vehicle"], entry[2]["day"]) not in same]
+        self._remove(gone)
         fresh = [
             (b.vehicle, b.day, b.first_us, b.last_us, b.rows, b.content) for key, b in put.items() if key not in same
         ]
-        self._vehicles |= dict.fromkeys(vehicle for vehicle, *_ in fresh)
+        self._vehicles |= dict.fromkeys([*(row["vehicle"] for _, _, row in gone), *(row[0] for row in fresh)])
         self._add("fixes", table_of(KINDS["fixes"], fresh))
 
     def _add(self, kind: str, table: pa.Table) -> None:
