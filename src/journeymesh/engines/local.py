@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 
 from journeymesh.engines.grouping import NotClustered, Spill, clustered
 from journeymesh.engines.port import OnProgress, Progress, RunOptions, RunReport
-from journeymesh.engines.settling import Settled, Settler
+from journeymesh.engines.settling import Settled, Settler, joined
 from journeymesh.errors import RulesConflict
 from journeymesh.journeys.fixes import Fixes
 from journeymesh.journeys.journey import Refusal
@@ -24,6 +24,9 @@ _NAMES = (
     "journeys", "journeys_changed", "journeys_removed", "harsh_events",
 )  # fmt: skip
 _FLUSH_REFUSALS = 50_000
+_JOURNEYS_AT_ONCE = 4_000
+_HELD_S = 2.0
+"""Without kept fixes batches are small: they are held until they are worth a commit, or so long."""
 
 
 def run(source: Source, store: Store, options: RunOptions, on_progress: OnProgress | None = None) -> RunReport:
@@ -48,6 +51,8 @@ class _Run:
     run_id: str = field(default_factory=lambda: uuid.uuid4().hex[:16])
     counts: Counter[str] = field(default_factory=Counter)
     pending: list[Refusal] = field(default_factory=list)
+    held: list[Settled] = field(default_factory=list)
+    held_since: float = 0.0
     resume: str | None = None
     started_at: datetime = field(default_factory=lambda: datetime.now(UTC))
     phase: str = "reading"
@@ -78,6 +83,7 @@ class _Run:
         self._write(StoreBatch(policies=policies))
         for group in self._groups():
             self._settle(settler, group)
+        self._write_held()
         self._write(StoreBatch(), finished=True)
         if self.options.retention.keep is not None and not self.options.retention.keeps_nothing:
             self.store.expire(now - self.options.retention.keep)
@@ -132,6 +138,7 @@ class _Run:
             yield from clustered(self._fixes(), self.options.memory_bytes)
             return
         except NotClustered:
+            self._write_held()
             self.counts = before
             self.pending.clear()
         with Spill.sized(self.size.fixes, self.options.memory_bytes, _row_bytes(first)) as spill:
@@ -189,7 +196,19 @@ class _Run:
         settled = settler.settle(group)
         self._count(settled)
         self._refuse(settled.batch.refusals)
-        self._write(settled.batch)
+        if not self.held:
+            self.held_since = time.monotonic()
+        self.held.append(settled)
+        journeys = sum(len(one.batch.journeys or ()) for one in self.held)
+        enough = journeys >= _JOURNEYS_AT_ONCE or time.monotonic() - self.held_since >= _HELD_S
+        if enough or not self.options.retention.keeps_nothing:
+            self._write_held()
+
+    def _write_held(self) -> None:
+        if self.held:
+            together = joined(self.held)
+            self.held = []
+            self._write(together.batch)
 
     def _count(self, settled: Settled) -> None:
         self.counts["accepted"] += settled.counts.accepted

@@ -80,7 +80,7 @@ class Settler:
         parts = [self._known(_of_vehicle(fixes, name)) for name in known]
         if not is_known.all():
             parts.append(self._fresh(fixes.take(~is_known)))
-        return _joined(parts)
+        return joined(parts)
 
     def again(self, vehicle: str) -> Settled:
         """What the vehicle's kept fixes give under the present policies."""
@@ -109,7 +109,7 @@ class Settler:
             )
 
     def _fresh(self, fixes: Fixes) -> Settled:
-        settled = _joined(
+        settled = joined(
             [
                 Settled(
                     StoreBatch(
@@ -325,7 +325,8 @@ def _counts_of_arrived(arrived: Fixes, result: PassResult, kept: int) -> PassCou
     )
 
 
-def _joined(parts: Sequence[Settled]) -> Settled:
+def joined(parts: Sequence[Settled]) -> Settled:
+    """What several parts change together. They are of different vehicles."""
     if len(parts) == 1:
         return parts[0]
     tables = [part.batch.journeys for part in parts if part.batch.journeys is not None]
