@@ -70,6 +70,7 @@ class Settler:
     jobs: int = 1
     put_by_this_run: set[str] = field(default_factory=set)
     """Known vehicles' journeys written by this run: that they grow is no history."""
+    _by_id: dict[str, list[Policy]] = field(default_factory=dict)
 
     def settle(self, fixes: Fixes) -> Settled:
         """What these fixes change. They are all that the run has of their vehicles, or the run goes on later."""
@@ -89,8 +90,9 @@ class Settler:
     def _pass(self, fixes: Fixes) -> list[PassResult]:
         now_us = instant_us(self.now)
         timeline = not self.retention.keeps_nothing
+        policies = self._policies_of(fixes.vehicles)
         if self.jobs == 1 or len(fixes.vehicles) < 2 * self.jobs:
-            return [make_journeys(fixes, self.rules, self.policies, now_us, timeline=timeline)]
+            return [make_journeys(fixes, self.rules, policies, now_us, timeline=timeline)]
         fixes = in_canonical_order(fixes)
         cuts = np.searchsorted(fixes.vehicle, fixes.vehicle[len(fixes) * np.arange(1, self.jobs) // self.jobs])
         bounds = np.unique(np.r_[0, cuts, len(fixes)])
@@ -100,13 +102,21 @@ class Settler:
                     lambda k: make_journeys(
                         fixes.take(slice(bounds[k], bounds[k + 1])),
                         self.rules,
-                        self.policies,
+                        policies,
                         now_us,
                         timeline=timeline,
                     ),
                     range(len(bounds) - 1),
                 )
             )
+
+    def _policies_of(self, vehicles: Sequence[str]) -> list[Policy]:
+        """The policies that any of these vehicles or devices ever drives under."""
+        if not self._by_id:
+            for policy in self.policies:
+                for name in {policy.device, policy.vehicle} - {None}:
+                    self._by_id.setdefault(str(name), []).append(policy)
+        return list({policy.number: policy for name in vehicles for policy in self._by_id.get(name, ())}.values())
 
     def _fresh(self, fixes: Fixes) -> Settled:
         settled = joined(

@@ -40,6 +40,8 @@ FIX_SCHEMA: Final = pa.schema(
 )
 """The Arrow form of fixes, in files and blocks. ``vehicle`` is a device's or a vehicle's id, whichever is reported."""
 
+_SHORT_RUN: Final = 256
+
 
 @dataclass(frozen=True, slots=True)
 class Fixes:
@@ -85,6 +87,20 @@ class Fixes:
         """The rows selected by an index array, a mask or a slice, in that order."""
         taken: dict[str, Any] = {name: column[rows] for name, column in self.columns()}
         return replace(self, **taken)
+
+    def rearranged(self, order: I64) -> Fixes:
+        """``take`` of a permutation, faster where rows move in long runs: a run is copied as a whole."""
+        starts = np.r_[0, np.flatnonzero(np.diff(order) != 1) + 1]
+        if len(starts) * _SHORT_RUN > len(order):
+            return self.take(order)
+        runs = [
+            slice(k, k + n)
+            for k, n in zip(order[starts].tolist(), np.diff(np.r_[starts, len(order)]).tolist(), strict=True)
+        ]
+        columns: dict[str, Any] = {
+            name: np.concatenate([column[run] for run in runs]) for name, column in self.columns()
+        }
+        return replace(self, **columns)
 
     @classmethod
     def empty(cls, vehicles: tuple[str, ...] = ()) -> Fixes:
@@ -138,26 +154,25 @@ class Fixes:
 
         ``first_origin`` numbers the rows from there on; -1 leaves their origin unknown.
         """
-        if isinstance(table, pa.RecordBatch):
-            table = pa.Table.from_batches([table])
-        vehicle = table["vehicle"]
-        if not pa.types.is_dictionary(vehicle.type):
-            vehicle = vehicle.dictionary_encode()
-        encoded = vehicle.unify_dictionaries().combine_chunks()
+        encoded = table["vehicle"]
+        if not pa.types.is_dictionary(encoded.type):
+            encoded = encoded.dictionary_encode()
         if isinstance(encoded, pa.ChunkedArray):
-            encoded = encoded.chunk(0) if encoded.num_chunks else pa.array([], vehicle.type)
+            encoded = encoded.unify_dictionaries().combine_chunks()
+        if isinstance(encoded, pa.ChunkedArray):
+            encoded = encoded.chunk(0) if encoded.num_chunks else pa.array([], encoded.type)
         columns: dict[str, Any] = {}
-        for name in table.column_names:
+        for name in table.schema.names:
             match name:
                 case "fixed_at" | "received_at":
-                    instants = table[name].cast(pa.timestamp("us", tz="UTC")).cast(pa.int64())
+                    instants = _as(_as(table[name], pa.timestamp("us", tz="UTC")), pa.int64())
                     columns[f"{name}_us"] = _numpy(instants, NOT_REPORTED_US)
                 case "ignition":
-                    columns[name] = _numpy(table[name].cast(pa.int8()), -1).astype(np.int8)
+                    columns[name] = _numpy(_as(table[name], pa.int8()), -1).astype(np.int8)
                 case "lat_deg" | "lon_deg":
-                    columns[name] = _numpy(table[name].cast(pa.float64()), np.nan)
+                    columns[name] = _numpy(_as(table[name], pa.float64()), np.nan)
                 case _ if name in OPTIONAL_FLOATS:
-                    columns[name] = _numpy(table[name].cast(pa.float64()), np.nan)
+                    columns[name] = _numpy(_as(table[name], pa.float64()), np.nan)
         if first_origin >= 0:
             columns["origin"] = np.arange(first_origin, first_origin + len(table), dtype=np.int64)
         codes: Any = _numpy(encoded.indices.cast(pa.int32()), -1)
@@ -180,6 +195,15 @@ def _recode(part: Fixes, codes: dict[str, int]) -> I32:
     if len(table) and np.array_equal(table, np.arange(len(table))):
         return part.vehicle
     return table[part.vehicle] if len(table) else part.vehicle
+
+
+def _as(column: pa.Array | pa.ChunkedArray, kind: pa.DataType) -> pa.Array | pa.ChunkedArray:
+    """The column in this type; instants as integers by looking at the same memory."""
+    if column.type == kind:
+        return column
+    if pa.types.is_timestamp(column.type) and isinstance(column, pa.Array):
+        return column.view(kind) if pa.types.is_int64(kind) else column.cast(kind)
+    return column.cast(kind)
 
 
 def _numpy(column: pa.Array | pa.ChunkedArray, missing: object) -> npt.NDArray[np.generic]:

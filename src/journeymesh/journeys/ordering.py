@@ -9,10 +9,9 @@ import numpy.typing as npt
 from numba import types
 
 from journeymesh.journeys.compiled import I32_IN, I64_IN, compiled, entry
-from journeymesh.journeys.fixes import OPTIONAL_FLOATS, Fixes
+from journeymesh.journeys.fixes import I32, I64, OPTIONAL_FLOATS, Fixes
 
 _STRICT: Final = 0
-_TIES: Final = 1
 _UNSORTED: Final = 2
 
 
@@ -24,21 +23,22 @@ def in_canonical_order(fixes: Fixes) -> Fixes:
     is returned as it is.
     """
     state = _order_of(fixes.vehicle, fixes.fixed_at_us)
+    if state == _STRICT:
+        return fixes
+    order = np.arange(len(fixes))
     if state == _UNSORTED:
-        fixes = fixes.take(_sorted_rows(fixes.vehicle, fixes.fixed_at_us, max(len(fixes.vehicles), 1)))
-        state = _order_of(fixes.vehicle, fixes.fixed_at_us)
-    if state == _TIES:
-        fixes = _with_ties_ordered(fixes)
-    return fixes
+        order = _sorted_rows(fixes.vehicle, fixes.fixed_at_us, max(len(fixes.vehicles), 1))
+    _order_ties(fixes, order, fixes.vehicle[order], fixes.fixed_at_us[order])
+    return fixes.rearranged(order)
 
 
-def _with_ties_ordered(fixes: Fixes) -> Fixes:
-    same = (fixes.vehicle[1:] == fixes.vehicle[:-1]) & (fixes.fixed_at_us[1:] == fixes.fixed_at_us[:-1])
-    tied = np.zeros(len(fixes), np.bool_)
-    tied[1:] |= same
-    tied[:-1] |= same
-    rows = np.flatnonzero(tied)
-    part = fixes.take(rows)
+def _order_ties(fixes: Fixes, order: I64, vehicle: I32, at_us: I64) -> None:
+    """Bring rows of one vehicle and instant, which stand together in ``order``, into their order there."""
+    same = np.flatnonzero((at_us[1:] == at_us[:-1]) & (vehicle[1:] == vehicle[:-1]))
+    if not len(same):
+        return
+    tied = np.unique(np.r_[same, same + 1])
+    part = fixes.take(order[tied])
     keys: list[npt.NDArray[np.generic]] = [
         column
         for name in ("received_at_us", "ignition", *reversed(OPTIONAL_FLOATS), "lon_deg", "lat_deg")
@@ -46,12 +46,7 @@ def _with_ties_ordered(fixes: Fixes) -> Fixes:
     ]
     # -0.0 equals 0.0 and is written differently: last of all, the sign decides which of two equal fixes is kept.
     signs = [np.signbit(column) for name, column in part.columns() if column.dtype == np.float64]
-    ordered = np.lexsort((*signs, *keys, part.fixed_at_us, part.vehicle))
-    if np.array_equal(ordered, np.arange(len(rows))):
-        return fixes
-    order = np.arange(len(fixes))
-    order[rows] = rows[ordered]
-    return fixes.take(order)
+    order[tied] = order[tied[np.lexsort((*signs, *keys, part.fixed_at_us, part.vehicle))]]
 
 
 @entry(types.int64, I32_IN, I64_IN)

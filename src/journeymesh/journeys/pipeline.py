@@ -133,7 +133,7 @@ class JourneyPass:
         found, counts = self._run(fixes, verdict, final)
         waits = verdict == UNDECIDED
         self._waiting = fixes.take(waits) if waits.any() else None
-        refused = (verdict != ACCEPTED) & (verdict != DUPLICATE) & (verdict != RELOCATED) & ~waits
+        refused = np.flatnonzero((verdict != ACCEPTED) & (verdict != DUPLICATE) & (verdict != RELOCATED) & ~waits)
         refused_fixes = fixes.take(refused)
         reasons = verdict[refused]
         table = self._assembled(found, refused_fixes, reasons)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -82,13 +83,13 @@ class ParquetSource:
             straight = self._mapping is None and _is_ours(schema)
             per_row = (file.size or 0) / max(parquet.metadata.num_rows, 1)
             for batch in parquet.iter_batches(BATCH_ROWS, columns=columns, use_threads=False):
-                origins = origins_from(file_number, row, len(batch))
+                first = int(origins_from(file_number, row, 1)[0])
                 row += len(batch)
-                read = _straight(batch, int(origins[0])) if straight and len(batch) else None
+                read = _straight(batch, first) if straight and len(batch) else None
                 if read is not None:
                     yield SourceBatch(read, read_bytes=int(per_row * len(batch)))
                     continue
-                fixes, refusals = self._mapped(batch, origins)
+                fixes, refusals = self._mapped(batch, np.arange(first, first + len(batch)))
                 yield SourceBatch(fixes, refusals, read_bytes=int(per_row * len(batch)))
 
     def _mapped(self, batch: pa.RecordBatch, origins: I64) -> tuple[Fixes, list[Refusal]]:
