@@ -20,7 +20,7 @@ import pyarrow as pa
 from journeymesh.errors import StoreUnavailable
 from journeymesh.journeys.fixes import COLUMN_NAMES, I64, Fixes
 
-_COPIES: Final = 4
+_COPIES: Final = 2
 """Columns are in memory about so many times while a window is sorted and passed."""
 _MIN_PARTS: Final = 16
 _MAX_PARTS: Final = 512
@@ -61,9 +61,12 @@ def clustered(parts: Iterable[Fixes], memory_bytes: int) -> Iterator[Fixes]:
             held = [window]
             continue
         done |= names - {window.vehicles[codes[-1]]}
-        held = [_slimmed(window.take(slice(starts[-1], None)))]
+        # A slice, or a name that is still bound, would keep this window's memory beside the next one's.
+        held = [_slimmed(window.take(np.arange(starts[-1], len(window))))]
         rows = len(held[0])
-        yield _slimmed(window.take(slice(0, starts[-1])))
+        whole = [_slimmed(window.take(slice(0, starts[-1])))]
+        del part, window
+        yield whole.pop()
     if held:
         window = Fixes.concat(held)
         if {window.vehicles[code] for code in _runs(window)[1]} & done:

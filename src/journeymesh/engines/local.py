@@ -24,7 +24,7 @@ _NAMES = (
     "journeys", "journeys_changed", "journeys_removed", "harsh_events",
 )  # fmt: skip
 _FLUSH_REFUSALS = 50_000
-_JOURNEYS_AT_ONCE = 4_000
+_JOURNEYS_AT_ONCE = 2_000
 _HELD_S = 2.0
 """Without kept fixes batches are small: they are held until they are worth a commit, or so long."""
 
@@ -83,6 +83,7 @@ class _Run:
         self._write(StoreBatch(policies=policies))
         for group in self._groups():
             self._settle(settler, group)
+            del group  # else its memory would stand beside the next one's
         self._write_held()
         self._write(StoreBatch(), finished=True)
         if self.options.retention.keep is not None and not self.options.retention.keeps_nothing:

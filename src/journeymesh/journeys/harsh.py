@@ -145,7 +145,8 @@ def feel(
         return
     dt = gap_us / US_PER_S
     sample_s = min(dt, limits.max_sample_s) if not fresh else min(1.0, limits.max_sample_s)
-    derivable = not fresh and limits.min_sample_s <= derived_s <= limits.max_sample_s
+    reported = accel_forward == accel_forward and accel_side == accel_side
+    derivable = not reported and not fresh and limits.min_sample_s <= derived_s <= limits.max_sample_s
     forward = side = np.nan
     if derivable:
         forward = (speed - state.speed_mps) / derived_s

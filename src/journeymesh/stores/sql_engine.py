@@ -18,6 +18,9 @@ from journeymesh.stores.migrations import HEAD, VERSION_TABLE
 from journeymesh.stores.sql_faults import MIGRATE, sql_faults
 
 BUSY_TIMEOUT_S: Final = 30.0
+_CACHE_KIB: Final = 24 * 1024
+"""SQLite's page cache fills up with the store's size, so it is what a long run's memory grows by; the keys of a
+hundred thousand journeys fit."""
 _WRITERS_LOCK: Final = 0x6A6F7572_6E657973  # "journeys": the advisory lock that one writer of a database holds
 
 
@@ -107,7 +110,7 @@ class SqlConnections:
 
         @event.listens_for(engine, "connect")
         def _configure(connection: Any, _: object) -> None:
-            for pragma in ("synchronous=NORMAL", "foreign_keys=ON", "cache_size=-65536", "temp_store=MEMORY"):
+            for pragma in ("synchronous=NORMAL", "foreign_keys=ON", f"cache_size=-{_CACHE_KIB}", "temp_store=MEMORY"):
                 connection.execute(f"PRAGMA {pragma}")
 
         @event.listens_for(engine, "begin")
