@@ -9,7 +9,7 @@ from __future__ import annotations
 import tempfile
 import zlib
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -18,7 +18,8 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from journeymesh.errors import StoreUnavailable
-from journeymesh.journeys.fixes import COLUMN_NAMES, I64, Fixes
+from journeymesh.journeys.fixes import COLUMN_NAMES, I64, NOT_REPORTED, Fixes, recode, runs_of
+from journeymesh.journeys.ordering import canonical_rows
 
 _COPIES: Final = 2
 """Columns are in memory about so many times while a window is sorted and passed."""
@@ -37,41 +38,110 @@ def window_rows(memory_bytes: int, row_bytes: int) -> int:
 
 
 def clustered(parts: Iterable[Fixes], memory_bytes: int) -> Iterator[Fixes]:
-    """Whole vehicles from parts in which each vehicle's fixes stand together.
+    """Whole vehicles from parts in which each vehicle's fixes stand together, in canonical order.
 
-    Input that fits into one window may be in any order.
+    Input that fits into one window may be in any order. What is given out stands in the window's own memory: it holds
+    until the next is asked for.
 
     Raises:
         NotClustered: a vehicle came back after its fixes were given out. What was given out is a part of the truth.
     """
-    held: list[Fixes] = []
-    rows = 0
+    window = Window()
     done: set[str] = set()
     for part in parts:
-        held.append(part)
-        rows += len(part)
-        if not rows or rows < window_rows(memory_bytes, part.nbytes // max(len(part), 1)):
+        window.add(part)
+        if window.rows < window_rows(memory_bytes, part.nbytes // max(len(part), 1)):
             continue
-        window = Fixes.concat(held)
-        starts, codes = _runs(window)
-        names = {window.vehicles[code] for code in codes}
-        if len(names) != len(codes) or names & done:
+        del part
+        starts, codes = _runs(window.fixes())
+        names = [window.vehicles[code] for code in codes]
+        if len(set(names)) != len(names) or not done.isdisjoint(names):
             raise NotClustered
-        if len(codes) == 1:
-            held = [window]
+        if len(names) == 1:
             continue
-        done |= names - {window.vehicles[codes[-1]]}
-        # A slice, or a name that is still bound, would keep this window's memory beside the next one's.
-        held = [_slimmed(window.take(np.arange(starts[-1], len(window))))]
-        rows = len(held[0])
-        whole = [_slimmed(window.take(slice(0, starts[-1])))]
-        del part, window
-        yield whole.pop()
-    if held:
-        window = Fixes.concat(held)
-        if {window.vehicles[code] for code in _runs(window)[1]} & done:
+        done.update(names[:-1])
+        yield window.ordered(starts[-1])
+        window.drop(starts[-1])
+    if window.rows:
+        if not done.isdisjoint(window.vehicles[code] for code in _runs(window.fixes())[1]):
             raise NotClustered
-        yield _slimmed(window)
+        yield window.ordered(window.rows)
+
+
+class Window:
+    """Columns of fixes that are filled, given out and filled again, so that memory is taken from the system once."""
+
+    def __init__(self) -> None:
+        self.rows = 0
+        self.vehicles: tuple[str, ...] = ()
+        self._codes: dict[str, int] = {}
+        self._columns: dict[str, npt.NDArray[Any]] = {}
+        self._spare: dict[np.dtype[Any], npt.NDArray[Any]] = {}
+        self._capacity = 0
+
+    def add(self, part: Fixes) -> None:
+        """Put fixes behind those that are here."""
+        end = self.rows + len(part)
+        if end > self._capacity:
+            self._grow(end)
+        columns: dict[str, npt.NDArray[Any]] = dict(part.columns())
+        columns["vehicle"] = recode(part, self._codes)
+        for name, column in columns.items():
+            if name not in self._columns:
+                self._columns[name] = np.empty(self._capacity, column.dtype)
+                if self.rows:
+                    self._columns[name][: self.rows] = NOT_REPORTED[name][0]
+            self._columns[name][self.rows : end] = column
+        for name in self._columns.keys() - columns.keys():
+            self._columns[name][self.rows : end] = NOT_REPORTED[name][0]
+        self.rows = end
+        self.vehicles = tuple(self._codes)
+
+    def fixes(self, rows: int | None = None) -> Fixes:
+        """The first of the fixes here, or all, in the order they came."""
+        columns: dict[str, Any] = {name: column[: self.rows][:rows] for name, column in self._columns.items()}
+        return Fixes(vehicles=self.vehicles, **columns) if columns else Fixes.empty()
+
+    def ordered(self, rows: int) -> Fixes:
+        """The first of the fixes here, in canonical order. They hold until the window changes."""
+        fixes = _slimmed(self.fixes(rows))
+        order = canonical_rows(fixes)
+        if order is None:
+            return fixes
+        runs = runs_of(order)
+        columns: dict[str, Any] = {}
+        for name, column in fixes.columns():
+            into = self._spare.pop(column.dtype, None)
+            if into is None or len(into) < self._capacity:
+                into = np.empty(self._capacity, column.dtype)
+            if runs is None:
+                np.take(column, order, out=into[:rows], mode="clip")
+            else:
+                np.concatenate([column[run] for run in runs], out=into[:rows])
+            columns[name] = into[:rows]
+            into[rows : self.rows] = self._columns[name][rows : self.rows]
+            self._spare[column.dtype] = self._columns[name]
+            self._columns[name] = into
+        return replace(fixes, **columns)
+
+    def drop(self, rows: int) -> None:
+        """Forget the first fixes; those behind them, of one vehicle, move up."""
+        left = self.rows - rows
+        last = self.vehicles[self._columns["vehicle"][self.rows - 1]]
+        for column in self._columns.values():
+            column[:left] = column[rows : self.rows]
+        self._columns["vehicle"][:left] = 0
+        self._codes = {last: 0}
+        self.vehicles = (last,)
+        self.rows = left
+
+    def _grow(self, rows: int) -> None:
+        self._capacity = rows + rows // 8
+        for name, column in self._columns.items():
+            grown = np.empty(self._capacity, column.dtype)
+            grown[: self.rows] = column[: self.rows]
+            self._columns[name] = grown
+        self._spare.clear()
 
 
 def _runs(fixes: Fixes) -> tuple[I64, npt.NDArray[np.int32]]:

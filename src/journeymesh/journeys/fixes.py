@@ -90,13 +90,9 @@ class Fixes:
 
     def rearranged(self, order: I64) -> Fixes:
         """``take`` of a permutation, faster where rows move in long runs: a run is copied as a whole."""
-        starts = np.r_[0, np.flatnonzero(np.diff(order) != 1) + 1]
-        if len(starts) * _SHORT_RUN > len(order):
+        runs = runs_of(order)
+        if runs is None:
             return self.take(order)
-        runs = [
-            slice(k, k + n)
-            for k, n in zip(order[starts].tolist(), np.diff(np.r_[starts, len(order)]).tolist(), strict=True)
-        ]
         columns: dict[str, Any] = {
             name: np.concatenate([column[run] for run in runs]) for name, column in self.columns()
         }
@@ -116,14 +112,14 @@ class Fixes:
         if not parts:
             return cls.empty()
         codes: dict[str, int] = {}
-        vehicle = [_recode(part, codes) for part in parts]
+        vehicle = [recode(part, codes) for part in parts]
         columns: dict[str, Any] = {"vehicle": np.concatenate(vehicle)}
         for name in COLUMN_NAMES[1:]:
             present = [getattr(part, name) for part in parts]
             if any(column is not None for column in present):
                 columns[name] = np.concatenate(
                     [
-                        column if column is not None else np.full(len(part), *_NOT_REPORTED[name])
+                        column if column is not None else np.full(len(part), *NOT_REPORTED[name])
                         for part, column in zip(parts, present, strict=True)
                     ]
                 )
@@ -181,16 +177,28 @@ class Fixes:
 
 COLUMN_NAMES: Final = tuple(f.name for f in fields(Fixes) if f.name != "vehicles")
 
-_NOT_REPORTED: Final[dict[str, tuple[object, type]]] = {
+NOT_REPORTED: Final[dict[str, tuple[object, type]]] = {
     **dict.fromkeys(("lat_deg", "lon_deg", *OPTIONAL_FLOATS), (np.nan, np.float64)),
     "fixed_at_us": (NOT_REPORTED_US, np.int64),
     "received_at_us": (NOT_REPORTED_US, np.int64),
     "ignition": (-1, np.int8),
     "origin": (-1, np.int64),
 }
+"""What a column holds where nothing is reported, and its type."""
 
 
-def _recode(part: Fixes, codes: dict[str, int]) -> I32:
+def runs_of(order: I64) -> list[slice] | None:
+    """The runs of consecutive rows that a permutation consists of; None where they are not worth being copied as
+    such."""
+    starts = np.r_[0, np.flatnonzero(np.diff(order) != 1) + 1]
+    if len(starts) * _SHORT_RUN > len(order):
+        return None
+    lengths = np.diff(np.r_[starts, len(order)])
+    return [slice(k, k + n) for k, n in zip(order[starts].tolist(), lengths.tolist(), strict=True)]
+
+
+def recode(part: Fixes, codes: dict[str, int]) -> I32:
+    """The part's vehicle codes in this dictionary, which takes up the names that it lacks."""
     table = np.fromiter((codes.setdefault(v, len(codes)) for v in part.vehicles), np.int32, len(part.vehicles))
     if len(table) and np.array_equal(table, np.arange(len(table))):
         return part.vehicle

@@ -22,21 +22,29 @@ def in_canonical_order(fixes: Fixes) -> Fixes:
     receipt. The same fixes in any order come out as the same rows, ``origin`` aside where two are equal. Sorted input
     is returned as it is.
     """
+    order = canonical_rows(fixes)
+    return fixes if order is None else fixes.rearranged(order)
+
+
+def canonical_rows(fixes: Fixes) -> I64 | None:
+    """The row numbers in canonical order; None where the fixes are in it."""
     state = _order_of(fixes.vehicle, fixes.fixed_at_us)
     if state == _STRICT:
-        return fixes
-    order = np.arange(len(fixes))
+        return None
     if state == _UNSORTED:
-        order = _sorted_rows(fixes.vehicle, fixes.fixed_at_us, max(len(fixes.vehicles), 1))
-    _order_ties(fixes, order, fixes.vehicle[order], fixes.fixed_at_us[order])
-    return fixes.rearranged(order)
+        order: I64 = _sorted_rows(fixes.vehicle, fixes.fixed_at_us, max(len(fixes.vehicles), 1))
+        _order_ties(fixes, order, fixes.vehicle[order], fixes.fixed_at_us[order])
+        return order
+    order = np.arange(len(fixes))
+    return order if _order_ties(fixes, order, fixes.vehicle, fixes.fixed_at_us) else None
 
 
-def _order_ties(fixes: Fixes, order: I64, vehicle: I32, at_us: I64) -> None:
-    """Bring rows of one vehicle and instant, which stand together in ``order``, into their order there."""
+def _order_ties(fixes: Fixes, order: I64, vehicle: I32, at_us: I64) -> bool:
+    """Bring rows of one vehicle and instant, which stand together in ``order``, into their order there. Returns
+    whether any moved."""
     same = np.flatnonzero((at_us[1:] == at_us[:-1]) & (vehicle[1:] == vehicle[:-1]))
     if not len(same):
-        return
+        return False
     tied = np.unique(np.r_[same, same + 1])
     part = fixes.take(order[tied])
     keys: list[npt.NDArray[np.generic]] = [
@@ -46,7 +54,9 @@ def _order_ties(fixes: Fixes, order: I64, vehicle: I32, at_us: I64) -> None:
     ]
     # -0.0 equals 0.0 and is written differently: last of all, the sign decides which of two equal fixes is kept.
     signs = [np.signbit(column) for name, column in part.columns() if column.dtype == np.float64]
-    order[tied] = order[tied[np.lexsort((*signs, *keys, part.fixed_at_us, part.vehicle))]]
+    sorted_rows = np.lexsort((*signs, *keys, part.fixed_at_us, part.vehicle))
+    order[tied] = order[tied[sorted_rows]]
+    return bool((sorted_rows != np.arange(len(tied))).any())
 
 
 @entry(types.int64, I32_IN, I64_IN)
