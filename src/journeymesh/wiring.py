@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from journeymesh.journeys.policies import Policy
     from journeymesh.journeys.rules import JourneyRules
     from journeymesh.sources.port import Source
+    from journeymesh.sources.vehicle_port import VehicleSource
     from journeymesh.stores.port import Store
 
 STORE_SCHEMES: Final = ("memory", "sqlite", "postgresql", "mongodb", "mongodb+srv", "lake")
@@ -88,6 +89,30 @@ def open_source(location: str, mapping_path: str | Path | None = None) -> Source
             from journeymesh.sources.mongodump import MongodumpSource
 
             return MongodumpSource(location, mapping)
+
+
+def open_vehicle_source(location: str, mapping_path: str | Path | None = None) -> VehicleSource:
+    """The source at this URL, to be asked by vehicle and followed: a live MongoDB.
+
+    Raises:
+        MappingInvalid: the mapping file cannot be used.
+        SourceMissing: the collection is not there. SourceUnreadable: the server cannot be reached.
+        UsageError: it is another kind of source, or no mapping was given.
+    """
+    shown = without_credentials(location)
+    if not location.startswith(("mongodb://", "mongodb+srv://")):
+        raise UsageError(
+            f"source {shown} cannot be asked by vehicle and followed", todo="give a mongodb:// URL of a live database"
+        )
+    if mapping_path is None:
+        raise UsageError(
+            f"source {shown} needs a mapping",
+            todo="give --mapping FILE; `journeymesh mapping schema` says what it holds",
+        )
+    from journeymesh.sources.mapping import load_mapping
+    from journeymesh.sources.mongodb_vehicles import MongodbVehicles
+
+    return MongodbVehicles(location, load_mapping(Path(mapping_path)))
 
 
 def load_rules(name_or_path: str) -> JourneyRules:
