@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import bson
 
@@ -30,7 +31,7 @@ class MongodbRemover(MongodbSource):
 
     def raw_documents(self, vehicles: Sequence[str]) -> Iterator[bytes]:
         """The documents of these vehicles as BSON, whole, in order of ``_id`` within a thousand vehicles."""
-        collection = self._database[self._mapping.collection]
+        collection: Any = self._database[self._mapping.collection]
         for query, _ in vehicle_queries(self._mapping, [VehicleTimes(vehicle) for vehicle in vehicles]):
             with self._faults():
                 for content in collection.find_raw_batches(query, sort=[("_id", 1)], batch_size=self._batch_documents):
