@@ -7,6 +7,7 @@ DBPointer, JavaScript) is not looked for in a clock, nor is an array that holds 
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
 from typing import Any, Final
@@ -24,6 +25,7 @@ NAME_TYPES: Final = ("string", "int", "long", "objectId")
 _NUMBERS: Final = ("double", "int", "long", "decimal")
 _OTHERS: Final = ("string", "object", "binData", "objectId", "bool", "regex", "timestamp", "minKey", "maxKey")
 _INT64: Final = 2**63
+_INTEGER: Final = re.compile(r"-?[0-9]{1,19}")
 
 Query = dict[str, Any]
 
@@ -41,7 +43,7 @@ def in_array(mapping: DocumentMapping) -> bool:
 def values_of(vehicle: str) -> list[Any]:
     """Every BSON value that a mapping reads as this text."""
     values: list[Any] = [vehicle] if vehicle else []
-    if vehicle.lstrip("-").isdecimal() and len(vehicle) <= 20:
+    if _INTEGER.fullmatch(vehicle):
         number = int(vehicle)
         if str(number) == vehicle and -_INT64 <= number < _INT64:
             values.append(bson.Int64(number))
