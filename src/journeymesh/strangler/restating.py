@@ -1,0 +1,114 @@
+"""Restating: whatever changed upstream, what it touched is read again, passed, compared and written as a difference.
+
+Nothing is fed as an increment, so doing it twice, out of order or after being killed gives the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from itertools import pairwise
+from typing import Final
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from journeymesh.engines.port import Retention
+from journeymesh.engines.refusals import refusals_of
+from journeymesh.journeys.fixes import Fixes
+from journeymesh.journeys.journey import INSTANT, JOURNEY_SCHEMA, Refusal
+from journeymesh.journeys.pipeline import make_journeys
+from journeymesh.journeys.policies import Policy, instant_us
+from journeymesh.journeys.rules import JourneyRules
+from journeymesh.sources.vehicle_port import VehicleSource, VehicleTimes
+from journeymesh.stores.port import RefusalQuery, Store, StoreBatch
+from journeymesh.stores.records import from_us
+from journeymesh.strangler.contents import Content, Restated, beyond, restated
+from journeymesh.strangler.stretches import Stretch, of_vehicles, read_stretches
+
+_TRIES: Final = 8
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Restater:
+    """Restates vehicles of one source in one store, under one set of rules and policies.
+
+    ``now`` bounds future clocks where the receipt is not reported; None: the present instant.
+    """
+
+    source: VehicleSource
+    store: Store
+    rules: JourneyRules
+    policies: Sequence[Policy]
+    retention: Retention
+    now: datetime | None = None
+
+    def restate(self, wanted: Sequence[VehicleTimes], *, origins: Iterable[str] = (), places: bool = False) -> Restated:
+        """What has to be written so that the store is right about these times, grown to silences.
+
+        ``origins`` are documents that changed: what was refused of them is withdrawn unless it is refused again.
+        """
+        now = self.now or datetime.now(UTC)
+        contents: list[Content] = []
+        for _ in range(_TRIES):
+            contents = self.contents(read_stretches(self.source, wanted, self.rules, places=places), now)
+            reaching = [times for content in contents for times in beyond(self.store, content)]
+            if not reaching:
+                break
+            wanted = [*wanted, *reaching]
+        return restated(self.store, contents, self.retention, now, frozenset(origins))
+
+    def nameless(self) -> StoreBatch:
+        """The difference in refusals of documents that name no vehicle."""
+        stands = {refusal.refusal_id: refusal for refusal in self.source.nameless().refusals}
+        held = {refusal_id for refusal_id, _ in self.store.refusals(RefusalQuery(without_vehicle=True))}
+        return StoreBatch(
+            refusals=[refusal for refusal_id, refusal in stands.items() if refusal_id not in held],
+            refusals_withdrawn=sorted(held - stands.keys()),
+        )
+
+    def contents(self, stretches: Sequence[Stretch], now: datetime) -> list[Content]:
+        """What the pass makes of stretches."""
+        if not stretches:
+            return []
+        fixes = Fixes.concat([stretch.fixes for stretch in stretches])
+        keeps = not self.retention.keeps_nothing
+        result = make_journeys(fixes, self.rules, self.policies, instant_us(now), timeline=keeps)
+        journeys = _of_vehicles(result.journeys)
+        timelines = of_vehicles(result.timeline)
+        refused: dict[str, list[Refusal]] = {}
+        for refusal in refusals_of(result.refused, result.reasons, self.source.describe):
+            refused.setdefault(refusal.vehicle or "", []).append(refusal)
+        return [
+            _content(
+                stretch,
+                journeys.get(stretch.vehicle, JOURNEY_SCHEMA.empty_table()),
+                [*stretch.refusals, *refused.get(stretch.vehicle, ())],
+                timelines.get(stretch.vehicle, Fixes.empty((stretch.vehicle,))),
+            )
+            for stretch in stretches
+        ]
+
+
+def _content(stretch: Stretch, journeys: pa.Table, refusals: Sequence[Refusal], timeline: Fixes) -> Content:
+    """The part of a vehicle's result that is of this stretch."""
+    first_us, last_us = stretch.first_us, stretch.last_us
+    if not stretch.is_whole:
+        started = journeys["started_at"]
+        first, last = (pa.scalar(from_us(at_us), INSTANT) for at_us in (first_us, last_us))
+        journeys = journeys.filter(pc.and_(pc.greater_equal(started, first), pc.less_equal(started, last)))
+        timeline = timeline.take((timeline.fixed_at_us >= first_us) & (timeline.fixed_at_us <= last_us))
+        refusals = [
+            each for each in refusals if each.fixed_at is None or first_us <= instant_us(each.fixed_at) <= last_us
+        ]
+    stands = list({refusal.refusal_id: refusal for refusal in refusals}.values())
+    return Content(stretch.vehicle, first_us, last_us, journeys, stands, replace(timeline, origin=None), stretch.places)
+
+
+def _of_vehicles(journeys: pa.Table) -> dict[str, pa.Table]:
+    """The journeys of each vehicle; they come by vehicle."""
+    names = journeys["vehicle"].to_numpy()
+    bounds = [0, *(np.flatnonzero(names[1:] != names[:-1]) + 1).tolist(), len(names)]
+    return {str(names[first]): journeys.slice(first, last - first) for first, last in pairwise(bounds) if last > first}
