@@ -95,7 +95,6 @@ backfills = sa.Table(
     sa.Column("vehicles", sa.BigInteger(), nullable=False),
     sa.Column("vehicles_done", sa.BigInteger(), nullable=False),
     sa.Column("fixes", sa.BigInteger(), nullable=False),
-    sa.Column("documents", sa.BigInteger(), nullable=False),
     sa.Column("started_us", sa.BigInteger(), nullable=False),
     sa.Column("updated_us", sa.BigInteger(), nullable=False),
     sa.Column("active_s", sa.Float(), nullable=False),  # time at work, without pauses of the feeder
@@ -106,8 +105,10 @@ backfills = sa.Table(
 places = sa.Table(
     "strangler_places",
     metadata,
+    sa.Column("upstream", KEY, primary_key=True),
+    sa.Column("target", KEY, primary_key=True),
     sa.Column("document", sa.BigInteger(), primary_key=True, autoincrement=False),
-    sa.Column("vehicle", sa.Text(), nullable=False),
+    sa.Column("vehicle", KEY, primary_key=True),
     sa.Column("first_us", sa.BigInteger(), nullable=False),
     sa.Column("last_us", sa.BigInteger(), nullable=False),
 )

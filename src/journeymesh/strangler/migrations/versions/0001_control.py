@@ -98,7 +98,6 @@ def _feeding() -> None:
         sa.Column("vehicles", sa.BigInteger(), nullable=False),
         sa.Column("vehicles_done", sa.BigInteger(), nullable=False),
         sa.Column("fixes", sa.BigInteger(), nullable=False),
-        sa.Column("documents", sa.BigInteger(), nullable=False),
         sa.Column("started_us", sa.BigInteger(), nullable=False),
         sa.Column("updated_us", sa.BigInteger(), nullable=False),
         sa.Column("active_s", sa.Float(), nullable=False),
@@ -108,11 +107,13 @@ def _feeding() -> None:
     )
     op.create_table(
         "strangler_places",
+        sa.Column("upstream", KEY, nullable=False),
+        sa.Column("target", KEY, nullable=False),
         sa.Column("document", sa.BigInteger(), autoincrement=False, nullable=False),
-        sa.Column("vehicle", sa.Text(), nullable=False),
+        sa.Column("vehicle", KEY, nullable=False),
         sa.Column("first_us", sa.BigInteger(), nullable=False),
         sa.Column("last_us", sa.BigInteger(), nullable=False),
-        sa.PrimaryKeyConstraint("document"),
+        sa.PrimaryKeyConstraint("upstream", "target", "document", "vehicle"),
     )
     op.create_table(
         "strangler_reconciliations",

@@ -1,0 +1,219 @@
+"""The record of a feed: who runs it, how far it is, and what its lag is.
+
+A feed that is idle, one that is stuck and one that never started look different, and a lag that is not known is
+absent, never 0.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import uuid
+from dataclasses import dataclass, field
+from enum import StrEnum, unique
+from typing import Any, Final
+
+import sqlalchemy as sa
+
+from journeymesh.errors import JourneymeshError
+from journeymesh.strangler.control import Control, now_us
+from journeymesh.strangler.control_tables import feeds
+
+LEASE_S: Final = 30.0
+STUCK_S: Final = 30.0
+"""A feeder that gave no sign of life for so long is stuck, or gone."""
+BEHIND_S: Final = 5.0
+IDLE_S: Final = 10.0
+_US: Final = 1_000_000
+_NAMESPACE_FILE: Final = "/proc/self/ns/pid"
+
+
+class FeedTaken(JourneymeshError):
+    """Another feeder feeds this target."""
+
+    exit_code = 8
+
+
+@unique
+class LagState(StrEnum):
+    """What a feed is doing."""
+
+    NEVER_STARTED = "never_started"
+    RUNNING = "running"
+    """Changes come and are dealt with."""
+    IDLE = "idle"
+    """The source has nothing more and said so lately."""
+    BEHIND = "behind"
+    """It works, and the last change it dealt with is old."""
+    STUCK = "stuck"
+    """Nobody gave a sign of life lately."""
+    FAILED = "failed"
+    """It stopped with a fault and will try again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Feed:
+    """A feed as recorded. Instants are microseconds since 1970 UTC; None: never."""
+
+    upstream: str
+    target: str
+    owner: str | None = None
+    started_us: int | None = None
+    last_event_us: int | None = None
+    last_empty_us: int | None = None
+    beat_us: int | None = None
+    events: int = 0
+    revision: int | None = None
+    fault: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Lag:
+    """How far a target is behind. ``seconds`` None: nobody knows."""
+
+    state: LagState
+    seconds: float | None
+
+
+def lag_of(feed: Feed | None, at_us: int) -> Lag:
+    """now − max(the last event dealt with, the last time the source had nothing more)."""
+    if feed is None or feed.started_us is None:
+        return Lag(LagState.NEVER_STARTED, None)
+    known = [at for at in (feed.last_event_us, feed.last_empty_us) if at is not None]
+    seconds = max(at_us - max(known), 0) / _US if known else None
+    if feed.fault is not None:
+        return Lag(LagState.FAILED, seconds)
+    if feed.beat_us is None or at_us - feed.beat_us > STUCK_S * _US:
+        return Lag(LagState.STUCK, seconds)
+    if seconds is None:
+        return Lag(LagState.RUNNING, None)
+    if seconds > BEHIND_S:
+        return Lag(LagState.BEHIND, seconds)
+    quiet = feed.last_event_us is None or at_us - feed.last_event_us > IDLE_S * _US
+    return Lag(LagState.IDLE if quiet else LagState.RUNNING, seconds)
+
+
+def feed_of(control: Control, upstream: str, target: str) -> Feed | None:
+    """The feed as recorded; None: nobody ever started it."""
+    with control.reading() as connection:
+        row = connection.execute(sa.select(feeds).where(_this(upstream, target))).first()
+    return None if row is None else _feed(row)
+
+
+def all_feeds(control: Control) -> list[Feed]:
+    """Every feed ever started, by name."""
+    with control.reading() as connection:
+        rows = connection.execute(sa.select(feeds).order_by(feeds.c.upstream, feeds.c.target)).all()
+    return [_feed(row) for row in rows]
+
+
+def this_owner() -> str:
+    """A name for this process's feeder: ``host/process namespace/process/random``."""
+    try:
+        namespace = os.readlink(_NAMESPACE_FILE).strip("pid:[]")
+    except OSError:
+        namespace = ""
+    return f"{socket.gethostname()}/{namespace}/{os.getpid()}/{uuid.uuid4().hex[:8]}"
+
+
+@dataclass(slots=True)
+class FeedLease:
+    """The right to feed a target, held by one feeder at a time; and the record that it keeps while it does.
+
+    Raises (every method):
+        FeedTaken: another feeder has it.
+    """
+
+    control: Control
+    upstream: str
+    target: str
+    owner: str = field(default_factory=this_owner)
+    _until_us: int = 0
+    _events: int = 0
+
+    def take(self) -> None:
+        """Take the lease: from nobody, from a process of this machine that ended, or when it ran out."""
+        at_us = now_us()
+        until_us = at_us + round(LEASE_S * _US)
+        values = {"owner": self.owner, "lease_until_us": until_us, "started_us": at_us, "beat_us": at_us}
+        with self.control.writing() as connection:
+            row = connection.execute(sa.select(feeds).where(_this(self.upstream, self.target))).first()
+            if row is None:
+                named = {"upstream": self.upstream, "target": self.target, "events": 0}
+                connection.execute(sa.insert(feeds).values(values | named))
+            else:
+                holds = row.owner is not None and row.owner != self.owner and (row.lease_until_us or 0) > at_us
+                if holds and not _is_gone(row.owner):
+                    raise self._taken(row.owner)
+                connection.execute(sa.update(feeds).where(_this(self.upstream, self.target)).values(values))
+        self._until_us = until_us
+
+    def check(self) -> None:
+        """Make sure that the lease will hold for the next write; renews it when a third is gone."""
+        if self._until_us - now_us() < LEASE_S * _US * 2 / 3:
+            self.note()
+
+    def note(
+        self,
+        *,
+        last_event_us: int | None = None,
+        last_empty_us: int | None = None,
+        events: int = 0,
+        revision: int | None = None,
+    ) -> None:
+        """Record a sign of life, the lease until later, and whatever is given. The fault is over."""
+        at_us = now_us()
+        until_us = at_us + round(LEASE_S * _US)
+        values: dict[str, Any] = {"lease_until_us": until_us, "beat_us": at_us, "fault": None}
+        given = {"last_event_us": last_event_us, "last_empty_us": last_empty_us, "revision": revision}
+        values |= {name: value for name, value in given.items() if value is not None}
+        values["events"] = feeds.c.events + events
+        self._update(values)
+        self._until_us = until_us
+
+    def fail(self, fault: str) -> None:
+        """Record why the feed stopped."""
+        self._update({"fault": fault, "beat_us": now_us()})
+
+    def release(self) -> None:
+        """Give the lease back, whoever holds it now."""
+        with self.control.writing() as connection:
+            mine = sa.and_(_this(self.upstream, self.target), feeds.c.owner == self.owner)
+            connection.execute(sa.update(feeds).where(mine).values(owner=None, lease_until_us=None))
+
+    def _update(self, values: dict[str, Any]) -> None:
+        with self.control.writing() as connection:
+            mine = sa.and_(_this(self.upstream, self.target), feeds.c.owner == self.owner)
+            if connection.execute(sa.update(feeds).where(mine).values(values)).rowcount == 0:
+                raise self._taken("another feeder")
+
+    def _taken(self, owner: str) -> FeedTaken:
+        return FeedTaken(
+            f"{self.target} is fed from {self.upstream} by {owner.rpartition('/')[0] or owner}",
+            todo="stop that feeder first; one that died is followed within half a minute",
+        )
+
+
+def _this(upstream: str, target: str) -> sa.ColumnElement[bool]:
+    return sa.and_(feeds.c.upstream == upstream, feeds.c.target == target)
+
+
+def _is_gone(owner: str) -> bool:
+    """Whether the owner was a process of this machine that no longer runs; False where nobody can know."""
+    mine, theirs = this_owner().split("/"), owner.split("/")
+    if len(theirs) != 4 or theirs[:2] != mine[:2]:
+        return False
+    try:
+        os.kill(int(theirs[2]), 0)
+    except ProcessLookupError:
+        return True
+    except (OSError, ValueError):
+        return False
+    return False
+
+
+def _feed(row: Any) -> Feed:
+    return Feed(
+        row.upstream, row.target, row.owner, row.started_us, row.last_event_us, row.last_empty_us, row.beat_us,
+        row.events, row.revision, row.fault,
+    )  # fmt: skip

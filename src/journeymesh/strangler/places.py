@@ -1,0 +1,100 @@
+"""Where each legacy document's fixes were last seen, for sources that do not tell what a changed document held.
+
+A place is written before the target is, and forgotten after: what is here may say too much, never too little. It is
+complete for the vehicles that are fed, so a document that is not here was of none of them.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+import sqlalchemy as sa
+
+from journeymesh.sources.vehicle_port import DocumentPlace
+from journeymesh.stores.sql_bulk import chunks, put_rows, read_rows
+from journeymesh.strangler.control import Control
+from journeymesh.strangler.control_tables import places
+
+
+@dataclass(slots=True)
+class Places:
+    """The places of one upstream's documents, as far as one target was fed with them."""
+
+    control: Control
+    upstream: str
+    target: str
+    _exact: dict[tuple[int, str], DocumentPlace] = field(default_factory=dict)
+    _gone: set[tuple[int, str]] = field(default_factory=set)
+
+    def of(self, documents: Iterable[int]) -> dict[int, list[DocumentPlace]]:
+        """Where these documents are known to have been."""
+        found: dict[int, list[DocumentPlace]] = defaultdict(list)
+        wanted = sorted(set(documents))
+        if not wanted:
+            return found
+        held = places.c
+        columns = sa.select(held.document, held.vehicle, held.first_us, held.last_us)
+        with self.control.reading() as connection:
+            for part in chunks(wanted):
+                these = sa.and_(self._mine, held.document.in_(part))
+                for row in read_rows(connection, columns.where(these)):
+                    found[row[0]].append(DocumentPlace(*row))
+        return found
+
+    def widen(self, fresh: Sequence[DocumentPlace], former: dict[int, list[DocumentPlace]]) -> None:
+        """Before the target is written: each document is where it was and where it is.
+
+        What the call before this one left too wide is put right in the same transaction.
+        """
+        wide = dict(self._exact)
+        exact: dict[tuple[int, str], DocumentPlace] = {}
+        for place in fresh:
+            exact[place.document, place.vehicle] = place
+        for place in [*fresh, *(place for held in former.values() for place in held)]:
+            key = place.document, place.vehicle
+            wide[key] = _union(wide[key], place) if key in wide else place
+        gone = self._gone - wide.keys()
+        if wide or gone:
+            rows = [(self.upstream, self.target, *_values(place)) for place in wide.values()]
+            with self.control.writing() as connection:
+                put_rows(connection, places, rows)
+                for document, vehicle in gone:
+                    held = places.c
+                    this = sa.and_(self._mine, held.document == document, held.vehicle == vehicle)
+                    connection.execute(sa.delete(places).where(this))
+        self._exact, self._gone = {}, set()
+        for documents in former.values():
+            for place in documents:
+                key = place.document, place.vehicle
+                if key in exact:
+                    self._exact[key] = exact[key]
+                else:
+                    self._gone.add(key)
+
+    def forget(self) -> None:
+        """Forget every place: the target is filled anew."""
+        with self.control.writing() as connection:
+            connection.execute(sa.delete(places).where(self._mine))
+        self._exact, self._gone = {}, set()
+
+    @property
+    def _mine(self) -> sa.ColumnElement[bool]:
+        return sa.and_(places.c.upstream == self.upstream, places.c.target == self.target)
+
+    def put(self, found: Iterable[DocumentPlace]) -> None:
+        """Write down where these documents are, beside where they may have been."""
+        rows = [(self.upstream, self.target, *_values(place)) for place in found]
+        if rows:
+            with self.control.writing() as connection:
+                put_rows(connection, places, rows)
+
+
+def _union(one: DocumentPlace, other: DocumentPlace) -> DocumentPlace:
+    first_us, last_us = min(one.first_us, other.first_us), max(one.last_us, other.last_us)
+    return DocumentPlace(one.document, one.vehicle, first_us, last_us)
+
+
+def _values(place: DocumentPlace) -> tuple[int, str, int, int]:
+    return place.document, place.vehicle, place.first_us, place.last_us
