@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 import bson
 import numpy as np
 
+from journeymesh.errors import SourceUnreadable
 from journeymesh.journeys.fixes import I64, Fixes
 from journeymesh.journeys.policies import Policy
 from journeymesh.sources.port import SourceBatch, SourceSize
@@ -44,6 +45,9 @@ class MemoryLegacy:
     reads: int = 0
     broken: Exception | None = None
     """Raised by every call while it is set."""
+    break_at: int | None = None
+    """The read of this number, counted from 1, fails."""
+    latency: Callable[[], float] = lambda: 0.0
     _news: threading.Condition = field(default_factory=threading.Condition)
 
     # --- what applications do
@@ -126,6 +130,8 @@ class MemoryLegacy:
     def read(self, wanted: Sequence[VehicleTimes], *, places: bool = False) -> VehicleRead:
         self._check()
         self.reads += 1
+        if self.reads == self.break_at:
+            raise SourceUnreadable("memory-legacy went away", todo="start it again")
         times = {
             each.vehicle: [(e.first_us, e.last_us) for e in wanted if e.vehicle == each.vehicle] for each in wanted
         }
@@ -168,7 +174,7 @@ class MemoryLegacy:
 
     def latency_s(self) -> float:
         self._check()
-        return 0.0
+        return self.latency()
 
     def close(self) -> None: ...
 

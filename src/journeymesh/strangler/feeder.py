@@ -1,0 +1,280 @@
+"""The feeder: keeps every target that a route names filled and up to date. One at a time for each target.
+
+It follows the routes, has one thread for each (upstream, target), and interleaves: what changed first, then a chunk of
+a backfill. A thread that meets a fault records it, waits and goes on from what stands in the target.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Final
+
+from journeymesh.engines.port import Retention
+from journeymesh.errors import JourneymeshError, StoreUnavailable
+from journeymesh.journeys.rules import JourneyRules
+from journeymesh.sources.vehicle_port import PositionLost, VehicleSource
+from journeymesh.stores.port import Store
+from journeymesh.strangler.backfill import COMPLETE, Backfill, ChunkDiffers, backfill_of, begin_again
+from journeymesh.strangler.control import Control
+from journeymesh.strangler.feeding import Feeding
+from journeymesh.strangler.feeds import FeedLease, FeedTaken
+from journeymesh.strangler.live_sync import LiveSync, sync_id
+from journeymesh.strangler.plan import LEGACY, Plan
+from journeymesh.strangler.routes import Route, mark_completeness, read_routes
+
+FOLLOW_S: Final = 0.25
+WAIT_S: Final = 0.25
+FIRST_PAUSE_S: Final = 0.5
+LONGEST_PAUSE_S: Final = 30.0
+_RETRY_FAILED_S: Final = 300.0
+
+Pair = tuple[str, str]
+"""(upstream, target)."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Feeder:
+    """Feeds the targets of a plan's routes.
+
+    - ``open_store``: the store of a name, ready to be written
+    - ``source``: the legacy source
+    - ``retention_of``: how long the store of a name keeps fixes
+    """
+
+    plan: Plan
+    control: Control
+    open_store: Callable[[str], Store]
+    source: VehicleSource
+    rules: JourneyRules
+    retention_of: Callable[[str], Retention] = lambda _: Retention()
+    _threads: dict[Pair, _FeedThread] = field(default_factory=dict)
+
+    def run(self, until: threading.Event | None = None, *, once: bool = False) -> None:
+        """Feed until the event is set; or ``once``, until every backfill is complete and nothing more is waiting.
+
+        Raises:
+            JourneymeshError: with ``once`` only, the first fault that a feed met.
+        """
+        until = until or threading.Event()
+        try:
+            while not until.is_set():
+                self._follow(once)
+                if once and all(thread.is_done for thread in self._threads.values()):
+                    break
+                until.wait(0.02 if once else FOLLOW_S)
+        finally:
+            for thread in self._threads.values():
+                thread.stop.set()
+            for thread in self._threads.values():
+                thread.join()
+        for thread in self._threads.values():
+            if once and thread.fault is not None:
+                raise thread.fault
+
+    def _follow(self, once: bool) -> None:
+        """Have a thread for each pair that the routes ask for, and no other."""
+        try:
+            routes = read_routes(self.control).routes
+        except StoreUnavailable:
+            return  # the threads go on with the routes that they have
+        wanted: dict[Pair, tuple[Route, ...]] = {}
+        for route in routes:
+            for pair in route.feeds:
+                wanted[pair] = (*wanted.get(pair, ()), route)
+        for pair, held in list(self._threads.items()):
+            if pair not in wanted:
+                held.stop.set()
+                held.join()
+                del self._threads[pair]
+        for pair, fed in wanted.items():
+            thread = self._threads.get(pair)
+            if thread is None:
+                thread = self._threads[pair] = _FeedThread(self, pair, fed, once)
+                thread.start()
+            thread.routes = fed
+
+
+class _FeedThread(threading.Thread):
+    """Feeds one target from one upstream."""
+
+    def __init__(self, feeder: Feeder, pair: Pair, routes: tuple[Route, ...], once: bool) -> None:
+        super().__init__(name=f"feed {pair[1]}", daemon=True)
+        self.feeder, self.pair, self.routes, self.once = feeder, pair, routes, once
+        self.stop = threading.Event()
+        self.is_done = False
+        self.fault: JourneymeshError | None = None
+        self.lease = FeedLease(feeder.control, *pair)
+
+    def run(self) -> None:
+        pause_s = FIRST_PAUSE_S
+        while not self.stop.is_set():
+            began = time.monotonic()
+            try:
+                self._feed()
+                break
+            except JourneymeshError as error:
+                self.fault = error
+                if not isinstance(error, FeedTaken):
+                    self._quietly(lambda fault=str(error): self.lease.fail(fault))  # type: ignore[misc]
+                if self.once:
+                    break
+            if time.monotonic() - began > LONGEST_PAUSE_S:
+                pause_s = FIRST_PAUSE_S
+            self.stop.wait(pause_s)
+            pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
+        self._quietly(self.lease.release)
+        self.is_done = True
+
+    def _feed(self) -> None:
+        """Feed until told to stop; a store of this thread's own is closed at the end."""
+        feeder, (upstream, target) = self.feeder, self.pair
+        if upstream != LEGACY:
+            raise StoreUnavailable(f"store {target} cannot be fed from a store yet", todo="feed it from legacy")
+        self.lease.take()
+        store = feeder.open_store(target)
+        try:
+            feeding = Feeding(
+                control=feeder.control,
+                feed=feeder.plan.feed,
+                source=feeder.source,
+                store=store,
+                rules=feeder.rules,
+                retention=feeder.retention_of(target),
+                upstream=upstream,
+                target=target,
+                lease=self.lease,
+                routes=self.routes,
+            )
+            _Interleaved(feeding, self).go()
+        finally:
+            store.close()
+
+    @staticmethod
+    def _quietly(work: Callable[[], None]) -> None:
+        """Record it if the control database can be reached: what is recorded there is no reason to stop."""
+        try:
+            work()
+        except JourneymeshError:
+            return
+
+
+@dataclass(slots=True)
+class _Interleaved:
+    """What changed first, then a chunk of a backfill."""
+
+    feeding: Feeding
+    thread: _FeedThread
+    sync: LiveSync = field(init=False)
+    backfills: dict[str, Backfill] = field(default_factory=dict)
+    failed_at: dict[str, float] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.sync = LiveSync(self.feeding)
+
+    def go(self) -> None:
+        stop = self.thread.stop
+        try:
+            self._plan()
+            while not stop.is_set():
+                if self.feeding.routes != self.thread.routes:
+                    self.feeding.routes = self.thread.routes
+                    self.feeding.reload()
+                    self._plan()
+                self._once()
+                if self.thread.once and self.sync.drained and not self.backfills and not self.failed_at:
+                    return
+        finally:
+            self.sync.close()
+
+    def _once(self) -> None:
+        try:
+            wait_s = 0.0 if any(not each.waits for each in self.backfills.values()) else WAIT_S
+            events = self.sync.step(wait_s)
+        except PositionLost as lost:
+            self._fill_again(str(lost))
+            return
+        if events < self.feeding.feed.batch_events:
+            self._chunk()
+
+    def _chunk(self) -> None:
+        """A chunk of the first backfill that has something to do."""
+        for name, backfill in list(self.backfills.items()):
+            try:
+                is_done = backfill.step()
+            except ChunkDiffers as error:
+                backfill.fail(str(error))
+                del self.backfills[name]
+                self.failed_at[name] = time.monotonic()
+                if self.thread.once:
+                    raise
+                return
+            if is_done:
+                # Once it answers there is no way it could not be complete: this first, then the record.
+                mark_completeness(self.feeding.control, [name], True, None, store=self.feeding.target)
+                backfill.finish()
+                del self.backfills[name]
+            if not backfill.waits:
+                return
+        for name, at in list(self.failed_at.items()):
+            if time.monotonic() - at > _RETRY_FAILED_S:
+                del self.failed_at[name]
+                self._plan()
+
+    def _plan(self) -> None:
+        """Begin, take up or drop backfills as the routes and the records say."""
+        names = {route.slice.name for route in self.feeding.routes}
+        self.backfills = {name: held for name, held in self.backfills.items() if name in names}
+        control, target = self.feeding.control, self.feeding.target
+        begins = []
+        known = False
+        # Read anew: what this thread recorded of completeness may be later than the routes it was given.
+        for route in read_routes(control).routes:
+            name = route.slice.name
+            if (self.feeding.upstream, target) not in route.feeds or name not in names:
+                continue
+            is_complete = route.complete if route.target == target else route.source_complete
+            state = backfill_of(control, name, target)
+            if name in self.backfills or name in self.failed_at:
+                if state is not None:
+                    known = True
+                    continue
+                self.backfills.pop(name, None)
+                self.failed_at.pop(name, None)
+            if (state is None and is_complete) or (state is not None and state.state == COMPLETE and is_complete):
+                known = True
+                continue
+            if state is None or state.state == COMPLETE:
+                begins.append(route)
+            else:
+                known = True
+                self.backfills[name] = Backfill(self.feeding, route.slice)
+        if begins and (not known or self.feeding.run(sync_id(self.feeding.upstream)) is None):
+            self.sync.close()
+            self.sync.begin()
+        for route in begins:
+            begin_again(control, route.slice.name, target, route.detail)
+            self.backfills[route.slice.name] = Backfill(self.feeding, route.slice)
+        if not self.sync.is_open:
+            self._open()
+
+    def _open(self) -> None:
+        try:
+            self.sync.open()
+        except PositionLost as lost:
+            self._fill_again(str(lost))
+
+    def _fill_again(self, why: str) -> None:
+        """Changes may have been missed: no slice is complete until each of its vehicles was compared again."""
+        names = [route.slice.name for route in self.feeding.routes]
+        control, target = self.feeding.control, self.feeding.target
+        mark_completeness(control, names, False, f"changes were lost: {why}", store=target)
+        for name in names:
+            begin_again(control, name, target, f"changes were lost: {why}")
+        self.feeding.places().forget()
+        self.sync.begin()
+        self.sync.open()
+        self.backfills = {route.slice.name: Backfill(self.feeding, route.slice) for route in self.feeding.routes}
+        self.failed_at.clear()

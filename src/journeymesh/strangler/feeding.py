@@ -1,0 +1,184 @@
+"""What a feed works with: one upstream, one target, the slices fed, and the position that stands in the target."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from typing import Final
+
+from journeymesh.engines.port import Retention
+from journeymesh.errors import RulesConflict
+from journeymesh.journeys.policies import Policy, check_overlaps
+from journeymesh.journeys.rules import JourneyRules
+from journeymesh.sources.vehicle_port import VehicleSource, VehicleTimes
+from journeymesh.stores.port import RulesUsed, Run, Store, StoreBatch
+from journeymesh.strangler.control import Control
+from journeymesh.strangler.feeds import FeedLease
+from journeymesh.strangler.places import Places
+from journeymesh.strangler.plan import Feed
+from journeymesh.strangler.restating import Restater
+from journeymesh.strangler.routes import Route
+from journeymesh.strangler.slices import Selector
+
+_MOST_VEHICLES: Final = 500
+_FIRST_VEHICLES: Final = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """The vehicles that are fed. ``names`` None: all of them."""
+
+    names: frozenset[str] | None
+
+    @classmethod
+    def of(cls, selectors: Sequence[Selector], policies: Sequence[Policy]) -> Scope:
+        """The vehicles and devices of these slices' policies; of a slice without a condition, every vehicle."""
+        if any(selector == Selector() for selector in selectors):
+            return cls(None)
+        held = [policy for policy in policies if any(selector.holds(policy) for selector in selectors)]
+        return cls(frozenset(names_of(held)))
+
+    def __contains__(self, vehicle: str) -> bool:
+        return self.names is None or vehicle in self.names
+
+
+@dataclass(slots=True)
+class Pace:
+    """How many vehicles are read at once so that they have about so many fixes."""
+
+    fixes: int
+    vehicles_met: int = 0
+    fixes_met: int = 0
+
+    @property
+    def vehicles(self) -> int:
+        """Vehicles for the next read."""
+        if not self.vehicles_met:
+            return _FIRST_VEHICLES if self.fixes > _FIRST_VEHICLES else 1
+        average = max(self.fixes_met / self.vehicles_met, 1.0)
+        return max(1, min(int(self.fixes / average), _MOST_VEHICLES))
+
+    def met(self, vehicles: int, fixes: int) -> None:
+        """Learn from a read; older ones count less."""
+        self.vehicles_met, self.fixes_met = self.vehicles_met // 2 + vehicles, self.fixes_met // 2 + fixes
+
+
+@dataclass(slots=True, kw_only=True)
+class Feeding:
+    """One upstream and one target."""
+
+    control: Control
+    feed: Feed
+    source: VehicleSource
+    store: Store
+    rules: JourneyRules
+    retention: Retention
+    upstream: str
+    target: str
+    lease: FeedLease
+    routes: tuple[Route, ...] = ()
+    policies: list[Policy] = field(default_factory=list)
+    scope: Scope = field(default_factory=lambda: Scope(frozenset()))
+
+    @property
+    def keeps_places(self) -> bool:
+        """Whether it has to be written down where documents are: upstream does not tell where they were."""
+        return not getattr(self.source, "pre_images", False)
+
+    def places(self) -> Places:
+        """Where upstream's documents are."""
+        return Places(self.control, self.upstream, self.target)
+
+    def reload(self) -> None:
+        """Read the policies of upstream.
+
+        Raises:
+            PoliciesInvalid: they contradict each other.
+        """
+        policies = self.source.policies()
+        check_overlaps(policies)
+        self.policies = policies
+        self.rescope()
+
+    def rescope(self) -> None:
+        """Find out which vehicles are fed: those of the policies that upstream has and that the target still has."""
+        selectors = [route.slice.selector for route in self.routes]
+        self.scope = Scope.of(selectors, [*self.policies, *self.store.policies()])
+
+    def restater(self) -> Restater:
+        """A restater under the present policies."""
+        return Restater(
+            source=self.source,
+            store=self.store,
+            rules=self.rules,
+            policies=self.policies,
+            retention=self.retention,
+        )
+
+    def check_rules(self) -> RulesUsed:
+        """The rules, if the target has no journeys of others.
+
+        Raises:
+            RulesConflict: it has.
+        """
+        used = RulesUsed(self.rules.version, self.rules.digest)
+        for other in self.store.rules():
+            if other != used:
+                raise RulesConflict(
+                    f"store {self.target} holds journeys of rules {other.version}, the plan has {used.version}"
+                    + (" with other numbers" if other.version == used.version else ""),
+                    todo="name another store, or the rules that it was filled with",
+                )
+        return used
+
+    def write(self, batch: StoreBatch) -> None:
+        """Write to the target while the lease holds."""
+        self.lease.check()
+        self.store.write(batch)
+
+    def run(self, run_id: str) -> Run | None:
+        """The run of this id that stands in the target."""
+        return next((run for run in self.store.runs() if run.run_id == run_id), None)
+
+    def begun(self, run_id: str, started_at: datetime | None = None) -> Run:
+        """A run that begins."""
+        at = started_at or datetime.now(UTC)
+        return Run(run_id, self.source.name, self.rules.version, at, None, {})
+
+    def policy_changes(self) -> tuple[StoreBatch, list[str]]:
+        """What has to be written of policies, and the vehicles whose journeys it changes."""
+        given = {policy.number: policy for policy in self.policies}
+        held = {policy.number: policy for policy in self.store.policies()}
+        differing = [number for number in given.keys() | held.keys() if given.get(number) != held.get(number)]
+        touched = [policy for number in differing for policy in (given.get(number), held.get(number)) if policy]
+        batch = StoreBatch(
+            policies=[given[number] for number in sorted(differing) if number in given],
+            policies_withdrawn=sorted(number for number in differing if number not in given),
+        )
+        return batch, sorted(names_of(touched))
+
+
+def names_of(policies: Sequence[Policy]) -> set[str]:
+    """The devices and vehicles that policies are about."""
+    return {name for policy in policies for name in (policy.device, policy.vehicle) if name is not None}
+
+
+def in_groups(wanted: Sequence[VehicleTimes], pace: Pace) -> Iterator[list[VehicleTimes]]:
+    """The times in groups of as many vehicles as are read at once."""
+    ordered = sorted(wanted)
+    group: list[VehicleTimes] = []
+    names: set[str] = set()
+    for each in ordered:
+        if each.vehicle not in names and len(names) >= pace.vehicles:
+            yield group
+            group, names = [], set()
+        group.append(each)
+        names.add(each.vehicle)
+    if group:
+        yield group
+
+
+def advanced(run: Run, resume: str | None, counts: Mapping[str, int], *, finished: bool = False) -> Run:
+    """The run further on."""
+    return replace(run, resume=resume, counts=dict(counts), finished_at=datetime.now(UTC) if finished else None)

@@ -1,0 +1,211 @@
+"""Live sync: what changes upstream changes in the target, with the position in the same transaction."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+from journeymesh.journeys.policies import instant_us
+from journeymesh.journeys.reasons import Reason
+from journeymesh.sources.vehicle_port import ChangeBatch, ChangeStream, DocumentPlace, PositionLost, VehicleTimes
+from journeymesh.stores.port import RefusalQuery, Run, StoreBatch
+from journeymesh.stores.records import from_us
+from journeymesh.strangler.control import now_us
+from journeymesh.strangler.feeding import Feeding, Pace, advanced, in_groups
+from journeymesh.strangler.places import Places
+
+POSITION_EVERY_S: Final = 10.0
+"""A position behind which nothing changed is written so often, so that it does not grow older than upstream's log."""
+NOTE_EVERY_S: Final = 0.25
+DUTIES_EVERY_S: Final = 30.0
+_FUTURE: Final = "future_until_us"
+_EVENTS: Final = "events"
+
+
+def sync_id(upstream: str) -> str:
+    """The id of the run that carries the position of an upstream's changes."""
+    return f"sync:{upstream}"
+
+
+@dataclass(slots=True)
+class LiveSync:
+    """The one consumer of an upstream's changes for one target.
+
+    Raises:
+        PositionLost: by ``open`` and ``step``: changes may have been missed, or everything was replaced.
+        SourceUnreadable, StoreUnavailable: what was written stands; opening it again goes on from there.
+    """
+
+    feeding: Feeding
+    drained: bool = False
+    """Whether upstream had nothing more when it was last asked."""
+    _stream: ChangeStream | None = None
+    _run: Run | None = None
+    _places: Places = field(init=False)
+    _pace: Pace = field(init=False)
+    _written_at: float = 0.0
+    _noted_at: float = 0.0
+    _duties_at: float = 0.0
+    _nameless_due: bool = False
+    _unnoted: int = 0
+
+    def __post_init__(self) -> None:
+        self._places = self.feeding.places()
+        self._pace = Pace(self.feeding.feed.chunk_fixes)
+
+    def begin(self) -> None:
+        """Take upstream's present position and write it, with the policies, before anything is read."""
+        feeding = self.feeding
+        position = feeding.source.position()
+        feeding.reload()
+        rules = feeding.check_rules()
+        policies, _ = feeding.policy_changes()
+        held = feeding.run(sync_id(feeding.upstream)) or feeding.begun(sync_id(feeding.upstream))
+        run = advanced(held, position, {_EVENTS: held.counts.get(_EVENTS, 0), _FUTURE: 0})
+        feeding.write(replace(policies, rules=rules, run=run))
+        feeding.rescope()
+
+    def open(self) -> None:
+        """Go on from the position that stands in the target."""
+        self.close()
+        feeding = self.feeding
+        feeding.check_rules()
+        run = feeding.run(sync_id(feeding.upstream))
+        if run is None or run.resume is None:
+            raise PositionLost(f"store {feeding.target} has no position of {feeding.upstream}", todo="fill it again")
+        self._run = run
+        self._stream = feeding.source.changes(run.resume)
+        feeding.reload()
+        self.drained = False
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it follows upstream."""
+        return self._stream is not None
+
+    def close(self) -> None:
+        """Close the stream. Idempotent."""
+        if self._stream is not None:
+            self._stream.close()
+            self._stream = None
+
+    def step(self, wait_s: float) -> int:
+        """Deal with the next changes, waiting so long for one; returns how many there were."""
+        assert self._stream is not None
+        batch = self._stream.next_batch(wait_s, self.feeding.feed.batch_events)
+        if batch.everything:
+            raise PositionLost(
+                f"{self.feeding.upstream}: a collection was dropped or renamed", todo="it is compared again"
+            )
+        if batch.events:
+            self._deal_with(batch)
+        elif time.monotonic() - self._written_at > POSITION_EVERY_S:
+            self._write(StoreBatch(), batch.position)
+        else:
+            self._advance(batch.position)
+        self.drained = not batch.events
+        self._note(batch)
+        if not batch.events and time.monotonic() - self._duties_at > DUTIES_EVERY_S:
+            self.do_duties()
+        return batch.events
+
+    def do_duties(self) -> None:
+        """What no change tells: clocks that were ahead and are not any more, and documents that name no vehicle."""
+        self._duties_at = time.monotonic()
+        assert self._run is not None
+        if self._nameless_due:
+            self._write(self.feeding.restater().nameless(), self._position)
+            self._nameless_due = False
+        tolerance = timedelta(seconds=self.feeding.rules.cleaning.future_tolerance_s)
+        until = datetime.now(UTC) + tolerance
+        since = from_us(self._run.counts.get(_FUTURE, 0))
+        query = RefusalQuery(reason=Reason.CLOCK_FUTURE.code, fixed_from=since, fixed_to=until)
+        due = [
+            VehicleTimes(refusal.vehicle, at_us, at_us)
+            for _, refusal in self.feeding.store.refusals(query)
+            if refusal.vehicle is not None and refusal.fixed_at is not None
+            for at_us in (instant_us(refusal.fixed_at),)
+        ]
+        last = self._restate(due, ())
+        self._run = advanced(self._run, self._position, self._run.counts | {_FUTURE: instant_us(until)})
+        if last is not None:
+            self._write(last, self._position)
+
+    @property
+    def _position(self) -> str:
+        assert self._run is not None
+        assert self._run.resume is not None
+        return self._run.resume
+
+    def _deal_with(self, batch: ChangeBatch) -> None:
+        before = self.feeding.scope
+        if batch.policies_changed:
+            self.feeding.reload()
+        policies, renamed = self.feeding.policy_changes() if batch.policies_changed else (StoreBatch(), [])
+        former = self._places.of(batch.unplaced)
+        known = [place for held in former.values() for place in held]
+        moved: list[DocumentPlace] = [*batch.placed, *batch.left, *known]
+        scope = self.feeding.scope
+        touched = [VehicleTimes(p.vehicle, p.first_us, p.last_us) for p in moved if p.vehicle in scope]
+        touched += [VehicleTimes(name) for name in renamed if name in scope or name in before]
+        if self.feeding.keeps_places:
+            self._places.widen([place for place in batch.placed if place.vehicle in scope], former)
+        documents = {place.document for place in (*batch.placed, *batch.left)} | set(batch.unplaced)
+        self._nameless_due |= len(set(batch.origins)) > len(documents)
+        last = self._restate(touched, batch.origins)
+        counts = self._run.counts if self._run is not None else {}
+        self._count(counts.get(_EVENTS, 0) + batch.events)
+        if last is not None or batch.policies_changed:
+            self._write(
+                replace(
+                    last or StoreBatch(),
+                    policies=policies.policies,
+                    policies_withdrawn=policies.policies_withdrawn,
+                ),
+                batch.position,
+            )
+        elif time.monotonic() - self._written_at > 1.0:
+            self._write(StoreBatch(), batch.position)
+        else:
+            self._advance(batch.position)
+
+    def _restate(self, touched: Sequence[VehicleTimes], origins: Iterable[str]) -> StoreBatch | None:
+        """Write what these times differ by, all but the last group, which is returned to go with the position."""
+        last: StoreBatch | None = None
+        restater = self.feeding.restater()
+        for group in in_groups(list(dict.fromkeys(touched)), self._pace):
+            if last is not None:
+                self.feeding.write(last)
+            found = restater.restate(group, origins=origins)
+            self._pace.met(len({each.vehicle for each in group}), found.fixes)
+            last = found.batch
+        return last
+
+    def _count(self, events: int) -> None:
+        assert self._run is not None
+        self._run = advanced(self._run, self._run.resume, self._run.counts | {_EVENTS: events})
+
+    def _advance(self, position: str) -> None:
+        assert self._run is not None
+        self._run = advanced(self._run, position, self._run.counts)
+
+    def _write(self, batch: StoreBatch, position: str) -> None:
+        assert self._run is not None
+        run = advanced(self._run, position, self._run.counts)
+        self.feeding.write(replace(batch, run=run))
+        self._run, self._written_at = run, time.monotonic()
+
+    def _note(self, batch: ChangeBatch) -> None:
+        """Record how far it is, a few times a second."""
+        self._unnoted += batch.events
+        if time.monotonic() - self._noted_at < NOTE_EVERY_S:
+            return
+        at_us = now_us()
+        event_us = instant_us(batch.last_event_at) if batch.last_event_at is not None else None
+        self.feeding.lease.note(
+            last_event_us=event_us, last_empty_us=None if batch.events else at_us, events=self._unnoted
+        )
+        self._noted_at, self._unnoted = time.monotonic(), 0
