@@ -13,9 +13,11 @@ if TYPE_CHECKING:
 
     from journeymesh.journeys.policies import Policy
     from journeymesh.journeys.rules import JourneyRules
+    from journeymesh.sources.mapping import Mapping
     from journeymesh.sources.port import Source
-    from journeymesh.sources.vehicle_port import VehicleSource
+    from journeymesh.sources.vehicle_port import DocumentRemover, FixWriter, VehicleSource
     from journeymesh.stores.port import Store
+    from journeymesh.strangler.installation import Installation
 
 STORE_SCHEMES: Final = ("memory", "sqlite", "postgresql", "mongodb", "mongodb+srv", "lake")
 SOURCE_KINDS: Final = "a mongodump (folder, .bson, .archive), .parquet, .csv, .ndjson or a mongodb:// URL"
@@ -99,6 +101,66 @@ def open_vehicle_source(location: str, mapping_path: str | Path | None = None) -
         SourceMissing: the collection is not there. SourceUnreadable: the server cannot be reached.
         UsageError: it is another kind of source, or no mapping was given.
     """
+    from journeymesh.sources.mongodb_vehicles import MongodbVehicles
+
+    return MongodbVehicles(*_live(location, mapping_path))
+
+
+def open_remover(location: str, mapping_path: str | Path) -> DocumentRemover:
+    """What exports and deletes documents of the legacy source.
+
+    Raises:
+        UsageError: documents of this source cannot be removed by vehicle.
+    """
+    from journeymesh.sources.mongodb_remover import MongodbRemover
+
+    return MongodbRemover(*_live(location, mapping_path))
+
+
+def open_fix_writer(location: str, mapping_path: str | Path) -> FixWriter:
+    """What writes fixes back to the legacy source as documents.
+
+    Raises:
+        UsageError: its mapping cannot be inverted.
+    """
+    from journeymesh.sources.mongodb_writer import MongodbFixWriter
+
+    return MongodbFixWriter(*_live(location, mapping_path))
+
+
+def open_installation(
+    plan_path: str | Path, *, changed: dict[str, str] | None = None, swapped: dict[str, str] | None = None
+) -> Installation:
+    """What the plan names, opened when it is first needed. ``changed`` has other phases for some slices,
+    ``swapped`` other stores.
+
+    Raises:
+        PlanInvalid: the plan file cannot be followed.
+    """
+    from journeymesh.settings import retention_of
+    from journeymesh.strangler.control import Control
+    from journeymesh.strangler.installation import Installation
+    from journeymesh.strangler.plan import load_plan, with_phases, with_swap
+
+    plan = with_phases(load_plan(plan_path), changed or {})
+    for name, store in (swapped or {}).items():
+        plan = with_swap(plan, name, store)
+    legacy = plan.legacy
+    return Installation(
+        plan=plan,
+        rules=load_rules(legacy.rules),
+        control=Control(plan.control),
+        open_store=open_store,
+        open_legacy=lambda: open_vehicle_source(legacy.source, legacy.mapping),
+        open_remover=lambda: open_remover(legacy.source, legacy.mapping),
+        open_writer=lambda: open_fix_writer(legacy.source, legacy.mapping),
+        keep_fixes=retention_of,
+        exports=Path(plan_path).parent / "retired",
+    )
+
+
+def _live(location: str, mapping_path: str | Path | None) -> tuple[str, Mapping]:
+    """The URL of a live MongoDB and its mapping."""
     shown = without_credentials(location)
     if not location.startswith(("mongodb://", "mongodb+srv://")):
         raise UsageError(
@@ -110,9 +172,8 @@ def open_vehicle_source(location: str, mapping_path: str | Path | None = None) -
             todo="give --mapping FILE; `journeymesh mapping schema` says what it holds",
         )
     from journeymesh.sources.mapping import load_mapping
-    from journeymesh.sources.mongodb_vehicles import MongodbVehicles
 
-    return MongodbVehicles(location, load_mapping(Path(mapping_path)))
+    return location, load_mapping(Path(mapping_path))
 
 
 def load_rules(name_or_path: str) -> JourneyRules:

@@ -52,9 +52,9 @@ def demo(
 
     url = f"sqlite:///{room / 'journeys.db'}"
     (room / "journeys.db").unlink(missing_ok=True)
-    packaged = resources.files("journeymesh.cli").joinpath("demo_mapping", MAPPING)
+    mapping = room / "mapping.yaml"
+    mapping.write_bytes(resources.files("journeymesh.cli").joinpath("demo_mapping", MAPPING).read_bytes())
     with (
-        resources.as_file(packaged) as mapping,
         closing(open_source(str(written.source), mapping)) as source,
         closing(open_store(url)) as store,
     ):

@@ -18,6 +18,8 @@ from journeymesh.cli import (
     report,
     rules,
     store,
+    strangler,
+    strangler_run,
     summary,
     warm,
 )
@@ -47,6 +49,8 @@ app.add_typer(quarantine.app, name="quarantine")
 app.add_typer(mapping.app, name="mapping")
 app.add_typer(store.app, name="store")
 app.add_typer(rules.app, name="rules")
+strangler.app.command("run")(strangler_run.run)
+app.add_typer(strangler.app, name="strangler")
 app.command("warm", hidden=True)(warm.warm)
 
 

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, Final
 
 import bson
+from pymongo.collation import Collation
 
 from journeymesh.errors import UsageError
 from journeymesh.sources.mapping import Mapping
 from journeymesh.sources.mongodb import MongodbSource
 from journeymesh.sources.mongodb_queries import in_array, vehicle_queries
 from journeymesh.sources.vehicle_port import VehicleTimes
+
+_EXACT: Final = Collation("simple")
+"""``D1`` is not ``d1``, whatever the collection's own collation says."""
 
 
 class MongodbRemover(MongodbSource):
@@ -34,7 +38,9 @@ class MongodbRemover(MongodbSource):
         collection: Any = self._database[self._mapping.collection]
         for query, _ in vehicle_queries(self._mapping, [VehicleTimes(vehicle) for vehicle in vehicles]):
             with self._faults():
-                for content in collection.find_raw_batches(query, sort=[("_id", 1)], batch_size=self._batch_documents):
+                for content in collection.find_raw_batches(
+                    query, sort=[("_id", 1)], batch_size=self._batch_documents, collation=_EXACT
+                ):
                     yield from _documents_in(content)
 
     def remove_vehicles(self, vehicles: Sequence[str]) -> int:
@@ -43,7 +49,7 @@ class MongodbRemover(MongodbSource):
         removed = 0
         for query, _ in vehicle_queries(self._mapping, [VehicleTimes(vehicle) for vehicle in vehicles]):
             with self._faults():
-                removed += collection.delete_many(query).deleted_count
+                removed += collection.delete_many(query, collation=_EXACT).deleted_count
         return removed
 
 

@@ -1,0 +1,289 @@
+"""``journeymesh strangler``: move from legacy to a store, slice by slice, and see how far it is."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from journeymesh.cli.options import Format, FormatOption, LimitOption
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import msgspec
+
+    from journeymesh.cli.render import Column
+    from journeymesh.strangler.apply import Outcome
+
+app = typer.Typer(
+    help="Move from legacy to a store, slice by slice: every step but retiring can be taken back.",
+    no_args_is_help=True,
+)
+plan_app = typer.Typer(help="Check a plan file.", no_args_is_help=True)
+app.add_typer(plan_app, name="plan")
+
+PlanArgument = Annotated[Path, typer.Argument(help="The plan (YAML): where every slice should be.")]
+WhyOption = Annotated[str, typer.Option("--why", help="The reason; it goes into the history.")]
+WhoOption = Annotated[
+    str | None, typer.Option("--who", help="Who asks; left out, this user and host.", show_default=False)
+]
+
+
+@app.command("apply")
+def apply(
+    plan: PlanArgument,
+    why: WhyOption = "",
+    who: WhoOption = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the moves and their gates; change nothing.")] = False,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="SLICE=PHASE instead of the plan's; commit it too.", show_default=False),
+    ] = None,
+    form: FormatOption = Format.table,
+) -> None:
+    """Move the recorded state to the plan, slice by slice, where the gates are open."""
+    from journeymesh.strangler.gates import GateClosed
+    from journeymesh.wiring import open_installation
+
+    with open_installation(plan, changed=_phases(settings or [])) as installation:
+        installation.control.migrate()
+        applying = installation.applying(who)
+        outcomes = applying.dry_run() if dry_run else applying.apply(why)
+    _show_outcomes(outcomes, form, dry_run)
+    refused = [each for each in outcomes if not each.moved]
+    if refused and not dry_run:
+        gates = "; ".join(f"{each.slice}: {', '.join(each.closed)}" for each in refused)
+        raise GateClosed(f"not moved: {gates}", todo="see `journeymesh strangler status`, then apply again")
+
+
+@app.command("swap")
+def swap(
+    plan: PlanArgument,
+    slice_name: Annotated[str, typer.Argument(metavar="SLICE", help="The slice that a store answers.")],
+    to: Annotated[str, typer.Option("--to", help="The store of the plan that takes over.")],
+    why: WhyOption = "",
+    who: WhoOption = None,
+) -> None:
+    """Begin to replace the store that answers a slice by another one, and show what to commit."""
+    from journeymesh.wiring import open_installation
+
+    with open_installation(plan, swapped={slice_name: to}) as installation:
+        installation.control.migrate()
+        outcomes = installation.applying(who).apply(why or f"swap to {to}")
+        wanted = installation.plan.slice(slice_name)
+    _show_outcomes(outcomes, Format.table, False)
+    print(f"commit this for slice {slice_name}: source: {wanted.source}, target: {wanted.target}, phase: shadow")
+
+
+@app.command("status")
+def status(plan: PlanArgument, form: FormatOption = Format.table) -> None:
+    """Every slice: its phase, which side answers, lag, backfill, shadow reads, and what the next phase waits for."""
+    from journeymesh.cli.render import Column
+    from journeymesh.strangler.status import status_of, unfinished
+    from journeymesh.wiring import open_installation
+
+    with open_installation(plan) as installation:
+        installation.control.require_schema()
+        found = status_of(installation.plan, installation.control, installation.policies())
+        left = unfinished(installation.control)
+    columns = [
+        Column("slice", lambda row: row["slice"]),
+        Column("phase", _phase),
+        Column("answers", lambda row: row["answering"]),
+        Column(
+            "target",
+            lambda row: row["target"] + ("" if row["complete"] or row["phase"] == "legacy" else " (incomplete)"),
+        ),
+        Column("policies", lambda row: f"{row['policies']:,}", right=True),
+        Column("backfill", _backfill),
+        Column("lag", _lag),
+        Column("shadow reads", _shadow),
+        Column("mismatches", lambda row: f"{row['open_mismatches']:,}", right=True),
+    ]
+    _listing(found, columns, form, "no slice is recorded yet: run `journeymesh strangler apply`")
+    if form is not Format.table:
+        return
+    for each in found:
+        if each.next is not None:
+            print(f"{each.slice}: {f'before {each.next}:' if each.closed_gates else f'ready for {each.next}'}")
+            for gate in each.closed_gates:
+                print(f"    {gate}")
+    if left:
+        print(f"unfinished: retiring {', '.join(left)}; `journeymesh strangler apply` goes on with it")
+
+
+@app.command("lag")
+def lag(plan: PlanArgument, form: FormatOption = Format.table) -> None:
+    """Every feed: its state and how far its target is behind. Unknown is shown as unknown, never as 0."""
+    from journeymesh.cli.render import Column
+    from journeymesh.strangler.status import feeds_status
+    from journeymesh.wiring import open_installation
+
+    with open_installation(plan) as installation:
+        installation.control.require_schema()
+        found = feeds_status(installation.control)
+    columns = [
+        Column("upstream", lambda row: row["upstream"]),
+        Column("target", lambda row: row["target"]),
+        Column("state", lambda row: row["state"].replace("_", " ")),
+        Column("lag", lambda row: _seconds(row["lag_s"]), right=True),
+        Column("events", lambda row: f"{row['events']:,}", right=True),
+        Column("fault", lambda row: row["fault"] or ""),
+    ]
+    _listing(found, columns, form, "nothing is fed yet: run `journeymesh strangler run`")
+
+
+@app.command("history")
+def history(
+    plan: PlanArgument,
+    slice_name: Annotated[str | None, typer.Option("--slice", help="Only this slice.", show_default=False)] = None,
+    limit: LimitOption = None,
+    form: FormatOption = Format.table,
+) -> None:
+    """Who moved which slice, when and why, newest first; refusals and faults too."""
+    from journeymesh.cli.render import Column
+    from journeymesh.strangler.status import history_of
+    from journeymesh.wiring import open_installation
+
+    with open_installation(plan) as installation:
+        installation.control.require_schema()
+        found = history_of(installation.control, slice_name, limit or 100)
+    columns = [
+        Column("at", lambda row: instant_text(row["at_us"])),
+        Column("slice", lambda row: row["slice"]),
+        Column("move", _move),
+        Column("outcome", lambda row: row["outcome"]),
+        Column("who", lambda row: row["who"]),
+        Column("why", lambda row: row["why"]),
+        Column("detail", lambda row: row["detail"] or ""),
+    ]
+    _listing(found, columns, form, "nothing has happened yet")
+
+
+@plan_app.command("check")
+def plan_check(plan: PlanArgument) -> None:
+    """Check the plan file alone: its keys, names, stores and sets. Nothing is opened."""
+    from journeymesh.strangler.plan import load_plan
+
+    found = load_plan(plan)
+    print(f"plan {plan}: {len(found.slices)} slices, {len(found.stores)} stores, nothing wrong with it by itself")
+
+
+@plan_app.command("schema")
+def plan_schema() -> None:
+    """The JSON Schema of a plan file."""
+    import msgspec
+
+    from journeymesh.strangler.plan import plan_schema
+
+    print(msgspec.json.format(msgspec.json.encode(plan_schema()), indent=2).decode())
+
+
+def _phases(settings: Sequence[str]) -> dict[str, str]:
+    from journeymesh.errors import UsageError
+
+    found = {}
+    for setting in settings:
+        name, separator, phase = setting.partition("=")
+        if not separator:
+            raise UsageError(f"--set {setting!r} is not SLICE=PHASE", todo="write for example --set pilot=shadow")
+        found[name] = phase
+    return found
+
+
+def _show_outcomes(outcomes: Sequence[Outcome], form: Format, dry_run: bool) -> None:
+    from journeymesh.cli.render import plain
+
+    if form in (Format.json, Format.ndjson):
+        import msgspec
+
+        for each in outcomes:
+            row = {"slice": each.slice, "kind": each.kind, "before": each.before, "after": each.after}
+            print(msgspec.json.encode(plain(row | {"moved": each.moved, "closed_gates": each.closed})).decode())
+        return
+    if not outcomes:
+        print("every slice is where the plan wants it")
+    for each in outcomes:
+        step = f"{each.before or 'not recorded'} → {each.after or 'forgotten'}"
+        if each.moved:
+            print(f"{each.slice}: {step}{' (would move)' if dry_run else ''}")
+        else:
+            print(f"{each.slice}: {step} refused")
+            for gate in each.closed:
+                print(f"    {gate}")
+
+
+def show_listing(rows: list[dict[str, Any]], columns: Sequence[Column], form: Format, empty: str) -> None:
+    """Write the rows in the form asked for."""
+    import msgspec
+    import pyarrow as pa
+
+    from journeymesh.cli.render import Listing, render
+
+    if form in (Format.json, Format.ndjson):
+        encoded = msgspec.json.encode(rows)
+        print(msgspec.json.format(encoded, indent=2).decode() if form is Format.json else _lines(rows))
+        return
+    if form is not Format.table:
+        for row in rows:
+            row.update({k: msgspec.json.encode(v).decode() for k, v in row.items() if isinstance(v, dict | list)})
+    table = pa.Table.from_pylist(rows) if rows else pa.table({})
+    render(Listing(table.schema, [table] if rows else [], columns, empty=empty), form)
+
+
+def _listing(found: Sequence[msgspec.Struct], columns: Sequence[Column], form: Format, empty: str) -> None:
+    import msgspec
+
+    show_listing([msgspec.to_builtins(each) for each in found], columns, form, empty)
+
+
+def _lines(rows: Sequence[dict[str, Any]]) -> str:
+    import msgspec
+
+    return "\n".join(msgspec.json.encode(row).decode() for row in rows)
+
+
+def _phase(row: dict[str, Any]) -> str:
+    wanted = row["planned"]
+    return str(row["phase"]) if wanted in (None, row["phase"]) else f"{row['phase']} (plan: {wanted})"
+
+
+def _backfill(row: dict[str, Any]) -> str:
+    held = row["backfill"]
+    if held is None:
+        return "–" if row["phase"] == "legacy" else "not begun"
+    if held["state"] == "complete":
+        return f"complete, {held['fixes']:,} fixes"
+    share = 100 * held["vehicles_done"] / max(held["vehicles"], 1)
+    left = "" if held["eta_s"] is None else f", {timedelta(seconds=round(held['eta_s']))} left"
+    return f"{held['state']} {share:.0f} %, {held['fixes_per_s']:,.0f} fixes/s{left}"
+
+
+def _lag(row: dict[str, Any]) -> str:
+    if row["phase"] == "legacy":
+        return "–"
+    state = str(row["lag_state"]).replace("_", " ")
+    return state if row["lag_s"] is None else f"{_seconds(row['lag_s'])} ({state})"
+
+
+def _seconds(value: float | None) -> str:
+    return "unknown" if value is None else f"{value:.2f} s"
+
+
+def _shadow(row: dict[str, Any]) -> str:
+    counts = row["shadow_reads"] or {}
+    reads = sum(value or 0 for value in counts.values())
+    return f"{reads:,}, {100 * row['shadow_coverage']:.0f} % of policies"
+
+
+def _move(row: dict[str, Any]) -> str:
+    before, after = row["before"], row["after"]
+    return str(after or before) if before == after else f"{before or '–'} → {after or '–'}"
+
+
+def instant_text(at_us: int) -> str:
+    """The instant in UTC, to the second."""
+    return datetime.fromtimestamp(at_us / 1e6, UTC).strftime("%Y-%m-%d %H:%M:%SZ")

@@ -1,0 +1,172 @@
+"""One plan with everything it names, opened when it is first needed: what the commands and services work on."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+
+from journeymesh.engines.port import Retention
+from journeymesh.errors import RulesConflict
+from journeymesh.journeys.policies import Policy
+from journeymesh.journeys.rules import JourneyRules
+from journeymesh.sources.vehicle_port import DocumentRemover, FixWriter, VehicleSource
+from journeymesh.stores.port import Store
+from journeymesh.strangler.accepted import Deliverer
+from journeymesh.strangler.apply import Applying, operator
+from journeymesh.strangler.control import Control
+from journeymesh.strangler.feeder import Feeder
+from journeymesh.strangler.metrics import StranglerMetrics
+from journeymesh.strangler.moves import has_legacy
+from journeymesh.strangler.plan import LEGACY, Plan
+from journeymesh.strangler.readings import read_slice
+from journeymesh.strangler.retire import Retiring
+from journeymesh.strangler.routes import Route, read_routes
+from journeymesh.strangler.status import feeds_status, status_of
+
+
+@dataclass(slots=True, kw_only=True)
+class Installation:
+    """The plan, its control database, its stores and its legacy source. A context manager: closes what it opened."""
+
+    plan: Plan
+    rules: JourneyRules
+    control: Control
+    open_store: Callable[[str], Store]
+    open_legacy: Callable[[], VehicleSource]
+    open_remover: Callable[[], DocumentRemover]
+    open_writer: Callable[[], FixWriter]
+    keep_fixes: Callable[[str], timedelta | None]
+    exports: Path
+    _stores: dict[str, Store] = field(default_factory=dict)
+    _legacy: VehicleSource | None = None
+    _opening: threading.RLock = field(default_factory=threading.RLock)
+
+    def __enter__(self) -> Installation:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the legacy source, the stores and the control database. Idempotent."""
+        with self._opening:
+            for store in self._stores.values():
+                store.close()
+            self._stores.clear()
+            if self._legacy is not None:
+                self._legacy.close()
+                self._legacy = None
+            self.control.close()
+
+    def store(self, name: str) -> Store:
+        """The plan's store of this name."""
+        with self._opening:
+            if name not in self._stores:
+                self._stores[name] = self.open_store(self.plan.stores[name].url)
+            return self._stores[name]
+
+    def legacy(self) -> VehicleSource:
+        """The legacy source."""
+        with self._opening:
+            if self._legacy is None:
+                self._legacy = self.open_legacy()
+            return self._legacy
+
+    def policies(self) -> list[Policy]:
+        """Every policy there is: legacy's while it lives, and those of stores that outlived it."""
+        recorded = read_routes(self.control).routes
+        held: dict[str, Policy] = {}
+        for route in recorded:
+            if route.upstream != LEGACY or not has_legacy([route]):
+                held |= {policy.number: policy for policy in self.store(route.target).policies()}
+        if not recorded or has_legacy(recorded) or len(self.plan.slices) > len(recorded):
+            held |= {policy.number: policy for policy in self.legacy().policies()}
+        return list(held.values())
+
+    def applying(self, who: str | None = None) -> Applying:
+        """What applies the plan."""
+        policies = _once(self.policies)
+        return Applying(
+            control=self.control,
+            plan=self.plan,
+            policies=policies,
+            readings=lambda route: read_slice(self.control, route, policies()),
+            prepare=self.prepare,
+            retire=lambda route, who, why: self.retiring(policies()).retire(route, who, why),
+            who=who or operator(),
+        )
+
+    def retiring(self, policies: Sequence[Policy]) -> Retiring:
+        """What retires slices; exports go beside the plan."""
+        return Retiring(self, policies, self.exports)
+
+    def remover(self) -> DocumentRemover:
+        """What exports and deletes legacy documents."""
+        return self.open_remover()
+
+    def differences(self, route: Route) -> int:
+        """How many journeys of the slice differ between source and target now."""
+        raise NotImplementedError
+
+    def feeder(self) -> Feeder:
+        """What fills the targets and keeps them up. Each of its threads opens a store of its own."""
+        return Feeder(
+            plan=self.plan,
+            control=self.control,
+            open_store=lambda name: self.open_store(self.plan.stores[name].url),
+            source=self.legacy(),
+            rules=self.rules,
+            retention_of=self.retention,
+        )
+
+    def deliverer(self) -> Deliverer:
+        """What delivers accepted fixes."""
+        return Deliverer(
+            control=self.control,
+            rules=self.rules,
+            policies=self.policies,
+            writer=self.open_writer,
+            store=self.store,
+            retention=self.retention,
+        )
+
+    def retention(self, name: str) -> Retention:
+        """How long the store of this name keeps fixes."""
+        return Retention(self.keep_fixes(self.plan.stores[name].keep_fixes))
+
+    def metrics(self) -> StranglerMetrics:
+        """The move as Prometheus metrics."""
+        return StranglerMetrics(
+            lambda: status_of(self.plan, self.control, self.policies()), lambda: feeds_status(self.control)
+        )
+
+    def prepare(self, route: Route) -> None:
+        """Make the target ready to be filled.
+
+        Raises:
+            StoreUnavailable: it cannot be reached. RulesConflict: it holds journeys of other rules.
+        """
+        store = self.store(route.target)
+        store.migrate()
+        for used in store.rules():
+            if (used.version, used.digest) != (self.rules.version, self.rules.digest):
+                raise RulesConflict(
+                    f"target {route.target!r} holds journeys of rules {used.version}, the plan's are "
+                    f"{self.rules.version}",
+                    todo="name another store, or the rules that it was made with",
+                )
+
+
+def _once(read: Callable[[], Sequence[Policy]]) -> Callable[[], Sequence[Policy]]:
+    """The same, asked at most once."""
+    held: list[Sequence[Policy]] = []
+
+    def at_hand() -> Sequence[Policy]:
+        if not held:
+            held.append(read())
+        return held[0]
+
+    return at_hand

@@ -1,0 +1,187 @@
+"""How far the move is: one value that the command line, JSON and metrics show."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+import sqlalchemy as sa
+
+from journeymesh.journeys.policies import Policy
+from journeymesh.strangler.control import Control, now_us
+from journeymesh.strangler.control_tables import backfills, history, pending_moves, shadow_counts
+from journeymesh.strangler.feeds import all_feeds, lag_of
+from journeymesh.strangler.gates import Readings, closed_gates
+from journeymesh.strangler.phases import Phase, needs_gates
+from journeymesh.strangler.plan import Plan
+from journeymesh.strangler.readings import read_slice
+from journeymesh.strangler.routes import Route, read_routes
+
+
+class BackfillStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """How far a target is filled. ``eta_s`` None: unknown."""
+
+    state: str
+    vehicles: int
+    vehicles_done: int
+    fixes: int
+    fixes_per_s: float
+    throttled_s: float
+    eta_s: float | None
+
+
+class SliceStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """One slice: where it is, what the plan wants, and what keeps it from the next phase.
+
+    ``answering`` is the side that answers now: ``legacy``, or a store's name. ``lag_s`` None: unknown.
+    """
+
+    slice: str
+    phase: str
+    planned: str | None
+    since_s: float
+    answering: str
+    source: str
+    target: str
+    upstream: str
+    policies: int
+    complete: bool
+    detail: str | None
+    lag_state: str
+    lag_s: float | None
+    backfill: BackfillStatus | None
+    shadow_reads: dict[str, int]
+    shadow_coverage: float
+    open_mismatches: int
+    writes_waiting: int
+    next: str | None
+    closed_gates: tuple[str, ...]
+
+
+class FeedStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """One feed: what it is doing and how far its target is behind. ``lag_s`` None: unknown."""
+
+    upstream: str
+    target: str
+    state: str
+    lag_s: float | None
+    events: int
+    owner: str | None
+    fault: str | None
+
+
+class HistoryItem(msgspec.Struct, frozen=True, kw_only=True):
+    """One entry of the history: who moved what, when and why, and what came of it."""
+
+    entry: int
+    at_us: int
+    who: str
+    why: str
+    slice: str
+    before: str | None
+    after: str | None
+    outcome: str
+    detail: str | None
+
+
+def status_of(plan: Plan, control: Control, policies: Sequence[Policy]) -> list[SliceStatus]:
+    """The status of every recorded slice, by name."""
+    return [_status(plan, control, route, policies) for route in read_routes(control).routes]
+
+
+def feeds_status(control: Control) -> list[FeedStatus]:
+    """The status of every feed ever started."""
+    at_us = now_us()
+    return [
+        FeedStatus(
+            upstream=feed.upstream,
+            target=feed.target,
+            state=(lag := lag_of(feed, at_us)).state.value,
+            lag_s=lag.seconds,
+            events=feed.events,
+            owner=feed.owner,
+            fault=feed.fault,
+        )
+        for feed in all_feeds(control)
+    ]
+
+
+def history_of(control: Control, slice_name: str | None = None, limit: int = 100) -> list[HistoryItem]:
+    """The last entries of the history, newest first."""
+    query = sa.select(history).order_by(history.c.entry.desc()).limit(limit)
+    if slice_name is not None:
+        query = query.where(history.c.slice == slice_name)
+    with control.reading() as connection:
+        return [HistoryItem(**row._mapping) for row in connection.execute(query)]
+
+
+def unfinished(control: Control) -> list[str]:
+    """Slices whose retiring a crash left unfinished."""
+    with control.reading() as connection:
+        return list(connection.execute(sa.select(pending_moves.c.slice).order_by(pending_moves.c.slice)).scalars())
+
+
+def _status(plan: Plan, control: Control, route: Route, policies: Sequence[Policy]) -> SliceStatus:
+    name, now = route.slice.name, now_us()
+    readings = read_slice(control, route, policies)
+    with control.reading() as connection:
+        counts = connection.execute(
+            sa.select(shadow_counts.c.outcome, shadow_counts.c.reads).where(shadow_counts.c.slice == name)
+        ).all()
+        backfill = connection.execute(
+            sa.select(backfills).where(backfills.c.slice == name, backfills.c.target == route.target)
+        ).first()
+    following = _next(route.phase)
+    return SliceStatus(
+        slice=name,
+        phase=route.phase.value,
+        planned=next((each.phase.value for each in plan.slices if each.name == name), None),
+        since_s=(now - route.since_us) / 1e6,
+        answering=route.answering_name,
+        source=route.source,
+        target=route.target,
+        upstream=route.upstream,
+        policies=sum(1 for policy in policies if route.slice.selector.holds(policy)),
+        complete=route.complete,
+        detail=route.detail,
+        lag_state=readings.lag_state,
+        lag_s=readings.lag_s,
+        backfill=None if backfill is None else _backfill(backfill),
+        shadow_reads={outcome: int(reads) for outcome, reads in counts},
+        shadow_coverage=readings.shadow_coverage or 0.0,
+        open_mismatches=readings.open_mismatches or 0,
+        writes_waiting=readings.writes_waiting or 0,
+        next=following.value if following else None,
+        closed_gates=tuple(_closed(plan, route, following, readings)),
+    )
+
+
+def _next(phase: Phase) -> Phase | None:
+    order = tuple(Phase)
+    place = order.index(phase) + 1
+    return order[place] if place < len(order) else None
+
+
+def _closed(plan: Plan, route: Route, following: Phase | None, readings: Readings) -> list[str]:
+    if following is None or not needs_gates(route.phase, following):
+        return []
+    return closed_gates(following, plan.gates, readings)
+
+
+def _backfill(row: Any) -> BackfillStatus:
+    rate = row.fixes / row.active_s if row.active_s > 0 else 0.0
+    left = None
+    if row.state == "complete":
+        left = 0.0
+    elif row.vehicles_done and row.active_s > 0:
+        left = (row.vehicles - row.vehicles_done) * row.active_s / row.vehicles_done
+    return BackfillStatus(
+        state=row.state,
+        vehicles=row.vehicles,
+        vehicles_done=row.vehicles_done,
+        fixes=row.fixes,
+        fixes_per_s=rate,
+        throttled_s=row.throttled_s,
+        eta_s=left,
+    )
