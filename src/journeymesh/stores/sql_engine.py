@@ -19,8 +19,7 @@ from journeymesh.stores.sql_faults import MIGRATE, sql_faults
 
 BUSY_TIMEOUT_S: Final = 30.0
 _CACHE_KIB: Final = 24 * 1024
-"""SQLite's page cache fills up with the store's size, so it is what a long run's memory grows by; the keys of a
-hundred thousand journeys fit."""
+"""SQLite's page cache fills up with the store's size; the keys of a hundred thousand journeys fit into this."""
 _WRITERS_LOCK: Final = 0x6A6F7572_6E657973  # "journeys": the advisory lock that one writer of a database holds
 
 
