@@ -199,6 +199,7 @@ def test_postgresql_loses_nothing_to_kill_9(postgresql_url: str) -> None:
     drop_schema(postgresql_url, name)
 
 
+@pytest.mark.timeout(900)  # every kill's child and check opens DuckDB anew
 def test_a_lake_loses_nothing_to_kill_9_while_written_and_compacted(tmp_path: Path) -> None:
     pytest.importorskip("duckdb", reason="duckdb is not installed (the lake extra)")
     from journeymesh.stores.lake import LakeStore

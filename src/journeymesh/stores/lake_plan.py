@@ -96,11 +96,12 @@ class LakePlan:
         """
         months = None if successors else {from_us(row[STARTED]).strftime("%Y-%m") for row in put.values()}
         files, wanted = self.state.of("journeys", months), _keys("journeys", {**put, **successors})
-        found = self._queries.rows(self.state, "journeys", files, among=wanted)
+        held = self._queries.located(self.state, "journeys", files, wanted, ("journey_id",))
+        found = self._queries.rows(self.state, "journeys", self._files_of(held), among=wanted)
         live = {row[ID]: row for row in rows.rows_of(rows.stored_journeys(found))}
         same = {key for key, row in live.items() if key in put and _equal(row, put[key])}
         gone = [key for key in live if key not in same]
-        self._remove(self._queries.located(self.state, "journeys", files, _keys("journeys", gone), ("journey_id",)))
+        self._remove(entry for entry in held if entry[2]["journey_id"] not in same)
         changed = [row for key, row in put.items() if key not in same]
         self._vehicles |= dict.fromkeys([*(live[key][_VEHICLE] for key in gone), *(row[_VEHICLE] for row in changed)])
         self._add("journeys", rows.journeys_of(changed))
@@ -152,12 +153,11 @@ class LakePlan:
             [pa.array([name for name, _ in keys], pa.string()), pa.array([day for _, day in keys], pa.int32())],
             ["vehicle", "day"],
         )
-        held = self._queries.located(self.state, "fixes", files, wanted, ("vehicle", "day", "content"))
-        same = {
-            key
-            for _, _, row in held
-            if (key := (row["vehicle"], row["day"])) in put and put[key].content == row["content"]
-        }
+        held = self._queries.located(self.state, "fixes", files, wanted, ("vehicle", "day"))
+        columns = ("vehicle", "day", "content")
+        found = self._queries.rows(self.state, "fixes", self._files_of(held), among=wanted, columns=columns)
+        kept = {(row["vehicle"], row["day"]): row["content"] for row in found.to_pylist()}
+        same = {key for key, content in kept.items() if key in put and put[key].content == content}
         gone = [entry for entry in held if (entry[2]["vehicle"], entry[2]["day"]) not in same]
         self._remove(gone)
         fresh = [
@@ -165,6 +165,9 @@ class LakePlan:
         ]
         self._vehicles |= dict.fromkeys([*(row["vehicle"] for _, _, row in gone), *(row[0] for row in fresh)])
         self._add("fixes", table_of(KINDS["fixes"], fresh))
+
+    def _files_of(self, found: Iterable[tuple[str, int, Any]]) -> list[LakeFile]:
+        return [self.state.files[path] for path in dict.fromkeys(path for path, _, _ in found)]
 
     def _add(self, kind: str, table: pa.Table) -> None:
         if len(table):

@@ -170,6 +170,7 @@ class LakeQueries:
                 spill = str(Path(tempfile.gettempdir()) / "journeymesh-lake")
                 self._database = duckdb.connect(":memory:", config={**offline, "temp_directory": spill})
                 self._database.execute("SET TimeZone = 'UTC'")
+                self._database.execute("SET parquet_metadata_cache = true")  # a file never changes
             return self._database
 
 
