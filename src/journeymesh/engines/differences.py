@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 import pyarrow as pa
 
@@ -11,7 +12,7 @@ from journeymesh.stores import rows
 from journeymesh.stores.port import Superseded
 from journeymesh.stores.rows import COLUMNS, ID, STARTED, JourneyRow
 
-_ENDED = COLUMNS.index("ended_at_us")
+ENDED: Final = COLUMNS.index("ended_at_us")
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,22 +30,31 @@ class JourneyDifference:
     gone: Sequence[Superseded]
 
 
-def difference(before: pa.Table, after: pa.Table) -> JourneyDifference:
-    """Compare two tables in ``JOURNEY_SCHEMA`` to the last bit."""
-    old = {row[ID]: row for row in rows.rows_of(rows.stored_journeys(before))}
-    fresh = {row[ID]: row for row in rows.rows_of(rows.stored_journeys(after))}
-    put = [i for i, row in fresh.items() if i not in old or rows.row_content(old[i]) != rows.row_content(row)]
+def difference(before: Iterable[JourneyRow], after: Iterable[JourneyRow]) -> JourneyDifference:
+    """Compare journeys, as stores keep them, to the last bit."""
+    old, fresh = {row[ID]: row for row in before}, {row[ID]: row for row in after}
+    put = [i for i, row in fresh.items() if i not in old or not _is_same(old[i], row)]
     changed = [i for i in put if i in old]
-    grown = frozenset(i for i in changed if fresh[i][_ENDED] > old[i][_ENDED])
+    grown = frozenset(i for i in changed if fresh[i][ENDED] > old[i][ENDED])
     gone = [Superseded(i, _successor(row, fresh)) for i, row in old.items() if i not in fresh]
     return JourneyDifference(put, changed, grown, gone)
+
+
+def stored_rows(journeys: pa.Table) -> list[JourneyRow]:
+    """Journeys in ``JOURNEY_SCHEMA`` as stores keep them."""
+    return rows.rows_of(rows.stored_journeys(journeys))
+
+
+def _is_same(one: JourneyRow, other: JourneyRow) -> bool:
+    """Whether nothing differs, the sign of a zero included."""
+    return one == other and rows.row_content(one) == rows.row_content(other)
 
 
 def _successor(row: JourneyRow, after: Mapping[str, JourneyRow]) -> str | None:
     """The journey that shares most time with one that is gone."""
     best, longest = None, 0
     for journey_id, other in after.items():
-        shared = min(row[_ENDED], other[_ENDED]) - max(row[STARTED], other[STARTED])
+        shared = min(row[ENDED], other[ENDED]) - max(row[STARTED], other[STARTED])
         if shared > longest:
             best, longest = journey_id, shared
     return best

@@ -19,7 +19,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from journeymesh.engines.differences import difference
+from journeymesh.engines.differences import difference, stored_rows
 from journeymesh.engines.port import Retention
 from journeymesh.engines.refusals import Describe, refusals_of
 from journeymesh.journeys.fixes import I64, Fixes
@@ -180,7 +180,7 @@ class Settler:
         counts: PassCounts,
         stretch: tuple[int, int],
     ) -> Settled:
-        found = difference(before, result.journeys)
+        found = difference(stored_rows(before), stored_rows(result.journeys))
         put = found.put
         superseded = [*found.gone, *(Superseded(i, i) for i in found.changed if i not in self.put_by_this_run)]
         self.put_by_this_run.update(put)

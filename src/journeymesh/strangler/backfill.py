@@ -10,6 +10,7 @@ import time
 from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from operator import itemgetter
 from typing import Any, Final
 
 import sqlalchemy as sa
@@ -20,10 +21,12 @@ from journeymesh.stores import rows
 from journeymesh.stores.digests import table_digest
 from journeymesh.stores.port import Run
 from journeymesh.stores.records import from_us
-from journeymesh.strangler.contents import Content, Restated, journeys_held
+from journeymesh.stores.rows import JourneyRow
+from journeymesh.strangler.contents import Content, Restated
 from journeymesh.strangler.control import Control, now_us
 from journeymesh.strangler.control_tables import backfills
 from journeymesh.strangler.feeding import Feeding, Pace, Scope, advanced
+from journeymesh.strangler.holdings import journeys_held
 from journeymesh.strangler.slices import Slice
 
 RUNNING: Final = "running"
@@ -216,12 +219,12 @@ class Backfill:
     def _put(self, restated: Restated) -> None:
         if self.feeding.keeps_places:
             self.feeding.places().put(place for content in restated.contents for place in content.places)
-        self.feeding.write(replace(restated.batch, run=self._run))
+        self.feeding.write(replace(restated.batch, run=self._run), restated)
 
     def _differing(self, contents: Sequence[Content]) -> str | None:
         """A vehicle of which the target holds other journeys than it should; None: there is none."""
         for content in contents:
-            if _digest(journeys_held(self.feeding.store, content)) != _digest(content.journeys):
+            if _digest(journeys_held(self.feeding.store, content.span)) != _digest(content.journeys):
                 return content.vehicle
         return None
 
@@ -231,9 +234,8 @@ class Backfill:
             connection.execute(sa.update(backfills).where(this).values(values | {"updated_us": now_us()}))
 
 
-def _digest(journeys: Any) -> str:
-    ordered = journeys.sort_by([("started_at", "ascending"), ("journey_id", "ascending")])
-    return table_digest(rows.STORED_SCHEMA, [rows.stored_journeys(ordered)])
+def _digest(journeys: Sequence[JourneyRow]) -> str:
+    return table_digest(rows.STORED_SCHEMA, [rows.table_of(sorted(journeys, key=itemgetter(rows.ID)))])
 
 
 def _this(slice_name: str, target: str) -> sa.ColumnElement[bool]:

@@ -13,8 +13,10 @@ from journeymesh.journeys.policies import Policy, check_overlaps
 from journeymesh.journeys.rules import JourneyRules
 from journeymesh.sources.vehicle_port import VehicleSource, VehicleTimes
 from journeymesh.stores.port import RulesUsed, Run, Store, StoreBatch
+from journeymesh.strangler.contents import Restated
 from journeymesh.strangler.control import Control
 from journeymesh.strangler.feeds import FeedLease
+from journeymesh.strangler.holdings import Holdings
 from journeymesh.strangler.places import Places
 from journeymesh.strangler.plan import Feed
 from journeymesh.strangler.restating import Restater
@@ -80,6 +82,10 @@ class Feeding:
     routes: tuple[Route, ...] = ()
     policies: list[Policy] = field(default_factory=list)
     scope: Scope = field(default_factory=lambda: Scope(frozenset()))
+    holdings: Holdings = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.holdings = Holdings(self.store)
 
     @property
     def keeps_places(self) -> bool:
@@ -114,6 +120,7 @@ class Feeding:
             rules=self.rules,
             policies=self.policies,
             retention=self.retention,
+            holdings=self.holdings,
         )
 
     def check_rules(self) -> RulesUsed:
@@ -132,10 +139,11 @@ class Feeding:
                 )
         return used
 
-    def write(self, batch: StoreBatch) -> None:
-        """Write to the target while the lease holds."""
+    def write(self, batch: StoreBatch, restated: Restated | None = None) -> None:
+        """Write to the target while the lease holds; ``restated`` is what the batch makes it hold."""
         self.lease.check()
         self.store.write(batch)
+        self.holdings.written(restated.holdings if restated is not None else ())
 
     def run(self, run_id: str) -> Run | None:
         """The run of this id that stands in the target."""

@@ -13,6 +13,7 @@ from journeymesh.journeys.reasons import Reason
 from journeymesh.sources.vehicle_port import ChangeBatch, ChangeStream, DocumentPlace, PositionLost, VehicleTimes
 from journeymesh.stores.port import RefusalQuery, Run, StoreBatch
 from journeymesh.stores.records import from_us
+from journeymesh.strangler.contents import Restated
 from journeymesh.strangler.control import now_us
 from journeymesh.strangler.feeding import Feeding, Pace, advanced, in_groups
 from journeymesh.strangler.places import Places
@@ -132,7 +133,7 @@ class LiveSync:
         last = self._restate(due, ())
         self._run = advanced(self._run, self._position, self._run.counts | {_FUTURE: instant_us(until)})
         if last is not None:
-            self._write(last, self._position)
+            self._write(last.batch, self._position, last)
 
     @property
     def _position(self) -> str:
@@ -161,27 +162,28 @@ class LiveSync:
         if last is not None or batch.policies_changed:
             self._write(
                 replace(
-                    last or StoreBatch(),
+                    last.batch if last is not None else StoreBatch(),
                     policies=policies.policies,
                     policies_withdrawn=policies.policies_withdrawn,
                 ),
                 batch.position,
+                last,
             )
         elif time.monotonic() - self._written_at > 1.0:
             self._write(StoreBatch(), batch.position)
         else:
             self._advance(batch.position)
 
-    def _restate(self, touched: Sequence[VehicleTimes], origins: Iterable[str]) -> StoreBatch | None:
+    def _restate(self, touched: Sequence[VehicleTimes], origins: Iterable[str]) -> Restated | None:
         """Write what these times differ by, all but the last group, which is returned to go with the position."""
-        last: StoreBatch | None = None
+        last: Restated | None = None
         restater = self.feeding.restater()
         for group in in_groups(list(dict.fromkeys(touched)), self._pace):
             if last is not None:
-                self.feeding.write(last)
+                self.feeding.write(last.batch, last)
             found = restater.restate(group, origins=origins)
             self._pace.met(len({each.vehicle for each in group}), found.fixes)
-            last = found.batch
+            last = found
         return last
 
     def _count(self, events: int) -> None:
@@ -192,10 +194,10 @@ class LiveSync:
         assert self._run is not None
         self._run = advanced(self._run, position, self._run.counts)
 
-    def _write(self, batch: StoreBatch, position: str) -> None:
+    def _write(self, batch: StoreBatch, position: str, restated: Restated | None = None) -> None:
         assert self._run is not None
         run = advanced(self._run, position, self._run.counts)
-        self.feeding.write(replace(batch, run=run))
+        self.feeding.write(replace(batch, run=run), restated)
         self._run, self._written_at = run, time.monotonic()
 
     def _note(self, batch: ChangeBatch) -> None:

@@ -8,27 +8,25 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from itertools import pairwise
 from typing import Final
 
-import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
-
+from journeymesh.engines.differences import stored_rows
 from journeymesh.engines.port import Retention
 from journeymesh.engines.refusals import refusals_of
 from journeymesh.journeys.fixes import Fixes
-from journeymesh.journeys.journey import INSTANT, JOURNEY_SCHEMA, Refusal
+from journeymesh.journeys.journey import Refusal
 from journeymesh.journeys.pipeline import make_journeys
 from journeymesh.journeys.policies import Policy, instant_us
 from journeymesh.journeys.rules import JourneyRules
 from journeymesh.sources.vehicle_port import VehicleSource, VehicleTimes
 from journeymesh.stores.port import RefusalQuery, Store, StoreBatch
-from journeymesh.stores.records import from_us
-from journeymesh.strangler.contents import Content, Restated, beyond, restated
+from journeymesh.stores.rows import COLUMNS, STARTED, JourneyRow
+from journeymesh.strangler.contents import Content, Restated, restated
+from journeymesh.strangler.holdings import Holding, Holdings
 from journeymesh.strangler.stretches import Stretch, of_vehicles, read_stretches
 
 _TRIES: Final = 8
+VEHICLE: Final = COLUMNS.index("vehicle")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,6 +42,8 @@ class Restater:
     policies: Sequence[Policy]
     retention: Retention
     now: datetime | None = None
+    holdings: Holdings | None = None
+    """What the store holds, where that is remembered between restatements."""
 
     def restate(self, wanted: Sequence[VehicleTimes], *, origins: Iterable[str] = (), places: bool = False) -> Restated:
         """What has to be written so that the store is right about these times, grown to silences.
@@ -51,14 +51,18 @@ class Restater:
         ``origins`` are documents that changed: what was refused of them is withdrawn unless it is refused again.
         """
         now = self.now or datetime.now(UTC)
+        held = self.holdings or Holdings(self.store)
         contents: list[Content] = []
+        holdings: list[Holding] = []
         for _ in range(_TRIES):
             contents = self.contents(read_stretches(self.source, wanted, self.rules, places=places), now)
-            reaching = [times for content in contents for times in beyond(self.store, content)]
+            holdings = held.of([content.span for content in contents])
+            pairs = zip(contents, holdings, strict=True)
+            reaching = [times for content, holding in pairs for times in content.beyond(holding)]
             if not reaching:
                 break
             wanted = [*wanted, *reaching]
-        return restated(self.store, contents, self.retention, now, frozenset(origins))
+        return restated(self.store, contents, holdings, self.retention, now, frozenset(origins))
 
     def nameless(self) -> StoreBatch:
         """The difference in refusals of documents that name no vehicle."""
@@ -76,7 +80,9 @@ class Restater:
         fixes = Fixes.concat([stretch.fixes for stretch in stretches])
         keeps = not self.retention.keeps_nothing
         result = make_journeys(fixes, self.rules, self.policies, instant_us(now), timeline=keeps)
-        journeys = _of_vehicles(result.journeys)
+        journeys: dict[str, list[JourneyRow]] = {}
+        for row in stored_rows(result.journeys):
+            journeys.setdefault(row[VEHICLE], []).append(row)
         timelines = of_vehicles(result.timeline)
         refused: dict[str, list[Refusal]] = {}
         for refusal in refusals_of(result.refused, result.reasons, self.source.describe):
@@ -84,7 +90,7 @@ class Restater:
         return [
             _content(
                 stretch,
-                journeys.get(stretch.vehicle, JOURNEY_SCHEMA.empty_table()),
+                journeys.get(stretch.vehicle, ()),
                 [*stretch.refusals, *refused.get(stretch.vehicle, ())],
                 timelines.get(stretch.vehicle, Fixes.empty((stretch.vehicle,))),
             )
@@ -92,23 +98,14 @@ class Restater:
         ]
 
 
-def _content(stretch: Stretch, journeys: pa.Table, refusals: Sequence[Refusal], timeline: Fixes) -> Content:
+def _content(stretch: Stretch, journeys: Sequence[JourneyRow], refusals: Sequence[Refusal], timeline: Fixes) -> Content:
     """The part of a vehicle's result that is of this stretch."""
     first_us, last_us = stretch.first_us, stretch.last_us
     if not stretch.is_whole:
-        started = journeys["started_at"]
-        first, last = (pa.scalar(from_us(at_us), INSTANT) for at_us in (first_us, last_us))
-        journeys = journeys.filter(pc.and_(pc.greater_equal(started, first), pc.less_equal(started, last)))
+        journeys = [row for row in journeys if first_us <= row[STARTED] <= last_us]
         timeline = timeline.take((timeline.fixed_at_us >= first_us) & (timeline.fixed_at_us <= last_us))
         refusals = [
             each for each in refusals if each.fixed_at is None or first_us <= instant_us(each.fixed_at) <= last_us
         ]
     stands = list({refusal.refusal_id: refusal for refusal in refusals}.values())
     return Content(stretch.vehicle, first_us, last_us, journeys, stands, replace(timeline, origin=None), stretch.places)
-
-
-def _of_vehicles(journeys: pa.Table) -> dict[str, pa.Table]:
-    """The journeys of each vehicle; they come by vehicle."""
-    names = journeys["vehicle"].to_numpy()
-    bounds = [0, *(np.flatnonzero(names[1:] != names[:-1]) + 1).tolist(), len(names)]
-    return {str(names[first]): journeys.slice(first, last - first) for first, last in pairwise(bounds) if last > first}
