@@ -95,6 +95,19 @@ def begin_again(control: Control, slice_name: str, target: str, why: str | None)
             connection.execute(sa.insert(backfills).values(slice=slice_name, target=target, **values))
 
 
+def slice_vehicles(feeding: Feeding, wanted: Slice) -> list[str]:
+    """Upstream's vehicles and the target's, as far as they are of the slice, by name."""
+    scope = Scope.of([wanted.selector], [*feeding.policies, *feeding.store.policies()])
+    if scope.names is not None:
+        return sorted(scope.names)
+    names = set(feeding.source.vehicles())
+    after: str | None = None
+    while page := feeding.store.vehicles_after(after, _VEHICLES_AT_ONCE):
+        names.update(page)
+        after = page[-1]
+    return sorted(names)
+
+
 @dataclass(slots=True)
 class Backfill:
     """One slice's backfill, taken up where the target says it is."""
@@ -124,7 +137,7 @@ class Backfill:
         if run is None or run.started_at != started_at:
             run = self.feeding.begun(backfill_id(self.slice.name), started_at)
         self._run = run
-        self._names = self._vehicles()
+        self._names = slice_vehicles(self.feeding, self.slice)
         self._at = 0 if run.resume is None else bisect_right(self._names, run.resume)
         values: dict[str, Any] = {"vehicles": len(self._names), "vehicles_done": self._at, "state": RUNNING}
         self._record(values | {"fixes": run.counts.get("fixes", 0)})
@@ -165,19 +178,6 @@ class Backfill:
         """Record that it cannot go on, and have it taken up from the target's record when tried again."""
         self._is_open = False
         self._record({"state": FAILED, "detail": why})
-
-    def _vehicles(self) -> list[str]:
-        """Upstream's vehicles and the target's, as far as they are of the slice, by name."""
-        feeding = self.feeding
-        scope = Scope.of([self.slice.selector], [*feeding.policies, *feeding.store.policies()])
-        if scope.names is not None:
-            return sorted(scope.names)
-        names = set(feeding.source.vehicles())
-        after: str | None = None
-        while page := feeding.store.vehicles_after(after, _VEHICLES_AT_ONCE):
-            names.update(page)
-            after = page[-1]
-        return sorted(names)
 
     def _is_slow(self) -> bool:
         if self.feeding.source.latency_s() <= self.feeding.feed.max_source_latency_s:

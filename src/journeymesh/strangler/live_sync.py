@@ -207,6 +207,7 @@ class LiveSync:
             return
         at_us = now_us()
         event_us = instant_us(batch.last_event_at) if batch.last_event_at is not None else None
+        assert self.feeding.lease is not None
         self.feeding.lease.note(
             last_event_us=event_us, last_empty_us=None if batch.events else at_us, events=self._unnoted
         )
