@@ -1,4 +1,4 @@
-"""Feeding a target from a live MongoDB: the lag of the live sync, a burst, and a backfill that is killed again and again.
+"""Feeding a target from a live MongoDB: the lag of the live sync, a burst, and a backfill that is killed many times.
 
 The server is the one of ``JOURNEYMESH_TEST_MONGODB``; the target is SQLite in a temporary folder.
 """
@@ -7,16 +7,13 @@ from __future__ import annotations
 
 import multiprocessing as mp
 import os
-import random
-import signal
-import statistics
 import sys
 import tempfile
 import threading
 import time
 import uuid
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -26,12 +23,9 @@ from urllib.parse import urlsplit
 import numpy as np
 
 from journeymesh.engines.port import Retention
-from journeymesh.journeys.fixes import Fixes
-from journeymesh.journeys.pipeline import make_journeys
 from journeymesh.journeys.rules import ALWAYS_ON
 from journeymesh.sources.mapping import load_mapping
 from journeymesh.sources.mongodb_vehicles import MongodbVehicles
-from journeymesh.sources.vehicle_port import VehicleTimes
 from journeymesh.strangler.backfill import COMPLETE, backfill_of
 from journeymesh.strangler.control import Control
 from journeymesh.strangler.feeder import Feeder
