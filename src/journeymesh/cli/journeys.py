@@ -22,8 +22,9 @@ from journeymesh.cli.options import (
     opened_store,
     policy_of,
 )
-from journeymesh.cli.render import TABLE_ROWS, Listing, Row, render, render_object, rfc3339
+from journeymesh.cli.render import TABLE_ROWS, Listing, Row, render, render_object
 from journeymesh.errors import NotFound, UsageError
+from journeymesh.journeys.answers import rfc3339
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from journeymesh.cli.render import Row, rfc3339
+from journeymesh.cli.render import Row
+from journeymesh.journeys.answers import rfc3339
 from journeymesh.journeys.fixes import NOT_REPORTED_US, Fixes
 
 if TYPE_CHECKING:

@@ -20,8 +20,9 @@ from journeymesh.cli.options import (
     instant,
     opened_store,
 )
-from journeymesh.cli.render import TABLE_ROWS, Column, Listing, Row, render, rfc3339
+from journeymesh.cli.render import TABLE_ROWS, Column, Listing, Row, render
 from journeymesh.errors import UsageError
+from journeymesh.journeys.answers import rfc3339
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import csv
-import math
 import os
 import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import date, datetime
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Final
 
 from journeymesh.cli.options import Format
 from journeymesh.errors import StoreUnavailable, UsageError
+from journeymesh.journeys.answers import json_array, json_lines, plain
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -54,11 +53,11 @@ def render(listing: Listing, form: Format, out: Path | None = None, *, limited: 
             _table(listing, out, None if limited else TABLE_ROWS)
         case Format.json:
             with _text(out) as file:
-                _write_array(file, (line for page in listing.pages for line in _json_lines(page)))
+                file.writelines(json_array(line for page in listing.pages for line in json_lines(page)))
         case Format.ndjson:
             with _text(out) as file:
                 for page in listing.pages:
-                    file.writelines(f"{line}\n" for line in _json_lines(page))
+                    file.writelines(f"{line}\n" for line in json_lines(page))
         case Format.csv:
             with _text(out) as file:
                 writer = csv.writer(file, lineterminator="\n")
@@ -83,47 +82,6 @@ def render_object(row: Row, form: Format, show: Callable[[Row], None]) -> None:
             show(row)
         case _:
             raise UsageError(f"one object cannot be written as {form}", todo="use --format json, ndjson or table")
-
-
-def plain(value: Any) -> Any:
-    """The value as JSON has it: instants in RFC 3339 UTC with Z, no NaN."""
-    match value:
-        case dict():
-            return {name: plain(part) for name, part in value.items()}
-        case list() | tuple():
-            return [plain(part) for part in value]
-        case datetime():
-            return rfc3339(value)
-        case date():
-            return value.isoformat()
-        case float() if not math.isfinite(value):
-            return None
-        case _:
-            return value
-
-
-def rfc3339(at: datetime) -> str:
-    """The instant in UTC with Z, with microseconds only where there are some."""
-    from datetime import UTC
-
-    return at.astimezone(UTC).isoformat().replace("+00:00", "Z")
-
-
-def _json_lines(page: pa.Table) -> Iterator[str]:
-    import msgspec
-
-    encoder = msgspec.json.Encoder()
-    for row in page.to_pylist():
-        yield encoder.encode(plain(row)).decode()
-
-
-def _write_array(file: IO[str], lines: Iterator[str]) -> None:
-    file.write("[")
-    separator = "\n"
-    for line in lines:
-        file.write(f"{separator}{line}")
-        separator = ",\n"
-    file.write("\n]\n" if separator != "\n" else "]\n")
 
 
 def _csv_cell(value: Any) -> Any:

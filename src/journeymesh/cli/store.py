@@ -107,7 +107,8 @@ def _write_policies(store: Store, path: Path) -> None:
 
     import msgspec
 
-    from journeymesh.cli.render import plain, replacing
+    from journeymesh.cli.render import replacing
+    from journeymesh.journeys.answers import plain
 
     with replacing(path) as temporary, temporary.open("wb") as file:
         for policy in store.policies():

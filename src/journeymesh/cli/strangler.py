@@ -195,7 +195,7 @@ def _phases(settings: Sequence[str]) -> dict[str, str]:
 
 
 def _show_outcomes(outcomes: Sequence[Outcome], form: Format, dry_run: bool) -> None:
-    from journeymesh.cli.render import plain
+    from journeymesh.journeys.answers import plain
 
     if form in (Format.json, Format.ndjson):
         import msgspec
