@@ -1,0 +1,267 @@
+"""The legacy side of the door: journeys computed on read, by the very pass, from the legacy collections."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from journeymesh.errors import SourceUnreadable, UsageError
+from journeymesh.journeys.fixes import COLUMN_NAMES, NOT_REPORTED_US, OPTIONAL_FLOATS, Fixes
+from journeymesh.journeys.journey import INSTANT, JOURNEY_SCHEMA
+from journeymesh.journeys.local_time import DAY_US
+from journeymesh.journeys.pipeline import make_journeys
+from journeymesh.journeys.policies import Policy, instant_us
+from journeymesh.journeys.rules import JourneyRules
+from journeymesh.sources.vehicle_port import VehicleSource, VehicleTimes
+from journeymesh.stores.port import JourneyQuery
+from journeymesh.stores.records import from_us
+from journeymesh.stores.rows import selected
+from journeymesh.strangler.control import now_us
+from journeymesh.strangler.journey_places import JourneyPlace, JourneyPlaces, places_in
+from journeymesh.strangler.legacy_cache import AnswerCache
+from journeymesh.strangler.policy_book import PolicyBook, vehicles_of
+from journeymesh.strangler.stretches import read_stretches
+
+_FIRST_WINDOW_US: Final = 28 * DAY_US
+_WINDOW_FIXES: Final = 50_000
+_WIDEN: Final = 16
+_EARLIEST_US: Final = instant_us(datetime.fromisoformat("1900-01-01T00:00:00+00:00"))
+_LATEST_US: Final = instant_us(datetime.fromisoformat("9990-01-01T00:00:00+00:00"))
+_SOON_US: Final = 366 * DAY_US
+_ORDER: Final = [("started_at", "ascending"), ("journey_id", "ascending")]
+
+
+class LegacyTooMuch(SourceUnreadable):
+    """A question needs more of legacy than one question may."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReadLimits:
+    """What one question may take of legacy: so many fixes read, and so much time."""
+
+    fixes: int = 2_000_000
+    seconds: float = 30.0
+
+
+@dataclass(slots=True, kw_only=True)
+class LegacySide:
+    """Answers as a store would that holds what legacy holds at this instant. Safe for threads.
+
+    ``locate`` tells the place of a journey that was not given out here lately, from a store that has it; its answer
+    is only where to look. An id that neither knows is answered as unknown; an id that a late fix made obsolete finds
+    the journey that now covers most of its time.
+
+    ``cache`` None: everything is computed anew.
+    """
+
+    source: VehicleSource
+    rules: JourneyRules
+    policy_book: PolicyBook
+    limits: ReadLimits = ReadLimits()
+    cache: AnswerCache | None = None
+    locate: Callable[[str], JourneyPlace | None] | None = None
+    places: JourneyPlaces = field(default_factory=JourneyPlaces)
+    clock_us: Callable[[], int] = now_us
+    """Bounds the clocks of fixes whose receipt is not reported."""
+
+    def journeys(self, query: JourneyQuery) -> pa.Table:
+        """Journeys of ``query.policy`` in (started_at, journey_id) order, ``JOURNEY_SCHEMA`` or its columns.
+
+        Raises:
+            UsageError: no policy is named. SourceUnreadable: legacy cannot be read.
+            LegacyTooMuch: the answer needs more than ``limits``; ask for a shorter time or a page.
+        """
+        if query.policy is None or query.unattributed or query.policies is not None:
+            raise UsageError("legacy is asked by policy, and none is named", todo="name one policy")
+        policy = self.policy_book.get(query.policy)
+        if policy is None or not _may_match(policy, query):
+            return selected(JOURNEY_SCHEMA.empty_table(), query.columns)
+        whole = replace(query, columns=None)
+        if self.cache is None:
+            return selected(self._computed(policy, whole), query.columns)
+        names = vehicles_of(policy)
+        question = (whole, tuple(self.policy_book.of_vehicles(names)))
+        answer = self.cache.answer(question, names, lambda: self._computed(policy, whole))
+        return selected(answer, query.columns)
+
+    def journey(self, journey_id: str) -> pa.Table | None:
+        """The journey as a one-row table; None if nobody knows where it is, or nothing is there any more.
+
+        Raises:
+            SourceUnreadable: legacy cannot be read.
+        """
+        place = self.places.get(journey_id) or (self.locate(journey_id) if self.locate is not None else None)
+        if place is None:
+            return None
+        made, _ = self._made([VehicleTimes(place.vehicle, place.started_us, place.ended_us)], _Spent(self.limits))
+        at = _best(journey_id, place, made)
+        return None if at is None else made.slice(at, 1).combine_chunks()
+
+    def policies(self, number: str | None = None) -> list[Policy]:
+        """All policies by number, or the one with this number."""
+        held = self.policy_book.now().by_number
+        return [held[key] for key in sorted(held) if number is None or key == number]
+
+    def fixes(self, vehicle: str, first: datetime, last: datetime) -> Fixes:
+        """The vehicle's distinct fixes with ``first <= fixed_at <= last`` and a possible clock, by time.
+
+        Raises:
+            SourceUnreadable: legacy cannot be read.
+        """
+        first_us, last_us = instant_us(first), instant_us(last)
+        if last_us < first_us:
+            return Fixes.empty((vehicle,))
+        read = self.source.read([VehicleTimes(vehicle, first_us, last_us)]).fixes
+        names = np.array([name == vehicle for name in read.vehicles], np.bool_)
+        inside = (read.fixed_at_us >= first_us) & (read.fixed_at_us <= last_us)
+        if len(read):
+            inside &= names[read.vehicle]
+        found = read.take(inside)
+        found = replace(found, vehicles=(vehicle,), vehicle=np.zeros(len(found), np.int32))
+        return _as_kept(make_journeys(found, self.rules, (), self.clock_us()).timeline)
+
+    def _computed(self, policy: Policy, query: JourneyQuery) -> pa.Table:
+        pages, rows = [JOURNEY_SCHEMA.empty_table()], 0
+        for page in self._windows(policy, query):
+            pages.append(page)
+            rows += len(page)
+            if query.limit is not None and rows >= query.limit:
+                break
+        answer = pa.concat_tables(pages).slice(0, query.limit).combine_chunks()
+        self.places.remember(answer)
+        return answer
+
+    def _windows(self, policy: Policy, query: JourneyQuery) -> Iterator[pa.Table]:
+        """The answer read forward: windows widen where there is little and narrow where there is much."""
+        first_us, end_us = _span(policy, query)
+        names = [name for name in vehicles_of(policy) if query.vehicle in (None, name)]
+        spent, width_us, soon_us = _Spent(self.limits), _FIRST_WINDOW_US, self.clock_us() + _SOON_US
+        while first_us < end_us:
+            last_us = min(first_us + width_us, end_us) - 1
+            if last_us > soon_us:  # nothing is expected there
+                last_us = end_us - 1
+            before = spent.fixes
+            made, settled_us = self._made([VehicleTimes(name, first_us, last_us) for name in names], spent)
+            until_us = min(max(settled_us, last_us) + 1, end_us)
+            yield _matching(made, policy, query, first_us, until_us)
+            first_us = until_us
+            read = max(spent.fixes - before, _WINDOW_FIXES // _WIDEN)
+            width_us = max(width_us * _WINDOW_FIXES // read, DAY_US)
+
+    def _made(self, wanted: Sequence[VehicleTimes], spent: _Spent) -> tuple[pa.Table, int]:
+        """The journeys of the stretches around these times, and until when they are all there is of the vehicles."""
+        spent.check()
+        stretches = read_stretches(self.source, wanted, self.rules)
+        fixes = Fixes.concat([stretch.fixes for stretch in stretches])
+        spent.add(len(fixes))
+        known = self.policy_book.of_vehicles([times.vehicle for times in wanted])
+        made = make_journeys(fixes, self.rules, known, self.clock_us(), timeline=False).journeys
+        settled_us = {times.vehicle: times.last_us for times in wanted}
+        for stretch in stretches:
+            settled_us[stretch.vehicle] = max(settled_us[stretch.vehicle], stretch.last_us)
+        return made, min(settled_us.values())
+
+
+@dataclass(slots=True)
+class _Spent:
+    """What a question has taken of legacy so far."""
+
+    limits: ReadLimits
+    fixes: int = 0
+    began: float = field(default_factory=time.monotonic)
+
+    def add(self, fixes: int) -> None:
+        self.fixes += fixes
+        self.check()
+
+    def check(self) -> None:
+        """Refuse to go on beyond the limits."""
+        if self.fixes > self.limits.fixes:
+            raise LegacyTooMuch(
+                f"the answer needs more than {self.limits.fixes} fixes of legacy",
+                todo="ask for a shorter time, or page by page with a limit",
+            )
+        if time.monotonic() - self.began > self.limits.seconds:
+            raise LegacyTooMuch(
+                f"legacy took longer than {self.limits.seconds:g} s to answer",
+                todo="ask for a shorter time, or page by page with a limit; see that legacy has its index",
+            )
+
+
+def _may_match(policy: Policy, query: JourneyQuery) -> bool:
+    return (
+        query.tenant in (None, policy.tenant)
+        and query.product in (None, policy.product)
+        and (query.vehicle is None or query.vehicle in vehicles_of(policy))
+        and (query.limit is None or query.limit > 0)
+    )
+
+
+def _span(policy: Policy, query: JourneyQuery) -> tuple[int, int]:
+    """The instants [first, end) at which journeys of the answer may start."""
+    first_us = max(instant_us(policy.valid_from), _EARLIEST_US)
+    end_us = _LATEST_US if policy.valid_to is None else min(instant_us(policy.valid_to), _LATEST_US)
+    if query.started_from is not None:
+        first_us = max(first_us, instant_us(query.started_from))
+    if query.after is not None:
+        first_us = max(first_us, instant_us(query.after[0]))
+    if query.started_to is not None:
+        end_us = min(end_us, instant_us(query.started_to))
+    return first_us, end_us
+
+
+def _matching(made: pa.Table, policy: Policy, query: JourneyQuery, first_us: int, until_us: int) -> pa.Table:
+    """The journeys of the policy that start in [first, until) and behind the cursor, in order."""
+    started = made["started_at"]
+    wanted = pc.and_(
+        pc.and_(
+            pc.greater_equal(started, pa.scalar(from_us(first_us), INSTANT)),
+            pc.less(started, pa.scalar(from_us(until_us), INSTANT)),
+        ),
+        pc.fill_null(pc.equal(made["policy"], policy.number), False),
+    )
+    if query.after is not None:
+        at = pa.scalar(query.after[0], INSTANT)
+        behind = pc.and_(pc.equal(started, at), pc.greater(made["journey_id"], query.after[1]))
+        wanted = pc.and_(wanted, pc.or_(pc.greater(started, at), behind))
+    found = made.filter(wanted)
+    return found if len(pc.unique(found["vehicle"])) < 2 else found.sort_by(_ORDER)
+
+
+def _best(journey_id: str, place: JourneyPlace, made: pa.Table) -> int | None:
+    """The row of this id; else of the vehicle's journey that shares most time with the place."""
+    best, longest = None, timedelta(0)
+    for row, (found_id, found) in enumerate(places_in(made)):
+        if found_id == journey_id:
+            return row
+        shared_us = min(found.ended_us, place.ended_us) - max(found.started_us, place.started_us)
+        if found.vehicle == place.vehicle and timedelta(microseconds=shared_us) > longest:
+            best, longest = row, timedelta(microseconds=shared_us)
+    return best
+
+
+def _as_kept(timeline: Fixes) -> Fixes:
+    """The fixes as a store gives them back: without origins and without columns that nobody reports."""
+    dropped: dict[str, Any] = {"origin": None}
+    for name in COLUMN_NAMES:
+        column = getattr(timeline, name)
+        if column is None:
+            continue
+        if name in OPTIONAL_FLOATS:
+            reported = bool((~np.isnan(column)).any())
+        elif name == "received_at_us":
+            reported = bool((column != NOT_REPORTED_US).any())
+        elif name == "ignition":
+            reported = bool((column != -1).any())
+        else:
+            continue
+        if not reported:
+            dropped[name] = None
+    return replace(timeline, **dropped)

@@ -1,0 +1,117 @@
+"""The policies at hand: which policy a number names, and which policies a vehicle drives under."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from journeymesh.errors import JourneymeshError
+from journeymesh.journeys.policies import Policy
+
+REFRESH_S: Final = 5.0
+_SOONEST_S: Final = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class HeldPolicies:
+    """The policies as they were read at one time."""
+
+    by_number: dict[str, Policy]
+    by_vehicle: dict[str, tuple[Policy, ...]]
+
+    @classmethod
+    def of(cls, policies: Iterable[Policy]) -> HeldPolicies:
+        """These policies; of two with one number the first counts."""
+        by_number: dict[str, Policy] = {}
+        for policy in policies:
+            by_number.setdefault(policy.number, policy)
+        by_vehicle: dict[str, list[Policy]] = {}
+        for policy in by_number.values():
+            for name in vehicles_of(policy):
+                by_vehicle.setdefault(name, []).append(policy)
+        return cls(by_number, {name: tuple(held) for name, held in by_vehicle.items()})
+
+
+def vehicles_of(policy: Policy) -> tuple[str, ...]:
+    """The names under which the policy's vehicle may be reported."""
+    return tuple(dict.fromkeys(name for name in (policy.device, policy.vehicle) if name is not None))
+
+
+@dataclass(slots=True)
+class PolicyBook:
+    """Keeps the policies at hand, read anew every ``refresh_s`` by a thread of its own. Started by ``with``.
+
+    ``read`` gives all of them: legacy's, and those of the targets whose slices were retired. Where it fails the ones
+    read before go on to count: a slice that is answered by its target does not depend on legacy being up.
+    """
+
+    read: Callable[[], Iterable[Policy]]
+    refresh_s: float = REFRESH_S
+    fault: JourneymeshError | None = None
+    """Why the last reading failed; None: it did not."""
+    _held: HeldPolicies | None = None
+    _reading: threading.Lock = field(default_factory=threading.Lock)
+    _wake: threading.Event = field(default_factory=threading.Event)
+    _stopped: bool = False
+    _thread: threading.Thread | None = None
+
+    def __enter__(self) -> PolicyBook:
+        self.refresh()
+        self._thread = threading.Thread(target=self._follow, name="policies", daemon=True)
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stopped = True
+        self._wake.set()
+        if self._thread is not None:
+            self._thread.join()
+
+    def now(self) -> HeldPolicies:
+        """The policies as they were read last.
+
+        Raises:
+            JourneymeshError: they could never be read.
+        """
+        return self._held or self.refresh()
+
+    def get(self, number: str) -> Policy | None:
+        """The policy of this number; None if there is none, and it is looked for again soon."""
+        found = self.now().by_number.get(number)
+        if found is None:
+            self._wake.set()
+        return found
+
+    def of_vehicles(self, names: Sequence[str]) -> list[Policy]:
+        """Every policy that names one of these vehicles."""
+        held = self.now().by_vehicle
+        return list({policy.number: policy for name in names for policy in held.get(name, ())}.values())
+
+    def refresh(self) -> HeldPolicies:
+        """Read them now.
+
+        Raises:
+            JourneymeshError: they cannot be read.
+        """
+        with self._reading:
+            try:
+                self._held = held = HeldPolicies.of(self.read())
+            except JourneymeshError as error:
+                self.fault = error
+                raise
+            self.fault = None
+            return held
+
+    def _follow(self) -> None:
+        pause = threading.Event()
+        while not self._stopped:
+            pause.wait(_SOONEST_S)  # unknown numbers do not make it read without end
+            self._wake.wait(max(self.refresh_s - _SOONEST_S, 0.0))
+            self._wake.clear()
+            if not self._stopped:
+                try:
+                    self.refresh()
+                except JourneymeshError:
+                    continue  # ``fault`` says so

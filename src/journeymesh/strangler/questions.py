@@ -1,0 +1,129 @@
+"""A question that either side answers with a table, so that the answers can be compared."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+import pyarrow as pa
+
+from journeymesh.journeys.answers import rfc3339
+from journeymesh.journeys.fixes import FIX_SCHEMA, Fixes
+from journeymesh.journeys.journey import JOURNEY_SCHEMA
+from journeymesh.journeys.policies import Policy
+from journeymesh.stores.digests import POLICY_SCHEMA
+from journeymesh.stores.port import JourneyQuery
+from journeymesh.stores.records import policy_row, table_from_rows
+from journeymesh.strangler.sides import Side
+
+
+@dataclass(frozen=True, slots=True)
+class JourneysAsked:
+    """Journeys of one policy."""
+
+    query: JourneyQuery
+    key: str = "journey_id"
+
+    def ask(self, side: Side) -> pa.Table:
+        """The side's answer."""
+        return side.journeys(self.query)
+
+    @property
+    def subject(self) -> str:
+        """The question in words that tell it from others."""
+        query = self.query
+        parts = [
+            f"{name}={_shown(value)}"
+            for name, value in (
+                ("vehicle", query.vehicle),
+                ("tenant", query.tenant),
+                ("product", query.product),
+                ("from", query.started_from),
+                ("to", query.started_to),
+                ("after", query.after and query.after[1]),
+                ("limit", query.limit),
+            )
+            if value is not None
+        ]
+        return " ".join(["journeys", *parts])
+
+
+@dataclass(frozen=True, slots=True)
+class JourneyAsked:
+    """One journey by its id."""
+
+    journey_id: str
+    key: str = "journey_id"
+
+    def ask(self, side: Side) -> pa.Table:
+        """The side's answer; no row where it has none."""
+        return self.table(side.journey(self.journey_id))
+
+    def table(self, answer: pa.Table | None) -> pa.Table:
+        """An answer as a table."""
+        return JOURNEY_SCHEMA.empty_table() if answer is None else answer
+
+    @property
+    def subject(self) -> str:
+        """The question in words that tell it from others."""
+        return f"journey {self.journey_id}"
+
+
+@dataclass(frozen=True, slots=True)
+class FixesAsked:
+    """A vehicle's fixes."""
+
+    vehicle: str
+    first: datetime
+    last: datetime
+    key: str = "fixed_at"
+
+    def ask(self, side: Side) -> pa.Table:
+        """The side's answer."""
+        return fix_table(side.fixes(self.vehicle, self.first, self.last))
+
+    @property
+    def subject(self) -> str:
+        """The question in words that tell it from others."""
+        return f"fixes vehicle={self.vehicle} from={_shown(self.first)} to={_shown(self.last)}"
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyAsked:
+    """One policy by its number."""
+
+    number: str
+    key: str = "number"
+
+    def ask(self, side: Side) -> pa.Table:
+        """The side's answer."""
+        return policy_table(side.policies(self.number))
+
+    @property
+    def subject(self) -> str:
+        """The question in words that tell it from others."""
+        return "policy"
+
+
+Question = JourneysAsked | JourneyAsked | FixesAsked | PolicyAsked
+
+
+def fix_table(fixes: Fixes) -> pa.Table:
+    """The fixes in ``FIX_SCHEMA``, every column there: what nobody reports is null, whether or not it has a column."""
+    table = fixes.to_arrow()
+    names = table.column_names
+    columns = [
+        table[field.name].cast(pa.string()) if field.name == "vehicle" else table[field.name]
+        if field.name in names else pa.nulls(len(table), field.type)
+        for field in FIX_SCHEMA
+    ]  # fmt: skip
+    return pa.table(columns, names=FIX_SCHEMA.names)
+
+
+def policy_table(policies: list[Policy]) -> pa.Table:
+    """The policies as a table, instants as microseconds."""
+    return table_from_rows([policy_row(policy) for policy in policies], POLICY_SCHEMA)
+
+
+def _shown(value: object) -> str:
+    return rfc3339(value) if isinstance(value, datetime) else str(value)

@@ -1,0 +1,185 @@
+"""What every side of the door answers: to the byte what one pass over everything gives.
+
+The oracle is the pass itself over all fixes at once. A side that equals it equals every other side.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from functools import cache
+from typing import get_args
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from journeymesh.fleets.fleet import generate
+from journeymesh.fleets.spec import FleetSpec
+from journeymesh.journeys.answers import answer_bytes
+from journeymesh.journeys.fixes import Fixes
+from journeymesh.journeys.journey import INSTANT
+from journeymesh.journeys.pipeline import make_journeys
+from journeymesh.journeys.policies import Policy
+from journeymesh.journeys.rules import ALWAYS_ON, ENGINE_SWITCHED, JourneyRules
+from journeymesh.journeys.summaries import Period, summarise
+from journeymesh.stores.port import JourneyQuery
+from journeymesh.strangler.questions import fix_table
+from journeymesh.strangler.sides import Side
+from tests.builders import NOON, NOW_US, US, drive, onwards
+from tests.hostile_fixes import recordings
+
+POLICIES = (
+    Policy(number="P1", device="V0", valid_from=NOON - timedelta(days=9), valid_to=NOON + timedelta(minutes=7),
+           zone="Europe/London", tenant="north"),
+    Policy(number="P2", device="V0", valid_from=NOON + timedelta(minutes=7), zone="Asia/Kolkata"),
+    Policy(number="P3", device="V1", vehicle="V2", valid_from=NOON - timedelta(days=9), zone="America/New_York"),
+)  # fmt: skip
+_EXAMPLES = settings(
+    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.differing_executors]
+)  # every side runs the inherited test
+EVER = datetime(1970, 1, 1, tzinfo=UTC), datetime(2100, 1, 1, tzinfo=UTC)
+
+
+@cache
+def fleet() -> tuple[Fixes, tuple[Policy, ...]]:
+    """A small fleet with every fault, and its policies."""
+    made = generate(
+        FleetSpec(seed=7, vehicles=4, days=10, interval_s=5, renewals=1.0, zones=("Europe/London", "Asia/Tokyo"))
+    )
+    return made.whole().readable().fixes, tuple(made.policies)
+
+
+def expected(
+    fixes: Fixes, rules: JourneyRules, policies: Sequence[Policy], number: str,
+    started_from: datetime | None = None, started_to: datetime | None = None,
+) -> pa.Table:  # fmt: skip
+    """The policy's journeys out of one pass over everything."""
+    made = make_journeys(fixes, rules, policies, NOW_US).journeys
+    made = made.filter(pc.fill_null(pc.equal(made["policy"], number), False))
+    if started_from is not None:
+        made = made.filter(pc.greater_equal(made["started_at"], pa.scalar(started_from, INSTANT)))
+    if started_to is not None:
+        made = made.filter(pc.less(made["started_at"], pa.scalar(started_to, INSTANT)))
+    return made.sort_by([("started_at", "ascending"), ("journey_id", "ascending")])
+
+
+class SideSuite:
+    """Every side inherits these. A subclass makes a side that holds the fixes and policies it is given."""
+
+    def make_side(self, fixes: Fixes, policies: Sequence[Policy], rules: JourneyRules) -> Side:
+        raise NotImplementedError
+
+    @_EXAMPLES
+    @given(
+        recordings(), st.sampled_from([ALWAYS_ON, ENGINE_SWITCHED]), st.sampled_from(["P1", "P2", "P3"]),
+        st.none() | st.integers(-3600, 7200), st.none() | st.integers(-3600, 7200),
+    )  # fmt: skip
+    def test_hostile_fixes_give_the_same_bytes_in_any_period(self, fixes, rules, number, first_s, last_s):
+        side = self.make_side(fixes, POLICIES, rules)
+        first = None if first_s is None else NOON + timedelta(seconds=first_s)
+        last = None if last_s is None else NOON + timedelta(seconds=last_s)
+        query = JourneyQuery(policy=number, started_from=first, started_to=last)
+        assert answer_bytes(side.journeys(query)) == answer_bytes(expected(fixes, rules, POLICIES, number, first, last))
+
+    def test_a_fleet_gives_the_same_bytes_for_every_policy(self):
+        fixes, policies = fleet()
+        side = self.make_side(fixes, policies, ALWAYS_ON)
+        rows = 0
+        for policy in policies:
+            wanted = expected(fixes, ALWAYS_ON, policies, policy.number)
+            assert answer_bytes(side.journeys(JourneyQuery(policy=policy.number))) == answer_bytes(wanted)
+            rows += len(wanted)
+        assert rows > 50
+
+    @pytest.mark.parametrize("period", get_args(Period))
+    def test_a_fleets_summaries_are_the_same_bytes(self, period):
+        fixes, policies = fleet()
+        side = self.make_side(fixes, policies, ALWAYS_ON)
+        for policy in policies:
+            given_ = summarise(side.journeys(JourneyQuery(policy=policy.number)), policy, period, ALWAYS_ON.score)
+            wanted = summarise(expected(fixes, ALWAYS_ON, policies, policy.number), policy, period, ALWAYS_ON.score)
+            assert answer_bytes(given_) == answer_bytes(wanted)
+
+    @pytest.mark.parametrize("limit", [1, 3, 1000])
+    def test_page_after_page_gives_every_journey_once(self, limit):
+        fixes, policies = fleet()
+        side = self.make_side(fixes, policies, ALWAYS_ON)
+        number = policies[0].number
+        pages, query = [], JourneyQuery(policy=number, limit=limit)
+        while len(page := side.journeys(query)):
+            assert len(page) <= limit
+            pages.append(page)
+            last = page.slice(len(page) - 1).to_pylist()[0]
+            query = replace(query, after=(last["started_at"], last["journey_id"]))
+        assert answer_bytes(pa.concat_tables(pages)) == answer_bytes(expected(fixes, ALWAYS_ON, policies, number))
+
+    def test_a_journey_is_found_by_its_id(self):
+        fixes, policies = fleet()
+        side = self.make_side(fixes, policies, ALWAYS_ON)
+        wanted = side.journeys(JourneyQuery(policy=policies[1].number))
+        for row in range(0, len(wanted), 5):
+            found = side.journey(wanted["journey_id"][row].as_py())
+            assert found is not None
+            assert answer_bytes(found) == answer_bytes(wanted.slice(row, 1))
+
+    def test_an_unknown_journey_is_none(self):
+        assert self.make_side(*fleet(), ALWAYS_ON).journey("0" * 26) is None
+
+    def test_an_unknown_policy_has_no_journeys(self):
+        side = self.make_side(*fleet(), ALWAYS_ON)
+        assert side.journeys(JourneyQuery(policy="nobody's")).num_rows == 0
+        assert side.policies("nobody's") == []
+
+    def test_policies_come_by_number(self):
+        fixes, policies = fleet()
+        side = self.make_side(fixes, policies, ALWAYS_ON)
+        assert side.policies() == sorted(policies, key=lambda policy: policy.number)
+        assert side.policies(policies[2].number) == [policies[2]]
+
+    def test_filters_and_columns_mean_the_same(self):
+        drives = onwards(drive((15.0, 300.0), vehicle="V1"), (15.0, 300.0), pause_s=1000.0, vehicle="V1")
+        fixes = Fixes.concat([drives, drive((12.0, 400.0), start=NOON + timedelta(minutes=2), vehicle="V2")])
+        side = self.make_side(fixes, POLICIES, ALWAYS_ON)
+        assert side.journeys(JourneyQuery(policy="P3"))["vehicle"].to_pylist() == ["V1", "V2", "V1"]
+        assert side.journeys(JourneyQuery(policy="P3", vehicle="V2")).num_rows == 1
+        assert side.journeys(JourneyQuery(policy="P3", vehicle="V9")).num_rows == 0
+        assert side.journeys(JourneyQuery(policy="P3", tenant="north")).num_rows == 0
+        assert side.journeys(JourneyQuery(policy="P3", product="default")).num_rows == 3
+        assert side.journeys(JourneyQuery(policy="P3", columns=("fixes", "vehicle"))).column_names == [
+            "fixes", "vehicle",
+        ]  # fmt: skip
+
+    def test_two_vehicles_of_one_policy_come_page_by_page_in_one_order(self):
+        parts = [drive((15.0, 300.0), vehicle=name, start=NOON + timedelta(hours=hour)) for hour in range(0, 200, 7)
+                 for name in ("V1", "V2")]  # fmt: skip
+        fixes = Fixes.concat(parts)
+        side = self.make_side(fixes, POLICIES, ALWAYS_ON)
+        ids, query = [], JourneyQuery(policy="P3", limit=3)
+        while len(page := side.journeys(query)):
+            ids += page["journey_id"].to_pylist()
+            last = page.slice(len(page) - 1).to_pylist()[0]
+            query = replace(query, after=(last["started_at"], last["journey_id"]))
+        assert ids == expected(fixes, ALWAYS_ON, POLICIES, "P3")["journey_id"].to_pylist()
+        assert len(ids) == 58
+
+    @_EXAMPLES
+    @given(recordings(), st.integers(-3600, 7200), st.integers(0, 7200))
+    def test_hostile_fixes_are_given_as_they_are_kept(self, fixes, first_s, length_s):
+        side = self.make_side(fixes, POLICIES, ALWAYS_ON)
+        first = NOON + timedelta(seconds=first_s)
+        last = first + timedelta(seconds=length_s)
+        timeline = make_journeys(fixes, ALWAYS_ON, POLICIES, NOW_US).timeline
+        for code, name in enumerate(timeline.vehicles):
+            mine = timeline.take(timeline.vehicle == code)
+            inside = (mine.fixed_at_us >= first.timestamp() * US) & (mine.fixed_at_us <= last.timestamp() * US)
+            wanted = mine.take(inside)
+            wanted = replace(wanted, vehicles=(name,), vehicle=np.zeros(len(wanted), np.int32))
+            assert answer_bytes(fix_table(side.fixes(name, first, last))) == answer_bytes(fix_table(wanted))
+
+    def test_a_vehicle_that_nobody_knows_has_no_fixes(self):
+        assert len(self.make_side(*fleet(), ALWAYS_ON).fixes("nobody's", *EVER)) == 0
