@@ -1,0 +1,182 @@
+"""The door: one journey port before legacy and targets. Whoever asks here does not notice who answers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Protocol
+
+import pyarrow as pa
+
+from journeymesh.errors import UsageError
+from journeymesh.journeys.fixes import Fixes
+from journeymesh.journeys.journey import JOURNEY_SCHEMA
+from journeymesh.journeys.policies import Policy, instant_us
+from journeymesh.stores.port import JourneyQuery
+from journeymesh.stores.rows import selected
+from journeymesh.strangler.asks import NO_SLICE, Asks
+from journeymesh.strangler.journey_places import Located, Locator
+from journeymesh.strangler.plan import LEGACY
+from journeymesh.strangler.policy_book import PolicyBook
+from journeymesh.strangler.questions import (
+    FixesAsked,
+    JourneyAsked,
+    JourneysAsked,
+    PolicyAsked,
+    Question,
+)
+from journeymesh.strangler.routes import Route
+from journeymesh.strangler.routing import Routing
+from journeymesh.strangler.sides import Side
+
+_TICK = timedelta(microseconds=1)
+
+
+class Comparer(Protocol):
+    """Compares answers with the other side's, behind the caller's back."""
+
+    def offer(self, route: Route, policy: str, question: Question, answered_by: str, answer: pa.Table | None) -> None:
+        """Take the answer that the side of this name gave, or not; None: ask it again. At once, and raises nothing."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Door:
+    """A ``Side`` that asks, for each policy, the side that its slice's route says.
+
+    - ``sides``: the side of a name, ``legacy`` or a store's
+    - ``locator``: where a journey is whose id alone is given
+    - ``shadow``: compares answers; None: nothing is compared
+    - ``asks``: counts who was asked; None: nobody counts
+
+    An error of the side that answers is the caller's: the other side is never asked instead. A request goes to its
+    end on the side on which it began.
+    """
+
+    routing: Routing
+    sides: Callable[[str], Side]
+    policy_book: PolicyBook
+    locator: Locator
+    shadow: Comparer | None = None
+    asks: Asks | None = None
+
+    def journeys(self, query: JourneyQuery) -> pa.Table:
+        """Journeys of ``query.policy`` in (started_at, journey_id) order; none where nobody knows the policy.
+
+        Raises:
+            UsageError: no policy is named. RoutesUnreadable: who answers is not known at this moment.
+        """
+        if query.policy is None or query.policies is not None or query.unattributed:
+            raise UsageError("the door is asked by policy, and no single one is named", todo="name one policy")
+        policy = self.policy_book.get(query.policy)
+        if policy is None:
+            return selected(JOURNEY_SCHEMA.empty_table(), query.columns)
+        route, name = self._route(policy)
+        answer = self._side(route, name).journeys(query)
+        self._offer(route, policy, JourneysAsked(query), name, answer)
+        return answer
+
+    def journey(self, journey_id: str) -> pa.Table | None:
+        """The journey as a one-row table, following a late fix to its successor; None if unknown or gone.
+
+        Raises:
+            RoutesUnreadable: who answers is not known at this moment.
+        """
+        located = self.locator.find(journey_id)
+        if located is None:
+            return None
+        policy = self._in_force(located)
+        route, name = (None, LEGACY) if policy is None else self._route(policy)
+        side = self._side(route, name)
+        answer = located.journey if located.name == name else side.journey(journey_id)
+        if policy is not None:
+            question = JourneyAsked(journey_id)
+            self._offer(route, policy, question, name, question.table(answer))
+        return answer
+
+    def policies(self, number: str | None = None) -> list[Policy]:
+        """The policy with this number, as the side that answers for it has it; all policies, as they are at hand.
+
+        Raises:
+            RoutesUnreadable: who answers is not known at this moment.
+        """
+        held = self.policy_book.now().by_number
+        if number is None:
+            return [held[key] for key in sorted(held)]
+        policy = self.policy_book.get(number)
+        if policy is None:
+            return []
+        route, name = self._route(policy)
+        answer = self._side(route, name).policies(number)
+        self._offer(route, policy, PolicyAsked(number), name, None)
+        return answer
+
+    def fixes(self, vehicle: str, first: datetime, last: datetime) -> Fixes:
+        """The vehicle's fixes with ``first <= fixed_at <= last``, by time.
+
+        A vehicle that goes from a policy of one side to one of another is asked of each for its time.
+
+        Raises:
+            RoutesUnreadable: who answers is not known at this moment.
+        """
+        parts = []
+        for policy, route, name, begin, end in self._spans(vehicle, first, last):
+            parts.append(self._side(route, name).fixes(vehicle, begin, end))
+            if policy is not None:
+                self._offer(route, policy, FixesAsked(vehicle, begin, end), name, None)
+        return parts[0] if len(parts) == 1 else Fixes.concat(parts)
+
+    def _route(self, policy: Policy) -> tuple[Route | None, str]:
+        route = self.routing.of(policy)
+        return route, LEGACY if route is None else route.answering_name
+
+    def _side(self, route: Route | None, name: str) -> Side:
+        if self.asks is not None:
+            self.asks.count(NO_SLICE if route is None else route.slice.name, name)
+        return self.sides(name)
+
+    def _offer(
+        self, route: Route | None, policy: Policy, question: Question, name: str, answer: pa.Table | None
+    ) -> None:
+        if self.shadow is not None and route is not None:
+            self.shadow.offer(route, policy.number, question, name, answer)
+
+    def _in_force(self, located: Located) -> Policy | None:
+        """The policy under which the journey began, as the book says; a store's word for it may be what is wrong."""
+        at_us, vehicle = located.place.started_us, located.place.vehicle
+        return _at(self.policy_book.of_vehicles([vehicle]), at_us)
+
+    def _spans(
+        self, vehicle: str, first: datetime, last: datetime
+    ) -> Iterator[tuple[Policy | None, Route | None, str, datetime, datetime]]:
+        """The time cut where the side changes: a policy's time reaches to the beginning of the next one's."""
+        held = sorted(self.policy_book.of_vehicles([vehicle]), key=lambda policy: (policy.valid_from, policy.number))
+        spans = list(_cut(held, first, last))
+        routed = [(policy, *((None, LEGACY) if policy is None else self._route(policy))) for policy, _, _ in spans]
+        begin = first
+        for number, ((policy, route, name), (_, _, end)) in enumerate(zip(routed, spans, strict=True)):
+            following = routed[number + 1] if number + 1 < len(routed) else None
+            if following is not None and following[2] == name and following[1] is route:
+                continue
+            yield policy, route, name, begin, end
+            begin = end + _TICK
+
+
+def _at(policies: Sequence[Policy], at_us: int) -> Policy | None:
+    for policy in policies:
+        if instant_us(policy.valid_from) <= at_us and (policy.valid_to is None or at_us < instant_us(policy.valid_to)):
+            return policy
+    return None
+
+
+def _cut(held: Sequence[Policy], first: datetime, last: datetime) -> Iterator[tuple[Policy | None, datetime, datetime]]:
+    """(policy, first, last) of each policy's share of the time, at least one."""
+    if not held or last < first:
+        yield (held[0] if held else None), first, last
+        return
+    begin = first
+    for number, policy in enumerate(held):
+        end = last if number + 1 == len(held) else min(last, held[number + 1].valid_from - _TICK)
+        if end >= begin:
+            yield policy, begin, end
+            begin = end + _TICK
