@@ -152,9 +152,12 @@ def _compare_refusals(
         else:
             after[refusal_id] = known
     for refusal_id, refusal in stands.items():
-        if refusal_id not in after:
+        known, held = Known.of(refusal), after.get(refusal_id)
+        if held is None or held.content != known.content:
+            if held is not None:  # one that is there would stay as it is
+                found.withdrawn.append(refusal_id)
             found.refusals.append(refusal)
-            after[refusal_id] = Known.of(refusal)
+            after[refusal_id] = known
     return after
 
 

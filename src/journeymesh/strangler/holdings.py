@@ -43,15 +43,19 @@ class Span:
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """What has to be known of a refusal to tell whether it may be withdrawn."""
+    """What has to be known of a refusal to tell whether it still stands as it is."""
 
     fixed_us: int | None
     origin: str
+    content: bytes
+    """A digest of what was refused: a document may change and be refused again."""
 
     @classmethod
     def of(cls, refusal: Refusal) -> Known:
         """That of a refusal."""
-        return cls(None if refusal.fixed_at is None else instant_us(refusal.fixed_at), refusal.origin)
+        said = repr((refusal.vehicle, refusal.lat_deg, refusal.lon_deg, refusal.content))
+        content = hashlib.blake2b(said.encode("utf-8", "surrogatepass"), digest_size=16).digest()
+        return cls(None if refusal.fixed_at is None else instant_us(refusal.fixed_at), refusal.origin, content)
 
 
 @dataclass(frozen=True, slots=True)

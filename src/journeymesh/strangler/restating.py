@@ -22,7 +22,7 @@ from journeymesh.sources.vehicle_port import VehicleSource, VehicleTimes
 from journeymesh.stores.port import RefusalQuery, Store, StoreBatch
 from journeymesh.stores.rows import COLUMNS, STARTED, JourneyRow
 from journeymesh.strangler.contents import Content, Restated, restated
-from journeymesh.strangler.holdings import Holding, Holdings
+from journeymesh.strangler.holdings import Holding, Holdings, Known
 from journeymesh.strangler.stretches import Stretch, of_vehicles, read_stretches
 
 _TRIES: Final = 8
@@ -67,11 +67,11 @@ class Restater:
     def nameless(self) -> StoreBatch:
         """The difference in refusals of documents that name no vehicle."""
         stands = {refusal.refusal_id: refusal for refusal in self.source.nameless().refusals}
-        held = {refusal_id for refusal_id, _ in self.store.refusals(RefusalQuery(without_vehicle=True))}
-        return StoreBatch(
-            refusals=[refusal for refusal_id, refusal in stands.items() if refusal_id not in held],
-            refusals_withdrawn=sorted(held - stands.keys()),
-        )
+        without = RefusalQuery(without_vehicle=True)
+        held = {refusal_id: Known.of(refusal) for refusal_id, refusal in self.store.refusals(without)}
+        fresh = [refusal for refusal_id, refusal in stands.items() if held.get(refusal_id) != Known.of(refusal)]
+        changed = {refusal.refusal_id for refusal in fresh} & held.keys()
+        return StoreBatch(refusals=fresh, refusals_withdrawn=sorted((held.keys() - stands.keys()) | changed))
 
     def contents(self, stretches: Sequence[Stretch], now: datetime) -> list[Content]:
         """What the pass makes of stretches."""
@@ -107,5 +107,15 @@ def _content(stretch: Stretch, journeys: Sequence[JourneyRow], refusals: Sequenc
         refusals = [
             each for each in refusals if each.fixed_at is None or first_us <= instant_us(each.fixed_at) <= last_us
         ]
-    stands = list({refusal.refusal_id: refusal for refusal in refusals}.values())
-    return Content(stretch.vehicle, first_us, last_us, journeys, stands, replace(timeline, origin=None), stretch.places)
+    stands: dict[str, Refusal] = {}
+    for refusal in refusals:
+        stands.setdefault(refusal.refusal_id, refusal)
+    return Content(
+        stretch.vehicle,
+        first_us,
+        last_us,
+        journeys,
+        list(stands.values()),
+        replace(timeline, origin=None),
+        stretch.places,
+    )
