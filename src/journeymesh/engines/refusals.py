@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
@@ -19,6 +18,8 @@ Describe = Callable[[I64], list[str]]
 """Where inputs are, by the numbers that the source gave them."""
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_REASONS: Final = {int(reason): reason for reason in Reason}
+_json = json.JSONEncoder(ensure_ascii=False).encode
 _DETAIL: Final = {
     Reason.CLOCK_IMPOSSIBLE: "device clock {fixed_at} is before any recorder was built",
     Reason.CLOCK_FUTURE: "device clock {fixed_at} is ahead of its receipt or of now",
@@ -37,24 +38,29 @@ def refusals_of(fixes: Fixes, reasons: npt.NDArray[np.uint8], describe: Describe
     if not len(fixes):
         return []
     origins = _origins(fixes, describe)
-    columns = {name: column.tolist() for name, column in fixes.columns() if name not in ("vehicle", "origin")}
+    columns = {name: _plain(column) for name, column in fixes.columns() if name not in ("vehicle", "origin")}
+    names = (*columns, "vehicle")
+    vehicles = [fixes.vehicles[code] for code in fixes.vehicle.tolist()]
+    instants = [_instant(at_us) for at_us in fixes.fixed_at_us.tolist()]
+    rows = zip(*columns.values(), vehicles, strict=True)
     refusals = []
-    for row, (code, reason) in enumerate(zip(fixes.vehicle.tolist(), reasons.tolist(), strict=True)):
-        content = {name: _plain(values[row]) for name, values in columns.items()}
-        content["vehicle"] = fixes.vehicles[code]
-        fixed_at = _instant(columns["fixed_at_us"][row])
-        shown = {name: "absent" if value is None else value for name, value in content.items()}
-        shown["fixed_at"] = fixed_at.isoformat() if fixed_at else content["fixed_at_us"]
+    for row, origin, fixed_at, given in zip(rows, origins, instants, reasons.tolist(), strict=True):
+        content = {name: value for name, value in zip(names, row, strict=True) if value is not None}
+        reason = _REASONS[given]
         refusals.append(
             Refusal(
-                reason=Reason(reason).code,
-                origin=origins[row],
-                detail=_DETAIL[Reason(reason)].format(**shown),
-                vehicle=fixes.vehicles[code],
+                reason=reason.code,
+                origin=origin,
+                detail=_DETAIL[reason].format(
+                    lat_deg=content.get("lat_deg", "absent"),
+                    lon_deg=content.get("lon_deg", "absent"),
+                    fixed_at=fixed_at.isoformat() if fixed_at else content.get("fixed_at_us"),
+                ),
+                vehicle=content["vehicle"],
                 fixed_at=fixed_at,
-                lat_deg=content["lat_deg"],
-                lon_deg=content["lon_deg"],
-                content=json.dumps({k: v for k, v in content.items() if v is not None}, ensure_ascii=False),
+                lat_deg=content.get("lat_deg"),
+                lon_deg=content.get("lon_deg"),
+                content=_json(content),
             )
         )
     return refusals
@@ -72,10 +78,13 @@ def _origins(fixes: Fixes, describe: Describe) -> list[str]:
     return names
 
 
-def _plain(value: Any) -> Any:
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return None if value == NOT_REPORTED_US else value
+def _plain(column: npt.NDArray[np.generic]) -> list[Any]:
+    """The values as JSON has them; None where there is none."""
+    values: list[Any] = column.tolist()
+    absent = ~np.isfinite(column) if column.dtype == np.float64 else column == NOT_REPORTED_US
+    for row in np.flatnonzero(absent).tolist():
+        values[row] = None
+    return values
 
 
 def _instant(at_us: int) -> datetime | None:
