@@ -121,6 +121,7 @@ mismatches = sa.Table(
     sa.Column("slice", KEY, nullable=False),
     sa.Column("policy", sa.Text(), nullable=False),
     sa.Column("subject", sa.Text(), nullable=False),  # a journey id, or the question
+    sa.Column("at_us", sa.BigInteger()),  # when the subject begins, where it has an instant
     sa.Column("classification", sa.Text(), nullable=False),
     sa.Column("field", sa.Text(), nullable=False),
     sa.Column("source_value", sa.Text()),
@@ -133,6 +134,7 @@ mismatches = sa.Table(
     sa.Column("reason", sa.Text()),
     sa.Column("who", sa.Text()),
     sa.Column("expires_us", sa.BigInteger()),
+    sa.Column("dealt_us", sa.BigInteger()),  # when it was last accepted or resolved
 )
 sa.Index("strangler_mismatches_by_slice", mismatches.c.slice, mismatches.c.state, mismatches.c.cause)
 
@@ -149,7 +151,7 @@ shadow_counts = sa.Table(
     "strangler_shadow_counts",
     metadata,
     sa.Column("slice", KEY, primary_key=True),
-    sa.Column("outcome", KEY, primary_key=True),  # equal | explained | differing | dropped | failed
+    sa.Column("outcome", KEY, primary_key=True),  # equal | explained | differing | late | dropped | failed
     sa.Column("reads", sa.BigInteger(), nullable=False),
 )
 

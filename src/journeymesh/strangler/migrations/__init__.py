@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
-HEAD: Final = "0001"
+HEAD: Final = "0002"
 """The newest revision, stated here so that an up-to-date database is recognised without importing Alembic."""
 
 VERSION_TABLE: Final = "strangler_schema"

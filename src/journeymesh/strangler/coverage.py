@@ -1,0 +1,132 @@
+"""What was compared: which policies of a slice, how often, and with what outcome."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from collections.abc import Collection
+from dataclasses import dataclass, field
+from enum import StrEnum, unique
+
+import sqlalchemy as sa
+
+from journeymesh.strangler.control import Control, now_us
+from journeymesh.strangler.control_tables import shadow_counts, shadow_coverage
+from journeymesh.strangler.mismatches import dealt_with_us
+
+
+@unique
+class Outcome(StrEnum):
+    """What came of a shadow read."""
+
+    EQUAL = "equal"
+    EXPLAINED = "explained"
+    """It differed, and did not when both sides were read again: a race."""
+    DIFFERING = "differing"
+    LATE = "late"
+    """It differed, and the target's feed was too far behind to say whether that lasts."""
+    DROPPED = "dropped"
+    """There was no room, no time, or the slice moved on."""
+    FAILED = "failed"
+    """The other side could not be read, or not within the budget."""
+
+
+@dataclass(frozen=True, slots=True)
+class Coverage:
+    """How much of a slice was compared since the last mismatch was dealt with."""
+
+    compared: int
+    policies: int
+
+    @property
+    def share(self) -> float | None:
+        """Compared policies among all; None where the slice has none."""
+        return self.compared / self.policies if self.policies else None
+
+
+@dataclass(slots=True)
+class CoverageNotes:
+    """Gathers what was compared and writes it down together. Safe for threads."""
+
+    control: Control
+    _policies: dict[tuple[str, str], tuple[int, int]] = field(default_factory=dict)
+    _outcomes: Counter[tuple[str, str]] = field(default_factory=Counter)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def count(self, slice_name: str, outcome: Outcome) -> None:
+        """Count a shadow read."""
+        with self._lock:
+            self._outcomes[slice_name, outcome.value] += 1
+
+    def compared(self, slice_name: str, policy: str) -> None:
+        """Note that the two sides' answers of this policy were compared to the end."""
+        with self._lock:
+            times, _ = self._policies.get((slice_name, policy), (0, 0))
+            self._policies[slice_name, policy] = times + 1, now_us()
+
+    def flush(self) -> None:
+        """Write down what was gathered, in one transaction. What cannot be written is kept for the next time.
+
+        Raises:
+            StoreUnavailable: the control database cannot be written.
+        """
+        with self._lock:
+            policies, self._policies = self._policies, {}
+            outcomes, self._outcomes = self._outcomes, Counter()
+        if not policies and not outcomes:
+            return
+        try:
+            with self.control.writing() as connection:
+                for (slice_name, policy), (times, last_us) in policies.items():
+                    _add_policy(connection, slice_name, policy, times, last_us)
+                for (slice_name, outcome), reads in outcomes.items():
+                    _add_outcome(connection, slice_name, outcome, reads)
+        except BaseException:
+            with self._lock:
+                for key, (times, last_us) in policies.items():
+                    again, later_us = self._policies.get(key, (0, 0))
+                    self._policies[key] = times + again, max(last_us, later_us)
+                self._outcomes.update(outcomes)
+            raise
+
+
+def coverage_of(control: Control, slice_name: str, policies: Collection[str]) -> Coverage:
+    """How many of these policies, which are the slice's, were compared since the last mismatch was dealt with."""
+    held = shadow_coverage.c
+    since_us = dealt_with_us(control, slice_name) or 0
+    statement = sa.select(held.policy).where(held.slice == slice_name, held.last_us > since_us)
+    with control.reading() as connection:
+        compared = {number for (number,) in connection.execute(statement)}
+    wanted = set(policies)
+    return Coverage(len(compared & wanted), len(wanted))
+
+
+def reads_of(control: Control, slice_name: str) -> dict[str, int]:
+    """Shadow reads of the slice by outcome, every outcome there."""
+    held = shadow_counts.c
+    with control.reading() as connection:
+        rows = connection.execute(sa.select(held.outcome, held.reads).where(held.slice == slice_name)).all()
+    return dict.fromkeys((outcome.value for outcome in Outcome), 0) | {outcome: int(reads) for outcome, reads in rows}
+
+
+def _add_policy(connection: sa.Connection, slice_name: str, policy: str, times: int, last_us: int) -> None:
+    held = shadow_coverage.c
+    changed = connection.execute(
+        sa.update(shadow_coverage)
+        .where(held.slice == slice_name, held.policy == policy)
+        .values(compared=held.compared + times, last_us=last_us)
+    )
+    if changed.rowcount == 0:
+        values = {"slice": slice_name, "policy": policy, "compared": times, "last_us": last_us}
+        connection.execute(sa.insert(shadow_coverage).values(values))
+
+
+def _add_outcome(connection: sa.Connection, slice_name: str, outcome: str, reads: int) -> None:
+    held = shadow_counts.c
+    changed = connection.execute(
+        sa.update(shadow_counts)
+        .where(held.slice == slice_name, held.outcome == outcome)
+        .values(reads=held.reads + reads)
+    )
+    if changed.rowcount == 0:
+        connection.execute(sa.insert(shadow_counts).values(slice=slice_name, outcome=outcome, reads=reads))
