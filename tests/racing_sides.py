@@ -12,7 +12,6 @@ from datetime import datetime, timedelta
 import pyarrow as pa
 
 from journeymesh.journeys.fixes import Fixes
-from journeymesh.journeys.journey import JOURNEY_SCHEMA
 from journeymesh.journeys.policies import Policy
 from journeymesh.stores.port import JourneyQuery
 from journeymesh.strangler.control import now_us
@@ -26,7 +25,7 @@ class AnswersAtHand:
     answers: dict[str, pa.Table] = field(default_factory=dict)
 
     def journeys(self, query: JourneyQuery) -> pa.Table:
-        return self.answers.get(query.policy or "", JOURNEY_SCHEMA.empty_table())
+        return self.answers[query.policy or ""]
 
     def journey(self, journey_id: str) -> pa.Table | None:
         return None
