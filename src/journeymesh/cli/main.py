@@ -19,6 +19,7 @@ from journeymesh.cli import (
     rules,
     store,
     strangler,
+    strangler_compare,
     strangler_run,
     summary,
     warm,
@@ -50,6 +51,10 @@ app.add_typer(mapping.app, name="mapping")
 app.add_typer(store.app, name="store")
 app.add_typer(rules.app, name="rules")
 strangler.app.command("run")(strangler_run.run)
+strangler.app.command("compare")(strangler_compare.compare)
+strangler.app.command("diff")(strangler_compare.diff)
+strangler.app.command("accept")(strangler_compare.accept)
+strangler.app.command("reconcile")(strangler_compare.reconcile)
 app.add_typer(strangler.app, name="strangler")
 app.command("warm", hidden=True)(warm.warm)
 

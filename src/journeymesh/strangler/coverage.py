@@ -90,15 +90,19 @@ class CoverageNotes:
             raise
 
 
-def coverage_of(control: Control, slice_name: str, policies: Collection[str]) -> Coverage:
-    """How many of these policies, which are the slice's, were compared since the last mismatch was dealt with."""
+def compared_policies(control: Control, slice_name: str) -> set[str]:
+    """The policies of the slice that were compared since the last mismatch was dealt with."""
     held = shadow_coverage.c
     since_us = dealt_with_us(control, slice_name) or 0
     statement = sa.select(held.policy).where(held.slice == slice_name, held.last_us > since_us)
     with control.reading() as connection:
-        compared = {number for (number,) in connection.execute(statement)}
+        return set(connection.execute(statement).scalars())
+
+
+def coverage_of(control: Control, slice_name: str, policies: Collection[str]) -> Coverage:
+    """How many of these policies, which are the slice's, were compared since the last mismatch was dealt with."""
     wanted = set(policies)
-    return Coverage(len(compared & wanted), len(wanted))
+    return Coverage(len(compared_policies(control, slice_name) & wanted), len(wanted))
 
 
 def reads_of(control: Control, slice_name: str) -> dict[str, int]:

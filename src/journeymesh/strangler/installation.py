@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
 
 from journeymesh.engines.port import Retention
-from journeymesh.errors import RulesConflict
+from journeymesh.errors import RulesConflict, UsageError
 from journeymesh.journeys.policies import Policy
 from journeymesh.journeys.rules import JourneyRules
 from journeymesh.sources.vehicle_port import DocumentRemover, FixWriter, VehicleSource
@@ -18,10 +18,12 @@ from journeymesh.strangler.accepted import Deliverer
 from journeymesh.strangler.apply import Applying, operator
 from journeymesh.strangler.control import Control
 from journeymesh.strangler.feeder import Feeder
+from journeymesh.strangler.feeding import Feeding
 from journeymesh.strangler.metrics import StranglerMetrics
 from journeymesh.strangler.moves import has_legacy
 from journeymesh.strangler.plan import LEGACY, Plan
 from journeymesh.strangler.readings import read_slice
+from journeymesh.strangler.reconcile import Reconciliation
 from journeymesh.strangler.retire import Retiring
 from journeymesh.strangler.routes import Route, read_routes
 from journeymesh.strangler.status import feeds_status, status_of
@@ -107,9 +109,33 @@ class Installation:
         """What exports and deletes legacy documents."""
         return self.open_remover()
 
+    def reconciliation(self, name: str, *, repair: bool = False, run_id: str | None = None) -> Reconciliation:
+        """What compares the slice's upstream and target; ``run_id`` goes on with a comparison that was stopped.
+
+        Raises:
+            UsageError: the slice is not recorded.
+        """
+        route = read_routes(self.control).get(name)
+        if route is None:
+            raise UsageError(f"slice {name!r} is not recorded", todo="name one that `strangler status` shows")
+        feeding = Feeding(
+            control=self.control,
+            feed=self.plan.feed,
+            source=self.legacy(),
+            store=self.store(route.target),
+            rules=self.rules,
+            retention=self.retention(route.target),
+            upstream=route.upstream,
+            target=route.target,
+            routes=(route,),
+        )
+        feeding.reload()
+        found = Reconciliation(feeding, route.slice, repair=repair)
+        return found if run_id is None else replace(found, run_id=run_id)
+
     def differences(self, route: Route) -> int:
-        """How many journeys of the slice differ between source and target now."""
-        raise NotImplementedError
+        """How many things of the slice differ between upstream and target now."""
+        return sum(1 for _ in self.reconciliation(route.slice.name).differences())
 
     def feeder(self) -> Feeder:
         """What fills the targets and keeps them up. Each of its threads opens a store of its own."""

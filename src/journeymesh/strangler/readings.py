@@ -7,72 +7,51 @@ from collections.abc import Sequence
 import sqlalchemy as sa
 
 from journeymesh.journeys.policies import Policy
+from journeymesh.strangler.asks import last_asked_us
+from journeymesh.strangler.backfill import backfill_of
 from journeymesh.strangler.control import Control, now_us
-from journeymesh.strangler.control_tables import (
-    accepted_writes,
-    asks,
-    backfills,
-    mismatches,
-    shadow_counts,
-    shadow_coverage,
-)
+from journeymesh.strangler.control_tables import accepted_writes
+from journeymesh.strangler.coverage import Outcome, coverage_of, reads_of
 from journeymesh.strangler.feeds import feed_of, lag_of
 from journeymesh.strangler.gates import Readings
-from journeymesh.strangler.routes import Route, routes_in
+from journeymesh.strangler.mismatches import open_mismatches
+from journeymesh.strangler.routes import Route, read_routes
 
-COMPARED = ("equal", "explained", "differing")
+_COMPARED = (Outcome.EQUAL, Outcome.EXPLAINED, Outcome.DIFFERING)
 """Outcomes of shadow reads that both sides answered."""
 
 
 def read_slice(control: Control, route: Route, policies: Sequence[Policy]) -> Readings:
-    """Everything that gates ask about, at one instant. ``policies`` are all policies there are."""
-    name, now = route.slice.name, now_us()
-    lag = lag_of(feed_of(control, route.upstream, route.target), now)
-    with control.reading() as connection:
-        present = routes_in(connection).get(name) or route
-        compared = sa.select(sa.func.sum(shadow_counts.c.reads)).where(
-            shadow_counts.c.slice == name, shadow_counts.c.outcome.in_(COMPARED)
-        )
-        backfill = sa.select(backfills.c.state).where(backfills.c.slice == name, backfills.c.target == present.target)
-        waiting = sa.select(sa.func.count()).where(
-            accepted_writes.c.slice == name, accepted_writes.c.delivered_us.is_(None)
-        )
-        return Readings(
-            complete=present.complete,
-            incomplete_because=present.detail,
-            backfill=connection.execute(backfill).scalar(),
-            lag_s=lag.seconds,
-            lag_state=lag.state.value,
-            open_mismatches=open_mismatches(connection, name, now),
-            shadow_coverage=_coverage(connection, present, policies),
-            shadow_reads=int(connection.execute(compared).scalar() or 0),
-            quiet_s=_quiet_s(connection, present, now),
-            writes_waiting=connection.execute(waiting).scalar_one(),
-        )
-
-
-def open_mismatches(connection: sa.Connection, name: str, at_us: int) -> int:
-    """Mismatches of the slice that nobody accepted, or whose acceptance ran out."""
-    is_open = sa.or_(
-        mismatches.c.state == "open",
-        sa.and_(mismatches.c.state == "accepted", mismatches.c.expires_us <= at_us),
+    """Everything that gates ask about. ``policies`` are all policies there are."""
+    name = route.slice.name
+    present = read_routes(control).get(name) or route
+    reads = reads_of(control, name)
+    lag = lag_of(feed_of(control, present.upstream, present.target), now_us())
+    coverage = coverage_of(control, name, [p.number for p in policies if present.slice.selector.holds(p)])
+    state = backfill_of(control, name, present.target)
+    return Readings(
+        complete=present.complete,
+        incomplete_because=present.detail,
+        backfill=None if state is None else state.state,
+        lag_s=lag.seconds,
+        lag_state=lag.state.value,
+        open_mismatches=open_mismatches(control, name),
+        shadow_coverage=1.0 if coverage.share is None else coverage.share,
+        shadow_reads=sum(reads[outcome.value] for outcome in _COMPARED),
+        quiet_s=_quiet_s(control, present),
+        writes_waiting=_writes_waiting(control, name),
     )
-    return connection.execute(sa.select(sa.func.count()).where(mismatches.c.slice == name, is_open)).scalar_one()
 
 
-def _coverage(connection: sa.Connection, route: Route, policies: Sequence[Policy]) -> float:
-    members = {policy.number for policy in policies if route.slice.selector.holds(policy)}
-    if not members:
-        return 1.0
-    rows = connection.execute(
-        sa.select(shadow_coverage.c.policy).where(shadow_coverage.c.slice == route.slice.name)
-    ).scalars()
-    return len(members.intersection(rows)) / len(members)
-
-
-def _quiet_s(connection: sa.Connection, route: Route, at_us: int) -> float:
+def _quiet_s(control: Control, route: Route) -> float:
     """How long the source has not answered for the slice; counted from the phase's begin at the earliest."""
-    last = connection.execute(
-        sa.select(sa.func.max(asks.c.last_us)).where(asks.c.slice == route.slice.name, asks.c.side == route.source)
-    ).scalar()
-    return (at_us - max(route.since_us, last or 0)) / 1e6
+    last = last_asked_us(control, route.slice.name, route.source)
+    return (now_us() - max(route.since_us, last or 0)) / 1e6
+
+
+def _writes_waiting(control: Control, name: str) -> int:
+    waiting = sa.select(sa.func.count()).where(
+        accepted_writes.c.slice == name, accepted_writes.c.delivered_us.is_(None)
+    )
+    with control.reading() as connection:
+        return int(connection.execute(waiting).scalar_one())

@@ -10,7 +10,8 @@ import sqlalchemy as sa
 
 from journeymesh.journeys.policies import Policy
 from journeymesh.strangler.control import Control, now_us
-from journeymesh.strangler.control_tables import backfills, history, pending_moves, shadow_counts
+from journeymesh.strangler.control_tables import backfills, history, pending_moves
+from journeymesh.strangler.coverage import reads_of
 from journeymesh.strangler.feeds import all_feeds, lag_of
 from journeymesh.strangler.gates import Readings, closed_gates
 from journeymesh.strangler.phases import Phase, needs_gates
@@ -126,9 +127,6 @@ def _status(plan: Plan, control: Control, route: Route, policies: Sequence[Polic
     name, now = route.slice.name, now_us()
     readings = read_slice(control, route, policies)
     with control.reading() as connection:
-        counts = connection.execute(
-            sa.select(shadow_counts.c.outcome, shadow_counts.c.reads).where(shadow_counts.c.slice == name)
-        ).all()
         backfill = connection.execute(
             sa.select(backfills).where(backfills.c.slice == name, backfills.c.target == route.target)
         ).first()
@@ -148,7 +146,7 @@ def _status(plan: Plan, control: Control, route: Route, policies: Sequence[Polic
         lag_state=readings.lag_state,
         lag_s=readings.lag_s,
         backfill=None if backfill is None else _backfill(backfill),
-        shadow_reads={outcome: int(reads) for outcome, reads in counts},
+        shadow_reads=reads_of(control, name),
         shadow_coverage=readings.shadow_coverage or 0.0,
         open_mismatches=readings.open_mismatches or 0,
         writes_waiting=readings.writes_waiting or 0,

@@ -1,0 +1,219 @@
+"""``journeymesh strangler compare|diff|accept|reconcile``: how the two sides differ, and what to do about it."""
+
+from __future__ import annotations
+
+import time
+from datetime import date, timedelta
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import typer
+
+from journeymesh.cli.options import Format, FormatOption, LimitOption
+from journeymesh.cli.strangler import PlanArgument, WhoOption, instant_text, show_listing
+
+if TYPE_CHECKING:
+    from journeymesh.strangler.door import Door
+    from journeymesh.strangler.installation import Installation
+    from journeymesh.strangler.reconcile import Difference
+    from journeymesh.strangler.routes import Route
+
+SliceArgument = Annotated[str, typer.Argument(metavar="SLICE", help="The slice of the plan.")]
+_AT_ONCE: Final = 200
+
+
+def compare(
+    plan: PlanArgument,
+    slice_name: SliceArgument,
+    everything: Annotated[bool, typer.Option("--all", help="Also policies that were compared before.")] = False,
+    timeout_s: Annotated[float, typer.Option("--timeout", min=1, help="End after so many seconds.")] = 600.0,
+) -> None:
+    """Ask both sides for every policy that nobody asked for yet, and compare, as shadow reads do."""
+    from journeymesh.cli.progress import count_progress
+    from journeymesh.strangler.coverage import compared_policies, coverage_of, reads_of
+    from journeymesh.strangler.mismatches import open_mismatches
+    from journeymesh.strangler.opened_door import opened_door
+    from journeymesh.wiring import open_installation
+
+    with open_installation(plan) as installation:
+        installation.control.require_schema()
+        route = _shadowed(installation, slice_name)
+        members = [policy.number for policy in installation.policies() if route.slice.selector.holds(policy)]
+        done_before = set() if everything else compared_policies(installation.control, slice_name)
+        left = [number for number in members if number not in done_before]
+        with count_progress("policies compared") as on_done, opened_door(installation) as door:
+            done = _offer(door, route, left, time.monotonic() + timeout_s, on_done)
+        found = coverage_of(installation.control, slice_name, members)
+        reads = reads_of(installation.control, slice_name)
+        mismatches = open_mismatches(installation.control, slice_name)
+    told = ", ".join(f"{count:,} {outcome}" for outcome, count in reads.items() if count)
+    print(f"{slice_name}: {done:,} policies asked for, {found.compared:,} of {found.policies:,} compared so far")
+    print(f"shadow reads: {told or 'none'}; {mismatches:,} open mismatches")
+
+
+def diff(
+    plan: PlanArgument,
+    slice_name: Annotated[str | None, typer.Argument(metavar="[SLICE]", help="Only this slice.")] = None,
+    everything: Annotated[bool, typer.Option("--all", help="Also accepted and resolved ones.")] = False,
+    limit: LimitOption = None,
+    form: FormatOption = Format.table,
+) -> None:
+    """What differs between the sides: one line for each cause, both values, how often it was seen."""
+    from dataclasses import asdict
+
+    from journeymesh.cli.render import Column
+    from journeymesh.strangler.mismatches import list_mismatches
+    from journeymesh.wiring import open_installation
+
+    with open_installation(plan) as installation:
+        installation.control.require_schema()
+        found = list_mismatches(installation.control, slice_name, only_open=not everything, limit=limit or 200)
+    columns = [
+        Column("cause", lambda row: row["cause"]),
+        Column("slice", lambda row: row["slice"]),
+        Column("policy", lambda row: row["policy"]),
+        Column("what", lambda row: f"{row['classification']} {row['field']}".strip()),
+        Column("subject", lambda row: row["subject"]),
+        Column("source has", lambda row: _short(row["source_value"])),
+        Column("target has", lambda row: _short(row["target_value"])),
+        Column("seen", lambda row: f"{row['seen']:,}", right=True),
+        Column("last", lambda row: instant_text(row["last_seen_us"])),
+        Column("state", lambda row: row["state"]),
+    ]
+    show_listing([asdict(each) for each in found], columns, form, "nothing differs, as far as it was compared")
+
+
+def accept(
+    plan: PlanArgument,
+    cause: Annotated[str, typer.Argument(metavar="CAUSE", help="As `diff` shows it.")],
+    reason: Annotated[str, typer.Option("--reason", help="Why it may stand.")],
+    days: Annotated[float, typer.Option("--days", min=0.01, max=3650, help="Until then; afterwards it counts again.")],
+    who: WhoOption = None,
+) -> None:
+    """Let a known difference stand for a while, so that it keeps no slice from moving."""
+    from journeymesh.strangler.apply import operator
+    from journeymesh.strangler.control import now_us
+    from journeymesh.strangler.mismatches import accept_mismatch
+    from journeymesh.wiring import open_installation
+
+    until_us = now_us() + round(timedelta(days=days).total_seconds() * 1e6)
+    with open_installation(plan) as installation:
+        installation.control.require_schema()
+        accept_mismatch(installation.control, cause, who or operator(), reason, until_us)
+    print(f"{cause}: accepted until {instant_text(until_us)}")
+
+
+def reconcile(
+    plan: PlanArgument,
+    slice_name: SliceArgument,
+    repair: Annotated[bool, typer.Option("--repair", help="Put the target right from upstream.")] = False,
+    resume: Annotated[
+        str | None, typer.Option("--resume", help="Go on with the comparison of this id.", show_default=False)
+    ] = None,
+    form: FormatOption = Format.table,
+) -> None:
+    """Compare everything the slice's target holds with upstream; say which side lacks what, and repair it if asked."""
+    import sys
+
+    from journeymesh.cli.progress import count_progress
+    from journeymesh.cli.render import Column
+    from journeymesh.strangler.reconciled import note_differences, note_equal
+    from journeymesh.wiring import open_installation
+
+    rows: list[dict[str, Any]] = []
+    with open_installation(plan) as installation:
+        installation.control.require_schema()
+        run = installation.reconciliation(slice_name, repair=repair, run_id=resume)
+        if form is Format.table:
+            print(f"comparing {slice_name}; if it is stopped: --resume {run.run_id}", file=sys.stderr)
+        standing: list[Difference] = []
+        with count_progress("vehicles compared") as on_done:
+            for chunk in run.chunks():
+                rows += [_row(difference) for difference in chunk.differences]
+                if not repair:
+                    standing += chunk.differences
+                    note_differences(installation.control, slice_name, chunk.differences)
+                if on_done is not None:
+                    on_done(run.counts["vehicles"])
+        if resume is None:
+            note_equal(installation.control, slice_name, standing)
+    columns = [
+        Column("policy", lambda row: row["policy"] or "–"),
+        Column("vehicle", lambda row: row["vehicle"]),
+        Column("day", lambda row: row["day"]),
+        Column("what", lambda row: f"{row['kind']} {row['field']}".strip()),
+        Column("subject", lambda row: row["subject"]),
+        Column("source has", lambda row: _short(row["source_value"])),
+        Column("target has", lambda row: _short(row["target_value"])),
+    ]
+    show_listing(rows, columns, form, "nothing differs")
+    if form is Format.table:
+        told = "repaired" if repair else "would be repaired with --repair"
+        counts = run.counts
+        print(
+            f"{counts['vehicles']:,} vehicles, {counts['days']:,} days compared: {counts['missing']:,} missing, "
+            f"{counts['extra']:,} extra, {counts['value']:,} values differ{f'; {told}' if rows else ''}"
+        )
+
+
+def _row(difference: Difference) -> dict[str, Any]:
+    return {
+        "policy": difference.policy,
+        "vehicle": difference.vehicle,
+        "day": str(date(1970, 1, 1) + timedelta(days=difference.day)),
+        "subject": difference.subject,
+        "kind": difference.kind.value,
+        "field": difference.field,
+        "source_value": None if difference.source_value is None else str(difference.source_value),
+        "target_value": None if difference.target_value is None else str(difference.target_value),
+    }
+
+
+def _shadowed(installation: Installation, slice_name: str) -> Route:
+    from journeymesh.errors import UsageError
+    from journeymesh.strangler.phases import is_shadowed
+    from journeymesh.strangler.routes import read_routes
+
+    route = read_routes(installation.control).get(slice_name)
+    if route is None:
+        raise UsageError(f"slice {slice_name!r} is not recorded", todo="name one that `strangler status` shows")
+    if not is_shadowed(route.phase):
+        raise UsageError(
+            f"slice {slice_name!r} is in phase {route.phase}: nothing is compared", todo="move it to shadow"
+        )
+    if not route.complete:
+        raise UsageError(
+            f"slice {slice_name!r}: its target is not complete ({route.detail})", todo="wait for `strangler run`"
+        )
+    return route
+
+
+def _offer(door: Door, route: Route, numbers: list[str], until: float, on_done: Any) -> int:
+    """Have each policy's journeys compared, some at a time; returns how many were asked for."""
+    from journeymesh.errors import JourneymeshError
+    from journeymesh.stores.port import JourneyQuery
+    from journeymesh.strangler.questions import JourneysAsked, PolicyAsked
+    from journeymesh.strangler.shadow import ShadowReader
+
+    shadow = door.shadow
+    assert isinstance(shadow, ShadowReader)
+    done = 0
+    for at in range(0, len(numbers), _AT_ONCE):
+        for number in numbers[at : at + _AT_ONCE]:
+            shadow.offer(route, number, PolicyAsked(number), route.answering_name, None)
+            shadow.offer(route, number, JourneysAsked(JourneyQuery(policy=number)), route.answering_name, None)
+            done += 1
+        while shadow.waiting and time.monotonic() < until:
+            time.sleep(0.02)
+        if on_done is not None:
+            on_done(done)
+        if time.monotonic() >= until:
+            break
+    if isinstance(shadow.fault, JourneymeshError):
+        raise shadow.fault
+    return done
+
+
+def _short(value: str | None, most: int = 40) -> str:
+    if value is None:
+        return "–"
+    return value if len(value) <= most else f"{value[: most - 1]}…"
