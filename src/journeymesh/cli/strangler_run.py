@@ -14,6 +14,7 @@ import typer
 from journeymesh.cli.strangler import PlanArgument
 
 if TYPE_CHECKING:
+    from journeymesh.errors import JourneymeshError
     from journeymesh.strangler.installation import Installation
 
 DELIVER_S: Final = 0.5
@@ -37,6 +38,7 @@ def run(
         installation.control.require_schema()
         with _stopping() as stop, _metrics(installation, metrics_host, metrics_port):
             feeder = installation.feeder()
+            feeder.on_fault = _warn
             if once:
                 feeder.run(stop, once=True)
                 _deliver_all(installation)
@@ -87,6 +89,10 @@ def _metrics(installation: Installation, host: str, port: int | None) -> Iterato
         server.shutdown()
         thread.join()
         server.server_close()
+
+
+def _warn(target: str, fault: JourneymeshError) -> None:
+    print(f"warning: feed of {target}: {fault}", file=sys.stderr)
 
 
 def _deliver(installation: Installation, stop: threading.Event) -> None:

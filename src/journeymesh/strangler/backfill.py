@@ -189,7 +189,7 @@ class Backfill:
     def _fill(self, chunk: Sequence[str], began: float) -> None:
         assert self._run is not None
         counts = self._run.counts
-        differing: str | None = None
+        differing: int | None = None
         for _ in range(2):
             restated = self.feeding.restater().restate(
                 [VehicleTimes(name) for name in chunk], places=self.feeding.keeps_places
@@ -201,7 +201,8 @@ class Backfill:
                 break
         if differing is not None:
             raise ChunkDiffers(
-                f"store {self.feeding.target} does not hold what was written to it: vehicle {differing!r}",
+                f"store {self.feeding.target} does not hold what was written to it: "
+                f"vehicle {self._at + differing + 1:,} of {len(self._names):,} by name",
                 todo="run: journeymesh store verify; then apply again",
             )
         # The next batch carries it: a chunk that was not compared is done again.
@@ -221,11 +222,11 @@ class Backfill:
             self.feeding.places().put(place for content in restated.contents for place in content.places)
         self.feeding.write(replace(restated.batch, run=self._run), restated)
 
-    def _differing(self, contents: Sequence[Content]) -> str | None:
-        """A vehicle of which the target holds other journeys than it should; None: there is none."""
-        for content in contents:
+    def _differing(self, contents: Sequence[Content]) -> int | None:
+        """The number of a vehicle of which the target holds other journeys than it should; None: there is none."""
+        for number, content in enumerate(contents):
             if _digest(journeys_held(self.feeding.store, content.span)) != _digest(content.journeys):
-                return content.vehicle
+                return number
         return None
 
     def _record(self, values: dict[str, Any]) -> None:

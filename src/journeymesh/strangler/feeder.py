@@ -35,6 +35,14 @@ Pair = tuple[str, str]
 """(upstream, target)."""
 
 
+@dataclass(frozen=True, slots=True)
+class Fed:
+    """What a pair is fed for, by the routes of a revision."""
+
+    revision: int
+    routes: tuple[Route, ...]
+
+
 @dataclass(slots=True, kw_only=True)
 class Feeder:
     """Feeds the targets of a plan's routes.
@@ -42,6 +50,7 @@ class Feeder:
     - ``open_store``: the store of a name, ready to be written
     - ``source``: the legacy source
     - ``retention_of``: how long the store of a name keeps fixes
+    - ``on_fault``: told the target and the fault, once, when a feed stops; it tries again by itself
     """
 
     plan: Plan
@@ -50,6 +59,7 @@ class Feeder:
     source: VehicleSource
     rules: JourneyRules
     retention_of: Callable[[str], Retention] = lambda _: Retention()
+    on_fault: Callable[[str, JourneymeshError], None] = lambda *_: None
     _threads: dict[Pair, _FeedThread] = field(default_factory=dict)
 
     def run(self, until: threading.Event | None = None, *, once: bool = False) -> None:
@@ -77,11 +87,11 @@ class Feeder:
     def _follow(self, once: bool) -> None:
         """Have a thread for each pair that the routes ask for, and no other."""
         try:
-            routes = read_routes(self.control).routes
+            recorded = read_routes(self.control)
         except StoreUnavailable:
             return  # the threads go on with the routes that they have
         wanted: dict[Pair, tuple[Route, ...]] = {}
-        for route in routes:
+        for route in recorded.routes:
             for pair in route.feeds:
                 wanted[pair] = (*wanted.get(pair, ()), route)
         for pair, held in list(self._threads.items()):
@@ -89,23 +99,25 @@ class Feeder:
                 held.stop.set()
                 held.join()
                 del self._threads[pair]
-        for pair, fed in wanted.items():
+        for pair, routes in wanted.items():
+            fed = Fed(recorded.revision, routes)
             thread = self._threads.get(pair)
             if thread is None:
                 thread = self._threads[pair] = _FeedThread(self, pair, fed, once)
                 thread.start()
-            thread.routes = fed
+            thread.fed = fed
 
 
 class _FeedThread(threading.Thread):
     """Feeds one target from one upstream."""
 
-    def __init__(self, feeder: Feeder, pair: Pair, routes: tuple[Route, ...], once: bool) -> None:
+    def __init__(self, feeder: Feeder, pair: Pair, fed: Fed, once: bool) -> None:
         super().__init__(name=f"feed {pair[1]}", daemon=True)
-        self.feeder, self.pair, self.routes, self.once = feeder, pair, routes, once
+        self.feeder, self.pair, self.fed, self.once = feeder, pair, fed, once
         self.stop = threading.Event()
         self.is_done = False
         self.fault: JourneymeshError | None = None
+        self.told: type[JourneymeshError] | None = None
         self.lease = FeedLease(feeder.control, *pair)
 
     def run(self) -> None:
@@ -121,18 +133,37 @@ class _FeedThread(threading.Thread):
                     self._quietly(lambda fault=str(error): self.lease.fail(fault))  # type: ignore[misc]
                 if self.once:
                     break
+                self.tell(error)
             if time.monotonic() - began > LONGEST_PAUSE_S:
                 pause_s = FIRST_PAUSE_S
-            self.stop.wait(pause_s)
+            self._pause(pause_s)
             pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
         self._quietly(self.lease.release)
         self.is_done = True
+
+    def tell(self, fault: JourneymeshError) -> None:
+        """Tell of a fault when it begins, not each time that it is met again."""
+        if self.told is not type(fault):
+            self.told = type(fault)
+            self.feeder.on_fault(self.pair[1], fault)
+
+    def _pause(self, seconds: float) -> None:
+        """Wait, and follow the routes meanwhile: nothing is under way."""
+        until = time.monotonic() + seconds
+        while (left_s := until - time.monotonic()) > 0:
+            revision = self.fed.revision
+            if revision != self.lease.revision:
+                self._quietly(lambda revision=revision: self.lease.act_on(revision))  # type: ignore[misc]
+            if self.stop.wait(min(left_s, FOLLOW_S)):
+                return
 
     def _feed(self) -> None:
         """Feed until told to stop; a store of this thread's own is closed at the end."""
         feeder, (upstream, target) = self.feeder, self.pair
         if upstream != LEGACY:
             raise StoreUnavailable(f"store {target} cannot be fed from a store yet", todo="feed it from legacy")
+        fed = self.fed
+        self.lease.revision = fed.revision
         self.lease.take()
         store = feeder.open_store(target)
         try:
@@ -146,7 +177,7 @@ class _FeedThread(threading.Thread):
                 upstream=upstream,
                 target=target,
                 lease=self.lease,
-                routes=self.routes,
+                routes=fed.routes,
             )
             _Interleaved(feeding, self).go()
         finally:
@@ -179,15 +210,23 @@ class _Interleaved:
         try:
             self._plan()
             while not stop.is_set():
-                if self.feeding.routes != self.thread.routes:
-                    self.feeding.routes = self.thread.routes
-                    self.feeding.reload()
-                    self._plan()
+                self._follow()
                 self._once()
+                self.thread.told = None
                 if self.thread.once and self.sync.drained and not self.backfills and not self.failed_at:
                     return
         finally:
             self.sync.close()
+
+    def _follow(self) -> None:
+        """Take over the routes that are recorded now; nothing of the former ones is under way here."""
+        fed, lease = self.thread.fed, self.thread.lease
+        if self.feeding.routes != fed.routes:
+            self.feeding.routes = fed.routes
+            self.feeding.reload()
+            self._plan()
+        if lease.revision != fed.revision:
+            lease.act_on(fed.revision)
 
     def _once(self) -> None:
         try:
@@ -210,6 +249,7 @@ class _Interleaved:
                 self.failed_at[name] = time.monotonic()
                 if self.thread.once:
                     raise
+                self.thread.feeder.on_fault(self.feeding.target, error)
                 return
             if is_done:
                 # Once it answers there is no way it could not be complete: this first, then the record.

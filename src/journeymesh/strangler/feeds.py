@@ -128,14 +128,16 @@ class FeedLease:
     upstream: str
     target: str
     owner: str = field(default_factory=this_owner)
+    revision: int | None = None
+    """The routes' revision that the feeder acts on, and nothing earlier: goes with every sign of life."""
     _until_us: int = 0
-    _events: int = 0
 
     def take(self) -> None:
         """Take the lease: from nobody, from a process of this machine that ended, or when it ran out."""
         at_us = now_us()
         until_us = at_us + round(LEASE_S * _US)
-        values = {"owner": self.owner, "lease_until_us": until_us, "started_us": at_us, "beat_us": at_us}
+        values: dict[str, Any] = {"owner": self.owner, "lease_until_us": until_us, "started_us": at_us}
+        values |= {"beat_us": at_us, "revision": self.revision}
         with self.control.writing() as connection:
             row = connection.execute(sa.select(feeds).where(_this(self.upstream, self.target))).first()
             if row is None:
@@ -153,23 +155,21 @@ class FeedLease:
         if self._until_us - now_us() < LEASE_S * _US * 2 / 3:
             self.note()
 
-    def note(
-        self,
-        *,
-        last_event_us: int | None = None,
-        last_empty_us: int | None = None,
-        events: int = 0,
-        revision: int | None = None,
-    ) -> None:
+    def note(self, *, last_event_us: int | None = None, last_empty_us: int | None = None, events: int = 0) -> None:
         """Record a sign of life, the lease until later, and whatever is given. The fault is over."""
         at_us = now_us()
         until_us = at_us + round(LEASE_S * _US)
         values: dict[str, Any] = {"lease_until_us": until_us, "beat_us": at_us, "fault": None}
-        given = {"last_event_us": last_event_us, "last_empty_us": last_empty_us, "revision": revision}
+        given = {"last_event_us": last_event_us, "last_empty_us": last_empty_us, "revision": self.revision}
         values |= {name: value for name, value in given.items() if value is not None}
         values["events"] = feeds.c.events + events
         self._update(values)
         self._until_us = until_us
+
+    def act_on(self, revision: int) -> None:
+        """Record that nothing is done any more by routes of an earlier revision. A fault stays."""
+        self._update({"revision": revision, "beat_us": now_us()})
+        self.revision = revision
 
     def fail(self, fault: str) -> None:
         """Record why the feed stopped."""
