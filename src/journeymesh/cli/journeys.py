@@ -29,7 +29,7 @@ from journeymesh.journeys.answers import rfc3339
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from journeymesh.stores.port import JourneyQuery, Store
+    from journeymesh.stores.port import JourneyQuery, JourneyReads, Store
 
 PAGE_ROWS = 5_000
 
@@ -93,7 +93,7 @@ def show_journey(
     render_object(row, form, lambda row: _show(row, former))
 
 
-def paged(store: Store, query: JourneyQuery, limit: int | None = None) -> Iterator[pa.Table]:
+def paged(store: JourneyReads, query: JourneyQuery, limit: int | None = None) -> Iterator[pa.Table]:
     """The journeys, page by page, so that a large listing is never held."""
     left = limit
     while left is None or left > 0:

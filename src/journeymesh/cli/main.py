@@ -19,6 +19,7 @@ from journeymesh.cli import (
     rules,
     store,
     strangler,
+    strangler_ask,
     strangler_compare,
     strangler_run,
     summary,
@@ -51,6 +52,7 @@ app.add_typer(mapping.app, name="mapping")
 app.add_typer(store.app, name="store")
 app.add_typer(rules.app, name="rules")
 strangler.app.command("run")(strangler_run.run)
+strangler.app.command("ask")(strangler_ask.ask)
 strangler.app.command("compare")(strangler_compare.compare)
 strangler.app.command("diff")(strangler_compare.diff)
 strangler.app.command("accept")(strangler_compare.accept)

@@ -16,7 +16,7 @@ from journeymesh.errors import NotFound, UsageError
 if TYPE_CHECKING:
     from journeymesh.journeys.policies import Policy
     from journeymesh.settings import Settings
-    from journeymesh.stores.port import Store
+    from journeymesh.stores.port import JourneyReads, Store
 
 
 class Format(StrEnum):
@@ -95,7 +95,7 @@ def opened_store(url: str | None, *, create: bool = False) -> Iterator[Store]:
         store.close()
 
 
-def policy_of(store: Store, number: str) -> Policy:
+def policy_of(store: JourneyReads, number: str) -> Policy:
     """The policy with this number.
 
     Raises:

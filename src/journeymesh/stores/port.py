@@ -141,6 +141,16 @@ class StoreChanges:
     """False: more are waiting behind ``position``."""
 
 
+class JourneyReads(Protocol):
+    """The part of a store that listings read; a door has it as well."""
+
+    def journeys(self, query: JourneyQuery) -> pa.Table:
+        """Journeys in (started_at, journey_id) order."""
+
+    def policies(self, number: str | None = None) -> list[Policy]:
+        """All policies, or the one with this number."""
+
+
 class JourneyStore(Protocol):
     """Where journeys are kept. Every read is consistent with whole batches; every write is atomic and idempotent.
 

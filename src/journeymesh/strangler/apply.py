@@ -33,6 +33,7 @@ from journeymesh.strangler.moves import Kind, Move, moves_of
 from journeymesh.strangler.phases import Phase
 from journeymesh.strangler.plan import Plan
 from journeymesh.strangler.routes import Route, Routes, note, read_routes, record
+from journeymesh.strangler.tracing import span
 
 LOCK_S: Final = 900
 _APPLY: Final = "apply"
@@ -75,7 +76,7 @@ class Applying:
 
     - ``readings``: what is known of a slice's gates
     - ``prepare``: makes a target ready to be filled (schema, rules); raises where it cannot be
-    - ``retire``: does the steps of retiring, from wherever a crash left them
+    - ``retire``: does the steps of retiring; ``resume`` goes on with what a crash left of them
     """
 
     control: Control
@@ -84,6 +85,7 @@ class Applying:
     readings: Callable[[Route], Readings]
     prepare: Callable[[Route], None]
     retire: Callable[[Route, str, str], None]
+    resume: Callable[[], object] = lambda: None
     who: str = field(default_factory=operator)
 
     def planned(self) -> list[Move]:
@@ -109,7 +111,15 @@ class Applying:
         if not why.strip():
             raise UsageError("a reason is missing", todo="say why with --why TEXT; it goes into the history")
         with operator_lock(self.control, self.who):
-            return [self._make(move, why) for move in self.planned()]
+            self.resume()
+            return [self._traced(move, why) for move in self.planned()]
+
+    def _traced(self, move: Move, why: str) -> Outcome:
+        after = "forgotten" if move.after is None else move.after.phase.value
+        with span("move", slice=move.name, after=after) as current:
+            outcome = self._make(move, why)
+            current.set_attribute("journeymesh.moved", outcome.moved)
+            return outcome
 
     def _make(self, move: Move, why: str) -> Outcome:
         closed = self._closed(move)

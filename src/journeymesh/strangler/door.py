@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol
@@ -29,6 +30,7 @@ from journeymesh.strangler.questions import (
 from journeymesh.strangler.routes import Route
 from journeymesh.strangler.routing import Routing
 from journeymesh.strangler.sides import Side
+from journeymesh.strangler.tracing import span
 
 _TICK = timedelta(microseconds=1)
 
@@ -72,7 +74,8 @@ class Door:
         if policy is None:
             return selected(JOURNEY_SCHEMA.empty_table(), query.columns)
         route, name = self._route(policy)
-        answer = self._side(route, name).journeys(query)
+        with _asked(route, name, "journeys"):
+            answer = self._side(route, name).journeys(query)
         self._offer(route, policy, JourneysAsked(query), name, answer)
         return answer
 
@@ -87,8 +90,9 @@ class Door:
             return None
         policy = self._in_force(located)
         route, name = (None, LEGACY) if policy is None else self._route(policy)
-        side = self._side(route, name)
-        answer = located.journey if located.name == name else side.journey(journey_id)
+        with _asked(route, name, "journey"):
+            side = self._side(route, name)
+            answer = located.journey if located.name == name else side.journey(journey_id)
         if policy is not None:
             question = JourneyAsked(journey_id)
             self._offer(route, policy, question, name, question.table(answer))
@@ -121,7 +125,8 @@ class Door:
         """
         parts = []
         for policy, route, name, begin, end in self._spans(vehicle, first, last):
-            parts.append(self._side(route, name).fixes(vehicle, begin, end))
+            with _asked(route, name, "fixes"):
+                parts.append(self._side(route, name).fixes(vehicle, begin, end))
             if policy is not None:
                 self._offer(route, policy, FixesAsked(vehicle, begin, end), name, None)
         return parts[0] if len(parts) == 1 else Fixes.concat(parts)
@@ -160,6 +165,12 @@ class Door:
                 continue
             yield policy, route, name, begin, end
             begin = end + _TICK
+
+
+def _asked(route: Route | None, name: str, what: str) -> AbstractContextManager[object]:
+    """A span around one question to one side."""
+    slice_name, phase = ("", "") if route is None else (route.slice.name, route.phase.value)
+    return span("ask", what=what, side=name, slice=slice_name, phase=phase)
 
 
 def _at(policies: Sequence[Policy], at_us: int) -> Policy | None:

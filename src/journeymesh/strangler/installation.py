@@ -98,6 +98,7 @@ class Installation:
             readings=lambda route: read_slice(self.control, route, policies()),
             prepare=self.prepare,
             retire=lambda route, who, why: self.retiring(policies()).retire(route, who, why),
+            resume=lambda: self.retiring(policies()).resume(),
             who=who or operator(),
         )
 

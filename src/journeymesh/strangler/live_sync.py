@@ -17,6 +17,7 @@ from journeymesh.strangler.contents import Restated
 from journeymesh.strangler.control import now_us
 from journeymesh.strangler.feeding import Feeding, Pace, advanced, in_groups
 from journeymesh.strangler.places import Places
+from journeymesh.strangler.tracing import span
 
 POSITION_EVERY_S: Final = 10.0
 """A position behind which nothing changed is written so often, so that it does not grow older than upstream's log."""
@@ -102,7 +103,8 @@ class LiveSync:
                 f"{self.feeding.upstream}: a collection was dropped or renamed", todo="it is compared again"
             )
         if batch.events:
-            self._deal_with(batch)
+            with span("sync", target=self.feeding.target, events=batch.events):
+                self._deal_with(batch)
         elif time.monotonic() - self._written_at > POSITION_EVERY_S:
             self._write(StoreBatch(), batch.position)
         else:

@@ -1,0 +1,47 @@
+"""``journeymesh strangler ask``: a policy's journeys through the door, as an application gets them."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from journeymesh.cli.options import Format, FormatOption, FromOption, LimitOption, OutOption, ToOption
+from journeymesh.cli.strangler import PlanArgument
+
+
+def ask(
+    plan: PlanArgument,
+    policy: Annotated[str, typer.Argument(metavar="POLICY", help="Number of the policy.")],
+    first: FromOption = None,
+    last: ToOption = None,
+    limit: LimitOption = None,
+    form: FormatOption = Format.table,
+    out: OutOption = None,
+) -> None:
+    """List a policy's journeys through the door, and say (on standard error) which side answered."""
+    from journeymesh.cli.journeys import paged
+    from journeymesh.cli.options import check_span, instant, policy_of
+    from journeymesh.cli.render import Listing, render
+    from journeymesh.cli.show import JOURNEY_COLUMNS
+    from journeymesh.journeys.journey import JOURNEY_SCHEMA
+    from journeymesh.stores.port import JourneyQuery
+    from journeymesh.strangler.opened_door import opened_door
+    from journeymesh.wiring import open_installation
+
+    with open_installation(plan) as installation:
+        installation.control.require_schema()
+        with opened_door(installation, cached=False) as door:
+            found = policy_of(door, policy)
+            query = JourneyQuery(
+                policy=policy,
+                started_from=instant("--from", first, found.zone),
+                started_to=instant("--to", last, found.zone),
+            )
+            check_span(query.started_from, query.started_to)
+            route = door.routing.of(found)
+            listing = Listing(JOURNEY_SCHEMA, paged(door, query, limit), JOURNEY_COLUMNS, empty="no journeys")
+            render(listing, form, out, limited=limit is not None)
+            where = "in no slice" if route is None else f"slice {route.slice.name}, phase {route.phase}"
+            print(f"answered by {'legacy' if route is None else route.answering_name} ({where})", file=sys.stderr)
