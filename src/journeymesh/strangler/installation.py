@@ -10,11 +10,12 @@ from pathlib import Path
 
 from journeymesh.engines.port import Retention
 from journeymesh.errors import RulesConflict, UsageError
+from journeymesh.journeys.fixes import Fixes
 from journeymesh.journeys.policies import Policy
 from journeymesh.journeys.rules import JourneyRules
 from journeymesh.sources.vehicle_port import DocumentRemover, FixWriter, VehicleSource
 from journeymesh.stores.port import Store
-from journeymesh.strangler.accepted import Deliverer
+from journeymesh.strangler.accepted import Accepted, Deliverer, accept
 from journeymesh.strangler.apply import Applying, operator
 from journeymesh.strangler.control import Control
 from journeymesh.strangler.feeder import Feeder
@@ -44,6 +45,7 @@ class Installation:
     exports: Path
     _stores: dict[str, Store] = field(default_factory=dict)
     _legacy: VehicleSource | None = None
+    _writer: FixWriter | None = None
     _opening: threading.RLock = field(default_factory=threading.RLock)
 
     def __enter__(self) -> Installation:
@@ -89,7 +91,13 @@ class Installation:
         return list(held.values())
 
     def applying(self, who: str | None = None) -> Applying:
-        """What applies the plan."""
+        """What applies the plan.
+
+        Raises:
+            UsageError: the plan asks for reverse sync, and the mapping cannot be inverted.
+        """
+        if self.plan.legacy.reverse_sync and not self._has_outlived_legacy():
+            self.writer()
         policies = _once(self.policies)
         return Applying(
             control=self.control,
@@ -101,6 +109,10 @@ class Installation:
             resume=lambda: self.retiring(policies()).resume(),
             who=who or operator(),
         )
+
+    def _has_outlived_legacy(self) -> bool:
+        recorded = read_routes(self.control).routes
+        return bool(recorded) and not has_legacy(recorded)
 
     def retiring(self, policies: Sequence[Policy]) -> Retiring:
         """What retires slices; exports go beside the plan."""
@@ -155,10 +167,36 @@ class Installation:
             control=self.control,
             rules=self.rules,
             policies=self.policies,
-            writer=self.open_writer,
+            writer=self.writer,
             store=self.store,
             retention=self.retention,
         )
+
+    def accept(self, fixes: Fixes, key: str) -> Accepted:
+        """Accept fixes under this key: journaled now, delivered by whoever runs the feeder.
+
+        Raises:
+            UsageError: they cannot be accepted while legacy lives, or the key was used for other fixes.
+        """
+        return accept(
+            self.control,
+            read_routes(self.control),
+            self.policies(),
+            fixes,
+            key,
+            reverse_sync=self.plan.legacy.reverse_sync,
+        )
+
+    def writer(self) -> FixWriter:
+        """What writes fixes back to legacy.
+
+        Raises:
+            UsageError: the mapping cannot be inverted.
+        """
+        with self._opening:
+            if self._writer is None:
+                self._writer = self.open_writer()
+            return self._writer
 
     def retention(self, name: str) -> Retention:
         """How long the store of this name keeps fixes."""
