@@ -44,7 +44,10 @@ def apply(
     ] = None,
     form: FormatOption = Format.table,
 ) -> None:
-    """Move the recorded state to the plan, slice by slice, where the gates are open."""
+    """Move slices to where the plan wants them.
+
+    Each slice whose gates are open is moved; for the others the closed gates are printed, and the exit code is 7.
+    """
     from journeymesh.strangler.gates import GateClosed
     from journeymesh.wiring import open_installation
 
@@ -67,7 +70,10 @@ def swap(
     why: WhyOption = "",
     who: WhoOption = None,
 ) -> None:
-    """Begin to replace the store that answers a slice by another one, and show what to commit."""
+    """Begin to replace the store behind a slice.
+
+    The store that answers becomes the source, the other one its target. What to commit to the plan is shown.
+    """
     from journeymesh.wiring import open_installation
 
     with open_installation(plan, swapped={slice_name: to}) as installation:
@@ -80,7 +86,10 @@ def swap(
 
 @app.command("status")
 def status(plan: PlanArgument, form: FormatOption = Format.table) -> None:
-    """Every slice: its phase, which side answers, lag, backfill, shadow reads, and what the next phase waits for."""
+    """Show every slice and what it waits for.
+
+    Its phase, which side answers, how full and how late the target is, what was compared, and every closed gate.
+    """
     from journeymesh.cli.render import Column
     from journeymesh.strangler.status import status_of, unfinished
     from journeymesh.wiring import open_installation
@@ -117,7 +126,10 @@ def status(plan: PlanArgument, form: FormatOption = Format.table) -> None:
 
 @app.command("lag")
 def lag(plan: PlanArgument, form: FormatOption = Format.table) -> None:
-    """Every feed: its state and how far its target is behind. Unknown is shown as unknown, never as 0."""
+    """Show how far each target is behind.
+
+    What is unknown is shown as unknown, never as 0.
+    """
     from journeymesh.cli.render import Column
     from journeymesh.strangler.status import feeds_status
     from journeymesh.wiring import open_installation
@@ -143,7 +155,10 @@ def history(
     limit: LimitOption = None,
     form: FormatOption = Format.table,
 ) -> None:
-    """Who moved which slice, when and why, newest first; refusals and faults too."""
+    """Show who moved what, when and why.
+
+    Newest first; refused moves and faults of a target are there too.
+    """
     from journeymesh.cli.render import Column
     from journeymesh.strangler.status import history_of
     from journeymesh.wiring import open_installation

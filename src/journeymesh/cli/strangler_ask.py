@@ -20,7 +20,10 @@ def ask(
     form: FormatOption = Format.table,
     out: OutOption = None,
 ) -> None:
-    """List a policy's journeys through the door, and say (on standard error) which side answered."""
+    """List a policy's journeys through the door.
+
+    Which side answered is said on standard error.
+    """
     from journeymesh.cli.journeys import paged
     from journeymesh.cli.options import check_span, instant, policy_of
     from journeymesh.cli.render import Listing, render

@@ -27,7 +27,10 @@ def compare(
     everything: Annotated[bool, typer.Option("--all", help="Also policies that were compared before.")] = False,
     timeout_s: Annotated[float, typer.Option("--timeout", min=1, help="End after so many seconds.")] = 600.0,
 ) -> None:
-    """Ask both sides for every policy that nobody asked for yet, and compare, as shadow reads do."""
+    """Compare policies that nobody asked for yet.
+
+    Both sides are asked and compared as shadow reads are.
+    """
     from journeymesh.cli.progress import count_progress
     from journeymesh.strangler.coverage import compared_policies, coverage_of, reads_of
     from journeymesh.strangler.mismatches import open_mismatches
@@ -57,7 +60,10 @@ def diff(
     limit: LimitOption = None,
     form: FormatOption = Format.table,
 ) -> None:
-    """What differs between the sides: one line for each cause, both values, how often it was seen."""
+    """List what differs between the sides.
+
+    One line for each cause, with both values and how often it was seen.
+    """
     from dataclasses import asdict
 
     from journeymesh.cli.render import Column
@@ -89,7 +95,10 @@ def accept(
     days: Annotated[float, typer.Option("--days", min=0.01, max=3650, help="Until then; afterwards it counts again.")],
     who: WhoOption = None,
 ) -> None:
-    """Let a known difference stand for a while, so that it keeps no slice from moving."""
+    """Let a known difference stand for a while.
+
+    It keeps no slice from moving until it runs out.
+    """
     from journeymesh.strangler.apply import operator
     from journeymesh.strangler.control import now_us
     from journeymesh.strangler.mismatches import accept_mismatch
@@ -111,7 +120,10 @@ def reconcile(
     ] = None,
     form: FormatOption = Format.table,
 ) -> None:
-    """Compare everything the slice's target holds with upstream; say which side lacks what, and repair it if asked."""
+    """Compare everything, and repair it if asked.
+
+    Says which side lacks what. Without --repair nothing is changed.
+    """
     import sys
 
     from journeymesh.cli.progress import count_progress

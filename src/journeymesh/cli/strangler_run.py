@@ -31,7 +31,10 @@ def run(
     ] = None,
     metrics_host: Annotated[str, typer.Option("--metrics-host", help="Address of the metrics.")] = "127.0.0.1",
 ) -> None:
-    """Fill targets and keep them up, and deliver accepted fixes. One for each target; a second one waits its turn."""
+    """Fill targets and keep them up.
+
+    Also delivers accepted fixes. One for each target; a second one waits its turn.
+    """
     from journeymesh.wiring import open_installation
 
     with open_installation(plan) as installation:
