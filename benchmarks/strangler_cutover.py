@@ -6,6 +6,7 @@ would: its own routes, its own policies, its own connections. A feeder keeps the
 
 from __future__ import annotations
 
+import json
 import os
 import statistics
 import sys
@@ -184,4 +185,4 @@ def _ask(
 
 
 if __name__ == "__main__":
-    print(cycles(int(sys.argv[1]) if len(sys.argv) > 1 else 50))
+    print(json.dumps(cycles(int(sys.argv[1]) if len(sys.argv) > 1 else 50)))
