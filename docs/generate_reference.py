@@ -24,6 +24,8 @@ def pages() -> dict[str, str]:
         "quarantine.md": quarantine(),
         "mapping.md": mapping(),
         "mapping.schema.json": mapping_schema_text(),
+        "plan.md": plan(),
+        "plan.schema.json": plan_schema_text(),
     }
 
 
@@ -76,10 +78,18 @@ def _commands(command: Any, path: str) -> Iterator[str]:
 
 def exit_codes() -> str:
     """The tree of errors as a table."""
+    import importlib
+    import pkgutil
+
+    import journeymesh
     from journeymesh import errors
     from journeymesh.cli.main import EXIT_BUG
 
-    held = [c for c in vars(errors).values() if inspect.isclass(c) and issubclass(c, errors.JourneymeshError)]
+    # A room's own errors stand beside what raises them: every module has to be there before the tree is walked.
+    for module in pkgutil.walk_packages(journeymesh.__path__, "journeymesh."):
+        if ".migrations." not in module.name:
+            importlib.import_module(module.name)
+    held = list(_tree(errors.JourneymeshError))
     rows = [
         ("0", "", "It is done."),
         (str(EXIT_BUG), "", "A bug in journeymesh: run it again with `--debug` and report it."),
@@ -92,6 +102,13 @@ def exit_codes() -> str:
     rows.sort(key=lambda row: int(row[0]))
     text = "Every error is one line on standard error, `error: what: what to do`, and one of these codes."
     return _page("Exit codes", text, _table(("Code", "Error", "Meaning"), rows))
+
+
+def _tree(kind: type) -> Iterator[Any]:
+    """The class and all that are derived from it, each behind its parent."""
+    yield kind
+    for derived in kind.__subclasses__():
+        yield from _tree(derived)
 
 
 def settings() -> str:
@@ -192,6 +209,37 @@ def mapping_schema_text() -> str:
     from journeymesh.sources.mapping import mapping_schema
 
     return json.dumps(mapping_schema(), indent=2) + "\n"
+
+
+def plan() -> str:
+    """The parts of a strangler plan."""
+    import msgspec
+
+    from journeymesh.strangler import plan as held
+    from journeymesh.strangler.slices import Selector
+
+    text = "A plan is YAML. Its JSON Schema, for editors: [plan.schema.json](plan.schema.json)."
+    parts = []
+    for kind in (held.Plan, held.SlicePlan, Selector, held.LegacySource, held.TargetStore, held.Gates, held.Shadow,
+                 held.Feed):  # fmt: skip
+        schema = msgspec.json.schema(kind)["$defs"][kind.__name__]
+        required = schema.get("required", [])
+        rows = []
+        for name, part in schema["properties"].items():
+            default = part.get("default")
+            shown = "" if name in required or default is None or isinstance(default, dict) else f"`{default}`"
+            rows.append((f"`{name}`", "yes" if name in required else "", shown))
+        parts += [f"## {kind.__name__}", inspect.getdoc(kind) or "", _table(("Key", "Required", "Default"), rows)]
+    return _page("Plan", text, *parts)
+
+
+def plan_schema_text() -> str:
+    """The JSON Schema of a strangler plan."""
+    import json
+
+    from journeymesh.strangler.plan import plan_schema
+
+    return json.dumps(plan_schema(), indent=2) + "\n"
 
 
 def main(arguments: list[str]) -> int:

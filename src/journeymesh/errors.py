@@ -13,8 +13,11 @@
     ├── StoreUnavailable              5     the store cannot be reached, is full or is locked
     │   └── StoreCorrupt              5     what the store holds contradicts itself
     ├── RulesConflict                 6     two rules versions would mix in one store
+    ├── GateClosed                    7     a slice may not move yet (strangler/gates.py)
+    ├── OperatorBusy, FeedTaken       8     somebody else is at it (strangler/apply.py, strangler/feeds.py)
     └── Interrupted                   130   Ctrl-C; nothing half-written
 
+A room's own errors stand beside what raises them and derive from one of these; the reference lists them all.
 Foreign errors are mapped at the adapter that meets them and chained with ``from``.
 """
 

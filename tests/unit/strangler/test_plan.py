@@ -97,3 +97,9 @@ def test_an_operator_may_ask_for_another_phase_or_store(path: Path) -> None:
         with_phases(plan, {"pilot": "gone"})
     with pytest.raises(PlanInvalid, match="no store 'lake'"):
         with_swap(plan, "pilot", "lake")
+
+
+def test_the_example_is_a_plan(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LEGACY_URL", "mongodb://legacy/telematics")
+    plan = load_plan(Path(__file__).parents[3] / "examples/plans/plan.yaml")
+    assert [each.phase for each in plan.slices] == [Phase.SHADOW, Phase.LEGACY]
