@@ -181,7 +181,10 @@ def _kept_days(contents: Sequence[Content], retention: Retention, now: datetime)
     """The digest of each UTC day's fixes that are to be kept, by vehicle."""
     if not contents or retention.keeps_nothing:
         return {}
-    digests = day_digests(Fixes.concat([content.fixes for content in contents]))
+    digests: dict[str, dict[Day, bytes]] = {}
+    for content in contents:
+        for vehicle, days in day_digests(content.fixes).items():
+            digests.setdefault(vehicle, {}).update(days)
     oldest = _oldest_day(retention, now)
     return {name: {day: d for day, d in days.items() if day >= oldest} for name, days in digests.items()}
 

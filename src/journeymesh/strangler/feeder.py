@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -21,9 +22,14 @@ from journeymesh.strangler.backfill import COMPLETE, Backfill, ChunkDiffers, bac
 from journeymesh.strangler.control import Control
 from journeymesh.strangler.feeding import Feeding
 from journeymesh.strangler.feeds import FeedLease, FeedTaken
+from journeymesh.strangler.legacy_upstream import LegacyUpstream
 from journeymesh.strangler.live_sync import LiveSync, sync_id
+from journeymesh.strangler.phases import Phase
 from journeymesh.strangler.plan import LEGACY, Plan
-from journeymesh.strangler.routes import Route, mark_completeness, read_routes
+from journeymesh.strangler.routes import Route, Routes, mark_completeness, read_routes
+from journeymesh.strangler.slices import Selector
+from journeymesh.strangler.store_upstream import StoreUpstream, kept_by_both
+from journeymesh.strangler.upstream import Upstream
 
 FOLLOW_S: Final = 0.25
 WAIT_S: Final = 0.25
@@ -37,10 +43,26 @@ Pair = tuple[str, str]
 
 @dataclass(frozen=True, slots=True)
 class Fed:
-    """What a pair is fed for, by the routes of a revision."""
+    """What a pair is fed for, by the routes of a revision.
+
+    ``foreign`` are the slices in the same target that come, or came before legacy was retired, from elsewhere.
+    """
 
     revision: int
     routes: tuple[Route, ...]
+    foreign: tuple[Selector, ...]
+
+    @classmethod
+    def of(cls, recorded: Routes, pair: Pair) -> Fed:
+        """That of a pair."""
+        upstream, target = pair
+        foreign = [
+            route.slice.selector
+            for route in recorded.routes
+            if (route.phase is Phase.RETIRED and route.target == target and pair not in route.feeds)
+            or any(fed == target and other != upstream for other, fed in route.feeds)
+        ]
+        return cls(recorded.revision, tuple(each for each in recorded.routes if pair in each.feeds), tuple(foreign))
 
 
 @dataclass(slots=True, kw_only=True)
@@ -90,17 +112,14 @@ class Feeder:
             recorded = read_routes(self.control)
         except StoreUnavailable:
             return  # the threads go on with the routes that they have
-        wanted: dict[Pair, tuple[Route, ...]] = {}
-        for route in recorded.routes:
-            for pair in route.feeds:
-                wanted[pair] = (*wanted.get(pair, ()), route)
+        wanted = dict.fromkeys(pair for route in recorded.routes for pair in route.feeds)
         for pair, held in list(self._threads.items()):
             if pair not in wanted:
                 held.stop.set()
                 held.join()
                 del self._threads[pair]
-        for pair, routes in wanted.items():
-            fed = Fed(recorded.revision, routes)
+        for pair in wanted:
+            fed = Fed.of(recorded, pair)
             thread = self._threads.get(pair)
             if thread is None:
                 thread = self._threads[pair] = _FeedThread(self, pair, fed, once)
@@ -158,30 +177,35 @@ class _FeedThread(threading.Thread):
                 return
 
     def _feed(self) -> None:
-        """Feed until told to stop; a store of this thread's own is closed at the end."""
+        """Feed until told to stop; the stores are this thread's own and closed at the end."""
         feeder, (upstream, target) = self.feeder, self.pair
-        if upstream != LEGACY:
-            raise StoreUnavailable(f"store {target} cannot be fed from a store yet", todo="feed it from legacy")
         fed = self.fed
         self.lease.revision = fed.revision
         self.lease.take()
-        store = feeder.open_store(target)
-        try:
+        with ExitStack() as opened:
+            store = feeder.open_store(target)
+            opened.callback(store.close)
+            retention = feeder.retention_of(target)
+            source: Upstream = LegacyUpstream(feeder.source, feeder.rules)
+            if upstream != LEGACY:
+                other = feeder.open_store(upstream)
+                opened.callback(other.close)
+                source = StoreUpstream(upstream, other)
+                retention = kept_by_both(retention, feeder.retention_of(upstream))
             feeding = Feeding(
                 control=feeder.control,
                 feed=feeder.plan.feed,
-                source=feeder.source,
+                source=source,
                 store=store,
                 rules=feeder.rules,
-                retention=feeder.retention_of(target),
+                retention=retention,
                 upstream=upstream,
                 target=target,
                 lease=self.lease,
                 routes=fed.routes,
+                foreign=fed.foreign,
             )
             _Interleaved(feeding, self).go()
-        finally:
-            store.close()
 
     @staticmethod
     def _quietly(work: Callable[[], None]) -> None:
@@ -221,8 +245,8 @@ class _Interleaved:
     def _follow(self) -> None:
         """Take over the routes that are recorded now; nothing of the former ones is under way here."""
         fed, lease = self.thread.fed, self.thread.lease
-        if self.feeding.routes != fed.routes:
-            self.feeding.routes = fed.routes
+        if (self.feeding.routes, self.feeding.foreign) != (fed.routes, fed.foreign):
+            self.feeding.routes, self.feeding.foreign = fed.routes, fed.foreign
             self.feeding.reload()
             self._plan()
         if lease.revision != fed.revision:

@@ -11,7 +11,7 @@ from journeymesh.engines.port import Retention
 from journeymesh.errors import RulesConflict
 from journeymesh.journeys.policies import Policy, check_overlaps
 from journeymesh.journeys.rules import JourneyRules
-from journeymesh.sources.vehicle_port import VehicleSource, VehicleTimes
+from journeymesh.sources.vehicle_port import VehicleTimes
 from journeymesh.stores.port import RulesUsed, Run, Store, StoreBatch
 from journeymesh.strangler.contents import Restated
 from journeymesh.strangler.control import Control
@@ -22,6 +22,7 @@ from journeymesh.strangler.plan import Feed
 from journeymesh.strangler.restating import Restater
 from journeymesh.strangler.routes import Route
 from journeymesh.strangler.slices import Selector
+from journeymesh.strangler.upstream import Upstream
 
 _MOST_VEHICLES: Final = 500
 _FIRST_VEHICLES: Final = 32
@@ -72,7 +73,7 @@ class Feeding:
 
     control: Control
     feed: Feed
-    source: VehicleSource
+    source: Upstream
     store: Store
     rules: JourneyRules
     retention: Retention
@@ -81,6 +82,8 @@ class Feeding:
     lease: FeedLease | None = None
     """The right to feed the target; None: what is written is compared again by whoever wrote it."""
     routes: tuple[Route, ...] = ()
+    foreign: tuple[Selector, ...] = ()
+    """Whose policies in this target are another upstream's matter."""
     policies: list[Policy] = field(default_factory=list)
     scope: Scope = field(default_factory=lambda: Scope(frozenset()))
     holdings: Holdings = field(init=False)
@@ -91,7 +94,7 @@ class Feeding:
     @property
     def keeps_places(self) -> bool:
         """Whether it has to be written down where documents are: upstream does not tell where they were."""
-        return not getattr(self.source, "pre_images", False)
+        return not self.source.tells_places
 
     def places(self) -> Places:
         """Where upstream's documents are."""
@@ -118,23 +121,23 @@ class Feeding:
         return Restater(
             source=self.source,
             store=self.store,
-            rules=self.rules,
             policies=self.policies,
             retention=self.retention,
             holdings=self.holdings,
         )
 
     def check_rules(self) -> RulesUsed:
-        """The rules, if the target has no journeys of others.
+        """The rules, if neither upstream nor the target has journeys of others.
 
         Raises:
-            RulesConflict: it has.
+            RulesConflict: one has.
         """
         used = RulesUsed(self.rules.version, self.rules.digest)
-        for other in self.store.rules():
+        held = [(self.upstream, other) for other in self.source.rules()]
+        for store, other in [*held, *((self.target, other) for other in self.store.rules())]:
             if other != used:
                 raise RulesConflict(
-                    f"store {self.target} holds journeys of rules {other.version}, the plan has {used.version}"
+                    f"store {store} holds journeys of rules {other.version}, the plan has {used.version}"
                     + (" with other numbers" if other.version == used.version else ""),
                     todo="name another store, or the rules that it was filled with",
                 )
@@ -158,8 +161,8 @@ class Feeding:
 
     def policy_changes(self) -> tuple[StoreBatch, list[str]]:
         """What has to be written of policies, and the vehicles whose journeys it changes."""
-        given = {policy.number: policy for policy in self.policies}
-        held = {policy.number: policy for policy in self.store.policies()}
+        given = {policy.number: policy for policy in self._ours(self.policies)}
+        held = {policy.number: policy for policy in self._ours(self.store.policies())}
         differing = [number for number in given.keys() | held.keys() if given.get(number) != held.get(number)]
         touched = [policy for number in differing for policy in (given.get(number), held.get(number)) if policy]
         batch = StoreBatch(
@@ -167,6 +170,10 @@ class Feeding:
             policies_withdrawn=sorted(number for number in differing if number not in given),
         )
         return batch, sorted(names_of(touched))
+
+    def _ours(self, policies: Sequence[Policy]) -> Iterator[Policy]:
+        """Those that no other upstream of the target brings."""
+        return (each for each in policies if not any(selector.holds(each) for selector in self.foreign))
 
 
 def names_of(policies: Sequence[Policy]) -> set[str]:

@@ -20,6 +20,7 @@ from journeymesh.strangler.apply import Applying, operator
 from journeymesh.strangler.control import Control
 from journeymesh.strangler.feeder import Feeder
 from journeymesh.strangler.feeding import Feeding
+from journeymesh.strangler.legacy_upstream import LegacyUpstream
 from journeymesh.strangler.metrics import StranglerMetrics
 from journeymesh.strangler.moves import has_legacy
 from journeymesh.strangler.plan import LEGACY, Plan
@@ -28,6 +29,8 @@ from journeymesh.strangler.reconcile import Reconciliation
 from journeymesh.strangler.retire import Retiring
 from journeymesh.strangler.routes import Route, read_routes
 from journeymesh.strangler.status import feeds_status, status_of
+from journeymesh.strangler.store_upstream import StoreUpstream, kept_by_both
+from journeymesh.strangler.upstream import Upstream
 
 
 @dataclass(slots=True, kw_only=True)
@@ -131,13 +134,19 @@ class Installation:
         route = read_routes(self.control).get(name)
         if route is None:
             raise UsageError(f"slice {name!r} is not recorded", todo="name one that `strangler status` shows")
+        retention = self.retention(route.target)
+        if route.upstream == LEGACY:
+            source: Upstream = LegacyUpstream(self.legacy(), self.rules)
+        else:
+            source = StoreUpstream(route.upstream, self.store(route.upstream))
+            retention = kept_by_both(retention, self.retention(route.upstream))
         feeding = Feeding(
             control=self.control,
             feed=self.plan.feed,
-            source=self.legacy(),
+            source=source,
             store=self.store(route.target),
             rules=self.rules,
-            retention=self.retention(route.target),
+            retention=retention,
             upstream=route.upstream,
             target=route.target,
             routes=(route,),

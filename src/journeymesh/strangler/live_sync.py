@@ -52,6 +52,7 @@ class LiveSync:
     _noted_at: float = 0.0
     _duties_at: float = 0.0
     _nameless_due: bool = False
+    _nameless_at: str | None = None
     _unnoted: int = 0
 
     def __post_init__(self) -> None:
@@ -119,9 +120,10 @@ class LiveSync:
         """What no change tells: clocks that were ahead and are not any more, and documents that name no vehicle."""
         self._duties_at = time.monotonic()
         assert self._run is not None
-        if self._nameless_due:
+        untold = not self.feeding.source.tells_nameless and self._nameless_at != self._position
+        if self._nameless_due or untold:
             self._write(self.feeding.restater().nameless(), self._position)
-            self._nameless_due = False
+            self._nameless_due, self._nameless_at = False, self._position
         tolerance = timedelta(seconds=self.feeding.rules.cleaning.future_tolerance_s)
         until = datetime.now(UTC) + tolerance
         since = from_us(self._run.counts.get(_FUTURE, 0))

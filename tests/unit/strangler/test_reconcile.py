@@ -13,6 +13,7 @@ from journeymesh.engines.port import Retention
 from journeymesh.journeys.journey import JOURNEY_SCHEMA
 from journeymesh.stores.port import JourneyQuery, Store, StoreBatch, Superseded
 from journeymesh.strangler.feeding import Feeding
+from journeymesh.strangler.legacy_upstream import LegacyUpstream
 from journeymesh.strangler.plan import Feed
 from journeymesh.strangler.reconcile import Difference, DifferenceKind, Reconciliation, reconciliations_of
 from journeymesh.strangler.routes import read_routes
@@ -37,7 +38,7 @@ def reconciliation(bench: Bench, chunk_fixes: int = 200, **options: Any) -> Reco
     feeding = Feeding(
         control=bench.control,
         feed=Feed(chunk_fixes=chunk_fixes),
-        source=bench.legacy,
+        source=LegacyUpstream(bench.legacy, bench.rules),
         store=bench.open_store("embedded"),
         rules=bench.rules,
         retention=Retention(),
