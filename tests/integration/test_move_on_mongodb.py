@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import signal
+import subprocess
+import sys
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
+from urllib.request import urlopen
 from uuid import uuid4
 
 import bson
@@ -73,6 +78,11 @@ class Move:
             while installation.deliverer().deliver(read_routes(installation.control)):
                 continue
             installation.feeder().run(once=True)
+
+    def stored(self, vehicle: str) -> int:
+        """How many journeys of the vehicle the target holds."""
+        with self.installation(Phase.SHADOW) as installation:
+            return len(installation.store("embedded").journeys(JourneyQuery(vehicle=vehicle)))
 
     def answer(self, phase: Phase, policy: str = "P1") -> tuple[bytes, int, str]:
         """The door's answer, its number of journeys, and who gave it."""
@@ -192,3 +202,39 @@ def test_a_target_that_differs_is_not_retired_to(move: Move) -> None:
     with move.installation(Phase.TARGET) as installation:
         assert read_routes(installation.control).routes[0].phase is Phase.TARGET
     assert move.database.boxes.count_documents({"device": "V1"}) == 62
+
+
+def test_the_feeder_runs_as_a_service_tells_its_lag_and_ends_on_sigterm(move: Move) -> None:
+    move.go(Phase.SHADOW)
+    program = [str(Path(sys.executable).with_name("journeymesh")), "strangler", "run", str(move.folder / "plan.yaml")]
+    feeder = subprocess.Popen([*program, "--metrics-port", "0"], stderr=subprocess.PIPE, text=True)
+    assert feeder.stderr is not None
+    try:
+        told = feeder.stderr.readline()
+        assert told.startswith("metrics: http://127.0.0.1:")
+        assert feeder.stderr.readline().startswith("feeding")
+        metrics = _until_it_says(told.removeprefix("metrics: ").strip(), "journeymesh_strangler_lag_seconds{")
+        assert 'journeymesh_strangler_target_complete{slice="cars"} 1.0' in metrics
+        assert 'journeymesh_strangler_slice_phase{phase="shadow",slice="cars"} 1.0' in metrics
+        assert "P1" not in metrics
+        assert "V1" not in metrics
+        _write(move.database, "V1", 2)
+        deadline = time.monotonic() + 20
+        while (found := move.stored("V1")) < 2 and time.monotonic() < deadline:
+            time.sleep(0.1)
+        assert found == 2
+        feeder.send_signal(signal.SIGTERM)
+        assert feeder.wait(20) == 0
+    finally:
+        feeder.kill()
+        feeder.wait()
+
+
+def _until_it_says(url: str, what: str) -> str:
+    deadline = time.monotonic() + 30
+    while True:
+        with urlopen(url, timeout=10) as answer:
+            text: str = answer.read().decode()
+        if (what in text and 'target_complete{slice="cars"} 1.0' in text) or time.monotonic() > deadline:
+            return text
+        time.sleep(0.1)

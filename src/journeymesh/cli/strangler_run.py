@@ -43,10 +43,11 @@ def run(
             feeder = installation.feeder()
             feeder.on_fault = _warn
             if once:
-                feeder.run(stop, once=True)
                 _deliver_all(installation)
+                feeder.run(stop, once=True)
                 _say_where(installation)
                 return
+            print("feeding; Ctrl-C or SIGTERM ends it when what is under way is done", file=sys.stderr, flush=True)
             deliverer = threading.Thread(target=_deliver, args=(installation, stop), name="deliver", daemon=True)
             deliverer.start()
             feeder.run(stop)
@@ -85,7 +86,7 @@ def _metrics(installation: Installation, host: str, port: int | None) -> Iterato
         server, thread = start_http_server(port, addr=host, registry=registry_of(installation.metrics()))
     except OSError as error:
         raise UsageError(f"metrics: {host}:{port}: {error.strerror}", todo="choose another --metrics-port") from error
-    print(f"metrics: http://{host}:{server.server_port}/metrics", file=sys.stderr)
+    print(f"metrics: http://{host}:{server.server_port}/metrics", file=sys.stderr, flush=True)
     try:
         yield
     finally:
