@@ -18,6 +18,7 @@ import bson
 import pytest
 from tests.builders import drive
 
+from journeymesh.cli.main import outcome
 from journeymesh.errors import UsageError
 from journeymesh.journeys.answers import answer_bytes
 from journeymesh.stores.port import JourneyQuery
@@ -48,10 +49,10 @@ PLAN = """
 version: 1
 control: sqlite:///control.db
 legacy: {{source: "{url}", mapping: mapping.yaml, reverse_sync: {reverse}}}
-stores: {{embedded: {{url: "sqlite:///target.db"}}}}
+stores: {{embedded: {{url: "sqlite:///target.db"}}, lake: {{url: "lake:///lake"}}}}
 gates: {{max_lag_s: 600, shadow_coverage: 0, shadow_reads: 0, quiet_days: 0}}
 slices:
-  - {{name: cars, policies: {{product: car}}, target: embedded, phase: {phase}}}
+  - {{name: cars, policies: {{product: car}}, source: {source}, target: {target}, phase: {phase}}}
   - {{name: vans, policies: {{product: van}}, target: embedded, phase: legacy}}
 """
 
@@ -61,11 +62,13 @@ class Move:
 
     def __init__(self, database: Any, url: str, folder: Path) -> None:
         self.database, self.url, self.folder = database, url, folder
-        self.reverse = "true"
+        self.reverse, self.source, self.target = "true", "legacy", "embedded"
         (folder / "mapping.yaml").write_text(MAPPING)
 
     def installation(self, phase: Phase) -> Installation:
-        (self.folder / "plan.yaml").write_text(PLAN.format(url=self.url, reverse=self.reverse, phase=phase))
+        (self.folder / "plan.yaml").write_text(
+            PLAN.format(url=self.url, reverse=self.reverse, source=self.source, target=self.target, phase=phase)
+        )
         return open_installation(self.folder / "plan.yaml")
 
     def go(self, phase: Phase) -> None:
@@ -202,6 +205,32 @@ def test_a_target_that_differs_is_not_retired_to(move: Move) -> None:
     with move.installation(Phase.TARGET) as installation:
         assert read_routes(installation.control).routes[0].phase is Phase.TARGET
     assert move.database.boxes.count_documents({"device": "V1"}) == 62
+
+
+def test_one_command_begins_to_swap_the_store_and_legacy_feeds_both(
+    move: Move, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("duckdb")
+    to_target(move)
+    before = move.answer(Phase.TARGET)
+    plan = str(move.folder / "plan.yaml")
+    assert outcome(["strangler", "swap", plan, "cars", "--to", "lake", "--why", "analysts"]) == 0
+    assert "source: embedded, target: lake, phase: shadow" in capsys.readouterr().out
+    move.source, move.target = "embedded", "lake"
+    move.feed(Phase.SHADOW)
+    assert move.answer(Phase.SHADOW) == before
+    _write(move.database, "V1", 2)
+    move.feed(Phase.SHADOW)
+    swapping = move.answer(Phase.SHADOW)
+    assert swapping[1:] == (2, "embedded")
+    move.go(Phase.TARGET_WITH_REVERSE_SHADOW)
+    move.go(Phase.TARGET)
+    assert move.answer(Phase.TARGET) == (swapping[0], 2, "lake")
+    move.source = "legacy"
+    move.go(Phase.TARGET)
+    _write(move.database, "V1", 4)
+    move.feed(Phase.TARGET)
+    assert move.answer(Phase.TARGET)[1:] == (3, "lake")
 
 
 def test_the_feeder_runs_as_a_service_tells_its_lag_and_ends_on_sigterm(move: Move) -> None:
