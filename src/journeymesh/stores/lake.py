@@ -16,6 +16,7 @@ from typing import Any, Final, TypeVar
 import msgspec
 import pyarrow as pa
 
+from journeymesh.databases.faults import MIGRATE
 from journeymesh.errors import StoreCorrupt, StoreUnavailable, UsageError
 from journeymesh.journeys.fixes import Fixes
 from journeymesh.journeys.journey import Refusal
@@ -41,7 +42,6 @@ from journeymesh.stores.port import (
 )
 from journeymesh.stores.positions import changes_page
 from journeymesh.stores.records import from_us, to_us
-from journeymesh.stores.sql_faults import MIGRATE
 
 T = TypeVar("T")
 

@@ -10,13 +10,13 @@ from typing import Any, Final, TypeVar
 
 import pyarrow as pa
 
+from journeymesh.databases.addresses import shown_url
 from journeymesh.errors import StoreUnavailable
 from journeymesh.journeys.fixes import Fixes
 from journeymesh.journeys.journey import Refusal
 from journeymesh.journeys.policies import Policy
 from journeymesh.stores import mongo_documents as documents
 from journeymesh.stores import records, rows
-from journeymesh.stores.addresses import shown_url
 from journeymesh.stores.digests import POLICY_SCHEMA, REFUSAL_DIGEST_SCHEMA, fixes_digest, table_digest
 from journeymesh.stores.fix_blocks import DAY_US, decoded, encode_blocks, fixes_of
 from journeymesh.stores.mongo_changes import every_vehicle, read_changes, vehicles_held_after

@@ -12,10 +12,10 @@ from typing import Any, Final
 import sqlalchemy as sa
 from sqlalchemy import event
 
+from journeymesh.databases.addresses import shown_url
+from journeymesh.databases.faults import MIGRATE, sql_faults
 from journeymesh.errors import ExtraMissing, StoreUnavailable, UsageError
-from journeymesh.stores.addresses import shown_url
 from journeymesh.stores.migrations import HEAD, VERSION_TABLE
-from journeymesh.stores.sql_faults import MIGRATE, sql_faults
 
 BUSY_TIMEOUT_S: Final = 30.0
 _CACHE_KIB: Final = 24 * 1024

@@ -8,9 +8,8 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
 from journeymesh.errors import StoreUnavailable, UsageError
-from journeymesh.strangler.control import Control, bump, revision
+from journeymesh.strangler.control import SCHEMA, Control, bump, revision
 from journeymesh.strangler.control_tables import metadata
-from journeymesh.strangler.migrations import VERSION_TABLE
 
 
 def _differences(control: Control) -> list[object]:
@@ -20,7 +19,7 @@ def _differences(control: Control) -> list[object]:
         return kind != "table" or name in ours
 
     with control.engine().connect() as connection:
-        options = {"version_table": VERSION_TABLE, "include_name": is_ours, "compare_type": True}
+        options = {"version_table": SCHEMA.version_table, "include_name": is_ours, "compare_type": True}
         return list(compare_metadata(MigrationContext.configure(connection, opts=options), metadata))
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from journeymesh.stores.addresses import shown_url, without_secrets
+from journeymesh.databases.addresses import shown_url, without_secrets
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,70 @@
+"""A question of access and its answer."""
+
+from __future__ import annotations
+
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from journeymesh.governance.obligations import Obligations
+from journeymesh.identity.identity import Identity
+from journeymesh.journeys.policies import Policy
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ask:
+    """May the bearer of a token do this, for this purpose?
+
+    - ``product`` and ``capability``: what is to be done with which data product
+    - ``purpose``: why, as the ``Data-Purpose`` header names it; None: not said
+    - ``policy``: the insurance policy whose data it is about; None: none in particular, or one that is not known
+    - ``tenant``: the tenant it is about where no policy is; None: the bearer's own
+    """
+
+    product: str
+    capability: str
+    purpose: str | None = None
+    policy: Policy | None = None
+    tenant: str | None = None
+
+
+class Reason(StrEnum):
+    """Why a decision was made as it was: fixed words, fit for metrics and for people."""
+
+    ALLOWED = "allowed"
+    TOKEN_MISSING = "token_missing"  # noqa: S105 - no secret
+    TOKEN_REFUSED = "token_refused"  # noqa: S105
+    CAPABILITY_UNKNOWN = "capability_unknown"
+    CAPABILITY_MISSING = "capability_missing"
+    PURPOSE_MISSING = "purpose_missing"
+    PURPOSE_UNKNOWN = "purpose_unknown"
+    APPROVAL_MISSING = "approval_missing"
+    POLICY_FORBIDS = "policy_forbids"
+    FAULT = "fault"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decision:
+    """The answer for one request. It allows only where ``reason`` is ALLOWED.
+
+    - ``obligations``: what must be done to the data first; meaningless where it is denied
+    - ``determining``: the ids of the Cedar policies that determined it
+    - ``approval_id``: the approval it rests on; None: none was needed
+    - ``retry_after_s``: where a fault denied and may pass; None elsewhere
+    - ``recorded``: done when its audit record is durable. Nothing may leave before.
+    """
+
+    decision_id: str
+    reason: Reason
+    ask: Ask
+    identity: Identity | None
+    obligations: Obligations
+    determining: tuple[str, ...] = ()
+    approval_id: str | None = None
+    retry_after_s: float | None = None
+    recorded: Future[None] = field(repr=False, compare=False)
+
+    @property
+    def allowed(self) -> bool:
+        """Whether it allows."""
+        return self.reason is Reason.ALLOWED

@@ -1,0 +1,1 @@
+"""A SQL database of ours: URL to engine, the transactions that readers and writers run in, faults, schema."""

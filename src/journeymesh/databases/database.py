@@ -1,0 +1,146 @@
+"""Transactions on a SQL database of ours: SQLite for one machine, PostgreSQL for several."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Final
+
+import sqlalchemy as sa
+from sqlalchemy import event
+
+from journeymesh.databases.addresses import shown_url
+from journeymesh.databases.faults import sql_faults
+from journeymesh.databases.schema import Schema
+from journeymesh.errors import ExtraMissing, StoreUnavailable, UsageError
+
+BUSY_TIMEOUT_S: Final = 10.0
+
+
+class SqlDatabase:
+    """One room's tables in a SQL database. Safe for several threads; a forked child must make its own.
+
+    ``kind`` is what the database is called in errors; ``todo`` says how its tables come about.
+
+    Raises:
+        UsageError: the URL is of neither SQLite nor PostgreSQL.
+    """
+
+    def __init__(self, url: str, schema: Schema, *, kind: str, todo: str) -> None:
+        self.shown = shown_url(url)
+        self.kind = kind
+        self._schema, self._todo, self._url = schema, todo, url
+        wish = "use sqlite:///FILE or postgresql://…"
+        try:
+            self._address = sa.make_url(url)
+        except sa.exc.ArgumentError as error:
+            raise UsageError(f"{kind} {self.shown} is not a URL", todo=wish) from error
+        self.is_sqlite = self._address.get_backend_name() == "sqlite"
+        if self._address.get_backend_name() not in ("sqlite", "postgresql"):
+            raise UsageError(f"{kind} {self.shown}: unknown kind", todo=wish)
+        self._engine: sa.Engine | None = None
+        self._opening = threading.Lock()
+
+    def migrate(self) -> None:
+        """Create or upgrade the tables. Idempotent."""
+        if self.is_sqlite:
+            with self._faults():
+                raw = self.engine().raw_connection()
+                try:
+                    raw.cursor().execute("PRAGMA journal_mode=WAL").fetchall()
+                finally:
+                    raw.close()
+        with self.writing() as connection:
+            if self._schema.version_in(connection) != self._schema.head:
+                self._schema.upgrade(connection)
+
+    def require_schema(self) -> None:
+        """Refuse a database without the tables, or with another version's.
+
+        Raises:
+            StoreUnavailable: saying what to do.
+        """
+        if self.is_sqlite and not os.path.exists(str(self._address.database)):
+            raise StoreUnavailable(f"{self.kind} {self.shown}: there is no such file", todo=self._todo)
+        with self._faults(), self.engine().connect() as connection:
+            found = self._schema.version_in(connection)
+        if found is None:
+            raise StoreUnavailable(f"{self.kind} {self.shown}: nothing is recorded yet", todo=self._todo)
+        if found != (head := self._schema.head):
+            todo = "upgrade journeymesh" if found > head else self._todo
+            raise StoreUnavailable(f"{self.kind} {self.shown}: has schema {found}, {head} is needed", todo=todo)
+
+    @contextmanager
+    def reading(self) -> Iterator[sa.Connection]:
+        """A transaction that sees one state throughout."""
+        with self._faults(), self.engine().connect() as connection:
+            if not self.is_sqlite:
+                connection.exec_driver_sql("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
+            yield connection
+
+    @contextmanager
+    def writing(self) -> Iterator[sa.Connection]:
+        """A transaction that is the only writer's; commits at the end, rolls back on any fault."""
+        with self._faults(), self.engine().connect() as opened:
+            connection = opened.execution_options(journeymesh_begin="BEGIN IMMEDIATE") if self.is_sqlite else opened
+            with connection.begin():
+                if not self.is_sqlite:
+                    connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({self._schema.writers_lock})")
+                yield connection
+
+    def engine(self) -> sa.Engine:
+        """The engine, made at the first call."""
+        with self._opening:
+            if self._engine is None:
+                self._engine = self._make_sqlite() if self.is_sqlite else self._make_postgresql()
+            return self._engine
+
+    def close(self) -> None:
+        """Close every connection."""
+        with self._opening:
+            if self._engine is not None:
+                self._engine.dispose()
+                self._engine = None
+
+    @contextmanager
+    def _faults(self) -> Iterator[None]:
+        with sql_faults(self._url, self.shown):
+            yield
+
+    def _make_sqlite(self) -> sa.Engine:
+        file = self._address.database
+        if not file or file == ":memory:":
+            raise UsageError(f"{self.kind} {self.shown} names no file", todo="use sqlite:///FILE")
+        if not os.path.isdir(os.path.dirname(file) or "."):
+            raise StoreUnavailable(f"{self.kind} {self.shown}: its folder does not exist", todo="create it")
+        engine = sa.create_engine(
+            self._address,
+            connect_args={"timeout": BUSY_TIMEOUT_S, "isolation_level": None, "check_same_thread": False},
+        )
+
+        @event.listens_for(engine, "connect")
+        def _configure(connection: Any, _: object) -> None:
+            for pragma in ("synchronous=FULL", "foreign_keys=ON"):
+                connection.execute(f"PRAGMA {pragma}")
+
+        @event.listens_for(engine, "begin")
+        def _begin(connection: sa.Connection) -> None:
+            connection.exec_driver_sql(connection.get_execution_options().get("journeymesh_begin", "BEGIN"))
+
+        return engine
+
+    def _make_postgresql(self) -> sa.Engine:
+        if importlib.util.find_spec("psycopg") is None:
+            raise ExtraMissing("psycopg", "postgres")
+        waits = {} if "connect_timeout" in self._address.query else {"connect_timeout": 5}
+        address = self._address.set(drivername="postgresql+psycopg")
+        return sa.create_engine(address, connect_args={"application_name": "journeymesh", **waits}, pool_pre_ping=True)
+
+
+def now_us() -> int:
+    """Microseconds since 1970 UTC, of this machine's clock."""
+    return time.time_ns() // 1000

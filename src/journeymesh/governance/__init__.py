@@ -1,0 +1,1 @@
+"""Data products and their contracts, purposes and approvals."""

@@ -1,0 +1,1 @@
+"""Who asks and what they are capable of, behind one small port."""

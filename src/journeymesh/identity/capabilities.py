@@ -1,0 +1,64 @@
+"""Every capability there is, by data product. Providers are asked about these and no others."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from journeymesh.identity.identity import PLATFORM
+
+JOURNEYS: Final = "journeys"
+"""The id of the data product of journeys and summaries."""
+
+
+@dataclass(frozen=True, slots=True)
+class Capability:
+    """A thing one may do with a product, ``journeys:read``.
+
+    ``personal``: what it gives out or takes in is personal data, so that a purpose has to be named and approved.
+    """
+
+    name: str
+    product: str
+    personal: bool
+    told: str
+
+    @property
+    def resource(self) -> str:
+        """What it is done to: ``journeys`` of ``journeys:read``."""
+        return self.name.partition(":")[0]
+
+    @property
+    def verb(self) -> str:
+        """What is done: ``read`` of ``journeys:read``."""
+        return self.name.partition(":")[2]
+
+
+CAPABILITIES: Final = (
+    Capability("product:read", JOURNEYS, False, "see the product: contract, freshness, quality"),
+    Capability("journeys:read", JOURNEYS, True, "read a policy's journeys"),
+    Capability("summaries:read", JOURNEYS, True, "read a policy's summaries"),
+    Capability("tracks:read", JOURNEYS, True, "read where a journey went, fix by fix"),
+    Capability("journeys:export", JOURNEYS, True, "take a policy's journeys away as Arrow, Parquet or CSV"),
+    Capability("fixes:write", JOURNEYS, True, "hand in fixes"),
+    Capability("purposes:read", PLATFORM, False, "see the purposes that data can be used for"),
+    Capability("approvals:read", PLATFORM, False, "see who was approved for which purpose"),
+    Capability("approvals:request", PLATFORM, False, "ask for the approval of a purpose on a product"),
+    Capability("approvals:decide", PLATFORM, False, "approve, reject or revoke, where the contract names one approver"),
+    Capability("decisions:make", PLATFORM, False, "ask for decisions about others, as a service or gateway does"),
+    Capability("decisions:explain", PLATFORM, False, "read why a decision was made"),
+    Capability("audit:read", PLATFORM, False, "query, checkpoint and verify the audit"),
+    Capability("providers:read", PLATFORM, False, "see the identity providers and their state"),
+)
+
+BY_NAME: Final = {(capability.product, capability.name): capability for capability in CAPABILITIES}
+
+
+def capability(product: str, name: str) -> Capability | None:
+    """The capability of this product with this name; None: there is none, so nobody has it."""
+    return BY_NAME.get((product, name))
+
+
+def of_product(product: str) -> tuple[Capability, ...]:
+    """The product's capabilities."""
+    return tuple(each for each in CAPABILITIES if each.product == product)

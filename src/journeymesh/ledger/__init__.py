@@ -1,0 +1,1 @@
+"""What happened, append-only: the audit chain."""
