@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import Final
 from urllib.parse import unquote
 
@@ -24,3 +25,11 @@ def without_secrets(text: str, url: str) -> str:
     for secret in {form for given in found if given for form in (given, unquote(given))}:
         line = line.replace(secret, "***")
     return line
+
+
+def url_beside(url: str, folder: Path) -> str:
+    """The URL; one of a relative SQLite file or lake folder is made relative to this folder."""
+    scheme, separator, path = url.partition(":///")
+    if not separator or path.startswith("/") or scheme not in ("sqlite", "lake"):
+        return url
+    return f"{scheme}:///{folder.resolve() / path}"

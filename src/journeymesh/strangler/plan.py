@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final, Literal
 
 import msgspec
-import yaml
 
+from journeymesh.databases.addresses import url_beside
 from journeymesh.errors import UsageError
 from journeymesh.strangler.phases import Phase
 from journeymesh.strangler.slices import Selector, Slice
+from journeymesh.yaml_files import read_yaml
 
 LEGACY: Final = "legacy"
 """The name of the side that is computed from the legacy collections."""
@@ -125,20 +125,7 @@ def load_plan(path: str | Path) -> Plan:
         PlanInvalid: naming the file, the place in it and what to do.
     """
     where = f"plan {path}"
-    try:
-        content = yaml.safe_load(Path(path).read_text("utf-8"))
-    except FileNotFoundError as error:
-        raise PlanInvalid(f"{where} does not exist", todo="give the path of a plan file") from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise PlanInvalid(f"{where} cannot be read: {error}", todo="give a YAML file in UTF-8") from error
-    except yaml.YAMLError as error:
-        raise PlanInvalid(f"{where}: not YAML: {' '.join(str(error).split())}", todo="correct the file") from error
-    try:
-        plan = msgspec.convert(_resolved(content, where), Plan)
-    except msgspec.ValidationError as error:
-        fault, _, place = str(error).partition(" - at `$")
-        at = f"{where}: {place.rstrip('`').lstrip('.')}" if place.strip("`.") else where
-        raise PlanInvalid(f"{at}: {fault[:1].lower()}{fault[1:]}", todo="see docs/reference/plan") from error
+    plan = read_yaml(path, Plan, called="plan", invalid=PlanInvalid, see="docs/reference/plan")
     _check(where, plan)
     return _beside(plan, Path(path).parent)
 
@@ -186,26 +173,7 @@ def plan_schema() -> dict[str, Any]:
     }
 
 
-_VARIABLE: Final = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 _NAME: Final = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
-
-
-def _resolved(content: Any, where: str) -> Any:
-    """The content with every ``${VARIABLE}`` replaced."""
-    if isinstance(content, dict):
-        return {key: _resolved(value, where) for key, value in content.items()}
-    if isinstance(content, list):
-        return [_resolved(value, where) for value in content]
-    if not isinstance(content, str):
-        return content
-
-    def value_of(found: re.Match[str]) -> str:
-        value = os.environ.get(found[1])
-        if value is None:
-            raise PlanInvalid(f"{where}: the environment has no {found[1]}", todo="set it, or write the value")
-        return value
-
-    return _VARIABLE.sub(value_of, content)
 
 
 def _check(where: str, plan: Plan) -> None:
@@ -252,17 +220,10 @@ def _beside(plan: Plan, folder: Path) -> Plan:
         rules = str(folder / rules)
     return msgspec.structs.replace(
         plan,
-        control=_url_beside(plan.control, folder),
+        control=url_beside(plan.control, folder),
         legacy=msgspec.structs.replace(legacy, mapping=str(folder / legacy.mapping), rules=rules),
         stores={
-            name: msgspec.structs.replace(store, url=_url_beside(store.url, folder))
+            name: msgspec.structs.replace(store, url=url_beside(store.url, folder))
             for name, store in plan.stores.items()
         },
     )
-
-
-def _url_beside(url: str, folder: Path) -> str:
-    scheme, separator, path = url.partition(":///")
-    if not separator or path.startswith("/") or scheme not in ("sqlite", "lake"):
-        return url
-    return f"{scheme}:///{folder.resolve() / path}"
