@@ -1,0 +1,137 @@
+"""The access file: who vouches for identities, where approvals and the audit are, and by which keys."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final, Literal
+
+import msgspec
+
+from journeymesh.databases.addresses import url_beside
+from journeymesh.errors import UsageError
+from journeymesh.yaml_files import read_yaml
+
+DEFAULT_AUDIENCE: Final = "journeymesh"
+
+
+class AccessInvalid(UsageError):
+    """An access file cannot be used."""
+
+
+class StaticPeople(
+    msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, tag_field="kind", tag="static"
+):
+    """People in a YAML file, their tokens signed by a key of ours: for laptops and tests.
+
+    ``people`` is that file; ``key`` a PEM file, the private key where tokens are minted, the public one elsewhere.
+    """
+
+    name: str
+    issuer: str
+    people: str
+    key: str
+    tenants: tuple[str, ...] | None = None
+
+
+class OpenIdConnect(
+    msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, tag_field="kind", tag="oidc"
+):
+    """Keycloak: tokens checked here by its published keys, capabilities asked of its Authorization Services.
+
+    ``url`` is where it is reached, left out where that is the issuer's own address; ``resource_server`` is the client
+    whose resources and scopes are the capabilities.
+    """
+
+    name: str
+    issuer: str
+    resource_server: str = DEFAULT_AUDIENCE
+    url: str | None = None
+    tenants: tuple[str, ...] | None = None
+
+
+class KubernetesRbac(
+    msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, tag_field="kind", tag="kubernetes"
+):
+    """A Kubernetes API server: tokens by TokenReview, capabilities by SubjectAccessReview.
+
+    ``kubeconfig`` is a file; left out, the pod's own service account is used.
+    """
+
+    name: str
+    issuer: str
+    kubeconfig: str | None = None
+    tenants: tuple[str, ...] | None = None
+
+
+class Keys(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Files with keys: ``pseudonyms`` (64 hexadecimal digits or more), ``checkpoints`` (a PEM with an Ed25519 key)."""
+
+    pseudonyms: str
+    checkpoints: str
+
+
+class AccessFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Everything that a decision needs. ``${VARIABLE}`` is taken from the environment, paths are relative to the file.
+
+    - ``database``: approvals and the audit, ``sqlite:///FILE`` or ``postgresql://…``
+    - ``checkpoints``: the folder where signed heads of the audit are kept; best on another machine's disk
+    - ``audience``: what a token has to be meant for
+    - ``contract``, ``purposes``: files that replace those that Journeymesh brings along
+    - ``cedar``: a folder of further Cedar policies
+    """
+
+    version: Literal[1]
+    database: str
+    checkpoints: str
+    keys: Keys
+    providers: tuple[StaticPeople | OpenIdConnect | KubernetesRbac, ...]
+    audience: str = DEFAULT_AUDIENCE
+    contract: str | None = None
+    purposes: str | None = None
+    cedar: str | None = None
+
+
+def load_access_file(path: str | Path) -> AccessFile:
+    """The access file, variables and relative paths resolved.
+
+    Raises:
+        AccessInvalid: naming the file, the place in it and what to do.
+    """
+    held = read_yaml(path, AccessFile, called="access", invalid=AccessInvalid, see="docs/reference/access")
+    if not held.providers:
+        raise AccessInvalid(f"access {path}: providers is empty, so nobody gets in", todo="name one")
+    names = [provider.name for provider in held.providers]
+    for name in names:
+        if names.count(name) > 1:
+            raise AccessInvalid(f"access {path}: two providers are called {name!r}", todo="give each a name of its own")
+    return _beside(held, Path(path).resolve().parent)
+
+
+def _beside(held: AccessFile, folder: Path) -> AccessFile:
+    """The file with its relative paths made absolute."""
+
+    def path(value: str | None) -> str | None:
+        return None if value is None else str(folder / value)
+
+    return msgspec.structs.replace(
+        held,
+        database=url_beside(held.database, folder),
+        checkpoints=str(folder / held.checkpoints),
+        keys=Keys(pseudonyms=str(folder / held.keys.pseudonyms), checkpoints=str(folder / held.keys.checkpoints)),
+        providers=tuple(_provider_beside(each, folder) for each in held.providers),
+        contract=path(held.contract),
+        purposes=path(held.purposes),
+        cedar=path(held.cedar),
+    )
+
+
+def _provider_beside(
+    held: StaticPeople | OpenIdConnect | KubernetesRbac, folder: Path
+) -> StaticPeople | OpenIdConnect | KubernetesRbac:
+    match held:
+        case StaticPeople():
+            return msgspec.structs.replace(held, people=str(folder / held.people), key=str(folder / held.key))
+        case KubernetesRbac(kubeconfig=str(config)):
+            return msgspec.structs.replace(held, kubeconfig=str(folder / config))
+        case _:
+            return held
