@@ -26,6 +26,9 @@ def pages() -> dict[str, str]:
         "mapping.schema.json": mapping_schema_text(),
         "plan.md": plan(),
         "plan.schema.json": plan_schema_text(),
+        "access.md": access(),
+        "access.schema.json": access_schema_text(),
+        "capabilities.md": capabilities(),
     }
 
 
@@ -213,24 +216,30 @@ def mapping_schema_text() -> str:
 
 def plan() -> str:
     """The parts of a strangler plan."""
-    import msgspec
-
     from journeymesh.strangler import plan as held
     from journeymesh.strangler.slices import Selector
 
     text = "A plan is YAML. Its JSON Schema, for editors: [plan.schema.json](plan.schema.json)."
+    kinds = (held.Plan, held.SlicePlan, Selector, held.LegacySource, held.TargetStore, held.Gates, held.Shadow)
+    return _page("Plan", text, *_structs(*kinds, held.Feed))
+
+
+def _structs(*kinds: type) -> list[str]:
+    """The keys of each struct, which is a part of a YAML file."""
+    import msgspec
+
     parts = []
-    for kind in (held.Plan, held.SlicePlan, Selector, held.LegacySource, held.TargetStore, held.Gates, held.Shadow,
-                 held.Feed):  # fmt: skip
+    for kind in kinds:
         schema = msgspec.json.schema(kind)["$defs"][kind.__name__]
         required = schema.get("required", [])
         rows = []
         for name, part in schema["properties"].items():
             default = part.get("default")
             shown = "" if name in required or default is None or isinstance(default, dict) else f"`{default}`"
+            shown = f"`{part['enum'][0]}`" if list(part) == ["enum"] and len(part["enum"]) == 1 else shown
             rows.append((f"`{name}`", "yes" if name in required else "", shown))
         parts += [f"## {kind.__name__}", inspect.getdoc(kind) or "", _table(("Key", "Required", "Default"), rows)]
-    return _page("Plan", text, *parts)
+    return parts
 
 
 def plan_schema_text() -> str:
@@ -240,6 +249,44 @@ def plan_schema_text() -> str:
     from journeymesh.strangler.plan import plan_schema
 
     return json.dumps(plan_schema(), indent=2) + "\n"
+
+
+def access() -> str:
+    """The parts of an access file."""
+    from journeymesh.access import access_file as held
+
+    text = "An access file is YAML. Its JSON Schema, for editors: [access.schema.json](access.schema.json)."
+    providers = (held.StaticPeople, held.OpenIdConnect, held.KubernetesRbac)
+    return _page("Access file", text, *_structs(held.AccessFile, held.Keys, *providers))
+
+
+def access_schema_text() -> str:
+    """The JSON Schema of an access file."""
+    import json
+
+    from journeymesh.access.access_file import access_schema
+
+    return json.dumps(access_schema(), indent=2) + "\n"
+
+
+def capabilities() -> str:
+    """Every capability by data product."""
+    from journeymesh.identity.capabilities import CAPABILITIES
+
+    text = (
+        "A capability is a thing one may do with a data product; `platform` stands for the platform itself. Where it "
+        "touches personal data, a purpose has to be named and approved as well."
+    )
+    rows = [
+        (
+            f"`{each.product}`",
+            f"`{each.name}`",
+            f"{each.told[:1].upper()}{each.told[1:]}.",
+            "yes" if each.personal else "",
+        )
+        for each in CAPABILITIES
+    ]
+    return _page("Capabilities", text, _table(("Product", "Capability", "What one may do", "Personal data"), rows))
 
 
 def main(arguments: list[str]) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 import msgspec
 
@@ -105,6 +105,16 @@ def load_access_file(path: str | Path) -> AccessFile:
         if names.count(name) > 1:
             raise AccessInvalid(f"access {path}: two providers are called {name!r}", todo="give each a name of its own")
     return _beside(held, Path(path).resolve().parent)
+
+
+def access_schema() -> dict[str, Any]:
+    """JSON Schema (draft 2020-12) of an access file."""
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "$id": "https://journeymesh.example/schemas/access-1.json",
+        "title": "Journeymesh access file",
+        **msgspec.json.schema(AccessFile),
+    }
 
 
 def _beside(held: AccessFile, folder: Path) -> AccessFile:
