@@ -256,7 +256,7 @@ def access() -> str:
     from journeymesh.access import access_file as held
 
     text = "An access file is YAML. Its JSON Schema, for editors: [access.schema.json](access.schema.json)."
-    providers = (held.StaticPeople, held.OpenIdConnect, held.KubernetesRbac)
+    providers = (held.StaticPeople, held.OpenIdConnect, held.KubernetesRbac, held.GroupMeans)
     return _page("Access file", text, *_structs(held.AccessFile, held.Keys, *providers))
 
 

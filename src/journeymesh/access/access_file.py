@@ -38,15 +38,24 @@ class OpenIdConnect(
 ):
     """Keycloak: tokens checked here by its published keys, capabilities asked of its Authorization Services.
 
-    ``url`` is where it is reached, left out where that is the issuer's own address; ``resource_server`` is the client
-    whose resources and scopes are the capabilities.
+    ``internal_url`` is where this process reaches the realm, left out where that is the issuer's own address;
+    ``ca_file`` whom to trust for TLS instead of the system.
     """
 
     name: str
     issuer: str
-    resource_server: str = DEFAULT_AUDIENCE
-    url: str | None = None
+    internal_url: str | None = None
+    ca_file: str | None = None
+    tenant_claim: str = "tenant"
+    domains_claim: str = "domains"
     tenants: tuple[str, ...] | None = None
+
+
+class GroupMeans(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What being in a group of Kubernetes says: a tenant, domains, or both."""
+
+    tenant: str | None = None
+    domains: tuple[str, ...] = ()
 
 
 class KubernetesRbac(
@@ -54,12 +63,16 @@ class KubernetesRbac(
 ):
     """A Kubernetes API server: tokens by TokenReview, capabilities by SubjectAccessReview.
 
-    ``kubeconfig`` is a file; left out, the pod's own service account is used.
+    Without ``url`` it is the one of the cluster that this process runs in, asked as the pod's own service account.
+    ``groups`` says what groups mean, by name; ``system:serviceaccounts:NAMESPACE`` is a namespace's service accounts.
     """
 
     name: str
-    issuer: str
-    kubeconfig: str | None = None
+    issuer: str = "https://kubernetes.default.svc.cluster.local"
+    url: str | None = None
+    ca_file: str | None = None
+    token_file: str | None = None
+    groups: dict[str, GroupMeans] = {}
     tenants: tuple[str, ...] | None = None
 
 
@@ -100,6 +113,12 @@ def load_access_file(path: str | Path) -> AccessFile:
     held = read_yaml(path, AccessFile, called="access", invalid=AccessInvalid, see="docs/reference/access")
     if not held.providers:
         raise AccessInvalid(f"access {path}: providers is empty, so nobody gets in", todo="name one")
+    for each in held.providers:
+        if isinstance(each, KubernetesRbac) and (each.url is None) != (each.token_file is None):
+            raise AccessInvalid(
+                f"access {path}: provider {each.name!r} has one of url and token_file",
+                todo="give both, or neither inside the cluster",
+            )
     names = [provider.name for provider in held.providers]
     for name in names:
         if names.count(name) > 1:
@@ -138,10 +157,13 @@ def _beside(held: AccessFile, folder: Path) -> AccessFile:
 def _provider_beside(
     held: StaticPeople | OpenIdConnect | KubernetesRbac, folder: Path
 ) -> StaticPeople | OpenIdConnect | KubernetesRbac:
+    def path(value: str | None) -> str | None:
+        return None if value is None else str(folder / value)
+
     match held:
         case StaticPeople():
-            return msgspec.structs.replace(held, people=str(folder / held.people), key=str(folder / held.key))
-        case KubernetesRbac(kubeconfig=str(config)):
-            return msgspec.structs.replace(held, kubeconfig=str(folder / config))
-        case _:
-            return held
+            return msgspec.structs.replace(held, people=path(held.people), key=path(held.key))
+        case OpenIdConnect():
+            return msgspec.structs.replace(held, ca_file=path(held.ca_file))
+        case KubernetesRbac():
+            return msgspec.structs.replace(held, ca_file=path(held.ca_file), token_file=path(held.token_file))

@@ -1,4 +1,4 @@
-"""The only place where a name or a URL becomes an adapter. Nothing connects at import."""
+"""Stores, sources, rules and the strangler's plan by their names and URLs."""
 
 from __future__ import annotations
 
