@@ -83,12 +83,15 @@ class SqlDatabase:
             yield connection
 
     @contextmanager
-    def writing(self) -> Iterator[sa.Connection]:
-        """A transaction that is the only writer's; commits at the end, rolls back on any fault."""
+    def writing(self, *, alone: bool = True) -> Iterator[sa.Connection]:
+        """A transaction that is the only writer's; commits at the end, rolls back on any fault.
+
+        ``alone`` False: on PostgreSQL beside other writers, for rows that no other writer touches.
+        """
         with self._faults(), self.engine().connect() as opened:
             connection = opened.execution_options(journeymesh_begin="BEGIN IMMEDIATE") if self.is_sqlite else opened
             with connection.begin():
-                if not self.is_sqlite:
+                if alone and not self.is_sqlite:
                     connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({self._schema.writers_lock})")
                 yield connection
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from journeymesh.errors import JourneymeshError
 
@@ -20,8 +20,9 @@ class AuditUnwritable(JourneymeshError):
 class AuditRecord:
     """One record of one writer's chain.
 
-    ``digest`` is taken over the previous record's digest, the writer, ``number`` (from 1, without gaps), ``at_us``
-    (this machine's clock, microseconds since 1970 UTC), ``kind`` and the body's canonical JSON.
+    ``digest`` is taken over the previous record's digest, ``number`` (from 1, without gaps), ``at_us`` (this machine's
+    clock, microseconds since 1970 UTC, never behind the record before), ``kind``, ``key`` and the body's canonical
+    JSON; the writer's name is what the first record's ``previous`` is taken over.
     """
 
     writer: str
@@ -30,6 +31,29 @@ class AuditRecord:
     kind: str
     body: Mapping[str, Any]
     previous: bytes
+    digest: bytes
+    key: str | None = None
+
+    @property
+    def place(self) -> AuditPlace:
+        """Where it stands among all writers' records."""
+        return AuditPlace(self.at_us, self.writer, self.number)
+
+
+class AuditPlace(NamedTuple):
+    """Where a record stands among all writers' records: by instant, then writer, then number."""
+
+    at_us: int
+    writer: str
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """The last record of a chain."""
+
+    writer: str
+    number: int
     digest: bytes
 
 

@@ -1,0 +1,177 @@
+"""The one appender of a chain: a thread that writes whatever waits, and one commit for all of it."""
+
+from __future__ import annotations
+
+import logging
+import os
+import queue
+import re
+import secrets
+import socket
+import threading
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import Any, Final
+
+import msgspec
+import sqlalchemy as sa
+
+from journeymesh.databases.database import SqlDatabase, now_us
+from journeymesh.errors import JourneymeshError, UsageError
+from journeymesh.ledger.audit_tables import records
+from journeymesh.ledger.chain import canonical, genesis, link
+from journeymesh.ledger.port import AuditUnwritable, Head
+
+MOST_WAITING: Final = 10_000
+"""Records that may wait for a commit; more are refused at once, so that memory is bounded."""
+MOST_IN_A_COMMIT: Final = 1_000
+MOST_CHARACTERS: Final = 200
+"""Of a writer's name, a kind or a key."""
+
+_NAME: Final = re.compile(rf"[A-Za-z0-9][A-Za-z0-9._:@-]{{0,{MOST_CHARACTERS - 1}}}")
+_COLUMNS: Final = tuple(column.name for column in records.columns)
+_log = logging.getLogger(__name__)
+
+Row = tuple[str, int, int, str, str | None, bytes, bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class _Waiting:
+    kind: str
+    key: str | None
+    at_us: int
+    body: bytes
+    recorded: Future[None]
+
+
+def name_of_this_run() -> str:
+    """A name for a writer that no other run has: this machine, its process and eight random characters."""
+    host = re.sub(r"[^A-Za-z0-9._-]", "-", socket.gethostname()).strip("-._")[:80] or "host"
+    return f"{host}:{os.getpid()}:{secrets.token_hex(4)}"
+
+
+class ChainWriter:
+    """Appends to one chain, begun by this writer or continued.
+
+    Nobody else may append under ``name`` at the same time; two that do meet at the table's key, and the later one's
+    records fail.
+
+    Raises:
+        UsageError: the name is none.
+        StoreUnavailable: the database cannot be read.
+    """
+
+    def __init__(self, database: SqlDatabase, name: str, *, most_waiting: int = MOST_WAITING) -> None:
+        if not _NAME.fullmatch(name):
+            raise UsageError(f"audit writer {name!r} is no name", todo="use letters, digits and . _ : @ -")
+        self.name = name
+        self._database, self._most_waiting = database, most_waiting
+        marks = ", ".join(["?" if database.is_sqlite else "%s"] * len(_COLUMNS))
+        self._insert = f"INSERT INTO audit_records ({', '.join(_COLUMNS)}) VALUES ({marks})"  # noqa: S608 - constants
+        self._last: tuple[Head, int] | None = self._read_last()
+        self._queue: queue.SimpleQueue[_Waiting | None] = queue.SimpleQueue()
+        self._closed = False
+        self._closing = threading.Lock()
+        self._thread = threading.Thread(target=self._run, name=f"audit {name}", daemon=True)
+        self._thread.start()
+
+    def append(self, kind: str, body: Mapping[str, Any], *, key: str | None = None) -> Future[None]:
+        """Append a record; the future is done when it is durable, or fails with ``AuditUnwritable``."""
+        recorded: Future[None] = Future()
+        recorded.set_running_or_notify_cancel()  # from here on nobody can cancel it
+        try:
+            if not _NAME.fullmatch(kind) or (key is not None and not 0 < len(key) <= MOST_CHARACTERS):
+                raise ValueError("its kind or its key is none")
+            waiting = _Waiting(kind, key, now_us(), canonical(body), recorded)
+        except (TypeError, ValueError, RecursionError, msgspec.MsgspecError) as error:
+            recorded.set_exception(self._unwritable(f"a record cannot be written: {error}", "this is a fault of ours"))
+            return recorded
+        with self._closing:
+            if self._closed:
+                fault = self._unwritable("the writer is closed", "send the request again")
+            elif self._queue.qsize() >= self._most_waiting:
+                fault = self._unwritable(f"{self._most_waiting} records wait already", "try again")
+            else:
+                self._queue.put(waiting)
+                return recorded
+        recorded.set_exception(fault)
+        return recorded
+
+    @property
+    def waiting(self) -> int:
+        """How many records wait for a commit to begin."""
+        return self._queue.qsize()
+
+    def close(self) -> None:
+        """Write what is waiting, then stop. Idempotent."""
+        with self._closing:
+            if not self._closed:
+                self._closed = True
+                self._queue.put(None)
+        if threading.current_thread() is not self._thread:
+            self._thread.join()
+
+    def _run(self) -> None:
+        ended = False
+        while not ended:
+            first = self._queue.get()
+            batch = [] if first is None else [first]
+            ended = first is None
+            while not ended and len(batch) < MOST_IN_A_COMMIT:
+                try:
+                    following = self._queue.get_nowait()
+                except queue.Empty:
+                    break
+                if following is None:
+                    ended = True
+                else:
+                    batch.append(following)
+            if batch:
+                self._commit(batch)
+
+    def _commit(self, batch: Sequence[_Waiting]) -> None:
+        """Write the batch; its futures are done, or failed, when this returns."""
+        fault: AuditUnwritable | None = None
+        try:
+            last = self._last or self._read_last()
+            self._last = None  # not known until the commit is: one that failed may have come through
+            rows, last = self._chained(batch, *last)
+            with self._database.writing(alone=False) as connection:
+                connection.exec_driver_sql(self._insert, rows)
+            self._last = last
+        except JourneymeshError as error:
+            fault = self._unwritable(error.what, error.todo)
+            fault.__cause__ = error
+        except Exception as error:  # whatever it is, those who wait are told, and the thread goes on
+            _log.exception("the audit's writer met a fault of ours")
+            fault = self._unwritable(f"{type(error).__name__}", "this is a fault of ours")
+            fault.__cause__ = error
+        for waiting in batch:
+            if fault is None:
+                waiting.recorded.set_result(None)
+            else:
+                waiting.recorded.set_exception(fault)
+
+    def _chained(self, batch: Sequence[_Waiting], head: Head, at_us: int) -> tuple[list[Row], tuple[Head, int]]:
+        """The batch as rows, and the chain's last record after them."""
+        rows: list[Row] = []
+        name, number, digest = self.name, head.number, head.digest
+        for waiting in batch:
+            number += 1
+            at_us = max(at_us, waiting.at_us)
+            digest = link(digest, number, at_us, waiting.kind, waiting.key, waiting.body)
+            rows.append((name, number, at_us, waiting.kind, waiting.key, waiting.body, digest))
+        return rows, (Head(name, number, digest), at_us)
+
+    def _read_last(self) -> tuple[Head, int]:
+        """The chain's last record and its instant, as the database has them."""
+        mine = sa.select(records.c.number, records.c.digest, records.c.at_us).where(records.c.writer == self.name)
+        with self._database.reading() as connection:
+            found = connection.execute(mine.order_by(records.c.number.desc()).limit(1)).first()
+        if found is None:
+            return Head(self.name, 0, genesis(self.name)), 0
+        return Head(self.name, found.number, bytes(found.digest)), found.at_us
+
+    def _unwritable(self, what: str, todo: str) -> AuditUnwritable:
+        return AuditUnwritable(f"audit {self._database.shown}: {what}", todo=todo)

@@ -1,0 +1,1 @@
+"""Migrations of the audit's table, run by ``SqlDatabase.migrate()``."""

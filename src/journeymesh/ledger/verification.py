@@ -1,0 +1,195 @@
+"""Whether the audit is what was written: every record against the one before, every signed head against its record."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import sqlalchemy as sa
+
+from journeymesh.databases.database import SqlDatabase
+from journeymesh.ledger.chain import genesis, link
+from journeymesh.ledger.checkpoints import Checkpoint
+
+_AT_ONCE: Final = 5_000
+
+Stored = tuple[Any, ...]
+"""number, at_us, kind, key, body, digest: as they are in the database, so of any type where somebody tampered."""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Finding:
+    """Something that is not as it was written.
+
+    ``number`` to ``last_number`` are the records it may be about: one where the chain itself shows it, several where
+    only signed heads do. ``writer`` is empty where it is about a checkpoint.
+    """
+
+    writer: str
+    number: int
+    last_number: int
+    what: str
+
+    def __str__(self) -> str:
+        if not self.writer:
+            return self.what
+        span = (
+            f"record {self.number}"
+            if self.number == self.last_number
+            else f"records {self.number} to {self.last_number}"
+        )
+        return f"{self.writer}: {span}: {self.what}"
+
+
+@dataclass(frozen=True, slots=True)
+class Verification:
+    """What a verification found. ``unsigned``: records after the newest checkpoint, which only their chain vouches for.
+
+    At most one finding per chain, its first bad record, beside those about checkpoints.
+    """
+
+    records: int
+    chains: int
+    checkpoints: int
+    unsigned: int
+    findings: tuple[Finding, ...]
+
+    @property
+    def holds(self) -> bool:
+        """Whether nothing was found."""
+        return not self.findings
+
+
+@dataclass(slots=True)
+class _Signed:
+    """What checkpoints say of one chain: digests by number, and which checkpoint says so."""
+
+    digests: dict[int, bytes] = field(default_factory=dict)
+    names: dict[int, str] = field(default_factory=dict)
+
+    @property
+    def last(self) -> int:
+        return max(self.digests, default=0)
+
+
+def verify_chains(
+    database: SqlDatabase, checkpoints: Sequence[Checkpoint], broken: Iterable[Finding] = ()
+) -> Verification:
+    """Check every record of every chain, and every head that a checkpoint signed.
+
+    ``checkpoints`` are those whose signature holds, by time; ``broken`` is what was found of the others.
+
+    Raises:
+        StoreUnavailable: the database cannot be read.
+    """
+    signed, findings = _signed_heads(checkpoints)
+    findings = [*broken, *findings]
+    records = unsigned = 0
+    with database.reading() as connection:
+        writers = list(_writers(connection))
+        for writer in writers:
+            if not isinstance(writer, str):  # SQLite keeps bytes in a column of text
+                findings.append(Finding(repr(writer), 1, 1, "the writer's name is no text"))
+                continue
+            heads = signed.pop(writer, _Signed())
+            number, finding = _verify_chain(writer, _stored(connection, writer, is_sqlite=database.is_sqlite), heads)
+            records += number
+            unsigned += max(0, number - heads.last)
+            if finding is not None:
+                findings.append(finding)
+    for writer, heads in signed.items():
+        name = heads.names[heads.last]
+        findings.append(
+            Finding(writer, 1, heads.last, f"the whole chain is gone; {name} signed its record {heads.last}")
+        )
+    return Verification(records, len(writers), len(checkpoints), unsigned, tuple(findings))
+
+
+def _signed_heads(checkpoints: Sequence[Checkpoint]) -> tuple[dict[str, _Signed], list[Finding]]:
+    """What the checkpoints say by writer, and where two of them contradict each other."""
+    signed: dict[str, _Signed] = {}
+    findings = []
+    for checkpoint in checkpoints:
+        for head in checkpoint.heads:
+            known = signed.setdefault(head.writer, _Signed())
+            if known.digests.setdefault(head.number, head.digest) != head.digest:
+                other = known.names[head.number]
+                what = f"{other} and {checkpoint.name} signed different digests"
+                findings.append(Finding(head.writer, head.number, head.number, what))
+            known.names.setdefault(head.number, checkpoint.name)
+    return signed, findings
+
+
+def _verify_chain(writer: str, stored: Iterable[Stored], signed: _Signed) -> tuple[int, Finding | None]:
+    """Walk one chain. Returns how many records were read in all, and its first bad one."""
+    digests: Mapping[int, bytes] = signed.digests
+    number, vouched, at_before = 0, 0, -(2**63)
+    previous = genesis(writer)
+
+    def bad(what: str, first: int, last: int) -> Finding:
+        return Finding(writer, first, last, what)
+
+    rows = iter(stored)
+    for found, at_us, kind, key, body, digest in rows:
+        number += 1
+        fault = ""
+        if found != number:
+            fault = f"it is missing; record {found} comes next" if _is_after(found, number) else "another stands here"
+        else:
+            try:
+                reckoned = link(previous, number, at_us, kind, key, body)
+            except (TypeError, AttributeError, UnicodeEncodeError):
+                reckoned = b""
+            if reckoned != digest:
+                fault = "it does not follow from the record before it: one of the two is not what was written"
+            elif at_us < at_before:
+                fault = "it is dated before the record in front of it"
+        if fault:
+            return number + sum(1 for _ in rows), bad(fault, number, number)
+        if number in digests:
+            if digests[number] != digest:
+                what = f"rewritten: {signed.names[number]} signed another digest of record {number}"
+                return number + sum(1 for _ in rows), bad(what, vouched + 1, number)
+            vouched = number
+        previous, at_before = digest, at_us
+    if number < signed.last:  # cut, or something before the end removed and the rest linked anew
+        what = f"the chain ends at record {number}; {signed.names[signed.last]} signed record {signed.last}"
+        return number, bad(what, vouched + 1, signed.last)
+    return number, None
+
+
+def _is_after(found: object, number: int) -> bool:
+    return isinstance(found, int) and found > number
+
+
+_WRITERS: Final = """
+WITH RECURSIVE known(writer) AS (
+    SELECT min(writer) FROM audit_records
+    UNION ALL
+    SELECT (SELECT min(writer) FROM audit_records AS later WHERE later.writer > known.writer)
+    FROM known WHERE known.writer IS NOT NULL
+)
+SELECT writer FROM known WHERE writer IS NOT NULL ORDER BY writer
+"""  # one step in the index per writer, however many records each has
+
+
+def _writers(connection: sa.Connection) -> Iterator[Any]:
+    yield from connection.exec_driver_sql(_WRITERS).scalars()
+
+
+def _stored(connection: sa.Connection, writer: str, *, is_sqlite: bool) -> Iterator[Stored]:
+    """A chain's rows by number, on the driver's own cursor: SQLAlchemy's rows would take as long as the digests."""
+    columns = "SELECT number, at_us, kind, key, body, digest FROM audit_records WHERE writer ="
+    raw: Any = connection.connection
+    if is_sqlite:
+        cursor = raw.cursor()
+        cursor.execute(f"{columns} ? ORDER BY number", (writer,))
+    else:
+        cursor = raw.driver_connection.cursor(name="audit_verification", binary=True)
+        cursor.itersize = _AT_ONCE
+        cursor.execute(f"{columns} %s ORDER BY number", (writer,))
+    try:
+        yield from cursor
+    finally:
+        cursor.close()

@@ -1,0 +1,29 @@
+"""A fresh database of each kind, for rooms that keep their tables in SQLite or PostgreSQL."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """The URL of an empty database that is this test's alone."""
+    if request.param == "sqlite":
+        yield f"sqlite:///{tmp_path}/room.db"
+        return
+    given: str = request.getfixturevalue("postgresql_url")
+    name = f"room_{secrets.token_hex(6)}"
+    server = sa.create_engine(given.replace("postgresql:", "postgresql+psycopg:"), isolation_level="AUTOCOMMIT")
+    with server.connect() as connection:
+        connection.exec_driver_sql(f"CREATE DATABASE {name}")
+    try:
+        yield given.rpartition("/")[0] + f"/{name}"
+    finally:
+        with server.connect() as connection:
+            connection.exec_driver_sql(f"DROP DATABASE {name} WITH (FORCE)")
+        server.dispose()
