@@ -1,0 +1,44 @@
+"""The tables of approvals. Rows are only ever added. Migrations create them; a test compares the two."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import sqlalchemy as sa
+
+KEY: Final = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")
+ENTRY: Final = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+
+metadata = sa.MetaData()
+
+requests = sa.Table(
+    "approval_requests",
+    metadata,
+    sa.Column("id", KEY, primary_key=True),
+    sa.Column("product", KEY, nullable=False),
+    sa.Column("product_major", sa.Integer(), nullable=False),
+    sa.Column("purpose", KEY, nullable=False),
+    sa.Column("tenant", KEY, nullable=False),
+    sa.Column("domain", KEY, nullable=False),
+    sa.Column("provider", sa.Text(), nullable=False),  # who requested it
+    sa.Column("subject", sa.Text(), nullable=False),
+    sa.Column("requested_us", sa.BigInteger(), nullable=False),
+    sa.Column("reason", sa.Text(), nullable=False),
+    sa.Column("valid_from_us", sa.BigInteger(), nullable=False),
+    sa.Column("valid_to_us", sa.BigInteger(), nullable=False),
+    sa.Index("approval_requests_by_tenant", "tenant", "requested_us", "id"),
+)
+
+steps = sa.Table(
+    "approval_steps",
+    metadata,
+    sa.Column("entry", ENTRY, primary_key=True, autoincrement=True),  # grows in the order of commits
+    sa.Column("approval", KEY, sa.ForeignKey("approval_requests.id"), nullable=False),
+    sa.Column("number", sa.Integer(), nullable=False),  # 0: it was requested
+    sa.Column("state", sa.Text(), nullable=False),  # the state that the step led to
+    sa.Column("provider", sa.Text(), nullable=False),
+    sa.Column("subject", sa.Text(), nullable=False),
+    sa.Column("at_us", sa.BigInteger(), nullable=False),
+    sa.Column("why", sa.Text(), nullable=False),
+    sa.UniqueConstraint("approval", "number", name="approval_steps_once"),
+)

@@ -1,0 +1,204 @@
+"""Which steps an approval can take, and who takes them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+from tests.unit.governance.approval_people import ANN, BOB, CONTRACT, EVE, NOW, OLGA, PAM, PER, WISH, wish
+
+from journeymesh.governance.approvals import (
+    POSSIBLE_FROM,
+    Approval,
+    Person,
+    RequestInvalid,
+    State,
+    Step,
+    StepNotPossible,
+    StepNotTheirs,
+    is_approver,
+    requested,
+    stepped,
+)
+
+BEFORE, DURING, AFTER = NOW - timedelta(days=1), NOW + timedelta(days=1), NOW + timedelta(days=31)
+
+
+def _requested(person: Person = ANN, **changes: Any) -> Approval:
+    return requested(wish(**changes), "a1", person, CONTRACT, BEFORE)
+
+
+def _in(state: State) -> tuple[Approval, datetime]:
+    """An approval in this state, and when it is."""
+    approval = _requested()
+    if state is State.REQUESTED:
+        return approval, DURING
+    if state is State.REJECTED:
+        return stepped(approval, Step.REJECT, PAM, "no", CONTRACT, BEFORE), DURING
+    approval = stepped(approval, Step.APPROVE, PAM, "yes", CONTRACT, BEFORE)
+    if state is State.APPROVED:
+        return approval, DURING
+    approval = stepped(approval, Step.ACKNOWLEDGE, ANN, "", CONTRACT, BEFORE)
+    if state is State.REVOKED:
+        return stepped(approval, Step.REVOKE, PAM, "over", CONTRACT, BEFORE), DURING
+    return approval, {State.ACKNOWLEDGED: BEFORE, State.ACTIVE: DURING, State.EXPIRED: AFTER}[state]
+
+
+WHO = {Step.APPROVE: PAM, Step.REJECT: PAM, Step.ACKNOWLEDGE: BOB, Step.REVOKE: PAM}
+
+
+@pytest.mark.parametrize("state", State)
+@pytest.mark.parametrize("step", Step)
+def test_a_step_is_possible_from_its_states_only(state: State, step: Step) -> None:
+    approval, at = _in(state)
+    assert approval.state_at(at) is state
+    if state in POSSIBLE_FROM[step]:
+        after = stepped(approval, step, WHO[step], "why", CONTRACT, at)
+        assert after.steps == approval.steps + 1
+        assert (
+            after.state_at(at)
+            in {
+                Step.APPROVE: {State.APPROVED},
+                Step.REJECT: {State.REJECTED},
+                Step.ACKNOWLEDGE: {State.ACTIVE},
+                Step.REVOKE: {State.REVOKED},
+            }[step]
+        )
+    else:
+        with pytest.raises(StepNotPossible, match=f"approval a1 is {state}") as refused:
+            stepped(approval, step, WHO[step], "why", CONTRACT, at)
+        assert refused.value.state is state
+        assert refused.value.todo
+
+
+def test_the_table_of_steps_is_the_one_in_the_documentation() -> None:
+    possible = {(state.value, step.value) for step, states in POSSIBLE_FROM.items() for state in states}
+    assert possible == {
+        ("requested", "approve"),
+        ("requested", "reject"),
+        ("approved", "acknowledge"),
+        ("approved", "revoke"),
+        ("acknowledged", "revoke"),
+        ("active", "revoke"),
+    }
+
+
+@pytest.mark.parametrize("step", [Step.APPROVE, Step.REJECT])
+def test_the_requester_never_decides_even_as_an_approver(step: Step) -> None:
+    approval = _requested(PER)
+    assert is_approver(PER, CONTRACT)
+    with pytest.raises(StepNotTheirs, match="keycloak:per requested approval a1: ask another approver"):
+        stepped(approval, step, PER, "why", CONTRACT, DURING)
+    assert stepped(approval, step, PAM, "why", CONTRACT, DURING).decided_by == PAM.who
+
+
+@pytest.mark.parametrize("step", [Step.APPROVE, Step.REJECT, Step.REVOKE])
+def test_only_approvers_of_the_contract_decide(step: Step) -> None:
+    approval, at = _in(State.ACTIVE if step is Step.REVOKE else State.REQUESTED)
+    for person in (PAM, PER, OLGA):
+        stepped(approval, step, person, "why", CONTRACT, at)
+    with pytest.raises(StepNotTheirs, match="static:bob is no approver of journeys"):
+        stepped(approval, step, BOB, "why", CONTRACT, at)
+    with pytest.raises(StepNotTheirs, match="another tenant's"):
+        stepped(approval, step, EVE, "why", CONTRACT, at)
+    with pytest.raises(StepNotTheirs):
+        stepped(approval, step, PAM, "why", None, at)
+
+
+def test_an_approver_is_named_by_provider_and_subject_or_by_domain() -> None:
+    assert is_approver(OLGA, CONTRACT)
+    assert not is_approver(replace(OLGA, provider="keycloak"), CONTRACT)
+    assert not is_approver(Person("domain", "privacy", "acme"), CONTRACT)
+    assert is_approver(Person("domain", "x", "acme", frozenset({"privacy"})), CONTRACT)
+
+
+def test_a_domain_acknowledges_for_itself() -> None:
+    approval, at = _in(State.APPROVED)
+    for person in (ANN, BOB):
+        assert stepped(approval, Step.ACKNOWLEDGE, person, "", CONTRACT, at).state_at(at) is State.ACTIVE
+    for person in (PAM, OLGA):
+        with pytest.raises(StepNotTheirs, match="is acknowledged by domain 'claims'"):
+            stepped(approval, Step.ACKNOWLEDGE, person, "", CONTRACT, at)
+    with pytest.raises(StepNotTheirs):
+        stepped(approval, Step.ACKNOWLEDGE, EVE, "", CONTRACT, at)
+
+
+def test_the_requester_can_give_an_approval_back() -> None:
+    approval, at = _in(State.ACTIVE)
+    assert stepped(approval, Step.REVOKE, ANN, "done", CONTRACT, at).state_at(at) is State.REVOKED
+    with pytest.raises(StepNotTheirs):
+        stepped(approval, Step.REVOKE, BOB, "done", CONTRACT, at)
+
+
+def test_the_clock_makes_it_active_and_expired_to_the_microsecond() -> None:
+    approval, _ = _in(State.ACTIVE)
+    tick = timedelta(microseconds=1)
+    assert approval.state_at(WISH.valid_from - tick) is State.ACKNOWLEDGED
+    assert approval.state_at(WISH.valid_from) is State.ACTIVE
+    assert approval.state_at(WISH.valid_to - tick) is State.ACTIVE
+    assert approval.state_at(WISH.valid_to) is State.EXPIRED
+    waiting = _requested()
+    assert waiting.state_at(WISH.valid_to) is State.EXPIRED
+
+
+@pytest.mark.parametrize("step", [Step.APPROVE, Step.ACKNOWLEDGE])
+def test_a_major_version_needs_approvals_of_its_own(step: Step) -> None:
+    approval, at = _in(State.REQUESTED if step is Step.APPROVE else State.APPROVED)
+    second = replace(CONTRACT, version="2.0.0", major=2)
+    with pytest.raises(StepNotPossible, match="of major version 1; journeys has major version 2: request a new"):
+        stepped(approval, step, WHO[step], "why", second, at)
+    minor = replace(CONTRACT, version="1.9.0")
+    assert stepped(approval, step, WHO[step], "why", minor, at).steps == approval.steps + 1
+    narrowed = replace(CONTRACT, purposes={"pricing": CONTRACT.purposes["pricing"]})
+    with pytest.raises(StepNotPossible, match="may no longer be used for 'claims'"):
+        stepped(approval, step, WHO[step], "why", narrowed, at)
+
+
+def test_revoking_needs_no_contract_that_still_allows_the_purpose() -> None:
+    approval, at = _in(State.ACTIVE)
+    changed = replace(CONTRACT, major=2, purposes={})
+    assert stepped(approval, Step.REVOKE, PAM, "over", changed, at).state_at(at) is State.REVOKED
+    assert stepped(approval, Step.REVOKE, ANN, "over", None, at).state_at(at) is State.REVOKED
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"purpose": "research"}, "journeys may not be used for 'research': it may for: claims, pricing"),
+        ({"purpose": "nonsense"}, "may not be used for 'nonsense'"),
+        ({"reason": " \n"}, "reason is empty"),
+        ({"reason": "x" * 2_001}, "more than 2000 characters"),
+        ({"reason": "a\0b"}, "a character that no text has"),
+        ({"reason": "a\ud800b"}, "a character that no text has"),
+        ({"valid_to": NOW.replace(tzinfo=None)}, "has no time zone"),
+        ({"valid_to": NOW}, "end before it begins"),
+        ({"valid_from": NOW - timedelta(days=9), "valid_to": NOW - timedelta(days=2)}, "has ended"),
+        ({"valid_to": NOW + timedelta(days=101)}, "too long: ask for at most 100 days"),
+    ],
+)
+def test_what_nobody_can_approve_cannot_be_requested(changes: dict[str, Any], told: str) -> None:
+    with pytest.raises(RequestInvalid, match=told):
+        _requested(**changes)
+
+
+def test_one_asks_for_a_domain_of_ones_own() -> None:
+    assert _requested(domain="fleet").domain == "fleet"
+    with pytest.raises(StepNotTheirs, match="static:ann does not work for domain 'privacy'"):
+        _requested(domain="privacy")
+
+
+def test_a_decision_says_why_and_an_acknowledgement_may() -> None:
+    approval = _requested()
+    for step in (Step.APPROVE, Step.REJECT):
+        with pytest.raises(RequestInvalid, match="why is empty"):
+            stepped(approval, step, PAM, "", CONTRACT, DURING)
+    approved, at = _in(State.APPROVED)
+    stepped(approved, Step.ACKNOWLEDGE, ANN, "seen", CONTRACT, at)
+    with pytest.raises(RequestInvalid, match="more than"):
+        stepped(approved, Step.ACKNOWLEDGE, ANN, "x" * 2_001, CONTRACT, at)
+
+
+def test_a_reason_is_not_shown_by_accident() -> None:
+    assert WISH.reason not in repr(_requested())
