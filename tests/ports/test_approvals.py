@@ -1,0 +1,236 @@
+"""Approvals on both databases."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+import pytest
+import sqlalchemy as sa
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+
+from journeymesh.errors import JourneymeshError, NotFound, StoreUnavailable, UsageError
+from journeymesh.governance.approval_database import SCHEMA, ApprovalDatabase
+from journeymesh.governance.approval_records import ApprovalRecords
+from journeymesh.governance.approval_tables import metadata
+from journeymesh.governance.approvals import (
+    Approval,
+    RequestInvalid,
+    State,
+    Step,
+    StepNotPossible,
+    StepNotTheirs,
+    Who,
+)
+from journeymesh.ledger.audit import Audit
+from journeymesh.ledger.audit_database import AuditDatabase
+from tests.ports.rooms_databases import database_url
+from tests.unit.governance.approval_people import ANN, BOB, CONTRACT, EVE, NOW, OLGA, PAM, WISH, contracts, wish
+
+__all__ = ["database_url"]
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = NOW
+
+    def __call__(self) -> datetime:
+        return self.now
+
+
+@pytest.fixture
+def database(database_url: str) -> Iterator[ApprovalDatabase]:
+    made = ApprovalDatabase(database_url)
+    made.migrate()
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def records(database: ApprovalDatabase, clock: Clock) -> ApprovalRecords:
+    return ApprovalRecords(database, contracts(), clock=clock)
+
+
+def _state(records: ApprovalRecords, approval: Approval, clock: Clock) -> State:
+    found = records.find(approval.id)
+    assert found is not None
+    return found.state_at(clock.now)
+
+
+def test_migrations_make_the_tables(database: ApprovalDatabase) -> None:
+    database.migrate()
+    database.require_schema()
+
+    def is_ours(name: str | None, kind: str, parents: object) -> bool:
+        return kind != "table" or name in {table.name for table in metadata.tables.values()}
+
+    with database.engine().connect() as connection:
+        options = {"version_table": SCHEMA.version_table, "include_name": is_ours, "compare_type": True}
+        assert compare_metadata(MigrationContext.configure(connection, opts=options), metadata) == []
+
+
+def test_approvals_and_the_audit_share_a_database(database: ApprovalDatabase, database_url: str) -> None:
+    audit = AuditDatabase(database_url)
+    with pytest.raises(StoreUnavailable, match="nothing is recorded yet"):
+        audit.require_schema()
+    audit.migrate()
+    for each in (audit, database):
+        each.migrate()
+        each.require_schema()
+    with Audit(audit)._database.reading() as connection:
+        assert {"audit_records", "approval_steps"} <= set(sa.inspect(connection).get_table_names())
+    audit.close()
+
+
+def test_an_approval_goes_its_way_and_every_step_is_kept(records: ApprovalRecords, clock: Clock) -> None:
+    asked = records.request(wish(valid_from=NOW + timedelta(days=1)), ANN)
+    assert _state(records, asked, clock) is State.REQUESTED
+    clock.now += timedelta(hours=1)
+    approved = records.step(asked.id, Step.APPROVE, PAM, "claim 7 is open")
+    assert (approved.decided_by, approved.recorded) == (PAM.who, State.APPROVED)
+    records.step(asked.id, Step.ACKNOWLEDGE, BOB)
+    assert _state(records, asked, clock) is State.ACKNOWLEDGED
+    clock.now += timedelta(days=1)
+    assert _state(records, asked, clock) is State.ACTIVE
+    records.step(asked.id, Step.REVOKE, OLGA, "claim 7 is closed")
+    assert _state(records, asked, clock) is State.REVOKED
+    history = [(step.number, step.state, str(step.who), step.why) for step in records.history(asked.id)]
+    assert history == [
+        (0, State.REQUESTED, "static:ann", WISH.reason),
+        (1, State.APPROVED, "static:pam", "claim 7 is open"),
+        (2, State.ACKNOWLEDGED, "static:bob", ""),
+        (3, State.REVOKED, "static:olga", "claim 7 is closed"),
+    ]
+    assert [step.at for step in records.history(asked.id)][:2] == [NOW, NOW + timedelta(hours=1)]
+    found = records.find(asked.id)
+    assert found is not None
+    assert found.decided_by == PAM.who
+    assert found == replace(asked, recorded=State.REVOKED, decided_by=PAM.who, steps=3)
+
+
+def test_an_approval_of_another_tenant_is_not_there(records: ApprovalRecords) -> None:
+    asked = records.request(WISH, ANN)
+    for approval_id, person in ((asked.id, EVE), ("none", PAM)):
+        with pytest.raises(NotFound, match="there is no approval"):
+            records.step(approval_id, Step.APPROVE, person, "why")
+    assert records.find(asked.id, tenant="other") is None
+    assert records.find(asked.id, tenant="acme") == asked
+    assert records.find("none") is None
+    assert records.history("none") == []
+
+
+def test_what_was_refused_is_not_recorded(records: ApprovalRecords) -> None:
+    with pytest.raises(RequestInvalid, match="'cars' has no contract"):
+        records.request(wish(product="cars"), ANN)
+    with pytest.raises(StepNotTheirs):
+        records.request(wish(domain="privacy"), ANN)
+    asked = records.request(WISH, ANN)
+    with pytest.raises(StepNotTheirs):
+        records.step(asked.id, Step.APPROVE, ANN, "why")
+    with pytest.raises(StepNotPossible):
+        records.step(asked.id, Step.ACKNOWLEDGE, ANN)
+    assert records.query() == [asked]
+    assert len(records.history(asked.id)) == 1
+
+
+@pytest.mark.parametrize("second", [Step.APPROVE, Step.REJECT])
+def test_of_two_approvers_at_once_one_is_first_and_the_other_is_told(database_url: str, second: Step) -> None:
+    """Each with a database connection of its own, as two replicas have."""
+    replicas = []
+    for _ in range(2):
+        database = ApprovalDatabase(database_url)
+        database.migrate()
+        replicas.append((database, ApprovalRecords(database, contracts(), clock=Clock())))
+    for _ in range(10):
+        asked = replicas[0][1].request(WISH, ANN)
+        outcomes: dict[str, Approval | JourneymeshError] = {}
+        barrier = threading.Barrier(2)
+
+        def decide(number: int, step: Step) -> None:
+            person = (PAM, OLGA)[number]
+            barrier.wait()  # noqa: B023 - joined below
+            try:
+                outcomes[person.subject] = replicas[number][1].step(asked.id, step, person, "why")  # noqa: B023
+            except JourneymeshError as error:
+                outcomes[person.subject] = error  # noqa: B023
+
+        threads = [threading.Thread(target=decide, args=each) for each in ((0, Step.APPROVE), (1, second))]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        (first,) = (name for name, outcome in outcomes.items() if isinstance(outcome, Approval))
+        (refused,) = (outcome for outcome in outcomes.values() if isinstance(outcome, JourneymeshError))
+        assert isinstance(refused, StepNotPossible)
+        assert f"approval {asked.id} is {refused.state} by static:{first}" in str(refused)
+        assert len(replicas[0][1].history(asked.id)) == 2
+    for database, _ in replicas:
+        database.close()
+
+
+def test_a_second_major_version_starts_anew(database: ApprovalDatabase, clock: Clock) -> None:
+    first = ApprovalRecords(database, contracts(), clock=clock)
+    asked = first.request(WISH, ANN)
+    second = ApprovalRecords(database, contracts(replace(CONTRACT, version="2.0.0", major=2)), clock=clock)
+    with pytest.raises(StepNotPossible, match="request a new approval"):
+        second.step(asked.id, Step.APPROVE, PAM, "why")
+    assert second.request(WISH, ANN).product_major == 2
+
+
+def test_approvals_are_listed_newest_first_and_by_what_they_are(records: ApprovalRecords, clock: Clock) -> None:
+    made = []
+    for number in range(12):
+        asked = records.request(
+            wish(purpose=("claims", "pricing")[number % 2], domain=("claims", "fleet")[number // 6]), ANN
+        )
+        made.append(asked)
+        clock.now += timedelta(seconds=number % 2)  # two each in one instant
+    records.step(made[0].id, Step.REJECT, PAM, "no")
+    records.step(made[1].id, Step.APPROVE, PAM, "yes")
+    everything = records.query()
+    assert [(each.requested_at, each.id) for each in everything] == sorted(
+        ((each.requested_at, each.id) for each in made), reverse=True
+    )
+    pages: list[Approval] = []
+    while page := records.query(after=pages[-1] if pages else None, limit=5):
+        pages += page
+    assert pages == everything
+    assert {each.id for each in records.query(purpose="pricing", domain="fleet")} == {m.id for m in made[7::2]}
+    assert records.query(tenant="other") == records.query(product="cars") == []
+    assert [each.id for each in records.query(state=State.REJECTED)] == [made[0].id]
+    (approved,) = records.query(state=State.APPROVED)
+    assert approved.decided_by == PAM.who
+    assert len(records.query(state=State.REQUESTED)) == 10
+    clock.now = WISH.valid_to
+    assert records.query(state=State.REQUESTED) == []
+    assert len(records.query(state=State.EXPIRED)) == 11
+    with pytest.raises(UsageError, match="ask for 1 to 1000"):
+        records.query(limit=0)
+
+
+def test_nothing_but_additions_is_ever_written(database: ApprovalDatabase, records: ApprovalRecords) -> None:
+    said = []
+
+    @sa.event.listens_for(database.engine(), "before_cursor_execute")
+    def listen(*execution: object) -> None:
+        said.append(str(execution[2]).split()[0])
+
+    asked = records.request(WISH, ANN)
+    for step, person in ((Step.APPROVE, PAM), (Step.ACKNOWLEDGE, ANN), (Step.REVOKE, PAM)):
+        records.step(asked.id, step, person, "why")
+    assert set(said) - {"BEGIN", "SELECT"} == {"INSERT"}
+
+
+def test_a_person_is_named_by_provider_and_subject(records: ApprovalRecords) -> None:
+    asked = records.request(WISH, replace(ANN, subject="é'\"; --", provider="key:cloak"))
+    found = records.find(asked.id)
+    assert found is not None
+    assert found.requested_by == Who("key:cloak", "é'\"; --")
