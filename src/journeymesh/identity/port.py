@@ -24,12 +24,14 @@ class IdentityProvider(Protocol):
     """Says who asks and what they are capable of. Safe for several threads.
 
     ``issuers`` are the ``iss`` values that are this provider's; ``tenants`` those it may vouch for, None: any.
+    ``staleness_s``: how old its answers may be by themselves; whoever keeps them does so for so much shorter.
     """
 
     name: str
     kind: str
     issuers: tuple[str, ...]
     tenants: frozenset[str] | None
+    staleness_s: float
 
     def identify(self, token: str) -> Identity:
         """Who bears this token. Verified in this process where the provider publishes keys.

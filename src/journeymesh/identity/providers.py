@@ -102,9 +102,8 @@ class Providers:
         if held is not None:
             return held
         try:
-            return self._capabilities.get_or_ask(
-                key, self._times.capabilities_s, lambda: self._asked(token, identity, product)
-            )
+            keep_s = self._times.capabilities_s - self._by_name[identity.provider].staleness_s
+            return self._capabilities.get_or_ask(key, keep_s, lambda: self._asked(token, identity, product))
         except TokenRefused:
             self._identities.forget(identity.token_digest)  # its provider takes it back before it expires
             raise

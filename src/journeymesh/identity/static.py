@@ -65,6 +65,7 @@ class StaticProvider:
     """
 
     kind = "static"
+    staleness_s = 0.0
 
     def __init__(
         self,

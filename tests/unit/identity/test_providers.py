@@ -20,6 +20,7 @@ class Scripted:
     """A provider that believes every token, and counts."""
 
     kind = "scripted"
+    staleness_s = 0.0
 
     def __init__(self, name: str = "idp", issuer: str = ISSUER, tenants: frozenset[str] | None = None) -> None:
         self.name = name
@@ -108,6 +109,17 @@ def test_thirty_seconds_count_from_the_question_not_from_a_slow_answer() -> None
     providers = behind(clock, idp)
     providers.capabilities(TOKEN, "journeys")
     clock.now_s += 10
+    assert providers.would_block(TOKEN, "journeys")
+
+
+def test_answers_that_are_old_when_they_come_are_kept_so_much_shorter() -> None:
+    clock, idp = Clock(), Scripted()
+    idp.staleness_s = 10.0
+    providers = behind(clock, idp)
+    providers.capabilities(TOKEN, "journeys")
+    clock.now_s = 19.9
+    assert not providers.would_block(TOKEN, "journeys")
+    clock.now_s = 20.0
     assert providers.would_block(TOKEN, "journeys")
 
 
