@@ -39,6 +39,10 @@ class KeyRing:
         keys = [key for each in listed if (key := _usable(each)) is not None]
         return cls(keys) if keys else None
 
+    def knows(self, kid: str | None) -> bool:
+        """Whether a key of this id is among them; none named: whether there are keys at all."""
+        return any(kid in (None, held_kid) for held_kid, _, _ in self._keys)
+
     def find(self, kid: str | None, algorithm: str) -> Key | None:
         """The key that fits. None: none does, or several do, so that nobody can say which one is meant."""
         fitting = [
@@ -131,7 +135,7 @@ class RemoteKeys:
         elif now_s - held.fetched_at_s >= self._times.refresh_after_s:
             held = self._renewed_if_possible(now_s, held)
         key = held.ring.find(kid, algorithm)
-        if key is None and held.fetched_at_s < now_s:  # they may have rotated since
+        if key is None and held.fetched_at_s < now_s and not held.ring.knows(kid):  # they may have rotated since
             key = self._renewed(now_s).ring.find(kid, algorithm)
         if key is None:
             raise TokenRefused(Refusal.KEY)

@@ -114,6 +114,17 @@ def test_invented_key_ids_cause_a_bounded_number_of_fetches() -> None:
     keys.find("ec-1", "ES256")  # and whoever's key is known is not held up
 
 
+def test_a_known_key_that_does_not_fit_is_no_reason_to_fetch() -> None:
+    publisher = Publisher(EC, ROTATED)
+    keys = publisher.remote()
+    keys.find("ec-1", "ES256")
+    publisher.now_s += 5
+    for kid, algorithm in (("ec-1", "RS256"), ("ec-1", "ES384"), (None, "ES256"), (None, "RS256")):
+        with pytest.raises(TokenRefused, match="key_unknown"):
+            keys.find(kid, algorithm)
+    assert publisher.calls == 1
+
+
 def test_a_hundred_threads_with_an_unknown_key_fetch_a_bounded_number_of_times() -> None:
     publisher = Publisher(EC)
     held = threading.Event()
