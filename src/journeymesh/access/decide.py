@@ -1,0 +1,203 @@
+"""The one decision. ``Decider._reason`` is the list of guards, in their order; each denies by itself."""
+
+from __future__ import annotations
+
+import logging
+import secrets
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import replace
+from datetime import UTC, datetime
+from functools import lru_cache
+from typing import Final
+
+from journeymesh.access.cedar import CedarPolicies, Question, Verdict
+from journeymesh.access.decision import Ask, Decision, Reason
+from journeymesh.access.ports import ApprovalHeld, Contract, Contracts, LiveApprovals, Pseudonyms, TokenReader
+from journeymesh.access.record import RECORD_KIND, Found, body_of
+from journeymesh.governance.obligations import Obligations, RowPredicate
+from journeymesh.identity.capabilities import Capability, capability
+from journeymesh.identity.identity import Identity, ProviderUnavailable, TokenRefused
+from journeymesh.ledger.port import AuditUnwritable, AuditWriter
+
+RETRY_AFTER_S: Final = 5.0
+"""When to try again after a fault that does not say so itself."""
+
+NOTHING_LEAVES: Final = Obligations(rows=RowPredicate(tenants=frozenset()))
+"""The obligations of a denial, for those who forget to look at its reason: they admit no row."""
+
+logger = logging.getLogger(__name__)
+
+
+class Decider:
+    """Decides. Safe for several threads; everything it asks is in memory, but for what ``would_block`` tells."""
+
+    def __init__(
+        self,
+        *,
+        providers: TokenReader,
+        approvals: LiveApprovals,
+        contracts: Contracts,
+        policies: CedarPolicies,
+        audit: AuditWriter,
+        pseudonyms: Pseudonyms,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        """``clock`` gives aware instants; tokens and approvals are held to it."""
+        self._providers = providers
+        self._approvals = approvals
+        self._contracts = contracts
+        self._policies = policies
+        self._audit = audit
+        self._pseudonyms = pseudonyms
+        self._clock = clock
+
+    def decide(self, token: str | None, ask: Ask) -> Decision:
+        """Whether the token's bearer may do what is asked, with its audit record under way. Never raises: any fault
+        denies. Data may leave once ``recorded`` is done without an error, and not before."""
+        found = Found(decision_id=secrets.token_hex(16))
+        try:
+            reason = self._reason(token, ask, found)
+        except TokenRefused as error:
+            reason, found.identity, found.detail = Reason.TOKEN_REFUSED, None, error.reason
+        except ProviderUnavailable as error:
+            reason, found.retry_after_s = self._fault(error, found), error.retry_after_s
+        except Exception as error:  # any fault denies
+            reason = self._fault(error, found)
+        allowed = reason is Reason.ALLOWED
+        if not allowed:
+            found.obligations = NOTHING_LEAVES
+        return Decision(
+            decision_id=found.decision_id,
+            reason=reason,
+            ask=ask,
+            identity=found.identity,
+            obligations=found.obligations,
+            determining=found.determining,
+            approval_id=found.approval_id if allowed else None,
+            retry_after_s=found.retry_after_s,
+            recorded=self._recorded(reason, ask, found),
+        )
+
+    def would_block(self, token: str | None, ask: Ask) -> bool:
+        """Whether ``decide`` would wait for an identity provider, so that an event loop asks in a thread."""
+        try:
+            return bool(token) and self._providers.would_block(token or "", ask.product, self._policies.version)
+        except Exception:
+            return True
+
+    def _reason(self, token: str | None, ask: Ask, found: Found) -> Reason:
+        """The guards in their order: the first that denies gives the reason."""
+        if not token:
+            return Reason.TOKEN_MISSING
+        identity = found.identity = self._providers.identify(token)
+        if not self._in_time(identity):
+            found.identity, found.detail = None, "expired"
+            return Reason.TOKEN_REFUSED
+        asked = found.capability = self._capability(ask)
+        if asked is None:
+            return Reason.CAPABILITY_UNKNOWN
+        if not self._capable(token, asked):
+            return Reason.CAPABILITY_MISSING
+        obligations = Obligations()
+        if asked.personal:
+            if not self._purpose_named(ask):
+                return Reason.PURPOSE_MISSING
+            contract = self._contracts.of(ask.product)
+            purpose = ask.purpose or ""
+            if not self._in_catalogue(purpose) or contract is None or not self._in_contract(contract, purpose):
+                return Reason.PURPOSE_UNKNOWN
+            found.purpose = purpose
+            found.approval = self._approvals.live(
+                ask.product, contract.major, purpose, identity.tenant, identity.domains
+            )
+            if not self._approved(found.approval, ask.product, contract.major):
+                return Reason.APPROVAL_MISSING
+            obligations = contract.purposes[purpose]
+        found.obligations = self._narrowed(obligations, identity.tenant)
+        verdict = self._policies.judge(_question(asked, ask, identity, found))
+        found.determining = verdict.determining
+        return Reason.ALLOWED if self._permitted(verdict) else Reason.POLICY_FORBIDS
+
+    def _in_time(self, identity: Identity) -> bool:
+        return self._clock().timestamp() < identity.expires_at_s
+
+    def _capability(self, ask: Ask) -> Capability | None:
+        return capability(ask.product, ask.capability)
+
+    def _capable(self, token: str, asked: Capability) -> bool:
+        return asked.name in self._providers.capabilities(token, asked.product, self._policies.version)
+
+    def _purpose_named(self, ask: Ask) -> bool:
+        return bool(ask.purpose)
+
+    def _in_catalogue(self, purpose: str) -> bool:
+        return self._contracts.knows(purpose)
+
+    def _in_contract(self, contract: Contract, purpose: str) -> bool:
+        return purpose in contract.purposes
+
+    def _approved(self, approval: ApprovalHeld | None, product: str, major: int) -> bool:
+        """Whether there is one that covers this version of this product now. Its purpose, tenant and domain are looked
+        at by Cedar."""
+        return (
+            approval is not None
+            and self._of_this_version(approval, product, major)
+            and self._approval_in_time(approval)
+        )
+
+    def _of_this_version(self, approval: ApprovalHeld, product: str, major: int) -> bool:
+        return approval.product == product and approval.product_major == major
+
+    def _approval_in_time(self, approval: ApprovalHeld) -> bool:
+        return approval.valid_from <= self._clock() < approval.valid_to
+
+    def _narrowed(self, obligations: Obligations, tenant: str) -> Obligations:
+        return narrowed(obligations, tenant)
+
+    def _permitted(self, verdict: Verdict) -> bool:
+        return verdict.allowed
+
+    def _fault(self, error: Exception, found: Found) -> Reason:
+        """What went wrong goes to the log by the error's name alone: its text may hold what was asked about."""
+        found.detail = type(error).__name__
+        found.retry_after_s = RETRY_AFTER_S
+        logger.warning("decision %s denied by a fault: %s", found.decision_id, found.detail)
+        return Reason.FAULT
+
+    def _recorded(self, reason: Reason, ask: Ask, found: Found) -> Future[None]:
+        try:
+            body = body_of(reason, ask, found, self._pseudonyms)
+            return self._audit.append(RECORD_KIND, body, key=found.decision_id)
+        except Exception as error:
+            failed: Future[None] = Future()
+            unwritable = AuditUnwritable("the audit takes no record of the decision", todo="try again")
+            unwritable.__cause__ = error
+            failed.set_exception(unwritable)
+            return failed
+
+
+@lru_cache(maxsize=4096)
+def narrowed(obligations: Obligations, tenant: str) -> Obligations:
+    """The obligations with rows of this tenant only, and none where they exclude it."""
+    admitted = obligations.rows.tenants
+    own = frozenset({tenant}) if admitted is None or tenant in admitted else frozenset[str]()
+    return replace(obligations, rows=replace(obligations.rows, tenants=own))
+
+
+def _question(asked: Capability, ask: Ask, identity: Identity, found: Found) -> Question:
+    """All that Cedar is told."""
+    policy, approval = ask.policy, found.approval
+    return Question(
+        capability=asked.name,
+        provider=identity.provider,
+        subject=identity.subject,
+        tenant=identity.tenant,
+        domains=identity.domains,
+        product=asked.product,
+        about_tenant=policy.tenant if policy is not None else ask.tenant or identity.tenant,
+        policy=None if policy is None else (policy.number, policy.product, policy.status),
+        purpose=found.purpose,
+        approval=None if approval is None else (approval.purpose, approval.tenant, approval.domain),
+        statuses=found.obligations.rows.statuses,
+    )
