@@ -10,11 +10,13 @@ import hashlib
 import json
 import threading
 from collections import OrderedDict
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
 
 from journeymesh.errors import ExtraMissing, UsageError
 
@@ -122,10 +124,10 @@ class CedarPolicies:
     version: str
     _policies: cedarpy.PolicySet
     _schema: cedarpy.Schema
-    _names_identities: bool
-    _names_policies: bool
+    _named_identities: frozenset[str]
+    _named_policies: frozenset[str]
     kept: int = KEPT_VERDICTS
-    _verdicts: OrderedDict[Question, Verdict] = field(default_factory=OrderedDict, repr=False)
+    _verdicts: OrderedDict[Hashable, Verdict] = field(default_factory=OrderedDict, repr=False)
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
     @classmethod
@@ -157,8 +159,8 @@ class CedarPolicies:
             hashlib.blake2b((text + document).encode(), digest_size=12).hexdigest(),
             engine.PolicySet.from_json_str(document),
             parsed_schema,
-            _names(held, "Identity"),
-            _names(held, "Policy"),
+            frozenset(_named(held, "Identity")),
+            frozenset(_named(held, "Policy")),
             kept,
         )
 
@@ -187,19 +189,21 @@ class CedarPolicies:
                 self._verdicts.popitem(last=False)
         return verdict
 
-    def _key(self, question: Question) -> Question:
-        """The question without the ids that no policy names: Cedar compares ids with those written in policies only,
-        as no attribute holds one."""
-        subject, policy = question.subject, question.policy
-        if not self._names_identities:
-            subject = ""
-        if policy is not None and not self._names_policies:
-            policy = ("", policy[1], policy[2])
-        return replace(question, subject=subject, policy=policy)
+    def _key(self, question: Question) -> Hashable:
+        """The question with None for ids that no policy names: Cedar compares an id with those written in policies
+        and with nothing else, as no attribute holds one."""
+        policy: tuple[str | None, str, str] | None = question.policy
+        if policy is not None and policy[0] not in self._named_policies:
+            policy = (None, policy[1], policy[2])
+        subject = question.subject if _identity_id(question) in self._named_identities else None
+        return (
+            question.capability, question.provider, subject, question.tenant, question.domains, question.product,
+            question.about_tenant, policy, question.purpose, question.approval, question.statuses,
+        )  # fmt: skip
 
     def _asked(self, question: Question) -> Verdict:
         request, entities = _told(question)
-        answer = _engine().is_authorized(request, self._policies, json.dumps(entities), self._schema)
+        answer = _engine().is_authorized(request, self._policies, msgspec.json.encode(entities).decode(), self._schema)
         return self._verdict(str(answer.decision.value), answer.diagnostics.reasons, answer.diagnostics.errors)
 
     def _verdict(self, said: str, reasons: Sequence[str], errors: Sequence[str]) -> Verdict:
@@ -220,7 +224,7 @@ def _engine() -> Any:
 
 def _told(question: Question) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """Cedar's request and entities."""
-    principal = {"type": "Identity", "id": f"{question.provider}:{question.subject}"}
+    principal = {"type": "Identity", "id": _identity_id(question)}
     whose: dict[str, Any] = {"tenant": question.about_tenant}
     if question.policy is None:
         resource = {"type": "Product", "id": question.product}
@@ -284,13 +288,20 @@ def _hold_to(schema: Any, file: CedarFile) -> None:
     raise CedarInvalid(f'{file.name}: policy @id("{name}"): {said}', todo=f"use what {SCHEMA_FILE} declares")
 
 
-def _names(policies: Any, kind: str) -> bool:
-    """Whether an id of this type of entity is written anywhere in the policies."""
+def _named(policies: Any, kind: str) -> Iterator[str]:
+    """Every id of this type of entity that is written anywhere in the policies."""
     if isinstance(policies, dict):
         if policies.get("type") == kind and "id" in policies:
-            return True
-        return any(_names(each, kind) for each in policies.values())
-    return isinstance(policies, list) and any(_names(each, kind) for each in policies)
+            yield policies["id"]
+        for each in policies.values():
+            yield from _named(each, kind)
+    elif isinstance(policies, list):
+        for each in policies:
+            yield from _named(each, kind)
+
+
+def _identity_id(question: Question) -> str:
+    return f"{question.provider}:{question.subject}"
 
 
 def _one_line(error: object) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import secrets
+import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import replace
@@ -51,6 +52,7 @@ class Decider:
         self._audit = audit
         self._pseudonyms = pseudonyms
         self._clock = clock
+        self._silent_until_s: dict[str, float] = {}
 
     def decide(self, token: str | None, ask: Ask) -> Decision:
         """Whether the token's bearer may do what is asked, with its audit record under way. Never raises: any fault
@@ -115,7 +117,7 @@ class Decider:
                 return Reason.APPROVAL_MISSING
             obligations = contract.purposes[purpose]
         found.obligations = self._narrowed(obligations, identity.tenant)
-        verdict = self._policies.judge(_question(asked, ask, identity, found))
+        verdict = self._policies.judge(self._question(asked, ask, identity, found))
         found.determining = verdict.determining
         return Reason.ALLOWED if self._permitted(verdict) else Reason.POLICY_FORBIDS
 
@@ -155,14 +157,35 @@ class Decider:
     def _narrowed(self, obligations: Obligations, tenant: str) -> Obligations:
         return narrowed(obligations, tenant)
 
+    def _question(self, asked: Capability, ask: Ask, identity: Identity, found: Found) -> Question:
+        """All that Cedar is told."""
+        policy, approval = ask.policy, found.approval
+        return Question(
+            capability=asked.name,
+            provider=identity.provider,
+            subject=identity.subject,
+            tenant=identity.tenant,
+            domains=identity.domains,
+            product=asked.product,
+            about_tenant=policy.tenant if policy is not None else ask.tenant or identity.tenant,
+            policy=None if policy is None else (policy.number, policy.product, policy.status),
+            purpose=found.purpose,
+            approval=None if approval is None else (approval.purpose, approval.tenant, approval.domain),
+            statuses=found.obligations.rows.statuses,
+        )
+
     def _permitted(self, verdict: Verdict) -> bool:
         return verdict.allowed
 
     def _fault(self, error: Exception, found: Found) -> Reason:
-        """What went wrong goes to the log by the error's name alone: its text may hold what was asked about."""
+        """What went wrong goes to the log by the error's name alone, for its text may hold what was asked about; and
+        each name once a second at most, for a fault under load is the same one thousands of times."""
         found.detail = type(error).__name__
         found.retry_after_s = RETRY_AFTER_S
-        logger.warning("decision %s denied by a fault: %s", found.decision_id, found.detail)
+        now_s = time.monotonic()
+        if now_s >= self._silent_until_s.get(found.detail, 0.0):
+            self._silent_until_s[found.detail] = now_s + 1.0
+            logger.warning("decision %s denied by a fault: %s", found.decision_id, found.detail)
         return Reason.FAULT
 
     def _recorded(self, reason: Reason, ask: Ask, found: Found) -> Future[None]:
@@ -183,21 +206,3 @@ def narrowed(obligations: Obligations, tenant: str) -> Obligations:
     admitted = obligations.rows.tenants
     own = frozenset({tenant}) if admitted is None or tenant in admitted else frozenset[str]()
     return replace(obligations, rows=replace(obligations.rows, tenants=own))
-
-
-def _question(asked: Capability, ask: Ask, identity: Identity, found: Found) -> Question:
-    """All that Cedar is told."""
-    policy, approval = ask.policy, found.approval
-    return Question(
-        capability=asked.name,
-        provider=identity.provider,
-        subject=identity.subject,
-        tenant=identity.tenant,
-        domains=identity.domains,
-        product=asked.product,
-        about_tenant=policy.tenant if policy is not None else ask.tenant or identity.tenant,
-        policy=None if policy is None else (policy.number, policy.product, policy.status),
-        purpose=found.purpose,
-        approval=None if approval is None else (approval.purpose, approval.tenant, approval.domain),
-        statuses=found.obligations.rows.statuses,
-    )

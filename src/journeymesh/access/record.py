@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, Final
 
 from journeymesh.access.decision import Ask, Reason
@@ -56,5 +57,10 @@ def body_of(reason: Reason, ask: Ask, found: Found, pseudonyms: Pseudonyms) -> d
         "reason": str(reason),
         "detail": found.detail,
         "determining": list(found.determining),
-        "obligations": found.obligations.digest if reason is Reason.ALLOWED else None,
+        "obligations": _digest(found.obligations) if reason is Reason.ALLOWED else None,
     }
+
+
+@lru_cache(maxsize=4096)
+def _digest(obligations: Obligations) -> str:
+    return obligations.digest

@@ -132,9 +132,10 @@ def test_a_remembered_verdict_is_exact_also_where_policies_name_single_identitie
         '@id("hold") forbid (principal, action, resource == Policy::"P-1");'
         '@id("not-eve") forbid (principal == Identity::"keycloak:eve", action, resource);'
     )
+    text += '@id("nameless") forbid (principal, action, resource == Policy::"");'
     remembering, forgetful = own(text), CedarPolicies.of([*shipped_files(), CedarFile("own.cedar", text)], kept=0)
     for subject in ("ana", "eve", "ana"):
-        for number in ("P-1", "P-2", "P-1"):
+        for number in ("P-1", "P-2", "", "P-3", "P-1"):
             question = replace(READ, subject=subject, policy=(number, "car", "active"))
             assert remembering.judge(question) == forgetful.judge(question)
 

@@ -21,7 +21,7 @@ def test_a_capable_identity_with_an_approved_purpose_is_allowed() -> None:
     twins = Twins()
     decision = twins.decider().decide("ana", ask())
     assert decision.allowed
-    assert decision.determining == ("read-for-approved-purpose",)
+    assert decision.determining == ("read-personal-data",)
     assert decision.approval_id == "A-1"
     assert decision.obligations.rows.tenants == {"north"}
     assert decision.obligations.mask == {"vehicle"}
@@ -146,7 +146,7 @@ def test_former_customers_are_left_alone_but_for_purposes_that_admit_them(status
 def test_export_is_a_capability_and_a_permit_of_its_own() -> None:
     twins = Twins()
     exported = twins.decider().decide("ana", ask(capability="journeys:export"))
-    assert exported.determining == ("export-for-approved-purpose",)
+    assert exported.determining == ("export-personal-data",)
     twins.tokens.held["ana", "journeys"] = frozenset({"journeys:read"})
     assert twins.decider().decide("ana", ask(capability="journeys:export")).reason is Reason.CAPABILITY_MISSING
 

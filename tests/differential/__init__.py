@@ -1,0 +1,1 @@
+"""Decisions beside an oracle that was written from their documentation."""
