@@ -73,6 +73,7 @@ class Cases:
         self.sound = [each for each in world.people if _sound(each)]
         self.purposes = {each.token: self._purposes(each) for each in world.people}
         self.able = [each for each in self.sound if self.purposes[each.token] and set(PERSONAL) & each.held]
+        self.first_of_static = next(each.token for each in world.people if each.provider == "static")
         self.own = {tenant: [each for each in world.insured if each.tenant == tenant] for tenant in TENANTS}
 
     def _purposes(self, person: Person) -> list[str]:
@@ -256,7 +257,7 @@ def _operators(cases: Cases) -> Case:
             held = Insured("P-north-0", cases.world.by_token[case.token or ""].tenant, "car", "active")
             return replace(case, policy=held)
         case 2:
-            return replace(case, token="token-static-2")
+            return replace(case, token=cases.first_of_static)
     return case
 
 

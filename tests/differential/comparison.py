@@ -43,7 +43,11 @@ class Expected:
 @lru_cache(maxsize=2)
 def expected(seed: int, requests: int, questions: int = 0) -> Expected:
     """So many requests for decisions, and as many questions to Cedar, in the world of this seed."""
-    world = made(seed)
+    return expected_in(made(seed), seed, requests, questions)
+
+
+def expected_in(world: World, seed: int, requests: int, questions: int = 0) -> Expected:
+    """The same in this world."""
     oracle, cases = Oracle(world), Cases(world, seed)
     decisions = [(case, oracle.judge(case)) for case in cases.some(requests)]
     return Expected(world, decisions, [(question, _verdict(question)) for question in cases.cedar(questions)])

@@ -11,7 +11,7 @@ from typing import Any
 from journeymesh.access.cedar import KEPT_VERDICTS, CedarFault, CedarFile, CedarPolicies, Question, shipped_files
 from journeymesh.access.decide import Decider
 from journeymesh.access.decision import Ask, Decision
-from journeymesh.access.ports import TokenReader
+from journeymesh.access.ports import ApprovalHeld, LiveApprovals, TokenReader
 from journeymesh.governance.obligations import Obligations, RowPredicate
 from journeymesh.identity.identity import Identity, ProviderUnavailable, TokenRefused
 from journeymesh.journeys.policies import Policy
@@ -64,8 +64,9 @@ class Contract:
 class Surroundings:
     """Everything that a decider asks, behaving as the case under way says."""
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: World, book: LiveApprovals | None = None) -> None:
         self.case: Case | None = None
+        self.book = book
         self.people = world.by_token
         self.identities = {
             each.token: Identity(
@@ -94,12 +95,14 @@ class Surroundings:
     def would_block(self, token: str, product: str, version: Hashable = None) -> bool:
         return False
 
-    def live(self, product: str, major: int, purpose: str, tenant: str, domains: frozenset[str]) -> Held | None:
+    def live(self, product: str, major: int, purpose: str, tenant: str, domains: frozenset[str]) -> ApprovalHeld | None:
         assert self.case is not None
         if self.case.book == STALE:
             raise TimeoutError("the approvals are too old")
         if isinstance(self.case.book, Granted):
             return held(self.case.book)
+        if self.book is not None:
+            return self.book.live(product, major, purpose, tenant, domains)
         for domain in sorted(domains):
             for each in self.by_place.get((product, major, purpose, tenant, domain), ()):
                 if each.valid_from <= NOW < each.valid_to:
@@ -153,8 +156,9 @@ class Driven:
         files: list[CedarFile] | None = None,
         kept: int = KEPT_VERDICTS,
         providers: TokenReader | None = None,
+        book: LiveApprovals | None = None,
     ) -> None:
-        self.surroundings = Surroundings(world)
+        self.surroundings = Surroundings(world, book)
         shipped = shipped_files() if files is None else files
         self.cedar = {
             False: policies.of(shipped, kept=kept),

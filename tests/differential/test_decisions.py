@@ -11,10 +11,11 @@ import pytest
 
 from journeymesh.access.decision import Reason
 from tests.differential.cases import KINDS
-from tests.differential.comparison import compare, expected
+from tests.differential.comparison import compare, expected, expected_in
 from tests.differential.driven import Driven
 from tests.differential.mutants import Mutant, mutants
-from tests.differential.world import PROVIDERS
+from tests.differential.real_rooms import driven_by_real_rooms, with_routed_tokens
+from tests.differential.world import PROVIDERS, made
 
 SEEDS = (11, 12, 13, 14)
 REQUESTS = 26_000
@@ -54,6 +55,16 @@ def test_decisions_are_the_same_where_few_verdicts_are_remembered() -> None:
     cases = expected(22, 4_000, 1_000)
     found = compare(Driven(cases.world, kept=3), cases)
     assert (found.disagreements, found.requests) == (0, 4_000)
+
+
+def test_decisions_are_the_same_over_the_real_providers_and_the_real_book_of_approvals(tmp_path: Path) -> None:
+    cases = expected_in(with_routed_tokens(made(41)), 41, 10_000)
+    with driven_by_real_rooms(cases.world, tmp_path) as driven:
+        found = compare(driven, cases)
+    assert found.differences == []
+    assert found.disagreements == 0
+    assert found.allows >= 2_000
+    assert set(found.reasons) == {reason.value for reason in Reason}
 
 
 @pytest.mark.parametrize("mutant", mutants(), ids=lambda mutant: mutant.name)
