@@ -1,0 +1,1 @@
+"""journeyapi and identityapi: thin HTTP over the rooms below. They translate; they do not decide."""

@@ -1,0 +1,171 @@
+"""The decision before every guarded route: no route that declares a capability runs without one."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from typing import Any, Final, Protocol
+
+from litestar import Request
+from litestar.di import NamedDependency, Provide
+from litestar.params import SkipValidation
+
+from journeymesh.access.decision import Ask, Decision, Reason
+from journeymesh.identity.capabilities import JOURNEYS, capability
+from journeymesh.journeys.policies import Policy
+from journeymesh.services.http.config import HttpConfig
+from journeymesh.services.http.limits import Rates
+from journeymesh.services.http.metrics import HttpMetrics
+from journeymesh.services.http.problems import (
+    MALFORMED,
+    NOT_FOUND,
+    TOO_MANY_REQUESTS,
+    ProblemRaised,
+    of_decision,
+)
+from journeymesh.services.http.requests import bearer_token, client_address, header
+
+DECLARES: Final = "declares"
+"""The key under which a route's options say what it needs."""
+OPEN_ROUTES: Final = frozenset({"/livez", "/readyz", "/metrics", "/openapi.json"})
+"""The routes that need no decision. They tell nothing of a policy."""
+Decided = NamedDependency[SkipValidation[Decision]]
+"""The type of a guarded route's parameter ``decision``: the decision that allowed the request, its record durable."""
+_NO_LEAK: Final = frozenset({Reason.POLICY_FORBIDS, Reason.APPROVAL_MISSING})
+_LONGEST_PURPOSE: Final = 200
+
+
+class Decisions(Protocol):
+    """Who decides. ``access``'s decider is one."""
+
+    def decide(self, token: str | None, ask: Ask) -> Decision:
+        """The decision. Never raises: whatever goes wrong denies."""
+
+    def would_block(self, token: str | None, ask: Ask) -> bool:
+        """Whether deciding may wait for a network, so that an event loop lets a thread do it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Declared:
+    """What a route needs: a capability of a product, about the insurance policy that ``about`` finds."""
+
+    capability: str
+    product: str
+    about: Callable[[Request[Any, Any, Any]], Awaitable[Policy | None]] | None = None
+
+
+def needs(
+    name: str,
+    *,
+    product: str = JOURNEYS,
+    about: Callable[[Request[Any, Any, Any]], Awaitable[Policy | None]] | None = None,
+    opt: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """Keywords of a route that needs this capability; its function takes the ``decision: Decided`` that allowed it.
+    ``opt`` are the route's options besides.
+
+    Raises:
+        ValueError: there is no such capability, so nobody could ever use the route.
+    """
+    if capability(product, name) is None:
+        raise ValueError(f"{product} has no capability {name!r}")
+    declared = Declared(name, product, about)
+
+    async def decided(request: Request[Any, Any, Any]) -> Decision:
+        gate: Gate = request.app.state["gate"]
+        policy = None if about is None else await about(request)
+        return await gate.decided(request.scope, Ask(product=product, capability=name, policy=policy))
+
+    return {"dependencies": {"decision": Provide(decided)}, "opt": {**(opt or {}), DECLARES: declared}}
+
+
+@dataclass(slots=True)
+class Gate:
+    """Asks for decisions, and keeps clients to their rates. One per application; belongs to its event loop."""
+
+    decisions: Decisions
+    config: HttpConfig
+    metrics: HttpMetrics
+    clients: Rates = field(init=False)
+    strangers: Rates = field(init=False)
+    _known: OrderedDict[bytes, tuple[str, str]] = field(default_factory=OrderedDict)
+    _threads: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(8, "decisions"))
+
+    def __post_init__(self) -> None:
+        config = self.config
+        self.clients = Rates(config.requests_per_s, config.burst, config.clients_remembered)
+        self.strangers = Rates(config.strangers_per_s, config.strangers_burst, config.clients_remembered)
+
+    async def decided(self, scope: Mapping[str, Any], ask: Ask) -> Decision:
+        """The decision that allows this, its audit record durable.
+
+        A denial about a policy that would be none if the policy were not known becomes what a policy that is not
+        known gets: nobody learns from it that there is one.
+
+        Raises:
+            ProblemRaised: it is denied, or the client asks too much. AuditUnwritable: nothing may leave.
+        """
+        token = bearer_token(scope)
+        purpose = header(scope, b"data-purpose")
+        if purpose is not None and len(purpose) > _LONGEST_PURPOSE:
+            raise ProblemRaised(MALFORMED, "the data-purpose header is too long")
+        ask = replace(ask, purpose=purpose or None)
+        leave = self._admitted(scope, token)
+        decision = await self._decide(token, ask)
+        leave(decision)
+        if not decision.allowed and ask.policy is not None and decision.reason in _NO_LEAK:
+            decision = await self._decide(token, replace(ask, policy=None))
+            if decision.allowed:
+                raise ProblemRaised(NOT_FOUND)
+        if not decision.allowed:
+            raise of_decision(decision)
+        return decision
+
+    async def _decide(self, token: str | None, ask: Ask) -> Decision:
+        if self.decisions.would_block(token, ask):
+            loop = asyncio.get_running_loop()
+            decision = await loop.run_in_executor(self._threads, self.decisions.decide, token, ask)
+        else:
+            decision = self.decisions.decide(token, ask)
+        self.metrics.decided(ask.capability, decision.reason.value)
+        recorded = decision.recorded
+        if recorded.done():
+            recorded.result()
+        else:
+            await asyncio.shield(asyncio.wrap_future(recorded))
+        return decision
+
+    def _admitted(self, scope: Mapping[str, Any], token: str | None) -> Callable[[Decision], None]:
+        """Take one from the client's rate; what is returned is told the decision."""
+        digest = b"" if token is None else hashlib.blake2b(token.encode("utf-8", "replace"), digest_size=16).digest()
+        client = self._known.get(digest)
+        if client is not None:
+            self._take(self.clients, client)
+            return _nothing
+        address = client_address(scope, self.config.trusted_proxies)
+        self._take(self.strangers, address)
+
+        def learn(decision: Decision) -> None:
+            if decision.identity is None:
+                return
+            self.strangers.give_back(address)
+            identity = decision.identity
+            self._known[digest] = known = (identity.provider, identity.subject)
+            if len(self._known) > self.config.clients_remembered:
+                self._known.popitem(last=False)
+            self._take(self.clients, known)
+
+        return learn
+
+    def _take(self, rates: Rates, client: object) -> None:
+        wait_s = rates.take(client)
+        if wait_s is not None:
+            raise ProblemRaised(TOO_MANY_REQUESTS, retry_after_s=wait_s)
+
+
+def _nothing(_: Decision) -> None:
+    """A known client's decision teaches nothing."""

@@ -1,0 +1,63 @@
+"""Query strings and JSON bodies as typed values."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any, TypeVar
+from urllib.parse import parse_qsl
+
+import msgspec
+
+from journeymesh.services.http.problems import MALFORMED, UNPROCESSABLE, UNSUPPORTED_MEDIA_TYPE, ProblemRaised
+from journeymesh.services.http.requests import Scope, header
+
+T = TypeVar("T", bound=msgspec.Struct)
+B = TypeVar("B")
+_MOST_PARAMETERS = 32
+
+
+def query_of(scope: Scope, kind: type[T]) -> T:
+    """The query string as this struct, which is frozen and forbids unknown fields.
+
+    Raises:
+        ProblemRaised: a parameter is unknown, there twice, or of another type.
+    """
+    parsed: T = _parsed(bytes(scope["query_string"]), kind)
+    return parsed
+
+
+@lru_cache(4096)
+def _parsed(query_string: bytes, kind: type[T]) -> T:
+    values: dict[str, str] = {}
+    try:
+        pairs = parse_qsl(
+            query_string.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=_MOST_PARAMETERS
+        )
+    except ValueError as error:
+        raise ProblemRaised(MALFORMED, "the query string cannot be read") from error
+    for name, value in pairs:
+        if name in values:
+            raise ProblemRaised(MALFORMED, f"the query parameter {name[:50]!r} is there twice")
+        values[name] = value
+    try:
+        return msgspec.convert(values, kind, strict=False)
+    except msgspec.ValidationError as error:
+        raise ProblemRaised(MALFORMED, f"query: {error}") from error
+
+
+async def json_body(request: Any, kind: type[B]) -> B:
+    """The request's JSON body as this type.
+
+    Raises:
+        ProblemRaised: it is no JSON (400), of another media type (415), or no such value (422).
+    """
+    media = (header(request.scope, b"content-type") or "").partition(";")[0].strip().lower()
+    if media != "application/json":
+        raise ProblemRaised(UNSUPPORTED_MEDIA_TYPE, "send application/json")
+    body = await request.body()
+    try:
+        return msgspec.json.decode(body, type=kind)
+    except msgspec.ValidationError as error:
+        raise ProblemRaised(UNPROCESSABLE, f"body: {error}") from error
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise ProblemRaised(MALFORMED, f"body: {error}") from error

@@ -1,0 +1,61 @@
+"""A decider that says what a test tells it to, and remembers what it was asked."""
+
+from __future__ import annotations
+
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+
+from journeymesh.access.decision import Ask, Decision, Reason
+from journeymesh.governance.obligations import Obligations
+from journeymesh.identity.identity import Identity
+
+ANALYST = Identity(provider="static", subject="analyst", tenant="default")
+
+
+def done() -> Future[None]:
+    """A record that is durable."""
+    future: Future[None] = Future()
+    future.set_result(None)
+    return future
+
+
+@dataclass
+class Told:
+    """Allows whoever bears ``analyst`` or ``other``, under these obligations; ``reasons`` denies by capability."""
+
+    obligations: Obligations = field(default_factory=Obligations)
+    reasons: dict[str, Reason] = field(default_factory=dict)
+    blocks: bool = False
+    asked: list[Ask] = field(default_factory=list)
+    recorded: list[Future[None]] = field(default_factory=list)
+    retry_after_s: float | None = None
+    purpose_needed: bool = False
+    forbids_tenants: frozenset[str] = frozenset()
+
+    def decide(self, token: str | None, ask: Ask) -> Decision:
+        self.asked.append(ask)
+        return Decision(
+            decision_id=f"d{len(self.asked)}",
+            reason=self._reason(token, ask),
+            ask=ask,
+            identity=ANALYST if token in ("analyst", "other") else None,
+            obligations=self.obligations,
+            retry_after_s=self.retry_after_s,
+            recorded=self.recorded.pop(0) if self.recorded else done(),
+        )
+
+    def would_block(self, token: str | None, ask: Ask) -> bool:
+        return self.blocks
+
+    def _reason(self, token: str | None, ask: Ask) -> Reason:
+        if token is None:
+            return Reason.TOKEN_MISSING
+        if token not in ("analyst", "other"):
+            return Reason.TOKEN_REFUSED
+        if ask.capability in self.reasons:
+            return self.reasons[ask.capability]
+        if self.purpose_needed and ask.purpose is None:
+            return Reason.PURPOSE_MISSING
+        if ask.policy is not None and ask.policy.tenant in self.forbids_tenants:
+            return Reason.POLICY_FORBIDS
+        return Reason.ALLOWED
