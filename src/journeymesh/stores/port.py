@@ -139,6 +139,8 @@ class StoreChanges:
     vehicles: tuple[str, ...]
     complete: bool
     """False: more are waiting behind ``position``."""
+    last: tuple[str, ...] = ()
+    """The position of each of these vehicles' last change. Whoever asks from wherever gets the same."""
 
 
 class JourneyReads(Protocol):

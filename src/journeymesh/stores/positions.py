@@ -23,7 +23,9 @@ def changes_page(
     present, found = read(first, limit + 1)
     complete = len(found) <= limit
     position = max(first, present) if complete else found[limit - 1][1]
-    return StoreChanges(str(position), tuple(vehicle for vehicle, _ in found[:limit]), complete)
+    page = found[:limit]
+    vehicles, last = tuple(vehicle for vehicle, _ in page), tuple(str(at) for _, at in page)
+    return StoreChanges(str(position), vehicles, complete, last)
 
 
 def position_number(after: str | None) -> int:

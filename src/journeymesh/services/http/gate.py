@@ -51,11 +51,15 @@ class Decisions(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Declared:
-    """What a route needs: a capability of a product, about the insurance policy that ``about`` finds."""
+    """What a route needs: a capability of a product, about the insurance policy that ``about`` finds.
+
+    ``instead``: another capability that some requests to it need, and what says which a request needs.
+    """
 
     capability: str
     product: str
     about: Callable[[Request[Any, Any, Any]], Awaitable[Policy | None]] | None = None
+    instead: tuple[str, Callable[[Request[Any, Any, Any]], str]] | None = None
 
 
 def needs(
@@ -63,6 +67,7 @@ def needs(
     *,
     product: str = JOURNEYS,
     about: Callable[[Request[Any, Any, Any]], Awaitable[Policy | None]] | None = None,
+    instead: tuple[str, Callable[[Request[Any, Any, Any]], str]] | None = None,
     opt: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Keywords of a route that needs this capability; its function takes the ``decision: Decided`` that allowed it.
@@ -71,14 +76,16 @@ def needs(
     Raises:
         ValueError: there is no such capability, so nobody could ever use the route.
     """
-    if capability(product, name) is None:
-        raise ValueError(f"{product} has no capability {name!r}")
-    declared = Declared(name, product, about)
+    for each in (name, *(instead or ())[:1]):
+        if capability(product, str(each)) is None:
+            raise ValueError(f"{product} has no capability {each!r}")
+    declared = Declared(name, product, about, instead)
 
     async def decided(request: Request[Any, Any, Any]) -> Decision:
         gate: Gate = request.app.state["gate"]
+        wanted = name if instead is None else instead[1](request)
         policy = None if about is None else await about(request)
-        return await gate.decided(request.scope, Ask(product=product, capability=name, policy=policy))
+        return await gate.decided(request.scope, Ask(product=product, capability=wanted, policy=policy))
 
     return {"dependencies": {"decision": Provide(decided)}, "opt": {**(opt or {}), DECLARES: declared}}
 

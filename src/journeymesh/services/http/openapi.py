@@ -151,6 +151,8 @@ def _operation(path: str, route: HTTPRouteHandler, components: _Components) -> d
     if declared is not None:
         operation["security"] = [{_BEARER: []}]
         operation["x-capability"] = {"product": declared.product, "name": declared.capability}
+        if declared.instead is not None:
+            operation["x-capability"]["or"] = declared.instead[0]
         operation["parameters"].append(
             {
                 "name": "Data-Purpose", "in": "header", "required": False, "schema": {"type": "string"},

@@ -1,0 +1,76 @@
+"""journeyapi as one application."""
+
+from __future__ import annotations
+
+from litestar import Litestar
+from prometheus_client import CollectorRegistry
+
+from journeymesh.services.http.building import Service, build_http
+from journeymesh.services.http.gate import Decisions
+from journeymesh.services.http.life import Life
+from journeymesh.services.http.logs import Log
+from journeymesh.services.journeyapi.asked import Parts, Places
+from journeymesh.services.journeyapi.config import JourneyapiConfig
+from journeymesh.services.journeyapi.cursors import Cursors
+from journeymesh.services.journeyapi.fix_route import put_fixes
+from journeymesh.services.journeyapi.journey_routes import journey, track
+from journeymesh.services.journeyapi.kept_answers import KeptAnswers
+from journeymesh.services.journeyapi.policy_routes import journeys, summary
+from journeymesh.services.journeyapi.ports import FixTaker, Policies, Product, Reads, Versions
+from journeymesh.services.journeyapi.product_route import product as product_told
+from journeymesh.services.journeyapi.reading import ReadingThreads
+from journeymesh.services.journeyapi.summary_cache import EncodedCache
+
+ROUTES = (journeys, summary, journey, track, product_told, put_fixes)
+VERSION = "1.0.0"
+"""Of the wire contract: a breaking change is a new major version, and a new path."""
+
+
+def build_app(
+    config: JourneyapiConfig,
+    reads: Reads,
+    decisions: Decisions,
+    *,
+    policies: Policies,
+    versions: Versions,
+    product: Product,
+    taker: FixTaker | None = None,
+    kept: KeptAnswers | None = None,
+    life: Life | None = None,
+    registry: CollectorRegistry | None = None,
+    log: Log | None = None,
+) -> Litestar:
+    """The application. It opens nothing and closes nothing of what it is given.
+
+    ``taker`` and ``kept`` together take fixes; None: they are not taken here.
+    """
+    threads = ReadingThreads(config.http.reading_threads, config.http.waiting_reads)
+    parts = Parts(
+        config=config,
+        reads=reads,
+        policies=policies,
+        versions=versions,
+        product=product,
+        taker=taker,
+        kept=kept,
+        cursors=Cursors(config.cursor_key),
+        threads=threads,
+        encoded=EncodedCache(config.summary_cache_bytes),
+        places=Places(config.places_remembered),
+    )
+    return build_http(
+        Service(
+            name="journeyapi",
+            title="journeyapi",
+            version=VERSION,
+            told="Journeys and summaries per insurance policy, by capability and purpose.",
+            routes=ROUTES,
+            decisions=decisions,
+            config=config.http,
+            life=life or Life(checks={"store": versions.fault}),
+            state={"parts": parts},
+            registry=registry or CollectorRegistry(),
+            log=log,
+            on_shutdown=(threads.close,),
+        )
+    )

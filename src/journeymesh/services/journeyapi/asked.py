@@ -1,0 +1,152 @@
+"""What the routes about a policy's data share: the policy that a request is about, and what may leave of it."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache
+from typing import Any, Final
+
+import pyarrow as pa
+from litestar import Request
+from litestar.response.base import ASGIResponse
+
+from journeymesh.access.apply import admits, applied
+from journeymesh.access.decision import Decision
+from journeymesh.governance.obligations import Obligations
+from journeymesh.journeys.policies import Policy
+from journeymesh.services.http.conditions import tag_of
+from journeymesh.services.http.problems import GROUP_TOO_SMALL, NOT_FOUND, ProblemRaised
+from journeymesh.services.journeyapi.config import JourneyapiConfig
+from journeymesh.services.journeyapi.cursors import Cursors
+from journeymesh.services.journeyapi.kept_answers import KeptAnswers
+from journeymesh.services.journeyapi.ports import FixTaker, Policies, Product, Reads, Versions
+from journeymesh.services.journeyapi.reading import ReadingThreads
+from journeymesh.services.journeyapi.summary_cache import EncodedCache
+
+HEADERS: Final[Mapping[str, str]] = {
+    "cache-control": "private, no-cache",
+    "vary": "authorization, data-purpose, accept, accept-encoding",
+}
+"""Of every answer about a policy: the caller's own cache may keep it, and asks before it uses it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parts:
+    """What the routes work with, in ``request.app.state["parts"]``."""
+
+    config: JourneyapiConfig
+    reads: Reads
+    policies: Policies
+    versions: Versions
+    product: Product
+    taker: FixTaker | None
+    kept: KeptAnswers | None
+    cursors: Cursors
+    threads: ReadingThreads
+    encoded: EncodedCache
+    places: Places
+
+
+@dataclass(slots=True)
+class Places:
+    """Which policy a journey is of, remembered for the latest. Belongs to one event loop."""
+
+    most: int
+    _numbers: OrderedDict[str, str] = field(default_factory=OrderedDict)
+
+    def get(self, journey_id: str) -> str | None:
+        """The policy's number; None: it is not remembered."""
+        return self._numbers.get(journey_id)
+
+    def put(self, journey_id: str, number: str) -> None:
+        """Remember it."""
+        self._numbers[journey_id] = number
+        if len(self._numbers) > self.most:
+            self._numbers.popitem(last=False)
+
+    def forget(self, journey_id: str) -> None:
+        """It is of another policy now, or gone."""
+        self._numbers.pop(journey_id, None)
+
+
+def parts_of(request: Request[Any, Any, Any]) -> Parts:
+    """What the request's route works with."""
+    parts: Parts = request.app.state["parts"]
+    return parts
+
+
+async def policy_of_path(request: Request[Any, Any, Any]) -> Policy | None:
+    """The policy that the path names; None: there is none."""
+    return parts_of(request).policies.get(request.path_params["policy"])
+
+
+def admitted(decision: Decision) -> Policy:
+    """The policy that the decision is about, where an answer about it may leave.
+
+    Raises:
+        ProblemRaised: there is none, or none that the caller may know of: the same answer for both.
+    """
+    if decision.obligations.minimum_group_size > 1:
+        raise ProblemRaised(GROUP_TOO_SMALL, decision=decision)
+    policy = decision.ask.policy
+    if policy is None or not admits(decision.obligations, policy):
+        raise ProblemRaised(NOT_FOUND)
+    return policy
+
+
+def obliged(table: pa.Table, decision: Decision, policy: Policy) -> pa.Table:
+    """The table as it may leave."""
+    return applied(table, decision.obligations, now=datetime.now(UTC), of=policy)
+
+
+def oldest_start(obligations: Obligations) -> datetime | None:
+    """What began before may not leave; None: all may."""
+    if obligations.retention_days is None:
+        return None
+    return datetime.now(UTC) - timedelta(days=obligations.retention_days)
+
+
+def tag(parts: Parts, decision: Decision, policy: Policy, *representation: str) -> str | None:
+    """The answer's entity tag without reading it; None: nobody knows whether the data changed.
+
+    It is of the data's version, the policy as it is at hand, the obligations, and the representation asked for. Under
+    a retention also of the hour, because there the same data becomes less by itself.
+    """
+    version = parts.versions.of(policy)
+    if version is None:
+        return None
+    obligations = decision.obligations
+    hour = "" if obligations.retention_days is None else f"{datetime.now(UTC):%Y%m%d%H}"
+    return tag_of(parts.config.epoch, version, _digest(policy), _obligations(obligations), hour, *representation)
+
+
+def content_tag(body: bytes) -> str:
+    """The tag of an answer that had to be read to be known."""
+    return f'W/"c{hashlib.blake2b(body, digest_size=16).hexdigest()}"'
+
+
+def answer(body: bytes, media: str, tag: str | None, headers: Mapping[str, str] | None = None) -> ASGIResponse:
+    """The answer about a policy."""
+    more = {**HEADERS, **(headers or {})}
+    if tag is not None:
+        more["etag"] = tag
+    return ASGIResponse(body=body, headers=more, media_type=media)
+
+
+def unchanged(tag: str) -> ASGIResponse:
+    """The answer to a caller who has it already."""
+    return ASGIResponse(status_code=304, headers={**HEADERS, "etag": tag})
+
+
+@lru_cache(65_536)
+def _digest(policy: Policy) -> str:
+    return hashlib.blake2b(repr(policy).encode(), digest_size=12).hexdigest()
+
+
+@lru_cache(4_096)
+def _obligations(obligations: Obligations) -> str:
+    return obligations.digest

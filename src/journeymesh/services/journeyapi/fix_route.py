@@ -1,0 +1,134 @@
+"""Fixes handed in."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+import msgspec
+import numpy as np
+from litestar import Request, post
+from litestar.response.base import ASGIResponse
+
+from journeymesh.access.decision import Decision
+from journeymesh.errors import UsageError
+from journeymesh.governance.obligations import RowPredicate
+from journeymesh.journeys.fixes import Fixes
+from journeymesh.journeys.policies import PolicyTimeline
+from journeymesh.services.http.gate import Decided, needs
+from journeymesh.services.http.openapi import Answer, documents
+from journeymesh.services.http.problems import (
+    CONFLICT,
+    MALFORMED,
+    RULES_CONFLICT,
+    TOO_LARGE,
+    UNPROCESSABLE,
+    UNSUPPORTED_MEDIA_TYPE,
+    ProblemRaised,
+)
+from journeymesh.services.http.requests import header
+from journeymesh.services.journeyapi.asked import Parts, parts_of
+from journeymesh.services.journeyapi.fix_bodies import read_fixes
+from journeymesh.services.journeyapi.kept_answers import KeptAnswers, key_of
+from journeymesh.services.journeyapi.ports import FixTaker, Policies, RefusedFix
+from journeymesh.services.journeyapi.rendering import ARROW, JSON
+from journeymesh.services.journeyapi.schemas import GivenFixes, RefusedRow, TakenFixes
+
+VEHICLE_NOT_ADMITTED: Final = "vehicle_not_admitted"
+_LONGEST_KEY: Final = 200
+
+
+@post(
+    "/v1/fixes",
+    operation_id="put_fixes",
+    summary="Hand in fixes",
+    tags=["fixes"],
+    status_code=200,
+    **needs(
+        "fixes:write",
+        opt=documents(
+            answers=(Answer(200, "What was taken and what was refused", {JSON: TakenFixes}),),
+            takes={JSON: GivenFixes, ARROW: None},
+            headers={"Idempotency-Key": ("names the batch: sent again, it is answered as before", True)},
+            problems=(CONFLICT, RULES_CONFLICT, TOO_LARGE, UNSUPPORTED_MEDIA_TYPE, UNPROCESSABLE),
+        ),
+    ),
+)
+async def put_fixes(request: Request[Any, Any, Any], decision: Decided) -> ASGIResponse:
+    """Takes those fixes of the batch that can be taken, and lists the others with their reasons. They are durable when
+    the answer comes."""
+    parts = parts_of(request)
+    if parts.taker is None or parts.kept is None:
+        raise ProblemRaised(CONFLICT, "fixes are not taken here")
+    key = header(request.scope, b"idempotency-key")
+    if not key or len(key) > _LONGEST_KEY:
+        raise ProblemRaised(MALFORMED, f"give the batch an Idempotency-Key of at most {_LONGEST_KEY} characters")
+    if header(request.scope, b"content-encoding") not in (None, "identity"):
+        raise ProblemRaised(UNSUPPORTED_MEDIA_TYPE, "send the body as it is, without content-encoding")
+    media = header(request.scope, b"content-type") or ""
+    body = await request.body()
+    batch = _Batch(parts, parts.taker, parts.kept, decision, key_of(decision.identity, key), media, body)
+    taken = await parts.threads.run(batch.taken)
+    return ASGIResponse(body=taken, headers={"cache-control": "no-store"}, media_type=JSON)
+
+
+class _Batch(msgspec.Struct, frozen=True):
+    parts: Any
+    taker: Any
+    kept: Any
+    decision: Any
+    key: str
+    media: str
+    body: bytes
+
+    def taken(self) -> bytes:
+        """The answer, given before or now."""
+        kept: KeptAnswers = self.kept
+        request = self.media.encode() + b"\0" + self.body
+        answered, again = kept.once(self.key, request, self._take)
+        told = msgspec.json.decode(answered, type=TakenFixes)
+        told.again = again
+        return msgspec.json.encode(told)
+
+    def _take(self) -> bytes:
+        parts: Parts = self.parts
+        taker: FixTaker = self.taker
+        fixes, refused = read_fixes(self.media, self.body, parts.config.most_fixes)
+        rows = len(fixes) + len(refused)
+        fixes, foreign = _admitted(fixes, parts.policies, self.decision)
+        refused += foreign
+        if len(fixes):
+            try:
+                refused += taker.take(fixes, self.key)
+            except UsageError as error:
+                raise ProblemRaised(CONFLICT, str(error)) from error
+        listed = [RefusedRow(each.row, each.reason, each.detail) for each in sorted(refused, key=lambda each: each.row)]
+        return msgspec.json.encode(TakenFixes(rows - len(listed), listed, False))
+
+
+def _admitted(fixes: Fixes, policies: Policies, decision: Decision) -> tuple[Fixes, Sequence[RefusedFix]]:
+    """The fixes of policies whose rows the caller is admitted to, and the others, refused.
+
+    Where the caller is admitted to some policies only, a vehicle that nobody knows is refused as one of somebody
+    else's is: nobody learns which vehicles there are.
+    """
+    rows: RowPredicate = decision.obligations.rows
+    if rows == RowPredicate() or not len(fixes):
+        return fixes, ()
+    held = policies.of_vehicles(fixes.vehicles)
+    timeline = PolicyTimeline.of(held, fixes.vehicles)
+    may = np.array([rows.admits(policy) for policy in timeline.policies], np.bool_)
+    taken = np.zeros(len(fixes), np.bool_)
+    for vehicle in range(len(fixes.vehicles)):
+        of_vehicle = fixes.vehicle == vehicle
+        spans = range(int(timeline.first[vehicle]), int(timeline.first[vehicle + 1]))
+        # Outside all its policies' times a vehicle is its policies' as a whole.
+        taken[of_vehicle] = bool(spans) and all(may[timeline.policy[span]] for span in spans)
+        for span in spans:
+            at = fixes.fixed_at_us
+            inside = of_vehicle & (at >= timeline.from_us[span]) & (at < timeline.to_us[span])
+            taken[inside] = may[timeline.policy[span]]
+    assert fixes.origin is not None
+    detail = "no policy that you may hand in fixes for covers this vehicle then"
+    refused = [RefusedFix(int(row), VEHICLE_NOT_ADMITTED, detail) for row in fixes.origin[~taken]]
+    return fixes.take(taken), refused

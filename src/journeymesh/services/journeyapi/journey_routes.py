@@ -1,0 +1,169 @@
+"""One journey, and where it went."""
+
+from __future__ import annotations
+
+from collections.abc import MutableMapping
+from datetime import datetime
+from typing import Any, Final
+
+import pyarrow as pa
+from litestar import Request, get
+from litestar.response.base import ASGIResponse
+
+from journeymesh.access.decision import Ask, Decision
+from journeymesh.identity.capabilities import JOURNEYS
+from journeymesh.journeys.policies import Policy
+from journeymesh.services.http.conditions import is_unchanged
+from journeymesh.services.http.gate import Decided, Gate, needs
+from journeymesh.services.http.negotiation import chosen
+from journeymesh.services.http.openapi import Answer, documents
+from journeymesh.services.http.problems import NOT_ACCEPTABLE, NOT_FOUND, PRECONDITION_FAILED, ProblemRaised
+from journeymesh.services.http.requests import headers_joined
+from journeymesh.services.journeyapi.asked import (
+    Parts,
+    admitted,
+    answer,
+    content_tag,
+    obliged,
+    parts_of,
+    tag,
+    unchanged,
+)
+from journeymesh.services.journeyapi.rendering import (
+    ARROW,
+    CSV,
+    JSON,
+    NDJSON,
+    OFFERED,
+    PARQUET,
+    json_object,
+    whole,
+)
+from journeymesh.services.journeyapi.schemas import Fix, FixPage, Journey
+from journeymesh.strangler.questions import fix_table
+
+_FOUND: Final = "journeymesh.journey"
+"""The key in a request's scope of the journey that was read to know its policy."""
+_HEADERS: Final = {"ETag": "names the data's state, the obligations and the representation"}
+_CONDITION: Final = {"If-None-Match": ("entity tags of what the caller has", False)}
+
+
+def _about(capability: str) -> Any:
+    async def policy_of_journey(request: Request[Any, Any, Any]) -> Policy | None:
+        """The policy that the journey is of. Where that is not remembered the journey is read, for callers only who
+        may read journeys of some policy: the decision about that comes first."""
+        parts, scope = parts_of(request), _scope(request)
+        journey_id = request.path_params["journey"]
+        number = parts.places.get(journey_id)
+        if number is None:
+            gate: Gate = request.app.state["gate"]
+            await gate.decided(scope, Ask(product=JOURNEYS, capability=capability))
+            found = await parts.threads.run(parts.reads.journey, journey_id)
+            if found is None:
+                return None
+            scope[_FOUND] = found
+            number = found["policy"][0].as_py()
+            if number is None:
+                return None
+            parts.places.put(journey_id, number)
+        return parts.policies.get(number)
+
+    return policy_of_journey
+
+
+@get(
+    "/v1/journeys/{journey:str}",
+    operation_id="journey",
+    summary="One journey",
+    tags=["journeys"],
+    **needs(
+        "journeys:read",
+        about=_about("journeys:read"),
+        opt=documents(
+            answers=(
+                Answer(200, "The journey", {JSON: Journey}, _HEADERS),
+                Answer(304, "The caller has it already", {}, _HEADERS),
+            ),
+            path={"journey": "the journey's id; one that a late fix made obsolete leads to its successor"},
+            headers=_CONDITION,
+            problems=(NOT_ACCEPTABLE, PRECONDITION_FAILED),
+        ),
+    ),
+)
+async def journey(request: Request[Any, Any, Any], decision: Decided) -> ASGIResponse:
+    """The journey with all its fields."""
+    policy, parts, scope = admitted(decision), parts_of(request), request.scope
+    journey_id = request.path_params["journey"]
+    chosen(headers_joined(scope, b"accept"), (JSON,))
+    known = tag(parts, decision, policy, "journey", journey_id)
+    if known is not None and is_unchanged(scope, known):
+        return unchanged(known)
+    table = obliged(await _journey(parts, scope, journey_id, policy), decision, policy)
+    if not len(table):
+        raise ProblemRaised(NOT_FOUND)
+    body = json_object(table)
+    found = known or content_tag(body)
+    return unchanged(found) if known is None and is_unchanged(scope, found) else answer(body, JSON, found)
+
+
+@get(
+    "/v1/journeys/{journey:str}/track",
+    operation_id="track",
+    summary="Where a journey went, fix by fix",
+    tags=["journeys"],
+    **needs(
+        "tracks:read",
+        about=_about("tracks:read"),
+        opt=documents(
+            answers=(
+                Answer(
+                    200, "Fixes by time", {JSON: FixPage, NDJSON: Fix, ARROW: None, PARQUET: None, CSV: str}, _HEADERS
+                ),
+                Answer(304, "The caller has them already", {}, _HEADERS),
+            ),
+            path={"journey": "the journey's id"},
+            headers={**_CONDITION, "Accept": ("the media type of the answer", False)},
+            problems=(NOT_ACCEPTABLE, PRECONDITION_FAILED),
+        ),
+    ),
+)
+async def track(request: Request[Any, Any, Any], decision: Decided) -> ASGIResponse:
+    """The fixes that are kept of the journey's time; none where fixes are no longer kept."""
+    policy, parts, scope = admitted(decision), parts_of(request), request.scope
+    journey_id = request.path_params["journey"]
+    media = chosen(headers_joined(scope, b"accept"), OFFERED)
+    known = tag(parts, decision, policy, "track", journey_id, media)
+    if known is not None and is_unchanged(scope, known):
+        return unchanged(known)
+    row = await _journey(parts, scope, journey_id, policy)
+    span = row["vehicle"][0].as_py(), row["started_at"][0].as_py(), row["ended_at"][0].as_py()
+    body = await parts.threads.run(_track, parts, decision, policy, media, *span)
+    found = known or content_tag(body)
+    return unchanged(found) if known is None and is_unchanged(scope, found) else answer(body, media, found)
+
+
+def _track(
+    parts: Parts, decision: Decision, policy: Policy, media: str, vehicle: str, first: datetime, last: datetime
+) -> bytes:
+    return whole(media, obliged(fix_table(parts.reads.fixes(vehicle, first, last)), decision, policy))
+
+
+async def _journey(parts: Parts, scope: Any, journey_id: str, policy: Policy) -> pa.Table:
+    """The journey, where it is of the policy that was decided about.
+
+    Raises:
+        ProblemRaised: it is gone, or of another policy by now; asked again, that one is decided about.
+    """
+    found = scope.get(_FOUND)
+    if found is None:
+        found = await parts.threads.run(parts.reads.journey, journey_id)
+    if found is None or found["policy"][0].as_py() != policy.number:
+        parts.places.forget(journey_id)
+        raise ProblemRaised(NOT_FOUND)
+    return found
+
+
+def _scope(request: Request[Any, Any, Any]) -> MutableMapping[str, Any]:
+    scope: Any = request.scope
+    held: MutableMapping[str, Any] = scope
+    return held

@@ -1,0 +1,102 @@
+"""Answers kept by Idempotency-Key: who asks the same again is given the same answer, and nothing is done twice."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+import sqlalchemy as sa
+
+from journeymesh.databases.database import SqlDatabase, now_us
+from journeymesh.databases.schema import Schema
+from journeymesh.identity.identity import Identity
+from journeymesh.services.http.problems import CONFLICT, UNPROCESSABLE, ProblemRaised
+
+KEPT_S: Final = 7 * 24 * 3600
+"""For how long a key is remembered, at least."""
+
+metadata = sa.MetaData()
+answers = sa.Table(
+    "journeyapi_answers",
+    metadata,
+    sa.Column("key", sa.String(64), primary_key=True),
+    sa.Column("request", sa.String(64), nullable=False),
+    sa.Column("body", sa.LargeBinary(), nullable=False),
+    sa.Column("at_us", sa.BigInteger(), nullable=False),
+)
+SCHEMA: Final = Schema(
+    head="0001",
+    version_table="journeyapi_schema",
+    migrations=Path(__file__).parent / "migrations",
+    writers_lock=0x6A6F7572_6E657961,  # "journeya"
+)
+
+
+def answers_database(url: str) -> SqlDatabase:
+    """The database that answers are kept in: SQLite for one machine, PostgreSQL for several."""
+    return SqlDatabase(url, SCHEMA, kind="answers", todo="start journeyapi, which makes it")
+
+
+def key_of(identity: Identity | None, key: str) -> str:
+    """The key as it is kept: a client's own, and nothing of the client or of the key can be read from it."""
+    who = ("", "") if identity is None else (identity.provider, identity.subject)
+    return hashlib.blake2b("\0".join((*who, key)).encode(), digest_size=32).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class KeptAnswers:
+    """Does a thing once by key. Safe for several threads and replicas.
+
+    What is done has to bear being done again: a process that ends between doing and keeping does it again.
+    """
+
+    database: SqlDatabase
+    _under_way: set[str] = field(default_factory=set)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def once(self, key: str, request: bytes, do: Callable[[], bytes]) -> tuple[bytes, bool]:
+        """(the answer, whether it was given before).
+
+        Raises:
+            ProblemRaised: the key was used for another request, or one with it is under way.
+        """
+        digest = hashlib.blake2b(request, digest_size=32).hexdigest()
+        with self._lock:
+            if key in self._under_way:
+                raise ProblemRaised(CONFLICT, "a request with this Idempotency-Key is under way", retry_after_s=1.0)
+            self._under_way.add(key)
+        try:
+            held = self._kept(key, digest)
+            if held is not None:
+                return held, True
+            body = do()
+            return self._keep(key, digest, body)
+        finally:
+            with self._lock:
+                self._under_way.discard(key)
+
+    def _kept(self, key: str, digest: str) -> bytes | None:
+        with self.database.reading() as connection:
+            return _checked(connection.execute(sa.select(answers).where(answers.c.key == key)).first(), digest)
+
+    def _keep(self, key: str, digest: str, body: bytes) -> tuple[bytes, bool]:
+        at_us = now_us()
+        with self.database.writing() as connection:
+            held = _checked(connection.execute(sa.select(answers).where(answers.c.key == key)).first(), digest)
+            if held is not None:  # another replica was faster
+                return held, True
+            connection.execute(sa.delete(answers).where(answers.c.at_us < at_us - KEPT_S * 1_000_000))
+            connection.execute(sa.insert(answers).values(key=key, request=digest, body=body, at_us=at_us))
+        return body, False
+
+
+def _checked(row: sa.Row[tuple[str, str, bytes, int]] | None, digest: str) -> bytes | None:
+    if row is None:
+        return None
+    if row.request != digest:
+        raise ProblemRaised(UNPROCESSABLE, "the Idempotency-Key was used for another request")
+    return bytes(row.body)

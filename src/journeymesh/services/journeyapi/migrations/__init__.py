@@ -1,0 +1,1 @@
+"""Migrations of the kept answers, run by ``KeptAnswers.database.migrate()``."""

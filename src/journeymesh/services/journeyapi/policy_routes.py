@@ -1,0 +1,305 @@
+"""A policy's journeys and summaries."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from datetime import datetime
+from typing import Annotated, Any, Final
+
+import msgspec
+import pyarrow as pa
+from litestar import Request, get
+from litestar.response.base import ASGIResponse
+from litestar.response.streaming import ASGIStreamingResponse
+
+from journeymesh.access.decision import Decision
+from journeymesh.journeys.answers import rfc3339
+from journeymesh.journeys.journey import JOURNEY_SCHEMA
+from journeymesh.journeys.policies import Policy
+from journeymesh.journeys.summaries import SUMMED_COLUMNS, Period, summarise
+from journeymesh.services.http.conditions import is_unchanged
+from journeymesh.services.http.gate import Decided, needs
+from journeymesh.services.http.negotiation import chosen
+from journeymesh.services.http.openapi import Answer, documents
+from journeymesh.services.http.problems import (
+    CURSOR_REFUSED,
+    MALFORMED,
+    NOT_ACCEPTABLE,
+    POLICY_FORBIDS,
+    PRECONDITION_FAILED,
+    RULES_CONFLICT,
+    ProblemRaised,
+)
+from journeymesh.services.http.queries import query_of
+from journeymesh.services.http.requests import headers_joined
+from journeymesh.services.journeyapi.asked import (
+    HEADERS,
+    Parts,
+    admitted,
+    answer,
+    content_tag,
+    obliged,
+    oldest_start,
+    parts_of,
+    policy_of_path,
+    tag,
+    unchanged,
+)
+from journeymesh.services.journeyapi.rendering import (
+    ARROW,
+    CSV,
+    EXPORTS,
+    JSON,
+    NDJSON,
+    OFFERED,
+    PARQUET,
+    json_items,
+    rendering,
+    whole,
+)
+from journeymesh.services.journeyapi.schemas import Journey, JourneyPage, Summary, SummaryPage
+from journeymesh.stores.port import JourneyQuery
+
+MOST_AT_ONCE: Final = 1_000
+_KEYS: Final = ("journey_id", "policy", "started_at")
+"""What a listing needs of each journey, chosen or not: its cursor, and what obligations look at."""
+_SENT_BYTES: Final = 256 << 10
+_TAGGED: Final = {"ETag": "names the data's state, the obligations and the representation", "Cache-Control": "private"}
+_CONDITION: Final = {"If-None-Match": ("entity tags of what the caller has", False)}
+
+Instant = Annotated[datetime, msgspec.Meta(tz=True)]
+
+
+class JourneysQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename={"since": "from", "until": "to"}):
+    """Which of a policy's journeys, and what of them."""
+
+    since: Annotated[Instant | None, msgspec.Meta(description="journeys that start then or later")] = None
+    until: Annotated[Instant | None, msgspec.Meta(description="journeys that start before")] = None
+    cursor: Annotated[str | None, msgspec.Meta(description="`next` of the page before")] = None
+    limit: Annotated[
+        Annotated[int, msgspec.Meta(ge=1, le=MOST_AT_ONCE)] | None,
+        msgspec.Meta(description="at most so many; left out, 100 as JSON and all in every other media type"),
+    ] = None
+    fields: Annotated[str | None, msgspec.Meta(description="names of fields, with commas; left out, all")] = None
+
+
+class SummaryQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename={"since": "from", "until": "to"}):
+    """Over which periods, and of which journeys."""
+
+    period: Annotated[Period, msgspec.Meta(description="in the policy's time zone; weeks begin on Monday")] = "month"
+    since: Annotated[Instant | None, msgspec.Meta(description="of journeys that start then or later")] = None
+    until: Annotated[Instant | None, msgspec.Meta(description="of journeys that start before")] = None
+
+
+def _export_or_read(request: Request[Any, Any, Any]) -> str:
+    try:
+        return "journeys:export" if _media(request) in EXPORTS else "journeys:read"
+    except ProblemRaised:  # the route says so itself, once it is decided who asks
+        return "journeys:read"
+
+
+@get(
+    "/v1/policies/{policy:str}/journeys",
+    operation_id="journeys",
+    summary="A policy's journeys",
+    tags=["policies"],
+    **needs(
+        "journeys:read",
+        about=policy_of_path,
+        instead=("journeys:export", _export_or_read),
+        opt=documents(
+            answers=(
+                Answer(
+                    200,
+                    "Journeys by start",
+                    {JSON: JourneyPage, NDJSON: Journey, ARROW: None, PARQUET: None, CSV: str},
+                    {**_TAGGED, "Next-Cursor": "where a page that is not JSON goes on"},
+                ),
+                Answer(304, "The caller has them already", {}, _TAGGED),
+            ),
+            query=JourneysQuery,
+            path={"policy": "the policy's number"},
+            headers={**_CONDITION, "Accept": ("the media type of the answer", False)},
+            problems=(CURSOR_REFUSED, NOT_ACCEPTABLE, PRECONDITION_FAILED),
+        ),
+    ),
+)
+async def journeys(request: Request[Any, Any, Any], decision: Decided) -> ASGIResponse:
+    """Journeys in order of start, a page as JSON or all of them as NDJSON, Arrow, Parquet or CSV, which need the
+    capability `journeys:export`."""
+    policy, parts = admitted(decision), parts_of(request)
+    listing = _Listing.of(parts, decision, policy, query_of(request.scope, JourneysQuery), _media(request))
+    known = tag(parts, decision, policy, "journeys", listing.representation)
+    if known is not None and is_unchanged(request.scope, known):
+        return unchanged(known)
+    if listing.limit is None:
+        return listing.stream(known)
+    body, following = await parts.threads.run(listing.page)
+    found = known or content_tag(body)
+    if known is None and is_unchanged(request.scope, found):
+        return unchanged(found)
+    return answer(body, listing.media, found, {} if following is None else {"next-cursor": following})
+
+
+@get(
+    "/v1/policies/{policy:str}/summary",
+    operation_id="summary",
+    summary="What a policy's journeys add up to",
+    tags=["policies"],
+    **needs(
+        "summaries:read",
+        about=policy_of_path,
+        opt=documents(
+            answers=(
+                Answer(
+                    200,
+                    "Summaries by period",
+                    {JSON: SummaryPage, NDJSON: Summary, ARROW: None, PARQUET: None, CSV: str},
+                    _TAGGED,
+                ),
+                Answer(304, "The caller has them already", {}, _TAGGED),
+            ),
+            query=SummaryQuery,
+            path={"policy": "the policy's number"},
+            headers={**_CONDITION, "Accept": ("the media type of the answer", False)},
+            problems=(NOT_ACCEPTABLE, PRECONDITION_FAILED, RULES_CONFLICT),
+        ),
+    ),
+)
+async def summary(request: Request[Any, Any, Any], decision: Decided) -> ASGIResponse:
+    """One summary for each period in which the policy has journeys, in the policy's time zone."""
+    policy, parts, scope = admitted(decision), parts_of(request), request.scope
+    media, query = _media(request), query_of(scope, SummaryQuery)
+    _refuse_masked_instants(decision, query.since, query.until)
+    known = tag(parts, decision, policy, "summary", media, str(scope["query_string"], "latin-1"))
+    if known is None or decision.obligations.retention_days is not None:
+        # What is not known to be the present state, or becomes less by the hour, is made anew.
+        body = await parts.threads.run(_summed, parts, decision, policy, query, media)
+        known = known or content_tag(body)
+        return unchanged(known) if is_unchanged(scope, known) else answer(body, media, known)
+    if is_unchanged(scope, known):
+        return unchanged(known)
+    held = parts.encoded.get(known)
+    if held is None:
+        made = parts.threads
+        held = await parts.encoded.made(known, lambda: made.run(_summed, parts, decision, policy, query, media))
+    return answer(held, media, known)
+
+
+def _summed(parts: Parts, decision: Decision, policy: Policy, query: SummaryQuery, media: str) -> bytes:
+    found = parts.reads.journeys(
+        JourneyQuery(policy=policy.number, started_from=query.since, started_to=query.until, columns=SUMMED_COLUMNS)
+    )
+    table = summarise(found, policy, query.period, parts.config.score)
+    return whole(media, obliged(table, decision, policy))
+
+
+class _Listing(msgspec.Struct, frozen=True, kw_only=True):
+    """One request for journeys: what is asked of the store, and how it leaves."""
+
+    parts: Any
+    decision: Any
+    policy: Any
+    media: str
+    query: JourneysQuery
+    chosen: tuple[str, ...]
+    name: str
+    """What its cursors are sealed for."""
+    after: tuple[datetime, str] | None
+
+    @classmethod
+    def of(cls, parts: Parts, decision: Decision, policy: Policy, query: JourneysQuery, media: str) -> _Listing:
+        _refuse_masked_instants(decision, query.since, query.until)
+        name = f"{policy.number}\0{_shown(query.since)}\0{_shown(query.until)}"
+        after = None if query.cursor is None else parts.cursors.open(name, query.cursor)
+        return cls(
+            parts=parts, decision=decision, policy=policy, media=media, query=query, chosen=_fields(query.fields),
+            name=name, after=after,
+        )  # fmt: skip
+
+    @property
+    def limit(self) -> int | None:
+        """Rows of the page; None: all, streamed."""
+        return self.query.limit or (100 if self.media == JSON else None)
+
+    @property
+    def representation(self) -> str:
+        """All that tells this answer from others of the same data."""
+        after = self.after and f"{rfc3339(self.after[0])} {self.after[1]}"
+        return "\0".join((self.media, self.name, str(after), str(self.limit), ",".join(self.chosen)))
+
+    def page(self) -> tuple[bytes, str | None]:
+        """(the page, the cursor behind it)."""
+        limit = self.limit or MOST_AT_ONCE
+        found = self._read(self.after, limit + 1)
+        following = self._cursor(found.slice(limit - 1, 1)) if len(found) > limit else None
+        table = self._leaving(found.slice(0, limit))
+        return (json_items(table, following) if self.media == JSON else whole(self.media, table)), following
+
+    def stream(self, known: str | None) -> ASGIStreamingResponse:
+        """All of them, some rows at a time."""
+        headers = {**HEADERS, **({} if known is None else {"etag": known})}
+        return ASGIStreamingResponse(iterator=self._pieces(), headers=headers, media_type=self.media)
+
+    async def _pieces(self) -> AsyncIterator[bytes]:
+        rows, after, out = self.parts.config.stream_rows, self.after, None
+        while True:
+            found = await self.parts.threads.run(self._read, after, rows)
+            table = self._leaving(found)
+            out = out or rendering(self.media, table.schema)
+            piece = await self.parts.threads.run(out.page, table)
+            for begin in range(0, len(piece), _SENT_BYTES):
+                yield piece[begin : begin + _SENT_BYTES]
+            if len(found) < rows:
+                yield out.end()
+                return
+            last = found.slice(len(found) - 1, 1)
+            after = last["started_at"][0].as_py(), last["journey_id"][0].as_py()
+
+    def _read(self, after: tuple[datetime, str] | None, limit: int) -> pa.Table:
+        since, oldest = self.query.since, oldest_start(self.decision.obligations)
+        if oldest is not None:
+            since = oldest if since is None else max(since, oldest)
+        found: pa.Table = self.parts.reads.journeys(
+            JourneyQuery(
+                policy=self.policy.number,
+                started_from=since,
+                started_to=self.query.until,
+                after=after,
+                limit=limit,
+                columns=tuple(dict.fromkeys((*self.chosen, *_KEYS, "tenant", "product"))),
+            )
+        )
+        return found
+
+    def _leaving(self, found: pa.Table) -> pa.Table:
+        return obliged(found, self.decision, self.policy).select(list(self.chosen))
+
+    def _cursor(self, last: pa.Table) -> str:
+        sealed: str = self.parts.cursors.seal(self.name, last["started_at"][0].as_py(), last["journey_id"][0].as_py())
+        return sealed
+
+
+def _media(request: Request[Any, Any, Any]) -> str:
+    return chosen(headers_joined(request.scope, b"accept"), OFFERED)
+
+
+def _fields(fields: str | None) -> tuple[str, ...]:
+    names = JOURNEY_SCHEMA.names
+    if fields is None:
+        return tuple(names)
+    wanted = tuple(dict.fromkeys(name.strip() for name in fields.split(",")))
+    for name in wanted:
+        if name not in names:
+            raise ProblemRaised(MALFORMED, f"a journey has no field {name[:50]!r}; it has {', '.join(names)}")
+    return wanted
+
+
+def _refuse_masked_instants(decision: Decision, *instants: datetime | None) -> None:
+    """Asking for ever narrower times would tell what the mask hides."""
+    if "started_at" in decision.obligations.mask and any(at is not None for at in instants):
+        raise ProblemRaised(POLICY_FORBIDS, "from and to ask about started_at, which is masked", decision=decision)
+
+
+def _shown(at: datetime | None) -> str:
+    return "" if at is None else rfc3339(at)

@@ -1,0 +1,80 @@
+"""What journeyapi reads from and hands fixes to."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Protocol
+
+import pyarrow as pa
+
+from journeymesh.journeys.fixes import Fixes
+from journeymesh.journeys.policies import Policy
+from journeymesh.stores.port import JourneyQuery
+
+
+class Reads(Protocol):
+    """What is read: a store, or the strangler's door. Safe for several threads."""
+
+    def journeys(self, query: JourneyQuery) -> pa.Table:
+        """Journeys of ``query.policy`` in (started_at, journey_id) order."""
+
+    def journey(self, journey_id: str) -> pa.Table | None:
+        """The journey as a one-row table, following a late fix to its successor; None if unknown or gone."""
+
+    def fixes(self, vehicle: str, first: datetime, last: datetime) -> Fixes:
+        """The vehicle's kept fixes with ``first <= fixed_at <= last``, by time."""
+
+
+class Policies(Protocol):
+    """The policies at hand, in memory. The strangler's policy book is one."""
+
+    def get(self, number: str) -> Policy | None:
+        """The policy of this number; None: there is none."""
+
+    def of_vehicles(self, names: Sequence[str]) -> list[Policy]:
+        """Every policy that names one of these vehicles."""
+
+
+class Versions(Protocol):
+    """Which state of a policy's data is the present one, from memory."""
+
+    def of(self, policy: Policy) -> str | None:
+        """The version: while it is the same, so is the data. None: nobody knows, so that the data has to be read."""
+
+    def fault(self) -> str:
+        """What is wrong with knowing it; empty: nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class RefusedFix:
+    """A fix that is not taken: its row in the batch from 0, the reason's code, and in words."""
+
+    row: int
+    reason: str
+    detail: str = ""
+
+
+class FixTaker(Protocol):
+    """Where fixes go. Taking a batch twice changes nothing."""
+
+    def take(self, fixes: Fixes, key: str) -> Sequence[RefusedFix]:
+        """Take them durably under this key; ``fixes.origin`` are their rows. Returns those that it refuses.
+
+        Raises:
+            UsageError: it takes none at this time. StoreUnavailable: it cannot.
+        """
+
+
+class Product(Protocol):
+    """What is told of the data product."""
+
+    def contract(self) -> Mapping[str, Any]:
+        """The data contract, as ODCS has it."""
+
+    def freshness(self) -> Mapping[str, Any]:
+        """How recent the data is."""
+
+    def quality(self) -> Mapping[str, Any]:
+        """What was accepted and refused, by reason."""
