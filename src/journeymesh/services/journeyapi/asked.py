@@ -114,7 +114,7 @@ def tag(parts: Parts, decision: Decision, policy: Policy, *representation: str) 
     """The answer's entity tag without reading it; None: nobody knows whether the data changed.
 
     It is of the data's version, the policy as it is at hand, the obligations, and the representation asked for. Under
-    a retention also of the hour, because there the same data becomes less by itself.
+    a retention also of the hour, because there the same data becomes less by itself: periods do so at full hours.
     """
     version = parts.versions.of(policy)
     if version is None:

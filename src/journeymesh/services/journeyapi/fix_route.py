@@ -49,7 +49,13 @@ _LONGEST_KEY: Final = 200
         opt=documents(
             answers=(Answer(200, "What was taken and what was refused", {JSON: TakenFixes}),),
             takes={JSON: GivenFixes, ARROW: None},
-            headers={"Idempotency-Key": ("names the batch: sent again, it is answered as before", True)},
+            headers={
+                "Idempotency-Key": (
+                    "names the batch: sent again, it is answered as before",
+                    True,
+                    {"minLength": 1, "maxLength": _LONGEST_KEY},
+                )
+            },
             problems=(CONFLICT, RULES_CONFLICT, TOO_LARGE, UNSUPPORTED_MEDIA_TYPE, UNPROCESSABLE),
         ),
     ),

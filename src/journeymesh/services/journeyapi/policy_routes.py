@@ -172,10 +172,9 @@ async def summary(request: Request[Any, Any, Any], decision: Decided) -> ASGIRes
     media, query = _media(request), query_of(scope, SummaryQuery)
     _refuse_masked_instants(decision, query.since, query.until)
     known = tag(parts, decision, policy, "summary", media, str(scope["query_string"], "latin-1"))
-    if known is None or decision.obligations.retention_days is not None:
-        # What is not known to be the present state, or becomes less by the hour, is made anew.
+    if known is None:
         body = await parts.threads.run(_summed, parts, decision, policy, query, media)
-        known = known or content_tag(body)
+        known = content_tag(body)
         return unchanged(known) if is_unchanged(scope, known) else answer(body, media, known)
     if is_unchanged(scope, known):
         return unchanged(known)

@@ -1,0 +1,314 @@
+"""Summaries over HTTP: ours with the whole decision and its audit record, beside FastAPI over the same PostgreSQL.
+
+    python -m benchmarks.http_reads [--seconds S] [--policies N] [--journeys N]
+
+prints one line of JSON. Reads a second and core are requests by CPU seconds of the server's process: the client and
+PostgreSQL run beside it and are not counted, though the peer asks PostgreSQL for every answer. Load is made by ``wrk``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, Protocol
+
+import httpx
+import numpy as np
+import pyarrow as pa
+import sqlalchemy as sa
+import yaml
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+
+from benchmarks.environments import ROOT, NotBuilt, python_of, version_of
+from benchmarks.postgresql import postgresql
+from benchmarks.results import Peer, Result
+from journeymesh.governance.approval_database import ApprovalDatabase
+from journeymesh.governance.approval_tables import requests, steps
+from journeymesh.governance.contract import load_contract
+from journeymesh.identity.capabilities import JOURNEYS
+from journeymesh.identity.static import StaticProvider
+from journeymesh.journeys.journey import JOURNEY_SCHEMA, journey_id
+from journeymesh.journeys.policies import Policy
+from journeymesh.ledger.audit_database import AuditDatabase
+from journeymesh.stores.port import StoreBatch
+from journeymesh.wiring import open_store
+
+SECONDS, QUICK_SECONDS = 10.0, 2.0
+POLICIES, QUICK_POLICIES, JOURNEYS_EACH = 500, 50, 120
+CONNECTIONS, CALM_CONNECTIONS, OPEN_CONNECTIONS = 16, 2, 1_000
+TENANT, PERSON, PURPOSE = "tenant-0", "analyst", "pricing"
+APPROVALS = 10_000
+_NAMES = ("ours", "fastapi")
+
+
+class Bench(Protocol):
+    """What a part of the benchmarks adds its results to."""
+
+    def add(self, result: Result) -> None:
+        """Keep a result."""
+
+
+def http_reads(bench: Bench, quick: bool) -> None:
+    """The figures of reads over HTTP, measured in a fresh process."""
+    from benchmarks.strangler import _printed
+
+    seconds, policies = (QUICK_SECONDS, QUICK_POLICIES) if quick else (SECONDS, POLICIES)
+    found = _printed("benchmarks.http_reads", "--seconds", str(seconds), "--policies", str(policies))
+    ours, peer = found["ours"], found["fastapi"]
+
+    def beside(name: str, unit: str) -> list[Peer]:
+        return [Peer("FastAPI", version_of("fastapi"), peer[name], unit, "uvicorn, asyncpg; checks the token alone")]
+
+    note = f"p99 {ours['reads_p99_ms']:.1f} ms at {CONNECTIONS} connections; FastAPI {peer['reads_p99_ms']:.1f} ms"
+    reads = Result("summary_reads_per_s_core", ours["reads_per_s_core"], "reads/s", note=note)
+    reads.peers.extend(beside("reads_per_s_core", "reads/s"))
+    bench.add(reads)
+    bench.add(Result("ratio_fastapi", ours["reads_per_s_core"] / peer["reads_per_s_core"], "×", None, 3.0))
+    hits = ours["hits_per_s_core"] / peer["hits_per_s_core"]
+    bench.add(Result("ratio_fastapi_conditional", hits, "×", None, 5.0, note=f"{ours['hits_per_s_core']:,.0f} hits/s"))
+    calm = f"p50 {ours['calm_p50_ms']:.2f} ms; {CALM_CONNECTIONS} connections; FastAPI p99 {peer['calm_p99_ms']:.2f} ms"
+    bench.add(Result("decision_http_p99_ms", ours["calm_p99_ms"], "ms", None, 10.0, note=calm))
+    memory = Result("mb_per_1000_connections", ours["mb_per_1000"], "MB")
+    memory.peers.extend(beside("mb_per_1000", "MB"))
+    bench.add(memory)
+
+
+def measured(seconds: float, policies: int, journeys: int) -> dict[str, Any]:
+    """Both servers, one after the other, over one database.
+
+    Raises:
+        NotBuilt: wrk, PostgreSQL or the peer's environment is not there.
+    """
+    if shutil.which("wrk") is None:
+        raise NotBuilt("wrk is not installed")
+    found: dict[str, Any] = {"policies": policies, "journeys_each": journeys}
+    with tempfile.TemporaryDirectory(prefix="journeymesh-bench-") as name, postgresql() as url:
+        folder = Path(name)
+        token = _people(folder)
+        _fill(url, policies, journeys)
+        for server in _NAMES:
+            with _served(server, url, folder) as (port, process):
+                found[server] = _asked(port, process.pid, token, policies, seconds, folder)
+        answers = [found[server].pop("answer") for server in _NAMES]
+        found["answers_agree"] = _agree(*answers)
+    return found
+
+
+def _asked(port: int, pid: int, token: str, policies: int, seconds: float, folder: Path) -> dict[str, Any]:
+    address = f"http://127.0.0.1:{port}"
+    headers = {"authorization": f"Bearer {token}", "data-purpose": PURPOSE}
+    with httpx.Client(base_url=address, headers=headers) as client:
+        answer = client.get("/v1/policies/P-0/summary?period=month")
+        answer.raise_for_status()
+        tags = [client.get(f"/v1/policies/P-{n}/summary?period=month").headers["etag"] for n in range(policies)]
+    script = folder / "asked.lua"
+    script.write_text(_script(headers, None, policies))
+    _loaded(address, pid, script, CONNECTIONS, min(seconds, 2.0))  # warm
+    reads = _loaded(address, pid, script, CONNECTIONS, seconds)
+    calm = _loaded(address, pid, script, CALM_CONNECTIONS, seconds)
+    script.write_text(_script(headers, tags, policies))
+    hits = _loaded(address, pid, script, CONNECTIONS, seconds)
+    return {
+        "answer": answer.json()["items"],
+        "reads_per_s_core": reads["per_cpu_s"], "reads_per_s": reads["per_s"], "reads_p99_ms": reads["p99_ms"],
+        "hits_per_s_core": hits["per_cpu_s"], "hits_per_s": hits["per_s"],
+        "calm_p50_ms": calm["p50_ms"], "calm_p99_ms": calm["p99_ms"],
+        "mb_per_1000": _open_connections(port, pid, headers), "rss_mb": _rss_mb(pid),
+    }  # fmt: skip
+
+
+def _script(headers: dict[str, str], tags: list[str] | None, policies: int) -> str:
+    """wrk's script: the policies one after the other, each with its tag where tags are given."""
+    held = "\n".join(f"wrk.headers[{name!r}] = {value!r}" for name, value in headers.items())
+    listed = "{}" if tags is None else "{" + ",".join(f"'{tag}'" for tag in tags) + "}"
+    return f"""{held}
+local tags = {listed}
+local n = 0
+request = function()
+  n = (n + 1) % {policies}
+  if tags[n + 1] then wrk.headers["if-none-match"] = tags[n + 1] end
+  return wrk.format("GET", "/v1/policies/P-" .. n .. "/summary?period=month")
+end
+"""
+
+
+def _loaded(address: str, pid: int, script: Path, connections: int, seconds: float) -> dict[str, float]:
+    command = [
+        "wrk",
+        "-t1",
+        f"-c{connections}",
+        f"-d{max(1, round(seconds))}s",
+        "--latency",
+        "-s",
+        str(script),
+        address,
+    ]
+    before, began = _cpu_s(pid), time.perf_counter()
+    ran = subprocess.run(command, capture_output=True, text=True, check=True)
+    cpu_s = _cpu_s(pid) - before
+    if "Non-2xx" in ran.stdout or "Socket errors" in ran.stdout:
+        raise RuntimeError(f"requests failed: {ran.stdout}")
+    count = int(re.search(r"(\d+) requests in", ran.stdout)[1])  # type: ignore[index]
+    quantiles = {name: _ms(value) for name, value in re.findall(r"^\s+(50|99)%\s+(\S+)", ran.stdout, re.MULTILINE)}
+    return {
+        "per_s": count / (time.perf_counter() - began), "per_cpu_s": count / cpu_s, "p50_ms": quantiles["50"],
+        "p99_ms": quantiles["99"],
+    }  # fmt: skip
+
+
+def _ms(text: str) -> float:
+    for unit, factor in (("us", 1e-3), ("ms", 1.0), ("s", 1e3)):
+        if text.endswith(unit):
+            return float(text.removesuffix(unit)) * factor
+    raise ValueError(text)
+
+
+def _cpu_s(pid: int) -> float:
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def _rss_mb(pid: int) -> float:
+    return int(re.search(r"VmRSS:\s+(\d+)", Path(f"/proc/{pid}/status").read_text())[1]) / 1024  # type: ignore[index]
+
+
+def _open_connections(port: int, pid: int, headers: dict[str, str]) -> float:
+    """What the server's memory grows by when so many connections are open, each having asked once."""
+    lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+    asked = f"GET /v1/policies/P-1/summary?period=month HTTP/1.1\r\nhost: x\r\n{lines}\r\n".encode()
+    before, held = _rss_mb(pid), []
+    try:
+        for _ in range(OPEN_CONNECTIONS):
+            held.append(opened := socket.create_connection(("127.0.0.1", port), timeout=30))
+            opened.sendall(asked)
+            opened.recv(65_536)
+        return (_rss_mb(pid) - before) * 1_000 / OPEN_CONNECTIONS
+    finally:
+        for each in held:
+            each.close()
+
+
+@contextmanager
+def _served(name: str, url: str, folder: Path) -> Iterator[tuple[int, subprocess.Popen[str]]]:
+    if name == "ours":
+        command = [sys.executable, "-m", "benchmarks.http_ours"]
+    else:
+        command = [python_of("fastapi"), str(Path(__file__).parent / "http_fastapi.py")]
+    process = subprocess.Popen([*command, url, str(folder)], cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    try:
+        assert process.stdout is not None
+        line = process.stdout.readline()
+        if not line:
+            raise RuntimeError(f"{name} did not start")
+        yield int(line), process
+    finally:
+        process.terminate()
+        process.wait(60)
+
+
+def _people(folder: Path) -> str:
+    """A person who may read summaries, and her token."""
+    person = {"tenant": TENANT, "domains": ["pricing"], "capabilities": {JOURNEYS: ["summaries:read"]}}
+    (folder / "people.yaml").write_text(yaml.safe_dump({"people": {PERSON: person}}), "utf-8")
+    # ES256, which both sides' libraries verify.
+    private = ec.generate_private_key(ec.SECP256R1())
+    (folder / "key.pem").write_bytes(private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    (folder / "key.pem").chmod(0o600)
+    return StaticProvider("static", people=folder / "people.yaml", key=folder / "key.pem").mint(PERSON)
+
+
+def _fill(url: str, policies: int, journeys: int) -> None:
+    """Journeys over a year, the approvals of a large insurer, and one of the person's own."""
+    store = open_store(url)
+    store.migrate()
+    began = datetime(2024, 1, 1, tzinfo=UTC)
+    held = [
+        Policy(number=f"P-{n}", valid_from=began, vehicle=f"car-{n}", tenant=TENANT, product="motor",
+               zone="Europe/London", declared_annual_distance_m=12e6)
+        for n in range(policies)
+    ]  # fmt: skip
+    for first in range(0, policies, 50):
+        tables = [
+            _journeys(policy, journeys, np.random.default_rng(first + k))
+            for k, policy in enumerate(held[first : first + 50])
+        ]
+        store.write(StoreBatch(journeys=pa.concat_tables(tables), policies=held[first : first + 50]))
+    store.close()
+    AuditDatabase(url).migrate()
+    database = ApprovalDatabase(url)
+    database.migrate()
+    contract = load_contract()
+    first_us, last_us = (int((datetime.now(UTC) + timedelta(days=days)).timestamp() * 1e6) for days in (-1, 30))
+    rows = [
+        {
+            "id": f"{n:024x}", "product": JOURNEYS, "product_major": contract.major, "purpose": PURPOSE,
+            "tenant": f"tenant-{n % 20}", "domain": f"domain-{n}" if n else "pricing", "provider": "static",
+            "subject": "person-1", "requested_us": first_us, "reason": "measured", "valid_from_us": first_us,
+            "valid_to_us": last_us,
+        }
+        for n in range(APPROVALS)
+    ]  # fmt: skip
+    taken = [
+        {"approval": row["id"], "number": number, "state": state, "provider": "static", "subject": "person-2",
+         "at_us": first_us, "why": "measured"}
+        for row in rows
+        for number, state in enumerate(("requested", "approved", "acknowledged"))
+    ]  # fmt: skip
+    with database.writing() as connection:
+        connection.execute(sa.insert(requests), rows)
+        connection.execute(sa.insert(steps), taken)
+    with sa.create_engine(url.replace("postgresql:", "postgresql+psycopg:")).connect() as connection:
+        connection.execution_options(isolation_level="AUTOCOMMIT").exec_driver_sql("VACUUM ANALYZE")
+
+
+def _journeys(policy: Policy, count: int, rng: np.random.Generator) -> pa.Table:
+    starts = sorted(policy.valid_from + timedelta(seconds=int(s)) for s in rng.integers(0, 365 * 86_400, count))
+    rows = []
+    for start in starts:
+        row: dict[str, Any] = {
+            field.name: round(float(rng.uniform(1, 1000)), 3) for field in JOURNEY_SCHEMA if field.type == pa.float64()
+        }
+        row |= {field.name: int(rng.integers(0, 4)) for field in JOURNEY_SCHEMA if field.type == pa.int32()}
+        vehicle = str(policy.vehicle)
+        row |= {
+            "journey_id": journey_id(vehicle, round(start.timestamp() * 1e6)), "vehicle": vehicle,
+            "policy": policy.number, "tenant": policy.tenant, "product": policy.product, "zone": policy.zone,
+            "started_at": start, "ended_at": start + timedelta(minutes=20), "rules_version": "2026.1", "hours": [],
+            "harsh_events": [],
+        }  # fmt: skip
+        rows.append(row)
+    return pa.Table.from_pylist(rows, schema=JOURNEY_SCHEMA)
+
+
+def _agree(ours: list[dict[str, Any]], peer: list[dict[str, Any]]) -> bool:
+    """Whether both add up to the same."""
+    names = ("period_from", "journeys", "harsh_braking")
+    same = [[row[name] for name in names] for row in ours] == [[row[name] for name in names] for row in peer]
+    return same and all(abs(a["distance_m"] - b["distance_m"]) < 0.01 for a, b in zip(ours, peer, strict=True))
+
+
+def main() -> None:
+    """Print what was measured."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.http_reads", description=__doc__)
+    parser.add_argument("--seconds", type=float, default=SECONDS)
+    parser.add_argument("--policies", type=int, default=POLICIES)
+    parser.add_argument("--journeys", type=int, default=JOURNEYS_EACH)
+    options = parser.parse_args()
+    print(json.dumps(measured(options.seconds, options.policies, options.journeys)))
+
+
+if __name__ == "__main__":
+    main()
