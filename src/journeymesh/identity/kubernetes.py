@@ -178,9 +178,10 @@ class KubernetesProvider:
 
     def _reviewed(self, token: str) -> tuple[_User, float]:
         """Whom the API server vouches for, and until when, in seconds since 1970 UTC."""
-        claims = read_unverified(token).claims
-        if read_unverified(token).issuer != self._settings.issuer:
+        unverified = read_unverified(token)
+        if unverified.issuer != self._settings.issuer:
             raise TokenRefused(Refusal.ISSUER)
+        claims = unverified.claims
         spec = {"token": token, "audiences": [self._settings.audience]}
         status = self._review("authentication.k8s.io/v1", "tokenreviews", "TokenReview", spec)
         if status.get("authenticated") is not True:

@@ -212,6 +212,15 @@ def trickling(exchange: Exchange) -> None:
     exchange.close_connection = True
 
 
+def trickling_headers(exchange: Exchange) -> None:
+    exchange.wfile.write(b"HTTP/1.1 200 OK\r\nX-Padding: ")
+    for _ in range(60):
+        exchange.wfile.write(b"x")
+        exchange.wfile.flush()
+        time.sleep(0.05)
+    exchange.close_connection = True
+
+
 def silent(exchange: Exchange) -> None:
     time.sleep(2)
 
@@ -226,7 +235,7 @@ def elsewhere(exchange: Exchange) -> None:
 
 @pytest.mark.parametrize(
     "script",
-    [garbage, error, nothing, secrets_only, endless, trickling, silent, gone, elsewhere],
+    [garbage, error, nothing, secrets_only, endless, trickling, trickling_headers, silent, gone, elsewhere],
     ids=lambda s: s.__name__,
 )
 def test_a_server_that_does_not_publish_keys_lets_nobody_in_and_holds_nobody_up(script) -> None:  # type: ignore[no-untyped-def]
