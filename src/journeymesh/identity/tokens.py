@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import binascii
 import hashlib
-import math
 import time
 from base64 import urlsafe_b64decode
 from collections.abc import Callable, Mapping
@@ -31,6 +30,9 @@ ALGORITHMS: Final = frozenset(
 
 MAX_TOKEN_BYTES: Final = 16 * 1024
 """Longer than a header may be in most servers; what is longer was not made by a provider of ours."""
+
+_NO_DATE_S: Final = 1e12
+"""In the year 33,658. A larger number is no date, and may be too large to reckon with."""
 
 _TYPES: Final = frozenset({"jwt", "at+jwt", "application/at+jwt"})
 
@@ -223,6 +225,6 @@ def _seconds(claims: Mapping[str, Any], name: str) -> float | None:
     value = claims.get(name)
     if value is None:
         return None
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < _NO_DATE_S:
         raise TokenRefused(Refusal.MALFORMED)
     return float(value)

@@ -12,6 +12,7 @@ from joserfc.jws import JWSRegistry
 from journeymesh.identity.identity import TokenRefused
 from journeymesh.identity.keys import KeyRing
 from journeymesh.identity.tokens import (
+    ALGORITHMS,
     MAX_TOKEN_BYTES,
     Refusal,
     TokenRules,
@@ -195,7 +196,7 @@ def test_a_token_that_does_not_say_when_it_ends_is_malformed(expires: object) ->
     assert refusal(signed(exp=expires)) == Refusal.MALFORMED
 
 
-@pytest.mark.parametrize("number", ["1e999", "NaN", "Infinity", "-Infinity"])
+@pytest.mark.parametrize("number", ["1e999", "NaN", "Infinity", "-Infinity", "9" * 400, "-" + "9" * 400])
 def test_a_date_without_end_is_malformed(number: str) -> None:
     said = json.dumps(claims(exp="AT")).replace('"AT"', number)
     header = part({"alg": "ES256", "kid": "ec-1"})
@@ -259,6 +260,19 @@ def test_weak_secret_and_foreign_keys_of_a_set_are_left_out() -> None:
 )
 def test_what_is_no_key_set_is_none(garbage: object) -> None:
     assert KeyRing.of_jwks(garbage) is None
+
+
+def test_a_key_that_is_published_for_no_algorithm_in_particular_serves_those_of_its_kind() -> None:
+    ring = KeyRing.of_jwks({"keys": [{**key.as_dict(private=False), "kid": key.kid} for key in (RSA, EC, ED)]})
+    assert ring is not None
+    fitting = {
+        (kid, algorithm)
+        for kid in ("rsa-1", "ec-1", "ed-1")
+        for algorithm in (*ALGORITHMS, "HS256", "none", "EdDSA", "")
+        if ring.find(kid, algorithm) is not None
+    }
+    rsa = {("rsa-1", f"{family}{bits}") for family in ("RS", "PS") for bits in (256, 384, 512)}
+    assert fitting == rsa | {("ec-1", "ES256"), ("ed-1", "Ed25519")}
 
 
 def test_two_keys_of_one_name_are_nobodys() -> None:
