@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import posixpath
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -61,18 +62,20 @@ class CheckpointRefused(UsageError):
 
 
 class CheckpointSigner:
-    """Signs checkpoints. ``also``: the keys that signed older ones, after a change of keys.
+    """Signs checkpoints with the private key in the PEM; ``keys`` are that one and any others in it.
+
+    After a change of keys, the former public key is put behind the private one: older checkpoints still count.
 
     Raises:
-        UsageError: the PEM holds no private Ed25519 key. ExtraMissing: cryptography is not installed.
+        UsageError: the PEM holds no private Ed25519 key, or two. ExtraMissing: cryptography is not installed.
     """
 
-    def __init__(self, private_pem: bytes, *, also: CheckpointKeys | None = None) -> None:
-        key = _load(private_pem)
-        if not hasattr(key, "sign"):
-            raise UsageError("the key of checkpoints is a public one", todo="give the PEM of the private Ed25519 key")
-        self._key: Ed25519PrivateKey = key
-        self.keys = CheckpointKeys([private_pem], also=also)
+    def __init__(self, pem: bytes) -> None:
+        private = [key for key in _load(pem) if hasattr(key, "sign")]
+        if len(private) != 1:
+            raise UsageError(f"the key of checkpoints has {len(private)} private keys, one is needed", todo=_MAKE)
+        self._key: Ed25519PrivateKey = private[0]
+        self.keys = CheckpointKeys([pem])
 
     def sign(self, checkpoint: Checkpoint) -> bytes:
         """The checkpoint as a file's content."""
@@ -85,16 +88,17 @@ class CheckpointSigner:
 
 
 class CheckpointKeys:
-    """The public keys that checkpoints are checked with: the present one, and older ones after a change of keys.
+    """The public keys that checkpoints are checked with: the present one, and former ones after a change of keys.
+
+    Each PEM may hold several keys, public or private.
 
     Raises:
         UsageError: a PEM holds no Ed25519 key. ExtraMissing: cryptography is not installed.
     """
 
-    def __init__(self, pems: Iterable[bytes], *, also: CheckpointKeys | None = None) -> None:
-        self._keys: dict[str, Ed25519PublicKey] = {} if also is None else dict(also._keys)
-        for pem in pems:
-            key = _load(pem)
+    def __init__(self, pems: Iterable[bytes]) -> None:
+        self._keys: dict[str, Ed25519PublicKey] = {}
+        for key in (key for pem in pems for key in _load(pem)):
             public = key.public_key() if hasattr(key, "public_key") else key
             self._keys[_key_id(public)] = public
 
@@ -235,26 +239,31 @@ def opened_all(kept: CheckpointFolder, keys: CheckpointKeys) -> tuple[list[Check
     return opened, wrong
 
 
-def _load(pem: bytes) -> Any:
-    """The private or public Ed25519 key in the PEM."""
+def _load(pem: bytes) -> list[Any]:
+    """The private and public Ed25519 keys in the PEM, one at least."""
     try:
         from cryptography.exceptions import UnsupportedAlgorithm
         from cryptography.hazmat.primitives import serialization
         from cryptography.hazmat.primitives.asymmetric import ed25519
     except ImportError as error:
         raise ExtraMissing("cryptography", "services") from error
+    keys: list[Any] = []
     try:
-        if b"PRIVATE KEY" in pem:
-            key: object = serialization.load_pem_private_key(pem, password=None)
-        else:
-            key = serialization.load_pem_public_key(pem)
+        for block in _BLOCK.findall(pem):
+            if b"PRIVATE KEY" in block:
+                keys.append(serialization.load_pem_private_key(block, password=None))
+            else:
+                keys.append(serialization.load_pem_public_key(block))
     except (ValueError, TypeError, UnsupportedAlgorithm) as error:
         raise UsageError("the key of checkpoints is no PEM without a password", todo=_MAKE) from error
-    if not isinstance(key, ed25519.Ed25519PrivateKey | ed25519.Ed25519PublicKey):
+    if not keys:
+        raise UsageError("the key of checkpoints is no PEM", todo=_MAKE)
+    if not all(isinstance(key, ed25519.Ed25519PrivateKey | ed25519.Ed25519PublicKey) for key in keys):
         raise UsageError("the key of checkpoints is of another kind than Ed25519", todo=_MAKE)
-    return key
+    return keys
 
 
+_BLOCK: Final = re.compile(rb"-----BEGIN [A-Z ]+-----.+?-----END [A-Z ]+-----", re.S)
 _MAKE: Final = "make one with: openssl genpkey -algorithm ed25519"
 
 

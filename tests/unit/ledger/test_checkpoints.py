@@ -45,6 +45,13 @@ def test_what_was_signed_is_read_with_the_public_key() -> None:
     assert CheckpointKeys([public_pem(private_pem()), public_pem(key)]).opened(TAKEN.name, content) == TAKEN
 
 
+def test_a_former_key_stands_behind_the_present_one() -> None:
+    former, present = private_pem(), private_pem()
+    signer = CheckpointSigner(present + public_pem(former))
+    assert signer.keys.opened(TAKEN.name, CheckpointSigner(former).sign(TAKEN)) == TAKEN
+    assert CheckpointKeys([present]).opened(TAKEN.name, signer.sign(TAKEN)) == TAKEN
+
+
 def test_another_key_name_or_byte_is_refused() -> None:
     key = private_pem()
     content, keys = CheckpointSigner(key).sign(TAKEN), CheckpointKeys([key])
@@ -65,7 +72,8 @@ def test_another_key_name_or_byte_is_refused() -> None:
 def test_only_a_private_ed25519_key_signs() -> None:
     other = generate_private_key(SECP256R1()).private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
     for pem, told in (
-        (public_pem(private_pem()), "public one"),
+        (public_pem(private_pem()), "0 private keys, one is needed"),
+        (private_pem() + private_pem(), "2 private keys"),
         (other, "another kind than Ed25519: make one with: openssl"),
         (b"nothing", "no PEM"),
     ):
