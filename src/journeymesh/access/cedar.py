@@ -96,20 +96,13 @@ def files_in(folder: Path) -> list[CedarFile]:
     Raises:
         CedarInvalid: the folder or a file of it cannot be read.
     """
-    try:
-        return [CedarFile(str(each), each.read_text("utf-8")) for each in sorted(folder.glob("*.cedar"))] or _none(
-            folder
-        )
-    except (OSError, UnicodeDecodeError) as error:
-        raise CedarInvalid(
-            f"{folder}: the Cedar policies cannot be read", todo="correct the folder's name or its rights"
-        ) from error
-
-
-def _none(folder: Path) -> list[CedarFile]:
     if not folder.is_dir():
         raise CedarInvalid(f"{folder} is no folder", todo="name the folder that holds the .cedar files")
-    return []
+    try:
+        return [CedarFile(str(each), each.read_text("utf-8")) for each in sorted(folder.glob("*.cedar"))]
+    except (OSError, UnicodeDecodeError) as error:
+        todo = "correct their rights, and that they are UTF-8"
+        raise CedarInvalid(f"{folder}: its Cedar policies cannot be read", todo=todo) from error
 
 
 @dataclass(slots=True)

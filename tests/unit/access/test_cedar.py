@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -159,3 +160,12 @@ def test_no_fault_is_remembered() -> None:
     with pytest.raises(CedarFault):
         policies.judge(replace(READ, capability="no:such"))
     assert policies.remembered == 0
+
+
+def test_threads_that_ask_at_once_get_what_each_alone_would_get() -> None:
+    policies, alone = CedarPolicies.of(shipped_files(), kept=2), CedarPolicies.of(shipped_files(), kept=0)
+    questions = [replace(READ, about_tenant=tenant, purpose=purpose) for tenant in ("north", "south")
+                 for purpose in ("pricing", "other", None)] * 20  # fmt: skip
+    with ThreadPoolExecutor(8) as threads:
+        assert list(threads.map(policies.judge, questions)) == [alone.judge(each) for each in questions]
+    assert policies.remembered <= 2
