@@ -25,7 +25,10 @@ if TYPE_CHECKING:
 
 SCHEMA_FILE: Final = "schema.cedarschema"
 KEPT_VERDICTS: Final = 16_384
-"""Verdicts remembered at most; the one unused for longest goes first. About 12 MB when full."""
+"""Verdicts remembered at most; the one unused for longest goes first. About 1.4 kB each."""
+
+LONGEST_KEPT_TENANT: Final = 100
+"""A longer tenant is not remembered: it is the one text in a question that a caller can choose at will."""
 
 
 class CedarInvalid(UsageError):
@@ -168,7 +171,7 @@ class CedarPolicies:
         Raises:
             CedarFault: no answer that counts.
         """
-        if not self.kept:
+        if not self.kept or len(question.about_tenant) > LONGEST_KEPT_TENANT:
             return self._asked(question)
         key = self._key(question)
         with self._lock:

@@ -155,6 +155,12 @@ def test_remembered_verdicts_are_bounded_and_the_one_unused_for_longest_goes_fir
     assert policies.remembered == 2
 
 
+def test_a_text_of_the_callers_own_cannot_fill_the_memory() -> None:
+    policies = CedarPolicies.of(shipped_files())
+    assert not policies.judge(replace(READ, policy=None, about_tenant="n" * 1_000_000)).allowed
+    assert policies.remembered == 0
+
+
 def test_no_fault_is_remembered() -> None:
     policies = CedarPolicies.of(shipped_files())
     with pytest.raises(CedarFault):
