@@ -32,13 +32,13 @@ class TwinTokens:
 
     def identify(self, token: str) -> Identity:
         found = self.identities.get(token, TokenRefused("signature"))
-        if isinstance(found, Exception):
+        if isinstance(found, BaseException):
             raise found
         return found
 
     def capabilities(self, token: str, product: str, version: Hashable = None) -> frozenset[str]:
         found = self.held.get((token, product), frozenset[str]())
-        if isinstance(found, Exception):
+        if isinstance(found, BaseException):
             raise found
         return found
 

@@ -64,7 +64,9 @@ class Decider:
             reason, found.identity, found.detail = Reason.TOKEN_REFUSED, None, error.reason
         except ProviderUnavailable as error:
             reason, found.retry_after_s = self._fault(error, found), error.retry_after_s
-        except Exception as error:  # any fault denies
+        except (KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException as error:  # any fault denies; a panic of Cedar's or of a cipher's Rust is no Exception
             reason = self._fault(error, found)
         allowed = reason is Reason.ALLOWED
         if not allowed:
@@ -177,7 +179,7 @@ class Decider:
     def _permitted(self, verdict: Verdict) -> bool:
         return verdict.allowed
 
-    def _fault(self, error: Exception, found: Found) -> Reason:
+    def _fault(self, error: BaseException, found: Found) -> Reason:
         """What went wrong goes to the log by the error's name alone, for its text may hold what was asked about; and
         each name once a second at most, for a fault under load is the same one thousands of times."""
         found.detail = type(error).__name__

@@ -184,6 +184,19 @@ def test_any_fault_denies_and_decide_never_raises() -> None:
     assert Twins().decider().decide("ana", None).reason is Reason.FAULT  # type: ignore[arg-type]
 
 
+class Panic(BaseException):
+    """What a panic of an extension in Rust arrives as."""
+
+
+def test_a_panic_of_an_engine_denies_too_and_an_interrupt_goes_on() -> None:
+    twins = Twins()
+    twins.tokens.held["ana", "journeys"] = Panic("index out of bounds")  # type: ignore[assignment]
+    assert twins.decider().decide("ana", ask()).reason is Reason.FAULT
+    twins.tokens.held["ana", "journeys"] = KeyboardInterrupt()  # type: ignore[assignment]
+    with pytest.raises(KeyboardInterrupt):
+        twins.decider().decide("ana", ask())
+
+
 def test_a_cedar_policy_that_errs_denies_though_another_permits() -> None:
     erring = CedarFile(
         "own.cedar",
