@@ -234,7 +234,7 @@ def _fill(url: str, policies: int, journeys: int) -> None:
     """Journeys over a year, the approvals of a large insurer, and one of the person's own."""
     store = open_store(url)
     store.migrate()
-    began = datetime(2024, 1, 1, tzinfo=UTC)
+    began = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0) - timedelta(days=365)  # all is young
     held = [
         Policy(number=f"P-{n}", valid_from=began, vehicle=f"car-{n}", tenant=TENANT, product="motor",
                zone="Europe/London", declared_annual_distance_m=12e6)

@@ -62,7 +62,8 @@ class Service:
 def build_http(service: Service) -> Litestar:
     """The application. Nothing is opened before its lifespan begins."""
     config = service.config
-    metrics = HttpMetrics(service.registry)
+    life = service.life
+    metrics = HttpMetrics(service.registry, lambda: life.in_flight)
     log = service.log or structured_log(service.name)
     gate = Gate(service.decisions, config, metrics)
     app = Litestar(
@@ -77,7 +78,7 @@ def build_http(service: Service) -> Litestar:
             {
                 **service.state,
                 "gate": gate,
-                "life": service.life,
+                "life": life,
                 "metrics": metrics,
                 "log": log,
                 "config": config,
@@ -89,9 +90,7 @@ def build_http(service: Service) -> Litestar:
     )
     # From the outside in: edge, time limit, compression, routing.
     inner = Compression(app.asgi_handler, config.compress_from_bytes)
-    within: Any = Edge(
-        TimeLimit(inner, config.answer_within_s), service.life, metrics, log, access_log=config.access_log
-    )
+    within: Any = Edge(TimeLimit(inner, config.answer_within_s), life, metrics, log, access_log=config.access_log)
     app.asgi_handler = within
     return app
 

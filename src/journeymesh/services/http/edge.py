@@ -63,7 +63,6 @@ class Edge:
             await send(message)
 
         self._life.in_flight += 1
-        self._metrics.in_flight.inc()
         began = time.perf_counter()
         try:
             if isinstance(trace.get_tracer_provider(), trace.ProxyTracerProvider):
@@ -72,7 +71,6 @@ class Edge:
                 await self._traced(scope, receive, answer, parent, lambda: status)
         finally:
             self._life.in_flight -= 1
-            self._metrics.in_flight.dec()
             self._told(scope, status or GONE, time.perf_counter() - began, request_id, trace_id(parent))
 
     async def _traced(

@@ -28,6 +28,7 @@ from journeymesh.services.http.problems import (
     of_decision,
 )
 from journeymesh.services.http.requests import bearer_token, client_address, header
+from journeymesh.services.http.waking import Waking
 
 DECLARES: Final = "declares"
 """The key under which a route's options say what it needs."""
@@ -100,6 +101,7 @@ class Gate:
     clients: Rates = field(init=False)
     strangers: Rates = field(init=False)
     _known: OrderedDict[bytes, tuple[str, str]] = field(default_factory=OrderedDict)
+    _waking: Waking = field(default_factory=Waking)
     _threads: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(8, "decisions"))
 
     def __post_init__(self) -> None:
@@ -120,7 +122,7 @@ class Gate:
         purpose = header(scope, b"data-purpose")
         if purpose is not None and len(purpose) > _LONGEST_PURPOSE:
             raise ProblemRaised(MALFORMED, "the data-purpose header is too long")
-        ask = replace(ask, purpose=purpose or None)
+        ask = _for_purpose(ask, purpose) if purpose else ask
         leave = self._admitted(scope, token)
         decision = await self._decide(token, ask)
         leave(decision)
@@ -139,11 +141,7 @@ class Gate:
         else:
             decision = self.decisions.decide(token, ask)
         self.metrics.decided(ask.capability, decision.reason.value)
-        recorded = decision.recorded
-        if recorded.done():
-            recorded.result()
-        else:
-            await asyncio.shield(asyncio.wrap_future(recorded))
+        await self._waking.until(decision.recorded)
         return decision
 
     def _admitted(self, scope: Mapping[str, Any], token: str | None) -> Callable[[Decision], None]:
@@ -172,6 +170,10 @@ class Gate:
         wait_s = rates.take(client)
         if wait_s is not None:
             raise ProblemRaised(TOO_MANY_REQUESTS, retry_after_s=wait_s)
+
+
+def _for_purpose(ask: Ask, purpose: str) -> Ask:
+    return Ask(product=ask.product, capability=ask.capability, purpose=purpose, policy=ask.policy, tenant=ask.tenant)
 
 
 def _nothing(_: Decision) -> None:

@@ -45,27 +45,50 @@ class Rates:
 class TimeLimit:
     """Wraps an ASGI application: an answer that has not begun after ``within_s`` becomes a problem.
 
-    One that has begun goes on: an export may take as long as its reader does.
+    One that has begun goes on: an export may take as long as its reader does. Who is late is looked for every tenth of
+    ``within_s``, at once for all: a timer for each request would cost more than the request's routing.
     """
 
     def __init__(self, app: App, within_s: float) -> None:
         self._app, self._within_s = app, within_s
+        self._begun: dict[asyncio.Task[Any], float] = {}
+        self._late: set[asyncio.Task[Any]] = set()
+        self._sweeping = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request through."""
-        if scope["type"] != "http":
+        task = asyncio.current_task()
+        if scope["type"] != "http" or task is None:
             await self._app(scope, receive, send)
             return
+        self._begun[task] = time.monotonic()
+        if not self._sweeping:
+            self._sweep()
+
+        async def answer(message: Any) -> None:
+            self._begun.pop(task, None)
+            await send(message)
+
         try:
-            async with asyncio.timeout(self._within_s) as limit:
-
-                async def answer(message: Any) -> None:
-                    if message["type"] == "http.response.start":
-                        limit.reschedule(None)
-                    await send(message)
-
-                await self._app(scope, receive, answer)
-        except TimeoutError:
-            if not limit.expired():
+            await self._app(scope, receive, answer)
+        except asyncio.CancelledError:
+            if task not in self._late:
                 raise
+            task.uncancel()
             await send_problem(send, ProblemRaised(TOO_SLOW), scope[REQUEST_ID])
+        finally:
+            self._begun.pop(task, None)
+            self._late.discard(task)
+
+    def _sweep(self) -> None:
+        """Cancel who is late; called again while requests are under way."""
+        oldest = time.monotonic() - self._within_s
+        for task, began in list(self._begun.items()):
+            if began > oldest:
+                break  # the others came later
+            del self._begun[task]
+            self._late.add(task)
+            task.cancel()
+        self._sweeping = bool(self._begun)
+        if self._sweeping:
+            asyncio.get_running_loop().call_later(self._within_s / 10, self._sweep)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
@@ -15,7 +16,7 @@ _SECONDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0,
 class HttpMetrics:
     """Requests by route, method and status; their time; requests under way; decisions by reason."""
 
-    def __init__(self, registry: CollectorRegistry) -> None:
+    def __init__(self, registry: CollectorRegistry, in_flight: Callable[[], int]) -> None:
         self.registry = registry
         self._requests = Counter(f"{PREFIX}_requests", "answers", ["method", "route", "status"], registry=registry)
         self._seconds = Histogram(
@@ -25,7 +26,7 @@ class HttpMetrics:
         self._decisions = Counter(
             f"{PREFIX}_decisions", "decisions by capability and reason", ["capability", "reason"], registry=registry
         )
-        self.in_flight = Gauge(f"{PREFIX}_in_flight", "requests under way", registry=registry)
+        Gauge(f"{PREFIX}_in_flight", "requests under way", registry=registry).set_function(in_flight)
         self._of: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
         self._of_reason: dict[tuple[str, str], Counter] = {}
 

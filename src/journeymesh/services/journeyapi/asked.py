@@ -12,12 +12,12 @@ from typing import Any, Final
 
 import pyarrow as pa
 from litestar import Request
-from litestar.response.base import ASGIResponse
 
 from journeymesh.access.apply import admits, applied
 from journeymesh.access.decision import Decision
 from journeymesh.governance.obligations import Obligations
 from journeymesh.journeys.policies import Policy
+from journeymesh.services.http.answers import ReadyAnswer, raw_headers
 from journeymesh.services.http.conditions import tag_of
 from journeymesh.services.http.problems import GROUP_TOO_SMALL, NOT_FOUND, ProblemRaised
 from journeymesh.services.journeyapi.config import JourneyapiConfig
@@ -32,6 +32,7 @@ HEADERS: Final[Mapping[str, str]] = {
     "vary": "authorization, data-purpose, accept, accept-encoding",
 }
 """Of every answer about a policy: the caller's own cache may keep it, and asks before it uses it."""
+_RAW: Final = raw_headers(HEADERS.items())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,17 +130,20 @@ def content_tag(body: bytes) -> str:
     return f'W/"c{hashlib.blake2b(body, digest_size=16).hexdigest()}"'
 
 
-def answer(body: bytes, media: str, tag: str | None, headers: Mapping[str, str] | None = None) -> ASGIResponse:
+def answer(body: bytes, media: str, tag: str | None, headers: Mapping[str, str] | None = None) -> ReadyAnswer:
     """The answer about a policy."""
-    more = {**HEADERS, **(headers or {})}
+    more = [
+        (b"content-type", media.encode()),
+        *((name.encode(), value.encode()) for name, value in (headers or {}).items()),
+    ]
     if tag is not None:
-        more["etag"] = tag
-    return ASGIResponse(body=body, headers=more, media_type=media)
+        more.append((b"etag", tag.encode()))
+    return ReadyAnswer(200, (*_RAW, *more), body)
 
 
-def unchanged(tag: str) -> ASGIResponse:
+def unchanged(tag: str) -> ReadyAnswer:
     """The answer to a caller who has it already."""
-    return ASGIResponse(status_code=304, headers={**HEADERS, "etag": tag})
+    return ReadyAnswer(304, (*_RAW, (b"etag", tag.encode())))
 
 
 @lru_cache(65_536)
