@@ -12,7 +12,8 @@ from journeymesh.databases.database import SqlDatabase
 from journeymesh.ledger.chain import genesis, link
 from journeymesh.ledger.checkpoints import Checkpoint
 
-_AT_ONCE: Final = 5_000
+_AT_ONCE: Final = 1_000
+_CHUNKS_SINCE_LIBPQ: Final = 170_000
 
 Stored = tuple[Any, ...]
 """number, at_us, kind, key, body, digest: as they are in the database, so of any type where somebody tampered."""
@@ -184,12 +185,14 @@ def _stored(connection: sa.Connection, writer: str, *, is_sqlite: bool) -> Itera
     raw: Any = connection.connection
     if is_sqlite:
         cursor = raw.cursor()
-        cursor.execute(f"{columns} ? ORDER BY number", (writer,))
-    else:
-        cursor = raw.driver_connection.cursor(name="audit_verification", binary=True)
-        cursor.itersize = _AT_ONCE
-        cursor.execute(f"{columns} %s ORDER BY number", (writer,))
+        rows = cursor.execute(f"{columns} ? ORDER BY number", (writer,))
+    else:  # streamed, so that the server reads on while the digests are reckoned
+        from psycopg import pq
+
+        cursor = raw.driver_connection.cursor()
+        at_once = _AT_ONCE if pq.version() >= _CHUNKS_SINCE_LIBPQ else 1
+        rows = cursor.stream(f"{columns} %s ORDER BY number", (writer,), binary=True, size=at_once)
     try:
-        yield from cursor
+        yield from rows
     finally:
         cursor.close()
