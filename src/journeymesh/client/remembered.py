@@ -1,0 +1,59 @@
+"""Answers remembered with their ETag, so that what has not changed is not sent again."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from dataclasses import dataclass, field
+
+from journeymesh.client.exchange import Reply, Request
+
+Key = tuple[str, ...]
+
+
+@dataclass(slots=True)
+class Remembered:
+    """The latest answers that had an ETag, bounded by their bytes. Safe for several threads.
+
+    The service decides on every request whether the answer may be had again; a denial is never answered from here.
+    """
+
+    most_bytes: int
+    _held: OrderedDict[Key, Reply] = field(default_factory=OrderedDict)
+    _bytes: int = 0
+    _guard: threading.Lock = field(default_factory=threading.Lock)
+
+    def get(self, request: Request) -> Reply | None:
+        """The remembered answer to this request."""
+        if request.method != "GET" or not self.most_bytes:
+            return None
+        with self._guard:
+            reply = self._held.get(key := _key(request))
+            if reply is not None:
+                self._held.move_to_end(key)
+            return reply
+
+    def put(self, request: Request, reply: Reply) -> None:
+        """Remember the answer if it has an ETag and fits."""
+        if request.method != "GET" or reply.status != 200 or not reply.etag or len(reply.body) > self.most_bytes:
+            return
+        with self._guard:
+            self._drop(key := _key(request))
+            self._held[key] = reply
+            self._bytes += len(reply.body)
+            while self._bytes > self.most_bytes:
+                self._drop(next(iter(self._held)))
+
+    def forget(self, request: Request) -> None:
+        """Forget the answer: its reader may no longer have it."""
+        with self._guard:
+            self._drop(_key(request))
+
+    def _drop(self, key: Key) -> None:
+        if (reply := self._held.pop(key, None)) is not None:
+            self._bytes -= len(reply.body)
+
+
+def _key(request: Request) -> Key:
+    asked = (f"{name}={value}" for name, value in sorted(request.params.items()))
+    return (request.service, request.path, request.accept, request.purpose or "", *asked)
