@@ -34,6 +34,8 @@ DECLARES: Final = "declares"
 """The key under which a route's options say what it needs."""
 OPEN_ROUTES: Final = frozenset({"/livez", "/readyz", "/metrics", "/openapi.json"})
 """The routes that need no decision. They tell nothing of a policy."""
+BEARER_ONLY: Final = "bearer_only"
+"""The key under which a route's options say that it needs a token that holds and tells only of its bearer."""
 Decided = NamedDependency[SkipValidation[Decision]]
 """The type of a guarded route's parameter ``decision``: the decision that allowed the request, its record durable."""
 _NO_LEAK: Final = frozenset({Reason.POLICY_FORBIDS, Reason.APPROVAL_MISSING})

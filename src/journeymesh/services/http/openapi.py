@@ -12,7 +12,7 @@ from litestar import Litestar
 from litestar.handlers import HTTPRouteHandler
 from litestar.routes import HTTPRoute
 
-from journeymesh.services.http.gate import DECLARES, OPEN_ROUTES, Declared
+from journeymesh.services.http.gate import BEARER_ONLY, DECLARES, OPEN_ROUTES, Declared
 from journeymesh.services.http.problems import (
     FAULT,
     KINDS,
@@ -81,7 +81,8 @@ def documented(app: Litestar, title: str, version: str, told: str) -> dict[str, 
         components.collect(_types(route.opt.get(DOCUMENTS)))
     components.close()
     for path, method, route in routes:
-        paths.setdefault(path, {})[method] = _operation(path, route, components)
+        # A step such as ``:approve`` is a part of the path to the router alone.
+        paths.setdefault(path.replace("/:", ":"), {})[method] = _operation(path, route, components)
     return {
         "openapi": "3.1.0",
         "info": {"title": title, "version": version, "description": told},
@@ -159,6 +160,8 @@ def _operation(path: str, route: HTTPRouteHandler, components: _Components) -> d
                 "description": "why the data is used; personal data needs a purpose that is approved",
             }
         )  # fmt: skip
+    elif route.opt.get(BEARER_ONLY):
+        operation["security"] = [{_BEARER: []}]
     elif path not in OPEN_ROUTES:
         raise ValueError(f"{path} declares no capability and is no open route")
     if told.takes:

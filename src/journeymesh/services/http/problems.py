@@ -49,6 +49,7 @@ CAPABILITY_MISSING: Final = Kind("capability-missing", 403, "You lack the capabi
 PURPOSE_MISSING: Final = Kind("purpose-missing", 403, "No purpose is named")
 PURPOSE_UNKNOWN: Final = Kind("purpose-unknown", 403, "The purpose is not known")
 APPROVAL_MISSING: Final = Kind("approval-missing", 403, "The purpose is not approved for you")
+NOT_YOURS: Final = Kind("not-yours", 403, "Somebody else has to do this")
 POLICY_FORBIDS: Final = Kind("policy-forbids", 403, "An access policy forbids it")
 NOT_FOUND: Final = Kind("not-found", 404, "There is no such thing, or none that you may know of")
 METHOD_NOT_ALLOWED: Final = Kind("method-not-allowed", 405, "The method is not allowed here")
