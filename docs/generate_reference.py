@@ -26,6 +26,7 @@ def pages() -> dict[str, str]:
         "mapping.schema.json": mapping_schema_text(),
         "plan.md": plan(),
         "plan.schema.json": plan_schema_text(),
+        "identityapi.md": http_api("identityapi"),
         "access.md": access(),
         "access.schema.json": access_schema_text(),
         "capabilities.md": capabilities(),
@@ -92,7 +93,7 @@ def exit_codes() -> str:
     for module in pkgutil.walk_packages(journeymesh.__path__, "journeymesh."):
         if ".migrations." not in module.name:
             importlib.import_module(module.name)
-    held = list(_tree(errors.JourneymeshError))
+    held = list(dict.fromkeys(_tree(errors.JourneymeshError)))  # one that is of two kinds stands there once
     rows = [
         ("0", "", "It is done."),
         (str(EXIT_BUG), "", "A bug in journeymesh: run it again with `--debug` and report it."),
@@ -287,6 +288,40 @@ def capabilities() -> str:
         for each in CAPABILITIES
     ]
     return _page("Capabilities", text, _table(("Product", "Capability", "What one may do", "Personal data"), rows))
+
+
+def http_api(name: str) -> str:
+    """The routes of a service, from its OpenAPI document in docs/reference/openapi."""
+    import json
+
+    document = json.loads((REFERENCE / "openapi" / f"{name}.json").read_text("utf-8"))
+    text = (
+        f"{document['info']['description']} Version {document['info']['version']}; the OpenAPI 3.1 document: "
+        f"[{name}.json](openapi/{name}.json), served at `/openapi.json`."
+    )
+    rows = []
+    for path, methods in document["paths"].items():
+        for method, operation in methods.items():
+            capability = operation.get("x-capability", {}).get("name", "")
+            needed = f"`{capability}`" if capability else "a token" if "security" in operation else ""
+            answers = ", ".join(status for status in operation["responses"])
+            rows.append((f"`{method.upper()} {path}`", operation["summary"], needed, answers))
+    problems = [
+        (f"`{kind.rpartition('/')[2]}`", str(told["status"]), told["title"])
+        for kind, told in document["x-problems"].items()
+    ]
+    return _page(
+        name,
+        text,
+        _table(("Route", "What it is", "Needs", "Answers"), rows),
+        "## Problems",
+        f"Every answer of 4xx and 5xx is an RFC 9457 problem, its `type` `{_before_name(document)}` and one of these.",
+        _table(("Problem", "Status", "Title"), problems),
+    )
+
+
+def _before_name(document: dict[str, Any]) -> str:
+    return str(next(iter(document["x-problems"])).rpartition("/")[0]) + "/"
 
 
 def main(arguments: list[str]) -> int:
