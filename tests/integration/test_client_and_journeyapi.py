@@ -1,0 +1,147 @@
+"""The client against journeyapi as it is served: what one sends the other reads, and the other way round."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.csv as pa_csv
+import pyarrow.parquet as pq
+import pytest
+from tests.served_app import served_app
+from tests.unit.services.deciding import Told
+from tests.unit.services.journeyapis import NOON, Served, filled
+
+from journeymesh.access.decision import Reason
+from journeymesh.client import AsyncJourneymesh, Journeymesh
+from journeymesh.client.errors import AccessDenied, NotThere, RequestRefused, TokenNotAccepted
+from journeymesh.governance.obligations import Obligations
+from journeymesh.journeys.rules import ALWAYS_ON
+from journeymesh.services.journeyapi.kept_answers import KeptAnswers, answers_database
+from journeymesh.services.journeyapi.takers import StoreTaker
+
+
+@pytest.fixture
+def api() -> Iterator[tuple[str, Served]]:
+    with Served(store=filled(7)) as served, served_app(served.app) as url:
+        yield url, served
+
+
+def test_journeys_come_page_by_page_and_as_one_table(api: tuple[str, Served]) -> None:
+    url, _ = api
+    with Journeymesh(url, token="analyst", purpose="pricing") as client:
+        paged = list(client.journeys("P-1", page_size=3))
+        whole = client.journeys("P-1").to_arrow()
+        some = client.journeys("P-1", NOON, NOON + timedelta(days=2), ["started_at", "distance_m"]).to_arrow()
+    assert [row["started_at"] for row in paged] == [NOON + timedelta(days=n) for n in range(7)]
+    assert whole.num_rows == 7
+    assert whole.column_names == list(paged[0])
+    assert some.column_names == ["started_at", "distance_m"]
+    assert some.num_rows == 2
+
+
+def test_async_pages_are_the_same_rows(api: tuple[str, Served]) -> None:
+    url, _ = api
+
+    async def read() -> list[Any]:
+        async with AsyncJourneymesh(url, token="analyst", purpose="pricing") as client:
+            return [row async for row in client.journeys("P-1", page_size=2)]
+
+    with Journeymesh(url, token="analyst") as client:
+        assert asyncio.run(read()) == list(client.journeys("P-1"))
+
+
+def test_what_did_not_change_is_answered_from_memory_after_a_new_decision(api: tuple[str, Served]) -> None:
+    url, served = api
+    with Journeymesh(url, token="analyst") as client:
+        first = client.summary("P-1", "month")
+        reads, decisions = served.reads.reads, len(served.decisions.asked)
+        again = client.summary("P-1", "month")
+        assert again.rows == first.rows
+        assert (served.reads.reads, len(served.decisions.asked)) == (reads, decisions + 1)
+        served.decisions.reasons["summaries:read"] = Reason.APPROVAL_MISSING
+        with pytest.raises(AccessDenied) as denied:
+            client.summary("P-1", "month")
+        assert denied.value.reason == "approval_missing"
+    assert first[0]["journeys"] == 7
+    assert first.to_arrow()["period_from"].type == pa.date32()
+
+
+def test_masked_fields_arrive_as_nulls() -> None:
+    told = Told(obligations=Obligations(mask=frozenset({"start_lat_deg", "start_lon_deg"})))
+    with Served(decisions=told) as served, served_app(served.app) as url, Journeymesh(url, token="analyst") as client:
+        rows = list(client.journeys("P-1"))
+        table = client.journeys("P-1").to_arrow()
+    assert rows[0]["start_lat_deg"] is None
+    assert table["start_lat_deg"].null_count == len(rows)
+
+
+def test_one_journey_and_the_product(api: tuple[str, Served]) -> None:
+    url, _ = api
+    with Journeymesh(url, token="analyst") as client:
+        first = next(iter(client.journeys("P-1")))
+        assert first["journey_id"] is not None
+        assert client.journey(first["journey_id"]) == first
+        assert client.track(first["journey_id"]).rows == []
+        assert client.product().contract["version"] == "1.2.0"
+
+
+def test_what_is_not_there_or_not_ones_own_is_refused(api: tuple[str, Served]) -> None:
+    url, _ = api
+    with Journeymesh(url, token="analyst") as client:
+        for ask in (lambda: client.summary("P-NONE"), lambda: client.journey("nothing")):
+            with pytest.raises(NotThere) as missing:
+                ask()
+            assert "P-NONE" not in str(missing.value)
+        with pytest.raises(RequestRefused):
+            client.summary("P-1", since="yesterday")
+    with Journeymesh(url, token="forged") as client, pytest.raises(TokenNotAccepted):
+        client.summary("P-1")
+
+
+def test_exports_are_files_of_their_kind(api: tuple[str, Served], tmp_path: Path) -> None:
+    url, served = api
+    with Journeymesh(url, token="analyst") as client:
+        for form in ("parquet", "arrow", "csv", "ndjson"):
+            assert client.export("P-1", tmp_path / form, format=form) == (tmp_path / form).stat().st_size  # type: ignore[arg-type]
+        asked = [each.capability for each in served.decisions.asked]
+    assert asked == ["journeys:export"] * 3 + ["journeys:read"]
+    with (tmp_path / "arrow").open("rb") as stream:
+        assert pa.ipc.open_stream(stream).read_all().num_rows == 7
+    assert pq.read_table(tmp_path / "parquet").num_rows == 7
+    assert pa_csv.read_csv(tmp_path / "csv").num_rows == 7
+    assert len((tmp_path / "ndjson").read_text().splitlines()) == 7
+
+
+def test_fixes_handed_in_become_journeys_once(tmp_path: Path) -> None:
+    database = answers_database(f"sqlite:///{tmp_path / 'answers.db'}")
+    database.migrate()
+    store = filled(0)
+    drive: list[dict[str, Any]] = [
+        {
+            "vehicle": "car-1",
+            "fixed_at": NOON + timedelta(seconds=10 * n),
+            "lat_deg": 51.5 + n * 0.001,
+            "lon_deg": 0.0,
+            "speed_mps": 11.0,
+        }
+        for n in range(60)
+    ]
+    with (
+        Served(store=store, taker=StoreTaker(store, ALWAYS_ON), kept=KeptAnswers(database)) as served,
+        served_app(served.app) as url,
+        Journeymesh(url, token="analyst", purpose="journey-collection") as client,
+    ):
+        taken = client.put_fixes([*drive, {**drive[0], "fixed_at": NOON, "lat_deg": 200.0}])
+        assert (taken.accepted, taken.again) == (60, False)
+        assert [refused.row for refused in taken.refused] == [60]
+        again = client.put_fixes([*drive, {**drive[0], "fixed_at": NOON, "lat_deg": 200.0}])
+        assert (again.accepted, again.again) == (60, True)
+        served.versions.refresh()
+        rows = list(client.journeys("P-1"))
+    assert len(rows) == 1
+    assert (rows[0]["distance_m"] or 0) > 5000
