@@ -15,8 +15,8 @@ from benchmarks.environments import NotBuilt
 
 
 @contextmanager
-def postgresql() -> Iterator[str]:
-    """The URL of an empty database.
+def postgresql() -> Iterator[tuple[str, int]]:
+    """(the URL of an empty database, the process id of its server, whose children serve connections).
 
     Raises:
         NotBuilt: no server is installed.
@@ -51,7 +51,8 @@ def postgresql() -> Iterator[str]:
         subprocess.run([*as_user, *initdb], check=True, capture_output=True, cwd=folder)
         start = [str(programs / "pg_ctl"), "-D", cluster, "-w", "-l", str(folder / "log"), "-o", settings, "start"]
         subprocess.run([*as_user, *start], check=True, cwd=folder, stdout=subprocess.DEVNULL)
-        yield f"postgresql://journeymesh@127.0.0.1:{port}/postgres"
+        server = int(Path(cluster, "postmaster.pid").read_text().split()[0])
+        yield f"postgresql://journeymesh@127.0.0.1:{port}/postgres", server
     finally:
         stop = [str(programs / "pg_ctl"), "-D", cluster, "-m", "fast", "stop"]
         subprocess.run([*as_user, *stop], check=False, capture_output=True, cwd=folder)

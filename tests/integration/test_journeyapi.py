@@ -25,7 +25,8 @@ from tests.unit.services.journeyapis import FOREIGN, NOON, POLICY
 from journeymesh import wiring
 from journeymesh.stores.port import JourneyQuery, Store, StoreBatch
 
-# Every request bears a token that holds (other tests walk the routes without); which cursors and fields there are no schema says; TRACE and the like are the server's to refuse.
+# Every request bears a token that holds (other tests walk the routes without); which cursors and fields there are no
+# schema says; TRACE and the like are the server's to refuse.
 _NOT_OURS = (ignored_auth, positive_data_acceptance, unsupported_method)
 SUMMARY = "/v1/policies/P-1/summary"
 
@@ -147,5 +148,5 @@ def test_no_request_gets_a_5xx_or_an_answer_that_is_not_documented(api: tuple[St
             asked[case.operation.label] += 1
 
         answered()
-    assert len(asked) == 10
+    assert sum(label.partition(" ")[2].startswith("/v1/") for label in asked) == 6
     assert sum(asked.values()) > 100
