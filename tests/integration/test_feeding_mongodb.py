@@ -29,12 +29,8 @@ from journeymesh.sources.mongodb_vehicles import MongodbVehicles
 from journeymesh.stores.memory import MemoryStore
 from journeymesh.strangler.control import Control
 from journeymesh.strangler.feeder import Feeder
-from journeymesh.strangler.feeding import Feeding
 from journeymesh.strangler.feeds import feed_of
-from journeymesh.strangler.legacy_upstream import LegacyUpstream
 from journeymesh.strangler.phases import Phase
-from journeymesh.strangler.plan import Feed
-from journeymesh.strangler.reconcile import Reconciliation
 from journeymesh.strangler.routes import Route, read_routes, record
 from journeymesh.strangler.slices import Selector, Slice
 from journeymesh.wiring import open_store
@@ -82,19 +78,6 @@ class Move:
         )
         feeder.run(until, once=until is None)
         source.close()
-
-    def repair(self) -> None:
-        """Compare everything and put it right."""
-        source, store, control = MongodbVehicles(self.legacy, MAPPING), open_store(self.target), self.control()
-        feeding = Feeding(
-            control=control, feed=Feed(), source=LegacyUpstream(source, ALWAYS_ON), store=store, rules=ALWAYS_ON,
-            retention=Retention(), upstream="legacy", target="embedded", routes=read_routes(control).routes,
-        )  # fmt: skip
-        feeding.reload()
-        for _ in Reconciliation(feeding, feeding.routes[0].slice, repair=True).chunks():
-            continue
-        for opened in (source, store, control):
-            opened.close()
 
     def digest(self) -> dict[str, str]:
         store = open_store(self.target)
@@ -196,6 +179,21 @@ def test_a_target_fed_from_mongodb_holds_what_a_run_over_it_gives(legacy: tuple[
     assert move.digest() == move.expected()
 
 
+def test_refusals_without_a_clock_all_stand_after_a_backlog_of_many_vehicles(legacy: tuple[Any, Move]) -> None:
+    database, move = legacy
+    move.feed()
+    boxes = database["boxes"]
+    for first in (200, 210):  # the feed learns from the first changes to take a few vehicles at once
+        boxes.insert_many([document for v in range(20) for document in documents(v, first, 4)])
+    boxes.insert_many([{"d": f"V{v:03d}", "t": "never", "y": 50.0, "x": 4.0} for v in range(20)])
+    move.feed()
+    assert move.digest() == move.expected()
+    for v in range(20):
+        boxes.update_many({"d": f"V{v:03d}", "t": "never"}, {"$set": {"d": f"V{7 * v % 20:03d}"}})
+    move.feed()
+    assert move.digest() == move.expected()
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_feeders_killed_while_applications_write_lose_and_double_nothing(legacy: tuple[Any, Move]) -> None:
@@ -224,9 +222,4 @@ def test_feeders_killed_while_applications_write_lose_and_double_nothing(legacy:
     assert killed == KILLS
     move.feed()
     assert is_complete(move)
-    found, expected = move.digest(), move.expected()
-    for part in ("journeys", "fixes", "policies"):
-        assert found[part] == expected[part]
-    # Of the quarantine a refusal was seen to differ once in three runs (docs/roadmap.md); comparing mends that too.
-    move.repair()
-    assert move.digest() == expected
+    assert move.digest() == move.expected()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Final
@@ -19,7 +19,7 @@ from journeymesh.journeys.policies import instant_us
 from journeymesh.journeys.reasons import Reason
 from journeymesh.sources.vehicle_port import BEGINNING_US, END_US, DocumentPlace, VehicleTimes
 from journeymesh.stores import rows
-from journeymesh.stores.port import RefusalQuery, Store, StoreBatch, Superseded
+from journeymesh.stores.port import StoreBatch, Superseded
 from journeymesh.stores.rows import ID, JourneyRow
 from journeymesh.strangler.holdings import Day, Holding, Known, Span, day_digests, reaching
 
@@ -75,6 +75,11 @@ class Restated:
         return sum(len(content.fixes) for content in self.contents)
 
     @property
+    def refused_at_reading(self) -> Iterator[str]:
+        """The ids of the contents' refusals that are known by their document alone, whichever vehicle it is of."""
+        return (each.refusal_id for content in self.contents for each in content.refusals if each.fixed_at is None)
+
+    @property
     def changes_anything(self) -> bool:
         """Whether the target lacks anything, or has anything that it should not."""
         batch = self.batch
@@ -83,7 +88,6 @@ class Restated:
 
 
 def restated(
-    store: Store,
     contents: Sequence[Content],
     holdings: Sequence[Holding],
     retention: Retention,
@@ -105,9 +109,6 @@ def restated(
             days = {day: block for day, block in days.items() if _is_within(day, content)}
         _compare_fixes(found, content, holding, days, retention, now)
         after.append(replace(holding, journeys=tuple(content.journeys), refusals=refusals, days=days))
-    stands = {refusal.refusal_id for content in contents for refusal in content.refusals}
-    if origins and next(store.refusals(RefusalQuery(without_vehicle=True, limit=1)), None) is not None:
-        found.withdrawn += [refusal_id for refusal_id in _ids_at_reading(origins) if refusal_id not in stands]
     batch = StoreBatch(
         journeys=rows.journeys_of(found.put) if found.put else None,
         superseded=found.superseded,
@@ -154,7 +155,8 @@ def _compare_refusals(
     for refusal_id, refusal in stands.items():
         known, held = Known.of(refusal), after.get(refusal_id)
         if held is None or held.content != known.content:
-            if held is not None:  # one that is there would stay as it is
+            # One that is there would stay as it is: of this vehicle, or at reading of the document's former one.
+            if held is not None or refusal.fixed_at is None:
                 found.withdrawn.append(refusal_id)
             found.refusals.append(refusal)
             after[refusal_id] = known
@@ -170,7 +172,7 @@ def _is_of(known: Known, content: Content, origins: frozenset[str]) -> bool:
     return bool(origins) and (known.origin in origins or known.origin.partition(".")[0] in origins)
 
 
-def _ids_at_reading(origins: frozenset[str]) -> Iterator[str]:
+def ids_at_reading(origins: Iterable[str]) -> Iterator[str]:
     """The ids that refusals of these documents have where vehicle or clock could not be read."""
     for origin in origins:
         for reason in _READING_REASONS:

@@ -148,7 +148,8 @@ class Feeding:
         if self.lease is not None:
             self.lease.check()
         self.store.write(batch)
-        self.holdings.written(restated.holdings if restated is not None else ())
+        taken = {refusal.refusal_id for refusal in batch.refusals if refusal.fixed_at is None}
+        self.holdings.written(restated.holdings if restated is not None else (), taken)
 
     def run(self, run_id: str) -> Run | None:
         """The run of this id that stands in the target."""

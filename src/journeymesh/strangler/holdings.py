@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -93,14 +93,21 @@ class Holdings:
             for span in spans
         ]
 
-    def written(self, holdings: Sequence[Holding]) -> None:
-        """Remember what was just written, and forget what it makes untrue."""
+    def written(self, holdings: Sequence[Holding], taken: Set[str] = frozenset()) -> None:
+        """Remember what was just written, and forget what it makes untrue.
+
+        ``taken`` are ids of refusals that were put and may have been another vehicle's before.
+        """
         once = {holding.span.vehicle: holding for holding in holdings}
         several = len(once) < len(holdings)
         for vehicle, holding in once.items():
             self._remembered.pop(vehicle, None)
             if not holding.span.is_whole and not several:
                 self._remembered[vehicle] = holding
+        if taken:
+            for vehicle, held in list(self._remembered.items()):
+                if vehicle not in once and any(refusal_id in held.refusals for refusal_id in taken):
+                    del self._remembered[vehicle]
         while len(self._remembered) > MOST_REMEMBERED:
             self._remembered.popitem(last=False)
         self._position = self._present()

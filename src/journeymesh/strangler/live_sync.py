@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Final
@@ -178,17 +178,23 @@ class LiveSync:
         else:
             self._advance(batch.position)
 
-    def _restate(self, touched: Sequence[VehicleTimes], origins: Iterable[str]) -> Restated | None:
+    def _restate(self, touched: Sequence[VehicleTimes], origins: Sequence[str]) -> Restated | None:
         """Write what these times differ by, all but the last group, which is returned to go with the position."""
         last: Restated | None = None
         restater = self.feeding.restater()
+        stands: set[str] = set()
         for group in in_groups(list(dict.fromkeys(touched)), self._pace):
             if last is not None:
                 self.feeding.write(last.batch, last)
             found = restater.restate(group, origins=origins)
             self._pace.met(len({each.vehicle for each in group}), found.fixes)
+            stands.update(found.refused_at_reading)
             last = found
-        return last
+        if last is None:
+            return None
+        # Only now is it known what is refused in any of the groups: none withdraws what another one put.
+        withdrawn = [*last.batch.refusals_withdrawn, *restater.named(origins, stands)]
+        return replace(last, batch=replace(last.batch, refusals_withdrawn=withdrawn))
 
     def _count(self, events: int) -> None:
         assert self._run is not None

@@ -5,7 +5,7 @@ Nothing is fed as an increment, so doing it twice, out of order or after being k
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
@@ -14,7 +14,7 @@ from journeymesh.engines.port import Retention
 from journeymesh.journeys.policies import Policy
 from journeymesh.sources.vehicle_port import VehicleTimes
 from journeymesh.stores.port import RefusalQuery, Store, StoreBatch
-from journeymesh.strangler.contents import Content, Restated, restated
+from journeymesh.strangler.contents import Content, Restated, ids_at_reading, restated
 from journeymesh.strangler.holdings import Holding, Holdings, Known
 from journeymesh.strangler.upstream import Upstream
 
@@ -53,7 +53,17 @@ class Restater:
             if not reaching:
                 break
             wanted = [*wanted, *reaching]
-        return restated(self.store, contents, holdings, self.retention, now, frozenset(origins))
+        return restated(contents, holdings, self.retention, now, frozenset(origins))
+
+    def named(self, origins: Sequence[str], stands: Container[str]) -> list[str]:
+        """Ids under which these changed documents may have been refused while they named no vehicle.
+
+        ``stands`` are the ids of what is refused of them now. It has to be all of it: a document that names a vehicle
+        and has no clock is refused under the same id, whichever vehicle it names.
+        """
+        if not origins or next(self.store.refusals(RefusalQuery(without_vehicle=True, limit=1)), None) is None:
+            return []
+        return [refusal_id for refusal_id in ids_at_reading(origins) if refusal_id not in stands]
 
     def nameless(self) -> StoreBatch:
         """The difference in refusals of documents that name no vehicle."""
