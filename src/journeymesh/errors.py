@@ -15,6 +15,7 @@
     ├── RulesConflict                 6     two rules versions would mix in one store
     ├── GateClosed                    7     a slice may not move yet (strangler/gates.py)
     ├── OperatorBusy, FeedTaken       8     somebody else is at it (strangler/apply.py, strangler/feeds.py)
+    ├── WriterOvertaken               8     another writer went on from here (stores/writers.py)
     └── Interrupted                   130   Ctrl-C; nothing half-written
 
 A room's own errors stand beside what raises them and derive from one of these; the reference lists them all.

@@ -73,7 +73,7 @@ def test_a_crash_at_any_statement_of_a_move_is_completed_by_the_next_apply(
         control = Control(url)
         control.migrate()
         _applying(control, Phase.SHADOW).apply("begin")
-        mark_completeness(control, ["pilot"], True, None)
+        mark_completeness(control.writing(), ["pilot"], True, None)
         if before is not Phase.SHADOW:
             _applying(control, before).apply("on")
         control.close()

@@ -9,7 +9,7 @@ import signal
 import threading
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -22,14 +22,16 @@ from tests.unit.strangler.feeds import plan_for
 
 from journeymesh.engines.local import run
 from journeymesh.engines.port import Retention, RunOptions
+from journeymesh.errors import JourneymeshError
 from journeymesh.journeys.rules import ALWAYS_ON
 from journeymesh.sources.mapping import load_mapping
 from journeymesh.sources.mongodb import MongodbSource
 from journeymesh.sources.mongodb_vehicles import MongodbVehicles
 from journeymesh.stores.memory import MemoryStore
+from journeymesh.strangler import feeds
 from journeymesh.strangler.control import Control
 from journeymesh.strangler.feeder import Feeder
-from journeymesh.strangler.feeds import feed_of
+from journeymesh.strangler.feeds import FeedLease, feed_of
 from journeymesh.strangler.phases import Phase
 from journeymesh.strangler.routes import Route, read_routes, record
 from journeymesh.strangler.slices import Selector, Slice
@@ -66,7 +68,9 @@ class Move:
     def control(self) -> Control:
         return Control(f"sqlite:///{self.folder}/control.db")
 
-    def feed(self, until: threading.Event | None = None) -> None:
+    def feed(
+        self, until: threading.Event | None = None, on_fault: Callable[[str, JourneymeshError], None] = lambda *_: None
+    ) -> None:
         source = MongodbVehicles(self.legacy, MAPPING)
         feeder = Feeder(
             plan=plan_for(self.target, chunk_fixes=300, max_source_latency_s=60.0, batch_events=50),
@@ -75,6 +79,7 @@ class Move:
             source=source,
             rules=ALWAYS_ON,
             retention_of=lambda _: Retention(),
+            on_fault=on_fault,
         )
         feeder.run(until, once=until is None)
         source.close()
@@ -94,6 +99,33 @@ class Move:
 
 def feed_for_ever(move: Move) -> None:
     move.feed(threading.Event())
+
+
+def feed_and_stop(move: Move, lease_s: float) -> None:
+    """Stop this process between check and write once the file ``stop`` is there, and end it at the first fault."""
+    check = FeedLease.check
+
+    def stopping(lease: FeedLease) -> None:
+        check(lease)
+        if (move.folder / "stop").exists():
+            (move.folder / "stop").unlink()
+            os.kill(os.getpid(), signal.SIGSTOP)
+
+    def told(_: str, fault: JourneymeshError) -> None:
+        (move.folder / "fault").write_text(type(fault).__name__)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(feeds, "LEASE_S", lease_s)
+        patch.setattr(FeedLease, "check", stopping)
+        move.feed(threading.Event(), told)
+
+
+def soon(holds: Callable[[], object], seconds: float = 60.0) -> bool:
+    until = time.monotonic() + seconds
+    while not holds() and time.monotonic() < until:
+        time.sleep(0.02)
+    return bool(holds())
 
 
 def documents(vehicle: int, first: int, count: int) -> list[dict[str, Any]]:
@@ -192,6 +224,30 @@ def test_refusals_without_a_clock_all_stand_after_a_backlog_of_many_vehicles(leg
         boxes.update_many({"d": f"V{v:03d}", "t": "never"}, {"$set": {"d": f"V{7 * v % 20:03d}"}})
     move.feed()
     assert move.digest() == move.expected()
+
+
+def test_a_feeder_stopped_for_longer_than_its_lease_writes_nothing_when_it_goes_on(legacy: tuple[Any, Move]) -> None:
+    database, move = legacy
+    lease_s = 1.0
+    child = SERVED.Process(target=feed_and_stop, args=(move, lease_s))
+    child.start()
+    try:
+        assert soon(lambda: is_complete(move))
+        (move.folder / "stop").touch()
+        database["boxes"].insert_many(documents(3, 400, 50))
+        assert soon(lambda: " T " in Path(f"/proc/{child.pid}/stat").read_text())
+        database["boxes"].delete_many({"d": "V003", "t": {"$gte": BASE + timedelta(seconds=5 * 400)}})
+        time.sleep(lease_s)
+        move.feed()
+        assert move.digest() == move.expected()
+        os.kill(child.pid or 0, signal.SIGCONT)
+        child.join(60)
+        assert (move.folder / "fault").read_text() == "WriterOvertaken"
+        assert move.digest() == move.expected()
+    finally:
+        with suppress(ProcessLookupError):
+            os.kill(child.pid or 0, signal.SIGKILL)
+        child.join()
 
 
 @pytest.mark.slow

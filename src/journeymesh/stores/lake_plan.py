@@ -27,6 +27,7 @@ from journeymesh.stores.lake_queries import LakeQueries
 from journeymesh.stores.port import StoreBatch
 from journeymesh.stores.records import from_us
 from journeymesh.stores.rows import ID, STARTED, JourneyRow
+from journeymesh.stores.writers import row_to_put
 
 _VEHICLE = rows.COLUMNS.index("vehicle")
 
@@ -43,7 +44,15 @@ class LakePlan:
         self._runs: list[tuple[Any, ...]] = []
 
     def put_batch(self, batch: StoreBatch) -> None:
-        """Plan everything that the batch changes."""
+        """Plan everything that the batch changes.
+
+        Raises:
+            WriterOvertaken: a later run of the id of ``batch.under`` has written. Decided against the snapshot that
+                the commit follows: where another commit comes between, all of it is planned anew.
+        """
+        if batch.under is not None:
+            admitted = row_to_put(batch.under, self.state.runs.get(batch.under.run_id), str(self._root))
+            self._runs += [] if admitted is None else [admitted]
         put: dict[str, JourneyRow] = {}
         if batch.journeys is not None:
             put = {row[ID]: row for row in rows.rows_of(rows.stored_journeys(batch.journeys))}

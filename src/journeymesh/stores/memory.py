@@ -38,6 +38,7 @@ from journeymesh.stores.port import (
 from journeymesh.stores.positions import changes_page
 from journeymesh.stores.records import from_us, to_us
 from journeymesh.stores.rows import COLUMNS, ID, STARTED, JourneyRow
+from journeymesh.stores.writers import row_to_put
 
 SCHEMA_VERSION = "0002"
 _POLICY, _VEHICLE, _TENANT, _PRODUCT, _ENDED = (
@@ -99,7 +100,11 @@ class MemoryStore:
     def write(self, batch: StoreBatch) -> None:
         """Write the batch: all of it or, on any fault, none."""
         with self._writing:
-            self._state = _next_state(self._state, batch)
+            state = self._state
+            if batch.under is not None:
+                row = row_to_put(batch.under, state.runs.get(batch.under.run_id), self.url)
+                state = state if row is None else replace(state, runs=state.runs | {batch.under.run_id: row})
+            self._state = _next_state(state, batch)
 
     def journeys(self, query: JourneyQuery) -> pa.Table:
         """Journeys in (started_at, journey_id) order, ``JOURNEY_SCHEMA``; at most ``query.limit``."""

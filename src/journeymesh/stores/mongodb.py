@@ -36,6 +36,7 @@ from journeymesh.stores.port import (
     VehicleSpan,
 )
 from journeymesh.stores.records import from_us, to_us
+from journeymesh.stores.writers import row_to_put
 
 T = TypeVar("T")
 
@@ -111,7 +112,12 @@ class MongodbStore:
         put = [] if batch.journeys is None else rows.rows_of(rows.stored_journeys(batch.journeys))
         journeys = {row[rows.ID]: documents.journey_document(row) for row in put}
 
-        def plan(planned: Plan, _: Snapshot) -> None:
+        def plan(planned: Plan, seen: Snapshot) -> None:
+            if batch.under is not None:
+                held = self._database.find("runs", seen, {"key": batch.under.run_id})
+                there = [documents.record_row(records.RUN_COLUMNS, document) for document in held]
+                row = row_to_put(batch.under, there[0] if there else None, self.url)
+                planned.put("runs", record_documents(records.RUN_COLUMNS, [] if row is None else [row]))
             planned.move_to_history(batch, journeys)
             planned.put("journeys", [[document] for document in journeys.values()])
             planned.remove("refusals", batch.refusals_withdrawn)

@@ -61,6 +61,8 @@ class StoreBatch:
     - ``policies``: put by number
     - ``policies_withdrawn``: numbers of policies that are no more; they go before ``policies`` are put
     - ``run``: put by ``run_id``
+    - ``under``: the run in whose name the batch is written, put by ``run_id``. The whole batch is refused where the
+      store has one of this id that started later: another writer has taken over (``stores/writers.py``)
     """
 
     journeys: pa.Table | None = None
@@ -73,6 +75,7 @@ class StoreBatch:
     policies_withdrawn: Sequence[str] = ()
     rules: RulesUsed | None = None
     run: Run | None = None
+    under: Run | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,7 +171,11 @@ class JourneyStore(Protocol):
         """(the version the store has, the version this code needs)."""
 
     def write(self, batch: StoreBatch) -> None:
-        """Write the batch: all of it or, on any fault, none."""
+        """Write the batch: all of it or, on any fault, none.
+
+        Raises:
+            WriterOvertaken: a later run of the id of ``batch.under`` has written; decided in the write's transaction.
+        """
 
     def journeys(self, query: JourneyQuery) -> pa.Table:
         """Journeys in (started_at, journey_id) order, ``JOURNEY_SCHEMA`` or ``query.columns`` of it; at most

@@ -39,6 +39,7 @@ from journeymesh.stores.sql_changes import (
     vehicles_of_refusals,
 )
 from journeymesh.stores.sql_engine import BUSY_TIMEOUT_S, SqlConnections, require_version, version_in
+from journeymesh.stores.writers import row_to_put
 
 _PAGE: Final = 20_000
 _VEHICLE: Final = COLUMNS.index("vehicle")
@@ -87,6 +88,8 @@ class SqlStore:
         changed += [block.vehicle for block in blocks]
         changed += [vehicle for vehicle, _ in batch.fixes_withdrawn]
         with self._sql.writing() as connection:
+            if batch.under is not None:
+                self._admit(connection, batch.under)
             changed += vehicles_of_refusals(connection, list(batch.refusals_withdrawn))
             if batch.superseded:
                 changed += _move_to_history(connection, batch.superseded, {row[ID]: row for row in put})
@@ -110,6 +113,13 @@ class SqlStore:
                 tables.blocks,
                 [(b.vehicle, b.day, b.first_us, b.last_us, b.rows, b.content) for b in blocks],
             )
+
+    def _admit(self, connection: sa.Connection, under: Run) -> None:
+        """Nobody else writes until this transaction ends, so what stands now stands when it commits."""
+        this = tables.runs.c.run_id == escape_for(connection, under.run_id)
+        held = read_rows(connection, sa.select(tables.runs).where(this))
+        if (row := row_to_put(under, held[0] if held else None, self.url)) is not None:
+            put_rows(connection, tables.runs, [row])
 
     def journeys(self, query: JourneyQuery) -> pa.Table:
         """Journeys in (started_at, journey_id) order, ``JOURNEY_SCHEMA``; at most ``query.limit``."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from bisect import bisect_right
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from operator import itemgetter
 from typing import Any, Final
@@ -83,14 +84,14 @@ def backfill_of(control: Control, slice_name: str, target: str) -> BackfillState
     return None if row is None else BackfillState(*row)
 
 
-def begin_again(control: Control, slice_name: str, target: str, why: str | None) -> None:
+def begin_again(writing: AbstractContextManager[sa.Connection], slice_name: str, target: str, why: str | None) -> None:
     """Record that the slice has to be filled from its first vehicle on."""
     at_us = now_us()
     values: dict[str, Any] = {
         "state": RUNNING, "vehicles": 0, "vehicles_done": 0, "fixes": 0, "started_us": at_us,
         "updated_us": at_us, "active_s": 0.0, "throttled_s": 0.0, "detail": why,
     }  # fmt: skip
-    with control.writing() as connection:
+    with writing as connection:
         if connection.execute(sa.update(backfills).where(_this(slice_name, target)).values(values)).rowcount == 0:
             connection.execute(sa.insert(backfills).values(slice=slice_name, target=target, **values))
 
@@ -230,7 +231,7 @@ class Backfill:
         return None
 
     def _record(self, values: dict[str, Any]) -> None:
-        with self.feeding.control.writing() as connection:
+        with self.feeding.recording() as connection:
             this = _this(self.slice.name, self.feeding.target)
             connection.execute(sa.update(backfills).where(this).values(values | {"updated_us": now_us()}))
 

@@ -89,11 +89,15 @@ class Feeder:
 
         Raises:
             JourneymeshError: with ``once`` only, the first fault that a feed met.
+            Exception: what no feed expected; whoever runs the feeder starts it again.
         """
         until = until or threading.Event()
         try:
             while not until.is_set():
                 self._follow(once)
+                for thread in self._threads.values():
+                    if thread.bug is not None:
+                        raise thread.bug
                 if once and all(thread.is_done for thread in self._threads.values()):
                     break
                 until.wait(0.02 if once else FOLLOW_S)
@@ -136,10 +140,17 @@ class _FeedThread(threading.Thread):
         self.stop = threading.Event()
         self.is_done = False
         self.fault: JourneymeshError | None = None
+        self.bug: Exception | None = None
         self.told: type[JourneymeshError] | None = None
         self.lease = FeedLease(feeder.control, *pair)
 
     def run(self) -> None:
+        try:
+            self._feed_and_try_again()
+        except Exception as error:  # a thread that ended silently would look like a feed that is stuck
+            self.bug = error
+
+    def _feed_and_try_again(self) -> None:
         pause_s = FIRST_PAUSE_S
         while not self.stop.is_set():
             began = time.monotonic()
@@ -232,6 +243,7 @@ class _Interleaved:
     def go(self) -> None:
         stop = self.thread.stop
         try:
+            self.feeding.take_over()
             self._plan()
             while not stop.is_set():
                 self._follow()
@@ -277,7 +289,7 @@ class _Interleaved:
                 return
             if is_done:
                 # Once it answers there is no way it could not be complete: this first, then the record.
-                mark_completeness(self.feeding.control, [name], True, None, store=self.feeding.target)
+                mark_completeness(self.feeding.recording(), [name], True, None, store=self.feeding.target)
                 backfill.finish()
                 del self.backfills[name]
             if not backfill.waits:
@@ -319,7 +331,7 @@ class _Interleaved:
             self.sync.close()
             self.sync.begin()
         for route in begins:
-            begin_again(control, route.slice.name, target, route.detail)
+            begin_again(self.feeding.recording(), route.slice.name, target, route.detail)
             self.backfills[route.slice.name] = Backfill(self.feeding, route.slice)
         if not self.sync.is_open:
             self._open()
@@ -333,10 +345,10 @@ class _Interleaved:
     def _fill_again(self, why: str) -> None:
         """Changes may have been missed: no slice is complete until each of its vehicles was compared again."""
         names = [route.slice.name for route in self.feeding.routes]
-        control, target = self.feeding.control, self.feeding.target
-        mark_completeness(control, names, False, f"changes were lost: {why}", store=target)
+        recording, target = self.feeding.recording, self.feeding.target
+        mark_completeness(recording(), names, False, f"changes were lost: {why}", store=target)
         for name in names:
-            begin_again(control, name, target, f"changes were lost: {why}")
+            begin_again(recording(), name, target, f"changes were lost: {why}")
         self.feeding.places().forget()
         self.sync.begin()
         self.sync.open()

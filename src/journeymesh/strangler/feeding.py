@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Final
+
+import sqlalchemy as sa
 
 from journeymesh.engines.port import Retention
 from journeymesh.errors import RulesConflict
@@ -13,6 +16,7 @@ from journeymesh.journeys.policies import Policy, check_overlaps
 from journeymesh.journeys.rules import JourneyRules
 from journeymesh.sources.vehicle_port import VehicleTimes
 from journeymesh.stores.port import RulesUsed, Run, Store, StoreBatch
+from journeymesh.stores.records import from_us
 from journeymesh.strangler.contents import Restated
 from journeymesh.strangler.control import Control
 from journeymesh.strangler.feeds import FeedLease
@@ -87,6 +91,7 @@ class Feeding:
     policies: list[Policy] = field(default_factory=list)
     scope: Scope = field(default_factory=lambda: Scope(frozenset()))
     holdings: Holdings = field(init=False)
+    _under: Run | None = None
 
     def __post_init__(self) -> None:
         self.holdings = Holdings(self.store)
@@ -98,7 +103,21 @@ class Feeding:
 
     def places(self) -> Places:
         """Where upstream's documents are."""
-        return Places(self.control, self.upstream, self.target)
+        return Places(self.upstream, self.target, self.control.reading, self.recording)
+
+    def recording(self) -> AbstractContextManager[sa.Connection]:
+        """A transaction of the control database; with a lease it is still held."""
+        return self.control.writing() if self.lease is None else self.lease.writing()
+
+    def take_over(self) -> None:
+        """Have the target refuse what whoever had the lease before may still be about to write.
+
+        Before anything is read of the target: what is read afterwards is this feed's own to change.
+        """
+        assert self.lease is not None
+        taken_at = from_us(self.lease.taken_us)
+        self._under = Run(f"feed:{self.upstream}", "feeder", self.rules.version, taken_at, None, {})
+        self.write(StoreBatch())
 
     def reload(self) -> None:
         """Read the policies of upstream.
@@ -144,10 +163,14 @@ class Feeding:
         return used
 
     def write(self, batch: StoreBatch, restated: Restated | None = None) -> None:
-        """Write to the target while the lease holds; ``restated`` is what the batch makes it hold."""
+        """Write to the target while the lease holds; ``restated`` is what the batch makes it hold.
+
+        Raises:
+            FeedTaken: another feeder has the lease. WriterOvertaken: it took it since that was asked.
+        """
         if self.lease is not None:
             self.lease.check()
-        self.store.write(batch)
+        self.store.write(replace(batch, under=self._under))
         taken = {refusal.refusal_id for refusal in batch.refusals if refusal.fixed_at is None}
         self.holdings.written(restated.holdings if restated is not None else (), taken)
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 import os
 import socket
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import StrEnum, unique
 from typing import Any, Final
@@ -130,12 +132,15 @@ class FeedLease:
     owner: str = field(default_factory=this_owner)
     revision: int | None = None
     """The routes' revision that the feeder acts on, and nothing earlier: goes with every sign of life."""
+    taken_us: int = 0
+    """When it was taken, and later than whoever had it before: what the target tells holders apart by."""
     _until_us: int = 0
 
     def take(self) -> None:
         """Take the lease: from nobody, from a process of this machine that ended, or when it ran out."""
         at_us = now_us()
         until_us = at_us + round(LEASE_S * _US)
+        taken_us = at_us
         values: dict[str, Any] = {"owner": self.owner, "lease_until_us": until_us, "started_us": at_us}
         values |= {"beat_us": at_us, "revision": self.revision}
         with self.control.writing() as connection:
@@ -147,8 +152,18 @@ class FeedLease:
                 holds = row.owner is not None and row.owner != self.owner and (row.lease_until_us or 0) > at_us
                 if holds and not _is_gone(row.owner):
                     raise self._taken(row.owner)
+                values["started_us"] = taken_us = max(at_us, (row.started_us or 0) + 1)
                 connection.execute(sa.update(feeds).where(_this(self.upstream, self.target)).values(values))
-        self._until_us = until_us
+        self._until_us, self.taken_us = until_us, taken_us
+
+    @contextmanager
+    def writing(self) -> Iterator[sa.Connection]:
+        """A transaction of the control database in which the lease is still held: nobody takes it meanwhile."""
+        with self.control.writing() as connection:
+            mine = sa.and_(_this(self.upstream, self.target), feeds.c.owner == self.owner)
+            if connection.execute(sa.select(feeds.c.owner).where(mine)).first() is None:
+                raise self._taken("another feeder")
+            yield connection
 
     def check(self) -> None:
         """Make sure that the lease will hold for the next write; renews it when a third is gone."""

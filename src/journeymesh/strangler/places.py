@@ -7,14 +7,14 @@ complete for the vehicles that are fed, so a document that is not here was of no
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 
 import sqlalchemy as sa
 
 from journeymesh.sources.vehicle_port import DocumentPlace
 from journeymesh.stores.sql_bulk import chunks, put_rows, read_rows
-from journeymesh.strangler.control import Control
 from journeymesh.strangler.control_tables import places
 
 
@@ -22,9 +22,11 @@ from journeymesh.strangler.control_tables import places
 class Places:
     """The places of one upstream's documents, as far as one target was fed with them."""
 
-    control: Control
     upstream: str
     target: str
+    reading: Callable[[], AbstractContextManager[sa.Connection]]
+    writing: Callable[[], AbstractContextManager[sa.Connection]]
+    """A transaction of the control database that fails where another feeder has taken over."""
     _exact: dict[tuple[int, str], DocumentPlace] = field(default_factory=dict)
     _gone: set[tuple[int, str]] = field(default_factory=set)
 
@@ -36,7 +38,7 @@ class Places:
             return found
         held = places.c
         columns = sa.select(held.document, held.vehicle, held.first_us, held.last_us)
-        with self.control.reading() as connection:
+        with self.reading() as connection:
             for part in chunks(wanted):
                 these = sa.and_(self._mine, held.document.in_(part))
                 for row in read_rows(connection, columns.where(these)):
@@ -58,7 +60,7 @@ class Places:
         gone = self._gone - wide.keys()
         if wide or gone:
             rows = [(self.upstream, self.target, *_values(place)) for place in wide.values()]
-            with self.control.writing() as connection:
+            with self.writing() as connection:
                 put_rows(connection, places, rows)
                 for document, vehicle in gone:
                     held = places.c
@@ -75,7 +77,7 @@ class Places:
 
     def forget(self) -> None:
         """Forget every place: the target is filled anew."""
-        with self.control.writing() as connection:
+        with self.writing() as connection:
             connection.execute(sa.delete(places).where(self._mine))
         self._exact, self._gone = {}, set()
 
@@ -87,7 +89,7 @@ class Places:
         """Write down where these documents are, beside where they may have been."""
         rows = [(self.upstream, self.target, *_values(place)) for place in found]
         if rows:
-            with self.control.writing() as connection:
+            with self.writing() as connection:
                 put_rows(connection, places, rows)
 
 

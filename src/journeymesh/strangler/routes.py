@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -151,13 +152,18 @@ def note(
 
 
 def mark_completeness(
-    control: Control, slice_names: Sequence[str], complete: bool, detail: str | None, *, store: str | None = None
+    writing: AbstractContextManager[sa.Connection],
+    slice_names: Sequence[str],
+    complete: bool,
+    detail: str | None,
+    *,
+    store: str | None = None,
 ) -> None:
     """Record whether a store is complete for these slices: their target, or ``store`` where it is their source.
 
-    The door follows within a second.
+    ``writing`` is a transaction of the control database. The door follows within a second.
     """
-    with control.writing() as connection:
+    with writing as connection:
         for name in slice_names:
             row = connection.execute(sa.select(routes).where(routes.c.slice == name)).first()
             if row is None:

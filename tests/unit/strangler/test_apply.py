@@ -62,7 +62,7 @@ def entries(control: Control) -> list[tuple[str | None, str | None, str]]:
 
 def test_a_slice_goes_all_the_way_and_the_history_tells_it(control: Control) -> None:
     assert go(control, Phase.SHADOW)
-    mark_completeness(control, ["pilot"], True, None)
+    mark_completeness(control.writing(), ["pilot"], True, None)
     assert go(control, Phase.TARGET_WITH_REVERSE_SHADOW)
     assert go(control, Phase.TARGET)
     assert go(control, Phase.LEGACY)
@@ -98,7 +98,7 @@ def test_a_dry_run_changes_nothing(control: Control) -> None:
 
 def test_going_back_needs_no_gate(control: Control) -> None:
     go(control, Phase.SHADOW)
-    mark_completeness(control, ["pilot"], True, None)
+    mark_completeness(control.writing(), ["pilot"], True, None)
     go(control, Phase.TARGET_WITH_REVERSE_SHADOW)
     assert go(control, Phase.SHADOW, Readings())
     assert read_routes(control).routes[0].answering_name == "legacy"
@@ -112,7 +112,7 @@ def test_a_target_that_stops_being_complete_between_gate_and_move_is_not_moved_t
 
 def test_starting_over_forgets_what_was_known_of_the_target(control: Control) -> None:
     go(control, Phase.SHADOW)
-    mark_completeness(control, ["pilot"], True, None)
+    mark_completeness(control.writing(), ["pilot"], True, None)
     go(control, Phase.LEGACY)
     go(control, Phase.SHADOW)
     assert not read_routes(control).routes[0].complete

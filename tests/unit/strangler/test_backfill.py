@@ -62,8 +62,8 @@ def test_filling_again_writes_nothing_but_how_far_it_is(bench: Bench) -> None:
     before = bench.digest()
     store = bench.open_store("embedded")
     position = store.changes(None).position
-    begin_again(bench.control, "pilot", "embedded", "to see")
-    mark_completeness(bench.control, ["pilot"], False, "to see")
+    begin_again(bench.control.writing(), "pilot", "embedded", "to see")
+    mark_completeness(bench.control.writing(), ["pilot"], False, "to see")
     bench.feed()
     assert store.changes(position).vehicles == ()
     assert bench.digest() == before
@@ -87,8 +87,8 @@ def test_what_legacy_never_had_goes_from_the_target(bench: Bench) -> None:
     other = MemoryLegacy()
     other.put(week("V9"))
     run(other, store, RunOptions(rules=bench.rules, policies=[]))
-    begin_again(bench.control, "pilot", "embedded", "to see")
-    mark_completeness(bench.control, ["pilot"], False, "to see")
+    begin_again(bench.control.writing(), "pilot", "embedded", "to see")
+    mark_completeness(bench.control.writing(), ["pilot"], False, "to see")
     bench.feed()
     assert bench.digest() == bench.expected()
 

@@ -4,18 +4,23 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
 from journeymesh.errors import JourneymeshError, SourceUnreadable
+from journeymesh.stores.writers import WriterOvertaken
 from journeymesh.strangler import feeder as feeder_module
+from journeymesh.strangler import feeds as feeds_module
+from journeymesh.strangler.backfill import backfill_of, begin_again
 from journeymesh.strangler.control import bump
 from journeymesh.strangler.feeder import Feeder
-from journeymesh.strangler.feeds import Feed, feed_of
+from journeymesh.strangler.feeds import Feed, FeedLease, FeedTaken, feed_of
 from journeymesh.strangler.phases import Phase
-from journeymesh.strangler.routes import read_routes
+from journeymesh.strangler.places import Places
+from journeymesh.strangler.routes import mark_completeness, read_routes
 from tests.builders import NOON, drive
 from tests.unit.strangler.feeds import Bench, policy_of
 
@@ -123,3 +128,61 @@ def test_a_feeder_that_waits_after_a_fault_still_follows_the_routes(bench: Bench
                 bump(connection)
             assert soon(lambda: acts_on_the_present_revision(bench))
         assert feed(bench).fault is not None
+
+
+def test_a_feeder_ends_with_what_no_feed_expected_rather_than_look_stuck(bench: Bench) -> None:
+    bench.legacy.broken = ZeroDivisionError()
+    with pytest.raises(ZeroDivisionError):
+        bench.feeder().run(threading.Event())
+
+
+def test_a_feeder_stopped_between_check_and_write_is_refused_when_another_has_taken_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(feeds_module, "LEASE_S", 0.3)
+    bench = Bench(tmp_path)
+    bench.legacy.put(drive((15.0, 300), vehicle="V0", start=NOON, every_s=5.0))
+    bench.route()
+    bench.feed()
+    checked, resumed = threading.Event(), threading.Event()
+    check = FeedLease.check
+
+    def stopped_after(lease: FeedLease) -> None:
+        check(lease)
+        if threading.current_thread().name == "feed embedded" and armed.is_set() and not checked.is_set():
+            checked.set()
+            resumed.wait(60)
+
+    armed, faults = threading.Event(), list[JourneymeshError]()
+    monkeypatch.setattr(FeedLease, "check", stopped_after)
+    former = replace(bench.feeder(), on_fault=lambda _, fault: faults.append(fault))
+    with running(former):
+        assert soon(lambda: feed(bench).last_empty_us is not None)
+        armed.set()
+        late = bench.legacy.put(drive((15.0, 60), vehicle="V0", start=NOON + timedelta(hours=2), every_s=5.0))
+        assert checked.wait(20)
+        bench.legacy.remove(late)
+        time.sleep(0.4)
+        bench.feed()
+        assert bench.digest() == bench.expected()
+        resumed.set()
+        assert soon(lambda: WriterOvertaken in map(type, faults))
+    assert bench.digest() == bench.expected()
+
+
+@pytest.mark.parametrize("act", [
+    lambda bench, lease: mark_completeness(lease.writing(), ["pilot"], False, "stale"),
+    lambda bench, lease: begin_again(lease.writing(), "pilot", "embedded", "stale"),
+    lambda bench, lease: Places("legacy", "embedded", bench.control.reading, lease.writing).forget(),
+])  # fmt: skip
+def test_a_feeder_without_the_lease_records_nothing(bench: Bench, act: Callable[[Bench, FeedLease], None]) -> None:
+    bench.feed()
+    former, later = (FeedLease(bench.control, "legacy", "embedded", owner=name) for name in ("a/b/c/1", "a/b/c/2"))
+    former.take()
+    former.release()
+    later.take()
+    assert later.taken_us > former.taken_us
+    before = read_routes(bench.control), backfill_of(bench.control, "pilot", "embedded")
+    with pytest.raises(FeedTaken):
+        act(bench, former)
+    assert (read_routes(bench.control), backfill_of(bench.control, "pilot", "embedded")) == before
