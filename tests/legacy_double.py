@@ -15,7 +15,14 @@ from journeymesh.errors import SourceUnreadable
 from journeymesh.journeys.fixes import I64, Fixes
 from journeymesh.journeys.policies import Policy
 from journeymesh.sources.port import SourceBatch, SourceSize
-from journeymesh.sources.vehicle_port import ChangeBatch, DocumentPlace, PositionLost, VehicleRead, VehicleTimes
+from journeymesh.sources.vehicle_port import (
+    ChangeBatch,
+    DocumentPlace,
+    PositionLost,
+    TooMuchAsked,
+    VehicleRead,
+    VehicleTimes,
+)
 
 Row = tuple[str, int, float, float, float]
 """vehicle, fixed_at_us, lat_deg, lon_deg, speed_mps."""
@@ -47,6 +54,10 @@ class MemoryLegacy:
     """Raised by every call while it is set."""
     break_at: int | None = None
     """The read of this number, counted from 1, fails."""
+    most_documents: int | None = None
+    """A read of more is refused."""
+    refused: int = 0
+    """How many reads were."""
     latency: Callable[[], float] = lambda: 0.0
     _news: threading.Condition = field(default_factory=threading.Condition)
 
@@ -141,6 +152,9 @@ class MemoryLegacy:
                 for document, row in self.rows.items()
                 if any(first <= row[1] <= last for first, last in times.get(row[0], ()))
             ]
+        if self.most_documents is not None and len(found) > self.most_documents:
+            self.refused += 1
+            raise TooMuchAsked("memory-legacy holds more", todo="ask for fewer")
         put = [_place(document, row) for document, row in found] if places else []
         return VehicleRead(_fixes(found), documents=len(found), places=put)
 

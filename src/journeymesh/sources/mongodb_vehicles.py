@@ -27,7 +27,7 @@ from journeymesh.sources.mapping import Mapping
 from journeymesh.sources.mongodb import BATCH_DOCUMENTS, MongodbSource, plain_text, projection
 from journeymesh.sources.mongodb_changes import MongodbChanges, latest_position
 from journeymesh.sources.mongodb_queries import NAME_TYPES, in_array, nameless_query, server_path, vehicle_queries
-from journeymesh.sources.vehicle_port import DocumentPlaces, VehicleRead, VehicleTimes
+from journeymesh.sources.vehicle_port import DocumentPlaces, TooMuchAsked, VehicleRead, VehicleTimes
 
 MAX_DOCUMENTS: Final = 5_000_000
 REMEMBERED_BYTES: Final = 64 << 20
@@ -123,7 +123,7 @@ class MongodbVehicles(MongodbSource):
         Where clocks are texts or stand in arrays the whole of a vehicle is read.
 
         Raises:
-            SourceUnreadable: the server cannot be read, or holds more than ``max_documents`` of these vehicles.
+            SourceUnreadable: the server cannot be read. TooMuchAsked: it holds more than ``max_documents`` of these.
         """
         gathered = _Gathered()
         for query, vehicles in vehicle_queries(self._mapping, wanted):
@@ -232,7 +232,7 @@ class MongodbVehicles(MongodbSource):
         documents = sum(part.documents for part in parts)
         into.documents += documents
         if into.documents > self._max_documents:
-            raise SourceUnreadable(
+            raise TooMuchAsked(
                 f"source {self.name} holds more than {self._max_documents} documents of what was asked for at once",
                 todo="ask for fewer vehicles or a shorter time",
             )

@@ -140,6 +140,10 @@ class ChangeBatch:
     last_event_at: datetime | None = None
 
 
+class TooMuchAsked(SourceUnreadable):
+    """The source holds more documents of what was asked for than it gives at once: fewer have to be asked for."""
+
+
 class PositionLost(SourceUnreadable):
     """The source no longer has the changes after this position: what was missed must be found by comparing."""
 

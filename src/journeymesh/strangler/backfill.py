@@ -17,7 +17,7 @@ from typing import Any, Final
 import sqlalchemy as sa
 
 from journeymesh.errors import StoreCorrupt
-from journeymesh.sources.vehicle_port import VehicleTimes
+from journeymesh.sources.vehicle_port import TooMuchAsked, VehicleTimes
 from journeymesh.stores import rows
 from journeymesh.stores.digests import table_digest
 from journeymesh.stores.port import Run
@@ -123,7 +123,7 @@ class Backfill:
     _is_open: bool = False
 
     def __post_init__(self) -> None:
-        self._pace = Pace(self.feeding.feed.chunk_fixes)
+        self._pace = Pace(self.feeding.feed.chunk_fixes, first=1)
 
     def open(self) -> None:
         """Find the vehicles, and the one that was done last.
@@ -140,6 +140,8 @@ class Backfill:
         self._run = run
         self._names = slice_vehicles(self.feeding, self.slice)
         self._at = 0 if run.resume is None else bisect_right(self._names, run.resume)
+        if self._at and run.counts.get("fixes"):
+            self._pace.met(self._at, run.counts["fixes"])
         values: dict[str, Any] = {"vehicles": len(self._names), "vehicles_done": self._at, "state": RUNNING}
         self._record(values | {"fixes": run.counts.get("fixes", 0)})
         self._is_open = True
@@ -149,6 +151,7 @@ class Backfill:
 
         Raises:
             ChunkDiffers: the target does not hold what was written, twice.
+            TooMuchAsked: a single vehicle has more documents than the source gives at once.
         """
         if not self._is_open:
             self.open()
@@ -163,7 +166,12 @@ class Backfill:
                 replace(nameless, run=advanced(self._run, self._run.resume, self._run.counts, finished=True))
             )
             return True
-        self._fill(chunk, began)
+        try:
+            self._fill(chunk, began)
+        except TooMuchAsked:
+            if len(chunk) == 1:
+                raise
+            self._pace.too_many(len(chunk))
         return False
 
     @property

@@ -57,14 +57,20 @@ class Pace:
     fixes: int
     vehicles_met: int = 0
     fixes_met: int = 0
+    most: int = _MOST_VEHICLES
+    first: int = _FIRST_VEHICLES
 
     @property
     def vehicles(self) -> int:
         """Vehicles for the next read."""
         if not self.vehicles_met:
-            return _FIRST_VEHICLES if self.fixes > _FIRST_VEHICLES else 1
+            return min(self.first, self.most) if self.fixes > self.first else 1
         average = max(self.fixes_met / self.vehicles_met, 1.0)
-        return max(1, min(int(self.fixes / average), _MOST_VEHICLES))
+        return max(1, min(int(self.fixes / average), self.most))
+
+    def too_many(self, vehicles: int) -> None:
+        """So many were more than the source gives at once: half of them from now on."""
+        self.most = max(vehicles // 2, 1)
 
     def met(self, vehicles: int, fixes: int) -> None:
         """Learn from a read; older ones count less."""

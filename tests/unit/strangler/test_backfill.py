@@ -10,6 +10,7 @@ from journeymesh.engines.local import run
 from journeymesh.engines.port import RunOptions
 from journeymesh.errors import SourceUnreadable
 from journeymesh.journeys.fixes import Fixes
+from journeymesh.sources.vehicle_port import TooMuchAsked
 from journeymesh.stores.port import StoreBatch
 from journeymesh.stores.sql import SqlStore
 from journeymesh.strangler.backfill import COMPLETE, FAILED, ChunkDiffers, backfill_of, begin_again
@@ -150,3 +151,34 @@ def test_two_feeders_do_not_feed_one_target(bench: Bench) -> None:
     assert bench.is_complete()
     with pytest.raises(FeedTaken):
         other.note()
+
+
+def test_a_chunk_that_is_more_than_legacy_gives_at_once_is_halved(bench: Bench) -> None:
+    bench.legacy.most_documents = 5_000  # a vehicle has some 3,000
+    bench.chunk_fixes = 20_000
+    bench.route()
+    bench.feed()
+    assert bench.legacy.refused
+    assert bench.digest() == bench.expected()
+    assert bench.is_complete()
+
+
+def test_a_vehicle_that_is_more_than_legacy_gives_at_once_is_refused(bench: Bench) -> None:
+    bench.legacy.most_documents = 1_000
+    bench.route()
+    with pytest.raises(TooMuchAsked):
+        bench.feed()
+    assert not bench.is_complete()
+
+
+def test_a_backfill_that_is_taken_up_again_takes_no_more_vehicles_at_once_than_before(bench: Bench) -> None:
+    bench.chunk_fixes = 3_500  # a vehicle has some 3,000 fixes
+    bench.route()
+    bench.legacy.break_at = 4
+    with pytest.raises(SourceUnreadable):
+        bench.feed()
+    bench.legacy.most_documents = 4_000
+    refused = bench.legacy.refused
+    bench.feed()
+    assert bench.legacy.refused == refused
+    assert bench.digest() == bench.expected()
