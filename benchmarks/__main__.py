@@ -17,9 +17,10 @@ from typing import Any
 from benchmarks.environments import ROOT, NotBuilt, python_of, version_of
 from benchmarks.inputs import Inputs
 from benchmarks.results import LATEST, QUICK_RESULTS, Peer, Result, markdown, write
-from benchmarks.strangler import strangler
+from benchmarks.strangler import burst, kills, lag, strangler
 
-PARTS = ("parquet", "slow", "bson", "rows", "memory", "cold", "strangler")
+STRANGLER = {"strangler": strangler, "lag": lag, "burst": burst, "kills": kills}
+PARTS = ("parquet", "slow", "bson", "rows", "memory", "cold", "strangler", "lag", "burst", "kills")
 PER_S = "fixes/s/core"
 DOCUMENTS_PER_S = "documents/s/core"
 ENVIRONMENT = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
@@ -234,8 +235,8 @@ def main() -> None:
         print(f"{part} …", file=sys.stderr, flush=True)
         if part == "memory":
             memory(bench, options.keep)
-        elif part == "strangler":
-            strangler(bench, options.quick)
+        elif part in STRANGLER:
+            STRANGLER[part](bench, options.quick)
         else:
             {"parquet": parquet, "slow": slow, "bson": bson, "rows": rows, "cold": cold}[part](bench)
     print(markdown(bench.results))

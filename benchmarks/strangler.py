@@ -1,4 +1,5 @@
-"""The strangler's figures: what the door costs, what comparing finds, and what a cutover does to those who ask."""
+"""The strangler's figures: what the door costs, what comparing finds, what a cutover does to those who ask, how far
+a fed target is behind, and what is left of a backfill that is killed over and over."""
 
 from __future__ import annotations
 
@@ -13,6 +14,9 @@ from benchmarks.results import Result
 
 READS, QUICK_READS = 1_000_000, 20_000
 CYCLES, QUICK_CYCLES = 50, 5
+LAG_S, QUICK_LAG_S = 30, 5
+EVENTS, QUICK_EVENTS = 20_000, 2_000
+KILLS, QUICK_KILLS = (200, 1_000_000), (10, 50_000)
 _NO_SERVER = "JOURNEYMESH_TEST_MONGODB is unset"
 
 
@@ -36,7 +40,11 @@ def _door(bench: Bench, reads: int) -> None:
     bench.add(
         Result("door_p99_ms", found["door_p99_ms"], "ms", None, 2.0, note=f"{found['direct_p99_ms']:.2f} directly")
     )
-    share = f"{100 * found['door_shadow_compared_share']:.0f} % of the answers were compared meanwhile"
+    least, most = found["door_shadow_p99_ratio_least"], found["door_shadow_p99_ratio_most"]
+    share = (
+        f"median of {least:.2f} to {most:.2f}, quiet over quiet {found['door_quiet_p99_ratio']:.2f}; "
+        f"{100 * found['door_shadow_compared_share']:.0f} % of the answers were compared meanwhile or in the pauses"
+    )
     bench.add(Result("door_shadow_p99_ratio", found["door_shadow_p99_ratio"], "× or less", None, 1.1, note=share))
     kinds = f"of {found['fault_kinds']} kinds injected"
     bench.add(Result("fault_kinds_found", found["fault_kinds_found"], "kinds", None, 20.0, note=kinds))
@@ -50,15 +58,59 @@ def _door(bench: Bench, reads: int) -> None:
 def _cutover(bench: Bench, cycles: int) -> None:
     names = (("cutover_failed_requests", "or fewer", 0.0), ("cutover_changed_answers", "or fewer", 0.0),
              ("cutover_pause_max_ms", "ms", 100.0))  # fmt: skip
-    if not os.environ.get("JOURNEYMESH_TEST_MONGODB"):
-        for name, unit, least in names:
-            bench.add(Result(name, None, unit, None, least, note=_NO_SERVER))
+    if _has_no_server(bench, *names):
         return
     found = _printed("benchmarks.strangler_cutover", str(cycles))
     values = (found["failed"], found["changed"], found["pause_max_ms"])
     note = f"{found['cycles']} cycles, {found['requests']:,} requests, {found['by_side']}, p99 {found['p99_ms']:.1f} ms"
     for (name, unit, least), value in zip(names, values, strict=True):
         bench.add(Result(name, value, unit, None, least, note=note))
+
+
+def lag(bench: Bench, quick: bool) -> None:
+    """How long a write takes to show in the target, at 200 writes a second."""
+    names = (("sync_lag_p50_ms", "ms", 50.0), ("sync_lag_p99_ms", "ms", 250.0))
+    if _has_no_server(bench, *names):
+        return
+    found = _printed("benchmarks.strangler_feed", "lag", str(QUICK_LAG_S if quick else LAG_S))
+    note = f"{found['writes']:,} writes at {found['writes_per_s']:.0f}/s, {found['unseen']} unseen"
+    for (name, unit, least), value in zip(names, (found["p50_ms"], found["p99_ms"]), strict=True):
+        bench.add(Result(name, None if found["unseen"] else value, unit, None, least, note=note))
+
+
+def burst(bench: Bench, quick: bool) -> None:
+    """How long a target needs for a burst of inserts."""
+    events = QUICK_EVENTS if quick else EVENTS
+    name = f"burst_{events // 1000}k_s"
+    if _has_no_server(bench, (name, "s", 5.0)):
+        return
+    found = _printed("benchmarks.strangler_feed", "burst", str(events))
+    note = f"{found['with_writing_s']:.1f} s with the writing"
+    bench.add(Result(name, found["burst_s"], "s", None, 5.0, note=note))
+
+
+def kills(bench: Bench, quick: bool) -> None:
+    """How many kills of its feeders a backfill survived: its digest is an undisturbed one's, or the value is 0."""
+    name = "backfill_kills_survived"
+    if _has_no_server(bench, (name, "kills", 200.0)):
+        return
+    found = _printed("benchmarks.strangler_kills", *map(str, QUICK_KILLS if quick else KILLS))
+    survived = not found["differing"] and not found["went_back"]
+    note = (
+        f"{found['documents']:,} documents, {found['kills_with_progress']} kills after a chunk was done, "
+        f"targets filled: {found['rounds']}, in {found['killed_s']:.0f} s, undisturbed {found['undisturbed_s']:.0f} s, "
+        "differing: " + (", ".join(found["differing"]) or "nothing")
+    )
+    bench.add(Result(name, float(found["kills"] if survived else 0), "kills", None, 200.0, note=note))
+
+
+def _has_no_server(bench: Bench, *names: tuple[str, str, float]) -> bool:
+    """Say of each (name, unit, least) that it is not measured, where there is no server to measure with."""
+    if os.environ.get("JOURNEYMESH_TEST_MONGODB"):
+        return False
+    for name, unit, least in names:
+        bench.add(Result(name, None, unit, None, least, note=_NO_SERVER))
+    return True
 
 
 def _printed(module: str, *arguments: str) -> dict[str, Any]:

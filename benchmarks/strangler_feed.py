@@ -5,6 +5,7 @@ The server is the one of ``JOURNEYMESH_TEST_MONGODB``; the target is SQLite in a
 
 from __future__ import annotations
 
+import json
 import multiprocessing as mp
 import os
 import sys
@@ -24,7 +25,7 @@ import numpy as np
 
 from journeymesh.engines.port import Retention
 from journeymesh.journeys.rules import ALWAYS_ON
-from journeymesh.sources.mapping import load_mapping
+from journeymesh.sources.mapping import Mapping, load_mapping
 from journeymesh.sources.mongodb_vehicles import MongodbVehicles
 from journeymesh.strangler.backfill import COMPLETE, backfill_of
 from journeymesh.strangler.control import Control
@@ -55,6 +56,7 @@ class Move:
     legacy: str
     folder: Path
     chunk_fixes: int = 20_000
+    mapping: Mapping = MAPPING
 
     @property
     def control(self) -> Control:
@@ -84,7 +86,7 @@ class Move:
             version=1, control=self.target, legacy=legacy, stores={"embedded": TargetStore(url=self.target)},
             feed=Feed(chunk_fixes=self.chunk_fixes, max_source_latency_s=60.0),
         )  # fmt: skip
-        source = MongodbVehicles(self.legacy, MAPPING)
+        source = MongodbVehicles(self.legacy, self.mapping)
         feeder = Feeder(
             plan=plan, control=self.control, open_store=lambda _: open_store(self.target), source=source,
             rules=ALWAYS_ON, retention_of=lambda _: Retention(),
@@ -213,7 +215,7 @@ def burst(events: int = 20_000, vehicles: int = 200) -> dict[str, Any]:
         while any(len(store.fixes(name, BASE, day)) < wanted for name in names):
             time.sleep(0.02)
             if time.perf_counter() - acknowledged > 120:
-                break
+                raise RuntimeError("the burst was not drained within 120 s")
         drained = time.perf_counter()
         store.close()
         stop.set()
@@ -240,4 +242,6 @@ def _until_complete(move: Move, seconds: float = 120.0) -> None:
 
 
 if __name__ == "__main__":
-    print({"lag": lag, "burst": burst}[sys.argv[1]]())
+    what, *sizes = sys.argv[1:]
+    measured = lag(seconds=int(*sizes or (30,))) if what == "lag" else burst(int(*sizes or (20_000,)))
+    print(json.dumps(measured))
