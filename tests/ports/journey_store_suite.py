@@ -21,7 +21,6 @@ from journeymesh.stores.port import (
     StoreBatch,
     Superseded,
 )
-from journeymesh.stores.writers import WriterOvertaken
 from tests.ports.change_feed_suite import ChangeFeedSuite
 from tests.ports.records import (
     DAY,
@@ -38,9 +37,10 @@ from tests.ports.records import (
     refusal,
     run,
 )
+from tests.ports.writer_suite import WriterSuite
 
 
-class JourneyStoreSuite(ChangeFeedSuite):
+class JourneyStoreSuite(ChangeFeedSuite, WriterSuite):
     """Inherited by every adapter's tests."""
 
     open_another: Callable[[], Store]
@@ -388,27 +388,6 @@ class JourneyStoreSuite(ChangeFeedSuite):
             store.write(batch)
         assert store.rules() == [RulesUsed("r-1", "d1"), RulesUsed("r-1", "d2")]
         assert store.runs() == [unfinished, run()]
-
-    # whoever may write
-
-    def test_a_writer_is_refused_whole_once_a_later_one_of_its_name_has_written(self, store: Store) -> None:
-        former = run("feed:legacy", started_at=NOON, finished_at=None, counts={})
-        later = replace(former, started_at=NOON + timedelta(microseconds=1))
-        store.write(full_batch(under=former))
-        store.write(StoreBatch(journeys=journeys(journey("car-3")), under=former))
-        store.write(StoreBatch(under=later))
-        before = store.digest(), store.runs(), store.changes(None)
-        with pytest.raises(WriterOvertaken, match="feed:legacy was taken over"):
-            store.write(full_batch(journeys=journeys(journey("car-4")), policies=[policy("P-4")], under=former))
-        assert (store.digest(), store.runs(), store.changes(None)) == before
-        assert before[1] == [run(), later]
-        store.write(StoreBatch(journeys=journeys(journey("car-4")), under=later))
-        assert set(store.vehicles(["car-3", "car-4"])) == {"car-3", "car-4"}
-
-    def test_writers_of_different_names_do_not_overtake_each_other(self, store: Store) -> None:
-        store.write(StoreBatch(under=run("feed:legacy", started_at=NOON + DAY)))
-        store.write(StoreBatch(journeys=journeys(journey()), under=run("feed:other", started_at=NOON)))
-        assert set(store.vehicles(["car-1"])) == {"car-1"}
 
     # digests
 

@@ -1,0 +1,35 @@
+"""What every store promises of whoever may write to it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from journeymesh.stores.port import Store, StoreBatch
+from journeymesh.stores.writers import WriterOvertaken
+from tests.ports.records import DAY, NOON, full_batch, journey, journeys, policy, run
+
+
+class WriterSuite:
+    """Inherited by the suite of stores."""
+
+    def test_a_writer_is_refused_whole_once_a_later_one_of_its_name_has_written(self, store: Store) -> None:
+        former = run("feed:legacy", started_at=NOON, finished_at=None, counts={})
+        later = replace(former, started_at=NOON + timedelta(microseconds=1))
+        store.write(full_batch(under=former))
+        store.write(StoreBatch(journeys=journeys(journey("car-3")), under=former))
+        store.write(StoreBatch(under=later))
+        before = store.digest(), store.runs(), store.changes(None)
+        with pytest.raises(WriterOvertaken, match="feed:legacy was taken over"):
+            store.write(full_batch(journeys=journeys(journey("car-4")), policies=[policy("P-4")], under=former))
+        assert (store.digest(), store.runs(), store.changes(None)) == before
+        assert before[1] == [run(), later]
+        store.write(StoreBatch(journeys=journeys(journey("car-4")), under=later))
+        assert set(store.vehicles(["car-3", "car-4"])) == {"car-3", "car-4"}
+
+    def test_writers_of_different_names_do_not_overtake_each_other(self, store: Store) -> None:
+        store.write(StoreBatch(under=run("feed:legacy", started_at=NOON + DAY)))
+        store.write(StoreBatch(journeys=journeys(journey()), under=run("feed:other", started_at=NOON)))
+        assert set(store.vehicles(["car-1"])) == {"car-1"}
