@@ -28,10 +28,9 @@ def prepare(name: str, folder: Path) -> Callable[[], dict[str, Any]]:
     """The work of this name, with compiled code already loaded from its cache."""
     make_journeys(Fixes.empty(), ALWAYS_ON, [], 0)
     _load_store()
-    if "bson" in name or "walk" in name:
-        open_source(str(folder), MAPPING).close()
     policies = None if "bson" in name or "walk" in name else read_policies(folder / "policies.json")
     location = str(folder if policies is None else folder / "fixes.parquet")
+    open_source(location, MAPPING if policies is None else None).close()
     match name:
         case "ours_walk":
             return lambda: _walk(location)

@@ -18,11 +18,8 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from journeymesh.errors import StoreUnavailable
-from journeymesh.journeys.fixes import COLUMN_NAMES, I64, NOT_REPORTED, Fixes, recode, runs_of
-from journeymesh.journeys.ordering import canonical_rows
+from journeymesh.journeys.fixes import COLUMN_NAMES, I64, NOT_REPORTED, Fixes, recode, renumbered
 
-_COPIES: Final = 2
-"""Columns are in memory about so many times while a window is sorted and passed."""
 _MIN_PARTS: Final = 16
 _MAX_PARTS: Final = 512
 _UNKNOWN_PARTS: Final = 128
@@ -34,11 +31,11 @@ class NotClustered(Exception):
 
 def window_rows(memory_bytes: int, row_bytes: int) -> int:
     """How many fixes a window holds within the bound."""
-    return max(10_000, memory_bytes // (_COPIES * max(row_bytes, 1)))
+    return max(10_000, memory_bytes // max(row_bytes, 1))
 
 
 def clustered(parts: Iterable[Fixes], memory_bytes: int) -> Iterator[Fixes]:
-    """Whole vehicles from parts in which each vehicle's fixes stand together, in canonical order.
+    """Whole vehicles from parts in which each vehicle's fixes stand together, in whatever order.
 
     Input that fits into one window may be in any order. What is given out stands in the window's own memory: it holds
     until the next is asked for.
@@ -53,19 +50,18 @@ def clustered(parts: Iterable[Fixes], memory_bytes: int) -> Iterator[Fixes]:
         if window.rows < window_rows(memory_bytes, part.nbytes // max(len(part), 1)):
             continue
         del part
-        starts, codes = _runs(window.fixes())
-        names = [window.vehicles[code] for code in codes]
+        starts, names = window.runs()
         if len(set(names)) != len(names) or not done.isdisjoint(names):
             raise NotClustered
         if len(names) == 1:
             continue
         done.update(names[:-1])
-        yield window.ordered(starts[-1])
+        yield window.fixes(starts[-1])
         window.drop(starts[-1])
     if window.rows:
-        if not done.isdisjoint(window.vehicles[code] for code in _runs(window.fixes())[1]):
+        if not done.isdisjoint(window.runs()[1]):
             raise NotClustered
-        yield window.ordered(window.rows)
+        yield window.fixes(window.rows)
 
 
 class Window:
@@ -76,7 +72,6 @@ class Window:
         self.vehicles: tuple[str, ...] = ()
         self._codes: dict[str, int] = {}
         self._columns: dict[str, npt.NDArray[Any]] = {}
-        self._spare: dict[np.dtype[Any], npt.NDArray[Any]] = {}
         self._capacity = 0
 
     def add(self, part: Fixes) -> None:
@@ -97,32 +92,16 @@ class Window:
         self.rows = end
         self.vehicles = tuple(self._codes)
 
-    def fixes(self, rows: int | None = None) -> Fixes:
-        """The first of the fixes here, or all, in the order they came."""
-        columns: dict[str, Any] = {name: column[: self.rows][:rows] for name, column in self._columns.items()}
-        return Fixes(vehicles=self.vehicles, **columns) if columns else Fixes.empty()
+    def fixes(self, rows: int) -> Fixes:
+        """The first of the fixes here, in the order they came. They hold until the window changes."""
+        columns: dict[str, Any] = {name: column[:rows] for name, column in self._columns.items()}
+        return _slimmed(Fixes(vehicles=self.vehicles, **columns)) if columns else Fixes.empty()
 
-    def ordered(self, rows: int) -> Fixes:
-        """The first of the fixes here, in canonical order. They hold until the window changes."""
-        fixes = _slimmed(self.fixes(rows))
-        order = canonical_rows(fixes)
-        if order is None:
-            return fixes
-        runs = runs_of(order)
-        columns: dict[str, Any] = {}
-        for name, column in fixes.columns():
-            into = self._spare.pop(column.dtype, None)
-            if into is None or len(into) < self._capacity:
-                into = np.empty(self._capacity, column.dtype)
-            if runs is None:
-                np.take(column, order, out=into[:rows], mode="clip")
-            else:
-                np.concatenate([column[run] for run in runs], out=into[:rows])
-            columns[name] = into[:rows]
-            into[rows : self.rows] = self._columns[name][rows : self.rows]
-            self._spare[column.dtype] = self._columns[name]
-            self._columns[name] = into
-        return replace(fixes, **columns)
+    def runs(self) -> tuple[I64, list[str]]:
+        """Where each run of one vehicle begins, and its name."""
+        vehicle = self._columns["vehicle"][: self.rows]
+        starts = np.concatenate([[0], np.flatnonzero(vehicle[1:] != vehicle[:-1]) + 1])
+        return starts, [self.vehicles[code] for code in vehicle[starts]]
 
     def drop(self, rows: int) -> None:
         """Forget the first fixes; those behind them, of one vehicle, move up."""
@@ -141,31 +120,12 @@ class Window:
             grown = np.empty(self._capacity, column.dtype)
             grown[: self.rows] = column[: self.rows]
             self._columns[name] = grown
-        self._spare.clear()
-
-
-def _runs(fixes: Fixes) -> tuple[I64, npt.NDArray[np.int32]]:
-    """Where each run of one vehicle begins, and its code."""
-    starts = np.flatnonzero(np.r_[len(fixes) > 0, fixes.vehicle[1:] != fixes.vehicle[:-1]])
-    return starts, fixes.vehicle[starts]
 
 
 def _slimmed(fixes: Fixes) -> Fixes:
-    """The same fixes with a dictionary of only the vehicles in them.
-
-    Where each vehicle's fixes stand together it is in their order, so that sorting by vehicle finds nothing to move.
-    """
-    starts, codes = _runs(fixes)
-    columns: dict[str, Any] = dict(fixes.columns())
-    present = np.unique(codes)
-    if len(present) == len(codes):
-        present = codes
-        columns["vehicle"] = np.repeat(np.arange(len(codes), dtype=np.int32), np.diff(np.r_[starts, len(fixes)]))
-    else:
-        place = np.zeros(len(fixes.vehicles), np.int32)
-        place[present] = np.arange(len(present), dtype=np.int32)
-        columns["vehicle"] = place[fixes.vehicle]
-    return Fixes(vehicles=tuple(fixes.vehicles[code] for code in present), **columns)
+    """The same fixes with a dictionary of only the vehicles in them."""
+    present, vehicle = renumbered(fixes.vehicle)
+    return replace(fixes, vehicles=tuple(fixes.vehicles[code] for code in present), vehicle=vehicle)
 
 
 @dataclass(slots=True)

@@ -93,7 +93,8 @@ class Settler:
         policies = self._policies_of(fixes.vehicles)
         if self.jobs == 1 or len(fixes.vehicles) < 2 * self.jobs:
             return [make_journeys(fixes, self.rules, policies, now_us, timeline=timeline)]
-        fixes = in_canonical_order(fixes)
+        if (fixes.vehicle[1:] < fixes.vehicle[:-1]).any():
+            fixes = in_canonical_order(fixes)
         cuts = np.searchsorted(fixes.vehicle, fixes.vehicle[len(fixes) * np.arange(1, self.jobs) // self.jobs])
         bounds = np.unique(np.r_[0, cuts, len(fixes)])
         with ThreadPoolExecutor(self.jobs) as threads:
@@ -134,7 +135,9 @@ class Settler:
                 for result in self._pass(fixes)
             ]
         )
-        settled.vehicles = int(np.count_nonzero(np.bincount(fixes.vehicle)))
+        seen = np.zeros(len(fixes.vehicles), np.bool_)
+        seen[fixes.vehicle] = True
+        settled.vehicles = int(np.count_nonzero(seen))
         return settled
 
     def _known(self, arrived: Fixes, everything: bool = False) -> Settled:

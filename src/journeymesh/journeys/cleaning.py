@@ -129,11 +129,11 @@ def _driven_m(limits, at1_us, at2_us, speeds, row):
 
 
 @compiled
-def _held_m(limits, rows, count, at_us, lat, lon, speeds):
-    """What was driven while the position of the last of these rows was repeated."""
+def _held_m(limits, run, count, order, at_us, lat, lon, speeds):
+    """What was driven while the position of the last of these fixes was repeated."""
     held_m = 0.0
     for k in range(count - 1, 0, -1):
-        row, before = rows[k], rows[k - 1]
+        row, before = order[run[k]], order[run[k - 1]]
         if lat[row] != lat[before] or lon[row] != lon[before]:
             break
         held_m += _driven_m(limits, at_us[before], at_us[row], speeds, row)
@@ -141,23 +141,22 @@ def _held_m(limits, rows, count, at_us, lat, lon, speeds):
 
 
 @compiled
-def _follows(limits, scale, rows, count, row, at_us, lat, lon, speeds):
-    """Whether this row agrees with the last of a run of rows."""
-    tip = rows[count - 1]
-    held_m = _held_m(limits, rows, count, at_us, lat, lon, speeds)
+def _follows(limits, scale, run, count, row, order, at_us, lat, lon, speeds):
+    """Whether this row agrees with the last of a run of fixes."""
+    tip = order[run[count - 1]]
+    held_m = _held_m(limits, run, count, order, at_us, lat, lon, speeds)
     return _agrees(limits, scale, at_us[tip], lat[tip], lon[tip], held_m, at_us[row], lat[row], lon[row])
 
 
 @compiled
-def _refuse(verdict, rows, count, lat, lon):
+def _refuse(verdict, run, count, order, lat, lon):
     for k in range(count):
-        row = rows[k]
-        verdict[row] = _ZERO if lat[row] == 0.0 or lon[row] == 0.0 else _SPIKE
+        row = order[run[k]]
+        verdict[run[k]] = _ZERO if lat[row] == 0.0 or lon[row] == 0.0 else _SPIKE
 
 
 @compiled
-def _accept(state, limits, verdict, row, at_us, lat, lon, speeds):
-    verdict[row] = ACCEPTED
+def _accept(state, limits, row, at_us, lat, lon, speeds):
     if lat[row] != state.lat_deg or lon[row] != state.lon_deg:
         state.still_since_us = at_us[row]
         state.held_m = 0.0
@@ -168,10 +167,11 @@ def _accept(state, limits, verdict, row, at_us, lat, lon, speeds):
 
 
 @compiled
-def _believe(state, limits, verdict, rows, count, at_us, lat, lon, speeds):
+def _believe(state, limits, verdict, run, count, order, at_us, lat, lon, speeds):
     state.confirmed = 1
     for k in range(count):
-        _accept(state, limits, verdict, rows[k], at_us, lat, lon, speeds)
+        verdict[run[k]] = ACCEPTED
+        _accept(state, limits, order[run[k]], at_us, lat, lon, speeds)
 
 
 @compiled
@@ -185,24 +185,26 @@ def _was_moved(state, limits, scale, row, at_us, lat, lon):
 
 
 @compiled
-def clean_vehicle(state, limits, scale, scratch, verdict, first, last, final, at_us, lat, lon, speeds):
-    """Judge the rows ``first:last`` of one vehicle, in time order, whose verdict ``alone`` left ACCEPTED.
+def clean_vehicle(state, limits, scale, scratch, verdict, first, last, final, order, at_us, lat, lon, speeds):
+    """Judge the fixes at the places ``first:last`` of ``order``, one vehicle's in time order, whose verdict ``alone``
+    left UNDECIDED.
 
-    Writes ``verdict``; rows that the next chunk must decide stay UNDECIDED unless ``final``. They are always given
+    Writes ``verdict``; fixes that the next chunk must decide stay UNDECIDED unless ``final``. They are always given
     again at the head of the next chunk. ``scratch`` is int64[SCRATCH_ROWS].
     """
     base = scratch[:MAX_RELOCATION_FIXES]
     other = scratch[MAX_RELOCATION_FIXES:]
     n_base = 0
     n_other = 0
-    for row in range(first, last):
-        if verdict[row] != UNDECIDED:
+    for place in range(first, last):
+        if verdict[place] != UNDECIDED:
             continue
+        row = order[place]
         now = at_us[row]
         if now - state.seen_at_us > limits.max_silence_us:
             if n_base > 0:
-                _believe(state, limits, verdict, base, n_base, at_us, lat, lon, speeds)
-            _refuse(verdict, other, n_other, lat, lon)
+                _believe(state, limits, verdict, base, n_base, order, at_us, lat, lon, speeds)
+            _refuse(verdict, other, n_other, order, lat, lon)
             n_base = n_other = 0
             state.confirmed = 0
         state.seen_at_us = max(state.seen_at_us, now)
@@ -210,74 +212,75 @@ def clean_vehicle(state, limits, scale, scratch, verdict, first, last, final, at
         if state.confirmed == 1:
             if _agrees(limits, scale, state.at_us, state.lat_deg, state.lon_deg, state.held_m, now, lat[row], lon[row]):
                 if n_other > 0:
-                    _refuse(verdict, other, n_other, lat, lon)
+                    _refuse(verdict, other, n_other, order, lat, lon)
                     n_other = 0
-                _accept(state, limits, verdict, row, at_us, lat, lon, speeds)
+                verdict[place] = ACCEPTED
+                _accept(state, limits, row, at_us, lat, lon, speeds)
                 continue
             if zero:
-                verdict[row] = _ZERO
+                verdict[place] = _ZERO
                 continue
         elif n_base == 0:
-            base[0] = row
+            base[0] = place
             n_base = 1
             continue
         else:
-            tip = base[n_base - 1]
-            if _follows(limits, scale, base, n_base, row, at_us, lat, lon, speeds):
-                _refuse(verdict, other, n_other, lat, lon)
+            tip = order[base[n_base - 1]]
+            if _follows(limits, scale, base, n_base, row, order, at_us, lat, lon, speeds):
+                _refuse(verdict, other, n_other, order, lat, lon)
                 n_other = 0
-                base[n_base] = row
+                base[n_base] = place
                 n_base += 1
                 # Zeros are not confirmed by more zeros: what they contradict may still come.
                 if (n_base >= _CONFIRMING_FIXES and not zero) or n_base == MAX_RELOCATION_FIXES:
-                    _believe(state, limits, verdict, base, n_base, at_us, lat, lon, speeds)
+                    _believe(state, limits, verdict, base, n_base, order, at_us, lat, lon, speeds)
                     n_base = 0
                 continue
             tip_zero = lat[tip] == 0.0 or lon[tip] == 0.0
             if zero and not tip_zero:
-                verdict[row] = _ZERO
+                verdict[place] = _ZERO
                 continue
             if tip_zero and not zero:
-                _refuse(verdict, base, n_base, lat, lon)
-                base[0] = row
+                _refuse(verdict, base, n_base, order, lat, lon)
+                base[0] = place
                 n_base = 1
                 continue
         # The row contradicts what was before: it begins or continues a run of its own.
-        if n_other > 0 and not _follows(limits, scale, other, n_other, row, at_us, lat, lon, speeds):
-            _refuse(verdict, other, n_other, lat, lon)
+        if n_other > 0 and not _follows(limits, scale, other, n_other, row, order, at_us, lat, lon, speeds):
+            _refuse(verdict, other, n_other, order, lat, lon)
             n_other = 0
-        other[n_other] = row
+        other[n_other] = place
         n_other += 1
         if state.confirmed == 1:
-            lasted = now - at_us[other[0]] >= limits.relocation_us
+            lasted = now - at_us[order[other[0]]] >= limits.relocation_us
             if (n_other >= limits.relocation_fixes and lasted) or n_other == MAX_RELOCATION_FIXES:
-                moved = _was_moved(state, limits, scale, other[0], at_us, lat, lon)
-                _believe(state, limits, verdict, other, n_other, at_us, lat, lon, speeds)
+                moved = _was_moved(state, limits, scale, order[other[0]], at_us, lat, lon)
+                _believe(state, limits, verdict, other, n_other, order, at_us, lat, lon, speeds)
                 if moved:
                     verdict[other[0]] = RELOCATED
                 n_other = 0
         elif n_other > n_base:
-            _refuse(verdict, base, n_base, lat, lon)
+            _refuse(verdict, base, n_base, order, lat, lon)
             n_base = n_other
             for k in range(n_other):
                 base[k] = other[k]
             n_other = 0
             if n_base >= _CONFIRMING_FIXES and not zero:
-                _believe(state, limits, verdict, base, n_base, at_us, lat, lon, speeds)
+                _believe(state, limits, verdict, base, n_base, order, at_us, lat, lon, speeds)
                 n_base = 0
     if final:
         if n_base > 0:
-            _believe(state, limits, verdict, base, n_base, at_us, lat, lon, speeds)
-        _refuse(verdict, other, n_other, lat, lon)
+            _believe(state, limits, verdict, base, n_base, order, at_us, lat, lon, speeds)
+        _refuse(verdict, other, n_other, order, lat, lon)
 
 
 @compiled
-def same_fix(row, columns, heads):
-    """Whether this row equals the one before it in every reported value. ``columns`` are the float columns, absent
+def same_fix(before, row, columns, heads):
+    """Whether two rows are equal in every reported value. ``columns`` are the float columns, absent
     ones empty; ``heads`` the ignition column."""
     for column in columns:
         if len(column) > 0:
-            a, b = column[row - 1], column[row]
+            a, b = column[before], column[row]
             if a != b and not (a != a and b != b):
                 return False
-    return len(heads) == 0 or heads[row - 1] == heads[row]
+    return len(heads) == 0 or heads[before] == heads[row]

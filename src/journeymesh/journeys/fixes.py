@@ -89,10 +89,13 @@ class Fixes:
         return replace(self, **taken)
 
     def rearranged(self, order: I64) -> Fixes:
-        """``take`` of a permutation, faster where rows move in long runs: a run is copied as a whole."""
+        """``take`` of rows in another order, faster where they stand in long runs: a run is copied as a whole, and a
+        single one not at all."""
         runs = runs_of(order)
         if runs is None:
             return self.take(order)
+        if len(runs) <= 1:
+            return self.take(runs[0] if runs else slice(0))
         columns: dict[str, Any] = {
             name: np.concatenate([column[run] for run in runs]) for name, column in self.columns()
         }
@@ -187,9 +190,25 @@ NOT_REPORTED: Final[dict[str, tuple[object, type]]] = {
 """What a column holds where nothing is reported, and its type."""
 
 
+def renumbered(vehicle: I32) -> tuple[I32, I32]:
+    """(the codes that occur, int32[k]; int32[n] places in them). In order of appearance where each vehicle's fixes stand
+    together, so that sorting by vehicle finds nothing to move."""
+    starts = np.flatnonzero(vehicle[1:] != vehicle[:-1]) + 1
+    bounds = np.concatenate([[0], starts, [len(vehicle)]]) if len(vehicle) else np.zeros(1, np.int64)
+    codes = vehicle[bounds[:-1]]
+    present = np.unique(codes)
+    if len(present) == len(codes):
+        return codes, np.repeat(np.arange(len(codes), dtype=np.int32), np.diff(bounds))
+    place = np.zeros(present[-1] + 1, np.int32)
+    place[present] = np.arange(len(present), dtype=np.int32)
+    return present, place[vehicle]
+
+
 def runs_of(order: I64) -> list[slice] | None:
-    """The runs of consecutive rows that a permutation consists of; None where they are not worth being copied as
+    """The runs of consecutive rows that an order of rows consists of; None where they are not worth being copied as
     such."""
+    if not len(order):
+        return []
     starts = np.r_[0, np.flatnonzero(np.diff(order) != 1) + 1]
     if len(starts) * _SHORT_RUN > len(order):
         return None

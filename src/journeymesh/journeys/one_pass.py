@@ -1,6 +1,7 @@
 """The one pass: every fix once, from verdict to journey, with carried state. Compiled; releases the interpreter's lock.
 
-The rows of a chunk are in canonical order (``ordering.py``). For each vehicle the kernel judges its fixes
+A chunk's rows stay where they are; ``order`` says which comes when (``ordering.py``), and a place in it is what
+kernels go by: place k is row ``order[k]``. For each vehicle the kernel judges its fixes
 (``cleaning.py``), then moves through the accepted ones (``movement.py``, ``harsh.py``). What it has to remember from
 one chunk to the next is in ``STATE``'s columns; what it cannot decide yet is left UNDECIDED and given again.
 """
@@ -50,6 +51,7 @@ def _records(dtype: Any, dims: int = 1) -> Any:
 
 
 _SIGNATURE = (
+    I64_IN,  # order
     I32_IN,  # vehicle
     I64_IN,  # fixed_at_us
     I64_IN,  # received_at_us
@@ -72,39 +74,43 @@ _SIGNATURE = (
 
 
 @compiled
-def _judge_alone(limits, verdict, first, last, final, at_us, received_us, floats, ignition):
-    """Judge each row by itself and against the row before it; returns where the rows that must wait begin.
+def _judge_alone(limits, verdict, first, last, final, order, at_us, received_us, floats, ignition):
+    """Judge each fix by itself and against the one before it; returns where the places that must wait begin.
 
-    Unless ``final``, the rows of the vehicle's last instant wait, for the next chunk may bring more of that instant.
+    Unless ``final``, the fixes of the vehicle's last instant wait, for the next chunk may bring more of that instant.
     """
     ready = last
     if not final:
         newest = NEVER_US
-        for row in range(last - 1, first - 1, -1):
+        for place in range(last - 1, first - 1, -1):
+            row = order[place]
             received = received_us[row] if len(received_us) > 0 else NEVER_US
             clock = alone(limits, at_us[row], received, 1.0, 1.0)
             if clock == ACCEPTED:
                 newest = at_us[row]
                 break
-        while ready > first and at_us[ready - 1] >= newest:
+        while ready > first and at_us[order[ready - 1]] >= newest:
             ready -= 1
-    settled_us = NEVER_US
-    for row in range(first, last):
+    newest_us = at_us[order[last - 1]]
+    settled_us = before_us = NEVER_US
+    before = -1
+    for place in range(first, last):
+        row = order[place]
+        now = at_us[row]
         received = received_us[row] if len(received_us) > 0 else NEVER_US
-        judged = alone(limits, at_us[row], received, floats[0][row], floats[1][row])
-        newest_waits = not final and at_us[row] == at_us[last - 1]
-        if newest_waits or (row >= ready and judged not in (_FUTURE, _IMPOSSIBLE)):
-            verdict[row] = UNDECIDED
-            continue
-        if row > first and at_us[row - 1] == at_us[row] and same_fix(row, floats, ignition):
-            verdict[row] = DUPLICATE
+        judged = alone(limits, now, received, floats[0][row], floats[1][row])
+        if not final and (now == newest_us or (place >= ready and judged not in (_FUTURE, _IMPOSSIBLE))):
+            verdict[place] = UNDECIDED
+        elif now == before_us and before >= 0 and same_fix(before, row, floats, ignition):
+            verdict[place] = DUPLICATE
         elif judged != ACCEPTED:
-            verdict[row] = judged
-        elif at_us[row] == settled_us:
-            verdict[row] = _CONFLICT
+            verdict[place] = judged
+        elif now == settled_us:
+            verdict[place] = _CONFLICT
         else:
-            verdict[row] = UNDECIDED
-            settled_us = at_us[row]
+            verdict[place] = UNDECIDED
+            settled_us = now
+        before, before_us = row, now
     return ready
 
 
@@ -124,13 +130,14 @@ def _speed(column, row, fastest_mps):
 
 @compiled
 def _go(
-    v, first, ready, at_us, floats, ignition, limits, first_span, timeline, zones, scale, movement, sums, at_halt,
+    v, first, ready, order, at_us, floats, ignition, limits, first_span, timeline, zones, scale, movement, sums, at_halt,
     harsh, events, hours, found, counts, verdict,
 ):  # fmt: skip
     lat, lon, speeds, headings, forward, side, posted = floats
-    for row in range(first, ready):
-        if verdict[row] != ACCEPTED and verdict[row] != RELOCATED:
+    for place in range(first, ready):
+        if verdict[place] != ACCEPTED and verdict[place] != RELOCATED:
             continue
+        row = order[place]
         now = at_us[row]
         if now >= movement.policy_until_us or movement.at_us == 0:
             find_policy(movement, now, first_span[v], first_span[v + 1], timeline)
@@ -138,7 +145,7 @@ def _go(
             counts[3] += 1
         speed = _speed(speeds, row, limits[0].max_speed_mps)
         on = ignition[row] if len(ignition) > 0 else -1
-        broken = verdict[row] == RELOCATED
+        broken = verdict[place] == RELOCATED
         ended = move(movement, sums, at_halt, hours, limits[1], zones, scale, found[0], found[1], counts, v, broken,
                      now, lat[row], lon[row], speed, _at(posted, row), on)  # fmt: skip
         feel(harsh, events, limits[2], v, broken, now, lat[row], lon[row], speed, _at(headings, row),
@@ -149,36 +156,48 @@ def _go(
 
 @entry(types.void, *_SIGNATURE)
 def run_pass(
-    vehicle, at_us, received_us, floats, ignition, final, limits, first_span, timeline, zones, state, hours, found,
-    counts, verdict, scale, scratch,
+    order, vehicle, at_us, received_us, floats, ignition, final, limits, first_span, timeline, zones, state, hours,
+    found, counts, verdict, scale, scratch,
 ):  # fmt: skip
     """Run the pass over one chunk.
 
     ``counts`` (int64[4]): journeys, hours of the week, harsh events put into ``found``; accepted fixes outside any
-    policy. ``verdict`` (uint8[n]): a ``Reason`` per row, or RELOCATED.
+    policy. ``verdict`` (uint8[n]): a ``Reason`` per place, or RELOCATED.
     """
     scale[0] = np.nan
     cleaning, movement, sums, at_halt, harsh, events = state
-    n = len(vehicle)
+    n = len(order)
     first = 0
     while first < n:
-        v = vehicle[first]
+        v = vehicle[order[first]]
         last = first + 1
-        while last < n and vehicle[last] == v:
+        while last < n and vehicle[order[last]] == v:
             last += 1
-        ready = _judge_alone(limits[0], verdict, first, last, final, at_us, received_us, floats, ignition)
-        clean_vehicle(
-            cleaning[v], limits[0], scale, scratch, verdict, first, ready, final, at_us, floats[0], floats[1], floats[2]
-        )
-        _go(v, first, ready, at_us, floats, ignition, limits, first_span, timeline, zones, scale,
+        ready = _judge_alone(limits[0], verdict, first, last, final, order, at_us, received_us, floats, ignition)
+        clean_vehicle(cleaning[v], limits[0], scale, scratch, verdict, first, ready, final, order, at_us, floats[0],
+                      floats[1], floats[2])  # fmt: skip
+        _go(v, first, ready, order, at_us, floats, ignition, limits, first_span, timeline, zones, scale,
             movement[v], sums[v : v + 1], at_halt[v : v + 1], harsh[v], events[v], hours[v], found, counts, verdict)  # fmt: skip
         first = last
 
 
-@entry(types.void, I32_IN, _SIGNATURE[6], _SIGNATURE[10], _SIGNATURE[11], _SIGNATURE[12], _SIGNATURE[13])
+@entry(types.void, I32_IN, _SIGNATURE[7], *_SIGNATURE[11:15])
 def finish_pass(vehicles, limits, state, hours, found, counts):
     """The input is over: put out what was still under way for these vehicles."""
     _, movement, sums, at_halt, _, events = state
     for v in vehicles:
         close(movement[v], sums[v], at_halt[v], hours[v], limits[1], found[0], found[1], counts, v)
         close_events(events[v], limits[2], v, found[2], counts)
+
+
+@entry(types.int64, types.Array(types.uint8, 1, "C", readonly=True), types.int64[::1], types.int64[::1])
+def tell(verdict, counts, refused):
+    """Count verdicts (``counts``, int64[256]) and put the places of refusals into ``refused``; returns how many."""
+    n = 0
+    for place in range(len(verdict)):
+        judged = verdict[place]
+        counts[judged] += 1
+        if judged != ACCEPTED and judged != RELOCATED and judged != DUPLICATE and judged != UNDECIDED:
+            refused[n] = place
+            n += 1
+    return n

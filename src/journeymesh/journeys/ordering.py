@@ -9,10 +9,10 @@ import numpy.typing as npt
 from numba import types
 
 from journeymesh.journeys.compiled import I32_IN, I64_IN, compiled, entry
-from journeymesh.journeys.fixes import I32, I64, OPTIONAL_FLOATS, Fixes
+from journeymesh.journeys.fixes import I64, OPTIONAL_FLOATS, Fixes
 
-_STRICT: Final = 0
-_UNSORTED: Final = 2
+_STREAK: Final = 8
+_OUTLIERS: Final = 32
 
 
 def in_canonical_order(fixes: Fixes) -> Fixes:
@@ -23,29 +23,22 @@ def in_canonical_order(fixes: Fixes) -> Fixes:
     is returned as it is.
     """
     order = canonical_rows(fixes)
-    return fixes if order is None else fixes.rearranged(order)
+    if len(order) and (order[0] != 0 or (np.diff(order) != 1).any()):
+        return fixes.rearranged(order)
+    return fixes
 
 
-def canonical_rows(fixes: Fixes) -> I64 | None:
-    """The row numbers in canonical order; None where the fixes are in it."""
-    state = _order_of(fixes.vehicle, fixes.fixed_at_us)
-    if state == _STRICT:
-        return None
-    if state == _UNSORTED:
-        order: I64 = _sorted_rows(fixes.vehicle, fixes.fixed_at_us, max(len(fixes.vehicles), 1))
-        _order_ties(fixes, order, fixes.vehicle[order], fixes.fixed_at_us[order])
-        return order
-    order = np.arange(len(fixes))
-    return order if _order_ties(fixes, order, fixes.vehicle, fixes.fixed_at_us) else None
+def canonical_rows(fixes: Fixes) -> I64:
+    """The row numbers (int64[n]) in canonical order."""
+    order = np.empty(len(fixes), np.int64)
+    ties = _sorted_rows(fixes.vehicle, fixes.fixed_at_us, max(len(fixes.vehicles), 1), order)
+    if len(ties):
+        _order_ties(fixes, order, np.unique(np.r_[ties - 1, ties]))
+    return order
 
 
-def _order_ties(fixes: Fixes, order: I64, vehicle: I32, at_us: I64) -> bool:
-    """Bring rows of one vehicle and instant, which stand together in ``order``, into their order there. Returns
-    whether any moved."""
-    same = np.flatnonzero((at_us[1:] == at_us[:-1]) & (vehicle[1:] == vehicle[:-1]))
-    if not len(same):
-        return False
-    tied = np.unique(np.r_[same, same + 1])
+def _order_ties(fixes: Fixes, order: I64, tied: I64) -> None:
+    """Bring rows that share vehicle and instant, which stand together in ``order`` at ``tied``, into their order."""
     part = fixes.take(order[tied])
     keys: list[npt.NDArray[np.generic]] = [
         column
@@ -56,73 +49,117 @@ def _order_ties(fixes: Fixes, order: I64, vehicle: I32, at_us: I64) -> bool:
     signs = [np.signbit(column) for name, column in part.columns() if column.dtype == np.float64]
     sorted_rows = np.lexsort((*signs, *keys, part.fixed_at_us, part.vehicle))
     order[tied] = order[tied[sorted_rows]]
-    return bool((sorted_rows != np.arange(len(tied))).any())
-
-
-@entry(types.int64, I32_IN, I64_IN)
-def _order_of(vehicle, at_us):
-    order = 0
-    for row in range(1, len(vehicle)):
-        if vehicle[row] < vehicle[row - 1]:
-            return 2
-        if vehicle[row] == vehicle[row - 1]:
-            if at_us[row] < at_us[row - 1]:
-                return 2
-            if at_us[row] == at_us[row - 1]:
-                order = 1
-    return order
 
 
 @compiled
-def _inserted(rows, at_us):
-    """Sort rows by instant where few are out of place, by insertion. False, with the rows still a stable order of
-    equal instants, where that would take too many moves."""
-    moves = 8 * len(rows)
-    for k in range(1, len(rows)):
+def _set_aside(rows, at_us, aside):
+    """Bring the rows that are in order, nearly all, to the front of ``rows``, and the others into ``aside``. Returns
+    how many are in front.
+
+    As drop-merge sort does (Haahr, 2017): what is older than its predecessor is late, unless leaving out the
+    predecessors shows that it was they who were ahead of their time.
+    """
+    kept = out = streak = k = 0
+    tip_us = at_us[rows[0]]
+    while k < len(rows):
         row = rows[k]
         now = at_us[row]
-        to = k
-        while to > 0 and at_us[rows[to - 1]] > now:
-            rows[to] = rows[to - 1]
-            to -= 1
-            moves -= 1
-        rows[to] = row
-        if moves < 0:
-            return False
-    return True
+        k += 1
+        if tip_us <= now:
+            rows[kept] = row
+            kept += 1
+            streak = 0
+            tip_us = now
+        elif kept > 1 and at_us[rows[kept - 2]] <= now:
+            aside[out] = rows[kept - 1]
+            out += 1
+            rows[kept - 1] = row
+            streak = 0
+            tip_us = now
+        else:
+            aside[out] = row
+            out += 1
+            streak += 1
+            if streak == _STREAK:
+                streak = 0
+                newest = now
+                for late in range(out - _STREAK, out):
+                    newest = max(newest, at_us[aside[late]])
+                ahead = 0
+                while ahead < min(kept, _OUTLIERS) and at_us[rows[kept - 1 - ahead]] > newest:
+                    ahead += 1
+                if ahead < min(kept, _OUTLIERS):
+                    # Few were ahead of their time: they are set aside, and the rows taken for late are seen again.
+                    k -= _STREAK
+                    out -= _STREAK
+                    for _ in range(ahead):
+                        kept -= 1
+                        aside[out] = rows[kept]
+                        out += 1
+                    tip_us = at_us[rows[kept - 1]]
+    return kept
 
 
-@entry(types.int64[::1], I32_IN, I64_IN, types.int64, allocates=True)
-def _sorted_rows(vehicle, at_us, n_vehicles):
-    """Row numbers by (vehicle, instant), stable: counted by vehicle where they do not stand together, then each
-    vehicle sorted where it is not yet."""
+@compiled
+def _merge(rows, kept, aside, at_us):
+    """Bring the sorted rows set aside in among those in front."""
+    front, late, to = kept - 1, len(aside) - 1, len(rows) - 1
+    while late >= 0:
+        if front >= 0 and at_us[rows[front]] > at_us[aside[late]]:
+            rows[to] = rows[front]
+            front -= 1
+        else:
+            rows[to] = aside[late]
+            late -= 1
+        to -= 1
+
+
+@compiled
+def _by_vehicle(vehicle, place, order):
+    """Put the row numbers by vehicle into ``order``; ``place`` has zeros, one more than vehicles."""
     n = len(vehicle)
-    order = np.arange(n)
     together = True
-    for row in range(1, n):
-        if vehicle[row] < vehicle[row - 1]:
-            together = False
-            break
-    if not together:
-        place = np.zeros(n_vehicles + 1, np.int64)
-        for v in vehicle:
-            place[v + 1] += 1
-        for v in range(n_vehicles):
-            place[v + 1] += place[v]
-        for row in range(n):
-            v = vehicle[row]
-            order[place[v]] = row
-            place[v] += 1
+    for row in range(n):
+        order[row] = row
+        together = together and (row == 0 or vehicle[row - 1] <= vehicle[row])
+    if together:
+        return
+    for v in vehicle:
+        place[v + 1] += 1
+    for v in range(len(place) - 1):
+        place[v + 1] += place[v]
+    for row in range(n):
+        v = vehicle[row]
+        order[place[v]] = row
+        place[v] += 1
+
+
+@entry(types.int64[::1], I32_IN, I64_IN, types.int64, types.int64[::1], allocates=True)
+def _sorted_rows(vehicle, at_us, n_vehicles, order):
+    """Put the row numbers by (vehicle, instant) into ``order``; returns the places whose row shares both with the row
+    before it. Quick where rows are nearly in order."""
+    _by_vehicle(vehicle, np.zeros(n_vehicles + 1, np.int64), order)
+    n = len(order)
+    aside = np.empty(n, np.int64)
+    ties = np.empty(n, np.int64)
+    n_ties = 0
     first = 0
     while first < n:
+        v = vehicle[order[first]]
         last = first + 1
-        while last < n and vehicle[order[last]] == vehicle[order[first]]:
+        while last < n and vehicle[order[last]] == v:
             last += 1
         rows = order[first:last]
-        if not _inserted(rows, at_us):
-            times = np.empty(len(rows), np.int64)
-            for k in range(len(rows)):
-                times[k] = at_us[rows[k]]
-            order[first:last] = rows[np.argsort(times, kind="mergesort")]
+        kept = _set_aside(rows, at_us, aside)
+        if kept < len(rows):
+            late = aside[: len(rows) - kept]
+            times = np.empty(len(late), np.int64)
+            for k in range(len(late)):
+                times[k] = at_us[late[k]]
+            _merge(rows, kept, late[np.argsort(times, kind="mergesort")], at_us)
+        for k in range(first + 1, last):
+            if at_us[order[k]] == at_us[order[k - 1]]:
+                ties[n_ties] = k
+                n_ties += 1
         first = last
-    return order
+    return ties[:n_ties].copy()

@@ -1,6 +1,6 @@
 """The order of processing: from fixes in any order to journeys, harsh events and refusals.
 
-    in_canonical_order   by vehicle and time, ties by value                    ordering.py
+    canonical_rows       by vehicle and time, ties by value                    ordering.py
     run_pass             each fix once:                                        one_pass.py
       clean_vehicle        is it possible, does it contradict its neighbours   cleaning.py
       move                 journeys begin, add up, end                         movement.py
@@ -31,20 +31,22 @@ from journeymesh.journeys.cleaning import (
     UNDECIDED,
     CleaningLimits,
 )
-from journeymesh.journeys.fixes import Fixes
+from journeymesh.journeys.fixes import I64, Fixes
 from journeymesh.journeys.harsh import EVENT, HARSH_STATE, HarshLimits
 from journeymesh.journeys.journey import JOURNEY_SCHEMA
 from journeymesh.journeys.movement_state import HOURS_OF_WEEK, MOVEMENT_STATE, NOWHERE, SUMS, MovementLimits
-from journeymesh.journeys.one_pass import FOUND_HOUR, finish_pass, run_pass
-from journeymesh.journeys.ordering import in_canonical_order
+from journeymesh.journeys.one_pass import FOUND_HOUR, finish_pass, run_pass, tell
+from journeymesh.journeys.ordering import canonical_rows
 from journeymesh.journeys.policies import Policy, PolicyTimeline
 from journeymesh.journeys.reasons import Reason
 from journeymesh.journeys.rules import JourneyRules
 
+_NO_ROWS = np.empty(0, np.int64)
 _NO_FLOATS = np.empty(0, np.float64)
 _NO_INSTANTS = np.empty(0, np.int64)
 _NO_IGNITION = np.empty(0, np.int8)
 _CLOCK_REASONS = (int(Reason.CLOCK_IMPOSSIBLE), int(Reason.CLOCK_FUTURE))
+_IS_TIMELINE = ~np.isin(np.arange(256), (DUPLICATE, UNDECIDED, *_CLOCK_REASONS))
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,21 +131,22 @@ class JourneyPass:
     def feed(self, fixes: Fixes, *, final: bool = False) -> PassResult:
         """Take a chunk. ``final`` says that no more will come: everything under way is put out."""
         fixes = self._received(fixes)
+        order = canonical_rows(fixes)
         verdict = np.zeros(len(fixes), np.uint8)
-        found, counts = self._run(fixes, verdict, final)
-        waits = verdict == UNDECIDED
-        self._waiting = fixes.take(waits) if waits.any() else None
-        refused = np.flatnonzero((verdict != ACCEPTED) & (verdict != DUPLICATE) & (verdict != RELOCATED) & ~waits)
-        refused_fixes = fixes.take(refused)
+        found, counts = self._run(fixes, order, verdict, final)
+        told, refused = np.zeros(256, np.int64), np.empty(len(fixes), np.int64)
+        refused = refused[: tell(verdict, told, refused)]
+        waits = np.flatnonzero(verdict == UNDECIDED) if told[UNDECIDED] else _NO_ROWS
+        self._waiting = fixes.take(order[waits]) if len(waits) else None
+        refused_fixes = fixes.take(order[refused])
         reasons = verdict[refused]
         table = self._assembled(found, refused_fixes, reasons)
-        accepted = int(np.count_nonzero((verdict == ACCEPTED) | (verdict == RELOCATED)))
+        accepted = int(told[ACCEPTED] + told[RELOCATED])
         inside = int(found.journeys["fixes"].sum())
-        duplicates = int(np.count_nonzero(verdict == DUPLICATE))
+        duplicates = int(told[DUPLICATE])
         timeline = Fixes.empty(fixes.vehicles)
         if self.with_timeline:
-            dropped = waits | (verdict == DUPLICATE) | np.isin(verdict, _CLOCK_REASONS)
-            timeline = fixes.take(~dropped) if dropped.any() else fixes
+            timeline = fixes.rearranged(order[_IS_TIMELINE[verdict]])
         return PassResult(
             journeys=table,
             timeline=timeline,
@@ -153,7 +156,7 @@ class JourneyPass:
         )
 
     def _received(self, fixes: Fixes) -> Fixes:
-        """The chunk behind what waited, in this pass's dictionary and in canonical order."""
+        """The chunk behind what waited, in this pass's dictionary."""
         known = len(self._vehicles)
         table = np.fromiter((self._vehicles.setdefault(name, len(self._vehicles)) for name in fixes.vehicles), np.int32)
         names = tuple(self._vehicles)
@@ -166,7 +169,7 @@ class JourneyPass:
             self._timeline = PolicyTimeline.of(self.policies, names)
         if self._waiting is not None:
             fixes = Fixes.concat([replace(self._waiting, vehicles=names), fixes])
-        return in_canonical_order(fixes)
+        return fixes
 
     def _grow(self, vehicles: int) -> None:
         def grown(old: npt.NDArray[Any]) -> npt.NDArray[Any]:
@@ -177,7 +180,7 @@ class JourneyPass:
         self._state = tuple(grown(part) for part in self._state)
         self._hours = grown(self._hours)
 
-    def _run(self, fixes: Fixes, verdict: npt.NDArray[np.uint8], final: bool) -> tuple[Found, npt.NDArray[np.int64]]:
+    def _run(self, fixes: Fixes, order: I64, verdict: npt.NDArray[np.uint8], final: bool) -> tuple[Found, I64]:
         n, vehicles = len(fixes), len(self._vehicles)
         # Untouched memory costs nothing: these are bounds, and few of their pages are ever written.
         hours_per_fix = 2 + int(self.rules.max_silence_s // 3600)
@@ -201,6 +204,7 @@ class JourneyPass:
         )
         timeline, zones = self._timeline, self._timeline.zones
         run_pass(
+            order,
             np.ascontiguousarray(fixes.vehicle),
             np.ascontiguousarray(fixes.fixed_at_us),
             np.ascontiguousarray(fixes.received_at_us) if fixes.received_at_us is not None else _NO_INSTANTS,

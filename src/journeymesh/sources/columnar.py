@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from journeymesh.errors import MappingInvalid, SourceUnreadable
-from journeymesh.journeys.fixes import FIX_SCHEMA, I64, Fixes
+from journeymesh.journeys.fixes import FIX_SCHEMA, I64, Fixes, renumbered
 from journeymesh.journeys.journey import Refusal
 from journeymesh.journeys.policies import Policy
 from journeymesh.sources.files import SourceFile, described, files_of, origins_from
@@ -20,7 +20,7 @@ from journeymesh.sources.port import SourceBatch, SourceSize
 from journeymesh.sources.refused_rows import refusals_of
 from journeymesh.sources.tabular import fields_of, paths_of, required_paths, to_fixes
 
-BATCH_ROWS: Final = 1 << 17
+BATCH_ROWS: Final = 1 << 15
 ENDINGS: Final = (".parquet", ".pq")
 
 
@@ -120,7 +120,7 @@ class _Opened:
                 metadata=metadata,
                 read_dictionary=[path for path in self._dictionaries if path in held],
                 pre_buffer=False,
-                buffer_size=1 << 20,
+                buffer_size=1 << 18,
             )
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
@@ -172,10 +172,15 @@ def _straight(batch: pa.RecordBatch, first_origin: int) -> Fixes | None:
     vehicle = batch.column("vehicle")
     if vehicle.null_count or batch.column("fixed_at").null_count:
         return None
-    names = vehicle.dictionary if pa.types.is_dictionary(vehicle.type) else vehicle.unique()
-    if names.null_count or pc.any(pc.equal(names, "")).as_py():
+    if not pa.types.is_dictionary(vehicle.type):
+        vehicle = vehicle.dictionary_encode()
+    # A file's dictionary has all its vehicles, a batch's few of them.
+    present, codes = renumbered(vehicle.indices.cast(pa.int32()).to_numpy())
+    names = vehicle.dictionary.take(pa.array(present))
+    if names.null_count or "" in names.to_pylist():
         return None
-    return Fixes.from_arrow(batch, first_origin)
+    own = pa.DictionaryArray.from_arrays(pa.array(codes), names)
+    return Fixes.from_arrow(batch.set_column(batch.schema.get_field_index("vehicle"), "vehicle", own), first_origin)
 
 
 def _type_at(schema: pa.Schema, path: str) -> pa.DataType | None:
