@@ -52,7 +52,8 @@ CLEANING_STATE: Final = np.dtype(
         ("lon_deg", np.float64),
         ("still_since_us", np.int64),  # the first fix of exactly that position
         ("held_m", np.float64),  # how far the vehicle says it drove while that position was repeated
-    ]
+    ],
+    align=True,
 )
 """What is carried per vehicle from chunk to chunk. Zeros are a vehicle not seen yet."""
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from typing import Final
 
+import numpy as np
+
 from journeymesh.journeys.compiled import compiled
 
 SEMI_MAJOR_M: Final = 6_378_137.0
@@ -27,33 +29,50 @@ def metres_per_degree(lat_deg: float) -> tuple[float, float]:
     return math.radians(meridional), math.radians(SEMI_MAJOR_M / w * math.cos(phi))
 
 
+_KEPT_CELLS: Final = 16
+SCALE: Final = 5 * (1 + _KEPT_CELLS)
+
+
 @compiled
-def refresh_scale(scale, lat_deg):
-    """Make ``scale`` (float64[4]: cell, metres per degree of latitude, of longitude at the cell's middle, and the
-    latter's change per degree) hold for this latitude. The cell depends on the latitude alone, so the distance
-    between two fixes does not depend on the fixes before them."""
-    cell = math.floor(lat_deg * _CELLS_PER_DEG)
-    if cell != scale[0]:
+def forget(scale):
+    """Make ``scale`` (float64[SCALE]), scratch for ``step_m``, hold nothing."""
+    scale[:] = np.nan
+
+
+@compiled
+def _look_up(scale, cell):
+    """Make the first five of ``scale`` hold for this cell of latitude: the cell, the latitude in its middle, metres per
+    degree of latitude, of longitude there, and the latter's change per degree. What was looked up before is behind
+    them, for two places between whose cells the pass goes to and fro.
+
+    The cell depends on the latitude alone, so the distance between two fixes does not depend on the fixes before them.
+    """
+    kept = 5 * (1 + int(cell) % _KEPT_CELLS)
+    if scale[kept] != cell:
         middle = (cell + 0.5) / _CELLS_PER_DEG
-        scale[0] = cell
-        scale[1], scale[2] = metres_per_degree(middle)
         half = 0.5 / _CELLS_PER_DEG
-        scale[3] = (metres_per_degree(middle + half)[1] - metres_per_degree(middle - half)[1]) * _CELLS_PER_DEG
+        scale[kept], scale[kept + 1] = cell, middle
+        scale[kept + 2], scale[kept + 3] = metres_per_degree(middle)
+        change = metres_per_degree(middle + half)[1] - metres_per_degree(middle - half)[1]
+        scale[kept + 4] = change * _CELLS_PER_DEG
+    for k in range(5):
+        scale[k] = scale[kept + k]
 
 
 @compiled
 def step_squared(scale, lat1_deg, lon1_deg, lat2_deg, lon2_deg):
     """The square of ``step_m``, for comparisons."""
     middle = 0.5 * (lat1_deg + lat2_deg)
-    refresh_scale(scale, middle)
+    cells = middle * _CELLS_PER_DEG
+    if not scale[0] <= cells < scale[0] + 1.0:
+        _look_up(scale, math.floor(cells))
     dlon = lon2_deg - lon1_deg
     if dlon > 180.0:
         dlon -= 360.0
     elif dlon < -180.0:
         dlon += 360.0
-    off = middle - (scale[0] + 0.5) / _CELLS_PER_DEG
-    north = (lat2_deg - lat1_deg) * scale[1]
-    east = dlon * (scale[2] + scale[3] * off)
+    north = (lat2_deg - lat1_deg) * scale[2]
+    east = dlon * (scale[3] + scale[4] * (middle - scale[1]))
     return north * north + east * east
 
 

@@ -33,7 +33,8 @@ EVENT: Final = np.dtype(
         ("lasted_s", np.float64),
         ("fixes", np.int32),
         ("open", np.int32),
-    ]
+    ],
+    align=True,
 )
 """An event, under way (one per vehicle and kind, carried from chunk to chunk) or found."""
 
@@ -44,7 +45,8 @@ HARSH_STATE: Final = np.dtype(
         ("derived_at_us", np.int64),  # the fix that speed and heading are compared with
         ("speed_mps", np.float64),
         ("heading_deg", np.float64),
-    ]
+    ],
+    align=True,
 )
 
 
@@ -56,7 +58,8 @@ class HarshLimits(NamedTuple):
     cornering_mps2: float
     keep_share: float
     min_duration_s: float
-    min_sample_s: float
+    min_sample_us: int
+    max_sample_us: int
     max_sample_s: float
     max_derived_mps2: float
     merge_us: int
@@ -74,7 +77,8 @@ class HarshLimits(NamedTuple):
             cornering_mps2=harsh.cornering_mps2[0],
             keep_share=1.0 - harsh.hysteresis,
             min_duration_s=harsh.min_duration_s,
-            min_sample_s=harsh.min_sample_s,
+            min_sample_us=round(harsh.min_sample_s * US_PER_S),
+            max_sample_us=round(harsh.max_sample_s * US_PER_S),
             max_sample_s=harsh.max_sample_s,
             max_derived_mps2=harsh.max_derived_mps2,
             merge_us=round(harsh.merge_s * US_PER_S),
@@ -105,8 +109,10 @@ def close_events(events, limits, vehicle, found, counts):
 
 
 @compiled
-def _follow(event, limits, vehicle, kind, threshold, value, now_us, before_us, sample_s, lat, lon, found, counts):
+def _follow(event, limits, vehicle, kind, threshold, value, now_us, before_us, sample_us, lat, lon, found, counts):
+    """Take a value that reaches the threshold, or the first ones after it: an event begins, goes on or is over."""
     one = event[0]
+    sample_s = min(sample_us / US_PER_S, limits.max_sample_s)
     if one.open == 1:
         apart_us = now_us - one.ended_at_us
         unbroken = before_us == one.ended_at_us and apart_us <= limits.max_sample_s * US_PER_S
@@ -131,6 +137,20 @@ def _follow(event, limits, vehicle, kind, threshold, value, now_us, before_us, s
 
 
 @compiled
+def _derived(state, limits, seconds, speed, heading):
+    """(forward, sideways) acceleration from the change of speed and heading since a fix so long ago; NaN: unknown."""
+    side = np.nan
+    forward = (speed - state.speed_mps) / seconds
+    if min(speed, state.speed_mps) >= limits.cornering_min_speed_mps:
+        turn = heading - state.heading_deg
+        turn -= 360.0 * math.floor(turn / 360.0 + 0.5)
+        side = math.radians(turn) / seconds * 0.5 * (speed + state.speed_mps)
+    if abs(forward) > limits.max_derived_mps2:
+        return np.nan, np.nan
+    return forward, side if abs(side) <= limits.max_derived_mps2 else np.nan
+
+
+@compiled
 def feel(
     state, events, limits, vehicle, broken, now_us, lat, lon, speed, heading, accel_forward, accel_side, found, counts
 ):
@@ -140,41 +160,35 @@ def feel(
     fresh = broken or state.seen == 0 or gap_us > limits.max_silence_us
     if fresh:
         close_events(events, limits, vehicle, found, counts)
-    derived_s = (now_us - state.derived_at_us) / US_PER_S
-    if accel_forward != accel_forward and accel_side != accel_side and not fresh and derived_s < limits.min_sample_s:
-        return
-    dt = gap_us / US_PER_S
-    sample_s = min(dt, limits.max_sample_s) if not fresh else min(1.0, limits.max_sample_s)
-    reported = accel_forward == accel_forward and accel_side == accel_side
-    derivable = not reported and not fresh and limits.min_sample_s <= derived_s <= limits.max_sample_s
-    forward = side = np.nan
-    if derivable:
-        forward = (speed - state.speed_mps) / derived_s
-        if min(speed, state.speed_mps) >= limits.cornering_min_speed_mps:
-            turn = heading - state.heading_deg
-            turn -= 360.0 * math.floor(turn / 360.0 + 0.5)
-            side = math.radians(turn) / derived_s * 0.5 * (speed + state.speed_mps)
-        if abs(forward) > limits.max_derived_mps2:
-            forward = side = np.nan
-        elif abs(side) > limits.max_derived_mps2:
-            side = np.nan
-    if accel_forward == accel_forward:
-        forward = accel_forward
-    if accel_side == accel_side:
-        side = accel_side
+    derived_us = now_us - state.derived_at_us
+    if accel_forward != accel_forward or accel_side != accel_side:
+        if accel_forward != accel_forward and accel_side != accel_side and not fresh:
+            if derived_us < limits.min_sample_us:
+                return
+        forward = side = np.nan
+        if not fresh and limits.min_sample_us <= derived_us <= limits.max_sample_us:
+            forward, side = _derived(state, limits, derived_us / US_PER_S, speed, heading)
+        if accel_forward == accel_forward:
+            forward = accel_forward
+        if accel_side == accel_side:
+            side = accel_side
+    else:
+        forward, side = accel_forward, accel_side
     fastest = speed if fresh or not state.speed_mps > speed else state.speed_mps
     if fastest < limits.min_speed_mps:
         forward = side = 0.0
     before_us = state.at_us
-    if -forward > 0.0 or events[0].open == 1:
-        _follow(events[0:1], limits, vehicle, 0, limits.braking_mps2, -forward, now_us, before_us, sample_s, lat, lon,
+    sample_us = gap_us if not fresh else US_PER_S
+    if -forward >= limits.braking_mps2 or events[0].open == 1:
+        _follow(events[0:1], limits, vehicle, 0, limits.braking_mps2, -forward, now_us, before_us, sample_us, lat, lon,
                 found, counts)  # fmt: skip
-    if forward > 0.0 or events[1].open == 1:
-        _follow(events[1:2], limits, vehicle, 1, limits.acceleration_mps2, forward, now_us, before_us, sample_s, lat,
+    if forward >= limits.acceleration_mps2 or events[1].open == 1:
+        _follow(events[1:2], limits, vehicle, 1, limits.acceleration_mps2, forward, now_us, before_us, sample_us, lat,
                 lon, found, counts)  # fmt: skip
-    _follow(events[2:3], limits, vehicle, 2, limits.cornering_mps2, abs(side), now_us, before_us, sample_s, lat, lon,
-            found, counts)  # fmt: skip
+    if abs(side) >= limits.cornering_mps2 or events[2].open == 1:
+        _follow(events[2:3], limits, vehicle, 2, limits.cornering_mps2, abs(side), now_us, before_us, sample_us, lat,
+                lon, found, counts)  # fmt: skip
     state.seen = 1
     state.at_us = now_us
-    if fresh or derived_s >= limits.min_sample_s:
+    if fresh or derived_us >= limits.min_sample_us:
         state.derived_at_us, state.speed_mps, state.heading_deg = now_us, speed, heading

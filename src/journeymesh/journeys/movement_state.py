@@ -37,7 +37,8 @@ SUMS: Final = np.dtype(
         ("vehicle", np.int32),
         ("policy", np.int32),
         ("zone", np.int32),
-    ]
+    ],
+    align=True,
 )
 """What a journey adds up to: per vehicle the sums so far and those at its latest halt; and one per journey found."""
 
@@ -73,7 +74,8 @@ MOVEMENT_STATE: Final = np.dtype(
         ("slot_hour", np.int32, (SLOTS,)),
         ("slot_m", np.float64, (SLOTS,)),
         ("slot_s", np.float64, (SLOTS,)),
-    ]
+    ],
+    align=True,
 )
 """What is carried per vehicle from chunk to chunk. Zeros are a vehicle not seen yet."""
 

@@ -27,10 +27,12 @@ from journeymesh.journeys.cleaning import (
     clean_vehicle,
     same_fix,
 )
-from journeymesh.journeys.compiled import F64_IN, I8_IN, I32_IN, I64_IN, compiled, entry
+from journeymesh.journeys.compiled import F64_IN, I8_IN, I32_IN, I64_IN, U64_IN, compiled, entry
+from journeymesh.journeys.geodesy import forget
 from journeymesh.journeys.harsh import EVENT, HARSH_STATE, HarshLimits, close_events, feel
 from journeymesh.journeys.movement import close, find_policy, move
 from journeymesh.journeys.movement_state import MOVEMENT_STATE, SUMS, MovementLimits
+from journeymesh.journeys.ordering import end_of
 from journeymesh.journeys.reasons import Reason
 
 FOUND_HOUR: Final = np.dtype(
@@ -51,7 +53,7 @@ def _records(dtype: Any, dims: int = 1) -> Any:
 
 
 _SIGNATURE = (
-    I64_IN,  # order
+    U64_IN,  # order; unsigned, so that no row is taken for one counted from the end
     I32_IN,  # vehicle
     I64_IN,  # fixed_at_us
     I64_IN,  # received_at_us
@@ -68,7 +70,7 @@ _SIGNATURE = (
     types.Tuple([_records(SUMS), _records(FOUND_HOUR), _records(EVENT)]),  # found
     types.int64[::1],  # counts
     types.uint8[::1],  # verdict
-    types.float64[::1],  # scale, float64[4]
+    types.float64[::1],  # scale, float64[SCALE]
     types.int64[::1],  # scratch, int64[SCRATCH_ROWS]
 )  # fmt: skip
 
@@ -92,8 +94,9 @@ def _judge_alone(limits, verdict, first, last, final, order, at_us, received_us,
         while ready > first and at_us[order[ready - 1]] >= newest:
             ready -= 1
     newest_us = at_us[order[last - 1]]
-    settled_us = before_us = NEVER_US
-    before = -1
+    settled_us = NEVER_US
+    before = order[first]
+    before_us = NEVER_US
     for place in range(first, last):
         row = order[place]
         now = at_us[row]
@@ -101,7 +104,7 @@ def _judge_alone(limits, verdict, first, last, final, order, at_us, received_us,
         judged = alone(limits, now, received, floats[0][row], floats[1][row])
         if not final and (now == newest_us or (place >= ready and judged not in (_FUTURE, _IMPOSSIBLE))):
             verdict[place] = UNDECIDED
-        elif now == before_us and before >= 0 and same_fix(before, row, floats, ignition):
+        elif place > first and now == before_us and same_fix(before, row, floats, ignition):
             verdict[place] = DUPLICATE
         elif judged != ACCEPTED:
             verdict[place] = judged
@@ -164,15 +167,13 @@ def run_pass(
     ``counts`` (int64[4]): journeys, hours of the week, harsh events put into ``found``; accepted fixes outside any
     policy. ``verdict`` (uint8[n]): a ``Reason`` per place, or RELOCATED.
     """
-    scale[0] = np.nan
     cleaning, movement, sums, at_halt, harsh, events = state
+    forget(scale)
     n = len(order)
     first = 0
     while first < n:
         v = vehicle[order[first]]
-        last = first + 1
-        while last < n and vehicle[order[last]] == v:
-            last += 1
+        last = end_of(order, vehicle, first)
         ready = _judge_alone(limits[0], verdict, first, last, final, order, at_us, received_us, floats, ignition)
         clean_vehicle(cleaning[v], limits[0], scale, scratch, verdict, first, ready, final, order, at_us, floats[0],
                       floats[1], floats[2])  # fmt: skip

@@ -52,6 +52,23 @@ def _order_ties(fixes: Fixes, order: I64, tied: I64) -> None:
 
 
 @compiled
+def end_of(order, vehicle, first):
+    """The place behind the last of the vehicle whose first fix is at this place."""
+    v = vehicle[order[first]]
+    step = 1
+    while first + step < len(order) and vehicle[order[first + step]] == v:
+        step *= 2
+    low, high = first + step // 2, min(first + step, len(order))
+    while high - low > 1:
+        middle = (low + high) // 2
+        if vehicle[order[middle]] == v:
+            low = middle
+        else:
+            high = middle
+    return high
+
+
+@compiled
 def _set_aside(rows, at_us, aside):
     """Bring the rows that are in order, nearly all, to the front of ``rows``, and the others into ``aside``. Returns
     how many are in front.
@@ -145,10 +162,7 @@ def _sorted_rows(vehicle, at_us, n_vehicles, order):
     n_ties = 0
     first = 0
     while first < n:
-        v = vehicle[order[first]]
-        last = first + 1
-        while last < n and vehicle[order[last]] == v:
-            last += 1
+        last = end_of(order, vehicle, first)
         rows = order[first:last]
         kept = _set_aside(rows, at_us, aside)
         if kept < len(rows):

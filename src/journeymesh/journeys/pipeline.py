@@ -32,6 +32,7 @@ from journeymesh.journeys.cleaning import (
     CleaningLimits,
 )
 from journeymesh.journeys.fixes import I64, Fixes
+from journeymesh.journeys.geodesy import SCALE
 from journeymesh.journeys.harsh import EVENT, HARSH_STATE, HarshLimits
 from journeymesh.journeys.journey import JOURNEY_SCHEMA
 from journeymesh.journeys.movement_state import HOURS_OF_WEEK, MOVEMENT_STATE, NOWHERE, SUMS, MovementLimits
@@ -204,7 +205,7 @@ class JourneyPass:
         )
         timeline, zones = self._timeline, self._timeline.zones
         run_pass(
-            order,
+            order.view(np.uint64),
             np.ascontiguousarray(fixes.vehicle),
             np.ascontiguousarray(fixes.fixed_at_us),
             np.ascontiguousarray(fixes.received_at_us) if fixes.received_at_us is not None else _NO_INSTANTS,
@@ -220,7 +221,7 @@ class JourneyPass:
             found,
             counts,
             verdict,
-            np.empty(4),
+            np.empty(SCALE),
             np.empty(SCRATCH_ROWS, np.int64),
         )
         if final:
