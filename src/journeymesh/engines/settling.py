@@ -22,7 +22,7 @@ import pyarrow.compute as pc
 from journeymesh.engines.differences import difference, stored_rows
 from journeymesh.engines.port import Retention
 from journeymesh.engines.refusals import Describe, refusals_of
-from journeymesh.journeys.fixes import I64, Fixes
+from journeymesh.journeys.fixes import I64, Fixes, renumbered
 from journeymesh.journeys.journey import INSTANT, JOURNEY_SCHEMA, Refusal
 from journeymesh.journeys.local_time import DAY_US, US_PER_S
 from journeymesh.journeys.ordering import in_canonical_order
@@ -135,9 +135,7 @@ class Settler:
                 for result in self._pass(fixes)
             ]
         )
-        seen = np.zeros(len(fixes.vehicles), np.bool_)
-        seen[fixes.vehicle] = True
-        settled.vehicles = int(np.count_nonzero(seen))
+        settled.vehicles = len(renumbered(fixes.vehicle)[0])
         return settled
 
     def _known(self, arrived: Fixes, everything: bool = False) -> Settled:

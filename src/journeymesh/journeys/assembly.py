@@ -16,6 +16,8 @@ from journeymesh.journeys.local_time import US_PER_S
 from journeymesh.journeys.policies import PolicyTimeline
 from journeymesh.journeys.rules import JourneyRules
 
+_KIND_NAMES = pa.array(KINDS, pa.string())
+_SEVERITY_NAMES = pa.array(SEVERITIES, pa.string())
 _DECIMALS = 3
 """Metres, seconds and metres per second are rounded to a thousandth when a journey is put out."""
 
@@ -82,7 +84,7 @@ def journey_table(found: Found, vehicles: tuple[str, ...], timeline: PolicyTimel
     distance_m = np.round(rows["distance_m"], _DECIMALS)
     mean_mps = np.divide(distance_m, driving_s, out=np.zeros(len(rows)), where=driving_s > 0)
     columns: dict[str, Any] = {
-        "journey_id": ids,
+        "journey_id": pa.array(ids, pa.string()),
         "vehicle": pa.array(vehicles, pa.string()).take(pa.array(rows["vehicle"])),
         "zone": pa.array(timeline.zones.names, pa.string()).take(pa.array(rows["zone"])),
         "started_at": _instants(rows["started_at_us"]),
@@ -94,7 +96,7 @@ def journey_table(found: Found, vehicles: tuple[str, ...], timeline: PolicyTimel
         "mean_speed_mps": np.round(mean_mps, _DECIMALS),
         "fixes": rows["fixes"].astype(np.int32),
         "quarantined": found.quarantined.astype(np.int32),
-        "rules_version": pa.repeat(pa.scalar(rules.version), len(rows)),
+        "rules_version": pa.repeat(pa.scalar(rules.version, pa.string()), len(rows)),
         "hours": _hours(found),
         "harsh_events": _events(found, rules),
         **_policy_columns(rows["policy"], timeline),
@@ -145,8 +147,8 @@ def _events(found: Found, rules: JourneyRules) -> pa.ListArray:
     severity = (events["peak_mps2"] >= bands[:, 1]).astype(np.int64) + (events["peak_mps2"] >= bands[:, 2])
     values = pa.StructArray.from_arrays(
         [
-            pa.array(KINDS).take(pa.array(events["kind"])),
-            pa.array(SEVERITIES).take(pa.array(severity)),
+            _KIND_NAMES.take(pa.array(events["kind"])),
+            _SEVERITY_NAMES.take(pa.array(severity)),
             _instants(events["started_at_us"]),
             _instants(events["ended_at_us"]),
             _instants(events["peak_at_us"]),

@@ -41,6 +41,8 @@ FIX_SCHEMA: Final = pa.schema(
 """The Arrow form of fixes, in files and blocks. ``vehicle`` is a device's or a vehicle's id, whichever is reported."""
 
 _SHORT_RUN: Final = 256
+_INSTANT: Final = pa.timestamp("us", tz="UTC")
+_INT64, _FLOAT64 = pa.int64(), pa.float64()
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,14 +166,14 @@ class Fixes:
         for name in table.schema.names:
             match name:
                 case "fixed_at" | "received_at":
-                    instants = _as(_as(table[name], pa.timestamp("us", tz="UTC")), pa.int64())
+                    instants = _as(_as(table[name], _INSTANT), _INT64)
                     columns[f"{name}_us"] = _numpy(instants, NOT_REPORTED_US)
                 case "ignition":
                     columns[name] = _numpy(_as(table[name], pa.int8()), -1).astype(np.int8)
                 case "lat_deg" | "lon_deg":
-                    columns[name] = _numpy(_as(table[name], pa.float64()), np.nan)
+                    columns[name] = _numpy(_as(table[name], _FLOAT64), np.nan)
                 case _ if name in OPTIONAL_FLOATS:
-                    columns[name] = _numpy(_as(table[name], pa.float64()), np.nan)
+                    columns[name] = _numpy(_as(table[name], _FLOAT64), np.nan)
         if first_origin >= 0:
             columns["origin"] = np.arange(first_origin, first_origin + len(table), dtype=np.int64)
         codes: Any = _numpy(encoded.indices.cast(pa.int32()), -1)
@@ -191,10 +193,12 @@ NOT_REPORTED: Final[dict[str, tuple[object, type]]] = {
 
 
 def renumbered(vehicle: I32) -> tuple[I32, I32]:
-    """(the codes that occur, int32[k]; int32[n] places in them). In order of appearance where each vehicle's fixes stand
-    together, so that sorting by vehicle finds nothing to move."""
+    """(the codes that occur, int32[k]; int32[n] places in them). In order of appearance where each vehicle's fixes
+    stand together, so that sorting by vehicle finds nothing to move."""
+    if not len(vehicle) or (vehicle == vehicle[0]).all():
+        return vehicle[:1], np.zeros(len(vehicle), np.int32)
     starts = np.flatnonzero(vehicle[1:] != vehicle[:-1]) + 1
-    bounds = np.concatenate([[0], starts, [len(vehicle)]]) if len(vehicle) else np.zeros(1, np.int64)
+    bounds = np.concatenate([[0], starts, [len(vehicle)]])
     codes = vehicle[bounds[:-1]]
     present = np.unique(codes)
     if len(present) == len(codes):
@@ -219,6 +223,8 @@ def runs_of(order: I64) -> list[slice] | None:
 def recode(part: Fixes, codes: dict[str, int]) -> I32:
     """The part's vehicle codes in this dictionary, which takes up the names that it lacks."""
     table = np.fromiter((codes.setdefault(v, len(codes)) for v in part.vehicles), np.int32, len(part.vehicles))
+    if len(table) == 1:
+        return np.full(len(part), table[0], np.int32)
     if len(table) and np.array_equal(table, np.arange(len(table))):
         return part.vehicle
     return table[part.vehicle] if len(table) else part.vehicle

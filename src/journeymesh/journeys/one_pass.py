@@ -197,8 +197,11 @@ def tell(verdict, counts, refused):
     n = 0
     for place in range(len(verdict)):
         judged = verdict[place]
+        if judged == ACCEPTED:
+            continue
         counts[judged] += 1
-        if judged != ACCEPTED and judged != RELOCATED and judged != DUPLICATE and judged != UNDECIDED:
+        if judged not in (RELOCATED, DUPLICATE, UNDECIDED):
             refused[n] = place
             n += 1
+    counts[ACCEPTED] = len(verdict) - counts.sum()
     return n

@@ -106,6 +106,12 @@ def escape_for(connection: sa.Connection, value: Any) -> Any:
 def read_rows(connection: sa.Connection, statement: sa.Select[Any], size: int | None = None) -> list[tuple[Any, ...]]:
     """All rows, or up to ``size`` first ones, as tuples."""
     result = connection.execute(statement)
+    if connection.dialect.name == "sqlite" and size is None:
+        # The driver's own tuples: no column of ours is converted on the way.
+        assert result.cursor is not None
+        held = list(result.cursor.fetchall())
+        result.close()
+        return held
     found = result.fetchall() if size is None else list(islice(result, size))
     rows = [tuple(row) for row in found]
     if connection.dialect.name == "sqlite":
