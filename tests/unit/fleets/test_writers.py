@@ -55,6 +55,16 @@ def test_parquet_reads_back_as_fixes_without_clocks_it_cannot_hold(tmp_path: Pat
     assert len(json.loads(written.policies.read_text())) == written.counts["policies"]
 
 
+def test_parquet_requires_what_is_always_reported_and_packs_the_rest_small(tmp_path: Path) -> None:
+    with pq.ParquetFile(write_fleet(SPEC, tmp_path, format="parquet").source) as file:
+        assert {field.name for field in file.schema_arrow if field.nullable} == {"lat_deg", "lon_deg"}
+        group = file.metadata.row_group(0)
+        encodings = {group.column(k).path_in_schema: group.column(k).encodings for k in range(group.num_columns)}
+    assert "DELTA_BINARY_PACKED" in encodings["fixed_at"]
+    assert "BYTE_STREAM_SPLIT" in encodings["lat_deg"]
+    assert "RLE_DICTIONARY" in encodings["speed_mps"]
+
+
 def test_csv_says_the_same_and_keeps_unreadable_clocks_as_text(tmp_path: Path) -> None:
     written = write_fleet(SPEC, tmp_path, format="csv")
     options = pacsv.ConvertOptions(column_types={"fixed_at": pa.string()})
