@@ -32,6 +32,7 @@ class Settings(BaseSettings):
     mapping: str | None = Field(None, description="mapping file of the source")
     rules: str = Field("always-on", description="name of built-in rules, or a rules file")
     policies: str | None = Field(None, description="policies file; left out, the mapping's own policies are read")
+    access: str | None = Field(None, description="access file: who vouches, where approvals and the audit are")
     jobs: int = Field(0, ge=0, le=1024, description="threads of the pass; 0 takes every core this process may use")
     keep_fixes: str = Field(
         "all", pattern=r"^(all|none|\d+d)$", description="how long fixes are kept: all, none, or days as in 400d"

@@ -23,7 +23,7 @@ MAPPING = "blackbox.yaml"
 
 
 def demo(
-    once: Annotated[bool, typer.Option("--once", help="End after showing the result.")] = False,  # noqa: ARG001
+    once: Annotated[bool, typer.Option("--once", help="End after showing the result.")] = False,
     folder: Annotated[
         Path | None, typer.Option("--dir", help="Work in this folder and keep it.", show_default=False)
     ] = None,
@@ -64,13 +64,34 @@ def demo(
             report = run(source, store, options, on_progress)
         print("2. Journeys from it")
         print("\n".join(f"   {line}" for line in report_lines(report, ALWAYS_ON.version, url)))
-        _show_policies(store, ALWAYS_ON, room)
+        chosen = _show_policies(store, ALWAYS_ON, room)
         _show_truth(store, written.truth)
-    took = time.perf_counter() - began
-    print(f"\n{took:.1f} s in all. Look further:  journeymesh journeys list --store {url}")
+    print(f"   {time.perf_counter() - began:.1f} s so far. Look further:  journeymesh journeys list --store {url}")
+    _serve(room, url, chosen.number, once)
 
 
-def _show_policies(store: Store, rules: JourneyRules, room: Path) -> None:
+def _serve(room: Path, url: str, policy: str, once: bool) -> None:
+    """Both APIs over the store, and what they answer."""
+    import importlib.util
+    import shutil
+
+    from journeymesh.cli.demo_apis import served, show, wait_for_the_end
+
+    if importlib.util.find_spec("litestar") is None:
+        print('\n7. The APIs need more: pip install "journeymesh[services]"')
+        return
+    if shutil.which("curl") is None:
+        print("\n7. The APIs are shown by curl, which is not installed here")
+        return
+    with served(room, url, "always-on") as at:
+        print(f"\n7. The same over HTTP: journeyapi at {at.journeyapi}, identityapi at {at.identityapi}\n")
+        show(at, policy)
+        if not once:
+            print("\nBoth go on serving; Ctrl-C ends them.", flush=True)
+            wait_for_the_end()
+
+
+def _show_policies(store: Store, rules: JourneyRules, room: Path) -> Policy:
     import pyarrow as pa
 
     from journeymesh.cli.report import write_report
@@ -93,6 +114,7 @@ def _show_policies(store: Store, rules: JourneyRules, room: Path) -> None:
     page = room / f"{chosen.number}.html"
     write_report(store, chosen, rules, page)
     print(f"5. The same for people who would rather look: {page}")
+    return chosen
 
 
 def _summary(store: Store, policy: Policy, rules: JourneyRules, period: str):  # type: ignore[no-untyped-def]

@@ -9,6 +9,8 @@ from typing import Annotated, Any
 import typer
 
 from journeymesh.cli import (
+    access,
+    audit,
     demo,
     generate,
     journeys,
@@ -17,12 +19,14 @@ from journeymesh.cli import (
     quarantine,
     report,
     rules,
+    serve,
     store,
     strangler,
     strangler_ask,
     strangler_compare,
     strangler_run,
     summary,
+    token,
     warm,
 )
 from journeymesh.errors import Interrupted, JourneymeshError
@@ -58,6 +62,10 @@ strangler.app.command("diff")(strangler_compare.diff)
 strangler.app.command("accept")(strangler_compare.accept)
 strangler.app.command("reconcile")(strangler_compare.reconcile)
 app.add_typer(strangler.app, name="strangler")
+app.add_typer(access.app, name="access")
+app.add_typer(serve.app, name="serve")
+app.command("token")(token.token)
+app.add_typer(audit.app, name="audit")
 app.command("warm", hidden=True)(warm.warm)
 
 

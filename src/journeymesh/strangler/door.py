@@ -131,6 +131,14 @@ class Door:
                 self._offer(route, policy, FixesAsked(vehicle, begin, end), name, None)
         return parts[0] if len(parts) == 1 else Fixes.concat(parts)
 
+    def answering_name(self, policy: Policy) -> str:
+        """The name of the side that answers for the policy now.
+
+        Raises:
+            RoutesUnreadable: who answers is not known at this moment.
+        """
+        return self._route(policy)[1]
+
     def _route(self, policy: Policy) -> tuple[Route | None, str]:
         route = self.routing.of(policy)
         return route, LEGACY if route is None else route.answering_name

@@ -1,0 +1,112 @@
+"""``journeymesh access …``: the file by which decisions are made, and its tables."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from importlib import resources
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(no_args_is_help=True, help="Set up by whom and by what decisions are made.")
+
+FILES = ("access.yaml", "people.yaml")
+
+AccessArgument = Annotated[Path, typer.Argument(metavar="FILE", help="The access file.")]
+AccessOption = Annotated[
+    Path | None,
+    typer.Option("--access", metavar="FILE", help="The access file; left out, the setting's.", show_default=False),
+]
+
+
+def access_file(given: Path | None) -> Path:
+    """The access file of the option, else of the settings.
+
+    Raises:
+        UsageError: neither names one.
+    """
+    from journeymesh.cli.options import settings
+    from journeymesh.errors import UsageError
+
+    named = given or settings().access
+    if named is None:
+        raise UsageError(
+            "no access file is named",
+            todo="give --access FILE; `journeymesh access init FOLDER` makes one to begin with",
+        )
+    return Path(named)
+
+
+@app.command("init")
+def init(
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Where to put it; made where it is missing.")],
+) -> None:
+    """Write an access file with a few people, and new keys, to begin with on one machine."""
+    written = write_access(folder)
+    print(f"access file     {written}")
+    print(f"people          {folder / 'people.yaml'}")
+    print(f"keys            {folder / 'keys'}  (only their owner can read them; keep them out of git)")
+    print(f"token           journeymesh token --as analyst --access {written}")
+    print(f"serve           journeymesh serve identityapi --access {written}")
+
+
+def write_access(folder: Path) -> Path:
+    """The access file, its people and new keys in this folder.
+
+    Raises:
+        UsageError: one of them is there already, or none can be written there.
+    """
+    from journeymesh.errors import UsageError
+    from journeymesh.identity.static import create_key
+
+    keys = folder / "keys"
+    try:
+        keys.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for name in FILES:
+            content = resources.files("journeymesh.cli").joinpath("demo_access", name).read_bytes()
+            _write_new(folder / name, content, 0o644)
+        _write_new(folder / ".gitignore", b"keys/\n*.db*\ncheckpoints/\n", 0o644)
+        create_key(keys / "people.pem")
+        create_key(keys / "checkpoints.pem")
+        _write_new(keys / "pseudonyms.key", f"{secrets.token_hex(32)}\n".encode(), 0o600)
+    except FileExistsError as error:
+        raise UsageError(f"{error.filename} exists already", todo="name another folder, or remove it first") from error
+    except OSError as error:
+        raise UsageError(f"{folder} cannot be written: {error.strerror}", todo="name another folder") from error
+    return folder / FILES[0]
+
+
+@app.command("migrate")
+def migrate(file: AccessArgument) -> None:
+    """Create or upgrade the tables of approvals and of the audit."""
+    from journeymesh.wiring.access import migrate_access
+
+    print(f"{migrate_access(file)}: approvals and audit are up to date")
+
+
+@app.command("check")
+def check(file: AccessArgument) -> None:
+    """Read everything that the file names and say what was found.
+
+    Neither a token nor a decision is made; identity providers are asked how they are.
+    """
+    from journeymesh.wiring.access import open_access
+
+    with open_access(file, migrate=True) as access:
+        contracts = ", ".join(f"{each.product} {each.version}" for each in access.contracts)
+        print(f"contracts       {contracts}")
+        print(f"purposes        {len(access.contracts.purposes)}")
+        for state in access.providers.states():
+            told = "ready" if state.ready else "NOT READY"
+            print(
+                f"provider        {state.name} ({state.kind}, {state.issuer}): {told}{state.what and f', {state.what}'}"
+            )
+        if not all(state.ready for state in access.providers.states()):
+            raise typer.Exit(1)
+
+
+def _write_new(path: Path, content: bytes, mode: int) -> None:
+    with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:
+        file.write(content)

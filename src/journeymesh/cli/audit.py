@@ -1,0 +1,77 @@
+"""``journeymesh audit …``: what was decided, and whether the record of it still holds."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from journeymesh.cli.access import AccessOption
+from journeymesh.cli.options import Format, FormatOption, LimitOption, OutOption
+
+app = typer.Typer(no_args_is_help=True, help="Look into the audit, sign it, verify it.")
+
+
+@app.command("list")
+def listed(
+    access: AccessOption = None,
+    limit: LimitOption = 20,
+    kind: Annotated[str | None, typer.Option("--kind", help="Only records of this kind.", show_default=False)] = None,
+    form: FormatOption = Format.table,
+    out: OutOption = None,
+) -> None:
+    """List the newest records."""
+    import msgspec
+    import pyarrow as pa
+
+    from journeymesh.cli.access import access_file
+    from journeymesh.cli.render import Column, Listing, render
+    from journeymesh.cli.show import text
+    from journeymesh.journeys.journey import INSTANT
+    from journeymesh.wiring.access import open_audit
+
+    with open_audit(access_file(access)) as (audit, _, _):
+        held = audit.query(limit=min(limit or 1000, 1000), kind=kind, newest_first=True)
+    schema = pa.schema(
+        [("at", INSTANT), ("writer", pa.string()), ("number", pa.int64()), ("kind", pa.string()), ("body", pa.string())]
+    )
+    table = pa.table(
+        {
+            "at": pa.array([each.at_us for each in held], pa.int64()).cast(INSTANT),
+            "writer": [each.writer for each in held],
+            "number": [each.number for each in held],
+            "kind": [each.kind for each in held],
+            "body": [msgspec.json.encode(each.body).decode() for each in held],
+        },
+        schema=schema,
+    )
+    columns = [Column(name, text(name)) for name in schema.names]
+    render(Listing(schema, [table], columns, empty="no records"), form, out, limited=True)
+
+
+@app.command("checkpoint")
+def checkpoint(access: AccessOption = None) -> None:
+    """Sign the heads of all chains and keep that elsewhere: without it neither a cut tail nor a rewrite is seen."""
+    from journeymesh.cli.access import access_file
+    from journeymesh.wiring.access import open_audit
+
+    with open_audit(access_file(access)) as (audit, signer, kept):
+        made = audit.checkpoint(signer, kept)
+        print(f"{made.name}: {len(made.heads)} chains, {sum(head.number for head in made.heads):,} records")
+
+
+@app.command("verify")
+def verify(access: AccessOption = None) -> None:
+    """Verify every chain against the signed checkpoints. Names the first bad record of each; exit code 5 for any."""
+    from journeymesh.cli.access import access_file
+    from journeymesh.wiring.access import open_audit
+
+    with open_audit(access_file(access)) as (audit, signer, kept):
+        found = audit.verify(kept, signer.keys)
+    print(f"{found.records:,} records of {found.chains} chains, {found.checkpoints} checkpoints")
+    for finding in found.findings:
+        print(f"bad: {finding}", file=sys.stderr)
+    if not found.holds:
+        raise typer.Exit(5)
+    print("the audit holds")

@@ -1,0 +1,179 @@
+"""The demo's second half: both APIs over the demo's store, asked by the curl lines that it prints."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from journeymesh.errors import JourneymeshError
+
+STARTS_WITHIN_S: Final = 60.0
+_WIDTH: Final = 110
+_MOST_LINES: Final = 14
+
+
+class DemoFailed(JourneymeshError):
+    """A service of the demo did not start, or gave an answer that the demo cannot go on from."""
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """The two services: where they are, and the access file they decide by."""
+
+    journeyapi: str
+    identityapi: str
+    access: Path
+
+
+@contextmanager
+def served(room: Path, store: str, rules: str) -> Iterator[Served]:
+    """Both services as processes of their own, over a new access file in this folder."""
+    from journeymesh.cli.access import write_access
+
+    folder = room / "access"
+    shutil.rmtree(folder, ignore_errors=True)
+    access = write_access(folder)
+    with (
+        _process(folder, "identityapi", access) as identityapi,
+        _process(folder, "journeyapi", access, "--store", store, "--rules", rules) as journeyapi,
+    ):
+        yield Served(journeyapi, identityapi, access)
+
+
+def show(at: Served, policy: str) -> None:
+    """Ask as people would: refused first; then asked for, approved, acknowledged; then answered.
+
+    Raises:
+        DemoFailed: an answer is not what the demo goes on from.
+    """
+    from journeymesh.wiring.access import open_minter
+
+    minter = open_minter(at.access)
+    people = ("analyst", "privacy-officer")
+    curl = _Curl({name: minter.mint(name) for name in people})
+    summary = f"{at.journeyapi}/v1/policies/{policy}/summary?period=month"
+    approvals = f"{at.identityapi}/v1/approvals"
+    for name in people:
+        print(f"   {_variable(name)}=$(journeymesh token --as {name} --access {at.access})")
+    print("\n   What is the analyst capable of?")
+    curl.ask("analyst", f"{at.identityapi}/v1/me/capabilities?product=journeys")
+    print("\n   Capable is not enough: personal data also wants a purpose, and somebody's approval of it.")
+    curl.ask("analyst", summary, purpose="pricing", expected=403)
+    print("\n   The analyst asks for it, the privacy officer approves, the analyst takes on what it obliges to.")
+    wish = {"product": "journeys", "purpose": "pricing", "domain": "pricing", "reason": "the tariff of next year"}
+    asked = curl.ask("analyst", approvals, body=wish, expected=201)
+    one = f"{approvals}/{asked['id']}"
+    curl.ask("privacy-officer", f"{one}:approve", body={"why": "the tariff rests on distance, not on places"})
+    curl.ask("analyst", f"{one}:acknowledge", body={"why": "we keep to it"})
+    print("\n   Within a second every replica knows, and the answer comes.")
+    time.sleep(1.0)
+    curl.ask("analyst", summary, purpose="pricing")
+    print("\n   What was decided is on record, and the record holds.")
+    curl.ask("privacy-officer", f"{at.identityapi}/v1/audit?limit=2")
+    curl.ask("privacy-officer", f"{at.identityapi}/v1/audit:verify", body={})
+
+
+def wait_for_the_end() -> None:
+    """Until Ctrl-C or SIGTERM."""
+    stopped = {signal.SIGINT, signal.SIGTERM}
+    signal.pthread_sigmask(signal.SIG_BLOCK, stopped)
+    try:
+        signal.sigwait(stopped)
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, stopped)
+
+
+@dataclass(frozen=True, slots=True)
+class _Curl:
+    """Runs curl lines with people's tokens and shows each as it can be typed, and its answer."""
+
+    tokens: dict[str, str]
+
+    def ask(
+        self, person: str, url: str, *, purpose: str | None = None, body: object = None, expected: int = 200
+    ) -> dict[str, Any]:
+        """The answer's JSON.
+
+        Raises:
+            DemoFailed: another status came than the expected one.
+        """
+        line = ["curl", "-s"]
+        if purpose is not None:
+            line += ["-H", f"Data-Purpose: {purpose}"]
+        if body is not None:
+            line += ["-H", "Content-Type: application/json", "-d", json.dumps(body)]
+        line.append(url)
+        shown = " ".join(shlex.quote(part) for part in line[1:])
+        print(f'\n   $ curl -H "Authorization: Bearer ${_variable(person)}" {shown}')
+        # The token goes in by a file descriptor: arguments are there for every user of the machine to read.
+        ran = subprocess.run(
+            [*line, "-K", "-", "-w", "\n%{http_code}"],
+            input=f'header = "Authorization: Bearer {self.tokens[person]}"\n',
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        text, _, status = ran.stdout.rpartition("\n")
+        print("\n".join(f"   {part}" for part in _abridged(text)))
+        if ran.returncode or status != str(expected):
+            raise DemoFailed(f"{url} answered {status or 'nothing'}, not {expected}", todo="see what it says above")
+        answer: dict[str, Any] = json.loads(text)
+        return answer
+
+
+def _abridged(text: str) -> list[str]:
+    """The JSON in lines that fit a screen; what is left out is said."""
+    try:
+        lines = json.dumps(json.loads(text), indent=2, ensure_ascii=False).splitlines()
+    except ValueError:
+        lines = text.splitlines()
+    shown = [line if len(line) <= _WIDTH else f"{line[: _WIDTH - 1]}…" for line in lines[:_MOST_LINES]]
+    left_out = len(lines) - len(shown)
+    return [*shown, f"… {left_out} lines more"] if left_out > 0 else shown
+
+
+def _variable(person: str) -> str:
+    return person.upper().replace("-", "_")
+
+
+@contextmanager
+def _process(folder: Path, service: str, access: Path, *options: str) -> Iterator[str]:
+    """The service in a process of its own, on a free port; its address. It is told to stop at the end."""
+    log = folder / f"{service}.log"
+    command = [sys.executable, "-m", "journeymesh", "serve", service, "--access", str(access), "--port", "0", *options]
+    with open(log, "wb") as written:
+        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=written, stderr=written)
+    try:
+        yield _address(process, service, log)
+    finally:
+        process.terminate()
+        try:
+            process.wait(timeout=30)
+        except subprocess.TimeoutExpired:
+            process.kill()
+
+
+def _address(process: subprocess.Popen[bytes], service: str, log: Path) -> str:
+    """Where the service says that it listens.
+
+    Raises:
+        DemoFailed: it ended, or said nothing in time.
+    """
+    until_s = time.monotonic() + STARTS_WITHIN_S
+    while time.monotonic() < until_s and process.poll() is None:
+        for line in log.read_text("utf-8", "replace").splitlines():
+            if line.startswith(f"{service}: http"):
+                return line.partition(" ")[2]
+        time.sleep(0.05)
+    last = log.read_text("utf-8", "replace").strip().splitlines()[-1:] or ["it said nothing"]
+    raise DemoFailed(f"{service} did not start: {last[0]}", todo=f"see {log}")

@@ -1,0 +1,73 @@
+"""``journeymesh serve journeyapi|identityapi``: one service, until it is told to stop."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from journeymesh.cli.access import AccessOption
+from journeymesh.cli.options import RulesOption, StoreOption
+
+app = typer.Typer(no_args_is_help=True, help="Serve journeys or identity over HTTP.")
+
+HostOption = Annotated[str, typer.Option("--host", help="Address to listen at.")]
+PortOption = Annotated[int, typer.Option("--port", min=0, max=65535, help="Port; 0 takes a free one.")]
+
+
+@app.command("journeyapi")
+def journeyapi(
+    access: AccessOption = None,
+    store: StoreOption = None,
+    plan: Annotated[
+        Path | None,
+        typer.Option(
+            "--plan", help="Read through the strangler's door by this plan, not from --store.", show_default=False
+        ),
+    ] = None,
+    rules: RulesOption = None,
+    host: HostOption = "127.0.0.1",
+    port: PortOption = 8001,
+) -> None:
+    """Serve journeys and summaries, each after a decision.
+
+    SIGTERM ends it: /readyz fails first, requests under way go to their end.
+    """
+    from journeymesh.cli.access import access_file
+    from journeymesh.cli.options import settings
+    from journeymesh.services.http.config import HttpConfig
+    from journeymesh.services.http.life import Life
+    from journeymesh.services.http.serving import serve
+    from journeymesh.services.opening import open_journeyapi
+
+    held = settings()
+    config, life = HttpConfig(), Life()
+    with open_journeyapi(
+        access_file(access),
+        store=None if plan is not None else store or held.store,
+        plan=plan,
+        rules=rules or held.rules,
+        config=config,
+        life=life,
+    ) as application:
+        serve(application, host, port, life=life, config=config, on_ready=lambda at: _ready("journeyapi", host, at))
+
+
+@app.command("identityapi")
+def identityapi(access: AccessOption = None, host: HostOption = "127.0.0.1", port: PortOption = 8002) -> None:
+    """Serve who one is, what one may do, approvals and the audit."""
+    from journeymesh.cli.access import access_file
+    from journeymesh.services.http.config import HttpConfig
+    from journeymesh.services.http.life import Life
+    from journeymesh.services.http.serving import serve
+    from journeymesh.services.opening import open_identityapi
+
+    config, life = HttpConfig(), Life()
+    with open_identityapi(access_file(access), config=config, life=life) as application:
+        serve(application, host, port, life=life, config=config, on_ready=lambda at: _ready("identityapi", host, at))
+
+
+def _ready(name: str, host: str, port: int) -> None:
+    print(f"{name}: http://{host}:{port}", file=sys.stderr, flush=True)

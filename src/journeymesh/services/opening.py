@@ -1,0 +1,131 @@
+"""The services with everything behind them, opened as one and closed as one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack, closing, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from journeymesh.wiring.access import (
+    Access,
+    checkpoint_folder,
+    checkpoint_signer,
+    cursor_key,
+    open_access,
+)
+from journeymesh.wiring.journeys import load_rules, open_installation, open_store
+
+if TYPE_CHECKING:
+    from litestar import Litestar
+
+    from journeymesh.services.http.config import HttpConfig
+    from journeymesh.services.http.life import Life
+
+
+@contextmanager
+def open_journeyapi(
+    access_path: str | Path,
+    *,
+    store: str | None = None,
+    plan: str | Path | None = None,
+    rules: str = "always-on",
+    config: HttpConfig,
+    life: Life,
+) -> Iterator[Litestar]:
+    """journeyapi over a store, or over the door of a plan.
+
+    Raises:
+        UsageError: a file cannot be used. StoreUnavailable: a database or store cannot be reached.
+    """
+    from journeymesh.services.journeyapi.app import build_app
+    from journeymesh.services.journeyapi.config import JourneyapiConfig
+    from journeymesh.services.journeyapi.kept_answers import KeptAnswers, answers_database
+
+    with ExitStack() as opened:
+        access = opened.enter_context(open_access(access_path, migrate=True))
+        answers = opened.enter_context(closing(answers_database(access.file.database)))
+        answers.migrate()
+        if plan is not None:
+            held = _behind_the_door(opened, plan, access)
+        else:
+            held = _behind_a_store(opened, store or "", rules, access)
+        app_config = JourneyapiConfig(cursor_key=cursor_key(access.file), http=config, score=load_rules(rules).score)
+        yield build_app(
+            app_config,
+            held.pop("reads"),
+            access.decider,
+            kept=KeptAnswers(answers),
+            life=life,
+            **held,
+        )
+
+
+@contextmanager
+def open_identityapi(access_path: str | Path, *, config: HttpConfig, life: Life) -> Iterator[Litestar]:
+    """identityapi over an access file.
+
+    Raises:
+        UsageError: a file cannot be used. StoreUnavailable: the database cannot be reached.
+    """
+    from journeymesh.services.identityapi.app import build_app
+    from journeymesh.services.identityapi.parts import Parts
+
+    with open_access(access_path, migrate=True) as access:
+        parts = Parts(
+            providers=access.providers,
+            decisions=access.decider,
+            contracts=access.contracts,
+            approvals=access.approvals,
+            audit=access.audit,
+            signer=checkpoint_signer(access.file),
+            kept=checkpoint_folder(access.file),
+        )
+        yield build_app(parts, config=config, life=life)
+
+
+def _behind_a_store(opened: ExitStack, url: str, rules: str, access: Access) -> dict[str, Any]:
+    from journeymesh.services.journeyapi.product import StoreProduct
+    from journeymesh.services.journeyapi.takers import StoreTaker
+    from journeymesh.services.journeyapi.versions import StoreVersions
+    from journeymesh.strangler.policy_book import PolicyBook
+
+    store = opened.enter_context(closing(open_store(url)))
+    store.migrate()
+    versions = opened.enter_context(StoreVersions(store))
+    book = opened.enter_context(PolicyBook(store.policies))
+    return {
+        "reads": store,
+        "policies": book,
+        "versions": versions,
+        "product": StoreProduct(_contract(access), store),
+        "taker": StoreTaker(store, load_rules(rules)),
+    }
+
+
+def _behind_the_door(opened: ExitStack, plan: str | Path, access: Access) -> dict[str, Any]:
+    from journeymesh.services.journeyapi.product import StoreProduct
+    from journeymesh.services.journeyapi.takers import PlanTaker
+    from journeymesh.services.journeyapi.versions import RoutedVersions, StoreVersions
+    from journeymesh.strangler.opened_door import opened_door
+
+    installation = opened.enter_context(open_installation(plan))
+    installation.control.require_schema()
+    door = opened.enter_context(opened_door(installation))
+    stores = {name: installation.store(name) for name in installation.plan.stores}
+    versions = {name: opened.enter_context(StoreVersions(store)) for name, store in stores.items()}
+    first = next(iter(stores.values()))
+    return {
+        "reads": door,
+        "policies": door.policy_book,
+        "versions": RoutedVersions(door.answering_name, versions),
+        "product": StoreProduct(_contract(access), first),
+        "taker": PlanTaker(installation),
+    }
+
+
+def _contract(access: Access) -> dict[str, Any]:
+    from journeymesh.identity.capabilities import JOURNEYS
+
+    held = access.contracts.of(JOURNEYS)
+    return {} if held is None else dict(held.document)

@@ -1,0 +1,253 @@
+"""Everything that a decision needs, opened as one from an access file and closed as one."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from journeymesh.access.access_file import (
+    AccessFile,
+    AccessInvalid,
+    KubernetesRbac,
+    OpenIdConnect,
+    StaticPeople,
+    load_access_file,
+)
+
+if TYPE_CHECKING:
+    from journeymesh.access.decide import Decider
+    from journeymesh.governance.approval_records import ApprovalRecords
+    from journeymesh.governance.contract import Contracts
+    from journeymesh.identity.port import IdentityProvider
+    from journeymesh.identity.providers import Providers
+    from journeymesh.identity.static import StaticProvider
+    from journeymesh.ledger.audit import Audit
+    from journeymesh.ledger.checkpoints import CheckpointFolder, CheckpointSigner
+    from journeymesh.ledger.port import AuditWriter
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Access:
+    """What decides, and what it decides by."""
+
+    file: AccessFile
+    providers: Providers
+    contracts: Contracts
+    approvals: ApprovalRecords
+    audit: Audit
+    writer: AuditWriter
+    decider: Decider
+
+
+@contextmanager
+def open_access(path: str | Path, *, migrate: bool = False) -> Iterator[Access]:
+    """What the access file names. ``migrate``: create or upgrade its tables first.
+
+    Raises:
+        AccessInvalid, ContractInvalid, PurposesInvalid, CedarInvalid, PeopleInvalid: a file cannot be used.
+        StoreUnavailable: the database cannot be reached, or lacks its tables.
+    """
+    from journeymesh.access.cedar import CedarPolicies, files_in, shipped_files
+    from journeymesh.access.decide import Decider
+    from journeymesh.governance.approval_book import ApprovalBook
+    from journeymesh.governance.approval_database import ApprovalDatabase
+    from journeymesh.governance.approval_records import ApprovalRecords
+    from journeymesh.identity.providers import Providers
+    from journeymesh.ledger.audit import Audit
+    from journeymesh.ledger.audit_database import AuditDatabase
+    from journeymesh.ledger.pseudonyms import Pseudonyms
+
+    file = load_access_file(path)
+    pseudonyms = Pseudonyms.from_file(file.keys.pseudonyms)
+    further = [] if file.cedar is None else files_in(Path(file.cedar))
+    policies = CedarPolicies.of([*shipped_files(), *further])
+    contracts = load_contracts(file)
+    with ExitStack() as opened:
+        databases = (AuditDatabase(file.database), ApprovalDatabase(file.database))
+        for database in databases:
+            opened.callback(database.close)
+            if migrate:
+                database.migrate()
+            database.require_schema()
+        audit = Audit(databases[0])
+        approvals = ApprovalRecords(databases[1], contracts)
+        providers = Providers(_provider(each, file.audience) for each in file.providers)
+        opened.callback(providers.close)
+        book = ApprovalBook(approvals)
+        opened.callback(book.close)
+        writer = audit.writer()
+        opened.callback(writer.close)
+        decider = Decider(
+            providers=providers,
+            approvals=book,
+            contracts=contracts,
+            policies=policies,
+            audit=writer,
+            pseudonyms=pseudonyms,
+        )
+        yield Access(
+            file=file,
+            providers=providers,
+            contracts=contracts,
+            approvals=approvals,
+            audit=audit,
+            writer=writer,
+            decider=decider,
+        )
+
+
+@contextmanager
+def open_audit(path: str | Path) -> Iterator[tuple[Audit, CheckpointSigner, CheckpointFolder]]:
+    """The audit of an access file, what signs its checkpoints, and where they are kept.
+
+    Raises:
+        AccessInvalid: the file cannot be used. StoreUnavailable: the database cannot be reached.
+    """
+    from journeymesh.ledger.audit import Audit
+    from journeymesh.ledger.audit_database import AuditDatabase
+
+    file = load_access_file(path)
+    database = AuditDatabase(file.database)
+    try:
+        database.require_schema()
+        yield Audit(database), checkpoint_signer(file), checkpoint_folder(file)
+    finally:
+        database.close()
+
+
+def migrate_access(path: str | Path) -> str:
+    """Create or upgrade the tables of approvals and of the audit; returns the database as it may be shown."""
+    from journeymesh.governance.approval_database import ApprovalDatabase
+    from journeymesh.ledger.audit_database import AuditDatabase
+
+    file = load_access_file(path)
+    for database in (AuditDatabase(file.database), ApprovalDatabase(file.database)):
+        try:
+            database.migrate()
+        finally:
+            database.close()
+    return database.shown
+
+
+def checkpoint_signer(file: AccessFile) -> CheckpointSigner:
+    """What signs checkpoints of the audit."""
+    from journeymesh.ledger.checkpoints import CheckpointSigner
+
+    return CheckpointSigner(_content(file.keys.checkpoints, "the key of checkpoints"))
+
+
+def checkpoint_folder(file: AccessFile) -> CheckpointFolder:
+    """Where checkpoints of the audit are kept."""
+    from journeymesh.ledger.checkpoints import CheckpointFolder
+
+    return CheckpointFolder(file.checkpoints)
+
+
+def load_contracts(file: AccessFile) -> Contracts:
+    """The contract and the purposes: the file's own, or those that are brought along."""
+    from journeymesh.governance.contract import SHIPPED_CONTRACT, Contracts, load_contract
+    from journeymesh.governance.purposes import SHIPPED_PURPOSES, load_purposes
+
+    purposes = load_purposes(file.purposes or SHIPPED_PURPOSES)
+    return Contracts([load_contract(file.contract or SHIPPED_CONTRACT)], purposes)
+
+
+def cursor_key(file: AccessFile) -> bytes:
+    """A key of 32 bytes that every replica derives alike from the pseudonyms' key, for sealing cursors."""
+    held = _content(file.keys.pseudonyms, "the key of pseudonyms")
+    return hashlib.blake2b(b"cursors of journeyapi", key=hashlib.sha256(held).digest(), digest_size=32).digest()
+
+
+def open_minter(path: str | Path, name: str | None = None) -> StaticProvider:
+    """The access file's static provider, the one of this name where there are several: it mints tokens.
+
+    Raises:
+        AccessInvalid: the file has none, or several and no name was given.
+    """
+    file = load_access_file(path)
+    held = [each for each in file.providers if isinstance(each, StaticPeople) and name in (None, each.name)]
+    if len(held) != 1:
+        fault = "several static providers" if held else "no static provider" + ("" if name is None else f" {name!r}")
+        raise AccessInvalid(
+            f"access {path} has {fault}", todo="name one by --provider" if held else "get a token from its providers"
+        )
+    return _static(held[0], file.audience)
+
+
+def _provider(named: StaticPeople | OpenIdConnect | KubernetesRbac, audience: str) -> IdentityProvider:
+    """The provider that an entry of the access file describes."""
+    match named:
+        case StaticPeople():
+            return _static(named, audience)
+        case OpenIdConnect():
+            from journeymesh.identity.oidc import OidcProvider, OidcSettings
+
+            return OidcProvider(
+                named.name,
+                OidcSettings(
+                    issuer=named.issuer,
+                    audience=audience,
+                    internal_url=named.internal_url,
+                    ca_file=_path(named.ca_file),
+                    tenant_claim=named.tenant_claim,
+                    domains_claim=named.domains_claim,
+                ),
+                tenants=_set(named.tenants),
+            )
+        case KubernetesRbac():
+            return _kubernetes(named, audience)
+
+
+def _static(named: StaticPeople, audience: str) -> StaticProvider:
+    from journeymesh.identity.static import StaticProvider
+
+    return StaticProvider(
+        named.name,
+        people=Path(named.people),
+        key=Path(named.key),
+        issuer=named.issuer,
+        audience=audience,
+        tenants=_set(named.tenants),
+    )
+
+
+def _kubernetes(named: KubernetesRbac, audience: str) -> IdentityProvider:
+    from journeymesh.identity.kubernetes import GroupMeaning, KubernetesProvider, KubernetesSettings
+
+    groups = {
+        group: GroupMeaning(tenant=means.tenant, domains=frozenset(means.domains))
+        for group, means in named.groups.items()
+    }
+    if named.url is None or named.token_file is None:
+        settings = KubernetesSettings.in_cluster(issuer=named.issuer, audience=audience, groups=groups)
+    else:
+        settings = KubernetesSettings(
+            url=named.url,
+            ca_file=_path(named.ca_file),
+            token_file=Path(named.token_file),
+            issuer=named.issuer,
+            audience=audience,
+            groups=groups,
+        )
+    return KubernetesProvider(named.name, settings, tenants=_set(named.tenants))
+
+
+def _path(value: str | None) -> Path | None:
+    return None if value is None else Path(value)
+
+
+def _set(values: tuple[str, ...] | None) -> frozenset[str] | None:
+    return None if values is None else frozenset(values)
+
+
+def _content(path: str, called: str) -> bytes:
+    try:
+        return Path(path).read_bytes()
+    except OSError as error:
+        raise AccessInvalid(
+            f"{called} {path} cannot be read: {error.strerror}", todo="make it with: journeymesh access init FOLDER"
+        ) from error
