@@ -186,6 +186,14 @@ def _was_moved(state, limits, scale, row, at_us, lat, lon):
 
 
 @compiled
+def _moved(run, n_run, into):
+    """Put a run of places where another was; how many they are."""
+    for k in range(n_run):
+        into[k] = run[k]
+    return n_run
+
+
+@compiled
 def clean_vehicle(state, limits, scale, scratch, verdict, first, last, final, order, at_us, lat, lon, speeds):
     """Judge the fixes at the places ``first:last`` of ``order``, one vehicle's in time order, whose verdict ``alone``
     left UNDECIDED.
@@ -262,9 +270,7 @@ def clean_vehicle(state, limits, scale, scratch, verdict, first, last, final, or
                 n_other = 0
         elif n_other > n_base:
             _refuse(verdict, base, n_base, order, lat, lon)
-            n_base = n_other
-            for k in range(n_other):
-                base[k] = other[k]
+            n_base = _moved(other, n_other, base)
             n_other = 0
             if n_base >= _CONFIRMING_FIXES and not zero:
                 _believe(state, limits, verdict, base, n_base, order, at_us, lat, lon, speeds)
