@@ -9,6 +9,7 @@ UV := $(shell uv --version >/dev/null 2>&1 && command -v uv || echo .cache/uv/bi
 UV_WANTED := uv>=0.9
 
 FUZZ_SECONDS ?= 60
+FUZZ_REQUESTS ?= 1000000
 ARGS ?=
 
 SYNCED := .venv/.synced
@@ -57,8 +58,9 @@ reference: $(SYNCED)  ## write docs/reference from the code
 picture: $(WARM)  ## take the README's picture of a report in Chromium
 	@$(BIN)/python docs/make_picture.py
 
-fuzz: $(WARM)  ## throw hostile BSON at the walker for FUZZ_SECONDS (60)
+fuzz: $(WARM)  ## hostile BSON for FUZZ_SECONDS (60), then FUZZ_REQUESTS (1,000,000) decisions beside their oracle
 	@$(BIN)/python tests/fuzz/fuzz_bson.py --seconds $(FUZZ_SECONDS)
+	@$(BIN)/python -m tests.differential --requests $(FUZZ_REQUESTS)
 
 clean:  ## remove what these commands made, but not journeys
 	@rm -rf .venv .cache .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache build dist site

@@ -14,13 +14,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from benchmarks.audit import audit
+from benchmarks.decisions import decisions
 from benchmarks.environments import ROOT, NotBuilt, python_of, version_of
+from benchmarks.http_reads import http_reads
 from benchmarks.inputs import Inputs
 from benchmarks.results import LATEST, QUICK_RESULTS, Peer, Result, markdown, write
 from benchmarks.strangler import burst, kills, lag, strangler
 
-STRANGLER = {"strangler": strangler, "lag": lag, "burst": burst, "kills": kills}
-PARTS = ("parquet", "slow", "bson", "rows", "memory", "cold", "strangler", "lag", "burst", "kills")
+MOVES_AND_SERVICES = {
+    "strangler": strangler, "lag": lag, "burst": burst, "kills": kills,
+    "decisions": decisions, "http": http_reads, "audit": audit,
+}  # fmt: skip
+PARTS = ("parquet", "slow", "bson", "rows", "memory", "cold", *MOVES_AND_SERVICES)
 PER_S = "fixes/s/core"
 DOCUMENTS_PER_S = "documents/s/core"
 ENVIRONMENT = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
@@ -235,8 +241,8 @@ def main() -> None:
         print(f"{part} …", file=sys.stderr, flush=True)
         if part == "memory":
             memory(bench, options.keep)
-        elif part in STRANGLER:
-            STRANGLER[part](bench, options.quick)
+        elif part in MOVES_AND_SERVICES:
+            MOVES_AND_SERVICES[part](bench, options.quick)
         else:
             {"parquet": parquet, "slow": slow, "bson": bson, "rows": rows, "cold": cold}[part](bench)
     print(markdown(bench.results))

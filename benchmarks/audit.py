@@ -21,6 +21,7 @@ from typing import Any
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
+from benchmarks.results import Bench, Result, printed
 from journeymesh.ledger.audit import Audit
 from journeymesh.ledger.audit_database import AuditDatabase
 from journeymesh.ledger.chain import canonical, genesis, link
@@ -30,6 +31,16 @@ RECORDS, QUICK_RECORDS = 1_000_000, 50_000
 WRITERS = 4
 _AT_ONCE = 10_000
 _COLUMNS = "writer, number, at_us, kind, key, body, digest"
+
+
+def audit(bench: Bench, quick: bool) -> None:
+    """The figures of the audit in SQLite, measured in a fresh process."""
+    found = printed("benchmarks.audit", "--records", str(QUICK_RECORDS if quick else RECORDS))
+    note = f"{found['records']:,} records, {found['audit_verify_cpu_s']:.2f} s of CPU"
+    bench.add(Result("audit_verify_s_1m", found["audit_verify_s"], "s", None, 5.0, note=note))
+    note = f"p99 {found['audit_commit_p99_ms']:.1f} ms; one record alone, SQLite"
+    bench.add(Result("audit_commit_p50_ms", found["audit_commit_p50_ms"], "ms", note=note))
+    bench.add(Result("audit_records_per_s", found["audit_records_per_s"], "records/s", note="many at once, SQLite"))
 
 
 def measure(url: str, folder: Path, records: int = RECORDS) -> dict[str, Any]:

@@ -20,12 +20,12 @@ from concurrent.futures import Future
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 import yaml
 
-from benchmarks.results import Result
+from benchmarks.results import Bench, Result, printed
 from journeymesh.access.cedar import KEPT_VERDICTS, CedarPolicies, shipped_files
 from journeymesh.access.decide import Decider
 from journeymesh.access.decision import Ask
@@ -52,18 +52,9 @@ TOGETHER = 64
 """Decisions whose records may share a commit, as they do where as many requests are under way."""
 
 
-class Bench(Protocol):
-    """What a part of the benchmarks adds its results to."""
-
-    def add(self, result: Result) -> None:
-        """Keep a result."""
-
-
 def decisions(bench: Bench, quick: bool) -> None:
     """The figures of decisions, measured in a fresh process."""
-    from benchmarks.strangler import _printed
-
-    found = _printed("benchmarks.decisions", "--decisions", str(QUICK_DECISIONS if quick else DECISIONS))
+    found = printed("benchmarks.decisions", "--decisions", str(QUICK_DECISIONS if quick else DECISIONS))
     note = (
         f"{found['decisions']:,} decisions, {found['allows'] / found['decisions']:.0%} allows, {found['approvals']:,} "
         f"approvals; p50 {found['asked_p50_ms']:.2f} ms where Cedar is asked every time"

@@ -23,7 +23,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import httpx
 import numpy as np
@@ -35,7 +35,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 from benchmarks.environments import ROOT, NotBuilt, python_of, version_of
 from benchmarks.postgresql import postgresql
-from benchmarks.results import Peer, Result
+from benchmarks.results import Bench, Peer, Result, printed
 from journeymesh.governance.approval_database import ApprovalDatabase
 from journeymesh.governance.approval_tables import requests, steps
 from journeymesh.governance.contract import load_contract
@@ -55,19 +55,10 @@ APPROVALS = 10_000
 _NAMES = ("ours", "fastapi")
 
 
-class Bench(Protocol):
-    """What a part of the benchmarks adds its results to."""
-
-    def add(self, result: Result) -> None:
-        """Keep a result."""
-
-
 def http_reads(bench: Bench, quick: bool) -> None:
     """The figures of reads over HTTP, measured in a fresh process."""
-    from benchmarks.strangler import _printed
-
     seconds, policies = (QUICK_SECONDS, QUICK_POLICIES) if quick else (SECONDS, POLICIES)
-    found = _printed("benchmarks.http_reads", "--seconds", str(seconds), "--policies", str(policies))
+    found = printed("benchmarks.http_reads", "--seconds", str(seconds), "--policies", str(policies))
     ours, peer = found["ours"], found["fastapi"]
 
     def beside(name: str, unit: str) -> list[Peer]:

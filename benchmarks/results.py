@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import os
 import platform
+import subprocess
+import sys
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 LATEST = Path(__file__).parent / "results" / "latest.json"
 QUICK_RESULTS = Path(__file__).parents[1] / ".cache" / "bench" / "quick.json"
@@ -102,3 +104,25 @@ def markdown(results: list[Result]) -> str:
             f"| {one.verdict} | {notes} |"
         )
     return "\n".join(lines)
+
+
+class Bench(Protocol):
+    """What a part of the benchmarks adds its results to."""
+
+    def add(self, result: Result) -> None:
+        """Keep a result."""
+
+
+def printed(module: str, *arguments: str) -> dict[str, Any]:
+    """The JSON line that the module prints last."""
+    ran = subprocess.run(
+        [sys.executable, "-m", module, *arguments],
+        cwd=Path(__file__).parents[1],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if ran.returncode:
+        raise RuntimeError((ran.stderr.strip().splitlines() or ["no output"])[-1][:200])
+    found: dict[str, Any] = json.loads(ran.stdout.strip().splitlines()[-1])
+    return found

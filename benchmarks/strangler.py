@@ -3,14 +3,9 @@ a fed target is behind, and what is left of a backfill that is killed over and o
 
 from __future__ import annotations
 
-import json
 import os
-import subprocess
-import sys
-from typing import Any, Protocol
 
-from benchmarks.environments import ROOT
-from benchmarks.results import Result
+from benchmarks.results import Bench, Result, printed
 
 READS, QUICK_READS = 1_000_000, 20_000
 CYCLES, QUICK_CYCLES = 50, 5
@@ -20,13 +15,6 @@ KILLS, QUICK_KILLS = (200, 1_000_000), (10, 50_000)
 _NO_SERVER = "JOURNEYMESH_TEST_MONGODB is unset"
 
 
-class Bench(Protocol):
-    """What a part of the benchmarks adds its results to."""
-
-    def add(self, result: Result) -> None:
-        """Keep a result."""
-
-
 def strangler(bench: Bench, quick: bool) -> None:
     """Each measured in a fresh process."""
     _door(bench, QUICK_READS if quick else READS)
@@ -34,7 +22,7 @@ def strangler(bench: Bench, quick: bool) -> None:
 
 
 def _door(bench: Bench, reads: int) -> None:
-    found = _printed("benchmarks.strangler_door", "--reads", str(reads))
+    found = printed("benchmarks.strangler_door", "--reads", str(reads))
     direct = f"beside {found['direct_p50_ms']:.2f} ms directly"
     bench.add(Result("door_p50_ms", found["door_p50_ms"], "ms", None, 0.3, note=direct))
     bench.add(
@@ -60,7 +48,7 @@ def _cutover(bench: Bench, cycles: int) -> None:
              ("cutover_pause_max_ms", "ms", 100.0))  # fmt: skip
     if _has_no_server(bench, *names):
         return
-    found = _printed("benchmarks.strangler_cutover", str(cycles))
+    found = printed("benchmarks.strangler_cutover", str(cycles))
     values = (found["failed"], found["changed"], found["pause_max_ms"])
     note = f"{found['cycles']} cycles, {found['requests']:,} requests, {found['by_side']}, p99 {found['p99_ms']:.1f} ms"
     for (name, unit, least), value in zip(names, values, strict=True):
@@ -72,7 +60,7 @@ def lag(bench: Bench, quick: bool) -> None:
     names = (("sync_lag_p50_ms", "ms", 50.0), ("sync_lag_p99_ms", "ms", 250.0))
     if _has_no_server(bench, *names):
         return
-    found = _printed("benchmarks.strangler_feed", "lag", str(QUICK_LAG_S if quick else LAG_S))
+    found = printed("benchmarks.strangler_feed", "lag", str(QUICK_LAG_S if quick else LAG_S))
     note = f"{found['writes']:,} writes at {found['writes_per_s']:.0f}/s, {found['unseen']} unseen"
     for (name, unit, least), value in zip(names, (found["p50_ms"], found["p99_ms"]), strict=True):
         bench.add(Result(name, None if found["unseen"] else value, unit, None, least, note=note))
@@ -84,7 +72,7 @@ def burst(bench: Bench, quick: bool) -> None:
     name = f"burst_{events // 1000}k_s"
     if _has_no_server(bench, (name, "s", 5.0)):
         return
-    found = _printed("benchmarks.strangler_feed", "burst", str(events))
+    found = printed("benchmarks.strangler_feed", "burst", str(events))
     note = f"{found['with_writing_s']:.1f} s with the writing"
     bench.add(Result(name, found["burst_s"], "s", None, 5.0, note=note))
 
@@ -94,7 +82,7 @@ def kills(bench: Bench, quick: bool) -> None:
     name = "backfill_kills_survived"
     if _has_no_server(bench, (name, "kills", 200.0)):
         return
-    found = _printed("benchmarks.strangler_kills", *map(str, QUICK_KILLS if quick else KILLS))
+    found = printed("benchmarks.strangler_kills", *map(str, QUICK_KILLS if quick else KILLS))
     survived = not found["differing"] and not found["went_back"]
     note = (
         f"{found['documents']:,} documents, {found['kills_with_progress']} kills after a chunk was done, "
@@ -111,14 +99,3 @@ def _has_no_server(bench: Bench, *names: tuple[str, str, float]) -> bool:
     for name, unit, least in names:
         bench.add(Result(name, None, unit, None, least, note=_NO_SERVER))
     return True
-
-
-def _printed(module: str, *arguments: str) -> dict[str, Any]:
-    """The JSON line that the module prints last."""
-    ran = subprocess.run(
-        [sys.executable, "-m", module, *arguments], cwd=ROOT, capture_output=True, text=True, check=False
-    )
-    if ran.returncode:
-        raise RuntimeError((ran.stderr.strip().splitlines() or ["no output"])[-1][:200])
-    found: dict[str, Any] = json.loads(ran.stdout.strip().splitlines()[-1])
-    return found
