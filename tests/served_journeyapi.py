@@ -9,6 +9,7 @@ import contextlib
 import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
@@ -58,18 +59,22 @@ def main(store_url: str, answers_url: str) -> None:
 def served(store_url: str, answers_url: str) -> Iterator[tuple[httpx.Client, subprocess.Popen[bytes]]]:
     """(a client of the running service, its process)."""
     command = [sys.executable, "-m", "tests.served_journeyapi", store_url, answers_url]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=dict(os.environ))
-    try:
-        assert process.stdout is not None
-        line = process.stdout.readline()
-        assert line, "" if process.stderr is None else process.stderr.read().decode()
-        with httpx.Client(
-            base_url=f"http://127.0.0.1:{int(line)}", headers={"authorization": "Bearer analyst"}, timeout=30.0
-        ) as client:
-            yield client, process
-    finally:
-        process.terminate()
-        process.communicate(timeout=30)
+    # The log goes to a file: a pipe that nobody empties fills up, and the service waits for it.
+    with tempfile.TemporaryFile() as log:
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, env=dict(os.environ))
+        try:
+            assert process.stdout is not None
+            line = process.stdout.readline()
+            if not line:
+                log.seek(0)
+                raise AssertionError(log.read().decode())
+            with httpx.Client(
+                base_url=f"http://127.0.0.1:{int(line)}", headers={"authorization": "Bearer analyst"}, timeout=30.0
+            ) as client:
+                yield client, process
+        finally:
+            process.terminate()
+            process.communicate(timeout=30)
 
 
 if __name__ == "__main__":

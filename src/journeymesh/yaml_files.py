@@ -29,7 +29,7 @@ def read_yaml(path: str | Path, kind: type[T], *, called: str, invalid: type[Usa
     try:
         content = yaml.safe_load(Path(path).read_text("utf-8"))
     except FileNotFoundError as error:
-        raise invalid(f"{where} does not exist", todo=f"give the path of a {called} file") from error
+        raise invalid(f"{where} does not exist", todo=f"give the path of the {called} file") from error
     except (OSError, UnicodeDecodeError) as error:
         raise invalid(f"{where} cannot be read: {error}", todo="give a YAML file in UTF-8") from error
     except yaml.YAMLError as error:

@@ -91,7 +91,7 @@ def _behind_a_store(opened: ExitStack, url: str, rules: str, access: Access) -> 
     from journeymesh.strangler.policy_book import PolicyBook
 
     store = opened.enter_context(closing(open_store(url)))
-    store.migrate()
+    store.policies()  # a mistyped store is refused here, not made
     versions = opened.enter_context(StoreVersions(store))
     book = opened.enter_context(PolicyBook(store.policies))
     return {
