@@ -78,6 +78,8 @@ def open_identityapi(access_path: str | Path, *, config: HttpConfig, life: Life)
             contracts=access.contracts,
             approvals=access.approvals,
             audit=access.audit,
+            writer=access.writer,
+            pseudonyms=access.pseudonyms,
             signer=checkpoint_signer(access.file),
             kept=checkpoint_folder(access.file),
         )

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from journeymesh.ledger.audit import Audit
     from journeymesh.ledger.checkpoints import CheckpointFolder, CheckpointSigner
     from journeymesh.ledger.port import AuditWriter
+    from journeymesh.ledger.pseudonyms import Pseudonyms
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +41,7 @@ class Access:
     approvals: ApprovalRecords
     audit: Audit
     writer: AuditWriter
+    pseudonyms: Pseudonyms
     decider: Decider
 
 
@@ -96,6 +98,7 @@ def open_access(path: str | Path, *, migrate: bool = False) -> Iterator[Access]:
             approvals=approvals,
             audit=audit,
             writer=writer,
+            pseudonyms=pseudonyms,
             decider=decider,
         )
 

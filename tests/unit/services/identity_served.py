@@ -34,6 +34,7 @@ from journeymesh.services.http.config import HttpConfig
 from journeymesh.services.identityapi.app import build_app
 from journeymesh.services.identityapi.parts import Parts
 
+PSEUDONYMS = Pseudonyms(b"k" * 32)
 EVERYTHING = sorted(each.name for each in of_product(PLATFORM))
 PEOPLE: dict[str, dict[str, Any]] = {
     "officer": {"tenant": "north", "domains": ["privacy"], "capabilities": {PLATFORM: EVERYTHING}},
@@ -127,7 +128,7 @@ def identity_served(
         contracts=agreed,
         policies=CedarPolicies.of(shipped_files()),
         audit=writer,
-        pseudonyms=Pseudonyms(b"k" * 32),
+        pseudonyms=PSEUDONYMS,
     )
     parts = Parts(
         providers=providers,
@@ -135,6 +136,8 @@ def identity_served(
         contracts=agreed,
         approvals=records,
         audit=audit,
+        writer=writer,
+        pseudonyms=PSEUDONYMS,
         signer=CheckpointSigner(pem),
         kept=CheckpointFolder(str(folder / "checkpoints")),
     )

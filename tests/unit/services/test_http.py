@@ -81,6 +81,16 @@ def test_an_allowed_request_is_answered_with_security_headers_and_an_id() -> Non
         assert answer.headers["content-security-policy"].startswith("default-src 'none'")
 
 
+def test_every_guarded_answer_names_its_decision_and_an_open_one_has_none() -> None:
+    with Served() as served:
+        assert served.get().headers["decision-id"]
+        assert "decision-id" not in served.get("/livez").headers
+    with Served(Told(reasons={"product:read": Reason.CAPABILITY_MISSING})) as served:
+        denied = served.get()
+        assert denied.status_code == 403
+        assert denied.headers["decision-id"] == denied.json()["decision_id"]
+
+
 def test_without_a_token_it_is_401_and_says_how_to_authenticate() -> None:
     with Served() as served:
         answer = served.client.get("/v1/things/a")

@@ -73,6 +73,18 @@ def test_from_a_request_to_an_approval_that_counts_and_back(served: Served) -> N
         ("acknowledged", "analyst", "because"),
         ("revoked", "officer", "the project ended"),
     ]
+    audited = served.parts.audit.query(kind="approval")
+    assert [each.body["step"] for each in audited] == ["request", "approve", "acknowledge", "revoke"]
+    assert {each.body["approval"] for each in audited} == {held["id"]}
+    text = repr([dict(each.body) for each in audited])
+    assert not any(word in text for word in ("analyst", "officer", "proportionate", "tariff", "project"))
+
+
+def test_a_step_that_the_audit_cannot_record_is_answered_503(served: Served) -> None:
+    served.parts.writer.close()
+    said = served.post("analyst", "/v1/approvals", WISH)
+    assert said.status_code == 503
+    assert said.headers["retry-after"]
 
 
 def test_the_requester_is_who_the_token_says_and_a_body_cannot_say_otherwise(served: Served) -> None:

@@ -13,7 +13,7 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 from journeymesh.services.http.life import Life
 from journeymesh.services.http.logs import Log
 from journeymesh.services.http.metrics import UNMATCHED, HttpMetrics
-from journeymesh.services.http.requests import REQUEST_ID, random_id, trace_id
+from journeymesh.services.http.requests import DECISION_IDS, REQUEST_ID, random_id, trace_id
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Any]]
@@ -53,6 +53,8 @@ class Edge:
                 parent = value
         request_id = scope[REQUEST_ID] = random_id(given) or os.urandom(16).hex()
         ours = (*SECURITY_HEADERS, (b"x-request-id", request_id.encode()))
+        decision_ids: list[str] = []
+        scope[DECISION_IDS] = decision_ids
         status = 0
 
         async def answer(message: Any) -> None:
@@ -60,6 +62,8 @@ class Edge:
             if message["type"] == "http.response.start":
                 status = message["status"]
                 message["headers"] = [*message["headers"], *ours]
+                if decision_ids:  # the last one let the answer out, or kept it in
+                    message["headers"].append((b"decision-id", decision_ids[-1].encode()))
             await send(message)
 
         self._life.in_flight += 1

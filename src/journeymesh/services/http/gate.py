@@ -27,7 +27,7 @@ from journeymesh.services.http.problems import (
     ProblemRaised,
     of_decision,
 )
-from journeymesh.services.http.requests import bearer_token, client_address, header
+from journeymesh.services.http.requests import DECISION_IDS, bearer_token, client_address, header
 from journeymesh.services.http.waking import Waking
 
 DECLARES: Final = "declares"
@@ -128,8 +128,11 @@ class Gate:
         leave = self._admitted(scope, token)
         decision = await self._decide(token, ask)
         leave(decision)
+        told: list[str] = scope.get(DECISION_IDS, [])
+        told.append(decision.decision_id)
         if not decision.allowed and ask.policy is not None and decision.reason in _NO_LEAK:
             decision = await self._decide(token, replace(ask, policy=None))
+            told.append(decision.decision_id)
             if decision.allowed:
                 raise ProblemRaised(NOT_FOUND)
         if not decision.allowed:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -46,6 +47,8 @@ from journeymesh.services.identityapi.approval_answers import (
 from journeymesh.services.identityapi.decisions import BODY_PROBLEMS
 from journeymesh.services.identityapi.parts import Parts, answered, guarded, id_of_path, parts_of
 
+AUDIT_KIND: Final = "approval"
+"""The kind of audit records of approvals' steps."""
 _STEP: Final = re.compile(rf"(/v1/approvals/[^/:]+)(:(?:{'|'.join(Step)}))")
 _ID: Final = {"approval_id": "the approval's id"}
 _KINDS: Final = {RequestInvalid: UNPROCESSABLE, StepNotTheirs: NOT_YOURS, StepNotPossible: CONFLICT}
@@ -134,7 +137,8 @@ async def request_approval(request: Request[Any, Any, Any], decision: Decided) -
     """For a domain that one works for. It counts once an approver that the product's contract names has approved it,
     who is somebody else, and the domain has acknowledged the obligations."""
     body, parts = await json_body(request, ApprovalTaken), parts_of(request)
-    made = await _taken(parts, lambda: parts.approvals.request(_wish(parts, body), person_of(decision)))
+    person = person_of(decision)
+    made = await _taken(parts, person, "request", lambda: parts.approvals.request(_wish(parts, body), person))
     return answered(given(parts, made), 201, {"location": f"/v1/approvals/{made.id}"})
 
 
@@ -144,7 +148,7 @@ def _step_route(step: Step, capability: str, summary: str, told: str) -> Any:
     async def take(request: Request[Any, Any, Any], decision: Decided) -> ASGIResponse:
         body, parts = await json_body(request, StepBody), parts_of(request)
         approval_id, person = id_of_path(request, "approval_id"), person_of(decision)
-        made = await _taken(parts, lambda: parts.approvals.step(approval_id, step, person, body.why))
+        made = await _taken(parts, person, step, lambda: parts.approvals.step(approval_id, step, person, body.why))
         return answered(given(parts, made))
 
     take.__name__, take.__doc__ = f"{step}_approval", told
@@ -222,19 +226,33 @@ def _wish(parts: Parts, body: ApprovalTaken) -> Wish:
     )
 
 
-async def _taken(parts: Parts, take: Callable[[], Approval]) -> Approval:
-    """What came of a step.
+async def _taken(parts: Parts, person: Person, step: str, take: Callable[[], Approval]) -> Approval:
+    """What came of a step, once the audit has it too: who as a pseudonym, and nothing that anybody wrote.
 
     Raises:
         ProblemRaised: it is not theirs to take, not possible now, or nothing that anybody could approve.
+        AuditUnwritable: it was taken, and stands in the approval's own history; the audit does not have it.
     """
     try:
-        return await parts.in_thread(take)
+        made = await parts.in_thread(take)
     except JourneymeshError as error:
         for kind, problem in _KINDS.items():
             if isinstance(error, kind):
                 raise ProblemRaised(problem, str(error)) from error
         raise
+    body = {
+        "approval": made.id,
+        "step": str(step),
+        "product": made.product,
+        "product_major": made.product_major,
+        "purpose": made.purpose,
+        "tenant": made.tenant,
+        "domain": made.domain,
+        "provider": person.provider,
+        "subject": parts.pseudonyms.of("subject", person.provider, person.subject),
+    }
+    await asyncio.wrap_future(parts.writer.append(AUDIT_KIND, body, key=f"{AUDIT_KIND}:{made.id}"))
+    return made
 
 
 ROUTES = (approvals, approval, request_approval, *STEPS)

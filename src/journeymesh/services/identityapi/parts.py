@@ -14,12 +14,14 @@ import msgspec
 from litestar import Request
 from litestar.response.base import ASGIResponse
 
+from journeymesh.access.ports import Pseudonyms
 from journeymesh.governance.approval_records import ApprovalRecords
 from journeymesh.governance.contract import Contracts
 from journeymesh.identity.identity import PLATFORM
 from journeymesh.identity.providers import Providers
 from journeymesh.ledger.audit import Audit
 from journeymesh.ledger.checkpoints import CheckpointFolder, CheckpointSigner
+from journeymesh.ledger.port import AuditWriter
 from journeymesh.services.http.gate import BEARER_ONLY, Decisions, needs
 from journeymesh.services.http.openapi import documents
 from journeymesh.services.http.problems import NOT_FOUND, TOKEN_MISSING, TOO_MANY_REQUESTS, ProblemRaised
@@ -36,6 +38,7 @@ class Parts:
     """What the routes answer from.
 
     - ``contracts``: of the data products, with the purposes that they speak of
+    - ``writer`` and ``pseudonyms``: where steps of approvals are recorded, and as whom
     - ``signer`` and ``kept``: what signs checkpoints and where they are kept
     - ``threads``: where waiting for a database or a provider happens
     """
@@ -45,6 +48,8 @@ class Parts:
     contracts: Contracts
     approvals: ApprovalRecords
     audit: Audit
+    writer: AuditWriter
+    pseudonyms: Pseudonyms
     signer: CheckpointSigner
     kept: CheckpointFolder
     threads: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(8, "identityapi"))
