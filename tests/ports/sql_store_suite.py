@@ -87,7 +87,7 @@ class SqlStoreSuite(JourneyStoreSuite):
         with pytest.raises(StoreUnavailable, match="older schema 0001"):
             again.changes(None)
         again.migrate()
-        assert again.changes(None) == StoreChanges("3", ("car-1", "car-2", "car-3"), True)
+        assert again.changes(None) == StoreChanges("3", ("car-1", "car-2", "car-3"), True, ("1", "2", "3"))
         again.write(StoreBatch(journeys=journeys(journey("car-1", distance_m=3.0))))
         assert again.changes("3").vehicles == ("car-1",)
         again.close()

@@ -98,7 +98,7 @@ class TestMongodbStore(JourneyStoreSuite):
                 again.migrate()
         assert again.schema_version()[0] == "0001"
         again.migrate()
-        assert again.changes(None) == StoreChanges("3", ("car-1", "car-2", "car-3"), True)
+        assert again.changes(None) == StoreChanges("3", ("car-1", "car-2", "car-3"), True, ("1", "2", "3"))
         again.write(StoreBatch(journeys=journeys(journey("car-1", distance_m=3.0))))
         assert again.changes("3").vehicles == ("car-1",)
 
