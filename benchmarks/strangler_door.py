@@ -38,7 +38,7 @@ from journeymesh.strangler.questions import JourneysAsked
 from journeymesh.strangler.shadow import ShadowReader
 from journeymesh.wiring import open_store
 
-REPETITIONS, BLOCKS, BLOCK = 7, 8, 200
+REPETITIONS, BLOCKS, BLOCK = 7, 2, 2000
 """Of each repetition so many blocks of so many questions, with comparing and without."""
 
 

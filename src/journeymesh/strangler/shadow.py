@@ -29,13 +29,12 @@ from journeymesh.strangler.plan import Shadow
 from journeymesh.strangler.questions import FixesAsked, JourneyAsked, JourneysAsked, Question
 from journeymesh.strangler.routes import Route, RoutesFollower, RoutesUnreadable
 from journeymesh.strangler.sides import Side
+from journeymesh.strangler.yielding import TICK_S, Yielding
 
 BUSY_SHARE: Final = 0.005
 """While questions come, comparing takes no more than this share of one core's time: so few questions meet it that the
 hundredth slowest does not feel it. In pauses it takes what it needs."""
 LATE_S: Final = 60.0
-_PAUSE_S: Final = 0.05
-_TICK_S: Final = 0.02
 _FLUSH_S: Final = 1.0
 _MOST_ROWS: Final = 100_000
 _WALKED_DOWN: Final = 20
@@ -83,6 +82,7 @@ class ShadowReader:
     keeps_all_fixes: Callable[[str], bool] = lambda _: True
     busy_share: float = BUSY_SHARE
     late_s: float = LATE_S
+    yielding: Yielding = field(init=False)
     notes: CoverageNotes = field(init=False)
     known: KnownMismatches = field(init=False)
     fault: JourneymeshError | None = None
@@ -94,12 +94,12 @@ class ShadowReader:
     _rows: int = 0
     _numbers: count[int] = field(default_factory=count)
     _lock: threading.Lock = field(default_factory=threading.Lock)
-    _asked_at: float = 0.0
     _flushed_at: float = 0.0
     _stop: threading.Event = field(default_factory=threading.Event)
     _threads: list[threading.Thread] = field(default_factory=list)
 
     def __post_init__(self) -> None:
+        self.yielding = Yielding(self.busy_share)
         self.notes = CoverageNotes(self.control)
         self.known = KnownMismatches(self.control)
 
@@ -125,7 +125,7 @@ class ShadowReader:
 
         ``answer`` None: both sides are asked.
         """
-        self._asked_at = time.monotonic()
+        self.yielding.asked()
         if not is_shadowed(route.phase) or not route.complete:
             return
         if self.plan.sample < 1.0 and random.random() >= self.plan.sample:  # noqa: S311
@@ -232,15 +232,20 @@ class ShadowReader:
 
     def _work(self) -> None:
         while not self._stop.is_set():
+            if not self.waiting:
+                self._flush()
+                self._stop.wait(TICK_S)
+                continue
+            if not self.yielding.wait(self._stop):
+                return
+            began_s = time.thread_time()
             read = self._next()
             if read is None:
-                self._flush()
-                self._stop.wait(_TICK_S)
+                self._stop.wait(TICK_S)
                 continue
-            began_s = time.thread_time()
             self._deal_with(read)
             self._flush()
-            self._rest(time.thread_time() - began_s)
+            self.yielding.worked(time.thread_time() - began_s)
 
     def _deal_with(self, read: ShadowRead) -> None:
         outcome: Outcome | None = Outcome.FAILED
@@ -291,12 +296,6 @@ class ShadowReader:
             if time.monotonic() - read.offered_at <= max(self.plan.budget_s, _FLUSH_S):
                 return read
             self.notes.count(read.route.slice.name, Outcome.DROPPED)
-
-    def _rest(self, took_s: float) -> None:
-        """Leave the processor to the questions that come, in proportion to what was taken from them."""
-        until = time.monotonic() + took_s * self.plan.concurrency * (1 / self.busy_share - 1)
-        while time.monotonic() < until and time.monotonic() - self._asked_at < _PAUSE_S and not self._stop.is_set():
-            self._stop.wait(_TICK_S)
 
     def _flush(self, now: bool = False) -> None:
         if not now and time.monotonic() - self._flushed_at < _FLUSH_S:
