@@ -20,10 +20,10 @@ from benchmarks.environments import ROOT, NotBuilt, python_of, version_of
 from benchmarks.http_reads import http_reads
 from benchmarks.inputs import Inputs
 from benchmarks.results import LATEST, QUICK_RESULTS, Peer, Result, markdown, write
-from benchmarks.strangler import burst, kills, lag, strangler
+from benchmarks.strangler import burst, door, kills, lag, strangler
 
 MOVES_AND_SERVICES = {
-    "strangler": strangler, "lag": lag, "burst": burst, "kills": kills,
+    "strangler": strangler, "door": door, "lag": lag, "burst": burst, "kills": kills,
     "decisions": decisions, "http": http_reads, "audit": audit,
 }  # fmt: skip
 PARTS = ("parquet", "slow", "bson", "rows", "memory", "cold", *MOVES_AND_SERVICES)

@@ -17,13 +17,14 @@ _NO_SERVER = "JOURNEYMESH_TEST_MONGODB is unset"
 
 
 def strangler(bench: Bench, quick: bool) -> None:
-    """Each measured in a fresh process."""
-    _door(bench, QUICK_READS if quick else READS)
+    """What comparing finds, and cutting over and back; each in a fresh process."""
+    _comparing(bench, QUICK_READS if quick else READS)
     _cutover(bench, QUICK_CYCLES if quick else CYCLES)
 
 
-def _door(bench: Bench, reads: int) -> None:
-    found = printed("benchmarks.strangler_door", "--reads", str(reads))
+def door(bench: Bench, quick: bool) -> None:  # noqa: ARG001
+    """What the door costs, and what comparing costs those who ask."""
+    found = printed("benchmarks.strangler_door", "door")
     direct = f"beside {found['direct_p50_ms']:.2f} ms directly"
     bench.add(Result("door_p50_ms", found["door_p50_ms"], "ms", None, 0.3, note=direct))
     bench.add(
@@ -35,6 +36,10 @@ def _door(bench: Bench, reads: int) -> None:
         f"{100 * found['door_shadow_compared_share']:.0f} % of the answers were compared meanwhile or in the pauses"
     )
     bench.add(Result("door_shadow_p99_ratio", found["door_shadow_p99_ratio"], "× or less", None, 1.1, note=share))
+
+
+def _comparing(bench: Bench, reads: int) -> None:
+    found = printed("benchmarks.strangler_door", "comparing", "--reads", str(reads))
     kinds = f"of {found['fault_kinds']} kinds injected"
     bench.add(Result("fault_kinds_found", found["fault_kinds_found"], "kinds", None, 20.0, note=kinds))
     told = (

@@ -28,7 +28,7 @@ from journeymesh.sources.mapping import load_mapping
 from journeymesh.sources.mongodb import MongodbSource
 from journeymesh.sources.mongodb_vehicles import MongodbVehicles
 from journeymesh.stores.memory import MemoryStore
-from journeymesh.strangler import feeds
+from journeymesh.strangler import feeder, feeds
 from journeymesh.strangler.control import Control
 from journeymesh.strangler.feeder import Feeder
 from journeymesh.strangler.feeds import FeedLease, feed_of
@@ -110,6 +110,7 @@ def feed_and_stop(move: Move, lease_s: float) -> None:
         if (move.folder / "stop").exists():
             (move.folder / "stop").unlink()
             os.kill(os.getpid(), signal.SIGSTOP)
+            time.sleep(0.5)  # the signal may reach another thread first: this one must not have begun to write
 
     def told(_: str, fault: JourneymeshError) -> None:
         (move.folder / "fault").write_text(type(fault).__name__)
@@ -117,6 +118,8 @@ def feed_and_stop(move: Move, lease_s: float) -> None:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(feeds, "LEASE_S", lease_s)
+        # Stopped while it reads the routes it would hold SQLite's lock, and nobody could take over at all.
+        patch.setattr(feeder, "FOLLOW_S", 3600.0)
         patch.setattr(FeedLease, "check", stopping)
         move.feed(threading.Event(), told)
 
