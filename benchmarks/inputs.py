@@ -17,7 +17,8 @@ from journeymesh.fleets.writers import Format, write_fleet
 
 DAYS = 28
 FIXES_PER_VEHICLE = 58_000  # about what 28 days of driving at 1 Hz give; results say how many there were
-READY = ".ready"
+READY = ".ready-2"
+"""Its number goes up when the writer writes the same fleet differently."""
 
 
 @dataclass(frozen=True, slots=True)
