@@ -127,9 +127,9 @@ class Gate:
         ask = _for_purpose(ask, purpose) if purpose else ask
         leave = self._admitted(scope, token)
         decision = await self._decide(token, ask)
-        leave(decision)
         told: list[str] = scope.get(DECISION_IDS, [])
         told.append(decision.decision_id)
+        leave(decision)
         if not decision.allowed and ask.policy is not None and decision.reason in _NO_LEAK:
             decision = await self._decide(token, replace(ask, policy=None))
             told.append(decision.decision_id)

@@ -36,6 +36,7 @@ _BEARER: Final = "bearer"
 _OF_EVERY_ROUTE: Final = (MALFORMED, METHOD_NOT_ALLOWED, FAULT, UNAVAILABLE)
 _OF_GUARDED: Final = (TOKEN_MISSING, POLICY_FORBIDS, TOO_MANY_REQUESTS)
 _BINARY: Final[Mapping[str, Any]] = {"type": "string", "format": "binary"}
+_DECISION_ID: Final = "Decision-Id"
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +91,13 @@ def documented(app: Litestar, title: str, version: str, told: str) -> dict[str, 
         "paths": paths,
         "components": {
             "schemas": components.schemas,
+            "headers": {
+                _DECISION_ID: {
+                    "description": "the decision that let the answer out or kept it in, where one was made; "
+                    "identityapi explains it",
+                    "schema": {"type": "string"},
+                }
+            },
             "securitySchemes": {
                 _BEARER: {"type": "http", "scheme": "bearer", "description": "a token of an identity provider"}
             },
@@ -232,4 +240,8 @@ def _responses(told: Documented, declared: Declared | None, components: _Compone
             held["headers"] = {
                 "Retry-After": {"description": "seconds until it is worth trying", "schema": {"type": "integer"}}
             }
+    if declared is not None:
+        for status, held in responses.items():
+            if status != str(METHOD_NOT_ALLOWED.status):  # nobody decides about those
+                held.setdefault("headers", {})[_DECISION_ID] = {"$ref": f"#/components/headers/{_DECISION_ID}"}
     return dict(sorted(responses.items()))

@@ -11,9 +11,9 @@ from journeymesh.services.http.problems import MALFORMED, ProblemRaised
 Scope = Mapping[str, Any]
 
 REQUEST_ID: Final = "journeymesh.request_id"
+"""The key of the request's id in its ASGI scope."""
 DECISION_IDS: Final = "journeymesh.decision_ids"
 """The key of a list in a request's scope: the ids of the decisions that were made for it, in their order."""
-"""The key of the request's id in its ASGI scope."""
 _MAX_HEADER: Final = 16_384
 _RANDOM_ID: Final = re.compile(rb"[0-9a-f]{32}|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _TRACE: Final = re.compile(rb"00-([0-9a-f]{32})-([0-9a-f]{16})-[0-9a-f]{2}")
