@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from journeymesh.ledger.port import AuditUnwritable
 from journeymesh.services.identityapi.approvals import with_step_apart
 from tests.unit.services.identity_served import Served, contracts, identity_served
 
@@ -80,11 +83,45 @@ def test_from_a_request_to_an_approval_that_counts_and_back(served: Served) -> N
     assert not any(word in text for word in ("analyst", "officer", "proportionate", "tariff", "project"))
 
 
+class StepsUnrecorded:
+    """Where steps are recorded; decisions have the audit itself. ``recorded`` is when a step is durable."""
+
+    def __init__(self, recorded: Future[None]) -> None:
+        self.recorded, self.kinds = recorded, []
+
+    def append(self, kind: str, body: Mapping[str, Any], *, key: str | None = None) -> Future[None]:
+        self.kinds.append(kind)
+        return self.recorded
+
+    def close(self) -> None:
+        pass
+
+
 def test_a_step_that_the_audit_cannot_record_is_answered_503(served: Served) -> None:
-    served.parts.writer.close()
-    said = served.post("analyst", "/v1/approvals", WISH)
-    assert said.status_code == 503
-    assert said.headers["retry-after"]
+    made, recorded = requested(served), Future[None]()
+    recorded.set_exception(AuditUnwritable("the disk is full"))
+    writer, served.parts.writer = served.parts.writer, StepsUnrecorded(recorded)
+    for who, path, body in (
+        ("analyst", "/v1/approvals", WISH),
+        ("officer", f"/v1/approvals/{made}:approve", {"why": "because"}),
+    ):
+        said = served.post(who, path, body)
+        assert said.status_code == 503
+        assert said.headers["retry-after"]
+        assert "id" not in said.json()
+    assert served.parts.writer.kinds == ["approval", "approval"]
+    served.parts.writer = writer
+
+
+def test_a_step_is_answered_once_its_record_is_durable(served: Served) -> None:
+    recorded = Future[None]()
+    writer, served.parts.writer = served.parts.writer, StepsUnrecorded(recorded)
+    durable = threading.Timer(0.5, recorded.set_result, [None])
+    durable.start()
+    began_s = time.monotonic()
+    assert served.post("analyst", "/v1/approvals", WISH).status_code == 201
+    assert time.monotonic() - began_s >= 0.5
+    served.parts.writer = writer
 
 
 def test_the_requester_is_who_the_token_says_and_a_body_cannot_say_otherwise(served: Served) -> None:
