@@ -89,6 +89,15 @@ def test_every_guarded_answer_names_its_decision_and_an_open_one_has_none() -> N
         denied = served.get()
         assert denied.status_code == 403
         assert denied.headers["decision-id"] == denied.json()["decision_id"]
+    with Served(burst=0, requests_per_s=0.1) as served:
+        held_back = served.get()
+        assert held_back.status_code == 429
+        assert held_back.headers["decision-id"]
+    with Served() as served:
+        paths = served.client.get("/openapi.json").json()["paths"]
+        for path, guarded in (("/v1/things/{thing}", True), ("/livez", False)):
+            for answer in (paths[path]["get"]["responses"][status] for status in ("200", "503")):
+                assert ("Decision-Id" in answer.get("headers", {})) is guarded
 
 
 def test_without_a_token_it_is_401_and_says_how_to_authenticate() -> None:

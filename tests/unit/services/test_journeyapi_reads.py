@@ -144,6 +144,7 @@ def test_an_unchanged_answer_is_304_which_decides_and_does_not_touch_the_store(p
         reads, asked = served.reads.reads, len(served.decisions.asked)
         answer = served.get(path, **{"if-none-match": tag})
         assert answer.status_code == 304
+        assert answer.headers["decision-id"]
         assert answer.content == b""
         assert answer.headers["etag"] == tag
         assert answer.headers["cache-control"] == "private, no-cache"
