@@ -10,9 +10,10 @@ import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
+from journeymesh.databases.schema import Schema
 from journeymesh.errors import StoreUnavailable
 from journeymesh.stores import sql, tables
-from journeymesh.stores.migrations import HEAD, VERSION_TABLE
+from journeymesh.stores.migrations import SCHEMA
 from journeymesh.stores.port import JourneyQuery, Store, StoreBatch, StoreChanges
 from journeymesh.stores.sql import SqlStore
 from tests.ports.records import full_batch, journey, journeys, refusal
@@ -39,7 +40,7 @@ class SqlStoreSuite(JourneyStoreSuite):
 
     def test_the_migrations_make_exactly_the_tables_of_the_code(self, store: SqlStore) -> None:
         def ours(item: Any, name: str | None, kind: str, *_: object) -> bool:
-            return not (kind == "table" and name == VERSION_TABLE)
+            return not (kind == "table" and name == SCHEMA.version_table)
 
         with store._sql.reading() as connection:
             context = MigrationContext.configure(connection, opts={"compare_type": True, "include_object": ours})
@@ -48,11 +49,11 @@ class SqlStoreSuite(JourneyStoreSuite):
 
     def test_migrating_twice_is_fine_and_the_version_is_told(self, unmigrated: Callable[[], SqlStore]) -> None:
         store = unmigrated()
-        assert store.schema_version() == (None, HEAD)
+        assert store.schema_version() == (None, SCHEMA.head)
         store.migrate()
         store.write(full_batch())
         store.migrate()
-        assert store.schema_version() == (HEAD, HEAD)
+        assert store.schema_version() == (SCHEMA.head, SCHEMA.head)
         assert len(store.journeys(JourneyQuery())) == 2
 
     def test_a_store_without_its_schema_says_how_to_create_it(self, unmigrated: Callable[[], SqlStore]) -> None:
@@ -66,7 +67,7 @@ class SqlStoreSuite(JourneyStoreSuite):
         store = unmigrated()
         store.migrate()
         with store._sql.writing() as connection:
-            connection.exec_driver_sql(f"UPDATE {VERSION_TABLE} SET version_num = '9999'")
+            connection.exec_driver_sql(f"UPDATE {SCHEMA.version_table} SET version_num = '9999'")
         again = SqlStore.connect(store._sql.url)
         for call in (again.migrate, lambda: again.journeys(JourneyQuery()), lambda: again.write(full_batch())):
             with pytest.raises(StoreUnavailable, match="newer journeymesh"):
@@ -82,7 +83,7 @@ class SqlStoreSuite(JourneyStoreSuite):
         with store._sql.writing() as connection:
             connection.exec_driver_sql("DROP TABLE vehicle_changes")
             connection.exec_driver_sql("DELETE FROM write_sequence WHERE name = 'changes'")
-            connection.exec_driver_sql(f"UPDATE {VERSION_TABLE} SET version_num = '0001'")
+            connection.exec_driver_sql(f"UPDATE {SCHEMA.version_table} SET version_num = '0001'")
         again = SqlStore.connect(store._sql.url)
         with pytest.raises(StoreUnavailable, match="older schema 0001"):
             again.changes(None)
@@ -104,16 +105,16 @@ class SqlStoreSuite(JourneyStoreSuite):
         self, unmigrated: Callable[[], SqlStore], monkeypatch: pytest.MonkeyPatch
     ) -> None:
         store = unmigrated()
-        upgrade = sql.upgrade
+        upgrade = Schema.upgrade
 
-        def fail_late(connection: sa.Connection) -> None:
-            upgrade(connection)
+        def fail_late(schema: Schema, connection: sa.Connection) -> None:
+            upgrade(schema, connection)
             raise RuntimeError("injected")
 
         with monkeypatch.context() as patch:
-            patch.setattr(sql, "upgrade", fail_late)
+            patch.setattr(Schema, "upgrade", fail_late)
             with pytest.raises(RuntimeError, match="injected"):
                 store.migrate()
-        assert store.schema_version() == (None, HEAD)
+        assert store.schema_version() == (None, SCHEMA.head)
         store.migrate()
-        assert store.schema_version() == (HEAD, HEAD)
+        assert store.schema_version() == (SCHEMA.head, SCHEMA.head)

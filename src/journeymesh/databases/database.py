@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, Final
+from typing import Final
 
 import sqlalchemy as sa
-from sqlalchemy import event
 
 from journeymesh.databases.addresses import shown_url
+from journeymesh.databases.engines import WRITING, postgresql_engine, set_in_file, sqlite_engine
 from journeymesh.databases.faults import sql_faults
 from journeymesh.databases.schema import Schema
-from journeymesh.errors import ExtraMissing, StoreUnavailable, UsageError
+from journeymesh.errors import StoreUnavailable, UsageError
 
 BUSY_TIMEOUT_S: Final = 10.0
+CONNECT_TIMEOUT_S: Final = 5
 
 
 class SqlDatabase:
@@ -49,11 +49,7 @@ class SqlDatabase:
         """Create or upgrade the tables. Idempotent."""
         if self.is_sqlite:
             with self._faults():
-                raw = self.engine().raw_connection()
-                try:
-                    raw.cursor().execute("PRAGMA journal_mode=WAL").fetchall()
-                finally:
-                    raw.close()
+                set_in_file(self.engine(), "journal_mode=WAL")
         with self.writing() as connection:
             if self._schema.version_in(connection) != self._schema.head:
                 self._schema.upgrade(connection)
@@ -89,7 +85,7 @@ class SqlDatabase:
         ``alone`` False: on PostgreSQL beside other writers, for rows that no other writer touches.
         """
         with self._faults(), self.engine().connect() as opened:
-            connection = opened.execution_options(journeymesh_begin="BEGIN IMMEDIATE") if self.is_sqlite else opened
+            connection = opened.execution_options(**WRITING) if self.is_sqlite else opened
             with connection.begin():
                 if alone and not self.is_sqlite:
                     connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({self._schema.writers_lock})")
@@ -99,7 +95,11 @@ class SqlDatabase:
         """The engine, made at the first call."""
         with self._opening:
             if self._engine is None:
-                self._engine = self._make_sqlite() if self.is_sqlite else self._make_postgresql()
+                self._engine = (
+                    self._make_sqlite()
+                    if self.is_sqlite
+                    else postgresql_engine(self._address, connect_timeout_s=CONNECT_TIMEOUT_S)
+                )
             return self._engine
 
     def close(self) -> None:
@@ -120,28 +120,9 @@ class SqlDatabase:
             raise UsageError(f"{self.kind} {self.shown} names no file", todo="use sqlite:///FILE")
         if not os.path.isdir(os.path.dirname(file) or "."):
             raise StoreUnavailable(f"{self.kind} {self.shown}: its folder does not exist", todo="create it")
-        engine = sa.create_engine(
-            self._address,
-            connect_args={"timeout": BUSY_TIMEOUT_S, "isolation_level": None, "check_same_thread": False},
+        return sqlite_engine(
+            self._address, busy_timeout_s=BUSY_TIMEOUT_S, pragmas=("synchronous=FULL", "foreign_keys=ON")
         )
-
-        @event.listens_for(engine, "connect")
-        def _configure(connection: Any, _: object) -> None:
-            for pragma in ("synchronous=FULL", "foreign_keys=ON"):
-                connection.execute(f"PRAGMA {pragma}")
-
-        @event.listens_for(engine, "begin")
-        def _begin(connection: sa.Connection) -> None:
-            connection.exec_driver_sql(connection.get_execution_options().get("journeymesh_begin", "BEGIN"))
-
-        return engine
-
-    def _make_postgresql(self) -> sa.Engine:
-        if importlib.util.find_spec("psycopg") is None:
-            raise ExtraMissing("psycopg", "postgres")
-        waits = {} if "connect_timeout" in self._address.query else {"connect_timeout": 5}
-        address = self._address.set(drivername="postgresql+psycopg")
-        return sa.create_engine(address, connect_args={"application_name": "journeymesh", **waits}, pool_pre_ping=True)
 
 
 def now_us() -> int:

@@ -16,7 +16,7 @@ from journeymesh.journeys.policies import Policy
 from journeymesh.stores import records, rows, tables
 from journeymesh.stores.digests import POLICY_SCHEMA, REFUSAL_DIGEST_SCHEMA, fixes_digest, table_digest
 from journeymesh.stores.fix_blocks import DAY_US, decoded, encode_blocks, fixes_of
-from journeymesh.stores.migrations import HEAD, upgrade
+from journeymesh.stores.migrations import SCHEMA
 from journeymesh.stores.port import (
     HistoryEntry,
     JourneyQuery,
@@ -38,7 +38,7 @@ from journeymesh.stores.sql_changes import (
     vehicles_held_after,
     vehicles_of_refusals,
 )
-from journeymesh.stores.sql_engine import BUSY_TIMEOUT_S, SqlConnections, require_version, version_in
+from journeymesh.stores.sql_engine import BUSY_TIMEOUT_S, SqlConnections, require_version
 from journeymesh.stores.writers import row_to_put
 
 _PAGE: Final = 20_000
@@ -64,19 +64,19 @@ class SqlStore:
 
     def migrate(self) -> None:
         """Create or upgrade the schema to this version's. Idempotent; safe to run beside a reader."""
-        if self._sql.version() == HEAD:
+        if self._sql.version() == SCHEMA.head:
             return
         self._sql.prepare_file()
         with self._sql.writing(migrating=True) as connection:
-            found = version_in(connection)
-            if found is not None and found > HEAD:
+            found = SCHEMA.version_in(connection)
+            if found is not None and found > SCHEMA.head:
                 require_version(found, self.url)
-            if found != HEAD:
-                upgrade(connection)
+            if found != SCHEMA.head:
+                SCHEMA.upgrade(connection)
 
     def schema_version(self) -> tuple[str | None, str]:
         """(the version the store has, the version this code needs)."""
-        return self._sql.version(), HEAD
+        return self._sql.version(), SCHEMA.head
 
     def write(self, batch: StoreBatch) -> None:
         """Write the batch: all of it or, on any fault, none."""

@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, Final
+from typing import Final
 
 import sqlalchemy as sa
-from sqlalchemy import event
 
 from journeymesh.databases.addresses import shown_url
+from journeymesh.databases.engines import WRITING, postgresql_engine, set_in_file, sqlite_engine
 from journeymesh.databases.faults import MIGRATE, sql_faults
-from journeymesh.errors import ExtraMissing, StoreUnavailable, UsageError
-from journeymesh.stores.migrations import HEAD, VERSION_TABLE
+from journeymesh.errors import StoreUnavailable, UsageError
+from journeymesh.stores.migrations import SCHEMA
 
 BUSY_TIMEOUT_S: Final = 30.0
+CONNECT_TIMEOUT_S: Final = 10
 _CACHE_KIB: Final = 24 * 1024
 """SQLite's page cache fills up with the store's size; the keys of a hundred thousand journeys fit into this."""
-_WRITERS_LOCK: Final = 0x6A6F7572_6E657973  # "journeys": the advisory lock that one writer of a database holds
+_PRAGMAS: Final = ("synchronous=NORMAL", "foreign_keys=ON", f"cache_size=-{_CACHE_KIB}", "temp_store=MEMORY")
 
 
 class SqlConnections:
@@ -57,11 +57,11 @@ class SqlConnections:
         if not migrating:
             self._require_file()
         with sql_faults(self.url, self.shown), self.engine().connect() as opened:
-            connection = opened.execution_options(journeymesh_begin="BEGIN IMMEDIATE") if self.is_sqlite else opened
+            connection = opened.execution_options(**WRITING) if self.is_sqlite else opened
             with connection.begin():
                 if not self.is_sqlite:
                     connection.exec_driver_sql(f"SET LOCAL lock_timeout = {int(self._busy_timeout_s * 1000)}")
-                    connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_WRITERS_LOCK})")
+                    connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({SCHEMA.writers_lock})")
                 if not migrating:
                     self._require_schema(connection)
                 yield connection
@@ -71,21 +71,14 @@ class SqlConnections:
         if self.is_sqlite and not os.path.exists(str(self._address.database)):
             return None
         with sql_faults(self.url, self.shown), self.engine().connect() as connection:
-            return version_in(connection)
+            return SCHEMA.version_in(connection)
 
     def prepare_file(self) -> None:
         """Set what a SQLite file remembers: the write-ahead log, so that readers go on during a write."""
         if self.is_sqlite:
             with sql_faults(self.url, self.shown):
-                raw = self.engine().raw_connection()
-                try:
-                    for pragma in (
-                        "page_size=8192",
-                        "journal_mode=WAL",
-                    ):  # the page size counts for a file yet to be made
-                        raw.cursor().execute(f"PRAGMA {pragma}").fetchall()
-                finally:
-                    raw.close()
+                # The page size counts for a file yet to be made.
+                set_in_file(self.engine(), "page_size=8192", "journal_mode=WAL")
 
     def close(self) -> None:
         """Close every connection."""
@@ -98,33 +91,11 @@ class SqlConnections:
         """The engine, made at the first call."""
         with self._opening:
             if self._engine is None:
-                self._engine = self._make_sqlite() if self.is_sqlite else self._make_postgresql()
+                if self.is_sqlite:
+                    self._engine = sqlite_engine(self._address, busy_timeout_s=self._busy_timeout_s, pragmas=_PRAGMAS)
+                else:
+                    self._engine = postgresql_engine(self._address, connect_timeout_s=CONNECT_TIMEOUT_S)
             return self._engine
-
-    def _make_sqlite(self) -> sa.Engine:
-        engine = sa.create_engine(
-            self._address,
-            connect_args={"timeout": self._busy_timeout_s, "isolation_level": None, "check_same_thread": False},
-        )
-
-        @event.listens_for(engine, "connect")
-        def _configure(connection: Any, _: object) -> None:
-            for pragma in ("synchronous=NORMAL", "foreign_keys=ON", f"cache_size=-{_CACHE_KIB}", "temp_store=MEMORY"):
-                connection.execute(f"PRAGMA {pragma}")
-
-        @event.listens_for(engine, "begin")
-        def _begin(connection: sa.Connection) -> None:
-            connection.exec_driver_sql(connection.get_execution_options().get("journeymesh_begin", "BEGIN"))
-
-        return engine
-
-    def _make_postgresql(self) -> sa.Engine:
-        if importlib.util.find_spec("psycopg") is None:
-            raise ExtraMissing("psycopg", "postgres")
-        given = self._address.query
-        waits = {} if "connect_timeout" in given else {"connect_timeout": 10}
-        address = self._address.set(drivername="postgresql+psycopg")
-        return sa.create_engine(address, connect_args={"application_name": "journeymesh", **waits}, pool_pre_ping=True)
 
     def _require_file(self) -> None:
         if self.is_sqlite and not os.path.exists(str(self._address.database)):
@@ -133,16 +104,8 @@ class SqlConnections:
     def _require_schema(self, connection: sa.Connection) -> None:
         if self._checked:
             return
-        require_version(version_in(connection), self.shown)
+        require_version(SCHEMA.version_in(connection), self.shown)
         self._checked = True
-
-
-def version_in(connection: sa.Connection) -> str | None:
-    """The schema version recorded in this database; None: none."""
-    if not sa.inspect(connection).has_table(VERSION_TABLE):
-        return None
-    found: str | None = connection.exec_driver_sql(f"SELECT version_num FROM {VERSION_TABLE}").scalar()  # noqa: S608
-    return found
 
 
 def require_version(found: str | None, shown: str) -> None:
@@ -153,10 +116,10 @@ def require_version(found: str | None, shown: str) -> None:
     """
     if found is None:
         raise StoreUnavailable(f"{shown}: has no journeymesh schema", todo=MIGRATE)
-    if found > HEAD:
+    if found > SCHEMA.head:
         raise StoreUnavailable(
-            f"{shown}: was made by a newer journeymesh (schema {found}, this one knows {HEAD})",
+            f"{shown}: was made by a newer journeymesh (schema {found}, this one knows {SCHEMA.head})",
             todo="upgrade journeymesh, or use another store",
         )
-    if found < HEAD:
-        raise StoreUnavailable(f"{shown}: has the older schema {found}, {HEAD} is needed", todo=MIGRATE)
+    if found < SCHEMA.head:
+        raise StoreUnavailable(f"{shown}: has the older schema {found}, {SCHEMA.head} is needed", todo=MIGRATE)

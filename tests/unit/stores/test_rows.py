@@ -12,7 +12,7 @@ from tests.ports.records import journey, journeys
 
 from journeymesh.journeys.journey import JOURNEY_SCHEMA
 from journeymesh.stores import rows
-from journeymesh.stores.migrations import HEAD
+from journeymesh.stores.migrations import SCHEMA
 from journeymesh.stores.sql_bulk import escaped, unescaped
 
 
@@ -68,4 +68,4 @@ def test_the_stated_head_is_the_newest_migration() -> None:
 
     config = Config()
     config.set_main_option("script_location", str(next(iter(migrations.__path__))))
-    assert ScriptDirectory.from_config(config).get_heads() == [HEAD]
+    assert ScriptDirectory.from_config(config).get_heads() == [SCHEMA.head]

@@ -3,23 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
-if TYPE_CHECKING:
-    from sqlalchemy import Connection
+from journeymesh.databases.schema import Schema
 
-HEAD: Final = "0002"
-"""The newest revision, stated here so that an up-to-date store is recognised without importing Alembic."""
-
-VERSION_TABLE: Final = "journeymesh_schema"
-
-
-def upgrade(connection: Connection) -> None:
-    """Bring the schema to ``HEAD`` inside the connection's transaction."""
-    from alembic import command
-    from alembic.config import Config
-
-    config = Config()
-    config.set_main_option("script_location", str(Path(__file__).parent).replace("%", "%%"))
-    config.attributes["connection"] = connection
-    command.upgrade(config, "head")
+SCHEMA: Final = Schema(
+    head="0002",
+    version_table="journeymesh_schema",
+    migrations=Path(__file__).parent,
+    writers_lock=0x6A6F7572_6E657973,  # "journeys"
+)

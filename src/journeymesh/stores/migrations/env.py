@@ -2,13 +2,13 @@
 
 from alembic import context
 
-from journeymesh.stores.migrations import VERSION_TABLE
+from journeymesh.stores.migrations import SCHEMA
 from journeymesh.stores.tables import metadata
 
 context.configure(
     connection=context.config.attributes["connection"],
     target_metadata=metadata,
-    version_table=VERSION_TABLE,
+    version_table=SCHEMA.version_table,
     transactional_ddl=False,  # the caller's transaction spans the whole upgrade, on SQLite too
 )
 context.run_migrations()
