@@ -18,13 +18,13 @@ import time
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Future
 from contextlib import ExitStack, contextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import sqlalchemy as sa
 import yaml
 
+from benchmarks.approvals import fill_approvals
 from benchmarks.results import Bench, Result, printed
 from journeymesh.access.cedar import KEPT_VERDICTS, CedarPolicies, shipped_files
 from journeymesh.access.decide import Decider
@@ -32,7 +32,6 @@ from journeymesh.access.decision import Ask
 from journeymesh.governance.approval_book import ApprovalBook
 from journeymesh.governance.approval_database import ApprovalDatabase
 from journeymesh.governance.approval_records import ApprovalRecords
-from journeymesh.governance.approval_tables import requests, steps
 from journeymesh.governance.contract import Contracts, load_contract
 from journeymesh.governance.purposes import load_purposes
 from journeymesh.identity.capabilities import JOURNEYS, of_product
@@ -166,30 +165,14 @@ def _provider(folder: Path) -> StaticProvider:
 
 def _fill(url: str, approvals: int, rng: random.Random) -> None:
     """So many acknowledged approvals, over tenants, domains and the contract's purposes."""
-    database = ApprovalDatabase(url)
-    database.migrate()
-    AuditDatabase(url).migrate()
-    contract = load_contract()
-    now = datetime.now(UTC)
-    first, last = (int((now + timedelta(days=days)).timestamp() * 1e6) for days in (-1, 30))
-    rows = [
-        {
-            "id": f"{rng.getrandbits(96):024x}", "product": JOURNEYS, "product_major": contract.major,
-            "purpose": rng.choice(list(contract.purposes)), "tenant": f"tenant-{rng.randrange(TENANTS)}",
-            "domain": f"domain-{rng.randrange(20)}", "provider": "static", "subject": "person-1",
-            "requested_us": first, "reason": "measured", "valid_from_us": first, "valid_to_us": last,
-        }
-        for _ in range(approvals)
-    ]  # fmt: skip
-    taken = [
-        {"approval": row["id"], "number": number, "state": state, "provider": "static", "subject": "person-2",
-         "at_us": first, "why": "measured"}
-        for row in rows
-        for number, state in enumerate(("requested", "approved", "acknowledged"))
-    ]  # fmt: skip
-    with database.writing() as connection:
-        connection.execute(sa.insert(requests), rows)
-        connection.execute(sa.insert(steps), taken)
+    purposes = list(load_contract().purposes)
+    fill_approvals(
+        url,
+        (
+            (rng.choice(purposes), f"tenant-{rng.randrange(TENANTS)}", f"domain-{rng.randrange(20)}")
+            for _ in range(approvals)
+        ),
+    )
 
 
 @contextmanager

@@ -33,17 +33,14 @@ import yaml
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
+from benchmarks.approvals import fill_approvals
 from benchmarks.environments import ROOT, NotBuilt, python_of, version_of
 from benchmarks.postgresql import postgresql
 from benchmarks.results import Bench, Peer, Result, printed
-from journeymesh.governance.approval_database import ApprovalDatabase
-from journeymesh.governance.approval_tables import requests, steps
-from journeymesh.governance.contract import load_contract
 from journeymesh.identity.capabilities import JOURNEYS
 from journeymesh.identity.static import StaticProvider
 from journeymesh.journeys.journey import JOURNEY_SCHEMA, journey_id
 from journeymesh.journeys.policies import Policy
-from journeymesh.ledger.audit_database import AuditDatabase
 from journeymesh.stores.port import StoreBatch
 from journeymesh.wiring import open_store
 
@@ -263,29 +260,7 @@ def _fill(url: str, policies: int, journeys: int) -> None:
         ]
         store.write(StoreBatch(journeys=pa.concat_tables(tables), policies=held[first : first + 50]))
     store.close()
-    AuditDatabase(url).migrate()
-    database = ApprovalDatabase(url)
-    database.migrate()
-    contract = load_contract()
-    first_us, last_us = (int((datetime.now(UTC) + timedelta(days=days)).timestamp() * 1e6) for days in (-1, 30))
-    rows = [
-        {
-            "id": f"{n:024x}", "product": JOURNEYS, "product_major": contract.major, "purpose": PURPOSE,
-            "tenant": f"tenant-{n % 20}", "domain": f"domain-{n}" if n else "pricing", "provider": "static",
-            "subject": "person-1", "requested_us": first_us, "reason": "measured", "valid_from_us": first_us,
-            "valid_to_us": last_us,
-        }
-        for n in range(APPROVALS)
-    ]  # fmt: skip
-    taken = [
-        {"approval": row["id"], "number": number, "state": state, "provider": "static", "subject": "person-2",
-         "at_us": first_us, "why": "measured"}
-        for row in rows
-        for number, state in enumerate(("requested", "approved", "acknowledged"))
-    ]  # fmt: skip
-    with database.writing() as connection:
-        connection.execute(sa.insert(requests), rows)
-        connection.execute(sa.insert(steps), taken)
+    fill_approvals(url, ((PURPOSE, f"tenant-{n % 20}", f"domain-{n}" if n else "pricing") for n in range(APPROVALS)))
     with sa.create_engine(url.replace("postgresql:", "postgresql+psycopg:")).connect() as connection:
         connection.execution_options(isolation_level="AUTOCOMMIT").exec_driver_sql("VACUUM ANALYZE")
 

@@ -15,13 +15,16 @@ import pytest
 class PostgresqlServer:
     """An empty cluster and its server, at a free port. ``close`` leaves nothing of it."""
 
-    def __init__(self) -> None:
-        """Starts it. Skips the test where no server is installed, or none may be started."""
+    def __init__(self, *, durable: bool = False) -> None:
+        """Starts it. Skips the test where no server is installed, or none may be started.
+
+        ``durable``: what is committed is on the disk, as a server comes.
+        """
         pytest.importorskip("psycopg", reason="psycopg is not installed (the postgres extra)")
         programs = _programs()
         if programs is None:
             pytest.skip("no PostgreSQL server is installed")
-        self._programs = programs
+        self._programs, self._durable = programs, durable
         self._as_user: list[str] = []
         if os.geteuid() == 0:  # the server refuses to run as root
             known = subprocess.run(["id", "postgres"], check=False, capture_output=True)
@@ -36,7 +39,17 @@ class PostgresqlServer:
             self.port = int(probe.getsockname()[1])
         self.url = f"postgresql://journeymesh@127.0.0.1:{self.port}/postgres"
         try:
-            self._run("initdb", "-U", "journeymesh", "-A", "trust", "-E", "UTF8", "-N", "--no-locale")
+            self._run(
+                "initdb",
+                "-U",
+                "journeymesh",
+                "-A",
+                "trust",
+                "-E",
+                "UTF8",
+                "--no-locale",
+                *([] if self._durable else ["-N"]),
+            )
             self.start()
         except BaseException:
             self.close()
@@ -45,7 +58,14 @@ class PostgresqlServer:
     def start(self) -> None:
         """Start it and wait until it takes connections."""
         settings = f"-c listen_addresses=127.0.0.1 -c port={self.port} -c unix_socket_directories={self._folder}"
-        self._run("pg_ctl", "-w", "-l", str(self._folder / "log"), "-o", f"{settings} -c fsync=off", "start")
+        if not self._durable:
+            settings += " -c fsync=off"
+        self._run("pg_ctl", "-w", "-l", str(self._folder / "log"), "-o", settings, "start")
+
+    @property
+    def pid(self) -> int:
+        """The server's process, whose children serve connections."""
+        return int(Path(self._folder, "cluster", "postmaster.pid").read_text().split()[0])
 
     def stop(self) -> None:
         """End it at once, as a crash does: connections break, the next start recovers."""

@@ -8,6 +8,11 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+
+from journeymesh.databases.database import SqlDatabase
+from journeymesh.databases.schema import Schema
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -27,3 +32,14 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str
         with server.connect() as connection:
             connection.exec_driver_sql(f"DROP DATABASE {name} WITH (FORCE)")
         server.dispose()
+
+
+def differences(database: SqlDatabase, schema: Schema, metadata: sa.MetaData) -> list[object]:
+    """What the room's tables in the database differ by from those of the code."""
+
+    def is_ours(name: str | None, kind: str, parents: object) -> bool:
+        return kind != "table" or name in {table.name for table in metadata.tables.values()}
+
+    with database.engine().connect() as connection:
+        options = {"version_table": schema.version_table, "include_name": is_ours, "compare_type": True}
+        return list(compare_metadata(MigrationContext.configure(connection, opts=options), metadata))

@@ -9,8 +9,6 @@ from datetime import datetime, timedelta
 
 import pytest
 import sqlalchemy as sa
-from alembic.autogenerate import compare_metadata
-from alembic.migration import MigrationContext
 
 from journeymesh.errors import JourneymeshError, NotFound, StoreUnavailable, UsageError
 from journeymesh.governance.approval_database import SCHEMA, ApprovalDatabase
@@ -27,7 +25,7 @@ from journeymesh.governance.approvals import (
 )
 from journeymesh.ledger.audit import Audit
 from journeymesh.ledger.audit_database import AuditDatabase
-from tests.ports.rooms_databases import database_url
+from tests.ports.rooms_databases import database_url, differences
 from tests.unit.governance.approval_people import ANN, BOB, CONTRACT, EVE, NOW, OLGA, PAM, WISH, contracts, wish
 
 __all__ = ["database_url"]
@@ -68,13 +66,7 @@ def _state(records: ApprovalRecords, approval: Approval, clock: Clock) -> State:
 def test_migrations_make_the_tables(database: ApprovalDatabase) -> None:
     database.migrate()
     database.require_schema()
-
-    def is_ours(name: str | None, kind: str, parents: object) -> bool:
-        return kind != "table" or name in {table.name for table in metadata.tables.values()}
-
-    with database.engine().connect() as connection:
-        options = {"version_table": SCHEMA.version_table, "include_name": is_ours, "compare_type": True}
-        assert compare_metadata(MigrationContext.configure(connection, opts=options), metadata) == []
+    assert differences(database, SCHEMA, metadata) == []
 
 
 def test_approvals_and_the_audit_share_a_database(database: ApprovalDatabase, database_url: str) -> None:

@@ -13,8 +13,6 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 import sqlalchemy as sa
-from alembic.autogenerate import compare_metadata
-from alembic.migration import MigrationContext
 
 from journeymesh.databases import database as databases
 from journeymesh.errors import StoreCorrupt, StoreUnavailable, UsageError
@@ -22,7 +20,7 @@ from journeymesh.ledger.audit import Audit
 from journeymesh.ledger.audit_database import SCHEMA, AuditDatabase
 from journeymesh.ledger.audit_tables import metadata
 from journeymesh.ledger.port import AuditUnwritable
-from tests.ports.rooms_databases import database_url
+from tests.ports.rooms_databases import database_url, differences
 
 __all__ = ["database_url"]
 
@@ -43,13 +41,7 @@ def audit(database: AuditDatabase) -> Audit:
 def test_migrations_make_the_table(database: AuditDatabase) -> None:
     database.migrate()
     database.require_schema()
-
-    def is_ours(name: str | None, kind: str, parents: object) -> bool:
-        return kind != "table" or name in {table.name for table in metadata.tables.values()}
-
-    with database.engine().connect() as connection:
-        options = {"version_table": SCHEMA.version_table, "include_name": is_ours, "compare_type": True}
-        assert compare_metadata(MigrationContext.configure(connection, opts=options), metadata) == []
+    assert differences(database, SCHEMA, metadata) == []
 
 
 def test_a_record_is_found_as_it_was_appended(audit: Audit) -> None:

@@ -4,30 +4,18 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
-from alembic.autogenerate import compare_metadata
-from alembic.migration import MigrationContext
 
 from journeymesh.errors import StoreUnavailable, UsageError
 from journeymesh.strangler.control import SCHEMA, Control, bump, revision
 from journeymesh.strangler.control_tables import metadata
-
-
-def _differences(control: Control) -> list[object]:
-    ours = {table.name for table in metadata.tables.values()}
-
-    def is_ours(name: str | None, kind: str, parents: object) -> bool:
-        return kind != "table" or name in ours
-
-    with control.engine().connect() as connection:
-        options = {"version_table": SCHEMA.version_table, "include_name": is_ours, "compare_type": True}
-        return list(compare_metadata(MigrationContext.configure(connection, opts=options), metadata))
+from tests.ports.rooms_databases import differences
 
 
 def test_migrations_make_the_tables_on_sqlite(tmp_path: Path) -> None:
     control = Control(f"sqlite:///{tmp_path}/control.db")
     control.migrate()
     control.migrate()
-    assert _differences(control) == []
+    assert differences(control, SCHEMA, metadata) == []
     control.require_schema()
 
 
@@ -46,7 +34,7 @@ def test_migrations_make_the_tables_on_postgresql(postgresql_url: str) -> None:
             control.require_schema()
         control.migrate()
         control.migrate()
-        assert _differences(control) == []
+        assert differences(control, SCHEMA, metadata) == []
         with control.writing() as connection:
             assert [bump(connection), bump(connection), revision(connection)] == [1, 2, 2]
     finally:
