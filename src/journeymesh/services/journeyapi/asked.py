@@ -18,8 +18,9 @@ from journeymesh.access.decision import Decision
 from journeymesh.governance.obligations import Obligations
 from journeymesh.journeys.policies import Policy
 from journeymesh.services.http.answers import ReadyAnswer, raw_headers
-from journeymesh.services.http.conditions import tag_of
+from journeymesh.services.http.conditions import is_unchanged, tag_of
 from journeymesh.services.http.problems import GROUP_TOO_SMALL, NOT_FOUND, ProblemRaised
+from journeymesh.services.http.requests import Scope
 from journeymesh.services.journeyapi.config import JourneyapiConfig
 from journeymesh.services.journeyapi.cursors import Cursors
 from journeymesh.services.journeyapi.kept_answers import KeptAnswers
@@ -139,6 +140,17 @@ def answer(body: bytes, media: str, tag: str | None, headers: Mapping[str, str] 
     if tag is not None:
         more.append((b"etag", tag.encode()))
     return ReadyAnswer(200, (*_RAW, *more), body)
+
+
+def read_answer(
+    scope: Scope, known: str | None, body: bytes, media: str, headers: Mapping[str, str] | None = None
+) -> ReadyAnswer:
+    """The answer that was read. ``known`` is its tag where that was known before; else only reading it shows whether
+    the caller has it."""
+    if known is not None:
+        return answer(body, media, known, headers)
+    found = content_tag(body)
+    return unchanged(found) if is_unchanged(scope, found) else answer(body, media, found, headers)
 
 
 def unchanged(tag: str) -> ReadyAnswer:

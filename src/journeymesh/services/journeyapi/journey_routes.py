@@ -22,10 +22,9 @@ from journeymesh.services.http.requests import headers_joined
 from journeymesh.services.journeyapi.asked import (
     Parts,
     admitted,
-    answer,
-    content_tag,
     obliged,
     parts_of,
+    read_answer,
     tag,
     unchanged,
 )
@@ -101,9 +100,7 @@ async def journey(request: Request[Any, Any, Any], decision: Decided) -> ASGIRes
     table = obliged(await _journey(parts, scope, journey_id, policy), decision, policy)
     if not len(table):
         raise ProblemRaised(NOT_FOUND)
-    body = json_object(table)
-    found = known or content_tag(body)
-    return unchanged(found) if known is None and is_unchanged(scope, found) else answer(body, JSON, found)
+    return read_answer(scope, known, json_object(table), JSON)
 
 
 @get(
@@ -138,8 +135,7 @@ async def track(request: Request[Any, Any, Any], decision: Decided) -> ASGIRespo
     row = await _journey(parts, scope, journey_id, policy)
     span = row["vehicle"][0].as_py(), row["started_at"][0].as_py(), row["ended_at"][0].as_py()
     body = await parts.threads.run(_track, parts, decision, policy, media, *span)
-    found = known or content_tag(body)
-    return unchanged(found) if known is None and is_unchanged(scope, found) else answer(body, media, found)
+    return read_answer(scope, known, body, media)
 
 
 def _track(

@@ -37,11 +37,11 @@ from journeymesh.services.journeyapi.asked import (
     Parts,
     admitted,
     answer,
-    content_tag,
     obliged,
     oldest_start,
     parts_of,
     policy_of_path,
+    read_answer,
     tag,
     unchanged,
 )
@@ -135,10 +135,8 @@ async def journeys(request: Request[Any, Any, Any], decision: Decided) -> ASGIRe
     if listing.limit is None:
         return listing.stream(known)
     body, following = await parts.threads.run(listing.page)
-    found = known or content_tag(body)
-    if known is None and is_unchanged(request.scope, found):
-        return unchanged(found)
-    return answer(body, listing.media, found, {} if following is None else {"next-cursor": following})
+    headers = {} if following is None else {"next-cursor": following}
+    return read_answer(request.scope, known, body, listing.media, headers)
 
 
 @get(
@@ -174,8 +172,7 @@ async def summary(request: Request[Any, Any, Any], decision: Decided) -> ASGIRes
     known = tag(parts, decision, policy, "summary", media, str(scope["query_string"], "latin-1"))
     if known is None:
         body = await parts.threads.run(_summed, parts, decision, policy, query, media)
-        known = content_tag(body)
-        return unchanged(known) if is_unchanged(scope, known) else answer(body, media, known)
+        return read_answer(scope, None, body, media)
     if is_unchanged(scope, known):
         return unchanged(known)
     held = parts.encoded.get(known)

@@ -11,11 +11,10 @@ from litestar.response.base import ASGIResponse
 
 from journeymesh.identity.capabilities import JOURNEYS
 from journeymesh.journeys.answers import plain
-from journeymesh.services.http.conditions import is_unchanged
 from journeymesh.services.http.gate import Decided, needs
 from journeymesh.services.http.openapi import JSON, Answer, documents
 from journeymesh.services.http.problems import PRECONDITION_FAILED
-from journeymesh.services.journeyapi.asked import answer, content_tag, parts_of, unchanged
+from journeymesh.services.journeyapi.asked import parts_of, read_answer
 from journeymesh.services.journeyapi.ports import Product
 from journeymesh.services.journeyapi.schemas import ProductTold
 
@@ -42,8 +41,7 @@ async def product(request: Request[Any, Any, Any], decision: Decided) -> ASGIRes
     del decision  # nothing has to be done to what is told
     parts = parts_of(request)
     body = await parts.threads.run(_told, parts.product)
-    tag = content_tag(body)
-    return unchanged(tag) if is_unchanged(request.scope, tag) else answer(body, JSON, tag)
+    return read_answer(request.scope, None, body, JSON)
 
 
 def _told(product: Product) -> bytes:
