@@ -269,6 +269,8 @@ async def _through_the_faults(
     await stopping
     await load.go_on("stopping", REVOKED_WITHIN_S)
     await load.go_on("stopped", 1.5)
+    while (await load.client.get("/readyz")).status_code != 503:  # the store is given two seconds of silence
+        await load.go_on("stopped", 0.2)
     starting = asyncio.create_task(asyncio.to_thread(postgresql.start))
     while not starting.done():
         await load.go_on("starting", 0.1)
@@ -280,6 +282,7 @@ async def _through_the_faults(
     recovered_s = time.monotonic() - started_s
     await load.go_on("starting", 1)
     await load.go_on("well again", 2)
+    assert (await load.client.get("/readyz")).status_code == 200
     for who in IMPOSTORS:  # alone, so that the few fetches of keys are for them
         refused_by_s = time.monotonic() + REFUSED_WITHIN_S
         while (await load.ask("well again", who, PATHS[0])).status != 401:

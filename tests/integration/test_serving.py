@@ -64,11 +64,20 @@ policies:
 PLAN = """
 version: 1
 control: sqlite:///control.db
-legacy: {source: "${LEGACY_URL}", mapping: mapping.yaml}
+legacy: {source: "${LEGACY_URL}", mapping: mapping.yaml, rules: rules.yaml}
 stores: {embedded: {url: "sqlite:///moved.db"}}
 gates: {max_lag_s: 600, shadow_coverage: 0, shadow_reads: 0}
 slices:
   - {name: cars, policies: {hash_percent: [0, 100]}, target: embedded, phase: shadow}
+"""
+RULES = """
+version: own-1
+profile: always_on
+score:
+  harsh_events_per_100km: {best: 0.0, worst: 40.0, weight: 0.7}
+  speeding_share: {best: 0.0, worst: 0.2, weight: 0.1}
+  night_share: {best: 0.0, worst: 0.4, weight: 0.1}
+  mileage_ratio: {best: 1.0, worst: 2.0, weight: 0.1}
 """
 OF_CONTENT = re.compile(r'W/"c[0-9a-f]{32}"')
 """The tag of an answer that had to be read to be known."""
@@ -225,6 +234,7 @@ def test_over_a_plan_the_side_of_the_route_answers_and_the_service_follows_it(
     monkeypatch.setenv("LEGACY_URL", urlsplit(mongodb_url)._replace(path=f"/{name}").geturl())
     (room / "mapping.yaml").write_text(MAPPING)
     (room / "plan.yaml").write_text(PLAN)
+    (room / "rules.yaml").write_text(RULES)
     analyst, officer = token("analyst", capsys), token("privacy-officer", capsys)
     asked = {**analyst, "data-purpose": "pricing"}
     path = f"/v1/policies/{POLICY.number}/summary?period=week"
@@ -241,6 +251,9 @@ def test_over_a_plan_the_side_of_the_route_answers_and_the_service_follows_it(
                 assert journeys.get("/readyz").status_code == 200
                 of_legacy = journeys.get(path, headers=asked)
                 assert sum(row["journeys"] for row in of_legacy.json()["items"]) == 2
+                weighed = {each["part"]: each["weight"] for each in of_legacy.json()["items"][0]["score_parts"]}
+                # By the plan's own rules: seven to one.
+                assert round(weighed["harsh_events_per_100km"] / weighed["speeding_share"], 3) == 7.0
                 assert OF_CONTENT.fullmatch(of_legacy.headers["etag"])  # legacy has no versions
                 onward = ["--set", "cars=target_with_reverse_shadow", "--why", "equal"]
                 assert outcome(["strangler", "apply", "plan.yaml", *onward]) == 0

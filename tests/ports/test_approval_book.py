@@ -149,6 +149,7 @@ def test_what_cannot_be_read_approves_nothing_within_a_second(
     time.sleep(STALE_AFTER_S + 0.05)
     with pytest.raises(ApprovalsUnreadable, match="were last read"):
         _live(book)
+    assert "were last read" in book.fault()
     monkeypatch.setattr(database, "reading", reading)
     deadline_s = time.monotonic() + 5
     while time.monotonic() < deadline_s:
@@ -158,6 +159,7 @@ def test_what_cannot_be_read_approves_nothing_within_a_second(
         except ApprovalsUnreadable:
             time.sleep(0.02)
     assert _live(book) is not None
+    assert book.fault() == ""
     book.close()
     time.sleep(STALE_AFTER_S + 0.05)
     with pytest.raises(ApprovalsUnreadable):

@@ -66,9 +66,9 @@ class ApprovalBook:
         Raises:
             ApprovalsUnreadable: what is known is older than ``stale_after_s``.
         """
-        read_at_s = self._read_at_s
-        if read_at_s is None or time.monotonic() - read_at_s > self._stale_after_s:
-            raise ApprovalsUnreadable(self.age_s)
+        age_s = self.age_s
+        if age_s is None or age_s > self._stale_after_s:
+            raise ApprovalsUnreadable(age_s)
         now = self._clock()
         found: Approval | None = None
         for domain in domains:
@@ -80,7 +80,13 @@ class ApprovalBook:
     @property
     def age_s(self) -> float | None:
         """How long ago the records were read; None: they never were."""
-        return None if self._read_at_s is None else time.monotonic() - self._read_at_s
+        read_at_s = self._read_at_s
+        return None if read_at_s is None else time.monotonic() - read_at_s
+
+    def fault(self) -> str:
+        """Why nothing that needs an approval is allowed at this moment; empty: it is known what is approved."""
+        age_s = self.age_s
+        return "" if age_s is not None and age_s <= self._stale_after_s else ApprovalsUnreadable(age_s).what
 
     def __len__(self) -> int:
         """Approvals that are acknowledged and neither revoked nor known to be over."""

@@ -19,6 +19,7 @@ from journeymesh.wiring.journeys import load_rules, open_installation, open_stor
 if TYPE_CHECKING:
     from litestar import Litestar
 
+    from journeymesh.journeys.rules import JourneyRules
     from journeymesh.services.http.config import HttpConfig
     from journeymesh.services.http.life import Life
 
@@ -33,7 +34,7 @@ def open_journeyapi(
     config: HttpConfig,
     life: Life,
 ) -> Iterator[Litestar]:
-    """journeyapi over a store, or over the door of a plan.
+    """journeyapi over a store by these rules, or over the door of a plan by the plan's. ``life`` is told what to check.
 
     Raises:
         UsageError: a file cannot be used. StoreUnavailable: a database or store cannot be reached.
@@ -41,29 +42,30 @@ def open_journeyapi(
     from journeymesh.services.journeyapi.app import build_app
     from journeymesh.services.journeyapi.config import JourneyapiConfig
     from journeymesh.services.journeyapi.kept_answers import KeptAnswers, answers_database
+    from journeymesh.services.journeyapi.product import StoreProduct
 
     with ExitStack() as opened:
         access = opened.enter_context(open_access(access_path, migrate=True))
         answers = opened.enter_context(closing(answers_database(access.file.database)))
         answers.migrate()
         if plan is not None:
-            held = _behind_the_door(opened, plan, access)
+            used, parts = _behind_the_door(opened, plan)
         else:
-            held = _behind_a_store(opened, store or "", rules, access)
-        app_config = JourneyapiConfig(cursor_key=cursor_key(access.file), http=config, score=load_rules(rules).score)
+            used, parts = _behind_a_store(opened, store or "", load_rules(rules))
+        life.checks = {"store": parts["versions"].fault, "approvals": access.book.fault}
         yield build_app(
-            app_config,
-            held.pop("reads"),
-            access.decider,
+            JourneyapiConfig(cursor_key=cursor_key(access.file), http=config, score=used.score),
+            decisions=access.decider,
+            product=StoreProduct(_contract(access), parts.pop("told_by")),
             kept=KeptAnswers(answers),
             life=life,
-            **held,
+            **parts,
         )
 
 
 @contextmanager
 def open_identityapi(access_path: str | Path, *, config: HttpConfig, life: Life) -> Iterator[Litestar]:
-    """identityapi over an access file.
+    """identityapi over an access file. ``life`` is told what to check.
 
     Raises:
         UsageError: a file cannot be used. StoreUnavailable: the database cannot be reached.
@@ -83,30 +85,27 @@ def open_identityapi(access_path: str | Path, *, config: HttpConfig, life: Life)
             signer=checkpoint_signer(access.file),
             kept=checkpoint_folder(access.file),
         )
+        life.checks = {"approvals": access.book.fault}
         yield build_app(parts, config=config, life=life)
 
 
-def _behind_a_store(opened: ExitStack, url: str, rules: str, access: Access) -> dict[str, Any]:
-    from journeymesh.services.journeyapi.product import StoreProduct
+def _behind_a_store(opened: ExitStack, url: str, rules: JourneyRules) -> tuple[JourneyRules, dict[str, Any]]:
     from journeymesh.services.journeyapi.takers import StoreTaker
     from journeymesh.services.journeyapi.versions import StoreVersions
     from journeymesh.strangler.policy_book import PolicyBook
 
     store = opened.enter_context(closing(open_store(url)))
     store.policies()  # a mistyped store is refused here, not made
-    versions = opened.enter_context(StoreVersions(store))
-    book = opened.enter_context(PolicyBook(store.policies))
-    return {
+    return rules, {
         "reads": store,
-        "policies": book,
-        "versions": versions,
-        "product": StoreProduct(_contract(access), store),
-        "taker": StoreTaker(store, load_rules(rules)),
+        "policies": opened.enter_context(PolicyBook(store.policies)),
+        "versions": opened.enter_context(StoreVersions(store)),
+        "taker": StoreTaker(store, rules),
+        "told_by": store,
     }
 
 
-def _behind_the_door(opened: ExitStack, plan: str | Path, access: Access) -> dict[str, Any]:
-    from journeymesh.services.journeyapi.product import StoreProduct
+def _behind_the_door(opened: ExitStack, plan: str | Path) -> tuple[JourneyRules, dict[str, Any]]:
     from journeymesh.services.journeyapi.takers import PlanTaker
     from journeymesh.services.journeyapi.versions import RoutedVersions, StoreVersions
     from journeymesh.strangler.opened_door import opened_door
@@ -116,13 +115,12 @@ def _behind_the_door(opened: ExitStack, plan: str | Path, access: Access) -> dic
     door = opened.enter_context(opened_door(installation))
     stores = {name: installation.store(name) for name in installation.plan.stores}
     versions = {name: opened.enter_context(StoreVersions(store)) for name, store in stores.items()}
-    first = next(iter(stores.values()))
-    return {
+    return installation.rules, {
         "reads": door,
         "policies": door.policy_book,
         "versions": RoutedVersions(door.answering_name, versions),
-        "product": StoreProduct(_contract(access), first),
         "taker": PlanTaker(installation),
+        "told_by": next(iter(stores.values())),
     }
 
 

@@ -20,6 +20,7 @@ from journeymesh.access.access_file import (
 
 if TYPE_CHECKING:
     from journeymesh.access.decide import Decider
+    from journeymesh.governance.approval_book import ApprovalBook
     from journeymesh.governance.approval_records import ApprovalRecords
     from journeymesh.governance.contract import Contracts
     from journeymesh.identity.port import IdentityProvider
@@ -39,6 +40,7 @@ class Access:
     providers: Providers
     contracts: Contracts
     approvals: ApprovalRecords
+    book: ApprovalBook
     audit: Audit
     writer: AuditWriter
     pseudonyms: Pseudonyms
@@ -96,6 +98,7 @@ def open_access(path: str | Path, *, migrate: bool = False) -> Iterator[Access]:
             providers=providers,
             contracts=contracts,
             approvals=approvals,
+            book=book,
             audit=audit,
             writer=writer,
             pseudonyms=pseudonyms,
