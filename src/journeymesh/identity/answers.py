@@ -35,14 +35,14 @@ class Asking:
         """``timeout_s`` bounds a whole question and its answer. ``ca_file``: whom to trust instead of the system.
 
         Raises:
-            ExtraMissing: httpx is not installed. SettingsInvalid: the file has no certificates.
+            ExtraMissing: httpcore is not installed. SettingsInvalid: the file has no certificates.
         """
         try:
             import httpcore
 
             from journeymesh.identity.deadlines import Deadline, DeadlineBackend
         except ImportError as error:
-            raise ExtraMissing("httpx", "services") from error
+            raise ExtraMissing("httpcore", "services") from error
         self.provider = provider
         self.timeout_s = timeout_s
         self._deadline = Deadline()

@@ -1,4 +1,4 @@
-"""Connections that end with the question they serve. Imported only where httpx is installed, which brings httpcore.
+"""Connections that end with the question they serve. Imported only where httpcore is installed.
 
 HTTP clients bound each read by itself: a server that sends a byte a second, in its headers say, is waited for without
 end. Here every wait of a thread is cut to what is left of its deadline.

@@ -186,7 +186,7 @@ def _was_moved(state, limits, scale, row, at_us, lat, lon):
 
 
 @compiled
-def _moved(run, n_run, into):
+def _put(run, n_run, into):
     """Put a run of places where another was; how many they are."""
     for k in range(n_run):
         into[k] = run[k]
@@ -270,7 +270,7 @@ def clean_vehicle(state, limits, scale, scratch, verdict, first, last, final, or
                 n_other = 0
         elif n_other > n_base:
             _refuse(verdict, base, n_base, order, lat, lon)
-            n_base = _moved(other, n_other, base)
+            n_base = _put(other, n_other, base)
             n_other = 0
             if n_base >= _CONFIRMING_FIXES and not zero:
                 _believe(state, limits, verdict, base, n_base, order, at_us, lat, lon, speeds)
