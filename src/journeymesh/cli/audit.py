@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import sys
+from collections.abc import Callable
 from typing import Annotated
 
 import typer
 
 from journeymesh.cli.access import AccessOption
 from journeymesh.cli.options import Format, FormatOption, LimitOption, OutOption
+from journeymesh.cli.render import Row
 
 app = typer.Typer(no_args_is_help=True, help="Look into the audit, sign it, verify it.")
 
@@ -21,13 +24,14 @@ def listed(
     form: FormatOption = Format.table,
     out: OutOption = None,
 ) -> None:
-    """List the newest records."""
+    """List the newest records. Every other format has their whole bodies."""
     import msgspec
     import pyarrow as pa
 
     from journeymesh.cli.access import access_file
     from journeymesh.cli.render import Column, Listing, render
     from journeymesh.cli.show import text
+    from journeymesh.journeys.answers import rfc3339
     from journeymesh.journeys.journey import INSTANT
     from journeymesh.wiring.access import open_audit
 
@@ -46,8 +50,26 @@ def listed(
         },
         schema=schema,
     )
-    columns = [Column(name, text(name)) for name in schema.names]
+    columns = (
+        Column("at (UTC)", lambda row: rfc3339(row["at"])),
+        Column("kind", text("kind")),
+        Column("what came of it", _of_body("reason", "step")),
+        Column("capability", _of_body("capability")),
+        Column("purpose", _of_body("purpose")),
+        Column("subject", _of_body("subject")),
+        Column("record", lambda row: f"{row['writer']}#{row['number']}"),
+    )
     render(Listing(schema, [table], columns, empty="no records"), form, out, limited=True)
+
+
+def _of_body(*names: str) -> Callable[[Row], str]:
+    """What a record's body has under the first of these names that it has."""
+
+    def show(row: Row) -> str:
+        body = json.loads(row["body"])
+        return next((str(body[name]) for name in names if body.get(name) is not None), "")
+
+    return show
 
 
 @app.command("checkpoint")

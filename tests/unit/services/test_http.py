@@ -15,6 +15,7 @@ from litestar.response.base import ASGIResponse
 from litestar.testing import TestClient
 
 from journeymesh.access.decision import Reason
+from journeymesh.access.reasons import REASONS
 from journeymesh.errors import StoreUnavailable
 from journeymesh.journeys.policies import Policy
 from journeymesh.ledger.port import AuditUnwritable
@@ -128,6 +129,7 @@ def test_each_reason_has_its_status(reason: Reason, status: int) -> None:
         answer = served.get()
         assert answer.status_code == status
         assert answer.json()["reason"] == reason.value
+        assert answer.json()["detail"] == f"{REASONS[reason].what}: {REASONS[reason].todo}"
         assert answer.headers.get("retry-after") == ("3" if status == 503 else None)
 
 

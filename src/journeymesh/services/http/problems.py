@@ -9,6 +9,7 @@ from typing import Any, Final
 import msgspec
 
 from journeymesh.access.decision import Decision, Reason
+from journeymesh.access.reasons import REASONS
 from journeymesh.errors import (
     JourneymeshError,
     NotFound,
@@ -149,7 +150,8 @@ def of_decision(decision: Decision) -> ProblemRaised:
     if kind.status == 401:
         error = ', error="invalid_token"' if decision.reason is Reason.TOKEN_REFUSED else ""
         headers["www-authenticate"] = f'Bearer realm="journeymesh"{error}'
-    return ProblemRaised(kind, retry_after_s=decision.retry_after_s, headers=headers, decision=decision)
+    told = f"{REASONS[decision.reason].what}: {REASONS[decision.reason].todo}"
+    return ProblemRaised(kind, told, retry_after_s=decision.retry_after_s, headers=headers, decision=decision)
 
 
 def of_error(error: Exception) -> ProblemRaised:
