@@ -1,0 +1,91 @@
+"""An image by its digest, and the lines of an overlay that pin it.
+
+An overlay pins images by Kustomize's own ``images`` entries: base manifests say ``image: journeymesh``, the overlay
+says which repository of which registry and which digest that is. So a promotion is one line.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from journeymesh.delivery.documents import Document, documents
+from journeymesh.errors import NotFound, UsageError
+
+PLACEHOLDER_REGISTRY: Final = "registry.invalid"
+"""The registry of a tree that was not told its own: it pulls from nowhere."""
+PLACEHOLDER_DIGEST: Final = f"sha256:{'0' * 64}"
+"""The digest of an image that was never released."""
+_DIGEST: Final = re.compile(r"sha256:[0-9a-f]{64}")
+
+
+class ImageInvalid(UsageError):
+    """What was given names no image by its digest."""
+
+
+class ImageNotPinned(NotFound):
+    """An overlay pins no image of this name."""
+
+
+@dataclass(frozen=True, slots=True)
+class PinnedImage:
+    """An image that cannot change: ``repository`` with registry, ``digest`` as ``sha256:…``."""
+
+    repository: str
+    digest: str
+
+    @classmethod
+    def parse(cls, reference: str) -> PinnedImage:
+        """From ``HOST/NAME@sha256:…``, a tag between them left out of account.
+
+        Raises:
+            ImageInvalid: it has no digest.
+        """
+        repository, at, digest = reference.partition("@")
+        if not at or not _DIGEST.fullmatch(digest):
+            raise ImageInvalid(f"{reference} names no digest", todo="give HOST/NAME@sha256:… with 64 digits")
+        if ":" in repository.rpartition("/")[2]:
+            repository = repository.rpartition(":")[0]
+        return cls(repository, digest)
+
+    def __str__(self) -> str:
+        return f"{self.repository}@{self.digest}"
+
+
+def pinned(overlay: Path) -> dict[str, PinnedImage]:
+    """The images that an overlay pins, by the name that base manifests use."""
+    entries = _kustomization(overlay).content.get("images") or []
+    return {
+        entry["name"]: PinnedImage(entry.get("newName", entry["name"]), entry["digest"])
+        for entry in entries
+        if entry.get("digest")
+    }
+
+
+def pin(overlay: Path, name: str, image: PinnedImage) -> bool:
+    """Let the overlay pin this image under this name; nothing else in the file changes. False: it did already.
+
+    Raises:
+        ImageNotPinned: the overlay has no entry of this name.
+    """
+    document = _kustomization(overlay)
+    entries = document.content.get("images") or []
+    at = next((index for index, entry in enumerate(entries) if entry.get("name") == name), None)
+    if at is None or not entries[at].get("digest"):
+        raise ImageNotPinned(f"{document.path} pins no image {name}", todo="add it under images, with a digest")
+    lines = document.path.read_text("utf-8").splitlines(keepends=True)
+    before = list(lines)
+    for key, value in (("newName", image.repository), ("digest", image.digest)):
+        if key in entries[at]:
+            line = document.line("images", at, key) - 1
+            lines[line] = lines[line].replace(str(entries[at][key]), value, 1)
+    if lines == before:
+        return False
+    document.path.write_text("".join(lines), "utf-8")
+    return True
+
+
+def _kustomization(overlay: Path) -> Document:
+    return next(documents(overlay / "kustomization.yaml"))

@@ -1,0 +1,58 @@
+"""Programs that are called: git, kustomize, sops. Their faults end here as one clear error."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from journeymesh.errors import JourneymeshError, UsageError
+
+
+class ProgramMissing(UsageError):
+    """A program that is needed is not installed."""
+
+
+class ProgramFailed(JourneymeshError):
+    """A program ended with a fault; its own last words are in the message."""
+
+
+def called(
+    argv: Sequence[str],
+    *,
+    folder: Path | None = None,
+    given: str | None = None,
+    environment: Mapping[str, str] | None = None,
+    timeout_s: float = 120.0,
+) -> str:
+    """What the program wrote to standard output.
+
+    Raises:
+        ProgramMissing: it is not on PATH. ProgramFailed: it ended with a fault or took longer than ``timeout_s``.
+    """
+    name = argv[0]
+    if shutil.which(name) is None:
+        raise ProgramMissing(f"{name} is not installed", todo=f"install {name} and have it on PATH")
+    try:
+        done = subprocess.run(
+            argv,
+            cwd=folder,
+            input=given,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=timeout_s,
+            check=False,
+        )
+    except subprocess.TimeoutExpired as error:
+        raise ProgramFailed(f"{name} {argv[1] if argv[1:] else ''} took longer than {timeout_s:g} s") from error
+    if done.returncode:
+        words = " ".join((done.stderr.strip() or done.stdout.strip()).split())
+        raise ProgramFailed(f"{' '.join(argv[:3])} ended with {done.returncode}: {words[-800:]}")
+    return done.stdout
+
+
+def first_installed(names: Sequence[str]) -> str | None:
+    """The first of these programs that is on PATH."""
+    return next((name for name in names if shutil.which(name)), None)
