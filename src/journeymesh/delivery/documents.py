@@ -54,11 +54,9 @@ def documents(path: Path) -> Iterator[Document]:
     try:
         text = path.read_text("utf-8")
         for node in yaml.compose_all(text, Loader=yaml.SafeLoader):
-            if node is None:
-                continue
             loader = yaml.SafeLoader("")
             content = loader.construct_document(node)
-            if content is not None:
+            if content:
                 yield Document(path, content, node)
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ManifestUnreadable(
