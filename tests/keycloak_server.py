@@ -197,6 +197,8 @@ def running_keycloak() -> Iterator[Keycloak]:
         "JOURNEYMESH_CONSOLE_URL": CONSOLE,
         "JOURNEYMESH_INGEST_SECRET": secrets.token_urlsafe(24),
         "JOURNEYMESH_GATEWAY_SECRET": secrets.token_urlsafe(24),
+        "JOURNEYMESH_E2E_ANALYST_SECRET": secrets.token_urlsafe(24),
+        "JOURNEYMESH_E2E_OFFICER_SECRET": secrets.token_urlsafe(24),
     }
     started_with = {name: value for name, value in environment.items() if not name.startswith("JOURNEYMESH_")}
     started_with["JOURNEYMESH_CONSOLE_URL"] = CONSOLE

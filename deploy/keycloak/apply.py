@@ -7,8 +7,8 @@ changed in them by hand goes. People, their passwords and sessions, the realm's 
 stay. Groups of the file are made where they are missing and give what the file says; what the file does not name is
 left alone.
 
-`${NAME}` in the file is taken from the environment, and so is each machine client's secret, JOURNEYMESH_CLIENT_SECRET
-for client `client`. Secrets are no placeholders of the file: Keycloak's own import, with the variable unset, would
+`${NAME}` in the file is taken from the environment, and so is each machine client's secret, JOURNEYMESH_A_CLIENT_SECRET
+for client `a-client`. Secrets are no placeholders of the file: Keycloak's own import, with the variable unset, would
 make the placeholder's text the secret; without one it makes a random secret that nobody knows.
 """
 
@@ -39,7 +39,9 @@ def realm_from_file(path: Path, environment: Mapping[str, str]) -> dict[str, Any
     """The realm, with addresses and machines' secrets from the environment."""
     text = path.read_text("utf-8")
     machines = [client for client in json.loads(text)["clients"] if client.get("clientAuthenticatorType")]
-    secrets = {client["clientId"]: f"JOURNEYMESH_{client['clientId'].upper()}_SECRET" for client in machines}
+    secrets = {
+        client["clientId"]: f"JOURNEYMESH_{client['clientId'].upper().replace('-', '_')}_SECRET" for client in machines
+    }
     names = {*re.findall(r"\$\{([A-Z0-9_]+)\}", text), *secrets.values()}
     if missing := sorted(name for name in names if not environment.get(name)):
         raise Stopped(f"set {', '.join(missing)} in the environment")

@@ -95,6 +95,8 @@ GIVEN = {
     "JOURNEYMESH_CONSOLE_URL": "https://console.example",
     "JOURNEYMESH_INGEST_SECRET": 'quoted " and \\ and 16 characters',
     "JOURNEYMESH_GATEWAY_SECRET": "x" * 16,
+    "JOURNEYMESH_E2E_ANALYST_SECRET": "y" * 16,
+    "JOURNEYMESH_E2E_OFFICER_SECRET": "z" * 16,
 }
 
 
