@@ -11,6 +11,7 @@ import typer
 from journeymesh.cli import (
     access,
     audit,
+    delivery,
     demo,
     generate,
     journeys,
@@ -62,6 +63,7 @@ strangler.app.command("diff")(strangler_compare.diff)
 strangler.app.command("accept")(strangler_compare.accept)
 strangler.app.command("reconcile")(strangler_compare.reconcile)
 app.add_typer(strangler.app, name="strangler")
+app.add_typer(delivery.app, name="delivery")
 app.add_typer(access.app, name="access")
 app.add_typer(serve.app, name="serve")
 app.command("token")(token.token)

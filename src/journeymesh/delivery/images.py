@@ -7,11 +7,13 @@ says which repository of which registry and which digest that is. So a promotion
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from journeymesh.delivery.documents import Document, documents
+from journeymesh.delivery.tree import Tree
 from journeymesh.errors import NotFound, UsageError
 
 PLACEHOLDER_REGISTRY: Final = "registry.invalid"
@@ -85,6 +87,26 @@ def pin(overlay: Path, name: str, image: PinnedImage) -> bool:
         return False
     document.path.write_text("".join(lines), "utf-8")
     return True
+
+
+def pin_everywhere(tree: Tree, environment: str, images: Mapping[str, PinnedImage]) -> list[Path]:
+    """Pin these images in every overlay of the environment that names them. Returns the files that changed.
+
+    Raises:
+        ImageNotPinned: no overlay names one of them.
+    """
+    changed, found = [], set()
+    for service in tree.services():
+        overlay = tree.overlay(service, environment)
+        for name in sorted(set(pinned(overlay)) & set(images)):
+            found.add(name)
+            if pin(overlay, name, images[name]):
+                changed.append(overlay / "kustomization.yaml")
+    if missing := sorted(set(images) - found):
+        raise ImageNotPinned(
+            f"no overlay of {environment} pins {', '.join(missing)}", todo="see the images of overlays"
+        )
+    return sorted(set(changed))
 
 
 def _kustomization(overlay: Path) -> Document:

@@ -1,0 +1,89 @@
+"""``journeymesh delivery …``: the tree that Argo CD reads, from its first cluster on."""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from journeymesh.delivery.bootstrap import ApplicationState
+
+app = typer.Typer(no_args_is_help=True, help="Deliver by git alone: the tree that Argo CD reads.")
+
+TreeOption = Annotated[
+    Path, typer.Option("--tree", metavar="DIR", help="The repository, or a folder in it.", show_default="here")
+]
+
+
+@app.command("init")
+def init(
+    repo: Annotated[str, typer.Option("--repo", metavar="URL", help="Where Argo CD finds this repository.")],
+    registry: Annotated[str, typer.Option("--registry", metavar="HOST", help="Where images come from: HOST[/PATH].")],
+    tree: TreeOption = Path(),
+) -> None:
+    """Write the two absolute addresses that the tree needs. Commit and push what changed."""
+    from journeymesh.delivery.addresses import Addresses, write_addresses
+    from journeymesh.delivery.tree import Tree
+
+    found = Tree.at(tree)
+    changed = write_addresses(found, Addresses(repo, registry))
+    print(f"repository      {repo}")
+    print(f"registry        {registry}")
+    print(f"files changed   {len(changed)}")
+    if changed:
+        print("next            git add customization && git commit && git push")
+
+
+@app.command("pin")
+def pin(
+    images: Annotated[list[str], typer.Argument(metavar="NAME=IMAGE@DIGEST…", help="What each name stands for.")],
+    environment: Annotated[str, typer.Option("--env", metavar="ENV", help="dev, test or prod.")] = "dev",
+    tree: TreeOption = Path(),
+) -> None:
+    """Let every overlay of an environment pin these images by digest, for the first time or by hand.
+
+    Later releases come by `release` and `promote`, which look at evidence and signatures.
+    """
+    from journeymesh.delivery.images import PinnedImage, pin_everywhere
+    from journeymesh.delivery.tree import Tree
+    from journeymesh.errors import UsageError
+
+    found, wanted = Tree.at(tree), {}
+    for given in images:
+        name, equals, reference = given.partition("=")
+        if not equals:
+            raise UsageError(f"{given} names no image", todo="give NAME=HOST/NAME@sha256:…")
+        wanted[name] = PinnedImage.parse(reference)
+    for path in pin_everywhere(found, environment, wanted):
+        print(f"pinned          {found.relative(path)}")
+
+
+@app.command("bootstrap")
+def bootstrap(
+    environment: Annotated[
+        list[str] | None, typer.Option("--env", metavar="ENV", help="May be repeated; left out, all of the tree's.")
+    ] = None,
+    wait_s: Annotated[int, typer.Option("--wait-s", min=0, help="How long to wait until all is healthy.")] = 900,
+    tree: TreeOption = Path(),
+) -> None:
+    """Let a cluster that has Argo CD become what the tree says, and wait until it is."""
+    from journeymesh.delivery.bootstrap import bootstrap as apply_roots
+    from journeymesh.delivery.tree import ENVIRONMENTS, Tree
+
+    began = time.monotonic()
+    settled: set[str] = set()
+
+    def tell(states: list[ApplicationState]) -> None:
+        for state in states:
+            if state.is_settled and state.name not in settled:
+                settled.add(state.name)
+                print(f"{time.monotonic() - began:6.1f} s  {state.name} is healthy", file=sys.stderr, flush=True)
+
+    states = apply_roots(Tree.at(tree), environment or ENVIRONMENTS, wait_s=wait_s, told=tell)
+    print(f"{len(states)} applications in {time.monotonic() - began:.0f} s")
+    for state in states:
+        print(f"{state.name:<32} {state.sync:<10} {state.health}")
