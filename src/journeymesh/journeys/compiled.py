@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 import sys
+import tempfile
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -60,7 +62,25 @@ def _cache_folder(sources: Path) -> Path:
             digest.update(path.read_bytes())
     name = f"kernels-{sys.implementation.cache_tag}-{digest.hexdigest()}"
     beside = sources / "__pycache__" / name
-    if beside.is_dir() or os.access(sources, os.W_OK):
+    if os.access(beside if beside.is_dir() else sources, os.W_OK):
         return beside
     home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(home) / "journeymesh" / name
+    return _kept(beside, Path(home) / "journeymesh" / name)
+
+
+def _kept(brought: Path, folder: Path) -> Path:
+    """A folder that can be written, with the kernels that an image brought along: Numba takes no other for a cache."""
+    if brought.is_dir() and not folder.is_dir() and os.access(_nearest(folder), os.W_OK):
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        begun = tempfile.mkdtemp(dir=folder.parent)
+        copied = shutil.copytree(brought, Path(begun) / folder.name)
+        try:
+            copied.rename(folder)
+        except OSError:  # another process was first
+            assert folder.is_dir()
+        shutil.rmtree(begun)
+    return folder
+
+
+def _nearest(folder: Path) -> Path:
+    return next(place for place in folder.parents if place.is_dir())
