@@ -43,7 +43,8 @@ RUN rm -rf /usr/local/lib/python3*/site-packages/pip* /usr/local/lib/python3*/si
       /usr/local/bin/pip* /usr/bin/pip* \
  && echo 'journeymesh:x:10001:10001::/nonexistent:/usr/sbin/nologin' >> /etc/passwd \
  && echo 'journeymesh:x:10001:' >> /etc/group
-ENV PATH=/opt/journeymesh/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
+# Kernels that were compiled ahead are copied to XDG_CACHE_HOME: Numba takes no folder that it cannot write.
+ENV PATH=/opt/journeymesh/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 XDG_CACHE_HOME=/tmp/.cache
 WORKDIR /tmp
 USER 10001:10001
 
