@@ -4,6 +4,11 @@
     documents.py    manifests read with their places, so that a finding can name its line
     images.py       an image by its digest, and the overlay's line that pins it
     rendering.py    what Kustomize makes of a folder
+    secrets.py      an environment's Secrets in git: made, renewed, read
+      needed_secrets.py   which Secrets an environment needs
+      secret_values.py    strong random values in the forms that readers want
+      secret_checks.py    what is wrong with them
+      sops.py, age_keys.py   encryption, by its own programs
     programs.py     the programs that are called (git, kustomize, …), their faults in our words
 
 Git, a registry and Kubernetes are all it needs; nothing here depends on a CI product, a git host or a cloud.

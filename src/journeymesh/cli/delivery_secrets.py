@@ -1,0 +1,171 @@
+"""``journeymesh delivery secrets …``: an environment's Secrets, encrypted in git by SOPS with age."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from journeymesh.delivery.secrets import EnvironmentSecrets
+
+app = typer.Typer(no_args_is_help=True, help="Make, check and renew an environment's Secrets, encrypted in git.")
+keys_app = typer.Typer(no_args_is_help=True, help="The age keys by which Secrets are read.")
+app.add_typer(keys_app, name="keys")
+
+EnvironmentOption = Annotated[str, typer.Option("--env", metavar="ENVIRONMENT", help="dev, test or prod.")]
+TreeOption = Annotated[Path, typer.Option("--tree", metavar="FOLDER", help="The repository, or a folder in it.")]
+KeyFileOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--key-file",
+        metavar="FILE",
+        help="File with private age keys; left out, where sops looks: SOPS_AGE_KEY_FILE, ~/.config/sops/age/keys.txt.",
+        show_default=False,
+    ),
+]
+HostOption = Annotated[
+    list[str] | None,
+    typer.Option("--host", metavar="NAME", help="A name of the gateway, for its certificate.", show_default=False),
+]
+
+
+@app.command("new")
+def new(
+    environment: EnvironmentOption,
+    recipient: Annotated[
+        list[str] | None,
+        typer.Option("--recipient", metavar="AGE", help="Public age key of who shall read them.", show_default=False),
+    ] = None,
+    rotate: Annotated[
+        list[str] | None,
+        typer.Option("--rotate", metavar="NAME", help="Renew this one, though it is there.", show_default=False),
+    ] = None,
+    host: HostOption = None,
+    key_file: KeyFileOption = None,
+    tree: TreeOption = Path(),
+) -> None:
+    """Make every Secret that an environment needs, with strong random values, and encrypt it.
+
+    What is there already stays. Plain text is never written to a disk.
+    """
+    held = _held(tree, environment, key_file)
+    made = held.make_missing(recipient or (), host or ())
+    for path in made:
+        print(f"made     {held.tree.relative(path)}")
+    for name in rotate or ():
+        if held.file(name) not in made:
+            print(f"renewed  {held.tree.relative(held.renew(name, hosts=host or ()))}")
+    if not made and not rotate:
+        print(f"{environment} has all it needs; nothing was changed")
+        return
+    print(f"read by  {', '.join(held.recipients())}")
+    print(f"next     git add {held.tree.relative(held.folder)} {held.tree.relative(held.config)}")
+
+
+@app.command("rotate")
+def rotate(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="The Secret.")],
+    environment: EnvironmentOption,
+    key: Annotated[
+        list[str] | None,
+        typer.Option("--key", help="Only this key; left out, all that may change.", show_default=False),
+    ] = None,
+    host: HostOption = None,
+    key_file: KeyFileOption = None,
+    tree: TreeOption = Path(),
+) -> None:
+    """Renew a Secret's values. docs/how-to/keep-secrets.md says what else each of them wants."""
+    held = _held(tree, environment, key_file)
+    print(f"renewed  {held.tree.relative(held.renew(name, key or (), host or ()))}")
+
+
+@app.command("set")
+def put(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="The Secret; made where it is missing.")],
+    key: Annotated[str, typer.Argument(metavar="KEY", help="The key in it.")],
+    environment: EnvironmentOption,
+    random: Annotated[bool, typer.Option("--random", help="A strong random value instead.")] = False,
+    key_file: KeyFileOption = None,
+    tree: TreeOption = Path(),
+) -> None:
+    """Put what standard input says into a Secret, as it is: for what others gave you.
+
+    printf %s "$PASSWORD" | journeymesh delivery secrets set orders-database password --env dev
+    """
+    from journeymesh.delivery.secret_values import password
+    from journeymesh.errors import UsageError
+
+    if not random and sys.stdin.isatty():
+        raise UsageError("no value on standard input", todo="pipe it in, or give --random; never as an argument")
+    value = password() if random else sys.stdin.read()
+    if not value:
+        raise UsageError("the value on standard input is empty", todo="pipe it in, or give --random")
+    held = _held(tree, environment, key_file)
+    print(f"set      {held.tree.relative(held.put(name, key, value))}")
+
+
+@app.command("rewrap")
+def rewrap(environment: EnvironmentOption, key_file: KeyFileOption = None, tree: TreeOption = Path()) -> None:
+    """Let those read the environment's Secrets whom .sops.yaml names now."""
+    held = _held(tree, environment, key_file)
+    changed = held.rewrap()
+    for path in changed:
+        print(f"rewrapped  {held.tree.relative(path)}")
+    print(f"{len(changed)} of {len(held.names())} changed; read by {', '.join(held.recipients())}")
+
+
+@app.command("check")
+def check(
+    environment: Annotated[
+        list[str] | None,
+        typer.Option("--env", metavar="ENVIRONMENT", help="Only this one; left out, all.", show_default=False),
+    ] = None,
+    sealed: Annotated[bool, typer.Option("--sealed", help="Without a private key: look at the outside only.")] = False,
+    key_file: KeyFileOption = None,
+    tree: TreeOption = Path(),
+) -> None:
+    """Say what is wrong with the Secrets in the tree: plain, missing, tampered with, unreadable, too weak.
+
+    Ends with 1 where something is.
+    """
+    from journeymesh.delivery.secret_checks import secret_findings
+    from journeymesh.delivery.tree import ENVIRONMENTS
+
+    count = 0
+    for each in environment or ENVIRONMENTS:
+        held = _held(tree, each, key_file)
+        findings = secret_findings(held, opened=not sealed)
+        for finding in findings:
+            print(finding)
+        if not findings:
+            print(f"{each}: {len(held.names())} Secrets in order{' outside' if sealed else ''}")
+        count += len(findings)
+    if count:
+        raise typer.Exit(1)
+
+
+@keys_app.command("new")
+def new_key(
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Where to put it, outside any git repository.")],
+    name: Annotated[str, typer.Option("--name", help="The file's name, without .agekey.")] = "keys",
+) -> None:
+    """Make a pair of age keys: the private one in a file that only its owner can read, the public one printed."""
+    from journeymesh.delivery.age_keys import new_age_key
+
+    path, recipient = new_age_key(folder, name)
+    print(f"private  {path}  (keep a copy where no disk failure reaches it; never in git)")
+    print(f"public   {recipient}")
+    print(f"next     journeymesh delivery secrets new --env dev --recipient {recipient}")
+
+
+def _held(tree: Path, environment: str, key_file: Path | None) -> EnvironmentSecrets:
+    from journeymesh.delivery.secrets import EnvironmentSecrets
+    from journeymesh.delivery.tree import ENVIRONMENTS, Tree
+    from journeymesh.errors import UsageError
+
+    if environment not in ENVIRONMENTS:
+        raise UsageError(f"no environment {environment}", todo=f"use one of {', '.join(ENVIRONMENTS)}")
+    return EnvironmentSecrets(Tree.at(tree), environment, key_file)

@@ -1,0 +1,202 @@
+"""An environment's Secrets in git: made, checked, renewed; never in plain, neither in git nor on a disk."""
+
+from __future__ import annotations
+
+import base64
+import os
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import yaml
+
+from journeymesh.delivery import sops
+from journeymesh.delivery.needed_secrets import BY_NAME, NEEDED, gateway_hosts
+from journeymesh.delivery.tree import Tree
+from journeymesh.errors import NotFound, UsageError
+
+SUFFIX: Final = ".enc.yaml"
+_NAME: Final = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
+_KEY: Final = re.compile(r"[-._a-zA-Z0-9]{1,253}")
+
+
+class SecretAbsent(NotFound):
+    """The environment has no such Secret."""
+
+
+@dataclass(frozen=True, slots=True)
+class EnvironmentSecrets:
+    """The Secrets of one environment: ``customization/secrets/<environment>/<name>.enc.yaml``."""
+
+    tree: Tree
+    environment: str
+    key_file: Path | None = None
+
+    @property
+    def folder(self) -> Path:
+        return self.tree.customization / "secrets" / self.environment
+
+    @property
+    def config(self) -> Path:
+        return self.tree.root / sops.CONFIG
+
+    def file(self, name: str) -> Path:
+        """Where a Secret of this name stands.
+
+        Raises:
+            UsageError: Kubernetes would not take the name.
+        """
+        if not _NAME.fullmatch(name):
+            raise UsageError(f"{name} is no name of a Secret", todo="use small letters, digits and hyphens")
+        return self.folder / f"{name}{SUFFIX}"
+
+    def names(self) -> tuple[str, ...]:
+        """The Secrets that are there, sorted."""
+        return tuple(sorted(path.name.removesuffix(SUFFIX) for path in self.folder.glob(f"*{SUFFIX}")))
+
+    def recipients(self) -> tuple[str, ...]:
+        """Who shall read this environment, as .sops.yaml says; nobody where it says nothing."""
+        rule = self._rule(self._rules())
+        return tuple(each.strip() for each in str((rule or {}).get("age") or "").split(",") if each.strip())
+
+    def entrust(self, recipients: Sequence[str]) -> None:
+        """Write into .sops.yaml who shall read this environment from now on; `rewrap` is for what is there already."""
+        rules = self._rules()
+        rule = self._rule(rules)
+        if rule is None:
+            rule = {"path_regex": self._path_regex, "encrypted_regex": sops.ENCRYPTED}
+            rules.append(rule)
+        rule["age"] = ",".join(dict.fromkeys(recipients))
+        written = "# Who can read the Secrets of each environment: public age keys. `journeymesh delivery secrets`\n"
+        written += "# writes this file, `sops edit` reads it. After a change: journeymesh delivery secrets rewrap\n"
+        _write(self.config, written + yaml.safe_dump({"creation_rules": rules}, sort_keys=False, width=10_000))
+
+    def make_missing(self, recipients: Sequence[str] = (), hosts: Sequence[str] = ()) -> list[Path]:
+        """Make what the environment needs and does not have; what is there stays as it is. The files made.
+
+        Raises:
+            UsageError: it is not known who shall read them, or others do already.
+        """
+        known = self.recipients()
+        if known and set(recipients) - set(known):
+            raise UsageError(
+                f"{self.environment} is read by {', '.join(known)} ({self.tree.relative(self.config)})",
+                todo="leave out --recipient, or change that file and run `journeymesh delivery secrets rewrap`",
+            )
+        readers = known or tuple(dict.fromkeys(recipients))
+        if not readers:
+            raise UsageError(
+                f"nobody is named who shall read {self.environment}",
+                todo="give --recipient age1…; `journeymesh delivery secrets keys new FOLDER` makes a pair",
+            )
+        made = {}
+        for needed in NEEDED:
+            if not self.file(needed.name).exists():
+                values = needed.make((*hosts, *gateway_hosts(self.environment)))
+                made[self.file(needed.name)] = self._sealed(needed.name, values, needed.type, readers)
+        if not known:
+            self.entrust(readers)
+        for path, text in made.items():
+            _write(path, text)
+        return list(made)
+
+    def renew(self, name: str, keys: Sequence[str] = (), hosts: Sequence[str] = ()) -> Path:
+        """New values for a Secret that the environment needs, under these keys or all that may change.
+
+        Raises:
+            SecretAbsent: it is not there. UsageError: a key must stay, or nobody knows how to make it.
+        """
+        needed = BY_NAME.get(name)
+        if needed is None:
+            raise UsageError(
+                f"{name} is not made here, so it cannot be renewed",
+                todo=f"give the value: journeymesh delivery secrets set {name} KEY --env {self.environment}",
+            )
+        former = self.values(name)
+        values = needed.renewed(former, keys, (*hosts, *gateway_hosts(self.environment)))
+        return self._replace(name, values, needed.type)
+
+    def put(self, name: str, key: str, value: str) -> Path:
+        """Give one key of a Secret its value, the others stay; a Secret that is not there is made."""
+        if not _KEY.fullmatch(key):
+            raise UsageError(f"{key} is no key of a Secret", todo="use letters, digits, dots, hyphens, underscores")
+        there = self.file(name).exists()
+        document = sops.decrypted(self.file(name), self.key_file) if there else {}
+        needed = BY_NAME.get(name)
+        kind = str(document.get("type") or (needed.type if needed else "Opaque"))
+        return self._replace(name, {**decoded(document), key: value}, kind)
+
+    def values(self, name: str) -> dict[str, str]:
+        """A Secret's values in plain.
+
+        Raises:
+            SecretAbsent: it is not there. SecretUndecryptable, SecretTampered: it cannot be read.
+        """
+        path = self.file(name)
+        if not path.is_file():
+            raise SecretAbsent(
+                f"{self.environment} has no Secret {name}",
+                todo=f"make it: journeymesh delivery secrets new --env {self.environment}",
+            )
+        return decoded(sops.decrypted(path, self.key_file))
+
+    def rewrap(self) -> list[Path]:
+        """Let those read every file whom .sops.yaml names now; the files that changed."""
+        if not self.recipients():
+            raise UsageError(f"{self.config} names nobody for {self.environment}", todo="name recipients there first")
+        return [self.file(name) for name in self.names() if sops.rewrapped(self.file(name), self.config, self.key_file)]
+
+    def _replace(self, name: str, values: Mapping[str, str], kind: str) -> Path:
+        readers = self.recipients()
+        if not readers:
+            raise UsageError(
+                f"nobody is named who shall read {self.environment}",
+                todo=f"run `journeymesh delivery secrets new --env {self.environment} --recipient age1…` first",
+            )
+        _write(self.file(name), self._sealed(name, values, kind, readers))
+        return self.file(name)
+
+    def _sealed(self, name: str, values: Mapping[str, str], kind: str, recipients: Sequence[str]) -> str:
+        document = {
+            "apiVersion": "v1",
+            "kind": "Secret",
+            "metadata": {
+                "name": name,
+                "namespace": self.environment,
+                "labels": {"app.kubernetes.io/part-of": "journeymesh"},
+            },
+            "type": kind,
+            "data": {key: base64.b64encode(value.encode()).decode() for key, value in values.items()},
+        }
+        return sops.encrypted(document, recipients)
+
+    @property
+    def _path_regex(self) -> str:
+        return rf"customization/secrets/{self.environment}/[^/]+\.enc\.yaml$"
+
+    def _rules(self) -> list[dict[str, Any]]:
+        if not self.config.is_file():
+            return []
+        content = yaml.safe_load(self.config.read_text("utf-8")) or {}
+        return [rule for rule in content.get("creation_rules") or [] if isinstance(rule, dict)]
+
+    def _rule(self, rules: Sequence[dict[str, Any]]) -> dict[str, Any] | None:
+        return next((rule for rule in rules if rule.get("path_regex") == self._path_regex), None)
+
+
+def decoded(document: Mapping[str, Any]) -> dict[str, str]:
+    """The values of a Secret in plain, from ``data`` and ``stringData``."""
+    values = {
+        key: base64.b64decode(held).decode("utf-8", "replace") for key, held in (document.get("data") or {}).items()
+    }
+    return {**values, **(document.get("stringData") or {})}
+
+
+def _write(path: Path, text: str) -> None:
+    """The file whole or not at all; what is written is encrypted, or public."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    beside.write_text(text, "utf-8")
+    os.replace(beside, path)
