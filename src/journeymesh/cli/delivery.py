@@ -75,13 +75,14 @@ def bootstrap(
     from journeymesh.delivery.tree import ENVIRONMENTS, Tree
 
     began = time.monotonic()
-    settled: set[str] = set()
+    said: dict[str, str] = {}
 
     def tell(states: list[ApplicationState]) -> None:
         for state in states:
-            if state.is_settled and state.name not in settled:
-                settled.add(state.name)
-                print(f"{time.monotonic() - began:6.1f} s  {state.name} is healthy", file=sys.stderr, flush=True)
+            line = "is healthy" if state.is_settled else state.message[:300]
+            if line and said.get(state.name) != line:
+                said[state.name] = line
+                print(f"{time.monotonic() - began:6.1f} s  {state.name}: {line}", file=sys.stderr, flush=True)
 
     states = apply_roots(Tree.at(tree), environment or ENVIRONMENTS, wait_s=wait_s, told=tell)
     print(f"{len(states)} applications in {time.monotonic() - began:.0f} s")

@@ -34,7 +34,7 @@ class NotHealthyInTime(JourneymeshError):
 
 @dataclass(frozen=True, slots=True)
 class ApplicationState:
-    """One Application as Argo CD sees it now."""
+    """One Application as Argo CD sees it now. ``message``: why it is not settled, in Argo CD's own words."""
 
     name: str
     sync: str
@@ -90,11 +90,14 @@ def application_states() -> list[ApplicationState]:
 def _state(item: dict[str, Any]) -> ApplicationState:
     status = item.get("status") or {}
     operation = status.get("operationState") or {}
+    told = [condition["message"] for condition in status.get("conditions") or [] if "Error" in condition["type"]]
+    if operation.get("phase") not in (None, "Succeeded") and operation.get("message"):
+        told.append(operation["message"])
     return ApplicationState(
         name=item["metadata"]["name"],
         sync=(status.get("sync") or {}).get("status", "Unknown"),
         health=(status.get("health") or {}).get("status", "Missing"),
-        message=operation.get("message", "") if operation.get("phase") != "Succeeded" else "",
+        message="; ".join(told),
     )
 
 
