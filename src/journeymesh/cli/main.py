@@ -12,6 +12,7 @@ from journeymesh.cli import (
     access,
     audit,
     delivery,
+    delivery_compose,
     delivery_secrets,
     demo,
     generate,
@@ -64,6 +65,7 @@ strangler.app.command("diff")(strangler_compare.diff)
 strangler.app.command("accept")(strangler_compare.accept)
 strangler.app.command("reconcile")(strangler_compare.reconcile)
 app.add_typer(strangler.app, name="strangler")
+delivery.app.command("compose")(delivery_compose.compose)
 delivery.app.add_typer(delivery_secrets.app, name="secrets")
 app.add_typer(delivery.app, name="delivery")
 app.add_typer(access.app, name="access")
