@@ -147,6 +147,33 @@ def check(
         raise typer.Exit(1)
 
 
+@app.command("plugin")
+def plugin(
+    image: Annotated[
+        str, typer.Argument(metavar="IMAGE@DIGEST", help="What deploy/argocd-sops/build made and you pushed.")
+    ],
+    tree: TreeOption = Path(),
+) -> None:
+    """Let Argo CD decrypt by this image; `delivery bootstrap` brings it up."""
+    from journeymesh.delivery.images import PinnedImage
+    from journeymesh.delivery.sops_sidecar import pin_sidecar
+    from journeymesh.delivery.tree import Tree
+
+    found = Tree.at(tree)
+    print(f"pinned   {found.relative(pin_sidecar(found, PinnedImage.parse(image)))}")
+
+
+@keys_app.command("install")
+def install_keys(
+    files: Annotated[list[Path], typer.Argument(metavar="FILE…", help="Files with private age keys.")],
+) -> None:
+    """Let the current cluster's Argo CD read by these keys, and by no others: Secret sops-age in argocd."""
+    from journeymesh.delivery.sops_sidecar import SECRET, give_keys
+
+    count = give_keys(files)
+    print(f"{count} {'key' if count == 1 else 'keys'} in Secret {SECRET} of argocd; a sidecar that runs has it in 90 s")
+
+
 @keys_app.command("new")
 def new_key(
     folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Where to put it, outside any git repository.")],

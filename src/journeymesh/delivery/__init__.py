@@ -9,6 +9,8 @@
       secret_values.py    strong random values in the forms that readers want
       secret_checks.py    what is wrong with them
       sops.py, age_keys.py   encryption, by its own programs
+      sops_sidecar.py     what decrypts for Argo CD
+    laptop.py       what compose.yaml needs beside itself
     programs.py     the programs that are called (git, kustomize, …), their faults in our words
 
 Git, a registry and Kubernetes are all it needs; nothing here depends on a CI product, a git host or a cloud.

@@ -15,6 +15,7 @@ from typing import Any, Final
 from journeymesh.delivery.addresses import PLACEHOLDER_REPOSITORY, addresses
 from journeymesh.delivery.programs import called
 from journeymesh.delivery.rendering import rendered
+from journeymesh.delivery.sops_sidecar import is_wanted, sidecar
 from journeymesh.delivery.tree import Tree
 from journeymesh.errors import JourneymeshError, NotFound, UsageError
 
@@ -71,6 +72,11 @@ def bootstrap(
         raise ArgoCdMissing("the cluster has no Argo CD", todo="install it first: docs/how-to/bootstrap-a-cluster")
     end = time.monotonic() + (wait_s or 300.0)
     _apply(rendered(tree.bootstrap / "argocd"))
+    if is_wanted(tree):
+        _apply(rendered(sidecar(tree)))
+        called(
+            ["kubectl", "-n", ARGOCD, "rollout", "status", "deploy/argocd-repo-server", "--timeout=300s"], timeout_s=310
+        )
     _wait(lambda state: state.name == PLATFORM, 1, end, told)
     for environment in environments:
         _apply(rendered(tree.bootstrap / environment))
@@ -102,7 +108,9 @@ def _state(item: dict[str, Any]) -> ApplicationState:
 
 
 def _apply(manifests: str) -> None:
-    called(["kubectl", "apply", "--server-side", "--force-conflicts", "-f", "-"], given=manifests)
+    """A manager of our own: under kubectl's name we would take back what the installation of Argo CD applied."""
+    argv = ["kubectl", "apply", "--server-side", "--force-conflicts", "--field-manager", "journeymesh", "-f", "-"]
+    called(argv, given=manifests)
 
 
 def _wait(

@@ -79,6 +79,7 @@ def self_signed(hosts: Sequence[str]) -> dict[str, str]:
         .not_valid_before(begins)
         .not_valid_after(begins + CERTIFICATE_HOLDS)
         .add_extension(x509.SubjectAlternativeName([_general_name(host) for host in hosts]), critical=False)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
         .sign(key, hashes.SHA256())
