@@ -79,13 +79,27 @@ def write_addresses(tree: Tree, wanted: Addresses) -> list[Path]:
     return sorted(changed)
 
 
-def _places(tree: Tree) -> Iterator[_Place]:
+def _places(tree: Tree) -> list[_Place]:
+    """Every address of ours; repositories of charts are others', also where a project allows them."""
+    found = list(_documents(tree))
+    charts = {
+        source.get("repoURL")
+        for document in found
+        for source in (document.content.get("spec") or {}).get("sources") or []
+        if document.kind == "Application" and "chart" in source
+    }
+    return [
+        place for document in found for place in _in_document(document, document.content) if place.value not in charts
+    ]
+
+
+def _documents(tree: Tree) -> Iterator[Document]:
     for path in sorted(tree.customization.rglob("*.yaml")):
         if "definitions" in path.parts or "gateway-api" in path.parts:
             continue  # others' custom resource definitions: large, and without an address of ours
         for document in documents(path):
             if isinstance(document.content, dict):
-                yield from _in_document(document, document.content)
+                yield document
 
 
 def _in_document(document: Document, content: dict[str, Any]) -> Iterator[_Place]:
