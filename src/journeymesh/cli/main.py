@@ -14,6 +14,7 @@ from journeymesh.cli import (
     delivery,
     delivery_compose,
     delivery_secrets,
+    delivery_release,
     demo,
     generate,
     journeys,
@@ -67,6 +68,14 @@ strangler.app.command("reconcile")(strangler_compare.reconcile)
 app.add_typer(strangler.app, name="strangler")
 delivery.app.command("compose")(delivery_compose.compose)
 delivery.app.add_typer(delivery_secrets.app, name="secrets")
+delivery.app.command("release")(delivery_release.release)
+delivery.app.command("promote")(delivery_release.promote)
+delivery.app.command("passed")(delivery_release.passed)
+delivery.app.command("sign")(delivery_release.sign)
+delivery.app.command("attest")(delivery_release.attest)
+delivery.app.command("verify")(delivery_release.verify)
+delivery.app.command("running")(delivery_release.running)
+delivery.app.add_typer(delivery_release.keys_app, name="keys")
 app.add_typer(delivery.app, name="delivery")
 app.add_typer(access.app, name="access")
 app.add_typer(serve.app, name="serve")

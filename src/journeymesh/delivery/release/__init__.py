@@ -13,6 +13,7 @@
     provenance.py    how an image came about: SLSA provenance
     verify.py        whether an image may be released: the three together
     commits.py       changes made beside the working tree, as commits or as a patch
+    running.py       what runs in the cluster beside what is approved
     promote.py       a digest's way into the first environment and from one to the next
 
 Trust is by key and kept in git: no service of somebody else's has to answer for a release to be verified.

@@ -8,15 +8,18 @@ that evidence of one service or environment does not serve another.
 from __future__ import annotations
 
 import json
+import tempfile
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from journeymesh.delivery.images import PLACEHOLDER_DIGEST, PinnedImage
+from journeymesh.delivery.images import PLACEHOLDER_DIGEST, PinnedImage, pinned
+from journeymesh.delivery.programs import ProgramFailed, called
+from journeymesh.delivery.release.commits import revision_of
 from journeymesh.delivery.release.envelopes import EnvelopeInvalid, Statement, seal, unseal
 from journeymesh.delivery.release.keys import SigningKey, TrustedKey
-from journeymesh.delivery.tree import Tree
+from journeymesh.delivery.tree import Tree, UnknownService
 from journeymesh.errors import UsageError
 
 TEST_RESULT: Final = "https://in-toto.io/attestation/test-result/v0.1"
@@ -32,6 +35,23 @@ class Passed:
 
     revision: str
     by: str
+
+
+def images_at(tree: Tree, environment: str, service: str, revision: str) -> tuple[str, dict[str, PinnedImage]]:
+    """The commit of this name in full, and the images that the overlay pinned there.
+
+    Raises:
+        UnknownService: there was no such overlay.
+    """
+    commit = revision_of(tree, revision)
+    path = f"{_overlay(service, environment)}/kustomization.yaml"
+    try:
+        text = called(["git", "show", f"{commit}:{path}"], folder=tree.root)
+    except ProgramFailed as error:
+        raise UnknownService(f"no {path} at {commit[:12]}", todo="name a service and a commit that has it") from error
+    with tempfile.TemporaryDirectory(prefix="journeymesh-overlay-") as folder:
+        (Path(folder) / "kustomization.yaml").write_text(text, "utf-8")
+        return commit, pinned(Path(folder))
 
 
 def evidence_path(tree: Tree, environment: str, service: str, digest: str) -> Path:

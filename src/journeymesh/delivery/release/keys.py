@@ -173,6 +173,18 @@ def trusted_keys(tree: Tree) -> tuple[TrustedKey, ...]:
     return found
 
 
+def require_trusted(tree: Tree, key: SigningKey) -> None:
+    """Refuse to sign what nobody would believe.
+
+    Raises:
+        KeyUnusable: the key's public half is not in ``release/keys``.
+    """
+    if key.keyid not in {each.keyid for each in trusted_keys(tree)}:
+        raise KeyUnusable(
+            "release/keys does not trust this key", todo="commit its public half there, or sign with one that is there"
+        )
+
+
 def signer(trusted: Iterable[TrustedKey], signature: bytes, signed: bytes) -> TrustedKey | None:
     """Whose signature of these bytes it is; None: nobody's who is trusted."""
     return next((key for key in trusted if key.verifies(signature, signed)), None)

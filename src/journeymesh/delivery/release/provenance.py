@@ -6,6 +6,7 @@ Two ways are told apart by ``buildType``: built here from a Dockerfile, or taken
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any, Final
@@ -16,7 +17,7 @@ from journeymesh.delivery.release.commits import git, revision_of
 from journeymesh.delivery.release.envelopes import Statement
 from journeymesh.delivery.release.refusal import ReleaseRefused
 from journeymesh.delivery.tree import Tree
-from journeymesh.errors import NotFound
+from journeymesh.errors import NotFound, UsageError
 
 SLSA: Final = "https://slsa.dev/provenance/v1"
 _BUILD_TYPES: Final = "https://journeymesh.example/docs/how-to/release-securely"
@@ -63,6 +64,21 @@ def bases_of(dockerfile: str) -> tuple[str, ...]:
         if stage:
             stages.add(stage.lower())
     return tuple(sorted(found))
+
+
+def base_digests(bases: Iterable[str]) -> dict[str, str]:
+    """From ``NAME@sha256:…`` each: which digest the base image that FROM calls NAME had.
+
+    Raises:
+        UsageError: one is not of that form.
+    """
+    found = {}
+    for each in bases:
+        name, at, digest = each.partition("@")
+        if not at or not digest.startswith("sha256:"):
+            raise UsageError(f"--base {each} names no digest", todo="write python:3.11@sha256:…")
+        found[name] = digest
+    return found
 
 
 def built(image: PinnedImage, source: Source, builder: str, resolved: dict[str, str]) -> Statement:

@@ -12,6 +12,7 @@ import re
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 from email.parser import BytesHeaderParser
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 from uuid import NAMESPACE_URL, uuid5
 
@@ -19,7 +20,7 @@ from journeymesh.delivery.images import PinnedImage
 from journeymesh.delivery.release.envelopes import Statement
 from journeymesh.delivery.release.image_files import ImageContents, image_contents
 from journeymesh.delivery.release.refusal import ReleaseRefused
-from journeymesh.errors import ExtraMissing
+from journeymesh.errors import ExtraMissing, UsageError
 
 if TYPE_CHECKING:
     from cyclonedx.model.component import Component
@@ -66,6 +67,21 @@ def sbom_of(image: PinnedImage, contents: ImageContents) -> dict[str, Any]:
     bom.register_dependency(root, bom.components)
     outputter = make_outputter(bom, OutputFormat.JSON, SchemaVersion.V1_6)
     return dict(json.loads(outputter.output_as_string()))
+
+
+def read_sbom(path: Path) -> dict[str, Any]:
+    """A bill of materials that another tool wrote.
+
+    Raises:
+        UsageError: it is not CycloneDX in JSON.
+    """
+    try:
+        document = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        raise UsageError(f"{path} is no JSON file", todo="give a CycloneDX document in JSON") from error
+    if not isinstance(document, dict) or document.get("bomFormat") != "CycloneDX":
+        raise UsageError(f"{path} is no CycloneDX document", todo="let the tool write CycloneDX JSON")
+    return document
 
 
 def sbom_statement(image: PinnedImage, document: Mapping[str, Any]) -> Statement:
