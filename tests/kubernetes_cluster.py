@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 import os
 import secrets
 import ssl
@@ -46,6 +47,20 @@ class Cluster:
         answer = self._http.request(method, path, json=body)
         assert not answer.is_error, f"{method} {path}: {answer.status_code} {answer.text[:300]}"
         return answer.json()
+
+    def tell(
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        *,
+        parameters: dict[str, str] | None = None,
+        content_type: str = "application/json",
+    ) -> httpx.Response:
+        """The API server's answer, whatever it is."""
+        headers = {"Content-Type": content_type}
+        content = None if body is None else json.dumps(body).encode()
+        return self._http.request(method, path, content=content, params=parameters, headers=headers)
 
     @property
     def issuer(self) -> str:
