@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
+from journeymesh.cli.delivery import TreeOption
+
 if TYPE_CHECKING:
     from journeymesh.delivery.images import PinnedImage
     from journeymesh.delivery.release.commits import Changes
@@ -21,7 +23,6 @@ keys_app = typer.Typer(no_args_is_help=True, help="Keys that sign images and evi
 
 ServiceArgument = Annotated[str, typer.Argument(metavar="SERVICE", help="Its name under customization/services.")]
 ImageArgument = Annotated[str, typer.Argument(metavar="IMAGE", help="HOST/NAME@sha256:… or HOST/NAME:TAG.")]
-TreeOption = Annotated[Path, typer.Option("--tree", help="A folder of the repository.")]
 KeyOption = Annotated[
     Path | None, typer.Option("--key", envvar=KEY_VARIABLE, help="The private key, in PEM.", show_default=False)
 ]
@@ -174,11 +175,11 @@ def release(
     await_s: AwaitOption = 0.0,
 ) -> None:
     """Bring a new image into the first environment: approve its digest, then pin it."""
-    from journeymesh.delivery.release.promote import first_release
+    from journeymesh.delivery.release.promote import first_release, images_by_name
     from journeymesh.delivery.release.verify import check_image
 
     home = _tree(tree)
-    images = dict(_named(each) for each in image)
+    images = images_by_name(home, service, environment, image)
     moves = first_release(home, service, environment, images, None if unverified else check_image)
     _carry_out(home, service, environment, moves, "Release", patch=patch, push=push, sign=sign_with, await_s=await_s)
 
@@ -293,12 +294,3 @@ def _resolved(image: str) -> PinnedImage:
     from journeymesh.delivery.release.registry import resolve
 
     return resolve(image)
-
-
-def _named(text: str) -> tuple[str, PinnedImage]:
-    """The overlay's name of an image and the image: ``journeymesh=HOST/app@sha256:…``; by default its last part."""
-    from journeymesh.delivery.images import PinnedImage
-
-    name, equals, reference = text.partition("=")
-    image = PinnedImage.parse(reference if equals else text)
-    return (name if equals else image.repository.rpartition("/")[2]), image

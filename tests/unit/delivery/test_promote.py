@@ -8,7 +8,7 @@ from journeymesh.delivery.images import PinnedImage
 from journeymesh.delivery.release.approved import ApprovedDigests
 from journeymesh.delivery.release.commits import changes
 from journeymesh.delivery.release.evidence import evidence_path
-from journeymesh.delivery.release.promote import Move, commit_moves, first_release, promotion
+from journeymesh.delivery.release.promote import Move, commit_moves, first_release, images_by_name, promotion
 from journeymesh.delivery.release.refusal import ReleaseRefused
 from journeymesh.errors import JourneymeshError, UsageError
 from tests.unit.delivery.released_trees import ONE, PLACEHOLDER, THREE, TWO, Checkout, every_image_verifies, git
@@ -206,6 +206,15 @@ def test_a_release_begins_in_dev(checkout: Checkout) -> None:
     assert THREE in ApprovedDigests(checkout.tree, "dev").digests()
     with pytest.raises(ReleaseRefused, match="release into dev"):
         first_release(checkout.tree, "journeyapi", "prod", {"journeymesh": image}, None)
+
+
+def test_an_image_gets_the_name_that_the_overlay_gives_its_repository(checkout: Checkout) -> None:
+    path = "customization/services/journeyapi/overlays/dev/kustomization.yaml"
+    checkout.write(path, checkout.read(path).replace("dev.example/journeymesh\n", "dev.example/app\n"))
+    images = (f"dev.example/app@{THREE}", f"mirror.example/journeymesh-e2e@{THREE}")
+    named = images_by_name(checkout.tree, "journeyapi", "dev", images)
+    assert sorted(named) == ["journeymesh", "journeymesh-e2e"]
+    assert list(images_by_name(checkout.tree, "journeyapi", "dev", [f"other=dev.example/app@{THREE}"])) == ["other"]
 
 
 def test_a_release_of_an_image_that_the_service_does_not_pin_names_those_it_does(checkout: Checkout) -> None:

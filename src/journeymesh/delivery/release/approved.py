@@ -18,11 +18,10 @@ FILE: Final = "approved-digests"
 """The file's name, and the ConfigMap's."""
 _LINE: Final = re.compile(r"(sha256:[0-9a-f]{64}) +(\S+) *")
 _HEAD: Final = """\
-# The images that may run in {environment}: digest, name. The cluster admits no other.
-# Written by `journeymesh delivery release` and `promote`; a line taken out stops new containers of that image.
+# Digests that may start in {environment}, one a line: `sha256:…  image-name`. Written by `journeymesh delivery`.
 """
 _KUSTOMIZATION: Final = """\
-# ConfigMap {file} in {environment}: the parameter of ValidatingAdmissionPolicy approved-digests.
+# Which images may start in {environment}: read by the admission policy approved-digests.
 apiVersion: kustomize.config.k8s.io/v1beta1
 kind: Kustomization
 namespace: {environment}

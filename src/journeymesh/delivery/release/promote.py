@@ -5,7 +5,7 @@ The approval comes first, so that the cluster's ledger can know the digest befor
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -74,6 +74,23 @@ def promotion(tree: Tree, service: str, lower: str, upper: str, check: ImageChec
     reasons += [f"{upper} pins no {name}, which {lower} does" for name in missing]
     refuse_if(reasons, f"{service} is not promoted to {upper}", "mend each of these, then promote again")
     return moves
+
+
+def images_by_name(tree: Tree, service: str, environment: str, references: Iterable[str]) -> dict[str, PinnedImage]:
+    """Images under the names that the overlay gives them, from ``NAME=HOST/APP@sha256:…`` or without the name.
+
+    Without one it is the name that the overlay pulls from that repository, else the repository's last part.
+
+    Raises:
+        ImageInvalid: one has no digest.
+    """
+    here = {image.repository: name for name, image in pinned(tree.overlay(service, environment)).items()}
+    found = {}
+    for each in references:
+        name, equals, reference = each.partition("=")
+        image = PinnedImage.parse(reference if equals else each)
+        found[name if equals else here.get(image.repository, image.repository.rpartition("/")[2])] = image
+    return found
 
 
 def first_release(
