@@ -32,6 +32,7 @@ from journeymesh.cli import (
     summary,
     token,
     warm,
+    workload,
 )
 from journeymesh.errors import Interrupted, JourneymeshError
 
@@ -81,6 +82,7 @@ app.add_typer(access.app, name="access")
 app.add_typer(serve.app, name="serve")
 app.command("token")(token.token)
 app.add_typer(audit.app, name="audit")
+app.add_typer(workload.app, name="workload")
 app.command("warm", hidden=True)(warm.warm)
 
 

@@ -1,0 +1,210 @@
+"""``journeymesh workload``: one container run by the platform, in any language."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from journeymesh.cli.options import Format, FormatOption
+from journeymesh.delivery.workloads.pipelines import Ci
+from journeymesh.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from journeymesh.cli.render import Row
+    from journeymesh.delivery.tree import Tree
+    from journeymesh.delivery.workloads.render import Finding, Rendering
+
+app = typer.Typer(help="Run a container, in any language, from a Score file of a dozen lines.", no_args_is_help=True)
+
+TreeOption = Annotated[
+    Path, typer.Option("--tree", help="The repository's folder, or one inside it.", show_default=".")
+]
+HERE = Path()
+
+
+@app.command("new")
+def new(
+    name: Annotated[str, typer.Argument(help="What it is called, in the cluster and under /w/NAME/ of the gateway.")],
+    image: Annotated[
+        str | None, typer.Option("--image", help="HOST/NAME@sha256:… that was built elsewhere.", show_default=False)
+    ] = None,
+    source: Annotated[
+        Path | None,
+        typer.Option("--from-source", help="The folder to build it from; it gets a Dockerfile.", show_default=False),
+    ] = None,
+    port: Annotated[int, typer.Option("--port", min=1024, max=65535, help="What the process listens on.")] = 8080,
+    answers: Annotated[str, typer.Option("--answers", help="The path that a working release answers with 200.")] = "/",
+    public: Annotated[bool, typer.Option("--public", help="The gateway lets everybody through.")] = False,
+    hpa: Annotated[bool, typer.Option("--hpa", help="Scale by load; needs a metrics API in the cluster.")] = False,
+    service_monitor: Annotated[
+        bool, typer.Option("--service-monitor", help="Let Prometheus' operator scrape /metrics.")
+    ] = False,
+    environments: Annotated[
+        list[str] | None,
+        typer.Option("--env", help="An environment to run it in, again for more; left out, all.", show_default=False),
+    ] = None,
+    tree: TreeOption = HERE,
+) -> None:
+    """Begin a workload: its Score file, and everything that follows from it.
+
+    The image is pinned in the first environment; promotions bring it to the others.
+    """
+    from journeymesh.delivery.images import PinnedImage
+    from journeymesh.delivery.tree import ENVIRONMENTS, Tree
+    from journeymesh.delivery.workloads.begin import Beginning, begin
+
+    if (image is None) == (source is None):
+        raise UsageError("a workload is one image or one source folder", todo="give either --image or --from-source")
+    unknown = sorted(set(environments or ()) - set(ENVIRONMENTS))
+    if unknown:
+        raise UsageError(f"no environment {unknown[0]}", todo=f"choose from {', '.join(ENVIRONMENTS)}")
+    place = Tree.at(tree)
+    wanted = Beginning(
+        name=name,
+        image=PinnedImage.parse(image) if image else None,
+        source=source,
+        port=port,
+        answers=answers,
+        public=public,
+        environments=tuple(each for each in ENVIRONMENTS if not environments or each in environments),
+        components=tuple(each for each, asked in (("hpa", hpa), ("service-monitor", service_monitor)) if asked),
+    )
+    written = begin(place, wanted)
+    score = place.service(name) / "score.yaml"
+    lines = len(score.read_text("utf-8").splitlines())
+    print(f"{place.relative(score)} ({lines} lines), and {len(written) - 1} files from it")
+    if image is None:
+        print(f"no image yet: build it and pin it with `make image SERVICE={name}`", file=sys.stderr)
+
+
+@app.command("render")
+def render(
+    name: Annotated[str | None, typer.Argument(help="The workload; left out, all.", show_default=False)] = None,
+    check: Annotated[
+        bool, typer.Option("--check", help="Write nothing; end with 1 and a diff where a file is not as rendered.")
+    ] = False,
+    tree: TreeOption = HERE,
+) -> None:
+    """Write what follows from Score files.
+
+    The same bytes each time. Pinned digests, patches, contracts and tests of your own are kept.
+    """
+    from journeymesh.delivery.tree import Tree
+    from journeymesh.delivery.workloads.render import findings, orphans, write
+
+    place = Tree.at(tree)
+    renderings = _renderings(place, name)
+    if check:
+        found = [each for rendered in renderings for each in findings(place, rendered)]
+        _refuse_stale(place, [*found, *(() if name else orphans(place))], name)
+        print(f"{len(renderings)} workloads are as rendered")
+        return
+    changed = [path for rendered in renderings for path in write(place, rendered)]
+    for path in changed:
+        print(f"{'wrote' if path.exists() else 'removed'} {place.relative(path)}")
+    left = [each for rendered in renderings for each in findings(place, rendered)]
+    _refuse_stale(place, [*left, *(() if name else orphans(place))], name)
+    if not changed:
+        print("nothing to write")
+
+
+@app.command("list")
+def list_workloads(tree: TreeOption = HERE, form: FormatOption = Format.table) -> None:
+    """List workloads and the digest pinned in each environment."""
+    import pyarrow as pa
+
+    from journeymesh.cli.render import Column, Listing
+    from journeymesh.cli.render import render as render_listing
+    from journeymesh.cli.show import text
+    from journeymesh.delivery.tree import ENVIRONMENTS, Tree
+    from journeymesh.delivery.workloads.render import load_workload, workload_names
+
+    place = Tree.at(tree)
+    columns = ("name", "source", "components", *ENVIRONMENTS)
+    rows = []
+    for each in workload_names(place):
+        workload = load_workload(place, each)
+        pinned_in = {env: _digest(place, each, env) for env in ENVIRONMENTS}
+        source = workload.source or workload.image
+        rows.append({"name": each, "source": source, "components": " ".join(workload.components), **pinned_in})
+    table = pa.Table.from_pylist(rows, schema=pa.schema([(column, pa.string()) for column in columns]))
+    shown = [Column(column, _short_digest(column) if column in ENVIRONMENTS else text(column)) for column in columns]
+    render_listing(Listing(table.schema, [table], shown, empty="no workloads"), form, limited=True)
+
+
+@app.command("pipeline")
+def pipeline(
+    names: Annotated[list[str] | None, typer.Argument(metavar="[NAME]...", help="The workloads.")] = None,
+    ci: Annotated[Ci, typer.Option("--ci", help="The CI product that it is for.")] = Ci.gitlab,
+    every: Annotated[bool, typer.Option("--all", help="All workloads of the tree.")] = False,
+    out: Annotated[Path | None, typer.Option("--out", help="A file; left out, standard output.")] = None,
+    tree: TreeOption = HERE,
+) -> None:
+    """Print the pipeline that a CI product runs for workloads: one `make` call a stage."""
+    from journeymesh.cli.render import replacing
+    from journeymesh.delivery.tree import Tree
+    from journeymesh.delivery.workloads.pipelines import pipeline as pipeline_text
+    from journeymesh.delivery.workloads.render import load_workload, workload_names
+
+    place = Tree.at(tree)
+    if every == bool(names):
+        raise UsageError("which workloads?", todo="name them, or give --all")
+    chosen = list(workload_names(place) if every else names or ())
+    for each in chosen:
+        load_workload(place, each)
+    text = pipeline_text(ci, chosen, every=every)
+    if out is None:
+        print(text, end="")
+        return
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(out) as temporary:
+        temporary.write_text(text, "utf-8")
+
+
+def _renderings(place: Tree, name: str | None) -> list[Rendering]:
+    from journeymesh.delivery.workloads.render import load_workload, rendering, workload_names
+
+    names = [name] if name else workload_names(place)
+    return [rendering(place, load_workload(place, each)) for each in names]
+
+
+def _refuse_stale(place: Tree, found: Iterable[Finding], name: str | None) -> None:
+    """Say every finding with its diff, and end so."""
+    from journeymesh.delivery.workloads.render import RenderingStale
+
+    found = list(found)
+    if not found:
+        return
+    for each in found:
+        print(each.diff, end="")
+    said = "; ".join(f"{place.relative(each.path)} {_said(each)}" for each in found)
+    raise RenderingStale(said, todo=f"run `journeymesh workload render{f' {name}' if name else ''}` and commit")
+
+
+def _said(finding: Finding) -> str:
+    match finding.fault:
+        case "differs":
+            return "differs from its Score file"
+        case "missing":
+            return "is missing"
+        case "superfluous":
+            return "follows from no Score file (remove it; what is yours belongs under overlays/<environment>/patches)"
+
+
+def _short_digest(environment: str) -> Callable[[Row], str]:
+    return lambda row: row[environment].removeprefix("sha256:")[:12]
+
+
+def _digest(place: Tree, name: str, environment: str) -> str:
+    from journeymesh.delivery.images import PLACEHOLDER_DIGEST
+    from journeymesh.delivery.workloads.placing import pins
+
+    held = pins(place.service(name) / "overlays" / environment).get(name)
+    if held is None:
+        return ""
+    return "not released" if held.digest == PLACEHOLDER_DIGEST else held.digest

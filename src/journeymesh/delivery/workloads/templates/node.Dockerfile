@@ -1,0 +1,12 @@
+FROM node:20-bookworm-slim AS build
+WORKDIR /app
+COPY . .
+RUN if [ -f package-lock.json ]; then npm ci --omit=dev --no-audit --no-fund; fi
+
+FROM node:20-bookworm-slim
+WORKDIR /app
+COPY --from=build /app /app
+ENV NODE_ENV=production PORT=8080
+USER 65532:65532
+EXPOSE 8080
+ENTRYPOINT ["node", "${entry}"]
