@@ -16,7 +16,6 @@ from journeymesh.errors import UsageError
 DOCKERFILE: Final = "Dockerfile"
 DOCKERIGNORE: Final = ".dockerignore"
 _TEMPLATES: Final = Path(__file__).parent / "templates"
-_IGNORED: Final = ".git\n.venv\n__pycache__\nnode_modules\ntarget\nbin\nobj\n"
 
 
 class SourceUnknown(UsageError):
@@ -25,20 +24,27 @@ class SourceUnknown(UsageError):
 
 @dataclass(frozen=True, slots=True)
 class Language:
-    """A language: ``manifests`` are files that settle it, ``entries`` what is run, the first that is there."""
+    """A language: ``manifests`` settle it, the first of ``entries`` is run, ``made`` is no source."""
 
     name: str
     manifests: tuple[str, ...]
     sources: str
     entries: tuple[str, ...]
+    made: tuple[str, ...] = ()
 
 
 LANGUAGES: Final = (
-    Language("python", ("pyproject.toml", "requirements.txt"), "*.py", ("main.py", "app.py", "server.py")),
-    Language("node", ("package.json",), "*.js", ("server.js", "index.js", "main.js", "app.js")),
-    Language("java", ("pom.xml",), "*.java", ("pom.xml", "Main.java")),
+    Language(
+        "python",
+        ("pyproject.toml", "requirements.txt"),
+        "*.py",
+        ("main.py", "app.py", "server.py"),
+        made=(".venv", "**/__pycache__"),
+    ),
+    Language("node", ("package.json",), "*.js", ("server.js", "index.js", "main.js", "app.js"), made=("node_modules",)),
+    Language("java", ("pom.xml",), "*.java", ("pom.xml", "Main.java"), made=("target", "**/*.class")),
     Language("go", ("go.mod",), "*.go", ("go.mod",)),
-    Language("dotnet", ("*.csproj",), "*.cs", ("*.csproj",)),
+    Language("dotnet", ("*.csproj",), "*.cs", ("*.csproj",), made=("bin", "obj")),
 )
 
 
@@ -79,8 +85,8 @@ def ensure_dockerfile(folder: Path) -> list[Path]:
     """Write a Dockerfile, and what the build leaves out, where the folder has none; the paths written."""
     if (folder / DOCKERFILE).is_file():
         return []
-    text = dockerfile(folder)
-    wanted = {folder / DOCKERFILE: text, folder / DOCKERIGNORE: _IGNORED}
+    ignored = (".git", *language_of(folder).made, DOCKERFILE, DOCKERIGNORE)
+    wanted = {folder / DOCKERFILE: dockerfile(folder), folder / DOCKERIGNORE: "\n".join(ignored) + "\n"}
     written = [path for path in wanted if not path.exists()]
     for path in written:
         path.write_text(wanted[path], "utf-8")

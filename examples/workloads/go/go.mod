@@ -1,0 +1,3 @@
+module journeymesh.example/sample-go
+
+go 1.19
