@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from journeymesh.cli.render import Row
     from journeymesh.delivery.tree import Tree
     from journeymesh.delivery.workloads.render import Finding, Rendering
+    from journeymesh.delivery.workloads.score import Workload
 
 app = typer.Typer(help="Run a container, in any language, from a Score file of a dozen lines.", no_args_is_help=True)
 
@@ -129,7 +130,7 @@ def list_workloads(tree: TreeOption = HERE, form: FormatOption = Format.table) -
     rows = []
     for each in workload_names(place):
         workload = load_workload(place, each)
-        pinned_in = {env: _digest(place, each, env) for env in ENVIRONMENTS}
+        pinned_in = {env: _digest(place, workload, env) for env in ENVIRONMENTS}
         source = workload.source or workload.image
         rows.append({"name": each, "source": source, "components": " ".join(workload.components), **pinned_in})
     table = pa.Table.from_pylist(rows, schema=pa.schema([(column, pa.string()) for column in columns]))
@@ -167,10 +168,12 @@ def pipeline(
 
 
 def _renderings(place: Tree, name: str | None) -> list[Rendering]:
+    from journeymesh.delivery.addresses import addresses
     from journeymesh.delivery.workloads.render import load_workload, rendering, workload_names
 
+    told = addresses(place)
     names = [name] if name else workload_names(place)
-    return [rendering(place, load_workload(place, each)) for each in names]
+    return [rendering(place, load_workload(place, each), told) for each in names]
 
 
 def _refuse_stale(place: Tree, found: Iterable[Finding], name: str | None) -> None:
@@ -200,11 +203,11 @@ def _short_digest(environment: str) -> Callable[[Row], str]:
     return lambda row: row[environment].removeprefix("sha256:")[:12]
 
 
-def _digest(place: Tree, name: str, environment: str) -> str:
+def _digest(place: Tree, workload: Workload, environment: str) -> str:
     from journeymesh.delivery.images import PLACEHOLDER_DIGEST
     from journeymesh.delivery.workloads.placing import pins
 
-    held = pins(place.service(name) / "overlays" / environment).get(name)
+    held = pins(place.service(workload.name) / "overlays" / environment).get(workload.image_name)
     if held is None:
         return ""
     return "not released" if held.digest == PLACEHOLDER_DIGEST else held.digest

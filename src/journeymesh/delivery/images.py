@@ -97,7 +97,9 @@ def pin_everywhere(tree: Tree, environment: str, images: Mapping[str, PinnedImag
     """
     changed, found = [], set()
     for service in tree.services():
-        overlay = tree.overlay(service, environment)
+        overlay = tree.service(service) / "overlays" / environment
+        if not (overlay / "kustomization.yaml").is_file():
+            continue  # it does not run there
         for name in sorted(set(pinned(overlay)) & set(images)):
             found.add(name)
             if pin(overlay, name, images[name]):

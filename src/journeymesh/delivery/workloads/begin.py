@@ -22,7 +22,7 @@ from journeymesh.delivery.workloads.score import (
 )
 from journeymesh.delivery.workloads.sources import ensure_dockerfile
 from journeymesh.delivery.workloads.yaml_text import yaml_text
-from journeymesh.errors import UsageError
+from journeymesh.errors import JourneymeshError, UsageError
 
 
 class WorkloadExists(UsageError):
@@ -65,13 +65,14 @@ def begin(tree: Tree, wanted: Beginning) -> list[Path]:
     score.write_text(score_text(wanted, _source(tree, wanted)), "utf-8")
     try:
         workload = load_workload(tree, wanted.name)
-    except UsageError:
+        planned = rendering(tree, workload)
+    except JourneymeshError:
         score.unlink()
         folder.rmdir()
         raise
-    written += [score, *write(tree, rendering(tree, workload))]
+    written += [score, *write(tree, planned)]
     if wanted.image:
-        pin(tree.overlay(wanted.name, workload.environments[0]), wanted.name, wanted.image)
+        pin(tree.overlay(wanted.name, workload.environments[0]), workload.image_name, wanted.image)
     return written
 
 

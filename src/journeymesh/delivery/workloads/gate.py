@@ -23,7 +23,6 @@ from journeymesh.delivery.workloads.shape import (
     GATE_WAVE,
     GATEWAY,
     GATEWAY_TLS,
-    KEYCLOAK,
     ROUTE_WAVE,
     WAVE,
     labels,
@@ -32,7 +31,7 @@ from journeymesh.delivery.workloads.shape import (
 )
 from journeymesh.delivery.workloads.yaml_text import Manifest
 
-TESTS: Final = "/e2e/workload"
+TESTS: Final = "/run/e2e"
 """Where the tests lie in the Job's container."""
 DEADLINE_S: Final = 120
 _TEMPLATE: Final = Path(__file__).parent / "templates" / "test_workload.py.txt"
@@ -46,18 +45,19 @@ def candidate_job(workload: Workload) -> Manifest:
 
 def route_job(workload: Workload) -> Manifest:
     """The same tests the way users come: through the gateway, with a token where it asks for one."""
-    reach: dict[str, Any] = {"BASE_URL": f"https://{GATEWAY}/w/{workload.name}", "SSL_CERT_FILE": "/e2e/gateway/ca.crt"}
+    gateway = f"https://{GATEWAY}:443"
+    reach: dict[str, Any] = {"BASE_URL": f"{gateway}/w/{workload.name}", "CA_FILE": "/run/gateway/tls.crt"}
     if not workload.public:
         reach |= {
-            "TOKEN_URL": f"http://{KEYCLOAK}:8080/realms/journeymesh/protocol/openid-connect/token",
+            "TOKEN_URL": f"{gateway}/realms/journeymesh/protocol/openid-connect/token",
             "CLIENT_ID": CLIENT,
             "CLIENT_SECRET": {"secretKeyRef": {"name": CLIENT_SECRETS, "key": CLIENT}},
         }
     job = _job(workload, f"{workload.name}-e2e", ROUTE_WAVE, reach)
     pod = job["spec"]["template"]["spec"]
-    certificate = {"secretName": GATEWAY_TLS, "items": [{"key": "tls.crt", "path": "ca.crt"}]}
+    certificate = {"secretName": GATEWAY_TLS, "items": [{"key": "tls.crt", "path": "tls.crt"}]}
     pod["volumes"].append({"name": "gateway", "secret": certificate})
-    pod["containers"][0]["volumeMounts"].append({"name": "gateway", "mountPath": "/e2e/gateway", "readOnly": True})
+    pod["containers"][0]["volumeMounts"].append({"name": "gateway", "mountPath": "/run/gateway", "readOnly": True})
     return job
 
 
@@ -71,7 +71,7 @@ def tests_kustomization(workload: Workload, tests: tuple[str, ...]) -> Manifest:
                 "name": _tests_name(workload),
                 "files": list(tests),
                 "options": {
-                    "labels": labels(workload.name, component=E2E),
+                    "labels": labels(workload.name, role=E2E),
                     "annotations": {WAVE: str(CANDIDATE_WAVE)},
                 },
             }
@@ -106,7 +106,7 @@ def _tests_name(workload: Workload) -> str:
 
 
 def _job(workload: Workload, name: str, wave: int, variables: dict[str, Any]) -> Manifest:
-    its_labels = labels(workload.name, component=E2E)
+    its_labels = labels(name, role=E2E)
     env = [
         {"name": key, "value": value} if isinstance(value, str) else {"name": key, "valueFrom": value}
         for key, value in {**variables, "PYTHONDONTWRITEBYTECODE": "1"}.items()
@@ -130,7 +130,7 @@ def _job(workload: Workload, name: str, wave: int, variables: dict[str, Any]) ->
                         {
                             "name": "e2e",
                             "image": E2E_IMAGE,
-                            "command": ["python", "-m", "pytest", "-p", "no:cacheprovider", "-q", TESTS],
+                            "command": ["pytest", "-p", "no:cacheprovider", "-q", TESTS],
                             "env": env,
                             "workingDir": "/tmp",  # noqa: S108
                             "resources": {

@@ -8,7 +8,7 @@ from journeymesh.delivery.workloads.score import Workload
 from journeymesh.delivery.workloads.shape import CANDIDATE, NAME, STABLE, TRACK, labels, metadata, tracked
 from journeymesh.delivery.workloads.yaml_text import Manifest
 
-NOBODY: Final = 65532
+NOBODY: Final = 10001
 """The user of every pod, whatever its image says: a number, for ``runAsNonRoot`` cannot judge a name."""
 DRAIN_S: Final = 5
 """How long a pod still answers after it is no longer an endpoint, while proxies and the gateway learn of it."""
@@ -73,7 +73,7 @@ def _container(workload: Workload) -> Manifest:
     variables = {"PORT": str(workload.container_port), **workload.variables}
     return {
         "name": workload.name,
-        "image": workload.name,
+        "image": workload.image_name,
         **({"command": list(workload.command)} if workload.command else {}),
         **({"args": list(workload.args)} if workload.args else {}),
         "env": [{"name": key, "value": value} for key, value in variables.items()],

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
 
+from journeymesh.delivery.addresses import Addresses, addresses
 from journeymesh.delivery.tree import ENVIRONMENTS, Tree
 from journeymesh.delivery.workloads.contract import CONTRACT_FILE, contract_stub
 from journeymesh.delivery.workloads.gate import (
@@ -21,7 +22,7 @@ from journeymesh.delivery.workloads.gate import (
     tests_kustomization,
     tests_text,
 )
-from journeymesh.delivery.workloads.placing import PATCHES, Addresses, application, overlay_kustomization
+from journeymesh.delivery.workloads.placing import PATCHES, application, overlay_kustomization
 from journeymesh.delivery.workloads.pods import deployment
 from journeymesh.delivery.workloads.score import SCORE_FILE, ScoreInvalid, Workload, read_score
 from journeymesh.delivery.workloads.serving import account, budget, network_policies, route, service
@@ -76,8 +77,8 @@ def load_workload(tree: Tree, name: str) -> Workload:
     return workload
 
 
-def rendering(tree: Tree, workload: Workload) -> Rendering:
-    """Every file that follows from this workload, in this tree."""
+def rendering(tree: Tree, workload: Workload, told: Addresses | None = None) -> Rendering:
+    """Every file that follows from this workload in this tree. ``told``: the tree's addresses, if read before."""
     name = workload.name
     folder = tree.service(name)
     files = {folder / "base" / file: _text(name, *manifests) for file, manifests in _base(workload).items()}
@@ -86,12 +87,12 @@ def rendering(tree: Tree, workload: Workload) -> Rendering:
     own = {path.name for path in tests.parent.glob("test_*.py")}
     every = tuple(sorted(own | {tests.name}))
     files[tests.parent / "kustomization.yaml"] = _text(name, tests_kustomization(workload, every))
-    addresses = Addresses.of(tree)
+    held = told or addresses(tree)
     for environment in workload.environments:
-        overlay = overlay_kustomization(tree, workload, environment, addresses)
+        overlay = overlay_kustomization(tree, workload, environment, held)
         place = folder / "overlays" / environment / "kustomization.yaml"
         files[place] = generated(name, yaml_text(overlay), (INSTEAD, PIN))
-        files[tree.application(name, environment)] = _text(name, application(workload, environment, addresses))
+        files[tree.application(name, environment)] = _text(name, application(workload, environment, held))
     return Rendering(workload, files, {folder / CONTRACT_FILE: contract_stub(workload)})
 
 

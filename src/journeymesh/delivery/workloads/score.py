@@ -83,6 +83,11 @@ class Workload:
     environments: tuple[str, ...] = ENVIRONMENTS
     components: tuple[str, ...] = ()
 
+    @property
+    def image_name(self) -> str:
+        """What manifests call the image; overlays pin it by this name."""
+        return self.name if self.image == NO_IMAGE else self.image
+
 
 def checked_name(name: str) -> str:
     """The name, where a workload may be called so.

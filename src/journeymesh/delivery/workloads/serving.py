@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from journeymesh.delivery.workloads.score import Workload
+from journeymesh.delivery.workloads.score import PORT, Workload
 from journeymesh.delivery.workloads.shape import (
     AUTHENTICATED,
-    CANDIDATE,
     CANDIDATE_WAVE,
-    COMPONENT,
     E2E,
     GATEWAY,
+    GATEWAY_PORT,
     IDENTITY,
-    KEYCLOAK,
     NAME,
+    RATE_LIMIT,
+    ROLE,
     ROUTE_WAVE,
     STABLE,
     STABLE_WAVE,
@@ -60,18 +60,18 @@ def budget(workload: Workload) -> Manifest:
 
 def route(workload: Workload) -> Manifest:
     """``/w/<name>/`` of the gateway. Every default is spelled out: what the API server adds in lists shows as drift."""
+    rewrite = {"path": {"type": "ReplacePrefixMatch", "replacePrefixMatch": "/"}}
     filters: list[Manifest] = [
-        {"type": "URLRewrite", "urlRewrite": {"path": {"type": "ReplacePrefixMatch", "replacePrefixMatch": "/"}}}
+        *(_middleware(name) for name in (RATE_LIMIT, *(() if workload.public else (AUTHENTICATED,)))),
+        {"type": "URLRewrite", "urlRewrite": rewrite},
     ]
-    if not workload.public:
-        middleware = {"group": "traefik.io", "kind": "Middleware", "name": AUTHENTICATED}
-        filters.insert(0, {"type": "ExtensionRef", "extensionRef": middleware})
+    gateway = {"group": "gateway.networking.k8s.io", "kind": "Gateway", "name": GATEWAY, "sectionName": "https"}
     return {
         "apiVersion": "gateway.networking.k8s.io/v1",
         "kind": "HTTPRoute",
         "metadata": metadata(workload.name, ROUTE_WAVE, labels(workload.name)),
         "spec": {
-            "parentRefs": [{"group": "gateway.networking.k8s.io", "kind": "Gateway", "name": GATEWAY}],
+            "parentRefs": [gateway],
             "rules": [
                 {
                     "matches": [{"path": {"type": "PathPrefix", "value": f"/w/{workload.name}"}}],
@@ -85,48 +85,49 @@ def route(workload: Workload) -> Manifest:
     }
 
 
-def network_policies(workload: Workload) -> tuple[Manifest, Manifest]:
-    """Who may speak to its pods and whom they may call; the same for the pods that test it."""
-    its_port = [{"protocol": "TCP", "port": "http"}]
-    own = {"matchLabels": {NAME: workload.name}, "matchExpressions": [_either(TRACK, STABLE, CANDIDATE)]}
-    tests = {"matchLabels": {NAME: workload.name, COMPONENT: E2E}}
+def _middleware(name: str) -> Manifest:
+    return {"type": "ExtensionRef", "extensionRef": {"group": "traefik.io", "kind": "Middleware", "name": name}}
+
+
+def network_policies(workload: Workload) -> tuple[Manifest, ...]:
+    """Who may speak to its pods and whom they may call.
+
+    The environment's own NetworkPolicies let the gateway and tests call port 8080; another one is opened to them here.
+    """
+    port = workload.container_port
+    gateway, tests = {NAME: GATEWAY}, {ROLE: E2E}
+    own = {"matchLabels": {NAME: workload.name}}
+    callers = [{"podSelector": {"matchLabels": caller}} for caller in (gateway, tests)]
+    calls = [_call(GATEWAY, GATEWAY_PORT), _call(IDENTITY, PORT)]
     serving = {
         "podSelector": own,
         "policyTypes": ["Ingress", "Egress"],
-        "ingress": [
-            {
-                "from": [{"podSelector": {"matchLabels": {NAME: GATEWAY}}}, {"podSelector": tests}],
-                "ports": its_port,
+        "ingress": [{"from": callers, "ports": [{"protocol": "TCP", "port": port}]}],
+        "egress": [_name_lookup(), *calls],
+    }
+    held = [_network_policy(workload, workload.name, serving)]
+    if port != PORT:
+        for caller in (gateway, tests):
+            calling = {
+                "podSelector": {"matchLabels": caller},
+                "policyTypes": ["Egress"],
+                "egress": [{"to": [{"podSelector": own}], "ports": [{"protocol": "TCP", "port": port}]}],
             }
-        ],
-        "egress": [_name_lookup(), {"to": [{"podSelector": {"matchExpressions": [_either(NAME, GATEWAY, IDENTITY)]}}]}],
-    }
-    testing = {
-        "podSelector": tests,
-        "policyTypes": ["Ingress", "Egress"],
-        "ingress": [],
-        "egress": [
-            _name_lookup(),
-            {"to": [{"podSelector": own}, {"podSelector": {"matchExpressions": [_either(NAME, GATEWAY, KEYCLOAK)]}}]},
-        ],
-    }
-    return (
-        _network_policy(workload.name, labels(workload.name), serving),
-        _network_policy(f"{workload.name}-e2e", labels(workload.name, component=E2E), testing),
-    )
+            held.append(_network_policy(workload, f"{workload.name}-from-{next(iter(caller.values()))}", calling))
+    return tuple(held)
 
 
-def _network_policy(name: str, its_labels: dict[str, str], spec: Manifest) -> Manifest:
+def _network_policy(workload: Workload, name: str, spec: Manifest) -> Manifest:
     return {
         "apiVersion": "networking.k8s.io/v1",
         "kind": "NetworkPolicy",
-        "metadata": metadata(name, CANDIDATE_WAVE, its_labels),
+        "metadata": metadata(name, CANDIDATE_WAVE, labels(workload.name)),
         "spec": spec,
     }
 
 
-def _either(key: str, *values: str) -> Manifest:
-    return {"key": key, "operator": "In", "values": list(values)}
+def _call(name: str, port: int) -> Manifest:
+    return {"to": [{"podSelector": {"matchLabels": {NAME: name}}}], "ports": [{"protocol": "TCP", "port": port}]}
 
 
 def _name_lookup() -> Manifest:

@@ -6,11 +6,12 @@ from typing import Any, Final
 
 PART_OF: Final = "journeymesh"
 NAME: Final = "app.kubernetes.io/name"
-COMPONENT: Final = "app.kubernetes.io/component"
 TRACK: Final = "journeymesh.io/track"
+ROLE: Final = "journeymesh.io/role"
 STABLE: Final = "stable"
 CANDIDATE: Final = "candidate"
 E2E: Final = "e2e"
+"""The role whose pods may ask every service, and are asked by nobody (a NetworkPolicy of the environment)."""
 
 WAVE: Final = "argocd.argoproj.io/sync-wave"
 CANDIDATE_WAVE: Final = 0
@@ -25,21 +26,23 @@ APPLICATION_WAVE: Final = 4
 """Workloads come after what they stand on: secrets, databases, identity, journeys."""
 
 GATEWAY: Final = "gatewayapi"
-"""The Gateway, and the service behind it."""
+"""The Gateway, its listener `https`, and the service behind it."""
+GATEWAY_PORT: Final = 8443
+"""What its pods listen on."""
+RATE_LIMIT: Final = "rate-limit"
 AUTHENTICATED: Final = "authenticated"
 """The gateway's Middleware that lets nobody through without a token that holds."""
 IDENTITY: Final = "identityapi"
-KEYCLOAK: Final = "keycloak"
 E2E_IMAGE: Final = "journeymesh-e2e"
 CLIENT_SECRETS: Final = "keycloak-clients"
 CLIENT: Final = "e2e-analyst"
-"""The machine client as which the tests come through the gateway."""
+"""The machine client as which the tests come through the gateway, and the key of its secret."""
 GATEWAY_TLS: Final = "gateway-tls"
 
 
 def labels(name: str, **more: str) -> dict[str, str]:
-    """The labels of a service's object; ``track`` and ``component`` where it has them."""
-    keys = {"track": TRACK, "component": COMPONENT}
+    """The labels of a service's object; ``track`` and ``role`` where it has them."""
+    keys = {"track": TRACK, "role": ROLE}
     return {NAME: name, **{keys[key]: value for key, value in more.items()}, "app.kubernetes.io/part-of": PART_OF}
 
 

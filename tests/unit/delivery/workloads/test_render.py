@@ -7,12 +7,15 @@ from pathlib import Path
 import pytest
 import yaml
 
-from journeymesh.delivery.images import PLACEHOLDER_DIGEST, PinnedImage, pin, pinned
+from journeymesh.delivery.addresses import Addresses, write_addresses
+from journeymesh.delivery.images import PLACEHOLDER_DIGEST, PinnedImage, pin, pin_everywhere, pinned
 from journeymesh.delivery.tree import Tree
 from journeymesh.delivery.workloads.begin import WorkloadExists
 from journeymesh.delivery.workloads.render import findings, load_workload, orphans, rendering, write
 from journeymesh.delivery.workloads.score import ScoreInvalid
 from tests.unit.delivery.workloads.trees import DIGEST, OTHER_DIGEST, a_tree, an_image, begun
+
+IMAGE = "registry.example/hello"
 
 
 def held(tree: Tree) -> dict[Path, bytes]:
@@ -71,21 +74,33 @@ def test_every_generated_file_says_so_and_by_which_command(tmp_path: Path) -> No
 def test_the_image_is_pinned_in_the_first_environment_and_promoted_to_the_others(tmp_path: Path) -> None:
     tree = a_tree(tmp_path)
     begun(tree)
-    pins = {each: pinned(tree.overlay("hello", each))["hello"] for each in ("dev", "test", "prod")}
-    assert pins["dev"] == PinnedImage("registry.example/hello", DIGEST)
-    assert pins["test"] == pins["prod"] == PinnedImage("registry.example/hello", PLACEHOLDER_DIGEST)
+    pins = {each: pinned(tree.overlay("hello", each))[IMAGE] for each in ("dev", "test", "prod")}
+    assert pins["dev"] == PinnedImage(IMAGE, DIGEST)
+    assert pins["test"] == pins["prod"] == PinnedImage(IMAGE, PLACEHOLDER_DIGEST)
 
 
 def test_a_promoted_digest_survives_rendering(tmp_path: Path) -> None:
     tree = a_tree(tmp_path)
     begun(tree)
     overlay = tree.overlay("hello", "prod")
-    pin(overlay, "hello", an_image(digest=OTHER_DIGEST))
-    pin(overlay, "journeymesh-e2e", an_image("journeymesh-e2e"))
+    pin(overlay, IMAGE, an_image(digest=OTHER_DIGEST))
+    pin(overlay, "journeymesh-e2e", PinnedImage("registry.invalid/journeymesh-e2e", DIGEST))
+    held_before = pinned(overlay)
+    assert held_before[IMAGE].digest == OTHER_DIGEST
     assert faults(tree) == []
     (overlay / "kustomization.yaml").write_text((overlay / "kustomization.yaml").read_text("utf-8") + "# x\n", "utf-8")
     assert rendered_again(tree) == [overlay / "kustomization.yaml"]
-    assert pinned(overlay) == {"hello": an_image(digest=OTHER_DIGEST), "journeymesh-e2e": an_image("journeymesh-e2e")}
+    assert pinned(overlay) == held_before
+
+
+def test_an_image_built_elsewhere_keeps_its_registry_when_the_tree_is_told_its_own(tmp_path: Path) -> None:
+    tree = a_tree(tmp_path)
+    begun(tree)
+    write_addresses(tree, Addresses("https://git.example/ours.git", "registry.ours.example"))
+    assert faults(tree) == []
+    assert set(pinned(tree.overlay("hello", "dev"))) == {IMAGE, "journeymesh-e2e"}
+    assert pinned(tree.overlay("hello", "dev"))["journeymesh-e2e"].repository == "registry.ours.example/journeymesh-e2e"
+    assert "https://git.example/ours.git" in tree.application("hello", "dev").read_text("utf-8")
 
 
 def test_changed_missing_and_superfluous_files_are_found_with_their_diff(tmp_path: Path) -> None:
@@ -162,13 +177,11 @@ def test_an_application_without_its_workload_is_found(tmp_path: Path) -> None:
     ]
 
 
-def test_addresses_are_those_of_the_tree(tmp_path: Path) -> None:
+def test_addresses_and_the_image_of_the_tests_are_those_of_the_tree(tmp_path: Path) -> None:
     tree = a_tree(tmp_path)
-    begun(tree, "first")
-    [text] = [tree.application("first", "dev").read_text("utf-8")]
-    assert "https://git.invalid/journeymesh.git" in text
-    other = tree.application("journeyapi", "dev")
-    other.write_text(
+    application = tree.application("journeyapi", "dev")
+    application.parent.mkdir(parents=True)
+    application.write_text(
         "apiVersion: argoproj.io/v1alpha1\nkind: Application\nmetadata: {name: journeyapi-app-dev}\n"
         "spec: {source: {repoURL: 'https://git.example/ours.git'}}\n",
         "utf-8",
@@ -176,7 +189,7 @@ def test_addresses_are_those_of_the_tree(tmp_path: Path) -> None:
     overlay = tree.service("journeyapi") / "overlays" / "dev"
     overlay.mkdir(parents=True)
     (overlay / "kustomization.yaml").write_text(
-        "images:\n"
+        "kind: Kustomization\nimages:\n"
         f"  - {{name: journeymesh, newName: registry.example/journeymesh, digest: '{DIGEST}'}}\n"
         f"  - {{name: journeymesh-e2e, newName: registry.example/journeymesh-e2e, digest: '{OTHER_DIGEST}'}}\n",
         "utf-8",
@@ -184,13 +197,24 @@ def test_addresses_are_those_of_the_tree(tmp_path: Path) -> None:
     source = tmp_path / "source"
     source.mkdir()
     (source / "main.py").write_text("", "utf-8")
-    begun(tree, "second", image=None, source=source)
-    assert "https://git.example/ours.git" in tree.application("second", "dev").read_text("utf-8")
-    assert pinned(tree.overlay("second", "dev")) == {
-        "second": PinnedImage("registry.example/second", PLACEHOLDER_DIGEST),
+    begun(tree, image=None, source=source)
+    assert "https://git.example/ours.git" in tree.application("hello", "dev").read_text("utf-8")
+    assert pinned(tree.overlay("hello", "dev")) == {
+        "hello": PinnedImage("registry.example/hello", PLACEHOLDER_DIGEST),
         "journeymesh-e2e": PinnedImage("registry.example/journeymesh-e2e", OTHER_DIGEST),
     }
-    assert "journeymesh.io/source: source" in (tree.service("second") / "score.yaml").read_text("utf-8")
+    assert pinned(tree.overlay("hello", "prod"))["journeymesh-e2e"].digest == PLACEHOLDER_DIGEST
+    assert "journeymesh.io/source: source" in (tree.service("hello") / "score.yaml").read_text("utf-8")
+
+
+def test_images_are_pinned_everywhere_but_where_a_workload_does_not_run(tmp_path: Path) -> None:
+    tree = a_tree(tmp_path)
+    begun(tree, environments=("dev",))
+    begun(tree, "other")
+    e2e = PinnedImage("registry.example/journeymesh-e2e", OTHER_DIGEST)
+    assert pin_everywhere(tree, "prod", {"journeymesh-e2e": e2e}) == [
+        tree.overlay("other", "prod") / "kustomization.yaml"
+    ]
 
 
 def test_a_workload_that_cannot_be_rendered_leaves_nothing_behind(tmp_path: Path) -> None:

@@ -34,7 +34,7 @@ def test_every_dockerfile_leaves_the_compiler_behind_and_ends_as_a_user_without_
     text = (SAMPLES / language / "Dockerfile").read_text("utf-8")
     build, _, run = text.rpartition("\nFROM ")
     assert " AS build\n" in build
-    assert "\nUSER 65532:65532\n" in run
+    assert "\nUSER 10001:10001\n" in run
     assert "apt-get" not in run
     assert "--mount" not in text, "the classic builder knows no mounts"
     assert "$" + "{" not in text, "every place of the template is filled"

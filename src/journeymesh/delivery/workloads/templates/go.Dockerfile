@@ -10,6 +10,6 @@ FROM debian:bookworm-slim
 COPY --from=build /etc/ssl/certs /etc/ssl/certs
 COPY --from=build /app /app
 ENV PORT=8080
-USER 65532:65532
+USER 10001:10001
 EXPOSE 8080
 ENTRYPOINT ["/app/server"]

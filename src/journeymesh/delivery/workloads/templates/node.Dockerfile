@@ -7,6 +7,6 @@ FROM node:20-bookworm-slim
 WORKDIR /app
 COPY --from=build /app /app
 ENV NODE_ENV=production PORT=8080
-USER 65532:65532
+USER 10001:10001
 EXPOSE 8080
 ENTRYPOINT ["node", "${entry}"]

@@ -10,6 +10,6 @@ WORKDIR /app
 COPY --from=build /venv /venv
 COPY --from=build /app /app
 ENV PATH=/venv/bin:/usr/local/bin:/usr/bin:/bin PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1 PORT=8080
-USER 65532:65532
+USER 10001:10001
 EXPOSE 8080
 ENTRYPOINT ["python", "${entry}"]
