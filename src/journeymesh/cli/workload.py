@@ -96,7 +96,7 @@ def render(
     The same bytes each time. Pinned digests, patches, contracts and tests of your own are kept.
     """
     from journeymesh.delivery.tree import Tree
-    from journeymesh.delivery.workloads.render import findings, orphans, write
+    from journeymesh.delivery.workloads.render import findings, orphans, remove, write
 
     place = Tree.at(tree)
     renderings = _renderings(place, name)
@@ -106,10 +106,11 @@ def render(
         print(f"{len(renderings)} workloads are as rendered")
         return
     changed = [path for rendered in renderings for path in write(place, rendered)]
+    if name is None:
+        changed += remove(orphans(place))
     for path in changed:
         print(f"{'wrote' if path.exists() else 'removed'} {place.relative(path)}")
-    left = [each for rendered in renderings for each in findings(place, rendered)]
-    _refuse_stale(place, [*left, *(() if name else orphans(place))], name)
+    _refuse_stale(place, [each for rendered in renderings for each in findings(place, rendered)], name)
     if not changed:
         print("nothing to write")
 

@@ -7,7 +7,7 @@ People's own are the Score file, the data contract, ``overlays/<environment>/pat
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
@@ -101,14 +101,20 @@ def write(tree: Tree, rendered: Rendering) -> list[Path]:
     changed = []
     for finding in findings(tree, rendered):
         if finding.fault == "superfluous":
-            if not is_generated(finding.path.read_text("utf-8")):
-                continue
-            finding.path.unlink()
-        else:
-            finding.path.parent.mkdir(parents=True, exist_ok=True)
-            finding.path.write_text((dict(rendered.files) | dict(rendered.once))[finding.path], "utf-8")
+            changed += remove([finding])
+            continue
+        finding.path.parent.mkdir(parents=True, exist_ok=True)
+        finding.path.write_text((dict(rendered.files) | dict(rendered.once))[finding.path], "utf-8")
         changed.append(finding.path)
     return changed
+
+
+def remove(superfluous: Iterable[Finding]) -> list[Path]:
+    """Remove those of the files that rendering wrote, and leave people's; the paths that are gone."""
+    gone = [each.path for each in superfluous if is_generated(each.path.read_text("utf-8", "replace"))]
+    for path in gone:
+        path.unlink()
+    return gone
 
 
 def findings(tree: Tree, rendered: Rendering) -> list[Finding]:
