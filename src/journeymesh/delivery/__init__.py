@@ -11,6 +11,11 @@
       sops.py, age_keys.py   encryption, by its own programs
       sops_sidecar.py     what decrypts for Argo CD
     laptop.py       what compose.yaml needs beside itself
+    applications.py Argo CD's Applications as typed values
+    cluster.py      the cluster that Argo CD runs in
+    git.py          a clone of the repository, for those who add commits to it
+    reverting.py    which commits were a bad release, and the commits that take it back
+    guard.py        the delivery controller: takes bad releases back, keeps healing alive
     programs.py     the programs that are called (git, kustomize, …), their faults in our words
 
 Git, a registry and Kubernetes are all it needs; nothing here depends on a CI product, a git host or a cloud.

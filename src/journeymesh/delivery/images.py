@@ -10,7 +10,9 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
+
+import yaml
 
 from journeymesh.delivery.documents import Document, documents
 from journeymesh.delivery.tree import Tree
@@ -58,10 +60,18 @@ class PinnedImage:
 
 def pinned(overlay: Path) -> dict[str, PinnedImage]:
     """The images that an overlay pins, by the name that base manifests use."""
-    entries = _kustomization(overlay).content.get("images") or []
+    return _pins(_kustomization(overlay).content)
+
+
+def pins_in(kustomization: str) -> dict[str, PinnedImage]:
+    """The same of a kustomization's text, as a commit has it."""
+    return _pins(yaml.safe_load(kustomization) or {})
+
+
+def _pins(content: Any) -> dict[str, PinnedImage]:
     return {
         entry["name"]: PinnedImage(entry.get("newName", entry["name"]), entry["digest"])
-        for entry in entries
+        for entry in content.get("images") or []
         if entry.get("digest")
     }
 

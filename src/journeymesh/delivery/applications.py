@@ -1,0 +1,183 @@
+"""Argo CD's Applications as typed values: what they want, what is, and how the last operation ended.
+
+The facts about Argo CD that are used here: an operation that waits for its next attempt is ``Running`` with an end;
+``history`` gets an entry for each whole sync that succeeded, none for a partial one, and healing is a partial sync.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from journeymesh.delivery.tree import ENVIRONMENTS
+
+PATH: Final = "/apis/argoproj.io/v1alpha1"
+FAILED_PHASES: Final = ("Failed", "Error")
+
+Json = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What an operation made of one resource. ``hook``: its kind where the resource is one, like ``Sync``."""
+
+    kind: str
+    name: str
+    hook: str
+    phase: str
+    status: str
+    message: str
+
+    @property
+    def failed(self) -> bool:
+        return self.phase in FAILED_PHASES or self.status == "SyncFailed"
+
+    def __str__(self) -> str:
+        said = f": {self.message}" if self.message else ""
+        return f"{self.kind} {self.name}{said}"
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """The last operation, or the one under way."""
+
+    phase: str
+    revision: str
+    message: str
+    started_at: str
+    finished_at: str
+    retries: int
+    automated: bool
+    partial: bool
+    heals: int
+    outcomes: tuple[Outcome, ...]
+
+    @property
+    def failed(self) -> bool:
+        """It ended, and not well: no attempt is left."""
+        return self.phase in FAILED_PHASES
+
+    @property
+    def succeeded(self) -> bool:
+        return self.phase == "Succeeded"
+
+    @property
+    def attempts_failed(self) -> int:
+        """How many attempts have ended badly so far; one that ended badly and waits for the next counts."""
+        return self.retries + (1 if self.failed else 0)
+
+    @property
+    def waits(self) -> bool:
+        """An attempt failed and the next has not begun: what the outcomes say is that attempt's."""
+        return self.phase == "Running" and bool(self.finished_at)
+
+    @property
+    def reason(self) -> str:
+        """What failed first, and the words of it; else the operation's own."""
+        return next((str(each) for each in self.outcomes if each.failed), self.message)
+
+
+@dataclass(frozen=True, slots=True)
+class Deployed:
+    """A whole sync that succeeded."""
+
+    revision: str
+    at: str
+
+
+@dataclass(frozen=True, slots=True)
+class Application:
+    """One Application as the cluster has it. Times are RFC 3339; what is not known yet is empty."""
+
+    name: str
+    environment: str
+    project: str
+    repository: str
+    path: str
+    heals_itself: bool
+    sync: str
+    revision: str
+    health: str
+    operation: Operation | None
+    history: tuple[Deployed, ...]
+    adrift: tuple[str, ...]
+    conditions: tuple[str, ...]
+
+    @property
+    def good(self) -> str:
+        """The last revision that was synced as a whole and well; empty: none yet."""
+        return self.history[-1].revision if self.history else ""
+
+    @property
+    def service(self) -> str:
+        """The service whose overlay this is; empty where the path is none."""
+        parts = self.path.strip("/").split("/")
+        is_overlay = len(parts) == 5 and parts[:2] == ["customization", "services"] and parts[3] == "overlays"
+        return parts[2] if is_overlay else ""
+
+    @property
+    def healing_stopped(self) -> bool:
+        """Argo CD heals nothing here: its last operation on this very revision failed."""
+        last = self.operation
+        return self.heals_itself and last is not None and last.failed and last.revision in ("", self.revision)
+
+
+def application(document: Json) -> Application:
+    """An Application from its manifest with status."""
+    spec, status = document.get("spec") or {}, document.get("status") or {}
+    source: Json = spec.get("source") or next(iter(spec.get("sources") or ()), {})
+    automated = (spec.get("syncPolicy") or {}).get("automated") or {}
+    sync = status.get("sync") or {}
+    resources = status.get("resources") or ()
+    return Application(
+        name=document["metadata"]["name"],
+        environment=_environment(document["metadata"]["name"], spec),
+        project=spec.get("project", ""),
+        repository=source.get("repoURL", ""),
+        path=source.get("path", ""),
+        heals_itself=bool(automated.get("selfHeal")) and automated.get("enabled") is not False,
+        sync=sync.get("status", "Unknown"),
+        revision=sync.get("revision", ""),
+        health=(status.get("health") or {}).get("status", "Unknown"),
+        operation=_operation(status.get("operationState")),
+        history=tuple(Deployed(each.get("revision", ""), each["deployedAt"]) for each in status.get("history") or ()),
+        adrift=tuple(f"{each['kind']}/{each['name']}" for each in resources if each.get("status") == "OutOfSync"),
+        conditions=tuple(f"{each['type']}: {each.get('message', '')}" for each in status.get("conditions") or ()),
+    )
+
+
+def _environment(name: str, spec: Json) -> str:
+    """By the name, for a root's destination is no place of its own; else by the namespace it writes to."""
+    by_name = name.rpartition("-")[2]
+    return by_name if by_name in ENVIRONMENTS else str((spec.get("destination") or {}).get("namespace", ""))
+
+
+def _operation(state: Json | None) -> Operation | None:
+    if not state:
+        return None
+    operation = state.get("operation") or {}
+    asked, result = operation.get("sync") or {}, state.get("syncResult") or {}
+    return Operation(
+        phase=state.get("phase", ""),
+        revision=result.get("revision") or asked.get("revision", ""),
+        message=state.get("message", ""),
+        started_at=state.get("startedAt", ""),
+        finished_at=state.get("finishedAt") or "",
+        retries=int(state.get("retryCount") or 0),
+        automated=bool((operation.get("initiatedBy") or {}).get("automated")),
+        partial=bool(asked.get("resources")),
+        heals=int(asked.get("selfHealAttemptsCount") or 0),
+        outcomes=tuple(_outcome(each) for each in result.get("resources") or ()),
+    )
+
+
+def _outcome(result: Json) -> Outcome:
+    return Outcome(
+        kind=result.get("kind", ""),
+        name=result.get("name", ""),
+        hook=result.get("hookType", ""),
+        phase=result.get("hookPhase", ""),
+        status=result.get("status", ""),
+        message=" ".join(str(result.get("message", "")).split()),
+    )

@@ -1,0 +1,122 @@
+"""The cluster that Argo CD runs in: its Applications and other objects, read, and the few wishes told to Argo CD."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final, Protocol
+
+from journeymesh.delivery.applications import Application, Json, application
+from journeymesh.errors import ExtraMissing, JourneymeshError
+
+ARGOCD: Final = "argocd"
+APPLICATIONS: Final = f"/apis/argoproj.io/v1alpha1/namespaces/{ARGOCD}/applications"
+MERGE: Final = "application/merge-patch+json"
+GUARD: Final = "journeymesh-guard"
+
+
+class ClusterUnavailable(JourneymeshError):
+    """The cluster cannot be reached, or refuses what was asked."""
+
+    exit_code = 5
+
+
+class Deliveries(Protocol):
+    """What the guard needs of Argo CD."""
+
+    def applications(self) -> list[Application]:
+        """All Applications."""
+
+    def refresh(self, name: str) -> None:
+        """Let Argo CD look at the repository now instead of at its next poll."""
+
+    def sync_again(self, name: str) -> None:
+        """Begin another operation on the revision that is wanted: after a failed one Argo CD begins none itself."""
+
+
+class Cluster:
+    """A cluster's API server, as the kubeconfig's current user or as the pod's service account."""
+
+    def __init__(self, kubeconfig: Path | None = None) -> None:
+        try:
+            from kr8s.asyncio import api
+        except ImportError as error:
+            raise ExtraMissing("kr8s", "delivery") from error
+        self._runner = asyncio.Runner()
+        try:
+            self._api = self._runner.run(api(kubeconfig=str(kubeconfig) if kubeconfig else None))
+        except (ValueError, OSError) as error:
+            self._runner.close()
+            raise ClusterUnavailable(f"no cluster: {error}", todo="set KUBECONFIG, or run in a pod") from error
+
+    def ask(self, method: str, path: str, body: Any = None, *, form: str = "application/json") -> Any:
+        """The API server's answer.
+
+        Raises:
+            ClusterUnavailable: it cannot be reached or refuses.
+        """
+        return self._runner.run(self._ask(method, path, body, form))
+
+    async def _ask(self, method: str, path: str, body: Any, form: str) -> Any:
+        import httpx
+        import kr8s
+
+        sent: dict[str, Any] = {} if body is None else {"json": body, "headers": {"Content-Type": form}}
+        base, _, rest = path.lstrip("/").partition("/")
+        try:
+            async with self._api.call_api(method, version="", base=f"/{base}", url=rest, **sent) as answer:
+                return answer.json()
+        except (kr8s.ServerError, kr8s.APITimeoutError, httpx.HTTPError, ValueError) as error:
+            raise ClusterUnavailable(
+                f"{method} {path}: {error or type(error).__name__}", todo="check the cluster and its RBAC"
+            ) from error
+
+    def items(self, path: str) -> list[dict[str, Any]]:
+        """The objects of a listing."""
+        found: list[dict[str, Any]] = self.ask("GET", path)["items"]
+        return found
+
+    def applications(self) -> list[Application]:
+        """All Applications."""
+        return [application(each) for each in self.items(APPLICATIONS)]
+
+    def refresh(self, name: str) -> None:
+        """Let Argo CD look at the repository now instead of at its next poll."""
+        wish = {"metadata": {"annotations": {"argocd.argoproj.io/refresh": "normal"}}}
+        self.ask("PATCH", f"{APPLICATIONS}/{name}", wish, form=MERGE)
+
+    def sync_again(self, name: str) -> None:
+        """Begin another operation on the revision that is wanted: after a failed one Argo CD begins none itself."""
+        place = f"{APPLICATIONS}/{name}"
+        self.ask("PATCH", place, {"operation": operation_for(self.ask("GET", place))}, form=MERGE)
+
+    def close(self) -> None:
+        self._runner.close()
+
+
+def operation_for(document: Json) -> Mapping[str, Any]:
+    """The operation that automated sync would begin for this Application."""
+    policy = document["spec"].get("syncPolicy") or {}
+    sync = {
+        "revision": (document["status"].get("sync") or {}).get("revision", ""),
+        "prune": bool((policy.get("automated") or {}).get("prune")),
+        "syncOptions": policy.get("syncOptions") or [],
+    }
+    wanted = {"initiatedBy": {"username": GUARD}, "sync": sync}
+    return wanted | ({"retry": policy["retry"]} if policy.get("retry") else {})
+
+
+@contextmanager
+def opened_cluster(kubeconfig: Path | None = None) -> Iterator[Cluster]:
+    """A cluster for as long as the block takes.
+
+    Raises:
+        ClusterUnavailable: no kubeconfig, and this is no pod.
+    """
+    cluster = Cluster(kubeconfig)
+    try:
+        yield cluster
+    finally:
+        cluster.close()

@@ -1,0 +1,188 @@
+"""The delivery controller: it takes a bad release back in git, and sees to it that healing goes on.
+
+One turn looks at the repository and at Argo CD, does what they ask for, and remembers nothing that matters: a process
+that ends anywhere is followed by one that derives the same again. What is kept in memory only spares repetitions.
+
+    repository has a newer commit     ask Argo CD to look now, for its own poll may be minutes away
+    sync failed, attempts used up     revert the service's own commits since its last good sync (reverting.py), push
+    sync failed for another cause     begin it again, at a slow pace: nobody else would, and nothing heals until then
+    sync succeeded, with its tests    tell ``on_passed``, once for each digest
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Final
+
+from journeymesh.delivery.applications import Application
+from journeymesh.delivery.cluster import Deliveries
+from journeymesh.delivery.git import Clone, PushRefused
+from journeymesh.delivery.images import PLACEHOLDER_DIGEST, pins_in
+from journeymesh.delivery.programs import ProgramFailed, ProgramMissing
+from journeymesh.delivery.rendering import rendered
+from journeymesh.delivery.reverting import BadRelease, Finding, bad_release, finding, revert
+from journeymesh.delivery.tree import ENVIRONMENTS
+
+OnPassed = Callable[[str, str, str], None]
+"""Service, digest (``sha256:…``), revision: this image passed its tests in the environment."""
+
+AGAIN_S: Final = 120.0
+"""So long after a sync that failed for another cause it is begun again."""
+
+
+class Did(StrEnum):
+    """What a turn did or found."""
+
+    saw = "saw"
+    refreshed = "refreshed"
+    would_revert = "would revert"
+    reverted = "reverted"
+    overtaken = "overtaken"
+    left = "left"
+    again = "again"
+    healing = "healing"
+    passed = "passed"
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One thing that a turn did or found, in words."""
+
+    did: Did
+    application: str
+    words: str
+
+    def __str__(self) -> str:
+        return f"{self.did}: {self.application}: {self.words}" if self.application else f"{self.did}: {self.words}"
+
+
+@dataclass(slots=True)
+class Guard:
+    """The controller of one environment. ``attempts``: so many failed ones are enough; 0: all that Argo CD makes."""
+
+    clone: Clone
+    deliveries: Deliveries
+    environment: str
+    push: bool = False
+    attempts: int = 0
+    again_s: float = AGAIN_S
+    on_passed: OnPassed | None = None
+    now: Callable[[], datetime] = lambda: datetime.now(UTC)
+    _asked: set[tuple[str, str]] = field(default_factory=set)
+    _unwell: dict[str, str] = field(default_factory=dict)
+    _passed: set[tuple[str, str]] = field(default_factory=set)
+
+    def turn(self) -> list[Step]:
+        """Look once and act.
+
+        Raises:
+            RepositoryUnreadable, ClusterUnavailable: the next turn may find them back.
+        """
+        return list(self._turn())
+
+    def _turn(self) -> Iterator[Step]:
+        applications = self.deliveries.applications()
+        newest = self.clone.newest()
+        if newest != self.clone.head():
+            self.clone.freshen()
+            yield Step(Did.saw, "", f"commit {newest[:12]}: {self.clone.git('log', '-1', '--format=%s')}")
+        self._refresh(applications, newest)
+        for each in applications:
+            if each.environment == self.environment and each.service:
+                yield from self._guard(each)
+
+    def _refresh(self, applications: list[Application], newest: str) -> None:
+        """Once for each Application and commit. Those of no environment (the platform's) are everybody's."""
+        for each in applications:
+            concerned = each.environment == self.environment or each.environment not in ENVIRONMENTS
+            behind = concerned and each.revision != newest
+            if behind and (each.name, newest) not in self._asked and self._reads_this(each):
+                self._asked.add((each.name, newest))
+                self.deliveries.refresh(each.name)
+
+    def _reads_this(self, each: Application) -> bool:
+        """By a commit of it, for one repository has many addresses."""
+        return each.repository == self.clone.url or self.clone.has(each.revision)
+
+    def _guard(self, each: Application) -> Iterator[Step]:
+        bad = bad_release(each, self.attempts) or self._unrenderable(each)
+        if bad is not None:
+            if not (self.clone.has(bad.revision) and self.clone.has(bad.good)):
+                self.clone.freshen()
+            yield from self._deal(bad)
+        last = each.operation
+        if last is None:
+            return
+        if last.succeeded and not last.partial:
+            yield from self._see_it_well(each)
+        elif last.failed and (bad is None or finding(self.clone, bad) is Finding.elsewhere):
+            yield from self._begin_again(each)
+
+    def _deal(self, bad: BadRelease) -> Iterator[Step]:
+        found = finding(self.clone, bad)
+        self._unwell[bad.application] = bad.revision
+        told = f"sync to {bad.revision[:12]} failed ({bad.reason})"
+        if found is not Finding.revert:
+            yield Step(Did.left, bad.application, f"{told}; {found}")
+            return
+        before = self.clone.head()
+        subjects = revert(self.clone, bad)
+        if not self.push:
+            self.clone.git("reset", "--quiet", "--hard", before)
+            yield Step(Did.would_revert, bad.application, f"{told}; would push: {'; '.join(subjects)}")
+            return
+        try:
+            pushed = self.clone.push()
+        except PushRefused as refused:
+            self.clone.freshen()
+            yield Step(Did.overtaken, bad.application, f"{told}; {refused.what}")
+            return
+        yield Step(Did.reverted, bad.application, f"{told}; pushed {pushed[:12]}: {'; '.join(subjects)}")
+        self._asked.add((bad.application, pushed))
+        self.deliveries.refresh(bad.application)
+
+    def _unrenderable(self, each: Application) -> BadRelease | None:
+        """Argo CD cannot render the newest commit, and neither can we: no operation ever begins, and nothing heals."""
+        said = next((text for text in each.conditions if text.startswith("ComparisonError")), "")
+        if not said or not each.good or each.good == self.clone.head():
+            return None
+        try:
+            rendered(self.clone.folder / each.path)
+        except ProgramMissing:
+            return None
+        except ProgramFailed as fault:
+            environment = each.path.strip("/").rpartition("/")[2]
+            reason = f"it cannot be rendered: {fault.what}"
+            return BadRelease(each.name, each.service, environment, self.clone.head(), each.good, reason)
+        return None
+
+    def _begin_again(self, each: Application) -> Iterator[Step]:
+        last = each.operation
+        assert last is not None
+        since = self.now() - datetime.fromisoformat(last.finished_at) if last.finished_at else None
+        if not each.healing_stopped or since is None or since.total_seconds() < self.again_s:
+            return
+        self._unwell[each.name] = last.revision
+        self.deliveries.sync_again(each.name)
+        yield Step(Did.again, each.name, f"began the sync to {last.revision[:12]} again; it had failed: {last.reason}")
+
+    def _see_it_well(self, each: Application) -> Iterator[Step]:
+        last = each.operation
+        assert last is not None
+        if self._unwell.pop(each.name, None):
+            yield Step(Did.healing, each.name, f"synced to {last.revision[:12]}; Argo CD heals it again")
+        tested = any(out.hook and out.kind == "Job" and "e2e" in out.name and not out.failed for out in last.outcomes)
+        if self.on_passed is None or not tested:
+            return
+        for name, image in self._pins(each, last.revision).items():
+            if image not in (PLACEHOLDER_DIGEST, "") and (each.service, image) not in self._passed:
+                self.on_passed(each.service, image, last.revision)
+                self._passed.add((each.service, image))
+                yield Step(Did.passed, each.name, f"{name}@{image} passed at {last.revision[:12]}")
+
+    def _pins(self, each: Application, revision: str) -> dict[str, str]:
+        text = self.clone.text(revision, f"{each.path.strip('/')}/kustomization.yaml") if revision else None
+        return {name: image.digest for name, image in pins_in(text).items()} if text else {}
