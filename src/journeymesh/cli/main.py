@@ -13,8 +13,10 @@ from journeymesh.cli import (
     audit,
     delivery,
     delivery_compose,
+    delivery_guard,
     delivery_release,
     delivery_secrets,
+    delivery_status,
     demo,
     generate,
     journeys,
@@ -77,6 +79,8 @@ delivery.app.command("attest")(delivery_release.attest)
 delivery.app.command("verify")(delivery_release.verify)
 delivery.app.command("running")(delivery_release.running)
 delivery.app.add_typer(delivery_release.keys_app, name="keys")
+delivery.app.command("status")(delivery_status.status)
+delivery.app.command("guard")(delivery_guard.guard)
 app.add_typer(delivery.app, name="delivery")
 app.add_typer(access.app, name="access")
 app.add_typer(serve.app, name="serve")

@@ -39,7 +39,7 @@ def run(
 
     with open_installation(plan) as installation:
         installation.control.require_schema()
-        with _stopping() as stop, _metrics(installation, metrics_host, metrics_port):
+        with stopping() as stop, _metrics(installation, metrics_host, metrics_port):
             feeder = installation.feeder()
             feeder.on_fault = _warn
             if once:
@@ -55,7 +55,7 @@ def run(
 
 
 @contextmanager
-def _stopping() -> Iterator[threading.Event]:
+def stopping() -> Iterator[threading.Event]:
     """An event that SIGTERM and Ctrl-C set: what is under way ends first, and nothing is half-written."""
     stop = threading.Event()
 

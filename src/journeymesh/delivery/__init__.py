@@ -15,6 +15,7 @@
     cluster.py      the cluster that Argo CD runs in
     git.py          a clone of the repository, for those who add commits to it
     reverting.py    which commits were a bad release, and the commits that take it back
+    status.py       one view of every Application, with what Argo CD's colours do not say
     guard.py        the delivery controller: takes bad releases back, keeps healing alive
     programs.py     the programs that are called (git, kustomize, …), their faults in our words
 

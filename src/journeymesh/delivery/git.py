@@ -15,7 +15,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final
 
-from journeymesh.delivery.programs import ProgramFailed, called
+from journeymesh.delivery.programs import ProgramFailed, ProgramMissing, called
 from journeymesh.errors import JourneymeshError, UsageError
 
 QUIET: Final = {"GIT_TERMINAL_PROMPT": "0", "GIT_EDITOR": "true", "LC_ALL": "C"}
@@ -53,13 +53,10 @@ class Signing:
 
 
 @dataclass(slots=True)
-class Clone:
-    """A clone at ``folder`` of ``url``, at the newest commit of ``branch``."""
+class Checkout:
+    """A checkout at ``folder``, read and never changed."""
 
     folder: Path
-    url: str
-    branch: str
-    signing: Signing = field(default_factory=Signing)
 
     def git(self, *arguments: str, given: str | None = None) -> str:
         """What git says, without the line's end.
@@ -67,8 +64,11 @@ class Clone:
         Raises:
             ProgramFailed: git ended with a fault.
         """
-        argv = ["git", *self.signing.options(), *arguments]
+        argv = ["git", *self._options(), *arguments]
         return called(argv, folder=self.folder, given=given, environment=os.environ | QUIET).rstrip("\n")
+
+    def _options(self) -> list[str]:
+        return []
 
     def asked(self, *arguments: str) -> bool:
         """Whether git answers a question with yes.
@@ -83,6 +83,40 @@ class Clone:
         if done.returncode > 1:
             raise ProgramFailed(f"git {arguments[0]} ended with {done.returncode}: {done.stderr.strip()[-400:]}")
         return done.returncode == 0
+
+    def head(self) -> str:
+        """The commit that it stands at."""
+        return self.git("rev-parse", "HEAD")
+
+    def has(self, revision: str) -> bool:
+        """Whether this commit is known here."""
+        try:
+            return bool(revision) and self.asked("cat-file", "-e", f"{revision}^{{commit}}")
+        except ProgramFailed:
+            return False
+
+    def same(self, one: str, other: str, paths: Sequence[str]) -> bool:
+        """Whether two commits have the same content below these paths."""
+        return self.asked("diff", "--quiet", "--no-ext-diff", one, other, "--", *paths)
+
+    def text(self, revision: str, path: str) -> str | None:
+        """A file's text in a commit; None: it has no such file."""
+        try:
+            return self.git("show", f"{revision}:{path}")
+        except ProgramFailed:
+            return None
+
+
+@dataclass(slots=True)
+class Clone(Checkout):
+    """A clone of ``url``, at the newest commit of ``branch``. It is never anybody's own checkout."""
+
+    url: str
+    branch: str
+    signing: Signing = field(default_factory=Signing)
+
+    def _options(self) -> list[str]:
+        return self.signing.options()
 
     def newest(self) -> str:
         """The branch's commit at the repository, asked there.
@@ -114,25 +148,6 @@ class Clone:
         self.git("clean", "-ffdxq")
         return self.head()
 
-    def head(self) -> str:
-        """The commit that the clone stands at."""
-        return self.git("rev-parse", "HEAD")
-
-    def has(self, revision: str) -> bool:
-        """Whether the clone knows this commit."""
-        return bool(revision) and self.asked("cat-file", "-e", f"{revision}^{{commit}}")
-
-    def same(self, one: str, other: str, paths: Sequence[str]) -> bool:
-        """Whether two commits have the same content below these paths."""
-        return self.asked("diff", "--quiet", "--no-ext-diff", one, other, "--", *paths)
-
-    def text(self, revision: str, path: str) -> str | None:
-        """A file's text in a commit; None: it has no such file."""
-        try:
-            return self.git("show", f"{revision}:{path}")
-        except ProgramFailed:
-            return None
-
     def push(self) -> str:
         """Push what the clone stands at to the branch. Returns that commit.
 
@@ -146,6 +161,14 @@ class Clone:
                 f"{self.url} took no commit: {error.what}", todo="if nobody was faster, check rights and branch rules"
             ) from error
         return self.head()
+
+
+def checkout_at(folder: Path) -> Checkout | None:
+    """The checkout that a folder is in; None where it is in none."""
+    try:
+        return Checkout(Path(called(["git", "-C", str(folder), "rev-parse", "--show-toplevel"]).strip()))
+    except (ProgramFailed, ProgramMissing):
+        return None
 
 
 @contextmanager

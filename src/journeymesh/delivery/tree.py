@@ -27,8 +27,22 @@ class TreeMissing(UsageError):
     """The folder holds no tree."""
 
 
+class UnknownEnvironment(UsageError):
+    """The tree has no such environment."""
+
+
 class UnknownService(NotFound):
     """The tree has no such service, or not in this environment."""
+
+
+def require_environment(name: str) -> None:
+    """Refuse a name that is no environment.
+
+    Raises:
+        UnknownEnvironment: naming those that are.
+    """
+    if name not in ENVIRONMENTS:
+        raise UnknownEnvironment(f"no environment {name}", todo=f"name one of {', '.join(ENVIRONMENTS)}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,81 @@
+"""``journeymesh delivery guard``: the delivery controller of one environment."""
+
+from __future__ import annotations
+
+import sys
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from journeymesh.cli.strangler_run import stopping
+
+if TYPE_CHECKING:
+    from journeymesh.delivery.guard import Guard
+
+RepositoryOption = Annotated[
+    str, typer.Option("--repo", help="The repository that Argo CD reads: address, or a checkout of it.")
+]
+EnvironmentOption = Annotated[str, typer.Option("--env", help="The environment: dev, test or prod.")]
+
+
+def guard(
+    repository: RepositoryOption,
+    environment: EnvironmentOption,
+    branch: Annotated[
+        str, typer.Option("--branch", help="The branch that Argo CD follows.", show_default="the repository's own")
+    ] = "",
+    once: Annotated[bool, typer.Option("--once", help="Look once, act, and end.")] = False,
+    push: Annotated[bool, typer.Option("--push", help="Push reverts. Without it they are only told.")] = False,
+    sign: Annotated[
+        str,
+        typer.Option("--sign", help="Key that signs: an SSH key's file, or GnuPG's name of one.", show_default=False),
+    ] = "",
+    unsigned: Annotated[bool, typer.Option("--unsigned", help="Push reverts that nobody signed.")] = False,
+    attempts: Annotated[
+        int, typer.Option("--attempts", min=0, help="Failed attempts that are enough; 0: all that Argo CD makes.")
+    ] = 0,
+    interval_s: Annotated[float, typer.Option("--interval", min=0.2, help="Seconds between two looks.")] = 2.0,
+    kubeconfig: Annotated[
+        Path | None, typer.Option("--kubeconfig", help="Else KUBECONFIG, or the pod's account.", show_default=False)
+    ] = None,
+) -> None:
+    """Take back in git what fails to sync, and keep Argo CD healing.
+
+    Reverts only the failed service's own commits since its last good sync. Any number may run, and end anywhere.
+    """
+    from journeymesh.delivery.cluster import opened_cluster
+    from journeymesh.delivery.git import Signing, SigningUnset, cloned
+    from journeymesh.delivery.guard import Guard
+    from journeymesh.delivery.tree import require_environment
+
+    require_environment(environment)
+    if push and not sign and not unsigned:
+        raise SigningUnset("reverts are pushed signed", todo="name a key by --sign, or give --unsigned")
+    with cloned(repository, branch, Signing(key=sign)) as clone, opened_cluster(kubeconfig) as cluster:
+        controller = Guard(clone, cluster, environment, push=push, attempts=attempts)
+        if once:
+            for step in controller.turn():
+                print(step)
+            return
+        print(f"guarding {environment} at {clone.url}; Ctrl-C or SIGTERM ends it", file=sys.stderr, flush=True)
+        with stopping() as stop:
+            _go_on(controller, stop, interval_s)
+
+
+def _go_on(controller: Guard, stop: threading.Event, interval_s: float) -> None:
+    """Turn after turn. What cannot be reached now is asked again; the same words are said once."""
+    from journeymesh.errors import JourneymeshError
+
+    said: list[str] = []
+    while not stop.is_set():
+        try:
+            now = [str(step) for step in controller.turn()]
+        except JourneymeshError as error:
+            now = [f"warning: {error}"]
+        for words in now:
+            if words not in said:
+                print(words, file=sys.stderr if words.startswith("warning") else sys.stdout, flush=True)
+        said = now
+        stop.wait(interval_s)
