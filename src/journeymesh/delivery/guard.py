@@ -105,7 +105,7 @@ class Guard:
 
     def _reads_this(self, each: Application) -> bool:
         """By a commit of it, for one repository has many addresses."""
-        return each.repository == self.clone.url or self.clone.has(each.revision)
+        return each.repository == self.clone.url or any(self.clone.has(it) for it in (each.revision, each.good))
 
     def _guard(self, each: Application) -> Iterator[Step]:
         bad = bad_release(each, self.attempts) or self._unrenderable(each)
