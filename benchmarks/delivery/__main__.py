@@ -1,0 +1,189 @@
+"""``python -m benchmarks.delivery [--only PART …] [--sample N]``: delivery on a real cluster, measured.
+
+It changes what runs in one environment of the cluster that KUBECONFIG names, and pushes commits to the repository that
+Argo CD follows there (asked of the cluster unless ``--repo`` names it). Afterwards both are as they were.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import importlib.util
+import math
+import os
+import random
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from pathlib import Path
+
+from benchmarks.delivery.bad_releases import bad_releases, kinds
+from benchmarks.delivery.bootstrap import bootstrap
+from benchmarks.delivery.drift import KINDS, drift
+from benchmarks.delivery.good_releases import good_releases
+from benchmarks.delivery.load import Ask, Load, Tokens
+from benchmarks.delivery.stage import Stage, guarded, say, staged
+from benchmarks.results import Result, markdown, write
+from journeymesh.delivery.cluster import opened_cluster
+
+ROOT = Path(__file__).parents[2]
+RESULTS = ROOT / "benchmarks" / "results" / "delivery.json"
+SAMPLES = ROOT / ".cache" / "bench" / "delivery.json"
+GUARD_LOG = ROOT / ".cache" / "bench" / "guard.log"
+OTHERS = ("workloads", "admission", "sabotages")
+"""Parts in modules of their own: ``measure(stage, sample)`` returns results."""
+
+
+def measured_drift(stage: Stage, options: argparse.Namespace) -> list[Result]:
+    chosen = random.Random(options.seed).sample(KINDS, options.sample) if options.sample else KINDS
+    found = drift(stage, chosen)
+    times = sorted(each.heal_s for each in found if each.heal_s is not None)
+    not_healed = ", ".join(each.kind for each in found if each.heal_s is None)
+    note = f"not healed: {not_healed}" if not_healed else "; ".join(f"{each.kind} {each.heal_s:.2f}" for each in found)
+    p95 = times[math.ceil(0.95 * len(times)) - 1] if times else None
+    return [
+        Result("drift_kinds", len(times), "kinds", least=12, note=note),
+        Result("drift_heal_p95_s", p95, "s", least=5),
+        Result("drift_heal_max_s", None if not_healed or not times else times[-1], "s", least=15),
+    ]
+
+
+def measured_bad(stage: Stage, options: argparse.Namespace) -> list[Result]:
+    wanted = kinds(options.unapproved)
+    if options.kinds:
+        wanted = tuple(kind for kind in wanted if kind.name in options.kinds)
+    elif options.sample:
+        wanted = tuple(random.Random(options.seed).sample(wanted, options.sample))
+    with load_of(stage, options) as load, guarded(stage, GUARD_LOG, "--attempts", str(options.attempts)):
+        found = bad_releases(stage, load, wanted, every_attempt=options.attempts == 0)
+    say(f"load: {load.answers}")
+    reverts = [each.revert_after_failure_s for each in found if each.revert_after_failure_s is not None]
+    pushes = [each.reverted_s for each in found if each.reverted_s is not None]
+    heals = [each.healed_s for each in found if each.healed_s is not None]
+    note = "; ".join(str(each) for each in found if not each.is_stopped) or ", ".join(each.kind for each in found)
+    return [
+        Result("bad_release_kinds_stopped", sum(each.is_stopped for each in found), "kinds", least=10, note=note),
+        Result("bad_release_failed_requests", sum(each.failed_requests for each in found), "or fewer", least=0,
+               note=str(load.answers)),
+        Result("revert_s", max(reverts, default=None), "s", least=60, note="the slowest, from the failed sync"),
+        Result("revert_after_push_s", max(pushes, default=None), "s", note="the slowest, from the push of the release"),
+        Result("healing_after_revert_s", max(heals, default=None), "s", least=60,
+               note="the slowest, from the revert until a drift made by hand was healed"),
+    ]  # fmt: skip
+
+
+def measured_good(stage: Stage, options: argparse.Namespace) -> list[Result]:
+    with load_of(stage, options) as load:
+        found = good_releases(stage, load, options.sample or options.releases, options.digests)
+    say(f"load: {load.answers}")
+    slowest = max((each.live_s for each in found), default=None)
+    return [
+        Result("good_releases", len(found), "releases", least=20),
+        Result("good_release_failed_requests", load.answers.failed, "or fewer", least=0, note=str(load.answers)),
+        Result("good_release_live_s", slowest, "s", note="the slowest, from its push until every pod was of it"),
+    ]
+
+
+def measured_bootstrap(stage: Stage, _: argparse.Namespace) -> list[Result]:
+    found = bootstrap(stage)
+    note = f"{found['applications']} Applications healthy by {found['commands']} commands"
+    return [Result("bootstrap_s", found["bootstrap_s"], "s", note=note)]
+
+
+def measured_elsewhere(name: str) -> Callable[[Stage, argparse.Namespace], list[Result]]:
+    def measured(stage: Stage, options: argparse.Namespace) -> list[Result]:
+        module = importlib.import_module(f"benchmarks.delivery.{name}")
+        found: list[Result] = module.measure(stage, options.sample)
+        return found
+
+    return measured
+
+
+PARTS: dict[str, Callable[[Stage, argparse.Namespace], list[Result]]] = {
+    "bootstrap": measured_bootstrap,
+    "drift": measured_drift,
+    "bad": measured_bad,
+    "good": measured_good,
+} | {name: measured_elsewhere(name) for name in OTHERS if importlib.util.find_spec(f"benchmarks.delivery.{name}")}
+
+
+def load_of(stage: Stage, options: argparse.Namespace) -> AbstractContextManager[Load]:
+    """What users ask of the bundle through the gateway: summaries, journeys, who they are, and strangers."""
+    token_url = f"{stage.gateway}/realms/journeymesh/protocol/openid-connect/token"
+    tokens = Tokens(token_url, "e2e-analyst", stage.secret("keycloak-clients", "e2e-analyst"), "pricing")
+    policy = f"/v1/policies/{options.policy}"
+    asks = (
+        Ask(f"{policy}/summary?period=month", headers=tokens.headers),
+        Ask(f"{policy}/journeys?limit=5", headers=tokens.headers),
+        Ask(f"{policy}/summary?period=month", headers=tokens.headers),
+        Ask("/v1/me", headers=tokens.headers),
+        Ask(f"{policy}/summary?period=month", expected=401),
+    )
+    return Load(stage.gateway, asks, options.per_s)
+
+
+def repository_of(environment: str, kubeconfig: Path | None) -> str:
+    """The repository that Argo CD follows for the environment."""
+    with opened_cluster(kubeconfig) as cluster:
+        found = {each.repository for each in cluster.applications() if each.environment == environment}
+    if len(found) != 1:
+        raise SystemExit(f"{environment} follows {sorted(found) or 'no repository'}: name one by --repo")
+    return found.pop()
+
+
+def versions(stage: Stage) -> dict[str, str]:
+    """Of what the figures depend on."""
+    pods = stage.cluster.items("/api/v1/namespaces/argocd/pods")
+    images = {box["image"] for pod in pods for box in pod["spec"]["containers"] if "argocd" in box["image"]}
+    return {
+        "kubernetes": stage.cluster.ask("GET", "/version")["gitVersion"],
+        "argocd": min((image.rpartition(":")[2] for image in images), default=""),
+    }
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.delivery", description=__doc__)
+    parser.add_argument(
+        "--only", nargs="+", choices=tuple(PARTS), default=[part for part in PARTS if part != "bootstrap"]
+    )
+    parser.add_argument("--sample", type=int, default=0, help="so many of each kind; the figures are not kept")
+    parser.add_argument("--seed", type=int, default=int.from_bytes(os.urandom(4), "big"), help="chooses the sample")
+    parser.add_argument("--env", default="dev")
+    parser.add_argument("--repo", default="", help="else what Argo CD follows")
+    parser.add_argument("--branch", default="")
+    parser.add_argument("--gateway", default="https://127.0.0.1:30443")
+    parser.add_argument("--policy", default="JM-000001-1")
+    parser.add_argument("--per-s", type=float, default=100.0, help="requests a second")
+    parser.add_argument("--attempts", type=int, default=0, help="the guard's: so many failed attempts are enough")
+    parser.add_argument("--releases", type=int, default=20)
+    parser.add_argument("--digests", nargs="*", default=[], help="alike images that good releases pin in turn")
+    parser.add_argument("--unapproved", default="sha256:" + "0bad" * 16, help="digest of an image nobody approved")
+    parser.add_argument("--kinds", nargs="*", default=[], help="only these kinds of bad release")
+    parser.add_argument("--sign", default="", help="key that signs commits")
+    parser.add_argument("--kubeconfig", type=Path, default=None)
+    return parser.parse_args()
+
+
+def main() -> None:
+    options = arguments()
+    repository = options.repo or repository_of(options.env, options.kubeconfig)
+    place = SAMPLES if options.sample or options.kinds else RESULTS
+    with staged(
+        repository,
+        options.env,
+        options.gateway,
+        kubeconfig=options.kubeconfig,
+        sign=options.sign,
+        branch=options.branch,
+    ) as stage:
+        results: list[Result] = []
+        for part in options.only:
+            say(f"{part} (seed {options.seed})" if options.sample else part)
+            results += PARTS[part](stage, options)
+            write(results, versions(stage), place)
+    print(markdown(results))
+    if any(one.verdict in ("SHORT", "not measured") for one in results) and not options.sample:
+        raise SystemExit(1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,150 @@
+"""A constant load of many users: so many requests begin each second, however long the answers take.
+
+A request that is not answered as expected is a failed one: another status, a broken connection, no answer in time.
+Time counts from when a request was due, so that a stall is seen by everybody who would have waited in it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import statistics
+import threading
+import time
+from collections import Counter
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+
+import httpx
+
+TIMEOUT_S = 10.0
+CONNECTIONS = 64
+FULLEST = 500
+"""More requests than this under way: the service stands, and more would only measure this machine."""
+
+Headers = Callable[[], Awaitable[dict[str, str]]]
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """One kind of request. ``expected``: the only status that is none of a failure."""
+
+    path: str
+    expected: int = 200
+    headers: Headers | None = None
+
+
+@dataclass(slots=True)
+class Answers:
+    """What came of the requests so far."""
+
+    began: float = 0.0
+    ended: float = 0.0
+    asked: int = 0
+    latencies_ms: list[float] = field(default_factory=list)
+    failures: Counter[str] = field(default_factory=Counter)
+    failed_at: list[float] = field(default_factory=list)
+
+    @property
+    def failed(self) -> int:
+        return sum(self.failures.values())
+
+    @property
+    def per_s(self) -> float:
+        return self.asked / (self.ended - self.began) if self.ended > self.began else 0.0
+
+    def p(self, percent: int) -> float:
+        """A percentile of the latency, in ms."""
+        return statistics.quantiles(self.latencies_ms, n=100)[percent - 1] if len(self.latencies_ms) > 1 else 0.0
+
+    def __str__(self) -> str:
+        told = "; ".join(f"{count} × {what}" for what, count in self.failures.most_common(4))
+        return (
+            f"{self.asked:,} requests at {self.per_s:.0f}/s, {self.failed} failed{f' ({told})' if told else ''}, "
+            f"p50 {self.p(50):.0f} ms, p99 {self.p(99):.0f} ms"
+        )
+
+
+class Load:
+    """A load that runs beside an experiment, in a thread of its own, from ``with`` to its end."""
+
+    def __init__(self, base_url: str, asks: Sequence[Ask], per_s: float) -> None:
+        self.base_url, self.asks, self.per_s = base_url, asks, per_s
+        self.answers = Answers()
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=lambda: asyncio.run(self._run()), name="load", daemon=True)
+
+    def __enter__(self) -> Load:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join(timeout=TIMEOUT_S + 5)
+
+    async def _run(self) -> None:
+        limits = httpx.Limits(max_connections=CONNECTIONS, max_keepalive_connections=CONNECTIONS, keepalive_expiry=30)
+        async with httpx.AsyncClient(base_url=self.base_url, verify=False, limits=limits, timeout=TIMEOUT_S) as client:
+            under_way: set[asyncio.Task[None]] = set()
+            began = self.answers.began = time.monotonic()
+            for number, ask in enumerate(itertools.cycle(self.asks)):
+                due = began + number / self.per_s
+                if (early := due - time.monotonic()) > 0:
+                    await asyncio.sleep(early)
+                if self._stop.is_set():
+                    break
+                if len(under_way) > FULLEST:
+                    self._fail("not sent, the service stands")
+                    continue
+                task = asyncio.create_task(self._ask(client, ask, due))
+                under_way.add(task)
+                task.add_done_callback(under_way.discard)
+            await asyncio.gather(*under_way, return_exceptions=True)
+            self.answers.ended = time.monotonic()
+
+    async def _ask(self, client: httpx.AsyncClient, ask: Ask, due: float) -> None:
+        try:
+            headers = await ask.headers() if ask.headers else {}
+            answer = await client.get(ask.path, headers=headers)
+        except httpx.HTTPError as error:
+            self._fail(f"{type(error).__name__} {ask.path.partition('?')[0]}")
+            return
+        self.answers.asked += 1
+        self.answers.ended = time.monotonic()
+        self.answers.latencies_ms.append((self.answers.ended - due) * 1e3)
+        if answer.status_code != ask.expected:
+            self._fail(f"{answer.status_code} {ask.path.partition('?')[0]}", counted=True)
+
+    def _fail(self, what: str, *, counted: bool = False) -> None:
+        self.answers.asked += 0 if counted else 1
+        self.answers.failures[what] += 1
+        self.answers.failed_at.append(time.monotonic())
+
+
+class Tokens:
+    """Headers with a machine client's token, renewed before it ends."""
+
+    def __init__(self, token_url: str, client_id: str, secret: str, purpose: str = "") -> None:
+        self._url, self._form = token_url, {"grant_type": "client_credentials", "client_id": client_id}
+        self._form["client_secret"] = secret
+        self._others = {"Data-Purpose": purpose} if purpose else {}
+        self._held: dict[str, str] = {}
+        self._until = 0.0
+        self._renewing: asyncio.Lock | None = None
+
+    async def headers(self) -> dict[str, str]:
+        """What opens the door now."""
+        if time.monotonic() > self._until:
+            self._renewing = self._renewing or asyncio.Lock()
+            async with self._renewing:
+                if time.monotonic() > self._until:
+                    await self._renew()
+        return self._held
+
+    async def _renew(self) -> None:
+        async with httpx.AsyncClient(verify=False, timeout=20) as client:
+            answer = await client.post(self._url, data=self._form)
+        answer.raise_for_status()
+        held = answer.json()
+        self._held = {"Authorization": f"Bearer {held['access_token']}"} | self._others
+        self._until = time.monotonic() + max(held.get("expires_in", 60) / 2, 10)
