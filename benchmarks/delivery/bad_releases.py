@@ -129,7 +129,7 @@ def kinds(unapproved: str) -> tuple[BadKind, ...]:
         BadKind("privilege", patched("Deployment", every, _container("securityContext", privileged))),
         BadKind("failed migration", patched(
             "Job", f"{SERVICE}-migrate",
-            _container("args", ["store", "migrate", "--store", "postgresql://nobody@postgres:5432/nowhere"], "replace"))),
+            _container("args", ["store", "migrate", "--store", "postgresql://nobody@postgres/nowhere"], "replace"))),
         BadKind("bad digest", pinned("sha256:" + "bad0" * 16)),
     )  # fmt: skip
 

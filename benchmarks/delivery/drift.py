@@ -1,7 +1,7 @@
 """How soon drift is gone: somebody changes the cluster by hand, and the clock runs until it is as the tree says again.
 
-Every kind is done to what really runs. Argo CD waits longer between two heals of the same Application (2 s, 6 s, 18 s …),
-so kinds go round the Applications, and each waits until that Application's backoff is over.
+Every kind is done to what really runs. Argo CD waits longer between two heals of the same Application (2 s, 6 s,
+18 s …), so kinds go round the Applications, and each waits until that Application's backoff is over.
 """
 
 from __future__ import annotations

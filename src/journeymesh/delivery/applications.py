@@ -13,6 +13,7 @@ from typing import Any, Final
 from journeymesh.delivery.tree import ENVIRONMENTS
 
 PATH: Final = "/apis/argoproj.io/v1alpha1"
+WATCHED_PATHS: Final = "argocd.argoproj.io/manifest-generate-paths"
 FAILED_PHASES: Final = ("Failed", "Error")
 
 Json = Mapping[str, Any]
@@ -96,6 +97,7 @@ class Application:
     repository: str
     path: str
     heals_itself: bool
+    watches_paths: bool
     sync: str
     revision: str
     health: str
@@ -118,9 +120,14 @@ class Application:
 
     @property
     def healing_stopped(self) -> bool:
-        """Argo CD heals nothing here: its last operation on this very revision failed."""
+        """Argo CD heals nothing here: its last operation failed, on this very revision or on one that it takes for it.
+
+        With ``manifest-generate-paths`` it takes revisions for the same that differ elsewhere only.
+        """
         last = self.operation
-        return self.heals_itself and last is not None and last.failed and last.revision in ("", self.revision)
+        if not self.heals_itself or last is None or not last.failed:
+            return False
+        return self.watches_paths or last.revision in ("", self.revision)
 
 
 def application(document: Json) -> Application:
@@ -137,6 +144,7 @@ def application(document: Json) -> Application:
         repository=source.get("repoURL", ""),
         path=source.get("path", ""),
         heals_itself=bool(automated.get("selfHeal")) and automated.get("enabled") is not False,
+        watches_paths=WATCHED_PATHS in (document["metadata"].get("annotations") or {}),
         sync=sync.get("status", "Unknown"),
         revision=sync.get("revision", ""),
         health=(status.get("health") or {}).get("status", "Unknown"),

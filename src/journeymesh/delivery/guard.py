@@ -6,6 +6,7 @@ that ends anywhere is followed by one that derives the same again. What is kept 
     repository has a newer commit     ask Argo CD to look now, for its own poll may be minutes away
     sync failed, attempts used up     revert the service's own commits since its last good sync (reverting.py), push
     sync failed for another cause     begin it again, at a slow pace: nobody else would, and nothing heals until then
+    revert pushed, no sync of it      begin it: where only its paths are watched, Argo CD may believe it was tried
     sync succeeded, with its tests    tell ``on_passed``, once for each digest
 """
 
@@ -29,8 +30,10 @@ from journeymesh.delivery.tree import ENVIRONMENTS
 OnPassed = Callable[[str, str, str], None]
 """Service, digest (``sha256:…``), revision: this image passed its tests in the environment."""
 
-AGAIN_S: Final = 120.0
+AGAIN_S: Final = 60.0
 """So long after a sync that failed for another cause it is begun again."""
+TAKEN_BACK_S: Final = 15.0
+"""So long Argo CD has to begin the sync of what was taken back; by its path annotation it may believe it was tried."""
 
 
 class Did(StrEnum):
@@ -118,8 +121,10 @@ class Guard:
             return
         if last.succeeded and not last.partial:
             yield from self._see_it_well(each)
-        elif last.failed and (bad is None or finding(self.clone, bad) is Finding.elsewhere):
-            yield from self._begin_again(each)
+        elif last.failed:
+            found = finding(self.clone, bad) if bad is not None else Finding.elsewhere
+            if found in (Finding.elsewhere, Finding.taken_back):
+                yield from self._begin_again(each, self.again_s if found is Finding.elsewhere else TAKEN_BACK_S)
 
     def _deal(self, bad: BadRelease) -> Iterator[Step]:
         found = finding(self.clone, bad)
@@ -155,19 +160,26 @@ class Guard:
             return None
         except ProgramFailed as fault:
             environment = each.path.strip("/").rpartition("/")[2]
-            reason = f"it cannot be rendered: {fault.what}"
+            reason = f"it cannot be rendered: {fault.what}".replace(f"{self.clone.folder}/", "")
             return BadRelease(each.name, each.service, environment, self.clone.head(), each.good, reason)
         return None
 
-    def _begin_again(self, each: Application) -> Iterator[Step]:
+    def _begin_again(self, each: Application, after_s: float) -> Iterator[Step]:
+        """Argo CD begins nothing by itself where it believes that it has tried this already."""
         last = each.operation
         assert last is not None
-        since = self.now() - datetime.fromisoformat(last.finished_at) if last.finished_at else None
-        if not each.healing_stopped or since is None or since.total_seconds() < self.again_s:
+        if not each.heals_itself or not last.finished_at or each.revision != self.clone.head():
+            return
+        if (self.now() - datetime.fromisoformat(last.finished_at)).total_seconds() < after_s:
             return
         self._unwell[each.name] = last.revision
         self.deliveries.sync_again(each.name)
-        yield Step(Did.again, each.name, f"began the sync to {last.revision[:12]} again; it had failed: {last.reason}")
+        failed = last.revision[:12] or "no revision"
+        yield Step(
+            Did.again,
+            each.name,
+            f"began a sync to {each.revision[:12]}; the last, to {failed}, had failed: {last.reason}",
+        )
 
     def _see_it_well(self, each: Application) -> Iterator[Step]:
         last = each.operation

@@ -63,13 +63,14 @@ def bad_release(application: Application, attempts: int = 0) -> BadRelease | Non
     """The bad release that an Application shows; None: none, or none that could be taken back.
 
     ``attempts``: so many failed ones are enough; 0: as many as Argo CD makes. A first release has no good one before
-    it, and only a service's overlay has commits that are its own.
+    it, and only a service's overlay has commits that are its own. An operation in which no resource failed says nothing
+    of the release: Argo CD could not reach the repository, or its own parts were away.
     """
     last = application.operation
     if last is None or not application.service or not application.good or not last.revision:
         return None
     exhausted = last.failed or (attempts > 0 and last.waits and last.attempts_failed >= attempts)
-    if not exhausted or last.revision == application.good:
+    if not exhausted or last.revision == application.good or not any(each.failed for each in last.outcomes):
         return None
     environment = application.path.strip("/").rpartition("/")[2]
     return BadRelease(application.name, application.service, environment, last.revision, application.good, last.reason)

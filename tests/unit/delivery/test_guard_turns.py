@@ -56,11 +56,40 @@ def test_a_heal_that_failed_is_begun_again_after_a_while(repository: Repository,
     """The revision is good and only its last partial sync failed: nobody else would begin another."""
     good = repository.head()
     argo = Argo(shown_application(good=good, revision=good, finished_at="2026-05-01T08:00:00Z"))
-    early = Guard(clone, argo, "dev", now=lambda: datetime(2026, 5, 1, 8, 1, tzinfo=UTC))
-    late = Guard(clone, argo, "dev", now=lambda: datetime(2026, 5, 1, 8, 3, tzinfo=UTC))
+    early = Guard(clone, argo, "dev", now=lambda: datetime(2026, 5, 1, 8, 0, 30, tzinfo=UTC))
+    late = Guard(clone, argo, "dev", now=lambda: datetime(2026, 5, 1, 8, 1, 30, tzinfo=UTC))
     assert early.turn() == []
     assert argo.begun_again == []
     assert [step.did for step in late.turn()] == [Did.again]
+    assert argo.begun_again == ["greeter-app-dev"]
+
+
+def test_where_no_resource_failed_the_release_is_not_to_blame(repository: Repository, clone: Clone) -> None:
+    """Argo CD's own repo-server restarted: the operation is an error and its revision is not even named."""
+    good = repository.head()
+    newest = repository.commit("Two", {OVERLAY: "images: []\n"})
+    error = shown_application(
+        good=good, revision="", phase="Error", resources=[], message="ComparisonError: Unavailable"
+    )
+    error["status"]["sync"]["revision"] = newest
+    argo = Argo(error)
+    did = [step.did for step in Guard(clone, argo, "dev", push=True).turn()]
+    assert Did.reverted not in did
+    assert argo.begun_again == ["greeter-app-dev"]
+
+
+def test_where_argo_takes_the_revert_for_what_had_failed_its_sync_is_begun(
+    repository: Repository, clone: Clone
+) -> None:
+    good = repository.head()
+    bad = repository.commit("Two", {OVERLAY: "images: []\n"})
+    Guard(clone, Argo(shown_application(good=good, revision=bad)), "dev", push=True).turn()
+    stuck = shown_application(good=good, revision=bad, finished_at="2026-05-01T08:00:00Z")
+    stuck["status"]["sync"] = {"status": "OutOfSync", "revision": repository.head()}
+    argo = Argo(stuck)
+    Guard(clone, argo, "dev", push=True, now=lambda: datetime(2026, 5, 1, 8, 0, 10, tzinfo=UTC)).turn()
+    assert argo.begun_again == []
+    Guard(clone, argo, "dev", push=True, now=lambda: datetime(2026, 5, 1, 8, 0, 20, tzinfo=UTC)).turn()
     assert argo.begun_again == ["greeter-app-dev"]
 
 
@@ -184,7 +213,7 @@ def test_two_guards_at_once_push_one_revert(repository: Repository) -> None:
     good = repository.head()
     bad = repository.commit("Two", {OVERLAY: "images: []\n"})
     shown = shown_application(good=good, revision=bad)
-    with cloned(str(repository.bare)) as one, cloned(str(repository.bare)) as two:
+    with cloned(str(repository.bare)) as one, cloned(str(repository.bare), signing=Signing("Another")) as two:
         guards = [Guard(each, Argo(shown), "dev", push=True) for each in (one, two)]
         pushed, first = Clone.push, True
 
