@@ -44,11 +44,12 @@ def pin(
     environment: Annotated[str, typer.Option("--env", metavar="ENV", help="dev, test or prod.")] = "dev",
     tree: TreeOption = Path(),
 ) -> None:
-    """Let every overlay of an environment pin these images by digest, for the first time or by hand.
+    """Let every overlay of an environment pin these images, and approve them there: for the first time, by hand.
 
-    Later releases come by `release` and `promote`, which look at evidence and signatures.
+    Nothing is verified. Later releases come by `release` and `promote`, which look at signatures and evidence.
     """
     from journeymesh.delivery.images import PinnedImage, pin_everywhere
+    from journeymesh.delivery.release.approved import ApprovedDigests
     from journeymesh.delivery.tree import Tree
     from journeymesh.errors import UsageError
 
@@ -60,6 +61,9 @@ def pin(
         wanted[name] = PinnedImage.parse(reference)
     for path in pin_everywhere(found, environment, wanted):
         print(f"pinned          {found.relative(path)}")
+    for name, image in sorted(wanted.items()):
+        if ApprovedDigests(found, environment).approve(image.digest, name):
+            print(f"approved        {image.digest}  {name}")
 
 
 @app.command("bootstrap")

@@ -54,6 +54,6 @@ def postgresql_engine(address: sa.URL, *, connect_timeout_s: int) -> sa.Engine:
     waits = {} if "connect_timeout" in address.query else {"connect_timeout": connect_timeout_s}
     return sa.create_engine(
         address.set(drivername="postgresql+psycopg"),
-        connect_args={"application_name": "journeymesh", **waits},
+        connect_args={"application_name": "journeymesh", "client_encoding": "utf8", **waits},
         pool_pre_ping=True,
     )

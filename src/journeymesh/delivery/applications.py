@@ -12,7 +12,6 @@ from typing import Any, Final
 
 from journeymesh.delivery.tree import ENVIRONMENTS
 
-PATH: Final = "/apis/argoproj.io/v1alpha1"
 WATCHED_PATHS: Final = "argocd.argoproj.io/manifest-generate-paths"
 FAILED_PHASES: Final = ("Failed", "Error")
 

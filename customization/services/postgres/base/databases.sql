@@ -9,7 +9,7 @@ ALTER ROLE journeyapi PASSWORD :'journeyapi_password';
 ALTER ROLE identityapi PASSWORD :'identityapi_password';
 ALTER ROLE keycloak PASSWORD :'keycloak_password';
 GRANT access_owner TO journeyapi, identityapi;
-SELECT format('CREATE DATABASE %I OWNER %I', name, owner)
+SELECT format('CREATE DATABASE %I OWNER %I ENCODING ''UTF8'' LOCALE ''C'' TEMPLATE template0', name, owner)
   FROM (VALUES ('journeys', 'journeyapi'), ('access', 'access_owner'), ('keycloak', 'keycloak')) AS wanted (name, owner)
   WHERE NOT EXISTS (SELECT FROM pg_database WHERE datname = name) \gexec
 REVOKE CONNECT, TEMPORARY ON DATABASE journeys, access, keycloak FROM PUBLIC;
