@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from tests.admission_world import (
     APPROVED,
+    ARGO_CD,
     COMMENTED,
     ELSEWHERE,
     PLACES,
@@ -159,14 +160,19 @@ ATTACKS: Final = (
     ),
     Attempt(
         "the ledger, changed by hand",
-        lambda world: Request(
-            "PUT", PLACES["ConfigMap"].format(world.env) + "/approved-digests", world.ledger(STRANGE, owner="")
-        ),
+        lambda world: world.replace_ledger(world.ledger(APPROVED, STRANGE)),
+        "belongs to root-platform-app",
+    ),
+    Attempt(
+        "the ledger, disowned",
+        lambda world: world.replace_ledger(world.ledger(STRANGE, owner=""), ARGO_CD),
         "belongs to root-platform-app",
     ),
     Attempt(
         "a ledger that a service's Application brings",
-        lambda world: world.create(world.ledger(STRANGE, owner="app-dev:/ConfigMap:env/approved-digests"), world.bare),
+        lambda world: world.create(
+            world.ledger(STRANGE, owner="app-dev:/ConfigMap:env/approved-digests"), world.bare, ARGO_CD
+        ),
         "belongs to root-platform-app",
     ),
     Attempt(
@@ -260,9 +266,7 @@ EVERYDAY: Final = (
     ),
     Attempt(
         "the ledger from its owner",
-        lambda world: Request(
-            "PUT", PLACES["ConfigMap"].format(world.env) + "/approved-digests", world.ledger(APPROVED, SECOND)
-        ),
+        lambda world: world.replace_ledger(world.ledger(APPROVED, SECOND), ARGO_CD),
     ),
     Attempt("a token for somebody named", _creates(pod("it", APPROVED, volumes=_token(audience="vault")))),
     Attempt(

@@ -23,6 +23,7 @@ COMMENTED: Final = f"registry.example/app@sha256:{'f' * 64}"
 """An image that a comment of the ledger mentions."""
 KEPT: Final = "ledger-reader"
 """The policy that stays in the cluster as it is: without it, the end of a run would blind the API server."""
+ARGO_CD: Final = "system:serviceaccount:argocd:argocd-application-controller"
 _LABEL: Final = "journeymesh.io/admission-test"
 _POLICIES: Final = "/apis/admissionregistration.k8s.io/v1"
 _READY_S: Final = 60.0
@@ -46,12 +47,13 @@ PLACES: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One request to the API server. ``kind`` is how a patch is written."""
+    """One request to the API server. ``kind`` is how a patch is written; ``user`` is whom it is from, else the test."""
 
     method: str
     path: str
     body: dict[str, Any]
     kind: str = "application/json"
+    user: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,12 +89,21 @@ class AdmissionWorld:
         if request.kind == "application/apply-patch+yaml":
             parameters |= {"fieldManager": "journeymesh-test", "force": "true"}
         return self.cluster.tell(
-            request.method, request.path, request.body, parameters=parameters, content_type=request.kind
+            request.method,
+            request.path,
+            request.body,
+            parameters=parameters,
+            content_type=request.kind,
+            impersonating=request.user,
         )
 
-    def create(self, document: dict[str, Any], namespace: str | None = None) -> Request:
+    def create(self, document: dict[str, Any], namespace: str | None = None, user: str = "") -> Request:
         """The request that creates it."""
-        return Request("POST", PLACES[document["kind"]].format(namespace or self.env), document)
+        return Request("POST", PLACES[document["kind"]].format(namespace or self.env), document, user=user)
+
+    def replace_ledger(self, ledger: dict[str, Any], user: str = "") -> Request:
+        """The request that replaces the ledger of ``env``."""
+        return Request("PUT", PLACES["ConfigMap"].format(self.env) + "/approved-digests", ledger, user=user)
 
     def ledger(self, *images: str, owner: str = "root-platform-app:/ConfigMap:env/approved-digests") -> dict[str, Any]:
         """A ledger of these images, as Argo CD would apply it for this owner."""
@@ -106,9 +117,7 @@ class AdmissionWorld:
 
     def rewrite_ledger(self, *images: str) -> None:
         """Let the ledger of ``env`` have these images and no others, from now on."""
-        answer = self.send(
-            Request("PUT", PLACES["ConfigMap"].format(self.env) + "/approved-digests", self.ledger(*images))
-        )
+        answer = self.send(self.replace_ledger(self.ledger(*images), ARGO_CD))
         assert answer.status_code == 200, answer.text
 
     def heal_binding(self, absent_s: float) -> None:

@@ -56,9 +56,12 @@ class Cluster:
         *,
         parameters: dict[str, str] | None = None,
         content_type: str = "application/json",
+        impersonating: str = "",
     ) -> httpx.Response:
-        """The API server's answer, whatever it is."""
+        """The API server's answer, whatever it is. ``impersonating``: as this user, with an administrator's rights."""
         headers = {"Content-Type": content_type}
+        if impersonating:
+            headers |= {"Impersonate-User": impersonating, "Impersonate-Group": "system:masters"}
         content = None if body is None else json.dumps(body).encode()
         return self._http.request(method, path, content=content, params=parameters, headers=headers)
 

@@ -164,6 +164,8 @@ class Registry:
             return digest
         except NotInRegistry:
             begun = self._ask("POST", "blobs/uploads/")
+        if "Location" not in begun.headers:
+            raise RegistryUnavailable(f"{self.host} does not say where to upload to", todo=_TODO)
         place = urljoin(str(begun.request.url), begun.headers["Location"])
         parted = "&" if "?" in place else "?"
         self._ask(
@@ -228,8 +230,11 @@ class Registry:
         given = self._http.get(asked["realm"], params=parameters, headers=headers)
         if given.is_error:
             return False
-        token = given.json()
-        self._token = f"Bearer {token.get('token') or token.get('access_token')}"
+        try:
+            token = given.json()
+            self._token = f"Bearer {token.get('token') or token['access_token']}"
+        except (ValueError, KeyError, AttributeError):
+            return False
         return True
 
     def _faults(self) -> _Faults:

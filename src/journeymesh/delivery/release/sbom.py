@@ -123,11 +123,11 @@ def _python(content: bytes) -> Component | None:
     from packageurl import PackageURL
 
     head = BytesHeaderParser().parsebytes(content)
-    name, version = head["Name"], head["Version"]
+    name, version = str(head["Name"] or ""), str(head["Version"] or "")
     if not name or not version:
         return None
     purl = PackageURL("pypi", None, re.sub(r"[-_.]+", "-", name).lower(), version)
-    stated = head["License-Expression"]
+    stated = str(head["License-Expression"] or "")
     return Component(
         name=name,
         version=version,
@@ -145,7 +145,7 @@ def _debian(content: bytes, distribution: tuple[str, str]) -> Iterator[Component
     family, release = distribution
     for paragraph in re.split(rb"\n\s*\n", content):
         head = BytesHeaderParser().parsebytes(paragraph.strip() + b"\n\n")
-        name, version = head["Package"], head["Version"]
+        name, version = str(head["Package"] or ""), str(head["Version"] or "")
         if not name or not version or not (head["Status"] or "install ok installed").endswith(" installed"):
             continue
         qualifiers = {"arch": head["Architecture"] or "", "distro": release}
