@@ -110,6 +110,8 @@ def test_services_and_budget_select_one_track_and_never_the_tests(tmp_path: Path
         return {name for name, held_by in labels.items() if selector.items() <= held_by.items()}
 
     assert selected(held["Service", "hello"]["spec"]["selector"]) == {"hello"}
+    for name in ("hello", "hello-candidate"):
+        assert [each["port"] for each in held["Service", name]["spec"]["ports"]] == [8080], "nothing else is exposed"
     assert selected(held["Service", "hello-candidate"]["spec"]["selector"]) == {"hello-candidate"}
     assert selected(held["PodDisruptionBudget", "hello"]["spec"]["selector"]["matchLabels"]) == {"hello"}
     fence = held["NetworkPolicy", "hello"]["spec"]

@@ -15,7 +15,7 @@ import httpx
 import pytest
 
 from tests.unit.delivery.workloads.sample_servers import NEEDED, Running, running
-from tests.unit.delivery.workloads.trees import a_tree, begun
+from tests.unit.delivery.workloads.trees import REPOSITORY, a_tree, begun
 
 
 @pytest.fixture(scope="module", params=NEEDED)
@@ -87,10 +87,10 @@ def test_a_bad_release_fails_the_generated_tests_where_it_is_bad(tmp_path: Path)
 
 
 def generated_tests(folder: Path, address: str) -> tuple[int, str]:
-    """How the generated tests end against this address. What listens beside it on this machine is left out."""
+    """How the generated tests end against this address."""
     tests = begun(a_tree(folder)) / "e2e"
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-rf", "-p", "no:cacheprovider", "-k", "not port", str(tests)],
+        [sys.executable, "-m", "pytest", "-q", "-rf", "-p", "no:cacheprovider", str(tests)],
         cwd=folder,
         env={**os.environ, "BASE_URL": address, "PYTHONDONTWRITEBYTECODE": "1", "REACHED_WITHIN_S": "1"},
         capture_output=True,
@@ -98,3 +98,14 @@ def generated_tests(folder: Path, address: str) -> tuple[int, str]:
         check=False,
     )
     return done.returncode, done.stdout
+
+
+def test_generated_tests_are_as_this_repository_formats_and_lints_its_own(tmp_path: Path) -> None:
+    ruff = Path(sys.executable).with_name("ruff")
+    if not ruff.exists():
+        pytest.skip("ruff is not installed")
+    tests = begun(a_tree(tmp_path), "a-name-of-forty-characters-as-long-as-can") / "e2e"
+    settings = ["--config", str(REPOSITORY / "pyproject.toml"), "--no-cache", str(tests)]
+    for check in (["format", "--check"], ["check"]):
+        done = subprocess.run([str(ruff), *check, *settings], capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
