@@ -79,7 +79,9 @@ def new(
     score = place.service(name) / "score.yaml"
     lines = len(score.read_text("utf-8").splitlines())
     print(f"{place.relative(score)} ({lines} lines), and {len(written) - 1} files from it")
-    if source is not None and not source.resolve().is_relative_to(place.root):
+    if image is not None:
+        print(f"let it start: commit, then `journeymesh delivery release {name} --image {image}`", file=sys.stderr)
+    elif source is not None and not source.resolve().is_relative_to(place.root):
         print(f"{source} is not in this repository: build it there, and pin its digest here", file=sys.stderr)
     elif source is not None:
         print(f"no image yet: build it and pin it with `make image SERVICE={name}`", file=sys.stderr)

@@ -9,6 +9,7 @@ import yaml
 
 from journeymesh.delivery.addresses import Addresses, write_addresses
 from journeymesh.delivery.images import PLACEHOLDER_DIGEST, PinnedImage, pin, pin_everywhere, pinned
+from journeymesh.delivery.release.promote import images_by_name
 from journeymesh.delivery.tree import Tree
 from journeymesh.delivery.workloads.begin import WorkloadExists
 from journeymesh.delivery.workloads.render import findings, load_workload, orphans, rendering, write
@@ -205,6 +206,13 @@ def test_addresses_and_the_image_of_the_tests_are_those_of_the_tree(tmp_path: Pa
     }
     assert pinned(tree.overlay("hello", "prod"))["journeymesh-e2e"].digest == PLACEHOLDER_DIGEST
     assert "journeymesh.io/source: source" in (tree.service("hello") / "score.yaml").read_text("utf-8")
+
+
+def test_a_release_finds_the_image_by_its_repository_alone(tmp_path: Path) -> None:
+    tree = a_tree(tmp_path)
+    begun(tree)
+    image = an_image(digest=OTHER_DIGEST)
+    assert images_by_name(tree, "hello", "dev", [str(image)]) == {IMAGE: image}
 
 
 def test_images_are_pinned_everywhere_but_where_a_workload_does_not_run(tmp_path: Path) -> None:

@@ -104,7 +104,7 @@ def test_generated_tests_are_as_this_repository_formats_and_lints_its_own(tmp_pa
     ruff = Path(sys.executable).with_name("ruff")
     if not ruff.exists():
         pytest.skip("ruff is not installed")
-    tests = begun(a_tree(tmp_path), "a-name-of-forty-characters-as-long-as-can") / "e2e"
+    tests = begun(a_tree(tmp_path), "a-name-of-forty-characters-as-long-as-be") / "e2e"
     settings = ["--config", str(REPOSITORY / "pyproject.toml"), "--no-cache", str(tests)]
     for check in (["format", "--check"], ["check"]):
         done = subprocess.run([str(ruff), *check, *settings], capture_output=True, text=True, check=False)
