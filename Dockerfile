@@ -51,7 +51,8 @@ USER 10001:10001
 FROM plain AS e2e
 COPY --from=e2e-installed /opt/journeymesh /opt/journeymesh
 WORKDIR /opt/journeymesh/e2e
-ENTRYPOINT ["pytest", "-p", "no:cacheprovider", "-q"]
+# Short tracebacks: long ones would show the tokens that fixtures hold.
+ENTRYPOINT ["pytest", "-p", "no:cacheprovider", "-q", "--tb=short"]
 
 FROM plain AS journeymesh
 COPY --from=journeymesh-installed /opt/journeymesh /opt/journeymesh

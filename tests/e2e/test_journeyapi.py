@@ -42,7 +42,7 @@ def test_a_policys_journeys_are_told_page_by_page(service: httpx.Client, analyst
     [journey] = first.json()["items"]
     assert journey["started_at"] < journey["ended_at"]
     assert journey["distance_m"] > 0
-    second = service.get(path, params={"limit": 1, "after": first.json()["next"]}, headers=analyst)
+    second = service.get(path, params={"limit": 1, "cursor": first.json()["next"]}, headers=analyst)
     assert second.status_code == 200, second.text
     assert second.json()["items"][0]["journey_id"] != journey["journey_id"]
 
