@@ -80,14 +80,13 @@ def _show(found: list[StatusRow], form: Format, out: Path | None) -> None:
         ]
     )  # fmt: skip
     columns = (
-        Column("environment", text("environment")),
         Column("application", text("application")),
         Column("revision", lambda row: row["revision"][:8]),
         Column("digest", _digests),
         Column("sync", text("sync")),
         Column("health", text("health")),
         Column("last sync", _last_sync),
-        Column("adrift", lambda row: ", ".join(row["adrift"][:2]) + (" …" if len(row["adrift"]) > 2 else "")),
+        Column("adrift", lambda row: str(len(row["adrift"])) if row["adrift"] else "", right=True),
         Column("healed", _healed),
         Column("e2e", text("tested")),
         Column("promoted", lambda row: f"{row['promoted_by']} {row['promoted_at'][:16]}".strip()),

@@ -14,6 +14,7 @@ from journeymesh.delivery.applications import Application, Json
 from journeymesh.delivery.cluster import ARGOCD, Cluster
 from journeymesh.delivery.git import Checkout
 from journeymesh.delivery.images import pins_in
+from journeymesh.delivery.tree import ENVIRONMENTS
 
 HEALED: Final = "Partial sync operation"
 """How Argo CD's events name a heal that ended (``controller/appcontroller.go``): it syncs what was adrift alone."""
@@ -97,12 +98,13 @@ class Seen:
 
 
 def read(cluster: Cluster, environment: str | None = None) -> Seen:
-    """What is needed of the cluster, for one environment or all.
+    """What is needed of the cluster, for one environment and the platform, or for all.
 
     Raises:
         ClusterUnavailable: it cannot be reached or refuses.
     """
-    found = [each for each in cluster.applications() if environment in (None, each.environment)]
+    every = cluster.applications()
+    found = [each for each in every if environment in (None, each.environment) or each.environment not in ENVIRONMENTS]
     places = sorted({each.environment for each in found if each.service})
     pods = [pod for place in places for pod in cluster.items(f"/api/v1/namespaces/{place}/pods")]
     return Seen(found, cluster.items(_EVENTS), pods)
@@ -171,6 +173,8 @@ def _words(each: Application, images: Iterable[ImageRow]) -> Iterator[str]:
         yield f"attempt {last.attempts_failed} of the sync to {last.revision[:SHORT]} failed: {last.reason}"
     if each.sync == "Unknown":
         yield "it cannot be compared, so no drift is seen: " + "; ".join(each.conditions or ("no reason is given",))
+    if each.adrift:
+        yield f"adrift now: {', '.join(each.adrift)}"
     if not each.heals_itself:
         yield "drift is shown and not healed: selfHeal is off"
     for image in images:
