@@ -12,13 +12,14 @@ import importlib.util
 import math
 import os
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import TypeVar
 
-from benchmarks.delivery.bad_releases import bad_releases, kinds
+from benchmarks.delivery.bad_releases import BadKind, bad_releases, kinds
 from benchmarks.delivery.bootstrap import bootstrap
-from benchmarks.delivery.drift import KINDS, drift
+from benchmarks.delivery.drift import KINDS, Kind, drift
 from benchmarks.delivery.good_releases import good_releases
 from benchmarks.delivery.load import Ask, Load, Tokens
 from benchmarks.delivery.stage import Stage, guarded, say, staged
@@ -33,9 +34,18 @@ OTHERS = ("workloads", "admission", "sabotages")
 """Parts in modules of their own: ``measure(stage, sample)`` returns results."""
 
 
+K = TypeVar("K", Kind, BadKind)
+
+
+def chosen(every: Sequence[K], options: argparse.Namespace) -> list[K]:
+    """The kinds that are named, else as many as are wanted of them by chance, else all."""
+    if options.kinds:
+        return [kind for kind in every if kind.name in options.kinds]
+    return random.Random(options.seed).sample(every, options.sample) if options.sample else list(every)
+
+
 def measured_drift(stage: Stage, options: argparse.Namespace) -> list[Result]:
-    chosen = random.Random(options.seed).sample(KINDS, options.sample) if options.sample else KINDS
-    found = drift(stage, chosen)
+    found = drift(stage, chosen(KINDS, options))
     times = sorted(each.heal_s for each in found if each.heal_s is not None)
     not_healed = ", ".join(each.kind for each in found if each.heal_s is None)
     note = f"not healed: {not_healed}" if not_healed else "; ".join(f"{each.kind} {each.heal_s:.2f}" for each in found)
@@ -48,11 +58,7 @@ def measured_drift(stage: Stage, options: argparse.Namespace) -> list[Result]:
 
 
 def measured_bad(stage: Stage, options: argparse.Namespace) -> list[Result]:
-    wanted = kinds(options.unapproved)
-    if options.kinds:
-        wanted = tuple(kind for kind in wanted if kind.name in options.kinds)
-    elif options.sample:
-        wanted = tuple(random.Random(options.seed).sample(wanted, options.sample))
+    wanted = chosen(kinds(options.unapproved), options)
     with load_of(stage, options) as load, guarded(stage, GUARD_LOG, "--attempts", str(options.attempts)):
         found = bad_releases(stage, load, wanted, every_attempt=options.attempts == 0)
     say(f"load: {load.answers}")
@@ -157,7 +163,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--releases", type=int, default=20)
     parser.add_argument("--digests", nargs="*", default=[], help="alike images that good releases pin in turn")
     parser.add_argument("--unapproved", default="sha256:" + "0bad" * 16, help="digest of an image nobody approved")
-    parser.add_argument("--kinds", nargs="*", default=[], help="only these kinds of bad release")
+    parser.add_argument("--kinds", nargs="*", default=[], help="only these kinds of drift or bad release; not kept")
     parser.add_argument("--sign", default="", help="key that signs commits")
     parser.add_argument("--kubeconfig", type=Path, default=None)
     return parser.parse_args()

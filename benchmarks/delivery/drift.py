@@ -126,7 +126,7 @@ def one_drift(stage: Stage, kind: Kind) -> Healed:
     path = _first(stage, kind.path.format(env=stage.environment))
     stage.settled(name)
     stage.quiet(name)
-    before = stage.wanted(path)
+    before, operation = stage.wanted(path), _begun(stage, name)
     if before is None:
         raise TookTooLong(f"{path} is not there: nothing to change")
     changed = kind.mutate(stage, path)
@@ -138,7 +138,15 @@ def one_drift(stage: Stage, kind: Kind) -> Healed:
     except TookTooLong as late:
         say(f"  {late}")
         return Healed(kind.name, None)
-    return Healed(kind.name, time.monotonic() - began)
+    healed = Healed(kind.name, time.monotonic() - began)
+    until(f"the heal of {name} recorded", lambda: _begun(stage, name) != operation, LONGEST_S, 0.25)
+    return healed
+
+
+def _begun(stage: Stage, name: str) -> str:
+    """When the last operation began: after a heal it must be the heal's, or the next wait is reckoned from another."""
+    last = stage.application(name).operation
+    return last.started_at if last else ""
 
 
 def _first(stage: Stage, path: str) -> str:

@@ -100,8 +100,8 @@ class Stage:
         if last is None or not last.heals or not last.finished_at:
             return
         waited = time.time() - _epoch(last.finished_at)
-        needed = 330.0 if last.heals > 4 else min(2.0 * 3 ** (last.heals - 1), 300.0) + 1.0
-        if waited < needed:
+        needed = min(2.0 * 3 ** (last.heals - 1), 300.0) + 1.0
+        if waited < min(needed, 331.0):
             say(f"  {name} was healed {last.heals} times: waiting {needed - waited:.0f} s")
             time.sleep(needed - waited)
 

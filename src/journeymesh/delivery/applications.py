@@ -174,7 +174,7 @@ def _operation(state: Json | None) -> Operation | None:
         retries=int(state.get("retryCount") or 0),
         automated=bool((operation.get("initiatedBy") or {}).get("automated")),
         partial=bool(asked.get("resources")),
-        heals=int(asked.get("selfHealAttemptsCount") or 0),
+        heals=int(asked.get("autoHealAttemptsCount") or 0),
         outcomes=tuple(_outcome(each) for each in result.get("resources") or ()),
     )
 
