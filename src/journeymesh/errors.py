@@ -17,6 +17,7 @@
     ├── ReleaseRefused                7     an image may not go there (delivery/release/refusal.py)
     ├── OperatorBusy, FeedTaken       8     somebody else is at it (strangler/apply.py, strangler/feeds.py)
     ├── WriterOvertaken               8     another writer went on from here (stores/writers.py)
+    ├── TreeRefused                   9     the delivery tree has faults (delivery/checks/findings.py)
     └── Interrupted                   130   Ctrl-C; nothing half-written
 
 A room's own errors stand beside what raises them and derive from one of these; the reference lists them all.
