@@ -12,6 +12,7 @@ from journeymesh.cli import (
     access,
     audit,
     delivery,
+    delivery_check,
     delivery_compose,
     delivery_guard,
     delivery_release,
@@ -81,6 +82,8 @@ delivery.app.command("running")(delivery_release.running)
 delivery.app.add_typer(delivery_release.keys_app, name="keys")
 delivery.app.command("status")(delivery_status.status)
 delivery.app.command("guard")(delivery_guard.guard)
+delivery.app.command("check")(delivery_check.check)
+delivery.app.command("diff")(delivery_check.diff)
 app.add_typer(delivery.app, name="delivery")
 app.add_typer(access.app, name="access")
 app.add_typer(serve.app, name="serve")

@@ -3,6 +3,7 @@
     tree.py         where things stand in the tree: environments, services, overlays
     documents.py    manifests read with their places, so that a finding can name its line
     images.py       an image by its digest, and the overlay's line that pins it
+    checks/         what is wrong with the tree, by rules; how a revision renders otherwise
     rendering.py    what Kustomize makes of a folder
     secrets.py      an environment's Secrets in git: made, renewed, read
       needed_secrets.py   which Secrets an environment needs

@@ -1,0 +1,21 @@
+"""Which services stand behind a gate, and what the gate consists of."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from journeymesh.delivery.checks.subject import Rendered
+
+UNGATED: Final = ("gatewayapi", "keycloak", "postgres")
+"""Services of others, configured here: a candidate beside them would be a second gateway, provider, database."""
+TRACK: Final = "journeymesh.io/track"
+
+
+def gated(service: str) -> bool:
+    """Whether a candidate of this service has to pass its tests before the stable one changes."""
+    return bool(service) and service not in UNGATED
+
+
+def is_candidate(held: Rendered) -> bool:
+    """Whether this object is a candidate's."""
+    return held.labels.get(TRACK) == "candidate" or held.name.endswith("-candidate")

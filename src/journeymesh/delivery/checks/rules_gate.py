@@ -1,0 +1,214 @@
+"""Rules on waves and the gate: in one sync a candidate is tested before the stable one changes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+from journeymesh.delivery.checks.findings import Fault, rule
+from journeymesh.delivery.checks.gates import gated, is_candidate
+from journeymesh.delivery.checks.pods import Pod, pod_of
+from journeymesh.delivery.checks.subject import Rendered, Subject, Unit, entries
+from journeymesh.delivery.checks.waves import AT_HOOK, AT_WAVE, HOOK, HOOK_DELETE, WAVE, hooks, wave
+
+_HOOKS: Final = {"PreSync", "Sync", "PostSync", "SyncFail", "PostDelete", "Skip"}
+_DELETE_POLICIES: Final = {"BeforeHookCreation", "HookSucceeded", "HookFailed"}
+_LONGEST_GATE_S: Final = 600
+_WITH_STABLE: Final = ("Service", "PodDisruptionBudget", "HorizontalPodAutoscaler")
+
+
+def _one(subject: Subject, unit: Unit, kind: str, name: str) -> Rendered | None:
+    return next((each for each in subject.objects(unit) if each.kind == kind and each.name == name), None)
+
+
+def _gates(subject: Subject) -> Iterator[tuple[Unit, Rendered | None, Rendered | None, Rendered | None]]:
+    """Each gated service in each environment: its candidate, its gate, its stable Deployment."""
+    for unit in subject.units:
+        if gated(unit.service) and subject.objects(unit):
+            yield (
+                unit,
+                _one(subject, unit, "Deployment", f"{unit.service}-candidate"),
+                _one(subject, unit, "Job", f"{unit.service}-e2e-candidate"),
+                _one(subject, unit, "Deployment", unit.service),
+            )
+
+
+@rule(
+    "gate-complete",
+    "journeyapi, identityapi and every workload stand behind a gate: a candidate, a Job that tests it, the stable one.",
+    fix="render Deployment and Service <name>-candidate, Job <name>-e2e-candidate, Deployment and Service <name>",
+)
+def gate_complete(subject: Subject) -> Iterator[Fault]:
+    for unit, candidate, gate, stable in _gates(subject):
+        name = unit.service
+        parts = (
+            (candidate, f"Deployment {name}-candidate"),
+            (_one(subject, unit, "Service", f"{name}-candidate"), f"Service {name}-candidate"),
+            (gate, f"Job {name}-e2e-candidate"),
+            (stable, f"Deployment {name}"),
+            (_one(subject, unit, "Service", name), f"Service {name}"),
+        )
+        for part, called in parts:
+            if part is None:
+                yield Fault(subject.sources(unit).top().path, f"{name} has no {called} in {unit.environment}")
+
+
+@rule(
+    "gate-blocks",
+    "The gate is a Sync hook: only then does its failure keep the waves behind it from being applied.",
+    fix="annotate the Job argocd.argoproj.io/hook: Sync",
+)
+def gate_blocks(subject: Subject) -> Iterator[Fault]:
+    for _, _, gate, _ in _gates(subject):
+        if gate is not None and hooks(gate) != ("Sync",):
+            yield Fault(gate, f"{gate} is {gate.annotations.get(HOOK) or 'no hook'}, not a Sync hook", AT_HOOK)
+
+
+@rule(
+    "gate-order",
+    "In one sync come the candidate, then its test, then the stable one, then the test through the gateway.",
+    fix=f"set {WAVE}: 0 candidate, 1 its test, 2 stable, 3 the test through the gateway and routes",
+)
+def gate_order(subject: Subject) -> Iterator[Fault]:
+    for unit, candidate, gate, stable in _gates(subject):
+        if candidate and gate and wave(candidate) >= wave(gate):
+            yield Fault(candidate, f"{candidate} is in wave {wave(candidate)}, its test in wave {wave(gate)}", AT_WAVE)
+        if gate and stable and wave(gate) >= wave(stable):
+            yield Fault(stable, f"{stable} is in wave {wave(stable)}, the gate in wave {wave(gate)}", AT_WAVE)
+        for held in subject.objects(unit):
+            behind = held.kind == "HTTPRoute" or (held.kind == "Job" and held.name == f"{unit.service}-e2e")
+            if stable and behind and wave(held) <= wave(stable):
+                yield Fault(held, f"{held} is in wave {wave(held)}, {stable} in wave {wave(stable)}", AT_WAVE)
+        yield from _before_candidate(subject, unit, candidate)
+
+
+def _before_candidate(subject: Subject, unit: Unit, candidate: Rendered | None) -> Iterator[Fault]:
+    if candidate is None:
+        return
+    for held in subject.objects(unit):
+        migrates = held.kind == "Job" and held.name.endswith("-migrate")
+        if migrates and wave(held) >= wave(candidate):
+            yield Fault(held, f"{held} is in wave {wave(held)}, the candidate in wave {wave(candidate)}", AT_WAVE)
+        if held.kind in ("ConfigMap", "ServiceAccount", "NetworkPolicy") and wave(held) > wave(candidate):
+            yield Fault(held, f"{held} is in wave {wave(held)}, after the candidate that needs it", AT_WAVE)
+
+
+@rule(
+    "gate-same-image",
+    "What was tested is what is released: candidate and stable run the same images.",
+    fix="let both name the same image, pinned once under images in the overlay",
+)
+def gate_same_image(subject: Subject) -> Iterator[Fault]:
+    for _, candidate, _, stable in _gates(subject):
+        tested, released = pod_of(candidate) if candidate else None, pod_of(stable) if stable else None
+        if tested and released:
+            before = {each.name: each.content.get("image") for each in tested.containers()}
+            for container in released.containers():
+                if before.get(container.name) != container.content.get("image"):
+                    at = (*container.at, "image")
+                    yield Fault(released.owner, f"{container} runs an image that no candidate was tested with", at)
+
+
+@rule(
+    "gate-same-settings",
+    "What was tested is what is released: candidate and stable have the same settings, arguments and probes.",
+    fix="put what both share where both get it from",
+)
+def gate_same_settings(subject: Subject) -> Iterator[Fault]:
+    for _, candidate, _, stable in _gates(subject):
+        tested, released = pod_of(candidate) if candidate else None, pod_of(stable) if stable else None
+        if tested and released:
+            before = {each.name: each.content for each in tested.containers()}
+            for container in released.containers():
+                other = before.get(container.name, {})
+                for key in ("args", "command", "env", "envFrom", "readinessProbe", "startupProbe"):
+                    if other and other.get(key) != container.content.get(key):
+                        what = f"{container} differs from the candidate in {key}"
+                        yield Fault(released.owner, what, (*container.at, key))
+
+
+@rule(
+    "gate-tests-candidate",
+    "The gate asks the candidate's own Service, not the one that users are on.",
+    fix="let the Job's BASE_URL be http://<name>-candidate:8080",
+)
+def gate_tests_candidate(subject: Subject) -> Iterator[Fault]:
+    for unit, _, gate, _ in _gates(subject):
+        pod = pod_of(gate) if gate else None
+        if gate and pod and not any(f"//{unit.service}-candidate" in text for text in _told(pod)):
+            at = (*pod.at, "spec", "containers", 0, "env", "BASE_URL", "value")
+            yield Fault(gate, f"{gate} is not told the address of {unit.service}-candidate", at)
+
+
+def _told(pod: Pod) -> Iterator[str]:
+    for container in pod.containers("containers"):
+        yield from (str(each.get("value", "")) for each in entries(container.content.get("env")))
+        yield from (str(each) for key in ("args", "command") for each in container.content.get(key) or ())
+
+
+@rule(
+    "gate-ends",
+    "A hook's Job ends by itself and soon, for the sync waits for it: a deadline, few retries, no restart.",
+    fix="set activeDeadlineSeconds (600 or less), backoffLimit (3 or less) and restartPolicy: Never",
+)
+def gate_ends(subject: Subject) -> Iterator[Fault]:
+    for held in subject.every("Job", part="service"):
+        if not hooks(held):
+            continue
+        deadline, retries = held.spec.get("activeDeadlineSeconds"), held.spec.get("backoffLimit")
+        if not isinstance(deadline, int) or deadline > _LONGEST_GATE_S:
+            yield Fault(held, f"{held} may run for {deadline or 'ever'}", ("spec", "activeDeadlineSeconds"))
+        if not isinstance(retries, int) or retries > 3:
+            told = 6 if retries is None else retries
+            yield Fault(held, f"{held} tries {told} times again", ("spec", "backoffLimit"))
+        pod = pod_of(held)
+        if pod and pod.spec.get("restartPolicy") != "Never":
+            yield Fault(held, f"{held} restarts its pod", (*pod.at, "spec", "restartPolicy"))
+
+
+@rule(
+    "hook-known",
+    "A hook names phases that Argo CD has, and when it is deleted; every Job is a hook, for a Job cannot be changed.",
+    fix="annotate argocd.argoproj.io/hook: Sync and argocd.argoproj.io/hook-delete-policy: BeforeHookCreation",
+)
+def hook_known(subject: Subject) -> Iterator[Fault]:
+    for held in subject.every(part="service"):
+        phases = hooks(held)
+        if held.kind == "Job" and not phases:
+            yield Fault(held, f"{held} is no hook", AT_HOOK)
+        for phase in phases:
+            if phase not in _HOOKS:
+                yield Fault(held, f"{held} names the phase {phase}, which Argo CD does not know", AT_HOOK)
+        policies = {part.strip() for part in str(held.annotations.get(HOOK_DELETE, "")).split(",") if part.strip()}
+        at = ("metadata", "annotations", HOOK_DELETE)
+        if phases and not policies:
+            yield Fault(held, f"{held} does not say when it is deleted", at)
+        elif phases and not policies <= _DELETE_POLICIES:
+            yield Fault(held, f"{held}: Argo CD does not know {', '.join(sorted(policies - _DELETE_POLICIES))}", at)
+
+
+@rule(
+    "wave-number",
+    "Every sync wave is a whole number, written as text.",
+    fix='write argocd.argoproj.io/sync-wave: "<number>"',
+)
+def wave_number(subject: Subject) -> Iterator[Fault]:
+    for held in subject.every():
+        value = held.annotations.get(WAVE)
+        if value is not None and not (isinstance(value, str) and value.lstrip("-").isdigit()):
+            yield Fault(held, f"{held} has the wave {value!r}", AT_WAVE)
+
+
+@rule(
+    "wave-of-stable",
+    "A stable Service appears no earlier than the Deployment behind it is tested: in its wave, or later.",
+    fix="put Service and PodDisruptionBudget into the wave of the stable Deployment",
+)
+def wave_of_stable(subject: Subject) -> Iterator[Fault]:
+    for unit, _, gate, stable in _gates(subject):
+        if gate is None or stable is None:
+            continue
+        for held in subject.objects(unit):
+            stable_part = held.kind in _WITH_STABLE and not is_candidate(held)
+            if stable_part and wave(held) <= wave(gate):
+                yield Fault(held, f"{held} is in wave {wave(held)}, the gate in wave {wave(gate)}", AT_WAVE)

@@ -1,0 +1,158 @@
+"""Rules on the platform: namespaces, admission, quotas, the order in which definitions come."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from journeymesh.delivery.checks.findings import Fault, rule
+from journeymesh.delivery.checks.subject import Rendered, Subject, entries, mapping
+from journeymesh.delivery.checks.waves import AT_WAVE, wave
+
+ENFORCE = "pod-security.kubernetes.io/enforce"
+OF_ENVIRONMENT = "journeymesh.io/environment"
+_ADMITTED = {"pods", "deployments", "statefulsets", "daemonsets", "replicasets", "jobs", "cronjobs"}
+
+
+@rule(
+    "namespace-restricted",
+    "Each environment has its namespace, which enforces Pod Security `restricted` and carries its environment's name.",
+    fix=f"label it {ENFORCE}: restricted and {OF_ENVIRONMENT}: <env>",
+)
+def namespace_restricted(subject: Subject) -> Iterator[Fault]:
+    if not subject.tree.platform.is_dir():
+        return
+    held = {each.name: each for each in subject.every("Namespace", part="platform")}
+    for environment in subject.environments:
+        if environment not in held:
+            where = subject.tree.platform / "kustomization.yaml"
+            yield Fault(where, f"the platform renders no namespace {environment}")
+            continue
+        for key, value in ((ENFORCE, "restricted"), (OF_ENVIRONMENT, environment)):
+            found = held[environment].labels.get(key)
+            if found != value:
+                what = f"namespace {environment}: {key} is {found}, not {value}"
+                yield Fault(held[environment], what, ("metadata", "labels", key))
+
+
+@rule(
+    "quota",
+    "Each environment has a ResourceQuota: a release that runs wild takes its share, not the cluster's.",
+    fix="render a ResourceQuota for the namespace in customization/platform",
+)
+def quota(subject: Subject) -> Iterator[Fault]:
+    if not subject.tree.platform.is_dir():
+        return
+    held = {each.namespace for each in subject.every("ResourceQuota", part="platform")}
+    for environment in subject.environments:
+        if environment not in held:
+            yield Fault(subject.tree.platform / "kustomization.yaml", f"{environment} has no ResourceQuota")
+
+
+def _decides(policy: Rendered) -> bool:
+    """Whether a policy refuses anything: one whose every expression is ``true`` is there for its parameter's sake."""
+    held = entries(policy.spec.get("validations"))
+    return not held or any(str(each.get("expression")).strip() != "true" for each in held)
+
+
+@rule(
+    "admission-fails-closed",
+    "Every ValidatingAdmissionPolicy refuses where it cannot be evaluated.",
+    fix="set spec.failurePolicy: Fail",
+)
+def admission_fails_closed(subject: Subject) -> Iterator[Fault]:
+    for held in subject.every("ValidatingAdmissionPolicy"):
+        if _decides(held) and held.spec.get("failurePolicy") != "Fail":
+            what = f"{held}: failurePolicy is {held.spec.get('failurePolicy', 'not said')}"
+            yield Fault(held, what, ("spec", "failurePolicy"))
+
+
+@rule(
+    "admission-bound",
+    "Every ValidatingAdmissionPolicy is bound, with Deny; where it has parameters, their absence denies too.",
+    fix="set validationActions: [Deny] and paramRef.parameterNotFoundAction: Deny in its binding",
+)
+def admission_bound(subject: Subject) -> Iterator[Fault]:
+    policies = {each.name: each for each in subject.every("ValidatingAdmissionPolicy")}
+    bindings = list(subject.every("ValidatingAdmissionPolicyBinding"))
+    for name, policy in policies.items():
+        if name not in {each.spec.get("policyName") for each in bindings}:
+            yield Fault(policy, f"{policy} is bound nowhere", ("metadata", "name"))
+    for held in bindings:
+        bound = policies.get(str(held.spec.get("policyName")))
+        if bound is None:
+            what = f"{held} binds {held.spec.get('policyName')}, which is not there"
+            yield Fault(held, what, ("spec", "policyName"))
+        elif not _decides(bound):
+            continue
+        elif "Deny" not in (held.spec.get("validationActions") or ()):
+            yield Fault(held, f"{held} does not deny", ("spec", "validationActions"))
+        elif bound.spec.get("paramKind"):
+            reference = mapping(held.spec.get("paramRef"))
+            if reference.get("parameterNotFoundAction") != "Deny":
+                what = f"{held} lets all in where its parameter is missing"
+                yield Fault(held, what, ("spec", "paramRef", "parameterNotFoundAction"))
+
+
+@rule(
+    "admission-images",
+    "A ValidatingAdmissionPolicy holds images to each environment's approved digests, for every kind that makes pods.",
+    fix="render it in customization/platform with a binding whose paramRef names ConfigMap approved-digests",
+)
+def admission_images(subject: Subject) -> Iterator[Fault]:
+    if not subject.tree.platform.is_dir():
+        return
+    where = subject.tree.platform / "kustomization.yaml"
+    policies = [
+        each
+        for each in subject.every("ValidatingAdmissionPolicy", part="platform")
+        if mapping(each.spec.get("paramKind")).get("kind") == "ConfigMap" and _decides(each)
+    ]
+    if not policies:
+        yield Fault(where, "no ValidatingAdmissionPolicy holds images to approved-digests")
+        return
+    for policy in policies:
+        rules_ = entries(mapping(policy.spec.get("matchConstraints")).get("resourceRules"))
+        covered = {resource for each in rules_ for resource in each.get("resources") or ()}
+        missing = _ADMITTED - covered
+        if missing and "*" not in covered:
+            what = f"{policy} does not look at {', '.join(sorted(missing))}"
+            yield Fault(policy, what, ("spec", "matchConstraints", "resourceRules"))
+    held = {each.namespace for each in subject.every("ConfigMap", part="platform") if each.name == "approved-digests"}
+    for environment in subject.environments:
+        if environment not in held:
+            yield Fault(where, f"{environment} has no ConfigMap approved-digests: include ../../release/{environment}")
+
+
+@rule(
+    "definitions-first",
+    "Definitions come before namespaces, and these before what is put into them: by their sync waves.",
+    fix='give CustomResourceDefinitions a lower wave ("-2") than namespaces ("-1"), these a lower one than the rest',
+)
+def definitions_first(subject: Subject) -> Iterator[Fault]:
+    held = list(subject.every(part="platform"))
+    definitions = [each for each in held if each.kind == "CustomResourceDefinition"]
+    namespaces = [each for each in held if each.kind == "Namespace"]
+    rest = [each for each in held if each.namespace]
+    first = min((wave(each) for each in namespaces), default=0)
+    second = min((wave(each) for each in rest), default=0)
+    for each in definitions:
+        if namespaces and wave(each) >= first:
+            yield Fault(each, f"{each} is in wave {wave(each)}, a namespace in wave {first}", AT_WAVE)
+    for each in namespaces:
+        if rest and wave(each) >= second:
+            yield Fault(each, f"{each} is in wave {wave(each)}, what is put into it in wave {second}", AT_WAVE)
+
+
+@rule(
+    "applications-judged",
+    "Argo CD is told how to judge the health of an Application, or the waves of children mean nothing.",
+    fix="put resource.customizations.health.argoproj.io_Application into argocd-cm",
+)
+def applications_judged(subject: Subject) -> Iterator[Fault]:
+    if not subject.tree.bootstrap.is_dir():
+        return
+    key = "resource.customizations.health.argoproj.io_Application"
+    held = [each for each in subject.every("ConfigMap", part="bootstrap") if each.name == "argocd-cm"]
+    if not any(mapping(each.content.get("data")).get(key) for each in held):
+        what = "argocd-cm does not say when an Application is healthy"
+        yield Fault(held[0] if held else subject.tree.bootstrap, what, ("data",) if held else ())
