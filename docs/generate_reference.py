@@ -30,6 +30,7 @@ def pages() -> dict[str, str]:
         "access.md": access(),
         "access.schema.json": access_schema_text(),
         "capabilities.md": capabilities(),
+        "delivery-rules.md": delivery_rules(),
     }
 
 
@@ -288,6 +289,31 @@ def capabilities() -> str:
         for each in CAPABILITIES
     ]
     return _page("Capabilities", text, _table(("Product", "Capability", "What one may do", "Personal data"), rows))
+
+
+def delivery_rules() -> str:
+    """Every rule of `journeymesh delivery check`, by what it is about, and the schemas that it validates by."""
+    import importlib
+
+    from journeymesh.delivery.checks.checking import TOPICS
+    from journeymesh.delivery.checks.checking import rules as held_rules
+    from journeymesh.delivery.checks.schemas import known_kinds
+
+    held = held_rules().values()
+    text = (
+        f"What `journeymesh delivery check` holds the tree to: {len(held)} rules. Each finding names the rule, the "
+        "file and line that it comes from, what is wrong and what to do. How to: "
+        "[Check the tree](../how-to/check-the-tree.md)."
+    )
+    parts = []
+    for topic in TOPICS:
+        module = importlib.import_module(f"journeymesh.delivery.checks.rules_{topic}")
+        about = (inspect.getdoc(module) or "").splitlines()[0].partition(": ")[2]
+        rows = [(f"`{each.id}`", str(each.severity), each.meaning, each.fix) for each in held if each.topic == topic]
+        parts += [f"## {topic.capitalize()}", f"{about[:1].upper()}{about[1:]}"]
+        parts += [_table(("Rule", "Severity", "What must hold", "Fix"), rows)]
+    kinds = [(f"`{kind}`", source) for kind, source in sorted(known_kinds().items())]
+    return _page("Delivery rules", text, *parts, "## Schemas", _table(("Kind", "Schema from"), kinds))
 
 
 def http_api(name: str) -> str:
