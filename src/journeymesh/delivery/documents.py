@@ -30,7 +30,8 @@ class Document:
 
     @property
     def name(self) -> str:
-        return str((self.content.get("metadata") or {}).get("name", "")) if isinstance(self.content, dict) else ""
+        metadata = self.content.get("metadata") if isinstance(self.content, dict) else None
+        return str(metadata.get("name", "")) if isinstance(metadata, dict) else ""
 
     def line(self, *at: str | int) -> int:
         """The line, from 1, of the value at this path; of the nearest ancestor that is there, where it is absent."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from journeymesh.errors import JourneymeshError, UsageError
@@ -16,6 +17,15 @@ class ProgramMissing(UsageError):
 
 class ProgramFailed(JourneymeshError):
     """A program ended with a fault; its own last words are in the message."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """How a program ended, and what it said."""
+
+    code: int
+    output: str
+    errors: str
 
 
 def called(
@@ -30,6 +40,26 @@ def called(
 
     Raises:
         ProgramMissing: it is not on PATH. ProgramFailed: it ended with a fault or took longer than ``timeout_s``.
+    """
+    done = answered(argv, folder=folder, given=given, environment=environment, timeout_s=timeout_s)
+    if done.code:
+        words = " ".join((done.errors.strip() or done.output.strip()).split())
+        raise ProgramFailed(f"{' '.join(argv[:3])} ended with {done.code}: {words[-800:]}")
+    return done.output
+
+
+def answered(
+    argv: Sequence[str],
+    *,
+    folder: Path | None = None,
+    given: str | None = None,
+    environment: Mapping[str, str] | None = None,
+    timeout_s: float = 120.0,
+) -> Answer:
+    """All that the program said, for whoever reads its faults too.
+
+    Raises:
+        ProgramMissing: it is not on PATH. ProgramFailed: it took longer than ``timeout_s``.
     """
     name = argv[0]
     if shutil.which(name) is None:
@@ -47,10 +77,7 @@ def called(
         )
     except subprocess.TimeoutExpired as error:
         raise ProgramFailed(f"{name} {argv[1] if argv[1:] else ''} took longer than {timeout_s:g} s") from error
-    if done.returncode:
-        words = " ".join((done.stderr.strip() or done.stdout.strip()).split())
-        raise ProgramFailed(f"{' '.join(argv[:3])} ended with {done.returncode}: {words[-800:]}")
-    return done.stdout
+    return Answer(done.returncode, done.stdout, done.stderr)
 
 
 def first_installed(names: Sequence[str]) -> str | None:
