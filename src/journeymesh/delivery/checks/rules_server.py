@@ -24,6 +24,8 @@ _APPLY: Final = (
 )
 _NO_KIND: Final = re.compile(r'no matches for kind "([^"]+)"|could not find the requested resource')
 _BEFORE: Final = re.compile(r"^(error|Error from server( \(\w+\))?): (error when [a-z]+ \S+: |resource mapping .*?: )?")
+_VALUE: Final = re.compile(r"Invalid value: \{.*\}:")
+"""The server repeats a whole pod where one field of it is wrong."""
 
 Held = Document | Rendered
 
@@ -74,7 +76,8 @@ def _asked_together(subject: Subject) -> Iterator[list[Held]]:
 def _one(held: Held, defined: set[str], told: set[str]) -> Iterator[Fault]:
     for line in _complaints([held]):
         if not _NO_KIND.search(line):
-            yield Fault(held, f"{held.kind} {held.name}: {_BEFORE.sub('', line)}", _path_in(line))
+            answer = _VALUE.sub("Invalid value:", _BEFORE.sub("", line))
+            yield Fault(held, f"{held.kind} {held.name}: {answer[:600]}", _path_in(line))
         elif held.kind not in defined and held.kind not in told:
             told.add(held.kind)
             fix = "install what defines it in that cluster, or leave it out of this environment"

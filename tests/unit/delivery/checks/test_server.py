@@ -83,6 +83,14 @@ def test_an_admission_s_refusal_is_told_without_kubectl_s_words(tmp_path: Path, 
     assert fault.what == 'Deployment greeter: deployments.apps "greeter" is forbidden: by us'
 
 
+def test_a_refusal_does_not_repeat_a_whole_pod(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    told = (
+        'The Deployment "greeter" is invalid: spec.template: Invalid value: {"Spec":{"Volumes":[]}}: field is immutable'
+    )
+    [fault] = answered(tmp_path, monkeypatch, {"Deployment greeter": told})
+    assert fault.what.endswith("is invalid: spec.template: Invalid value: field is immutable")
+
+
 def test_pods_that_pod_security_would_refuse_are_told_though_their_owner_is_taken(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
