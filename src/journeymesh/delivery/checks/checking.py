@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from importlib import import_module
 from pathlib import Path
 from typing import Final
@@ -55,7 +55,7 @@ def findings(subject: Subject, ids: Iterable[str] = ()) -> list[Finding]:
     """What the rules find, sorted by file and line. A fault that several applications show stands there once."""
     found: dict[tuple[str, int, str, str], Finding] = {}
     for each in chosen_rules(ids):
-        for fault in each.faults(subject):
+        for fault in _faults(subject, each):
             one = _finding(subject, each, fault)
             key = (one.path, one.line, one.rule, one.what)
             before = found.get(key)
@@ -64,6 +64,20 @@ def findings(subject: Subject, ids: Iterable[str] = ()) -> list[Finding]:
                 one = Finding(*key[:2], *key[2:], one.fix, one.severity, shown)
             found[key] = one
     return sorted(found.values())
+
+
+def _faults(subject: Subject, each: Rule) -> Iterator[Fault]:
+    """What a rule finds. Rules other than ``schema`` take manifests to be of their kind's shape; of one that is not,
+    they say that they did not look: the check ends with findings, not with a fault of the program.
+    """
+    try:
+        yield from each.faults(subject)
+    except (AttributeError, KeyError, TypeError, ValueError):
+        malformed = next(rules()["schema"].faults(subject), None)
+        if malformed is None:
+            raise
+        what = f"this rule did not look at all, for a manifest is not of its kind's shape: {malformed.what}"
+        yield Fault(malformed.of, what, malformed.at, fix="correct what rule schema finds, then check again")
 
 
 def _finding(subject: Subject, each: Rule, fault: Fault) -> Finding:
