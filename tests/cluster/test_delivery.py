@@ -1,0 +1,125 @@
+"""Delivery on a real cluster with a real Argo CD: a sample of each kind of what `make bench-delivery` does in full.
+
+The order of the tests is the order of the story; each leaves the bundle healthy.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+
+from tests.cluster.bring_up import ROOT, Bundle, journeymesh, run
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]
+SERVICES = ("gatewayapi", "identityapi", "journeyapi", "keycloak", "postgres", "secrets")
+
+
+def applications() -> dict[str, dict[str, Any]]:
+    found = json.loads(run("kubectl", "-n", "argocd", "get", "applications.argoproj.io", "-o", "json"))
+    return {item["metadata"]["name"]: item for item in found["items"]}
+
+
+def measured(*options: str) -> dict[str, Any]:
+    """What a part of the benchmark measured, by name; a sample is kept apart from the figures."""
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks.delivery", *options], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    results = json.loads((ROOT / ".cache/bench/delivery.json").read_text("utf-8"))["results"]
+    print(done.stdout)
+    return {result["name"]: result["value"] for result in results}
+
+
+def test_an_empty_cluster_becomes_the_whole_bundle(bundle: Bundle) -> None:
+    print(f"bootstrap_s {bundle.bootstrap_s:.0f}")
+    states = applications()
+    for name in ("root-platform-app", "root-appbundle-app-dev", *(f"{service}-app-dev" for service in SERVICES)):
+        status = states[name]["status"]
+        assert (status["sync"]["status"], status["health"]["status"]) == ("Synced", "Healthy"), name
+
+
+def test_every_gate_ran_its_end_to_end_tests(bundle: Bundle) -> None:
+    states = applications()
+    for service in ("identityapi", "journeyapi"):
+        synced = states[f"{service}-app-dev"]["status"]["operationState"]["syncResult"]["resources"]
+        hooks = {each["name"]: each.get("hookPhase") for each in synced if each.get("hookPhase")}
+        assert hooks[f"{service}-e2e-candidate"] == "Succeeded"
+        assert hooks[f"{service}-e2e"] == "Succeeded"
+
+
+def test_the_bundle_is_tested_from_outside_the_cluster(bundle: Bundle) -> None:
+    """The same black-box tests, from this machine, through the gateway's node port."""
+    secrets = json.loads(run("kubectl", "-n", "dev", "get", "secret", "keycloak-clients", "-o", "json"))["data"]
+    certificate = json.loads(run("kubectl", "-n", "dev", "get", "secret", "gateway-tls", "-o", "json"))["data"]
+    import base64
+
+    ca_file = bundle.tree.parent / "gateway.crt"
+    ca_file.write_bytes(base64.b64decode(certificate["tls.crt"]))
+    environment = {
+        **os.environ,
+        "BASE_URL": bundle.gateway,
+        "TOKEN_URL": f"{bundle.gateway}/realms/journeymesh/protocol/openid-connect/token",
+        "GATEWAY": "yes",
+        "CA_FILE": str(ca_file),
+        "ANALYST_SECRET": base64.b64decode(secrets["e2e-analyst"]).decode(),
+        "OFFICER_SECRET": base64.b64decode(secrets["e2e-officer"]).decode(),
+    }
+    argv = [sys.executable, "-m", "pytest", "-q", "--tb=short", "-p", "no:cacheprovider", "tests/e2e"]
+    done = subprocess.run(argv, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout[-3000:]
+    assert " passed" in done.stdout
+
+
+def test_twice_rendered_the_tree_is_the_same_bytes(bundle: Bundle) -> None:
+    for folder in ("platform", "bootstrap", *(f"services/{name}/overlays/dev" for name in SERVICES[:-1])):
+        place = f"customization/{folder}"
+        first, again = (run("kustomize", "build", place, folder=bundle.tree) for _ in range(2))
+        assert first == again
+        assert first
+
+
+def test_bootstrapped_again_nothing_changes(bundle: Bundle) -> None:
+    before = {name: item["metadata"]["generation"] for name, item in applications().items() if name.startswith("root-")}
+    bundle.bootstrap()
+    roots = {name: item for name, item in applications().items() if name.startswith("root-")}
+    assert set(roots) == set(before)
+    assert all(item["status"]["sync"]["status"] == "Synced" for item in roots.values())
+
+
+def test_the_tree_has_no_faults_and_the_api_server_finds_none(bundle: Bundle) -> None:
+    said = journeymesh("delivery", "check", "--env", "dev", "--server", folder=bundle.tree)
+    assert "no error" in said, said
+
+
+def test_everything_that_runs_was_approved(bundle: Bundle) -> None:
+    print(journeymesh("delivery", "running", "--env", "dev", folder=bundle.tree))
+
+
+def test_the_status_shows_every_application(bundle: Bundle) -> None:
+    rows = json.loads(journeymesh("delivery", "status", "--env", "dev", "--format", "json", folder=bundle.tree))
+    assert {row["service"] for row in rows} >= set(SERVICES)
+
+
+def test_drift_heals(bundle: Bundle) -> None:
+    found = measured("--only", "drift", "--sample", "2", "--gateway", bundle.gateway)
+    assert found["drift_kinds"] == 2
+    assert found["drift_heal_max_s"] <= 15
+
+
+def test_a_good_release_fails_no_request(bundle: Bundle) -> None:
+    found = measured("--only", "good", "--sample", "1", "--gateway", bundle.gateway)
+    assert found["good_releases"] == 1
+    assert found["good_release_failed_requests"] == 0
+
+
+def test_a_bad_release_is_stopped_before_a_user_meets_it_and_taken_back(bundle: Bundle) -> None:
+    found = measured("--only", "bad", "--sample", "1", "--gateway", bundle.gateway)
+    assert found["bad_release_kinds_stopped"] == 1
+    assert found["bad_release_failed_requests"] == 0
+    assert found["revert_s"] <= 60
+    assert found["healing_after_revert_s"] <= 60
