@@ -18,11 +18,11 @@ DOCS_SYNCED := .venv/.synced-docs
 BENCH_SYNCED := .venv/.synced-bench
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format bench docs reference picture fuzz clean
+.PHONY: help setup demo test check format bench bench-delivery e2e image release docs reference picture fuzz clean
 .DELETE_ON_ERROR:
 
 help:  ## list these commands
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: $(WARM)  ## install everything into .venv (uv is fetched when missing) and compile the pass
 	@echo "ready: .venv"
@@ -33,13 +33,16 @@ demo: $(WARM)  ## generate a small insurer's database, make journeys of it and s
 test: $(WARM)  ## run the tests (ARGS="-k name" to choose)
 	@$(BIN)/pytest $(ARGS)
 
-check: $(SYNCED)  ## formatting, lint, types, layers, generated pages, lock
+check: $(SYNCED)  ## formatting, lint, types, layers, generated pages, lock, the tree in customization
 	@$(BIN)/ruff format --check --quiet . || { echo "ruff format: run \`make format\`"; exit 1; }
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 	@$(BIN)/python docs/generate_reference.py --check
 	@$(UV) lock --check
+	@if command -v kustomize >/dev/null || command -v kubectl >/dev/null; then \
+	  $(BIN)/journeymesh delivery check && $(BIN)/journeymesh workload render --check; \
+	else echo "the tree in customization/ was not checked: kustomize is not installed"; fi
 
 format: $(SYNCED)  ## let ruff format and mend what it can
 	@$(BIN)/ruff format .
@@ -47,6 +50,20 @@ format: $(SYNCED)  ## let ruff format and mend what it can
 
 bench: $(WARM) $(BENCH_SYNCED)  ## measure against peers, write benchmarks/results/latest.json
 	@$(BIN)/python -m benchmarks $(ARGS)
+
+e2e: $(WARM)  ## delivery on the cluster of KUBECONFIG, or of kind where there is one; a workload's own tests: SERVICE=name
+	@$(if $(SERVICE),deploy/image/workload e2e $(SERVICE),\
+	  if [ -z "$$KUBECONFIG" ] && command -v kind >/dev/null; then eval "$$(deploy/kind/cluster up)"; fi; \
+	  $(BIN)/pytest -rA tests/cluster $(ARGS))
+
+bench-delivery: $(WARM)  ## drift, bad and good releases, workloads on that cluster: benchmarks/results/delivery.json
+	@$(BIN)/python -m benchmarks.delivery $(ARGS)
+
+image: $(SYNCED)  ## build a workload's image from its source and push it (SERVICE=name)
+	@deploy/image/workload image $(SERVICE)
+
+release: $(SYNCED)  ## sign a workload's image and bring its digest into dev (SERVICE=name)
+	@deploy/image/workload release $(SERVICE)
 
 docs: $(DOCS_SYNCED)  ## build the documentation strictly into site/
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from journeymesh.cli.options import Format, FormatOption
+
 if TYPE_CHECKING:
     from journeymesh.delivery.bootstrap import ApplicationState
 
@@ -36,6 +38,21 @@ def init(
     print(f"files changed   {len(changed)}")
     if changed:
         print("next            git add customization && git commit && git push")
+
+
+@app.command("addresses")
+def show_addresses(tree: TreeOption = Path(), form: FormatOption = Format.table) -> None:
+    """Show the repository and the registry that the tree names."""
+    from journeymesh.cli.render import Row, render_object
+    from journeymesh.delivery.addresses import addresses
+    from journeymesh.delivery.tree import Tree
+
+    def show(row: Row) -> None:
+        for name, value in row.items():
+            print(f"{name:<15} {value}")
+
+    now = addresses(Tree.at(tree))
+    render_object({"repository": now.repository, "registry": now.registry}, form, show)
 
 
 @app.command("pin")
