@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Final
+from typing import Any, Final
 
 from journeymesh.delivery.checks.findings import Fault, rule
 from journeymesh.delivery.checks.gates import gated, is_candidate
-from journeymesh.delivery.checks.pods import Pod, pod_of
+from journeymesh.delivery.checks.pods import Pod, pod_of, selects
 from journeymesh.delivery.checks.subject import Rendered, Subject, Unit, entries
 from journeymesh.delivery.checks.waves import AT_HOOK, AT_WAVE, HOOK, HOOK_DELETE, WAVE, hooks, wave
 
@@ -89,8 +89,36 @@ def _before_candidate(subject: Subject, unit: Unit, candidate: Rendered | None) 
         migrates = held.kind == "Job" and held.name.endswith("-migrate")
         if migrates and wave(held) >= wave(candidate):
             yield Fault(held, f"{held} is in wave {wave(held)}, the candidate in wave {wave(candidate)}", AT_WAVE)
-        if held.kind in ("ConfigMap", "ServiceAccount", "NetworkPolicy") and wave(held) > wave(candidate):
+    pod = pod_of(candidate)
+    for held in _needs(subject, unit, pod) if pod else ():
+        if wave(held) > wave(candidate):
             yield Fault(held, f"{held} is in wave {wave(held)}, after the candidate that needs it", AT_WAVE)
+
+
+def _needs(subject: Subject, unit: Unit, pod: Pod) -> Iterator[Rendered]:
+    """What has to be there before a pod: its account, the settings that it names, a NetworkPolicy that selects it."""
+    named = set(_names(pod.spec))
+    for held in subject.objects(unit):
+        if (held.kind == "ServiceAccount" and held.name == pod.spec.get("serviceAccountName")) or (
+            held.kind == "ConfigMap" and held.name in named
+        ):
+            yield held
+    fences = [each for each in subject.objects(unit) if each.kind == "NetworkPolicy"]
+    fences = [each for each in fences if selects(each.spec.get("podSelector"), pod.labels)]
+    if fences:
+        yield min(fences, key=wave)
+
+
+def _names(value: Any) -> Iterator[str]:
+    """Every name that stands somewhere in a manifest."""
+    if isinstance(value, dict):
+        if isinstance(value.get("name"), str):
+            yield value["name"]
+        for inner in value.values():
+            yield from _names(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from _names(inner)
 
 
 @rule(

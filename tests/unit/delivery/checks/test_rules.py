@@ -184,6 +184,27 @@ def test_a_stable_service_does_not_come_before_the_gate(tmp_path: Path):
 
 
 @needs_kustomize
+def test_what_a_candidate_needs_comes_no_later_than_it(tmp_path: Path):
+    def change(held: Objects) -> None:
+        for name in ("account", "network"):
+            held[name]["metadata"]["annotations"][WAVE] = "2"
+
+    assert sorted(fault.what for fault in found_after(tmp_path, change, "gate-order")) == [
+        "NetworkPolicy greeter is in wave 2, after the candidate that needs it",
+        "ServiceAccount greeter is in wave 2, after the candidate that needs it",
+    ]
+
+
+@needs_kustomize
+def test_a_second_policy_for_the_same_pods_may_come_later(tmp_path: Path):
+    def change(held: Objects) -> None:
+        more = {**held["network"], "metadata": {"name": "metrics", "annotations": {WAVE: "2"}}}
+        held["network-metrics"] = more
+
+    assert found_after(tmp_path, change, "gate-order") == []
+
+
+@needs_kustomize
 def test_a_workload_without_labels_is_told(tmp_path: Path):
     def change(held: Objects) -> None:
         del held["stable"]["metadata"]["labels"]
