@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from tests.delivery_sabotages import SABOTAGES, Sabotage, SabotagedTree
+from tests.delivery_sabotages import SABOTAGES
+from tests.sabotaged_tree import Sabotage, SabotagedTree
 from tests.unit.delivery.checks.one_service import needs_kustomize
 
 REPOSITORY = Path(__file__).parents[2]
