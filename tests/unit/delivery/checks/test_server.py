@@ -14,7 +14,7 @@ from journeymesh.delivery.checks.checking import findings
 from journeymesh.delivery.checks.findings import Finding
 from journeymesh.delivery.checks.subject import Subject
 from journeymesh.delivery.programs import ProgramFailed
-from tests.unit.delivery.checks.one_service import needs_kustomize, written
+from tests.unit.delivery.checks.one_service import needs_kustomize, write, written
 
 pytestmark = needs_kustomize
 KUBECTL = """\
@@ -104,6 +104,16 @@ def test_a_hook_is_asked_about_by_another_name_for_argo_cd_deletes_the_former_on
 ):
     answers = {"Job greeter-e2e-candidate": "The Job is invalid: spec.template: field is immutable"}
     assert answered(tmp_path, monkeypatch, answers) == []
+
+
+def test_the_list_of_approved_digests_is_not_asked_about_for_only_argo_cd_may_write_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    folder = tmp_path / "tree/customization/platform"
+    metadata = {"name": "approved-digests", "namespace": "dev"}
+    write(folder / "ledger.yaml", {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata})
+    write(folder / "kustomization.yaml", {"kind": "Kustomization", "resources": ["ledger.yaml"]})
+    assert answered(tmp_path, monkeypatch, {"ConfigMap approved-digests": "forbidden"}) == []
 
 
 def test_a_kind_that_the_cluster_does_not_know_is_told_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
