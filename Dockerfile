@@ -33,7 +33,7 @@ COPY deploy/image/settle /usr/local/bin/settle
 ARG CPU_BASELINE=x86-64-v2
 ENV NUMBA_CPU_NAME=${CPU_BASELINE} NUMBA_CPU_FEATURES=""
 ARG SOURCE_EPOCH_S=1735689600
-RUN settle /opt/journeymesh ${SOURCE_EPOCH_S} && /opt/journeymesh/bin/journeymesh warm \
+RUN settle /opt/journeymesh ${SOURCE_EPOCH_S} && PYTHONHASHSEED=0 /opt/journeymesh/bin/journeymesh warm \
  && settle /opt/journeymesh ${SOURCE_EPOCH_S}
 
 # --- what runs -------------------------------------------------------------------------------------------------------
