@@ -12,7 +12,8 @@ import typer
 from journeymesh.cli.strangler_run import stopping
 
 if TYPE_CHECKING:
-    from journeymesh.delivery.guard import Guard
+    from journeymesh.delivery.git import Clone
+    from journeymesh.delivery.guard import Guard, OnPassed
 
 RepositoryOption = Annotated[
     str, typer.Option("--repo", help="The repository that Argo CD reads: address, or a checkout of it.")
@@ -36,6 +37,12 @@ def guard(
     attempts: Annotated[
         int, typer.Option("--attempts", min=0, help="Failed attempts that are enough; 0: all that Argo CD makes.")
     ] = 0,
+    evidence_key: Annotated[
+        Path | None,
+        typer.Option(
+            "--evidence-key", help="Key (PEM) that signs the evidence of what passed.", show_default="no evidence"
+        ),
+    ] = None,
     interval_s: Annotated[float, typer.Option("--interval", min=0.2, help="Seconds between two looks.")] = 2.0,
     kubeconfig: Annotated[
         Path | None, typer.Option("--kubeconfig", help="Else KUBECONFIG, or the pod's account.", show_default=False)
@@ -49,12 +56,17 @@ def guard(
     from journeymesh.delivery.git import Signing, SigningUnset, cloned
     from journeymesh.delivery.guard import Guard
     from journeymesh.delivery.tree import require_environment
+    from journeymesh.errors import UsageError
 
     require_environment(environment)
+    if evidence_key and not push:
+        raise UsageError("evidence is pushed", todo="give --push too, or leave out --evidence-key")
     if push and not sign and not unsigned:
         raise SigningUnset("reverts are pushed signed", todo="name a key by --sign, or give --unsigned")
     with cloned(repository, branch, Signing(key=sign)) as clone, opened_cluster(kubeconfig) as cluster:
         controller = Guard(clone, cluster, environment, push=push, attempts=attempts)
+        if evidence_key:
+            controller.on_passed = _recorder(clone, environment, evidence_key)
         if once:
             for step in controller.turn():
                 print(step)
@@ -62,6 +74,13 @@ def guard(
         print(f"guarding {environment} at {clone.url}; Ctrl-C or SIGTERM ends it", file=sys.stderr, flush=True)
         with stopping() as stop:
             _go_on(controller, stop, interval_s)
+
+
+def _recorder(clone: Clone, environment: str, key: Path) -> OnPassed:
+    from journeymesh.delivery.passing import recorder
+    from journeymesh.delivery.release.keys import SigningKey
+
+    return recorder(clone, environment, SigningKey.read(key))
 
 
 def _go_on(controller: Guard, stop: threading.Event, interval_s: float) -> None:

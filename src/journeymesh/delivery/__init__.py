@@ -18,6 +18,7 @@
     reverting.py    which commits were a bad release, and the commits that take it back
     status.py       one view of every Application, with what Argo CD's colours do not say
     guard.py        the delivery controller: takes bad releases back, keeps healing alive
+    passing.py      evidence of what passed, recorded by the guard
     programs.py     the programs that are called (git, kustomize, …), their faults in our words
 
 Git, a registry and Kubernetes are all it needs; nothing here depends on a CI product, a git host or a cloud.

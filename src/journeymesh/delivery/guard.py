@@ -26,6 +26,7 @@ from journeymesh.delivery.programs import ProgramFailed, ProgramMissing
 from journeymesh.delivery.rendering import rendered
 from journeymesh.delivery.reverting import BadRelease, Finding, bad_release, finding, revert
 from journeymesh.delivery.tree import ENVIRONMENTS
+from journeymesh.errors import JourneymeshError
 
 OnPassed = Callable[[str, str, str], None]
 """Service, digest (``sha256:…``), revision: this image passed its tests in the environment."""
@@ -191,7 +192,12 @@ class Guard:
             return
         for name, image in self._pins(each, last.revision).items():
             if image not in (PLACEHOLDER_DIGEST, "") and (each.service, image) not in self._passed:
-                self.on_passed(each.service, image, last.revision)
+                try:
+                    self.on_passed(each.service, image, last.revision)
+                except JourneymeshError as fault:  # the next turn tells it again
+                    self.clone.freshen()
+                    yield Step(Did.left, each.name, f"{name}@{image} passed and is not recorded: {fault}")
+                    continue
                 self._passed.add((each.service, image))
                 yield Step(Did.passed, each.name, f"{name}@{image} passed at {last.revision[:12]}")
 
