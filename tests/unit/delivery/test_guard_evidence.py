@@ -10,7 +10,7 @@ from journeymesh.delivery.git import cloned
 from journeymesh.delivery.guard import Did, Guard
 from journeymesh.delivery.passing import recorder
 from journeymesh.delivery.release.evidence import passed
-from journeymesh.delivery.release.keys import KeyUnusable, SigningKey, make_key_pair, trusted_keys
+from journeymesh.delivery.release.keys import KeyUnusable, NoTrustedKeys, SigningKey, make_key_pair, trusted_keys
 from journeymesh.delivery.tree import Tree
 from tests.unit.delivery.released import PASSED, Argo, Repository, shown_application
 
@@ -50,7 +50,7 @@ def test_evidence_is_pushed_once_and_holds(repository: Repository, key: SigningK
 
 
 def test_a_key_that_nobody_trusts_is_refused_at_once(repository: Repository, key: SigningKey) -> None:
-    with cloned(str(repository.bare)) as clone, pytest.raises(KeyUnusable):
+    with cloned(str(repository.bare)) as clone, pytest.raises((KeyUnusable, NoTrustedKeys)):
         recorder(clone, "dev", key)
 
 
