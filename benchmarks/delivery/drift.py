@@ -52,9 +52,14 @@ def replaced(at: str, value: Any) -> Mutate:
     )
 
 
-def contained(container: dict[str, Any]) -> dict[str, Any]:
-    """A patch of one container in a Deployment's pods."""
-    return {"spec": {"template": {"spec": {"containers": [container]}}}}
+def another_image(stage: Stage, path: str) -> dict[str, Any]:
+    """Somebody runs another image in it: an approved one, for any other is denied before it could be drift."""
+    live = stage.cluster.ask("GET", f"{path.rpartition('/')[0]}/keycloak")
+    image = live["spec"]["template"]["spec"]["containers"][0]["image"]
+    container = {"name": path.rpartition("/")[2], "image": image}
+    body = {"spec": {"template": {"spec": {"containers": [container]}}}}
+    changed: dict[str, Any] = stage.cluster.ask("PATCH", path, body, form=STRATEGIC)
+    return changed
 
 
 def deleted(stage: Stage, path: str) -> None:
@@ -74,12 +79,11 @@ RIGHTS = "/apis/rbac.authorization.k8s.io/v1"
 FENCES = "/apis/networking.k8s.io/v1/namespaces/{env}/networkpolicies"
 ROUTES = "/apis/gateway.networking.k8s.io/v1/namespaces/{env}/httproutes"
 EVERYBODY = [{"kind": "Group", "apiGroup": "rbac.authorization.k8s.io", "name": "system:authenticated"}]
-NOWHERE = "localhost:5000/nowhere@sha256:" + "0" * 64
 CHILD = APPLICATIONS + "/identityapi-app-{env}"
 
 KINDS: tuple[Kind, ...] = (
     Kind("image", "journeyapi-app-{env}", f"{APPS}/journeyapi",
-         merged(contained({"name": "journeyapi", "image": NOWHERE}), STRATEGIC)),
+         another_image),
     Kind("replicas", "identityapi-app-{env}", f"{APPS}/identityapi", merged({"spec": {"replicas": 0}})),
     Kind("deleted Service", "gatewayapi-app-{env}", f"{CORE}/services/gatewayapi", deleted),
     Kind("NetworkPolicy opened", "postgres-app-{env}", f"{FENCES}/postgres", merged({"spec": {"ingress": [{}]}})),
