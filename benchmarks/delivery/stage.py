@@ -87,7 +87,7 @@ class Stage:
 
         def is_settled() -> Application | None:
             found = self.application(name)
-            done = found.operation is not None and found.operation.succeeded
+            done = found.operation is None or found.operation.succeeded
             right = not revision or found.revision == revision
             return found if done and right and found.sync == "Synced" and found.health == "Healthy" else None
 

@@ -141,7 +141,7 @@ def _row(each: Application, seen: Seen, wanted: Wanted | None) -> StatusRow:
     return StatusRow(
         application=each.name,
         environment=each.environment,
-        service=each.service,
+        service=each.service or each.name.removesuffix(f"-app-{each.environment}"),
         revision=each.revision[:SHORT],
         images=images,
         sync=each.sync,
