@@ -95,6 +95,7 @@ class Seen:
     applications: Sequence[Application]
     events: Sequence[Json] = ()
     pods: Sequence[Json] = ()
+    jobs: Sequence[Json] = ()
 
 
 def read(cluster: Cluster, environment: str | None = None) -> Seen:
@@ -107,7 +108,8 @@ def read(cluster: Cluster, environment: str | None = None) -> Seen:
     found = [each for each in every if environment in (None, each.environment) or each.environment not in ENVIRONMENTS]
     places = sorted({each.environment for each in found if each.service})
     pods = [pod for place in places for pod in cluster.items(f"/api/v1/namespaces/{place}/pods")]
-    return Seen(found, cluster.items(_EVENTS), pods)
+    jobs = [job for place in places for job in cluster.items(f"/apis/batch/v1/namespaces/{place}/jobs")]
+    return Seen(found, cluster.items(_EVENTS), pods, jobs)
 
 
 def wants_of(checkout: Checkout | None) -> Wants:
@@ -152,7 +154,7 @@ def _row(each: Application, seen: Seen, wanted: Wanted | None) -> StatusRow:
         adrift=each.adrift,
         heals=sum(int(event.get("count") or 1) for event in healed),
         healed_at=max((_when(event) for event in healed), default=""),
-        tested=_tested(each),
+        tested=_tested(each, seen.jobs),
         promoted_by=promotion.who if promotion else "",
         promoted_at=promotion.at if promotion else "",
         words=tuple(_words(each, images)),
@@ -227,15 +229,23 @@ def _when(event: Json) -> str:
     return str(event.get("lastTimestamp") or event.get("eventTime") or event["metadata"].get("creationTimestamp", ""))
 
 
-def _tested(each: Application) -> str:
-    """How the tests of the last sync that had some ended; empty where the last sync had none, like a heal."""
+def _tested(each: Application, jobs: Sequence[Json]) -> str:
+    """How the tests of the last sync ended; of the Jobs that are still there, where the last sync was a heal."""
     last = each.operation
     tests = [out for out in last.outcomes if out.hook and out.kind == "Job" and "e2e" in out.name] if last else []
-    failed = next((out for out in tests if out.failed), None)
+    phases = {out.name: "Failed" if out.failed else out.phase for out in tests} or dict(_phases(each, jobs))
+    failed = next((name for name, phase in sorted(phases.items()) if phase == "Failed"), None)
     if failed is not None:
-        return f"failed: {failed.name}"
-    phases = {out.phase for out in tests}
-    return "" if not tests else "passed" if phases == {"Succeeded"} else "running"
+        return f"failed: {failed}"
+    return "" if not phases else "passed" if set(phases.values()) == {"Succeeded"} else "running"
+
+
+def _phases(each: Application, jobs: Sequence[Json]) -> Iterator[tuple[str, str]]:
+    names = (f"{each.service}-e2e", f"{each.service}-e2e-candidate")
+    for job in jobs:
+        metadata, status = job["metadata"], job.get("status") or {}
+        if metadata["name"] in names and metadata.get("namespace") == each.environment:
+            yield metadata["name"], "Succeeded" if status.get("succeeded") else "Failed" if status.get("failed") else ""
 
 
 def _introduced(checkout: Checkout, revision: str, path: str, digest: str) -> Iterator[tuple[str, str]]:

@@ -56,6 +56,19 @@ def test_where_all_is_well_nothing_is_said() -> None:
     assert (found.words, found.tested, found.adrift) == ((), "passed", ())
 
 
+def test_after_a_heal_the_tests_are_those_of_the_jobs_that_are_still_there() -> None:
+    def job(name: str, **status: int) -> dict[str, Any]:
+        return {"metadata": {"name": name, "namespace": "dev"}, "status": status}
+
+    jobs = [job("greeter-e2e", succeeded=1), job("greeter-e2e-candidate", succeeded=1), job("payer-e2e", failed=1)]
+    healed = green(phase="Succeeded", resources=[])
+    assert row(healed, jobs=jobs).tested == "passed"
+    assert (
+        row(healed, jobs=[*jobs[:1], job("greeter-e2e-candidate", failed=1)]).tested == "failed: greeter-e2e-candidate"
+    )
+    assert row(healed).tested == ""
+
+
 def test_a_failure_at_an_older_revision_does_not_stop_healing() -> None:
     found = row(green(phase="Failed", sync={"status": "Synced", "revision": "c" * 40}))
     assert len(found.words) == 1
