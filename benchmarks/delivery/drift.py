@@ -1,6 +1,7 @@
 """How soon drift is gone: somebody changes the cluster by hand, and the clock runs until it is as the tree says again.
 
-Every kind is done to what really runs. Argo CD waits longer between two heals of the same Application (2 s, 6 s,
+Every kind is done to what really runs. The deleted Application comes last: made again it has no history, and its next
+sync is a whole one. Argo CD waits longer between two heals of the same Application (2 s, 6 s,
 18 s …), so kinds go round the Applications, and each waits until that Application's backoff is over.
 """
 
@@ -101,7 +102,6 @@ KINDS: tuple[Kind, ...] = (
     Kind("deleted NetworkPolicy", "keycloak-app-{env}", f"{FENCES}/keycloak", deleted),
     Kind("RoleBinding", "root-platform-app", f"{RIGHTS}/namespaces/{{env}}/rolebindings/gatewayapi",
          merged({"subjects": EVERYBODY})),
-    Kind("deleted child Application", "root-appbundle-app-{env}", CHILD, orphaned),
     Kind("PodDisruptionBudget", "journeyapi-app-{env}",
          "/apis/policy/v1/namespaces/{env}/poddisruptionbudgets/journeyapi", merged({"spec": {"maxUnavailable": 5}})),
     Kind("ServiceAccount's token", "identityapi-app-{env}", f"{CORE}/serviceaccounts/identityapi",
@@ -110,6 +110,7 @@ KINDS: tuple[Kind, ...] = (
          merged({"data": {"issuer": "http://somebody.invalid"}})),
     Kind("namespace's Pod Security", "root-platform-app", "/api/v1/namespaces/{env}",
          merged({"metadata": {"labels": {"pod-security.kubernetes.io/enforce": "privileged"}}})),
+    Kind("deleted child Application", "root-appbundle-app-{env}", CHILD, orphaned),
 )  # fmt: skip
 
 

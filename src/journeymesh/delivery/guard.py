@@ -6,6 +6,7 @@ that ends anywhere is followed by one that derives the same again. What is kept 
     repository has a newer commit     ask Argo CD to look now, for its own poll may be minutes away
     sync failed, attempts used up     revert the service's own commits since its last good sync (reverting.py), push
     sync failed for another cause     begin it again, at a slow pace: nobody else would, and nothing heals until then
+    Application made again            begin a sync, for it has no history to go back to
     revert pushed, no sync of it      begin it: where only its paths are watched, Argo CD may believe it was tried
     sync succeeded, with its tests    tell ``on_passed``, once for each digest
 """
@@ -119,8 +120,8 @@ class Guard:
             yield from self._deal(bad)
         last = each.operation
         if last is None:
-            return
-        if last.succeeded and not last.partial:
+            yield from self._begin_first(each)
+        elif last.succeeded and not last.partial:
             yield from self._see_it_well(each)
         elif last.failed:
             found = finding(self.clone, bad) if bad is not None else Finding.elsewhere
@@ -181,6 +182,12 @@ class Guard:
             each.name,
             f"began a sync to {each.revision[:12]}; the last, to {failed}, had failed: {last.reason}",
         )
+
+    def _begin_first(self, each: Application) -> Iterator[Step]:
+        """An Application that was deleted and made again finds all in place and syncs nothing: it knows no good one."""
+        if each.heals_itself and each.sync == "Synced" and each.revision == self.clone.head():
+            self.deliveries.sync_again(each.name)
+            yield Step(Did.again, each.name, f"began a sync to {each.revision[:12]}: it has no history to go back to")
 
     def _see_it_well(self, each: Application) -> Iterator[Step]:
         last = each.operation

@@ -78,6 +78,14 @@ def test_where_no_resource_failed_the_release_is_not_to_blame(repository: Reposi
     assert argo.begun_again == ["greeter-app-dev"]
 
 
+def test_an_application_that_was_made_again_gets_a_history(repository: Repository, clone: Clone) -> None:
+    again = shown_application(revision=repository.head())
+    again["status"] |= {"operationState": None, "sync": {"status": "Synced", "revision": repository.head()}}
+    argo = Argo(again)
+    Guard(clone, argo, "dev", push=True).turn()
+    assert argo.begun_again == ["greeter-app-dev"]
+
+
 def test_where_argo_takes_the_revert_for_what_had_failed_its_sync_is_begun(
     repository: Repository, clone: Clone
 ) -> None:
