@@ -1,0 +1,88 @@
+"""From ``workload new`` to Healthy with its end-to-end tests passed, for a sample in each language."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from benchmarks.delivery.stage import Stage, say, until
+from benchmarks.results import Result
+from journeymesh.delivery.addresses import addresses
+from journeymesh.delivery.cluster import APPLICATIONS
+from journeymesh.delivery.tree import Tree
+
+ROOT = Path(__file__).parents[2]
+LANGUAGES = ("python", "node", "java", "go")
+LIMIT_S = 300.0
+
+
+def measure(stage: Stage, sample: int) -> list[Result]:
+    """Each language after the other; the workloads are gone from tree and cluster afterwards."""
+    results = []
+    for language in LANGUAGES[: sample or None]:
+        say(f"workload in {language}")
+        image, build_s = built(stage, language)
+        live_s = went_live(stage, f"sample-{language}", image)
+        results.append(
+            Result(f"workload_to_healthy_s_{language}", live_s, "s", least=LIMIT_S,
+                   note=f"image built and pushed before, in {build_s:.0f} s")
+        )  # fmt: skip
+    return results
+
+
+def built(stage: Stage, language: str) -> tuple[str, float]:
+    """The sample's image by digest, and how long building and pushing it took."""
+    began = time.monotonic()
+    tag = f"{addresses(Tree(stage.clone.folder)).registry}/journeymesh-sample-{language}:e2e"
+    folder = f"examples/workloads/{language}"
+    _run("docker", "build", "--quiet", "--network", "host", "--tag", tag, folder, DOCKER_BUILDKIT="0")
+    _run("docker", "push", "--quiet", tag)
+    digests = _run("docker", "image", "inspect", "--format", '{{join .RepoDigests "\\n"}}', tag).split()
+    named = next(digest for digest in digests if digest.startswith(tag.rpartition(":")[0]))
+    return named, time.monotonic() - began
+
+
+def went_live(stage: Stage, name: str, image: str) -> float:
+    """Seconds from ``workload new`` until Argo CD calls it healthy, every hook of the sync succeeded."""
+    stage.clone.freshen()
+    began, before = time.monotonic(), stage.clone.head()
+    _journeymesh(stage, "workload", "new", name, "--image", image, "--env", stage.environment)
+    stage.push(f"Add {name}")
+    released = ("delivery", "release", name, "--image", image, "--env", stage.environment, "--unverified", "--push")
+    _journeymesh(stage, *released)
+    child, root = f"{name}-app-{stage.environment}", f"root-appbundle-app-{stage.environment}"
+    for application in (root, "root-platform-app"):
+        stage.cluster.refresh(application)
+    until(f"{child} there", lambda: stage.live(f"{APPLICATIONS}/{child}"), LIMIT_S, 0.5)
+    found = stage.settled(child, seconds=LIMIT_S)
+    took_s = time.monotonic() - began
+    hooks = {outcome.name: outcome for outcome in found.operation.outcomes} if found.operation else {}
+    assert f"{name}-e2e" in hooks, f"{child} is healthy and its tests did not run: {sorted(hooks)}"
+    _taken_away(stage, name, before, child, root)
+    return took_s
+
+
+def _taken_away(stage: Stage, name: str, before: str, child: str, root: str) -> None:
+    stage.clone.freshen()
+    stage.clone.git("rm", "-r", "--quiet", f"customization/services/{name}")
+    stage.clone.git("rm", "--quiet", f"customization/apps-children/{stage.environment}/{child}.yaml")
+    stage.clone.git("checkout", "--quiet", before, "--", f"release/{stage.environment}")
+    stage.push(f"Take {name} away")
+    stage.cluster.refresh(root)
+    until(f"{child} gone", lambda: stage.live(f"{APPLICATIONS}/{child}") is None, LIMIT_S, 0.5)
+
+
+def _journeymesh(stage: Stage, *argv: str) -> str:
+    return _run(sys.executable, "-m", "journeymesh", *argv, "--tree", str(stage.clone.folder))
+
+
+def _run(*argv: str, **environment: str) -> str:
+    done = subprocess.run(
+        argv, cwd=ROOT, env={**os.environ, **environment}, capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        raise RuntimeError(f"{' '.join(argv[:6])} ended with {done.returncode}: {done.stderr[-800:]}")
+    return done.stdout
