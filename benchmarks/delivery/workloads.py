@@ -12,6 +12,8 @@ from benchmarks.delivery.stage import Stage, say, until
 from benchmarks.results import Result
 from journeymesh.delivery.addresses import addresses
 from journeymesh.delivery.cluster import APPLICATIONS
+from journeymesh.delivery.images import PinnedImage
+from journeymesh.delivery.release.approved import ApprovedDigests
 from journeymesh.delivery.tree import Tree
 
 ROOT = Path(__file__).parents[2]
@@ -50,9 +52,8 @@ def went_live(stage: Stage, name: str, image: str) -> float:
     stage.clone.freshen()
     began, before = time.monotonic(), stage.clone.head()
     _journeymesh(stage, "workload", "new", name, "--image", image, "--env", stage.environment)
+    ApprovedDigests(Tree(stage.clone.folder), stage.environment).approve(PinnedImage.parse(image).digest, name)
     stage.push(f"Add {name}")
-    released = ("delivery", "release", name, "--image", image, "--env", stage.environment, "--unverified", "--push")
-    _journeymesh(stage, *released)
     child, root = f"{name}-app-{stage.environment}", f"root-appbundle-app-{stage.environment}"
     for application in (root, "root-platform-app"):
         stage.cluster.refresh(application)
