@@ -106,7 +106,7 @@ KINDS: tuple[Kind, ...] = (
          "/apis/policy/v1/namespaces/{env}/poddisruptionbudgets/journeyapi", merged({"spec": {"maxUnavailable": 5}})),
     Kind("ServiceAccount's token", "identityapi-app-{env}", f"{CORE}/serviceaccounts/identityapi",
          merged({"automountServiceAccountToken": True})),
-    Kind("ConfigMap's value", "journeyapi-app-{env}", f"{CORE}/configmaps/identity-addresses*",
+    Kind("ConfigMap's value", "journeyapi-app-{env}", f"{CORE}/configmaps/journeyapi-addresses*",
          merged({"data": {"issuer": "http://somebody.invalid"}})),
     Kind("namespace's Pod Security", "root-platform-app", "/api/v1/namespaces/{env}",
          merged({"metadata": {"labels": {"pod-security.kubernetes.io/enforce": "privileged"}}})),
