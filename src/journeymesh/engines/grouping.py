@@ -1,6 +1,6 @@
 """Whole vehicles from a source in any order, within a bound of memory.
 
-Input clustered by vehicle streams through a window. Anything else goes to disk first, by a hash of the vehicle, and
+Input clustered by vehicle streams through. Anything else goes to disk first, by a hash of the vehicle, and
 comes back part by part. Either way what comes out holds all the fixes that the source has of each vehicle in it.
 """
 
@@ -8,17 +8,17 @@ from __future__ import annotations
 
 import tempfile
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
 from journeymesh.errors import StoreUnavailable
-from journeymesh.journeys.fixes import COLUMN_NAMES, I64, NOT_REPORTED, Fixes, recode, renumbered
+from journeymesh.journeys.fixes import COLUMN_NAMES, I64, Fixes, renumbered
 
 _MIN_PARTS: Final = 16
 _MAX_PARTS: Final = 512
@@ -37,89 +37,93 @@ def window_rows(memory_bytes: int, row_bytes: int) -> int:
 def clustered(parts: Iterable[Fixes], memory_bytes: int) -> Iterator[Fixes]:
     """Whole vehicles from parts in which each vehicle's fixes stand together, in whatever order.
 
-    Input that fits into one window may be in any order. What is given out stands in the window's own memory: it holds
-    until the next is asked for.
+    Vehicles that lie whole inside a part are given out where they are, without a copy; those that go on from part to
+    part are put together. Input that fits into one window may be in any order.
 
     Raises:
         NotClustered: a vehicle came back after its fixes were given out. What was given out is a part of the truth.
     """
-    window = Window()
+    coming = iter(parts)
+    held: list[Fixes] = []
+    rows = 0
+    for part in coming:
+        held.append(part)
+        rows += len(part)
+        if rows >= window_rows(memory_bytes, part.nbytes // max(len(part), 1)):
+            break
+    else:
+        if not _are_runs(held):
+            yield _slimmed(Fixes.concat(held))
+            return
+    yield from _whole_vehicles(chain(_given_up(held), coming))
+
+
+def _whole_vehicles(parts: Iterable[Fixes]) -> Iterator[Fixes]:
+    """The vehicles inside each part, and what they share with the parts beside it."""
     done: set[str] = set()
+    open_name: str | None = None
+    pieces: list[Fixes] = []
     for part in parts:
-        window.add(part)
-        if window.rows < window_rows(memory_bytes, part.nbytes // max(len(part), 1)):
+        starts, names = runs_of_vehicles(part)
+        first = 0
+        if names[:1] == [open_name]:
+            pieces.append(_of_runs(part, starts, names, 0, 1))
+            first = 1
+        fresh = names[first:]
+        if not fresh:
             continue
-        del part
-        starts, names = window.runs()
-        if len(set(names)) != len(names) or not done.isdisjoint(names):
+        if open_name is not None:
+            done.add(open_name)
+        if len(set(fresh)) != len(fresh) or not done.isdisjoint(fresh):
             raise NotClustered
-        if len(names) == 1:
-            continue
-        done.update(names[:-1])
-        yield window.fixes(starts[-1])
-        window.drop(starts[-1])
-    if window.rows:
-        if not done.isdisjoint(window.runs()[1]):
-            raise NotClustered
-        yield window.fixes(window.rows)
+        if pieces:
+            yield Fixes.concat(pieces)
+        last = len(names) - 1
+        if first < last:
+            yield _of_runs(part, starts, names, first, last)
+        done.update(fresh[:-1])
+        open_name, pieces = names[last], [_of_runs(part, starts, names, last, last + 1)]
+        del part  # else it would stand beside the next one
+    if pieces:
+        yield Fixes.concat(pieces)
 
 
-class Window:
-    """Columns of fixes that are filled, given out and filled again, so that memory is taken from the system once."""
+def _given_up(parts: list[Fixes]) -> Iterator[Fixes]:
+    """The parts, none of them held once it is given out."""
+    parts.reverse()
+    while parts:
+        yield parts.pop()
 
-    def __init__(self) -> None:
-        self.rows = 0
-        self.vehicles: tuple[str, ...] = ()
-        self._codes: dict[str, int] = {}
-        self._columns: dict[str, npt.NDArray[Any]] = {}
-        self._capacity = 0
 
-    def add(self, part: Fixes) -> None:
-        """Put fixes behind those that are here."""
-        end = self.rows + len(part)
-        if end > self._capacity:
-            self._grow(end)
-        columns: dict[str, npt.NDArray[Any]] = dict(part.columns())
-        columns["vehicle"] = recode(part, self._codes)
-        for name, column in columns.items():
-            if name not in self._columns:
-                self._columns[name] = np.empty(self._capacity, column.dtype)
-                if self.rows:
-                    self._columns[name][: self.rows] = NOT_REPORTED[name][0]
-            self._columns[name][self.rows : end] = column
-        for name in self._columns.keys() - columns.keys():
-            self._columns[name][self.rows : end] = NOT_REPORTED[name][0]
-        self.rows = end
-        self.vehicles = tuple(self._codes)
+def _are_runs(parts: Sequence[Fixes]) -> bool:
+    """Whether each vehicle's fixes stand together over all the parts."""
+    seen: set[str] = set()
+    before: str | None = None
+    for part in parts:
+        _, names = runs_of_vehicles(part)
+        fresh = names[1:] if names[:1] == [before] else names
+        if len(set(fresh)) != len(fresh) or not seen.isdisjoint(fresh):
+            return False
+        seen.update(fresh)
+        before = names[-1] if names else before
+    return True
 
-    def fixes(self, rows: int) -> Fixes:
-        """The first of the fixes here, in the order they came. They hold until the window changes."""
-        columns: dict[str, Any] = {name: column[:rows] for name, column in self._columns.items()}
-        return _slimmed(Fixes(vehicles=self.vehicles, **columns)) if columns else Fixes.empty()
 
-    def runs(self) -> tuple[I64, list[str]]:
-        """Where each run of one vehicle begins, and its name."""
-        vehicle = self._columns["vehicle"][: self.rows]
-        starts = np.concatenate([[0], np.flatnonzero(vehicle[1:] != vehicle[:-1]) + 1])
-        return starts, [self.vehicles[code] for code in vehicle[starts]]
+def runs_of_vehicles(fixes: Fixes) -> tuple[I64, list[str]]:
+    """Where each run of one vehicle's fixes begins and the last one ends (int64[k + 1]), and its vehicle's name."""
+    vehicle = fixes.vehicle
+    if not len(vehicle):
+        return np.zeros(1, np.int64), []
+    starts = np.concatenate([[0], np.flatnonzero(vehicle[1:] != vehicle[:-1]) + 1, [len(vehicle)]])
+    return starts, [fixes.vehicles[code] for code in vehicle[starts[:-1]].tolist()]
 
-    def drop(self, rows: int) -> None:
-        """Forget the first fixes; those behind them, of one vehicle, move up."""
-        left = self.rows - rows
-        last = self.vehicles[self._columns["vehicle"][self.rows - 1]]
-        for column in self._columns.values():
-            column[:left] = column[rows : self.rows]
-        self._columns["vehicle"][:left] = 0
-        self._codes = {last: 0}
-        self.vehicles = (last,)
-        self.rows = left
 
-    def _grow(self, rows: int) -> None:
-        self._capacity = rows + rows // 8
-        for name, column in self._columns.items():
-            grown = np.empty(self._capacity, column.dtype)
-            grown[: self.rows] = column[: self.rows]
-            self._columns[name] = grown
+def _of_runs(part: Fixes, starts: I64, names: Sequence[str], first: int, last: int) -> Fixes:
+    """The fixes of these runs, each of another vehicle, where they stand."""
+    rows = part.take(slice(starts[first], starts[last]))
+    lengths = np.diff(starts[first : last + 1])
+    codes = np.repeat(np.arange(last - first, dtype=np.int32), lengths)
+    return replace(rows, vehicles=tuple(names[first:last]), vehicle=codes)
 
 
 def _slimmed(fixes: Fixes) -> Fixes:

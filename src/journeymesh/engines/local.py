@@ -52,6 +52,7 @@ class _Run:
     counts: Counter[str] = field(default_factory=Counter)
     pending: list[Refusal] = field(default_factory=list)
     held: list[Settled] = field(default_factory=list)
+    is_held: bool = False
     held_since: float = 0.0
     resume: str | None = None
     started_at: datetime = field(default_factory=lambda: datetime.now(UTC))
@@ -81,10 +82,10 @@ class _Run:
             self._count(settled := settler.again(vehicle))
             self._write(settled.batch)
         self._write(StoreBatch(policies=policies))
-        for group in self._groups():
+        for group in self._groups(settler):
             self._settle(settler, group)
             del group  # else its memory would stand beside the next one's
-        self._write_held()
+        self._write_held(settler)
         self._write(StoreBatch(), finished=True)
         if self.options.retention.keep is not None and not self.options.retention.keeps_nothing:
             self.store.expire(now - self.options.retention.keep)
@@ -126,7 +127,7 @@ class _Run:
         ids = {name for p in touched if p is not None for name in (p.device, p.vehicle) if name is not None}
         return list(merged.values()), ids
 
-    def _groups(self) -> Iterator[Fixes]:
+    def _groups(self, settler: Settler) -> Iterator[Fixes]:
         """Whole vehicles; or windows, from a source that can be taken up again."""
         first = next(self.source.batches(self.resume), None)
         if first is None:
@@ -139,7 +140,7 @@ class _Run:
             yield from clustered(self._fixes(), self.options.memory_bytes)
             return
         except NotClustered:
-            self._write_held()
+            self._write_held(settler)
             self.counts = before
             self.pending.clear()
         with Spill.sized(self.size.fixes, self.options.memory_bytes, _row_bytes(first)) as spill:
@@ -194,21 +195,21 @@ class _Run:
             self.counts[f"refused_{refusal.reason}"] += 1
 
     def _settle(self, settler: Settler, group: Fixes) -> None:
-        settled = settler.settle(group)
-        self._count(settled)
-        self._refuse(settled.batch.refusals)
-        if not self.held:
-            self.held_since = time.monotonic()
-        self.held.append(settled)
-        journeys = sum(len(one.batch.journeys or ()) for one in self.held)
+        if not self.is_held:
+            self.is_held, self.held_since = True, time.monotonic()
+        if (settled := settler.take(group)) is not None:
+            self.held.append(settled)
+        journeys = settler.journeys_taken + sum(len(one.batch.journeys or ()) for one in self.held)
         enough = journeys >= _JOURNEYS_AT_ONCE or time.monotonic() - self.held_since >= _HELD_S
         if enough or not self.options.retention.keeps_nothing:
-            self._write_held()
+            self._write_held(settler)
 
-    def _write_held(self) -> None:
-        if self.held:
-            together = joined(self.held)
-            self.held = []
+    def _write_held(self, settler: Settler) -> None:
+        if self.is_held:
+            together = joined([*self.held, settler.taken()])
+            self.is_held, self.held = False, []
+            self._count(together)
+            self._refuse(together.batch.refusals)
             self._write(together.batch)
 
     def _count(self, settled: Settled) -> None:

@@ -9,9 +9,10 @@ have given.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from typing import Final
 
 import numpy as np
@@ -22,11 +23,11 @@ import pyarrow.compute as pc
 from journeymesh.engines.differences import difference, stored_rows
 from journeymesh.engines.port import Retention
 from journeymesh.engines.refusals import Describe, refusals_of
-from journeymesh.journeys.fixes import I64, Fixes, renumbered
+from journeymesh.journeys.fixes import I64, Fixes
 from journeymesh.journeys.journey import INSTANT, JOURNEY_SCHEMA, Refusal
 from journeymesh.journeys.local_time import DAY_US, US_PER_S
 from journeymesh.journeys.ordering import in_canonical_order
-from journeymesh.journeys.pipeline import PassCounts, PassResult, make_journeys
+from journeymesh.journeys.pipeline import JourneyPass, PassCounts, PassResult, make_journeys
 from journeymesh.journeys.policies import Policy, instant_us
 from journeymesh.journeys.reasons import PASS_REASONS, Reason
 from journeymesh.journeys.rules import JourneyRules
@@ -70,73 +71,82 @@ class Settler:
     jobs: int = 1
     put_by_this_run: set[str] = field(default_factory=set)
     """Known vehicles' journeys written by this run: that they grow is no history."""
-    _by_id: dict[str, list[Policy]] = field(default_factory=dict)
+    _passes: list[JourneyPass] = field(default_factory=list)
+    _threads: list[ThreadPoolExecutor] = field(default_factory=list)
+    _under_way: list[Future[None]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        now_us, timeline = instant_us(self.now), not self.retention.keeps_nothing
+        for _ in range(self.jobs):
+            self._passes.append(JourneyPass(self.rules, self.policies, now_us, timeline))
+        if self.jobs > 1:
+            self._threads.append(ThreadPoolExecutor(self.jobs))
 
     def settle(self, fixes: Fixes) -> Settled:
         """What these fixes change. They are all that the run has of their vehicles, or the run goes on later."""
+        known = self.take(fixes)
+        taken = self.taken()
+        return taken if known is None else joined([known, taken])
+
+    def take(self, fixes: Fixes) -> Settled | None:
+        """Take the fixes of whole vehicles; what they change comes out with the next ``taken``, so that what a batch
+        costs is paid once for several. Vehicles that the store knows are settled at once: what they change."""
         known = self.store.vehicles(fixes.vehicles)
         if not known:
-            return self._fresh(fixes)
+            self._fresh(fixes)
+            return None
         is_known = np.array([name in known for name in fixes.vehicles], np.bool_)[fixes.vehicle]
         parts = [self._known(_of_vehicle(fixes, name)) for name in known]
         if not is_known.all():
-            parts.append(self._fresh(fixes.take(~is_known)))
+            self._fresh(fixes.take(~is_known))
         return joined(parts)
+
+    @property
+    def journeys_taken(self) -> int:
+        """How many journeys the next ``taken`` has, as far as they are found."""
+        return sum(each.journeys_found for each in self._passes)
+
+    def taken(self) -> Settled:
+        """What the vehicles taken since the last call, as far as the store did not know them, change."""
+        self._wait_for(0)
+        return joined([self._settled(each.result()) for each in self._passes])
+
+    def _settled(self, result: PassResult) -> Settled:
+        return Settled(
+            StoreBatch(
+                journeys=result.journeys,
+                refusals=refusals_of(result.refused, result.reasons, self.describe),
+                fixes=self._to_keep(result.timeline, None),
+            ),
+            result.counts,
+            vehicles=result.vehicles,
+            journeys=len(result.journeys),
+            harsh_events=pc.sum(pc.list_value_length(result.journeys["harsh_events"])).as_py() or 0,
+        )
 
     def again(self, vehicle: str) -> Settled:
         """What the vehicle's kept fixes give under the present policies."""
         return self._known(Fixes.empty((vehicle,)), everything=True)
 
-    def _pass(self, fixes: Fixes) -> list[PassResult]:
-        now_us = instant_us(self.now)
-        timeline = not self.retention.keeps_nothing
-        policies = self._policies_of(fixes.vehicles)
-        if self.jobs == 1 or len(fixes.vehicles) < 2 * self.jobs:
-            return [make_journeys(fixes, self.rules, policies, now_us, timeline=timeline)]
+    def _fresh(self, fixes: Fixes) -> None:
+        """Take vehicles that the store does not know, on as many threads as there are jobs."""
+        if self.jobs == 1:
+            self._passes[0].take(fixes, final=True)
+            return
         if (fixes.vehicle[1:] < fixes.vehicle[:-1]).any():
             fixes = in_canonical_order(fixes)
         cuts = np.searchsorted(fixes.vehicle, fixes.vehicle[len(fixes) * np.arange(1, self.jobs) // self.jobs])
-        bounds = np.unique(np.r_[0, cuts, len(fixes)])
-        with ThreadPoolExecutor(self.jobs) as threads:
-            return list(
-                threads.map(
-                    lambda k: make_journeys(
-                        fixes.take(slice(bounds[k], bounds[k + 1])),
-                        self.rules,
-                        policies,
-                        now_us,
-                        timeline=timeline,
-                    ),
-                    range(len(bounds) - 1),
-                )
-            )
+        for first, last in pairwise(np.unique(np.r_[0, cuts, len(fixes)])):
+            self._wait_for(self.jobs - 1)
+            each = self._passes.pop(0)  # the one whose work is done longest
+            self._passes.append(each)
+            part = fixes.take(slice(first, last))
+            self._under_way.append(self._threads[0].submit(each.take, part, final=True))
 
-    def _policies_of(self, vehicles: Sequence[str]) -> list[Policy]:
-        """The policies that any of these vehicles or devices ever drives under."""
-        if not self._by_id:
-            for policy in self.policies:
-                for name in {policy.device, policy.vehicle} - {None}:
-                    self._by_id.setdefault(str(name), []).append(policy)
-        return list({policy.number: policy for name in vehicles for policy in self._by_id.get(name, ())}.values())
-
-    def _fresh(self, fixes: Fixes) -> Settled:
-        settled = joined(
-            [
-                Settled(
-                    StoreBatch(
-                        journeys=result.journeys,
-                        refusals=refusals_of(result.refused, result.reasons, self.describe),
-                        fixes=self._to_keep(result.timeline, None),
-                    ),
-                    result.counts,
-                    journeys=len(result.journeys),
-                    harsh_events=pc.sum(pc.list_value_length(result.journeys["harsh_events"])).as_py() or 0,
-                )
-                for result in self._pass(fixes)
-            ]
-        )
-        settled.vehicles = len(renumbered(fixes.vehicle)[0])
-        return settled
+    def _wait_for(self, left: int) -> None:
+        """Wait until no more than so many parts are being passed, the oldest first."""
+        while len(self._under_way) > left:
+            self._under_way.pop(0).result()
 
     def _known(self, arrived: Fixes, everything: bool = False) -> Settled:
         """Settle one vehicle that the store knows; ``arrived.vehicles`` is that one name."""

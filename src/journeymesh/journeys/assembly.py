@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,9 +11,11 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from journeymesh.journeys.fixes import I64
-from journeymesh.journeys.harsh import KINDS, SEVERITIES
+from journeymesh.journeys.harsh import EVENT, KINDS, SEVERITIES
 from journeymesh.journeys.journey import HARSH_EVENT_TYPE, HOUR_TYPE, INSTANT, JOURNEY_SCHEMA, journey_id
 from journeymesh.journeys.local_time import US_PER_S
+from journeymesh.journeys.movement_state import SUMS
+from journeymesh.journeys.one_pass import FOUND_HOUR
 from journeymesh.journeys.policies import PolicyTimeline
 from journeymesh.journeys.rules import JourneyRules
 
@@ -35,6 +38,19 @@ class Found:
     events: npt.NDArray[Any]
     event_journey: I64 | None = None
     quarantined: I64 | None = None
+
+
+def found_together(parts: Sequence[Found]) -> Found:
+    """What several runs of the kernels put out, as if one had."""
+    if len(parts) == 1:
+        return parts[0]
+    journeys, hours, events = (
+        np.concatenate([getattr(part, name) for part in parts] or [np.empty(0, dtype)])
+        for name, dtype in (("journeys", SUMS), ("hours", FOUND_HOUR), ("events", EVENT))
+    )
+    before = np.cumsum([0, *(len(part.journeys) for part in parts)])[:-1]
+    hours["journey"] += np.repeat(before, [len(part.hours) for part in parts])
+    return Found(journeys, hours, events)
 
 
 def journeys_of(found: Found, refused_at: npt.NDArray[Any]) -> Found:

@@ -164,8 +164,8 @@ def run_pass(
 ):  # fmt: skip
     """Run the pass over one chunk.
 
-    ``counts`` (int64[4]): journeys, hours of the week, harsh events put into ``found``; accepted fixes outside any
-    policy. ``verdict`` (uint8[n]): a ``Reason`` per place, or RELOCATED.
+    ``counts`` (int64[5]): journeys, hours of the week, harsh events put into ``found``; accepted fixes outside any
+    policy; vehicles. ``verdict`` (uint8[n]): a ``Reason`` per place, or RELOCATED.
     """
     cleaning, movement, sums, at_halt, harsh, events = state
     forget(scale)
@@ -174,6 +174,7 @@ def run_pass(
     while first < n:
         v = vehicle[order[first]]
         last = end_of(order, vehicle, first)
+        counts[4] += 1
         ready = _judge_alone(limits[0], verdict, first, last, final, order, at_us, received_us, floats, ignition)
         clean_vehicle(cleaning[v], limits[0], scale, scratch, verdict, first, ready, final, order, at_us, floats[0],
                       floats[1], floats[2])  # fmt: skip

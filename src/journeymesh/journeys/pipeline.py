@@ -21,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from journeymesh.journeys.assembly import Found, journey_table, journeys_of
+from journeymesh.journeys.assembly import Found, found_together, journey_table, journeys_of
 from journeymesh.journeys.cleaning import (
     ACCEPTED,
     CLEANING_STATE,
@@ -38,7 +38,7 @@ from journeymesh.journeys.journey import JOURNEY_SCHEMA
 from journeymesh.journeys.movement_state import HOURS_OF_WEEK, MOVEMENT_STATE, NOWHERE, SUMS, MovementLimits
 from journeymesh.journeys.one_pass import FOUND_HOUR, finish_pass, run_pass, tell
 from journeymesh.journeys.ordering import canonical_rows
-from journeymesh.journeys.policies import Policy, PolicyTimeline
+from journeymesh.journeys.policies import Policy, PolicyBook, PolicyTimeline
 from journeymesh.journeys.reasons import Reason
 from journeymesh.journeys.rules import JourneyRules
 
@@ -76,6 +76,7 @@ class PassResult:
     - ``timeline``: the distinct fixes with a possible clock, refused or not, in canonical order: all that is needed to
       make the same journeys again
     - ``refused``: the refused fixes, and ``reasons`` (uint8[n], ``Reason``) for each
+    - ``vehicles``: how many the fixes are of
     """
 
     journeys: pa.Table
@@ -83,6 +84,7 @@ class PassResult:
     refused: Fixes
     reasons: npt.NDArray[np.uint8]
     counts: PassCounts
+    vehicles: int
 
 
 def make_journeys(
@@ -101,7 +103,8 @@ class JourneyPass:
     """The pass with carried state: feed it chunks in which no vehicle's fixes are older than in the chunks before.
 
     A journey comes out with the chunk that shows its end. However the fixes are cut into chunks, the journeys are the
-    same. Not for use by two threads at once; different passes run side by side.
+    same. Whole vehicles may be taken one after the other and come out together: what a table costs is paid once.
+    Not for use by two threads at once; different passes run side by side.
     """
 
     rules: JourneyRules
@@ -111,26 +114,39 @@ class JourneyPass:
     _vehicles: dict[str, int] = field(default_factory=dict)
     _state: tuple[npt.NDArray[Any], ...] = field(init=False)
     _hours: npt.NDArray[np.float64] = field(init=False)
+    _book: PolicyBook = field(init=False)
     _timeline: PolicyTimeline = field(init=False)
     _limits: tuple[CleaningLimits, MovementLimits, HarshLimits] = field(init=False)
     _waiting: Fixes | None = None
     _events: npt.NDArray[Any] = field(init=False)
     _refused_at: npt.NDArray[Any] = field(init=False)
+    _taken: list[_Taken] = field(default_factory=list)
+    _is_over: bool = False
+    _room: tuple[npt.NDArray[Any], ...] = field(init=False)
 
     def __post_init__(self) -> None:
-        dtypes = (CLEANING_STATE, MOVEMENT_STATE, SUMS, SUMS, HARSH_STATE)
-        self._state = (*(np.zeros(0, dtype) for dtype in dtypes), np.zeros((0, 3), EVENT))
-        self._hours = np.zeros((0, HOURS_OF_WEEK, 2))
+        self._forget()
+        self._book = PolicyBook.of(self.policies)
+        self._room = tuple(np.empty(0, dtype) for dtype in (SUMS, FOUND_HOUR, EVENT))
         self._limits = (
             CleaningLimits.of(self.rules, self.now_us),
             MovementLimits.of(self.rules),
             HarshLimits.of(self.rules),
         )
-        self._events = np.empty(0, EVENT)
-        self._refused_at = np.empty(0, REFUSED_AT)
+
+    @property
+    def journeys_found(self) -> int:
+        """How many journeys ended in what was taken since the last result."""
+        return sum(len(one.found.journeys) for one in self._taken)
 
     def feed(self, fixes: Fixes, *, final: bool = False) -> PassResult:
         """Take a chunk. ``final`` says that no more will come: everything under way is put out."""
+        self.take(fixes, final=final)
+        return self.result()
+
+    def take(self, fixes: Fixes, *, final: bool = False) -> None:
+        """Take a chunk whose journeys come out with the next ``result``. ``final`` says that these vehicles, and those
+        taken before, are over; other vehicles may follow."""
         fixes = self._received(fixes)
         order = canonical_rows(fixes)
         verdict = np.zeros(len(fixes), np.uint8)
@@ -139,22 +155,41 @@ class JourneyPass:
         refused = refused[: tell(verdict, told, refused)]
         waits = np.flatnonzero(verdict == UNDECIDED) if told[UNDECIDED] else _NO_ROWS
         self._waiting = fixes.take(order[waits]) if len(waits) else None
-        refused_fixes = fixes.take(order[refused])
-        reasons = verdict[refused]
-        table = self._assembled(found, refused_fixes, reasons)
         accepted = int(told[ACCEPTED] + told[RELOCATED])
         inside = int(found.journeys["fixes"].sum())
-        duplicates = int(told[DUPLICATE])
-        timeline = Fixes.empty(fixes.vehicles)
-        if self.with_timeline:
-            timeline = fixes.rearranged(order[_IS_TIMELINE[verdict]])
-        return PassResult(
-            journeys=table,
-            timeline=timeline,
-            refused=refused_fixes,
-            reasons=reasons,
-            counts=PassCounts(accepted, duplicates, int(counts[3]), accepted - inside),
+        self._is_over = final
+        self._taken.append(
+            _Taken(
+                found,
+                fixes.rearranged(order[_IS_TIMELINE[verdict]]) if self.with_timeline else Fixes.empty(fixes.vehicles),
+                fixes.take(order[refused]),
+                verdict[refused],
+                PassCounts(accepted, int(told[DUPLICATE]), int(counts[3]), accepted - inside),
+                int(counts[4]),
+            )
         )
+
+    def result(self) -> PassResult:
+        """What was taken since the last result came to. After a final chunk nothing is remembered."""
+        taken, self._taken = self._taken, []
+        counts = PassCounts()
+        for one in taken:
+            counts += one.counts
+        refused = Fixes.concat([one.refused for one in taken])
+        reasons = np.concatenate([one.reasons for one in taken]) if taken else np.empty(0, np.uint8)
+        table = self._assembled(found_together([one.found for one in taken]), refused, reasons)
+        if self._is_over:
+            self._forget()
+        timeline = Fixes.concat([one.timeline for one in taken])
+        return PassResult(table, timeline, refused, reasons, counts, sum(one.vehicles for one in taken))
+
+    def _forget(self) -> None:
+        dtypes = (CLEANING_STATE, MOVEMENT_STATE, SUMS, SUMS, HARSH_STATE)
+        self._vehicles.clear()
+        self._state = (*(np.zeros(0, dtype) for dtype in dtypes), np.zeros((0, 3), EVENT))
+        self._hours = np.zeros((0, HOURS_OF_WEEK, 2))
+        self._events = np.empty(0, EVENT)
+        self._refused_at = np.empty(0, REFUSED_AT)
 
     def _received(self, fixes: Fixes) -> Fixes:
         """The chunk behind what waited, in this pass's dictionary."""
@@ -162,12 +197,15 @@ class JourneyPass:
         table = np.fromiter((self._vehicles.setdefault(name, len(self._vehicles)) for name in fixes.vehicles), np.int32)
         names = tuple(self._vehicles)
         vehicle = fixes.vehicle
-        if not np.array_equal(table, np.arange(len(table))):
+        if len(table) and np.array_equal(table, np.arange(table[0], table[0] + len(table))):
+            vehicle = vehicle + table[0] if table[0] else vehicle
+        else:
             vehicle = table[vehicle]
         fixes = replace(fixes, vehicles=names, vehicle=vehicle)
         if len(names) > known or known == 0:
-            self._grow(len(names))
-            self._timeline = PolicyTimeline.of(self.policies, names)
+            if len(names) > len(self._hours):
+                self._grow(2 * len(names))
+            self._timeline = self._book.timeline(names)
         if self._waiting is not None:
             fixes = Fixes.concat([replace(self._waiting, vehicles=names), fixes])
         return fixes
@@ -183,14 +221,7 @@ class JourneyPass:
 
     def _run(self, fixes: Fixes, order: I64, verdict: npt.NDArray[np.uint8], final: bool) -> tuple[Found, I64]:
         n, vehicles = len(fixes), len(self._vehicles)
-        # Untouched memory costs nothing: these are bounds, and few of their pages are ever written.
-        hours_per_fix = 2 + int(self.rules.max_silence_s // 3600)
-        found = (
-            np.empty(n // 2 + 2 * vehicles + 2, SUMS),
-            np.empty(hours_per_fix * n + vehicles * HOURS_OF_WEEK + 2, FOUND_HOUR),
-            np.empty(2 * n + 3 * vehicles + 2, EVENT),
-        )
-        counts = np.zeros(4, np.int64)
+        found, counts = self._room_for(n, vehicles), np.zeros(5, np.int64)
         floats = tuple(
             np.ascontiguousarray(column) if column is not None else _NO_FLOATS
             for column in (
@@ -227,7 +258,22 @@ class JourneyPass:
         if final:
             everyone = np.arange(vehicles, dtype=np.int32)
             finish_pass(everyone, self._limits, self._state, self._hours, found, counts)
-        return Found(found[0][: counts[0]], found[1][: counts[1]], found[2][: counts[2]]), counts
+        return Found(*(rows[:n].copy() for rows, n in zip(found, counts.tolist(), strict=False))), counts
+
+    def _room_for(self, fixes: int, vehicles: int) -> tuple[npt.NDArray[Any], ...]:
+        """Where the kernels put what they find. These are bounds: few pages are ever written, and the untouched ones
+        cost nothing, so the room is kept for the next chunk."""
+        hours_per_fix = 2 + int(self.rules.max_silence_s // 3600)
+        bounds = (
+            fixes // 2 + 2 * vehicles + 2,
+            hours_per_fix * fixes + vehicles * HOURS_OF_WEEK + 2,
+            2 * fixes + 3 * vehicles + 2,
+        )
+        if any(len(room) < bound for room, bound in zip(self._room, bounds, strict=True)):
+            self._room = tuple(
+                np.empty(bound + bound // 4, room.dtype) for room, bound in zip(self._room, bounds, strict=True)
+            )
+        return self._room
 
     def _assembled(self, found: Found, refused: Fixes, reasons: npt.NDArray[np.uint8]) -> pa.Table:
         """The journeys that ended, with the events and refusals of their time; the others' wait for their journey."""
@@ -249,6 +295,18 @@ class JourneyPass:
         self._events = events[events["started_at_us"] >= open_from[events["vehicle"]]]
         self._refused_at = refused_at[refused_at["at_us"] >= open_from[refused_at["vehicle"]]]
         return table
+
+
+@dataclass(frozen=True, slots=True)
+class _Taken:
+    """What the kernels made of one chunk, before it is assembled."""
+
+    found: Found
+    timeline: Fixes
+    refused: Fixes
+    reasons: npt.NDArray[np.uint8]
+    counts: PassCounts
+    vehicles: int
 
 
 REFUSED_AT = np.dtype([("vehicle", np.int32), ("at_us", np.int64)])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
@@ -97,25 +97,38 @@ class PolicyTimeline:
     policy: I32
     zone: I32
 
+
+@dataclass(frozen=True, slots=True)
+class PolicyBook:
+    """Policies by the device or vehicle that they name, oldest first, so that vehicles find theirs."""
+
+    by_id: Mapping[str, Sequence[tuple[Policy, int, int]]]
+    """Each policy with the instants (µs) from which and to which it is in force."""
+
     @classmethod
-    def of(cls, policies: Iterable[Policy], vehicles: Sequence[str]) -> PolicyTimeline:
-        """The timeline of these vehicles (or devices), in the order of the dictionary."""
-        by_id: dict[str, list[Policy]] = {}
+    def of(cls, policies: Iterable[Policy]) -> PolicyBook:
+        """The book of these policies."""
+        by_id: dict[str, list[tuple[Policy, int, int]]] = {}
         for policy in sorted(policies, key=lambda policy: (policy.valid_from, policy.number)):
+            until = END_OF_TIME_US if policy.valid_to is None else instant_us(policy.valid_to)
             for name in {policy.device, policy.vehicle} - {None}:
-                by_id.setdefault(str(name), []).append(policy)
+                by_id.setdefault(str(name), []).append((policy, instant_us(policy.valid_from), until))
+        return cls(by_id)
+
+    def timeline(self, vehicles: Sequence[str]) -> PolicyTimeline:
+        """The timeline of these vehicles (or devices), in the order of the dictionary. More vehicles behind them
+        leave what it says of them as it is."""
         used: dict[str, tuple[int, Policy]] = {}
         zones: dict[str, int] = {"UTC": 0}
         first, spans = [0], []
         for vehicle in vehicles:
-            for policy in by_id.get(vehicle, ()):
+            for policy, since, until in self.by_id.get(vehicle, ()):
                 index = used.setdefault(policy.number, (len(used), policy))[0]
                 zone = zones.setdefault(policy.zone, len(zones))
-                until = END_OF_TIME_US if policy.valid_to is None else instant_us(policy.valid_to)
-                spans.append((instant_us(policy.valid_from), until, index, zone))
+                spans.append((since, until, index, zone))
             first.append(len(spans))
         columns = np.array(spans, np.int64).reshape(-1, 4)
-        return cls(
+        return PolicyTimeline(
             tuple(policy for _, policy in used.values()),
             ZoneTable.of(tuple(zones)),
             np.array(first, np.int64),

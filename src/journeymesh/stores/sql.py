@@ -44,6 +44,18 @@ from journeymesh.stores.writers import row_to_put
 _PAGE: Final = 20_000
 _VEHICLE: Final = COLUMNS.index("vehicle")
 _BLOCK_PAGE: Final = 200
+_SPANS: Final = sa.union_all(
+    *(
+        sa.select(vehicle, sa.func.min(first), sa.func.max(last))
+        .where(vehicle.in_(sa.bindparam("names", expanding=True)))
+        .group_by(vehicle)
+        for vehicle, first, last in (
+            (tables.journeys.c.vehicle, tables.journeys.c.started_at_us, tables.journeys.c.ended_at_us),
+            (tables.blocks.c.vehicle, tables.blocks.c.first_us, tables.blocks.c.last_us),
+        )
+    )
+)
+"""From when to when journeys and fixes of these vehicles are: made once, for it is asked for every batch."""
 _BLOCK_COLUMNS: Final = (tables.blocks.c.vehicle, tables.blocks.c.day, tables.blocks.c.content)
 
 
@@ -156,19 +168,13 @@ class SqlStore:
 
     def vehicles(self, among: Sequence[str]) -> dict[str, VehicleSpan]:
         """Those of the vehicles that the store holds journeys or fixes of."""
-        driven, kept = tables.journeys.c, tables.blocks.c
         spans: dict[str, tuple[int, int]] = {}
         with self._sql.reading() as connection:
             for part in chunks(list(dict.fromkeys(among))):
-                names = [escape_for(connection, name) for name in part]
-                for vehicle, first, last in (
-                    (driven.vehicle, driven.started_at_us, driven.ended_at_us),
-                    (kept.vehicle, kept.first_us, kept.last_us),
-                ):
-                    statement = sa.select(vehicle, sa.func.min(first), sa.func.max(last))
-                    for name, low, high in read_rows(connection, statement.where(vehicle.in_(names)).group_by(vehicle)):
-                        known = spans.get(name, (low, high))
-                        spans[name] = min(low, known[0]), max(high, known[1])
+                names = {"names": [escape_for(connection, name) for name in part]}
+                for name, low, high in read_rows(connection, _SPANS, values=names):
+                    known = spans.get(name, (low, high))
+                    spans[name] = min(low, known[0]), max(high, known[1])
         return {name: VehicleSpan(from_us(low), from_us(high)) for name, (low, high) in spans.items()}
 
     def vehicles_after(self, after: str | None, limit: int) -> list[str]:

@@ -105,3 +105,11 @@ def test_a_vehicle_larger_than_a_window_comes_out_whole():
         sorted(group.vehicles) for group in clustered(iter(cut(fixes, [9_000, 21_000, 30_000], 0)), SMALLEST_WINDOW)
     ]
     assert sorted(name for group in groups for name in group) == ["V0", "V1"]
+
+
+def test_vehicles_that_lie_whole_inside_a_part_are_not_copied():
+    fixes = disordered(3, [6_000, 2_000, 3_000, 9_000], 5, 5)
+    parts = cut(fixes, [4_000, 15_000], 0)
+    groups = {group.vehicles: group for group in clustered(iter(parts), SMALLEST_WINDOW)}
+    assert list(groups) == [("V0",), ("V1", "V2"), ("V3",)]
+    assert np.shares_memory(groups["V1", "V2"].lat_deg, fixes.lat_deg)

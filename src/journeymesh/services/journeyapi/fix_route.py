@@ -14,7 +14,7 @@ from journeymesh.access.decision import Decision
 from journeymesh.errors import UsageError
 from journeymesh.governance.obligations import RowPredicate
 from journeymesh.journeys.fixes import Fixes
-from journeymesh.journeys.policies import PolicyTimeline
+from journeymesh.journeys.policies import PolicyBook
 from journeymesh.services.http.gate import Decided, needs
 from journeymesh.services.http.openapi import Answer, documents
 from journeymesh.services.http.problems import (
@@ -122,7 +122,7 @@ def _admitted(fixes: Fixes, policies: Policies, decision: Decision) -> tuple[Fix
     if rows == RowPredicate() or not len(fixes):
         return fixes, ()
     held = policies.of_vehicles(fixes.vehicles)
-    timeline = PolicyTimeline.of(held, fixes.vehicles)
+    timeline = PolicyBook.of(held).timeline(fixes.vehicles)
     may = np.array([rows.admits(policy) for policy in timeline.policies], np.bool_)
     taken = np.zeros(len(fixes), np.bool_)
     for vehicle in range(len(fixes.vehicles)):
