@@ -34,8 +34,9 @@ def window_rows(memory_bytes: int, row_bytes: int) -> int:
     return max(10_000, memory_bytes // max(row_bytes, 1))
 
 
-def clustered(parts: Iterable[Fixes], memory_bytes: int) -> Iterator[Fixes]:
-    """Whole vehicles from parts in which each vehicle's fixes stand together, in whatever order.
+def clustered(parts: Iterable[Fixes], memory_bytes: int) -> Iterator[list[Fixes]]:
+    """Whole vehicles from parts in which each vehicle's fixes stand together, in whatever order: as many at a time as
+    a part completes.
 
     Vehicles that lie whole inside a part are given out where they are, without a copy; those that go on from part to
     part are put together. Input that fits into one window may be in any order.
@@ -53,12 +54,12 @@ def clustered(parts: Iterable[Fixes], memory_bytes: int) -> Iterator[Fixes]:
             break
     else:
         if not _are_runs(held):
-            yield _slimmed(Fixes.concat(held))
+            yield [_slimmed(Fixes.concat(held))]
             return
     yield from _whole_vehicles(chain(_given_up(held), coming))
 
 
-def _whole_vehicles(parts: Iterable[Fixes]) -> Iterator[Fixes]:
+def _whole_vehicles(parts: Iterable[Fixes]) -> Iterator[list[Fixes]]:
     """The vehicles inside each part, and what they share with the parts beside it."""
     done: set[str] = set()
     open_name: str | None = None
@@ -76,16 +77,17 @@ def _whole_vehicles(parts: Iterable[Fixes]) -> Iterator[Fixes]:
             done.add(open_name)
         if len(set(fresh)) != len(fresh) or not done.isdisjoint(fresh):
             raise NotClustered
-        if pieces:
-            yield Fixes.concat(pieces)
         last = len(names) - 1
+        whole = [Fixes.concat(pieces)] if pieces else []
         if first < last:
-            yield _of_runs(part, starts, names, first, last)
+            whole.append(_of_runs(part, starts, names, first, last))
         done.update(fresh[:-1])
         open_name, pieces = names[last], [_of_runs(part, starts, names, last, last + 1)]
-        del part  # else it would stand beside the next one
+        if whole:
+            yield whole
+        del part, whole  # else they would stand beside the next ones
     if pieces:
-        yield Fixes.concat(pieces)
+        yield [Fixes.concat(pieces)]
 
 
 def _given_up(parts: list[Fixes]) -> Iterator[Fixes]:

@@ -127,7 +127,7 @@ class _Run:
         ids = {name for p in touched if p is not None for name in (p.device, p.vehicle) if name is not None}
         return list(merged.values()), ids
 
-    def _groups(self, settler: Settler) -> Iterator[Fixes]:
+    def _groups(self, settler: Settler) -> Iterator[list[Fixes]]:
         """Whole vehicles; or windows, from a source that can be taken up again."""
         first = next(self.source.batches(self.resume), None)
         if first is None:
@@ -148,9 +148,9 @@ class _Run:
             for fixes in self._fixes():
                 spill.add(fixes)
             self.phase = "passing"
-            yield from spill.whole_vehicles()
+            yield from ([part] for part in spill.whole_vehicles())
 
-    def _windows(self) -> Iterator[Fixes]:
+    def _windows(self) -> Iterator[list[Fixes]]:
         held: list[Fixes] = []
         bound = self.options.memory_bytes // 4
         position = self.resume
@@ -160,11 +160,11 @@ class _Run:
             position = batch.resume or position
             if sum(fixes.nbytes for fixes in held) >= bound:
                 self.resume = position
-                yield Fixes.concat(held)
+                yield [Fixes.concat(held)]
                 held = []
         self.resume = position
         if held:
-            yield Fixes.concat(held)
+            yield [Fixes.concat(held)]
 
     def _last_resume(self) -> str | None:
         for earlier in reversed(self.store.runs()):
@@ -194,10 +194,10 @@ class _Run:
             self.counts["refused"] += 1
             self.counts[f"refused_{refusal.reason}"] += 1
 
-    def _settle(self, settler: Settler, group: Fixes) -> None:
+    def _settle(self, settler: Settler, group: Sequence[Fixes]) -> None:
         if not self.is_held:
             self.is_held, self.held_since = True, time.monotonic()
-        if (settled := settler.take(group)) is not None:
+        if (settled := settler.take(*group)) is not None:
             self.held.append(settled)
         journeys = settler.journeys_taken + sum(len(one.batch.journeys or ()) for one in self.held)
         enough = journeys >= _JOURNEYS_AT_ONCE or time.monotonic() - self.held_since >= _HELD_S

@@ -88,18 +88,22 @@ class Settler:
         taken = self.taken()
         return taken if known is None else joined([known, taken])
 
-    def take(self, fixes: Fixes) -> Settled | None:
+    def take(self, *parts: Fixes) -> Settled | None:
         """Take the fixes of whole vehicles; what they change comes out with the next ``taken``, so that what a batch
         costs is paid once for several. Vehicles that the store knows are settled at once: what they change."""
-        known = self.store.vehicles(fixes.vehicles)
-        if not known:
-            self._fresh(fixes)
-            return None
-        is_known = np.array([name in known for name in fixes.vehicles], np.bool_)[fixes.vehicle]
-        parts = [self._known(_of_vehicle(fixes, name)) for name in known]
-        if not is_known.all():
-            self._fresh(fixes.take(~is_known))
-        return joined(parts)
+        known = self.store.vehicles([name for fixes in parts for name in fixes.vehicles])
+        settled = []
+        for fixes in parts:
+            names = set(fixes.vehicles)
+            here = [name for name in known if name in names]
+            if not here:
+                self._fresh(fixes)
+                continue
+            is_known = np.array([name in known for name in fixes.vehicles], np.bool_)[fixes.vehicle]
+            settled += [self._known(_of_vehicle(fixes, name)) for name in here]
+            if not is_known.all():
+                self._fresh(fixes.take(~is_known))
+        return joined(settled) if settled else None
 
     @property
     def journeys_taken(self) -> int:

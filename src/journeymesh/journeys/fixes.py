@@ -40,6 +40,7 @@ FIX_SCHEMA: Final = pa.schema(
 )
 """The Arrow form of fixes, in files and blocks. ``vehicle`` is a device's or a vehicle's id, whichever is reported."""
 
+_FLOATS: Final = ("lat_deg", "lon_deg", *OPTIONAL_FLOATS)
 _SHORT_RUN: Final = 256
 _INSTANT: Final = pa.timestamp("us", tz="UTC")
 _INT64, _FLOAT64 = pa.int64(), pa.float64()
@@ -150,10 +151,11 @@ class Fixes:
         return pa.table({name: columns[name] for name in FIX_SCHEMA.names if name in columns})
 
     @classmethod
-    def from_arrow(cls, table: pa.Table | pa.RecordBatch, first_origin: int = -1) -> Fixes:
+    def from_arrow(cls, table: pa.Table | pa.RecordBatch, first_origin: int = -1, *, is_ours: bool = False) -> Fixes:
         """Fixes from an Arrow table with ``FIX_SCHEMA``'s columns (absent optional ones stay absent).
 
-        ``first_origin`` numbers the rows from there on; -1 leaves their origin unknown.
+        ``first_origin`` numbers the rows from there on; -1 leaves their origin unknown. ``is_ours`` says that nobody
+        else looks at the table's memory: what is missing is then filled in where it is, not in a copy.
         """
         encoded = table["vehicle"]
         if not pa.types.is_dictionary(encoded.type):
@@ -170,10 +172,10 @@ class Fixes:
                     columns[f"{name}_us"] = _numpy(instants, NOT_REPORTED_US)
                 case "ignition":
                     columns[name] = _numpy(_as(table[name], pa.int8()), -1).astype(np.int8)
-                case "lat_deg" | "lon_deg":
-                    columns[name] = _numpy(_as(table[name], _FLOAT64), np.nan)
-                case _ if name in OPTIONAL_FLOATS:
-                    columns[name] = _numpy(_as(table[name], _FLOAT64), np.nan)
+                case _ if name in _FLOATS:
+                    column = _as(table[name], _FLOAT64)
+                    filled = _filled_in_place(column) if is_ours and column.null_count else None
+                    columns[name] = _numpy(column, np.nan) if filled is None else filled
         if first_origin >= 0:
             columns["origin"] = np.arange(first_origin, first_origin + len(table), dtype=np.int64)
         codes: Any = _numpy(encoded.indices.cast(pa.int32()), -1)
@@ -195,9 +197,9 @@ NOT_REPORTED: Final[dict[str, tuple[object, type]]] = {
 def renumbered(vehicle: I32) -> tuple[I32, I32]:
     """(the codes that occur, int32[k]; int32[n] places in them). In order of appearance where each vehicle's fixes
     stand together, so that sorting by vehicle finds nothing to move."""
-    if not len(vehicle) or (vehicle == vehicle[0]).all():
-        return vehicle[:1], np.zeros(len(vehicle), np.int32)
     starts = np.flatnonzero(vehicle[1:] != vehicle[:-1]) + 1
+    if not len(starts):
+        return vehicle[:1], np.zeros(len(vehicle), np.int32)
     bounds = np.concatenate([[0], starts, [len(vehicle)]])
     codes = vehicle[bounds[:-1]]
     present = np.unique(codes)
@@ -237,6 +239,16 @@ def _as(column: pa.Array | pa.ChunkedArray, kind: pa.DataType) -> pa.Array | pa.
     if pa.types.is_timestamp(column.type) and isinstance(column, pa.Array):
         return column.view(kind) if pa.types.is_int64(kind) else column.cast(kind)
     return column.cast(kind)
+
+
+def _filled_in_place(column: pa.Array | pa.ChunkedArray) -> F64 | None:
+    """The column's own memory, NaN where it is null; None where it may not be written to."""
+    held = column.buffers()[1] if isinstance(column, pa.Array) else None
+    if held is None or not held.is_mutable:
+        return None
+    values = np.frombuffer(held, np.float64)[column.offset : column.offset + len(column)]
+    values[np.flatnonzero(column.is_null().to_numpy(zero_copy_only=False))] = np.nan
+    return values
 
 
 def _numpy(column: pa.Array | pa.ChunkedArray, missing: object) -> npt.NDArray[np.generic]:

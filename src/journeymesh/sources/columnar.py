@@ -180,7 +180,8 @@ def _straight(batch: pa.RecordBatch, first_origin: int) -> Fixes | None:
     if names.null_count or "" in names.to_pylist():
         return None
     own = pa.DictionaryArray.from_arrays(pa.array(codes), names)
-    return Fixes.from_arrow(batch.set_column(batch.schema.get_field_index("vehicle"), "vehicle", own), first_origin)
+    place = batch.schema.get_field_index("vehicle")
+    return Fixes.from_arrow(batch.set_column(place, "vehicle", own), first_origin, is_ours=True)
 
 
 def _type_at(schema: pa.Schema, path: str) -> pa.DataType | None:

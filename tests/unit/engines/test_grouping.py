@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from itertools import pairwise
+from itertools import chain, pairwise
 
 import numpy as np
 import pytest
@@ -80,7 +80,7 @@ def test_each_vehicle_comes_out_once_and_whole(seed, sizes, late, tied, places, 
     parts = cut(disordered(seed, sizes, late, tied), places, bare)
     wanted = list(rows_of(in_canonical_order(Fixes.concat(parts))))
     found, groups = [], []
-    for group in clustered(iter(parts), SMALLEST_WINDOW):
+    for group in chain.from_iterable(clustered(iter(parts), SMALLEST_WINDOW)):
         found += rows_of(in_canonical_order(group))
         groups.append(set(group.vehicles))
     assert found == wanted
@@ -93,7 +93,7 @@ def test_a_vehicle_that_comes_back_is_noticed_before_it_is_given_out_twice():
     for where in (18_000, 26_999, 27_000):
         parts = [*cut(fixes.take(slice(0, where)), [9_000, 10_500], 0), back]
         given_out: list[str] = []
-        groups = clustered(iter(parts), SMALLEST_WINDOW)
+        groups = chain.from_iterable(clustered(iter(parts), SMALLEST_WINDOW))
         with pytest.raises(NotClustered):
             given_out.extend(name for group in groups for name in group.vehicles)
         assert len(given_out) == len(set(given_out))
@@ -101,15 +101,14 @@ def test_a_vehicle_that_comes_back_is_noticed_before_it_is_given_out_twice():
 
 def test_a_vehicle_larger_than_a_window_comes_out_whole():
     fixes = disordered(2, [35_000, 10], 5, 5)
-    groups = [
-        sorted(group.vehicles) for group in clustered(iter(cut(fixes, [9_000, 21_000, 30_000], 0)), SMALLEST_WINDOW)
-    ]
+    given_out = clustered(iter(cut(fixes, [9_000, 21_000, 30_000], 0)), SMALLEST_WINDOW)
+    groups = [sorted(group.vehicles) for group in chain.from_iterable(given_out)]
     assert sorted(name for group in groups for name in group) == ["V0", "V1"]
 
 
 def test_vehicles_that_lie_whole_inside_a_part_are_not_copied():
     fixes = disordered(3, [6_000, 2_000, 3_000, 9_000], 5, 5)
     parts = cut(fixes, [4_000, 15_000], 0)
-    groups = {group.vehicles: group for group in clustered(iter(parts), SMALLEST_WINDOW)}
+    groups = {group.vehicles: group for group in chain.from_iterable(clustered(iter(parts), SMALLEST_WINDOW))}
     assert list(groups) == [("V0",), ("V1", "V2"), ("V3",)]
     assert np.shares_memory(groups["V1", "V2"].lat_deg, fixes.lat_deg)
