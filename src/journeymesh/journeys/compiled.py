@@ -34,6 +34,12 @@ def compiled(function: Callable[..., Any]) -> Any:
     return numba.njit(forceinline=True, **_OPTIONS)(function)
 
 
+def compiled_apart(function: Callable[..., Any]) -> Any:
+    """Compile a function that kernels call, but seldom: apart from them, so that the code they run for every fix stays
+    small and its values in registers."""
+    return numba.njit(**_OPTIONS)(function)
+
+
 def entry(returns: Any, *arguments: Any, allocates: bool = False) -> Callable[[Callable[..., Any]], Any]:
     """Compile a kernel for one signature when its module is imported: from the disk cache after the first time.
 

@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from journeymesh.journeys.compiled import compiled
+from journeymesh.journeys.compiled import compiled, compiled_apart
 from journeymesh.journeys.local_time import US_PER_S
 from journeymesh.journeys.rules import JourneyRules
 
@@ -156,15 +156,32 @@ def feel(
 ):
     """Take one accepted fix. ``events`` is the vehicle's EVENT[3]; NaN where a value is not reported. ``broken`` says
     that nothing goes on to this fix from the one before."""
+    derived_us = now_us - state.derived_at_us
+    fresh = broken or state.seen == 0 or now_us - state.at_us > limits.max_silence_us
+    calm = -limits.braking_mps2 < accel_forward < limits.acceleration_mps2 and abs(accel_side) < limits.cornering_mps2
+    if fresh or not calm or events[0].open + events[1].open + events[2].open > 0:
+        if not _feel_closely(state, events, limits, vehicle, fresh, now_us, lat, lon, speed, heading, accel_forward,
+                             accel_side, found, counts):  # fmt: skip
+            return
+    state.seen = 1
+    state.at_us = now_us
+    if fresh or derived_us >= limits.min_sample_us:
+        state.derived_at_us, state.speed_mps, state.heading_deg = now_us, speed, heading
+
+
+@compiled_apart
+def _feel_closely(
+    state, events, limits, vehicle, fresh, now_us, lat, lon, speed, heading, accel_forward, accel_side, found, counts
+):
+    """Take a fix that is not plainly calm. Returns whether it is the one that the next is compared with."""
     gap_us = now_us - state.at_us
-    fresh = broken or state.seen == 0 or gap_us > limits.max_silence_us
     if fresh:
         close_events(events, limits, vehicle, found, counts)
     derived_us = now_us - state.derived_at_us
     if accel_forward != accel_forward or accel_side != accel_side:
         if accel_forward != accel_forward and accel_side != accel_side and not fresh:
             if derived_us < limits.min_sample_us:
-                return
+                return False
         forward = side = np.nan
         if not fresh and limits.min_sample_us <= derived_us <= limits.max_sample_us:
             forward, side = _derived(state, limits, derived_us / US_PER_S, speed, heading)
@@ -188,7 +205,4 @@ def feel(
     if abs(side) >= limits.cornering_mps2 or events[2].open == 1:
         _follow(events[2:3], limits, vehicle, 2, limits.cornering_mps2, abs(side), now_us, before_us, sample_us, lat,
                 lon, found, counts)  # fmt: skip
-    state.seen = 1
-    state.at_us = now_us
-    if fresh or derived_us >= limits.min_sample_us:
-        state.derived_at_us, state.speed_mps, state.heading_deg = now_us, speed, heading
+    return True

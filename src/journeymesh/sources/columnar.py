@@ -14,6 +14,7 @@ from journeymesh.errors import MappingInvalid, SourceUnreadable
 from journeymesh.journeys.fixes import FIX_SCHEMA, I64, Fixes, renumbered
 from journeymesh.journeys.journey import Refusal
 from journeymesh.journeys.policies import Policy
+from journeymesh.sources.decoding_memory import decoding_memory
 from journeymesh.sources.files import SourceFile, described, files_of, origins_from
 from journeymesh.sources.mapping import Mapping
 from journeymesh.sources.port import SourceBatch, SourceSize
@@ -115,13 +116,14 @@ class _Opened:
                 self._handle = file.filesystem.open(file.path, "rb")
             metadata = pq.read_metadata(self._handle)
             held = {metadata.schema.column(i).path for i in range(metadata.num_columns)}
-            return pq.ParquetFile(
-                self._handle,
-                metadata=metadata,
-                read_dictionary=[path for path in self._dictionaries if path in held],
-                pre_buffer=False,
-                buffer_size=1 << 18,
-            )
+            with decoding_memory():
+                return pq.ParquetFile(
+                    self._handle,
+                    metadata=metadata,
+                    read_dictionary=[path for path in self._dictionaries if path in held],
+                    pre_buffer=False,
+                    buffer_size=1 << 18,
+                )
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
         if self._handle is not None:
