@@ -181,7 +181,7 @@ def _straight(batch: pa.RecordBatch, first_origin: int) -> Fixes | None:
     names = vehicle.dictionary.take(pa.array(present))
     if names.null_count or "" in names.to_pylist():
         return None
-    own = pa.DictionaryArray.from_arrays(pa.array(codes), names)
+    own = pa.DictionaryArray.from_arrays(pa.array(codes), names, safe=False)
     place = batch.schema.get_field_index("vehicle")
     return Fixes.from_arrow(batch.set_column(place, "vehicle", own), first_origin, is_ours=True)
 

@@ -8,6 +8,7 @@ import pytest
 
 from journeymesh.errors import MappingInvalid, SourceMissing, SourceUnreadable
 from journeymesh.journeys.fixes import Fixes
+from journeymesh.journeys.journey import INSTANT
 from journeymesh.sources.columnar import ParquetSource
 from journeymesh.sources.mapping import load_mapping
 
@@ -108,3 +109,18 @@ def test_a_missing_column_is_named_with_those_that_are_there(tmp_path: Path) -> 
 def test_a_folder_without_parquet_is_missing(tmp_path: Path) -> None:
     with pytest.raises(SourceMissing):
         ParquetSource(str(tmp_path))
+
+
+@pytest.mark.parametrize("first", [0, 3])
+def test_missing_positions_are_nan_where_they_are_filled_in_place(first: int) -> None:
+    given = [None if k % 7 == 3 or k == 20 else float(k) for k in range(21)]
+    held = pa.array(given, pa.float64()).slice(first)
+    mutable = pa.allocate_buffer(8 * len(given))
+    np.frombuffer(mutable, np.float64)[:] = [0.0 if value is None else value for value in given]
+    ours = pa.Array.from_buffers(pa.float64(), len(held), [held.buffers()[0], mutable], offset=first)
+    rows = {"vehicle": pa.array(["V"] * len(held)).dictionary_encode(), "fixed_at": pa.array([0] * len(held), INSTANT)}
+    batch = pa.record_batch({**rows, "lat_deg": ours, "lon_deg": ours})
+    read = Fixes.from_arrow(batch, is_ours=True)
+    wanted = [np.nan if value is None else value for value in given[first:]]
+    assert np.array_equal(read.lat_deg, wanted, equal_nan=True)
+    assert np.shares_memory(read.lat_deg, np.frombuffer(mutable, np.float64))
