@@ -76,8 +76,13 @@ def _set_aside(rows, at_us, aside):
     As drop-merge sort does (Haahr, 2017): what is older than its predecessor is late, unless leaving out the
     predecessors shows that it was they who were ahead of their time.
     """
-    kept = out = streak = k = 0
+    out = streak = 0
+    k = 1
     tip_us = at_us[rows[0]]
+    while k < len(rows) and tip_us <= at_us[rows[k]]:
+        tip_us = at_us[rows[k]]
+        k += 1
+    kept = k
     while k < len(rows):
         row = rows[k]
         now = at_us[row]
@@ -135,11 +140,12 @@ def _merge(rows, kept, aside, at_us):
 def _by_vehicle(vehicle, place, order):
     """Put the row numbers by vehicle into ``order``; ``place`` has zeros, one more than vehicles."""
     n = len(vehicle)
-    together = True
     for row in range(n):
         order[row] = row
-        together = together and (row == 0 or vehicle[row - 1] <= vehicle[row])
-    if together:
+    row = 1
+    while row < n and vehicle[row - 1] <= vehicle[row]:
+        row += 1
+    if row >= n:
         return
     for v in vehicle:
         place[v + 1] += 1
@@ -171,9 +177,12 @@ def _sorted_rows(vehicle, at_us, n_vehicles, order):
             for k in range(len(late)):
                 times[k] = at_us[late[k]]
             _merge(rows, kept, late[np.argsort(times, kind="mergesort")], at_us)
-        for k in range(first + 1, last):
-            if at_us[order[k]] == at_us[order[k - 1]]:
-                ties[n_ties] = k
+        before_us = at_us[rows[0]]
+        for k in range(1, len(rows)):
+            now_us = at_us[rows[k]]
+            if now_us == before_us:
+                ties[n_ties] = first + k
                 n_ties += 1
+            before_us = now_us
         first = last
     return ties[:n_ties].copy()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import pyarrow as pa
 
@@ -14,10 +14,8 @@ def decoding_memory() -> Iterator[None]:
     takes what batches need as huge pages, gives them back between two batches and has them cleared again: that cost
     as much as the decoding itself, and more memory."""
     usual = pa.default_memory_pool()
-    try:
+    with suppress(NotImplementedError):
         pa.set_memory_pool(pa.jemalloc_memory_pool())
-    except NotImplementedError:
-        pass
     try:
         yield
     finally:
