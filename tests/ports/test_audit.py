@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import wait
 from contextlib import contextmanager
@@ -184,21 +185,55 @@ def test_a_commit_whose_answer_was_lost_leaves_no_gap(database: AuditDatabase, m
     audit = Audit(database)
     writer = audit.writer("api")
     writer.append("decision.made", {}).result(10)
-    writing = database.writing
+    faults = database.faults
 
     @contextmanager
-    def lost(**options: bool) -> Iterator[sa.Connection]:
-        with writing(**options) as connection:
-            yield connection
+    def lost() -> Iterator[None]:
+        with faults():
+            yield
         raise StoreUnavailable("the connection was lost", todo="try again")
 
-    monkeypatch.setattr(database, "writing", lost)
+    monkeypatch.setattr(database, "faults", lost)
     with pytest.raises(AuditUnwritable, match="the connection was lost"):
         writer.append("decision.made", {"lost": True}).result(10)
-    monkeypatch.setattr(database, "writing", writing)
+    monkeypatch.setattr(database, "faults", faults)
     writer.append("decision.made", {}).result(10)
     assert [record.number for record in audit.query()] == [1, 2, 3]
     assert audit.verify().holds
+    writer.close()
+
+
+def _end_the_writers_connection(database: AuditDatabase) -> None:
+    with database.writing() as connection:
+        others = "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE pid <> pg_backend_pid()"
+        connection.exec_driver_sql(f"{others} AND query LIKE 'INSERT INTO audit_records%%'").all()
+
+
+def test_a_connection_that_the_server_ended_is_replaced(database: AuditDatabase) -> None:
+    if database.is_sqlite:
+        pytest.skip("SQLite has no server")
+    audit = Audit(database)
+    writer = audit.writer("api")
+    writer.append("decision.made", {"n": 0}).result(10)
+    _end_the_writers_connection(database)
+    with pytest.raises(AuditUnwritable):  # at once after the last one: nobody asked whether it still is a connection
+        writer.append("decision.made", {"n": 1}).result(10)
+    writer.append("decision.made", {"n": 2}, key="größer").result(10)
+    assert [(record.number, record.key) for record in audit.query()] == [(1, None), (2, "größer")]
+    assert audit.verify().holds
+    writer.close()
+
+
+def test_a_connection_that_was_idle_is_asked_before_it_is_used(database: AuditDatabase) -> None:
+    if database.is_sqlite:
+        pytest.skip("SQLite has no server")
+    audit = Audit(database)
+    writer = audit.writer("api")
+    writer.append("decision.made", {}).result(10)
+    _end_the_writers_connection(database)
+    time.sleep(1.1)
+    writer.append("decision.made", {}).result(10)
+    assert [record.number for record in audit.query()] == [1, 2]
     writer.close()
 
 

@@ -48,7 +48,7 @@ class SqlDatabase:
     def migrate(self) -> None:
         """Create or upgrade the tables. Idempotent."""
         if self.is_sqlite:
-            with self._faults():
+            with self.faults():
                 set_in_file(self.engine(), "journal_mode=WAL")
         with self.writing() as connection:
             if self._schema.version_in(connection) != self._schema.head:
@@ -62,7 +62,7 @@ class SqlDatabase:
         """
         if self.is_sqlite and not os.path.exists(str(self._address.database)):
             raise StoreUnavailable(f"{self.kind} {self.shown}: there is no such file", todo=self._todo)
-        with self._faults(), self.engine().connect() as connection:
+        with self.faults(), self.engine().connect() as connection:
             found = self._schema.version_in(connection)
         if found is None:
             raise StoreUnavailable(f"{self.kind} {self.shown}: nothing is recorded yet", todo=self._todo)
@@ -73,7 +73,7 @@ class SqlDatabase:
     @contextmanager
     def reading(self) -> Iterator[sa.Connection]:
         """A transaction that sees one state throughout."""
-        with self._faults(), self.engine().connect() as connection:
+        with self.faults(), self.engine().connect() as connection:
             if not self.is_sqlite:
                 connection.exec_driver_sql("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
             yield connection
@@ -84,7 +84,7 @@ class SqlDatabase:
 
         ``alone`` False: on PostgreSQL beside other writers, for rows that no other writer touches.
         """
-        with self._faults(), self.engine().connect() as opened:
+        with self.faults(), self.engine().connect() as opened:
             connection = opened.execution_options(**WRITING) if self.is_sqlite else opened
             with connection.begin():
                 if alone and not self.is_sqlite:
@@ -110,7 +110,7 @@ class SqlDatabase:
                 self._engine = None
 
     @contextmanager
-    def _faults(self) -> Iterator[None]:
+    def faults(self) -> Iterator[None]:
         with sql_faults(self._url, self.shown):
             yield
 

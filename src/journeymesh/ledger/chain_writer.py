@@ -19,6 +19,7 @@ import sqlalchemy as sa
 
 from journeymesh.databases.database import SqlDatabase, now_us
 from journeymesh.errors import JourneymeshError, UsageError
+from journeymesh.ledger.appending import Row, appending
 from journeymesh.ledger.audit_tables import records
 from journeymesh.ledger.chain import canonical, genesis, link
 from journeymesh.ledger.port import AuditUnwritable, Head
@@ -30,10 +31,7 @@ MOST_CHARACTERS: Final = 200
 """Of a writer's name, a kind or a key."""
 
 _NAME: Final = re.compile(rf"[A-Za-z0-9][A-Za-z0-9._:@-]{{0,{MOST_CHARACTERS - 1}}}")
-_COLUMNS: Final = tuple(column.name for column in records.columns)
 _log = logging.getLogger(__name__)
-
-Row = tuple[str, int, int, str, str | None, bytes, bytes]
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,8 +65,7 @@ class ChainWriter:
             raise UsageError(f"audit writer {name!r} is no name", todo="use letters, digits and . _ : @ -")
         self.name = name
         self._database, self._most_waiting = database, most_waiting
-        marks = ", ".join(["?" if database.is_sqlite else "%s"] * len(_COLUMNS))
-        self._insert = f"INSERT INTO audit_records ({', '.join(_COLUMNS)}) VALUES ({marks})"  # noqa: S608 - constants
+        self._appending = appending(database)
         self._last: tuple[Head, int] | None = self._read_last()
         self._queue: queue.SimpleQueue[_Waiting | None] = queue.SimpleQueue()
         self._closed = False
@@ -129,6 +126,7 @@ class ChainWriter:
                     batch.append(following)
             if batch:
                 self._commit(batch)
+        self._appending.close()
 
     def _commit(self, batch: Sequence[_Waiting]) -> None:
         """Write the batch; its futures are done, or failed, when this returns."""
@@ -137,8 +135,7 @@ class ChainWriter:
             last = self._last or self._read_last()
             self._last = None  # not known until the commit is: one that failed may have come through
             rows, last = self._chained(batch, *last)
-            with self._database.writing(alone=False) as connection:
-                connection.exec_driver_sql(self._insert, rows)
+            self._appending.append(rows)
             self._last = last
         except JourneymeshError as error:
             fault = self._unwritable(error.what, error.todo)
