@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import PurePath
 from typing import Any
 
-from litestar import Litestar, Request, Response
+from litestar import Litestar
 from litestar.datastructures import State
 from litestar.exceptions import HTTPException
 from prometheus_client import CollectorRegistry
@@ -24,15 +24,15 @@ from journeymesh.services.http.life import Life
 from journeymesh.services.http.limits import TimeLimit
 from journeymesh.services.http.logs import Log, structured_log
 from journeymesh.services.http.metrics import HttpMetrics
-from journeymesh.services.http.openapi import documented
+from journeymesh.services.http.openapi import documented, routes_of
 from journeymesh.services.http.problems import (
     FAULT,
     OF_STATUS,
     ProblemRaised,
     of_error,
-    rendered,
 )
 from journeymesh.services.http.requests import REQUEST_ID
+from journeymesh.services.http.routing import Routing
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,7 +68,6 @@ def build_http(service: Service) -> Litestar:
     gate = Gate(service.decisions, config, metrics)
     app = Litestar(
         route_handlers=[*service.routes, health.livez, health.readyz, health.metrics, health.openapi],
-        exception_handlers={Exception: functools.partial(_answered, log)},
         openapi_config=None,
         logging_config=None,
         request_max_body_size=config.max_body_bytes,
@@ -88,9 +87,16 @@ def build_http(service: Service) -> Litestar:
     app.state["openapi"] = functools.cache(
         lambda: health.encoded_document(documented(app, service.title, service.version, service.told))
     )
-    # From the outside in: edge, time limit, compression, routing.
-    inner = Compression(app.asgi_handler, config.compress_from_bytes)
-    within: Any = Edge(TimeLimit(inner, config.answer_within_s), life, metrics, log, access_log=config.access_log)
+    within: Any = Edge(
+        Routing(routes_of(app)).answer,
+        functools.partial(_problem_of, log),
+        life=life,
+        metrics=metrics,
+        log=log,
+        limit=TimeLimit(config.answer_within_s),
+        compression=Compression(config.compress_from_bytes),
+        access_log=config.access_log,
+    )
     app.asgi_handler = within
     return app
 
@@ -101,18 +107,15 @@ def openapi_bytes(app: Litestar) -> bytes:
     return body
 
 
-def _answered(log: Log, request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
+def _problem_of(log: Log, scope: Any, error: Exception) -> ProblemRaised:
     """The problem that ends a request."""
     problem = _of_framework(error) if isinstance(error, HTTPException) else of_error(error)
-    scope: Any = request.scope
-    request_id: str = scope.get(REQUEST_ID, "")
     if problem.kind.status >= 500 and not isinstance(error, ProblemRaised):
         # Not its words: they may name a policy.
+        request_id: str = scope.get(REQUEST_ID, "")
         log.error("fault", error=type(error).__name__, at=_place(error), route=route_of(scope), request_id=request_id)
         logging.getLogger(__name__).debug("fault", exc_info=error)
-    status, headers, body = rendered(problem, request_id)
-    named = {name.decode(): value.decode("latin-1") for name, value in headers}
-    return Response(body, status_code=status, headers=named, media_type=named.pop("content-type"))
+    return problem
 
 
 def _of_framework(error: HTTPException) -> ProblemRaised:

@@ -6,9 +6,8 @@ import zlib
 from typing import Any, Final, Protocol
 
 from journeymesh.errors import ExtraMissing
-from journeymesh.services.http.edge import App, Receive, Scope, Send
+from journeymesh.services.http.answers import Send
 from journeymesh.services.http.negotiation import accepted_encodings
-from journeymesh.services.http.requests import headers_joined
 
 COMPRESSED_TYPES: Final = (
     b"application/json", b"application/problem+json", b"application/x-ndjson", b"application/yaml", b"text/",
@@ -26,32 +25,26 @@ class _Stream(Protocol):
 
 
 class Compression:
-    """Wraps an ASGI application. Answers of a body at once and shorter than ``from_bytes`` go as they are.
+    """Compresses answers. Those of a body at once and shorter than ``from_bytes`` go as they are.
 
     Raises:
         ExtraMissing: zstandard is not installed.
     """
 
-    def __init__(self, app: App, from_bytes: int) -> None:
+    def __init__(self, from_bytes: int) -> None:
         try:
             import zstandard
         except ImportError as error:
             raise ExtraMissing("zstandard", "services") from error
-        self._app, self._from_bytes = app, from_bytes
+        self._from_bytes = from_bytes
         self._zstd = zstandard
         self._at_once = zstandard.ZstdCompressor(level=_ZSTD_LEVEL)
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass a request through."""
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
-        wanted = headers_joined(scope, b"accept-encoding")
-        encoding = next((name for name in ("zstd", "gzip") if name in accepted_encodings(wanted)), None)
-        if encoding is None:
-            await self._app(scope, receive, send)
-            return
-        await self._app(scope, receive, _Compressing(self, encoding, send, self._from_bytes).send)
+    def before(self, send: Send, accept_encoding: bytes) -> Send:
+        """What compresses an answer as the client accepts it, and sends it on."""
+        accepted = accepted_encodings(accept_encoding.decode("latin-1"))
+        encoding = next((name for name in ("zstd", "gzip") if name in accepted), None)
+        return send if encoding is None else _Compressing(self, encoding, send, self._from_bytes).send
 
     def at_once(self, encoding: str, body: bytes) -> bytes:
         """The whole body, compressed."""

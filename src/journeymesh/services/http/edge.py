@@ -1,24 +1,34 @@
-"""The outermost part of a service: request id, trace context, security headers, metrics and the access log."""
+"""The outermost part of a service: request id, trace context, security headers, metrics and the access log.
+
+It is one application with all that every request passes, not a wrapper around wrappers: a layer that does nothing for a
+request costs it nothing.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import os
 import time
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, Final
 
+from litestar.response.base import ASGIResponse
 from opentelemetry import trace
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
+from journeymesh.services.http.answers import Send
+from journeymesh.services.http.compression import Compression
 from journeymesh.services.http.life import Life
+from journeymesh.services.http.limits import TimeLimit
 from journeymesh.services.http.logs import Log
 from journeymesh.services.http.metrics import UNMATCHED, HttpMetrics
+from journeymesh.services.http.problems import TOO_SLOW, ProblemRaised, send_problem
 from journeymesh.services.http.requests import DECISION_IDS, REQUEST_ID, random_id, trace_id
+from journeymesh.services.http.routing import PATH_TEMPLATE
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Any]]
-Send = Callable[[Any], Awaitable[None]]
-App = Callable[[Any, Any, Any], Awaitable[None]]
+Answering = Callable[[Any, Any, Any], Awaitable[ASGIResponse]]
 
 SECURITY_HEADERS: Final = (
     (b"x-content-type-options", b"nosniff"),
@@ -34,51 +44,81 @@ GONE: Final = 499
 
 
 class Edge:
-    """Wraps an ASGI application. What it writes down names a request's route by its template."""
+    """An ASGI application over what ``answering`` gives for a request. What it writes down names the request's route
+    by its template. ``problem_of`` says what a request ends with that failed."""
 
-    def __init__(self, app: App, life: Life, metrics: HttpMetrics, log: Log, *, access_log: bool) -> None:
-        self._app, self._life, self._metrics, self._log = app, life, metrics, log
+    def __init__(
+        self,
+        answering: Answering,
+        problem_of: Callable[[Scope, Exception], ProblemRaised],
+        *,
+        life: Life,
+        metrics: HttpMetrics,
+        log: Log,
+        limit: TimeLimit,
+        compression: Compression,
+        access_log: bool,
+    ) -> None:
+        self._answering, self._problem_of = answering, problem_of
+        self._life, self._metrics, self._log = life, metrics, log
+        self._limit, self._compression = limit, compression
         self._access_log = access_log
+        self._traces, self._traces_from_s = False, 0.0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass a request through."""
+        """Answer a request."""
         if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
-        given = parent = None
+            return  # nothing else is spoken here
+        given = parent = encodings = None
         for name, value in scope["headers"]:
             if name == b"x-request-id":
                 given = value
             elif name == b"traceparent":
                 parent = value
+            elif name == b"accept-encoding":
+                encodings = value if encodings is None else encodings + b", " + value
         request_id = scope[REQUEST_ID] = random_id(given) or os.urandom(16).hex()
-        ours = (*SECURITY_HEADERS, (b"x-request-id", request_id.encode()))
-        decision_ids: list[str] = []
-        scope[DECISION_IDS] = decision_ids
-        status = 0
-
-        async def answer(message: Any) -> None:
-            nonlocal status
-            if message["type"] == "http.response.start":
-                status = message["status"]
-                message["headers"] = [*message["headers"], *ours]
-                if decision_ids:  # the last one let the answer out, or kept it in
-                    message["headers"].append((b"decision-id", decision_ids[-1].encode()))
-            await send(message)
-
+        leaving = _Leaving(send, request_id.encode(), self._limit)
+        scope[DECISION_IDS] = leaving.decision_ids
+        out = leaving.send if encodings is None else self._compression.before(leaving.send, encodings)
         self._life.in_flight += 1
         began = time.perf_counter()
         try:
-            if isinstance(trace.get_tracer_provider(), trace.ProxyTracerProvider):
-                await self._app(scope, receive, answer)
+            if self._tracing(began):
+                await self._traced(scope, receive, out, leaving, parent)
             else:
-                await self._traced(scope, receive, answer, parent, lambda: status)
+                await self._answered(scope, receive, out, leaving)
         finally:
             self._life.in_flight -= 1
-            self._told(scope, status or GONE, time.perf_counter() - began, request_id, trace_id(parent))
+            self._told(scope, leaving.status or GONE, time.perf_counter() - began, request_id, trace_id(parent))
+
+    async def _answered(self, scope: Any, receive: Any, send: Any, leaving: _Leaving) -> None:
+        """Send the answer, or the problem that the request ends with."""
+        task = leaving.task = self._limit.begin()
+        try:
+            answer = await self._answering(scope, receive, send)
+            await answer(scope, receive, send)
+        except asyncio.CancelledError:
+            if not self._limit.was_late(task):
+                raise
+            await send_problem(send, ProblemRaised(TOO_SLOW), scope[REQUEST_ID])
+        except Exception as error:
+            problem = self._problem_of(scope, error)
+            if leaving.status:
+                raise  # the server breaks the connection off, so that nobody takes the part for the whole
+            await send_problem(send, problem, scope[REQUEST_ID])
+        finally:
+            self._limit.end(task)
+
+    def _tracing(self, now_s: float) -> bool:
+        """Whether spans go anywhere: an SDK is in the process. Looked for once a second."""
+        if now_s >= self._traces_from_s:
+            self._traces_from_s = now_s + 1.0
+            self._traces = not isinstance(trace.get_tracer_provider(), trace.ProxyTracerProvider)
+        return self._traces
 
     async def _traced(
-        self, scope: Scope, receive: Receive, send: Send, parent: bytes | None, status: Callable[[], int]
+        self, scope: Scope, receive: Receive, send: Send, leaving: _Leaving, parent: bytes | None
     ) -> None:
         """In a span that goes on the caller's trace. An SDK is in the process, so that it goes somewhere."""
         carrier = {"traceparent": parent.decode("latin-1")} if trace_id(parent) and parent else {}
@@ -87,13 +127,13 @@ class Edge:
             method, context=_PROPAGATOR.extract(carrier), kind=trace.SpanKind.SERVER
         ) as span:
             try:
-                await self._app(scope, receive, send)
+                await self._answered(scope, receive, send, leaving)
             finally:
                 route = route_of(scope)
                 span.update_name(f"{method} {route}")
                 span.set_attribute("http.request.method", method)
                 span.set_attribute("http.route", route)
-                span.set_attribute("http.response.status_code", status() or GONE)
+                span.set_attribute("http.response.status_code", leaving.status or GONE)
 
     def _told(self, scope: Scope, status: int, seconds: float, request_id: str, trace: str | None) -> None:
         route, method = route_of(scope), scope["method"]
@@ -105,15 +145,29 @@ class Edge:
                   request_id=request_id, **more)  # fmt: skip
 
 
+class _Leaving:
+    """An answer on its way out: what every answer has besides is added where it begins."""
+
+    __slots__ = ("_limit", "_request_id", "_send", "decision_ids", "status", "task")
+
+    def __init__(self, send: Send, request_id: bytes, limit: TimeLimit) -> None:
+        self._send, self._request_id, self._limit = send, request_id, limit
+        self.decision_ids: list[str] = []
+        self.status = 0
+        self.task: asyncio.Task[Any] | None = None
+
+    async def send(self, message: Any) -> None:
+        """Send a message of the answer."""
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            self._limit.end(self.task)
+            message["headers"] = headers = [*message["headers"], *SECURITY_HEADERS, (b"x-request-id", self._request_id)]
+            if self.decision_ids:  # the last one let the answer out, or kept it in
+                headers.append((b"decision-id", self.decision_ids[-1].encode()))
+        await self._send(message)
+
+
 def route_of(scope: Scope) -> str:
-    """The template of the request's route, without the types of its parts: ``/v1/policies/{policy}/summary``."""
-    template: str | None = scope.get("path_template")
-    if template is None:
-        return UNMATCHED
-    shown = _SHOWN.get(template)
-    if shown is None:
-        shown = _SHOWN[template] = template.replace(":str}", "}")
-    return shown
-
-
-_SHOWN: Final[dict[str, str]] = {}
+    """The template of the request's route: ``/v1/policies/{policy}/summary``."""
+    template: str = scope.get(PATH_TEMPLATE, UNMATCHED)
+    return template

@@ -9,10 +9,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from journeymesh.services.http.edge import App, Receive, Scope, Send
-from journeymesh.services.http.problems import TOO_SLOW, ProblemRaised, send_problem
-from journeymesh.services.http.requests import REQUEST_ID
-
 
 @dataclass(slots=True)
 class Rates:
@@ -43,42 +39,39 @@ class Rates:
 
 
 class TimeLimit:
-    """Wraps an ASGI application: an answer that has not begun after ``within_s`` becomes a problem.
+    """An answer that has not begun after ``within_s`` is given up: its task is cancelled.
 
     One that has begun goes on: an export may take as long as its reader does. Who is late is looked for every tenth of
     ``within_s``, at once for all: a timer for each request would cost more than the request's routing.
     """
 
-    def __init__(self, app: App, within_s: float) -> None:
-        self._app, self._within_s = app, within_s
+    def __init__(self, within_s: float) -> None:
+        self._within_s = within_s
         self._begun: dict[asyncio.Task[Any], float] = {}
         self._late: set[asyncio.Task[Any]] = set()
         self._sweeping = False
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass a request through."""
+    def begin(self) -> asyncio.Task[Any] | None:
+        """From now on this task's answer has to begin in time."""
         task = asyncio.current_task()
-        if scope["type"] != "http" or task is None:
-            await self._app(scope, receive, send)
-            return
-        self._begun[task] = time.monotonic()
-        if not self._sweeping:
-            self._sweep()
+        if task is not None:
+            self._begun[task] = time.monotonic()
+            if not self._sweeping:
+                self._sweep()
+        return task
 
-        async def answer(message: Any) -> None:
+    def end(self, task: asyncio.Task[Any] | None) -> None:
+        """The task's answer has begun, or will not begin."""
+        if task is not None:
             self._begun.pop(task, None)
-            await send(message)
 
-        try:
-            await self._app(scope, receive, answer)
-        except asyncio.CancelledError:
-            if task not in self._late:
-                raise
-            task.uncancel()
-            await send_problem(send, ProblemRaised(TOO_SLOW), scope[REQUEST_ID])
-        finally:
-            self._begun.pop(task, None)
-            self._late.discard(task)
+    def was_late(self, task: asyncio.Task[Any] | None) -> bool:
+        """Whether the task is cancelled for that, which then is over."""
+        if task is None or task not in self._late:
+            return False
+        self._late.discard(task)
+        task.uncancel()
+        return True
 
     def _sweep(self) -> None:
         """Cancel who is late; called again while requests are under way."""
