@@ -16,7 +16,7 @@ from journeymesh.access.cedar import CedarPolicies, Question, Verdict
 from journeymesh.access.decision import Ask, Decision, Reason
 from journeymesh.access.ports import ApprovalHeld, Contract, Contracts, LiveApprovals, Pseudonyms, TokenReader
 from journeymesh.access.record import RECORD_KIND, Found, body_of
-from journeymesh.governance.obligations import Obligations, RowPredicate
+from journeymesh.governance.obligations import NO_OBLIGATIONS, Obligations, RowPredicate
 from journeymesh.identity.capabilities import Capability, capability
 from journeymesh.identity.identity import Identity, ProviderUnavailable, TokenRefused
 from journeymesh.ledger.port import AuditUnwritable, AuditWriter
@@ -103,7 +103,7 @@ class Decider:
             return Reason.CAPABILITY_UNKNOWN
         if not self._capable(token, asked):
             return Reason.CAPABILITY_MISSING
-        obligations = Obligations()
+        obligations = NO_OBLIGATIONS
         if asked.personal:
             if not self._purpose_named(ask):
                 return Reason.PURPOSE_MISSING

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Final
 
 from journeymesh.access.decision import Ask, Reason
 from journeymesh.access.ports import ApprovalHeld, Pseudonyms
-from journeymesh.governance.obligations import Obligations
+from journeymesh.governance.obligations import NO_OBLIGATIONS, Obligations
 from journeymesh.identity.capabilities import Capability
 from journeymesh.identity.identity import Identity
 
@@ -24,7 +24,7 @@ class Found:
     capability: Capability | None = None
     purpose: str | None = None
     approval: ApprovalHeld | None = None
-    obligations: Obligations = field(default_factory=Obligations)
+    obligations: Obligations = NO_OBLIGATIONS
     determining: tuple[str, ...] = ()
     retry_after_s: float | None = None
     detail: str | None = None

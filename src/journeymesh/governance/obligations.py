@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, fields
+from typing import Final
 
 from journeymesh.journeys.policies import Policy
 
@@ -48,3 +49,7 @@ class Obligations:
             held = getattr(self.rows, field.name)
             parts.append(None if held is None else sorted(held))
         return hashlib.blake2b(repr(parts).encode(), digest_size=12).hexdigest()
+
+
+NO_OBLIGATIONS: Final = Obligations()
+"""All may leave as it is."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+from functools import lru_cache
 from pathlib import Path
 from typing import Final
 
@@ -11,6 +12,8 @@ from journeymesh.errors import UsageError
 
 LEAST_KEY_BYTES: Final = 32
 PSEUDONYM_BYTES: Final = 16
+KEPT: Final = 16_384
+"""Pseudonyms remembered at most, the latest used."""
 _MAKE: Final = "make one with: openssl rand -hex 32"
 
 
@@ -21,12 +24,13 @@ class Pseudonyms:
         UsageError: the key is shorter than 32 bytes.
     """
 
-    __slots__ = ("_keyed",)
+    __slots__ = ("_kept", "_keyed")
 
     def __init__(self, key: bytes) -> None:
         if len(key) < LEAST_KEY_BYTES:
             raise UsageError(f"the key of pseudonyms has {len(key)} bytes, {LEAST_KEY_BYTES} are needed", todo=_MAKE)
         self._keyed = hmac.new(key, digestmod=hashlib.sha256)
+        self._kept = lru_cache(KEPT)(self._made)
 
     @classmethod
     def from_file(cls, path: str | Path) -> Pseudonyms:
@@ -48,6 +52,9 @@ class Pseudonyms:
 
         Parts are told apart: ``("a", "bc")`` is another than ``("ab", "c")``.
         """
+        return self._kept(kind, *parts)
+
+    def _made(self, kind: str, *parts: str) -> str:
         keyed = self._keyed.copy()
         for part in (kind, *parts):
             held = part.encode()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 
 from journeymesh.services.http.problems import PRECONDITION_FAILED, ProblemRaised
-from journeymesh.services.http.requests import Scope, headers_joined
+from journeymesh.services.http.requests import Scope
 
 
 def tag_of(*parts: str) -> str:
@@ -22,7 +22,8 @@ def is_unchanged(scope: Scope, tag: str) -> bool:
     unchanged = False
     for name, value in scope["headers"]:
         if name == b"if-none-match":
-            unchanged = unchanged or _names(headers_joined(scope, b"if-none-match"), tag)
+            held = value.decode("latin-1")
+            unchanged = unchanged or held == tag or _names(held, tag)
         elif name == b"if-match" and value.strip() != b"*":
             raise ProblemRaised(PRECONDITION_FAILED, "its entity tags are weak and match none")
     return unchanged

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -16,6 +15,7 @@ from litestar.params import SkipValidation
 
 from journeymesh.access.decision import Ask, Decision, Reason
 from journeymesh.identity.capabilities import JOURNEYS, capability
+from journeymesh.identity.tokens import Bearer
 from journeymesh.journeys.policies import Policy
 from journeymesh.services.http.config import HttpConfig
 from journeymesh.services.http.limits import Rates
@@ -88,7 +88,7 @@ def needs(
         gate: Gate = request.app.state["gate"]
         wanted = name if instead is None else instead[1](request)
         policy = None if about is None else await about(request)
-        return await gate.decided(request.scope, Ask(product=product, capability=wanted, policy=policy))
+        return await gate.decided(request.scope, product, wanted, policy)
 
     return {"dependencies": {"decision": Provide(decided)}, "opt": {**(opt or {}), DECLARES: declared}}
 
@@ -111,8 +111,11 @@ class Gate:
         self.clients = Rates(config.requests_per_s, config.burst, config.clients_remembered)
         self.strangers = Rates(config.strangers_per_s, config.strangers_burst, config.clients_remembered)
 
-    async def decided(self, scope: Mapping[str, Any], ask: Ask) -> Decision:
-        """The decision that allows this, its audit record durable.
+    async def decided(
+        self, scope: Mapping[str, Any], product: str, capability: str, policy: Policy | None = None
+    ) -> Decision:
+        """The decision that allows using this capability of the product, about this insurance policy, for the purpose
+        that the request names; its audit record is durable.
 
         A denial about a policy that would be none if the policy were not known becomes what a policy that is not
         known gets: nobody learns from it that there is one.
@@ -124,38 +127,39 @@ class Gate:
         purpose = header(scope, b"data-purpose")
         if purpose is not None and len(purpose) > _LONGEST_PURPOSE:
             raise ProblemRaised(MALFORMED, "the data-purpose header is too long")
-        ask = _for_purpose(ask, purpose) if purpose else ask
+        ask = Ask(product=product, capability=capability, purpose=purpose or None, policy=policy)
         leave = self._admitted(scope, token)
         decision = await self._decide(token, ask)
         told: list[str] = scope.get(DECISION_IDS, [])
         told.append(decision.decision_id)
-        leave(decision)
-        if not decision.allowed and ask.policy is not None and decision.reason in _NO_LEAK:
+        if leave is not None:
+            leave(decision)
+        if decision.reason is Reason.ALLOWED:
+            return decision
+        if policy is not None and decision.reason in _NO_LEAK:
             decision = await self._decide(token, replace(ask, policy=None))
             told.append(decision.decision_id)
             if decision.allowed:
                 raise ProblemRaised(NOT_FOUND)
-        if not decision.allowed:
-            raise of_decision(decision)
-        return decision
+        raise of_decision(decision)
 
-    async def _decide(self, token: str | None, ask: Ask) -> Decision:
+    async def _decide(self, token: Bearer | None, ask: Ask) -> Decision:
         if self.decisions.would_block(token, ask):
             loop = asyncio.get_running_loop()
             decision = await loop.run_in_executor(self._threads, self.decisions.decide, token, ask)
         else:
             decision = self.decisions.decide(token, ask)
-        self.metrics.decided(ask.capability, decision.reason.value)
+        self.metrics.decided(ask.capability, decision.reason)
         await self._waking.until(decision.recorded)
         return decision
 
-    def _admitted(self, scope: Mapping[str, Any], token: str | None) -> Callable[[Decision], None]:
-        """Take one from the client's rate; what is returned is told the decision."""
-        digest = b"" if token is None else hashlib.blake2b(token.encode("utf-8", "replace"), digest_size=16).digest()
+    def _admitted(self, scope: Mapping[str, Any], token: Bearer | None) -> Callable[[Decision], None] | None:
+        """Take one from the client's rate; what is returned is told the decision, where one can be learnt from."""
+        digest = b"" if token is None else token.digest
         client = self._known.get(digest)
         if client is not None:
             self._take(self.clients, client)
-            return _nothing
+            return None
         address = client_address(scope, self.config.trusted_proxies)
         self._take(self.strangers, address)
 
@@ -175,11 +179,3 @@ class Gate:
         wait_s = rates.take(client)
         if wait_s is not None:
             raise ProblemRaised(TOO_MANY_REQUESTS, retry_after_s=wait_s)
-
-
-def _for_purpose(ask: Ask, purpose: str) -> Ask:
-    return Ask(product=ask.product, capability=ask.capability, purpose=purpose, policy=ask.policy, tenant=ask.tenant)
-
-
-def _nothing(_: Decision) -> None:
-    """A known client's decision teaches nothing."""

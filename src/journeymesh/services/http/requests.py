@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, Final
 
+from journeymesh.identity.tokens import Bearer
 from journeymesh.services.http.problems import MALFORMED, ProblemRaised
 
 Scope = Mapping[str, Any]
@@ -40,10 +41,11 @@ def header(scope: Scope, name: bytes) -> str | None:
 
 def headers_joined(scope: Scope, name: bytes) -> str:
     """The values of all headers of this name, as one list."""
-    return ", ".join(value.decode("latin-1") for key, value in scope["headers"] if key == name)
+    held = [value for key, value in scope["headers"] if key == name]
+    return b", ".join(held).decode("latin-1") if held else ""
 
 
-def bearer_token(scope: Scope) -> str | None:
+def bearer_token(scope: Scope) -> Bearer | None:
     """The bearer token; None where there is none.
 
     Raises:
@@ -53,7 +55,8 @@ def bearer_token(scope: Scope) -> str | None:
     if held is None:
         return None
     scheme, _, token = held.partition(" ")
-    return (token.strip() or None) if scheme.lower() == "bearer" else None
+    token = token.strip()
+    return Bearer(token) if token and scheme.lower() == "bearer" else None
 
 
 def random_id(given: bytes | None) -> str | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import time
 from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -122,7 +123,7 @@ def tag(parts: Parts, decision: Decision, policy: Policy, *representation: str) 
     if version is None:
         return None
     obligations = decision.obligations
-    hour = "" if obligations.retention_days is None else f"{datetime.now(UTC):%Y%m%d%H}"
+    hour = "" if obligations.retention_days is None else str(int(time.time() // 3600))
     return tag_of(parts.config.epoch, version, _digest(policy), _obligations(obligations), hour, *representation)
 
 

@@ -10,7 +10,7 @@ import pyarrow as pa
 from litestar import Request, get
 from litestar.response.base import ASGIResponse
 
-from journeymesh.access.decision import Ask, Decision
+from journeymesh.access.decision import Decision
 from journeymesh.identity.capabilities import JOURNEYS
 from journeymesh.journeys.policies import Policy
 from journeymesh.services.http.conditions import is_unchanged
@@ -56,7 +56,7 @@ def _about(capability: str) -> Any:
         number = parts.places.get(journey_id)
         if number is None:
             gate: Gate = request.app.state["gate"]
-            await gate.decided(scope, Ask(product=JOURNEYS, capability=capability))
+            await gate.decided(scope, JOURNEYS, capability)
             found = await parts.threads.run(parts.reads.journey, journey_id)
             if found is None:
                 return None
