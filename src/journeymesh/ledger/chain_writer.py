@@ -9,6 +9,7 @@ import re
 import secrets
 import socket
 import threading
+import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
@@ -27,6 +28,11 @@ from journeymesh.ledger.port import AuditUnwritable, Head
 MOST_WAITING: Final = 10_000
 """Records that may wait for a commit; more are refused at once, so that memory is bounded."""
 MOST_IN_A_COMMIT: Final = 1_000
+BUSY_FROM: Final = 4
+GATHERING_S: Final = 0.001
+"""Where the commit before had ``BUSY_FROM`` records or more, the next one is so much later: those who were answered by
+it come again meanwhile, and share it with those who came during it. Else two crowds take turns, each with commits of
+its own."""
 MOST_CHARACTERS: Final = 200
 """Of a writer's name, a kind or a key."""
 
@@ -110,11 +116,13 @@ class ChainWriter:
             self._thread.join()
 
     def _run(self) -> None:
-        ended = False
+        ended = busy = False
         while not ended:
             first = self._queue.get()
             batch = [] if first is None else [first]
             ended = first is None
+            if busy and not ended:
+                time.sleep(GATHERING_S)
             while not ended and len(batch) < MOST_IN_A_COMMIT:
                 try:
                     following = self._queue.get_nowait()
@@ -126,6 +134,7 @@ class ChainWriter:
                     batch.append(following)
             if batch:
                 self._commit(batch)
+            busy = len(batch) >= BUSY_FROM
         self._appending.close()
 
     def _commit(self, batch: Sequence[_Waiting]) -> None:

@@ -36,7 +36,10 @@ class HeldPolicies:
 
 def vehicles_of(policy: Policy) -> tuple[str, ...]:
     """The names under which the policy's vehicle may be reported."""
-    return tuple(dict.fromkeys(name for name in (policy.device, policy.vehicle) if name is not None))
+    device, vehicle = policy.device, policy.vehicle
+    if device is None or device == vehicle:
+        return () if vehicle is None else (vehicle,)
+    return (device,) if vehicle is None else (device, vehicle)
 
 
 @dataclass(slots=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from concurrent.futures import Future
+from concurrent.futures import CancelledError, Future
 from dataclasses import dataclass, field
 
 
@@ -29,7 +29,10 @@ class Waking:
         waiter: asyncio.Future[None] = loop.create_future()
 
         def done(ended: Future[None]) -> None:
-            error = asyncio.CancelledError() if ended.cancelled() else ended.exception()
+            try:
+                error = ended.exception()
+            except CancelledError:
+                error = asyncio.CancelledError()
             self._done.append((waiter, error))
             if not self._called:
                 self._called = True

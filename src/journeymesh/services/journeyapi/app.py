@@ -9,7 +9,7 @@ from journeymesh.services.http.building import Service, build_http
 from journeymesh.services.http.gate import Decisions
 from journeymesh.services.http.life import Life
 from journeymesh.services.http.logs import Log
-from journeymesh.services.journeyapi.asked import Parts, Places
+from journeymesh.services.journeyapi.asked import Digests, Parts, Places
 from journeymesh.services.journeyapi.config import JourneyapiConfig
 from journeymesh.services.journeyapi.cursors import Cursors
 from journeymesh.services.journeyapi.fix_route import put_fixes
@@ -57,6 +57,7 @@ def build_app(
         threads=threads,
         encoded=EncodedCache(config.summary_cache_bytes),
         places=Places(config.places_remembered),
+        digests=Digests(),
     )
     return build_http(
         Service(

@@ -52,6 +52,7 @@ class Parts:
     threads: ReadingThreads
     encoded: EncodedCache
     places: Places
+    digests: Digests
 
 
 @dataclass(slots=True)
@@ -74,6 +75,24 @@ class Places:
     def forget(self, journey_id: str) -> None:
         """It is of another policy now, or gone."""
         self._numbers.pop(journey_id, None)
+
+
+@dataclass(slots=True)
+class Digests:
+    """Of policies as they are at hand, remembered for as long as they are the same objects: to look one up by its value
+    would take comparing all its fields. Belongs to one event loop."""
+
+    most: int = 65_536
+    _of: dict[str, tuple[Policy, str]] = field(default_factory=dict)
+
+    def of(self, policy: Policy) -> str:
+        """Equal policies, equal digest."""
+        held = self._of.get(policy.number)
+        if held is None or held[0] is not policy:
+            if len(self._of) >= self.most:
+                self._of.clear()
+            held = self._of[policy.number] = policy, hashlib.blake2b(repr(policy).encode(), digest_size=12).hexdigest()
+        return held[1]
 
 
 def parts_of(request: Request[Any, Any, Any]) -> Parts:
@@ -124,7 +143,9 @@ def tag(parts: Parts, decision: Decision, policy: Policy, *representation: str) 
         return None
     obligations = decision.obligations
     hour = "" if obligations.retention_days is None else str(int(time.time() // 3600))
-    return tag_of(parts.config.epoch, version, _digest(policy), _obligations(obligations), hour, *representation)
+    return tag_of(
+        parts.config.epoch, version, parts.digests.of(policy), _obligations(obligations), hour, *representation
+    )
 
 
 def content_tag(body: bytes) -> str:
@@ -157,11 +178,6 @@ def read_answer(
 def unchanged(tag: str) -> ReadyAnswer:
     """The answer to a caller who has it already."""
     return ReadyAnswer(304, (*_RAW, (b"etag", tag.encode())))
-
-
-@lru_cache(65_536)
-def _digest(policy: Policy) -> str:
-    return hashlib.blake2b(repr(policy).encode(), digest_size=12).hexdigest()
 
 
 @lru_cache(4_096)

@@ -60,7 +60,7 @@ class StoreVersions:
         """The positions of the last changes of the policy's vehicle and device; None: the store was not heard."""
         if self.clock_s() - self._heard_s > MOST_SILENT_S:
             return None
-        return ".".join(self._last.get(name, _NEVER) for name in vehicles_of(policy))
+        return ".".join([self._last.get(name, _NEVER) for name in vehicles_of(policy)])
 
     def fault(self) -> str:
         """Why the store is not heard; empty: it is."""
