@@ -24,8 +24,9 @@ _ASKED_AGAIN_AFTER_S: Final = 1.0
 """A connection that was idle for longer is asked whether it still is one before it is used."""
 _STATEMENT: Final = b"journeymesh_audit_append"
 _INSERT: Final = (
-    f"INSERT INTO audit_records ({', '.join(COLUMNS)}) "  # noqa: S608 - constants
-    "SELECT * FROM unnest($1::text[], $2::bigint[], $3::bigint[], $4::text[], $5::text[], $6::bytea[], $7::bytea[])"
+    f"INSERT INTO audit_records ({', '.join(COLUMNS)}) "
+    "SELECT unnest($1::text[]), unnest($2::bigint[]), unnest($3::bigint[]), unnest($4::text[]), unnest($5::text[]), "
+    "unnest($6::bytea[]), unnest($7::bytea[])"
 ).encode()
 _INT8, _TEXT, _BYTEA = 20, 25, 17
 """PostgreSQL's numbers of the types."""

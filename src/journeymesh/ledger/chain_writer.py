@@ -12,8 +12,8 @@ import threading
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
-from typing import Any, Final
+from functools import lru_cache
+from typing import Any, Final, NamedTuple
 
 import msgspec
 import sqlalchemy as sa
@@ -40,13 +40,17 @@ _NAME: Final = re.compile(rf"[A-Za-z0-9][A-Za-z0-9._:@-]{{0,{MOST_CHARACTERS - 1
 _log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class _Waiting:
+class _Waiting(NamedTuple):
     kind: str
     key: str | None
     at_us: int
     body: bytes
     recorded: Future[None]
+
+
+@lru_cache(256)
+def _is_kind(kind: str) -> bool:
+    return _NAME.fullmatch(kind) is not None
 
 
 def name_of_this_run() -> str:
@@ -84,7 +88,7 @@ class ChainWriter:
         recorded: Future[None] = Future()
         recorded.set_running_or_notify_cancel()  # from here on nobody can cancel it
         try:
-            if not _NAME.fullmatch(kind) or (key is not None and not 0 < len(key) <= MOST_CHARACTERS):
+            if not _is_kind(kind) or (key is not None and not 0 < len(key) <= MOST_CHARACTERS):
                 raise ValueError("its kind or its key is none")
             waiting = _Waiting(kind, key, now_us(), canonical(body), recorded)
         except (TypeError, ValueError, RecursionError, msgspec.MsgspecError) as error:
