@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import secrets
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -15,6 +14,7 @@ from typing import Final
 from journeymesh.access.cedar import CedarPolicies, Question, Verdict
 from journeymesh.access.decision import Ask, Decision, Reason
 from journeymesh.access.ports import ApprovalHeld, Contract, Contracts, LiveApprovals, Pseudonyms, TokenReader
+from journeymesh.access.random_ids import random_id
 from journeymesh.access.record import RECORD_KIND, Found, body_of
 from journeymesh.governance.obligations import NO_OBLIGATIONS, Obligations, RowPredicate
 from journeymesh.identity.capabilities import Capability, capability
@@ -57,7 +57,7 @@ class Decider:
     def decide(self, token: str | None, ask: Ask) -> Decision:
         """Whether the token's bearer may do what is asked, with its audit record under way. Never raises: any fault
         denies. Data may leave once ``recorded`` is done without an error, and not before."""
-        found = Found(decision_id=secrets.token_hex(16))
+        found = Found(decision_id=random_id())
         try:
             reason = self._reason(token, ask, found)
         except TokenRefused as error:

@@ -26,5 +26,5 @@ class ReadyAnswer(ASGIResponse):
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:  # noqa: ARG002
         """Send it."""
-        await send({"type": "http.response.start", "status": self.status_code, "headers": list(self._headers)})
+        await send({"type": "http.response.start", "status": self.status_code, "headers": self._headers})
         await send({"type": "http.response.body", "body": self.body, "more_body": False})

@@ -7,7 +7,6 @@ request costs it nothing.
 from __future__ import annotations
 
 import asyncio
-import os
 import time
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, Final
@@ -16,6 +15,7 @@ from litestar.response.base import ASGIResponse
 from opentelemetry import trace
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
+from journeymesh.access.random_ids import random_id
 from journeymesh.services.http.answers import Send
 from journeymesh.services.http.compression import Compression
 from journeymesh.services.http.life import Life
@@ -23,7 +23,7 @@ from journeymesh.services.http.limits import TimeLimit
 from journeymesh.services.http.logs import Log
 from journeymesh.services.http.metrics import UNMATCHED, HttpMetrics
 from journeymesh.services.http.problems import TOO_SLOW, ProblemRaised, send_problem
-from journeymesh.services.http.requests import DECISION_IDS, REQUEST_ID, random_id, trace_id
+from journeymesh.services.http.requests import DECISION_IDS, REQUEST_ID, given_id, trace_id
 from journeymesh.services.http.routing import PATH_TEMPLATE
 
 Scope = MutableMapping[str, Any]
@@ -77,7 +77,7 @@ class Edge:
                 parent = value
             elif name == b"accept-encoding":
                 encodings = value if encodings is None else encodings + b", " + value
-        request_id = scope[REQUEST_ID] = random_id(given) or os.urandom(16).hex()
+        request_id = scope[REQUEST_ID] = given_id(given) or random_id()
         leaving = _Leaving(send, request_id.encode(), self._limit)
         scope[DECISION_IDS] = leaving.decision_ids
         out = leaving.send if encodings is None else self._compression.before(leaving.send, encodings)

@@ -59,7 +59,7 @@ def bearer_token(scope: Scope) -> Bearer | None:
     return Bearer(token) if token and scheme.lower() == "bearer" else None
 
 
-def random_id(given: bytes | None) -> str | None:
+def given_id(given: bytes | None) -> str | None:
     """The id that a caller gave, where it is random by its form: another could name a policy, and ids are logged."""
     return given.decode() if given is not None and _RANDOM_ID.fullmatch(given) else None
 
