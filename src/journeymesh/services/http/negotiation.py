@@ -14,6 +14,8 @@ def chosen(accept: str, offered: Sequence[str]) -> str:
     Raises:
         ProblemRaised: it likes none of them.
     """
+    if not accept:
+        return offered[0]
     found = _chosen(accept[:1_000], tuple(offered))
     if found is None:
         raise ProblemRaised(NOT_ACCEPTABLE, f"on offer: {', '.join(offered)}")

@@ -56,7 +56,7 @@ def bearer_token(scope: Scope) -> Bearer | None:
         return None
     scheme, _, token = held.partition(" ")
     token = token.strip()
-    return Bearer(token) if token and scheme.lower() == "bearer" else None
+    return Bearer.of(token) if token and scheme.lower() == "bearer" else None
 
 
 def given_id(given: bytes | None) -> str | None:

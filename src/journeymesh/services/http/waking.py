@@ -22,9 +22,6 @@ class Waking:
         Raises:
             BaseException: what it failed with.
         """
-        if future.done():
-            future.result()
-            return
         loop = asyncio.get_running_loop()
         waiter: asyncio.Future[None] = loop.create_future()
 
