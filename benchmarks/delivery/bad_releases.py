@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -147,16 +148,17 @@ def bad_releases(stage: Stage, load: Load, wanted: Sequence[BadKind], every_atte
 def one_bad_release(stage: Stage, load: Load, kind: BadKind, every_attempt: bool = True) -> Stopped:
     """Push it and see. Whatever happens, the overlay is afterwards as it was."""
     name = f"{kind.service}-app-{stage.environment}"
-    stage.settled(name)
+    last = stage.settled(name).operation
     stage.clone.freshen()
     good = stage.clone.head()
     deployment = f"/apis/apps/v1/namespaces/{stage.environment}/deployments/{kind.service}"
     before, failed_before, asked_before = _identity(stage, deployment), load.answers.failed, load.answers.asked
+    failures = Counter(load.answers.failures)
     found = Stopped(kind.name)
-    pushed = stage.edit(kind.service, kind.change, f"Release {kind.service}: {kind.name}")
+    stage.edit(kind.service, kind.change, f"Release {kind.service}: {kind.name}")
     began = time.monotonic()
     try:
-        failed_at = _failed(stage, name, pushed, every_attempt)
+        failed_at = _failed(stage, name, last.revision if last else "", every_attempt)
         found.failed_s = failed_at - began
         found.reason = _reason(stage, name)
         reverted_at, commit = _reverted(stage, kind.service, good)
@@ -170,6 +172,7 @@ def one_bad_release(stage: Stage, load: Load, kind: BadKind, every_attempt: bool
     found.untouched = found.untouched and _identity(stage, deployment) == before
     found.failed_requests = load.answers.failed - failed_before
     found.requests = load.answers.asked - asked_before
+    found.notes += [f"{count} × {what}" for what, count in (load.answers.failures - failures).most_common(3)]
     return found
 
 
@@ -189,14 +192,14 @@ def _identity(stage: Stage, deployment: str) -> tuple[Any, ...]:
     )
 
 
-def _failed(stage: Stage, name: str, revision: str, every_attempt: bool) -> float:
-    """When Argo CD gave the revision up, or its first attempt failed."""
+def _failed(stage: Stage, name: str, before: str, every_attempt: bool) -> float:
+    """When Argo CD gave a revision after ``before`` up, or its first attempt failed."""
 
     def gave_up() -> bool:
         last = stage.application(name).operation
-        if last is None or last.revision != revision:
-            return stage.clone.newest() != revision  # the guard was faster than this look
-        return last.failed or (not every_attempt and last.attempts_failed > 0)
+        if last is None or last.revision == before:
+            return False
+        return last.failed or (not every_attempt and last.waits)
 
     until(f"the sync of {name} failed", gave_up, GATE_S, 0.25)
     return time.monotonic()

@@ -96,7 +96,8 @@ class Guard:
             yield Step(Did.saw, "", f"commit {newest[:12]}: {self.clone.git('log', '-1', '--format=%s')}")
         self._refresh(applications, newest)
         for each in applications:
-            if each.environment == self.environment and each.service:
+            mine = each.environment == self.environment and each.service and self._reads_this(each)
+            if mine and self._is_wanted(each):
                 yield from self._guard(each)
 
     def _refresh(self, applications: list[Application], newest: str) -> None:
@@ -111,6 +112,11 @@ class Guard:
     def _reads_this(self, each: Application) -> bool:
         """By a commit of it, for one repository has many addresses."""
         return each.repository == self.clone.url or any(self.clone.has(it) for it in (each.revision, each.good))
+
+    def _is_wanted(self, each: Application) -> bool:
+        """Whether the newest commit still has its Application: what was taken away on purpose fails on its way out."""
+        place = self.clone.folder / "customization" / "apps-children" / self.environment
+        return not place.is_dir() or (place / f"{each.name}.yaml").is_file()
 
     def _guard(self, each: Application) -> Iterator[Step]:
         bad = bad_release(each, self.attempts) or self._unrenderable(each)

@@ -158,6 +158,28 @@ def test_what_cannot_be_rendered_is_reverted_though_no_sync_ever_began(
     assert Did.reverted not in [step.did for step in Guard(clone, argo, "dev", push=True).turn()]
 
 
+def test_a_service_that_is_taken_away_stays_away(
+    repository: Repository, clone: Clone, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Until its Application is pruned, Argo CD cannot render the folder that is gone: that is no bad release."""
+    from journeymesh.delivery import guard as under_test
+    from journeymesh.delivery.programs import ProgramFailed
+
+    def refuse(folder: Path) -> str:
+        raise ProgramFailed("kustomize build ended with 1: no such file")
+
+    monkeypatch.setattr(under_test, "rendered", refuse)
+    application = "../apps-children/dev/greeter-app-dev.yaml"
+    good = repository.commit("Want it", {application: "a: 1\n", "../apps-children/dev/payer-app-dev.yaml": "a: 1\n"})
+    away = repository.commit("Take it away", {application: None, OVERLAY: None})
+    conditions = [{"type": "ComparisonError", "message": "app path does not exist"}]
+    leaving = shown_application(good=good, revision=good, phase="Succeeded", conditions=conditions)
+    Guard(clone, Argo(leaving), "dev", push=True).turn()
+    failed = shown_application(good=good, revision=away)
+    Guard(clone, Argo(failed), "dev", push=True).turn()
+    assert repository.head() == away
+
+
 def test_a_revert_is_signed(repository: Repository, tmp_path: Path) -> None:
     if shutil.which("ssh-keygen") is None:
         pytest.skip("ssh-keygen is not installed")
