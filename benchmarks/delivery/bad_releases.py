@@ -214,9 +214,15 @@ def _reverted(stage: Stage, service: str, good: str) -> tuple[float, str]:
     """When the repository had the service's folder as it was in the good commit, and that commit."""
     paths = [f"customization/services/{service}/base", f"customization/services/{service}/overlays/{stage.environment}"]
 
+    seen = ""
+
     def is_back() -> str:
-        stage.clone.freshen()
-        return stage.clone.head() if stage.clone.same(good, "HEAD", paths) else ""
+        nonlocal seen
+        newest = stage.clone.newest()
+        if newest == seen:
+            return ""
+        seen = stage.clone.freshen()
+        return seen if stage.clone.same(good, "HEAD", paths) else ""
 
     commit = until("the revert", is_back, GATE_S, 0.5)
     return time.monotonic(), commit

@@ -7,20 +7,24 @@ Time counts from when a request was due, so that a stall is seen by everybody wh
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
+import ssl
 import statistics
 import threading
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import urlsplit
 
+import h11
 import httpx
 
 TIMEOUT_S = 10.0
-CONNECTIONS = 64
-FULLEST = 500
-"""More requests than this under way: the service stands, and more would only measure this machine."""
+CONNECTIONS = 128
+"""A request that finds none free waits, and the wait is part of its time."""
 
 Headers = Callable[[], Awaitable[dict[str, str]]]
 
@@ -65,6 +69,57 @@ class Answers:
         )
 
 
+class Users:
+    """Connections that are kept, one for each request under way. A few lines of h11: the machine is the service's."""
+
+    def __init__(self, base_url: str) -> None:
+        url = urlsplit(base_url)
+        self._host, self._port = url.hostname or "", url.port or (443 if url.scheme == "https" else 80)
+        self._tls = ssl._create_unverified_context() if url.scheme == "https" else None
+        self._idle: list[tuple[h11.Connection, asyncio.StreamReader, asyncio.StreamWriter]] = []
+
+    async def get(self, path: str, headers: dict[str, str]) -> int:
+        """The answer's status, once the whole answer is there.
+
+        Raises:
+            OSError, h11.ProtocolError: the connection broke.
+        """
+        link, reader, writer = self._idle.pop() if self._idle else await self._connected()
+        try:
+            named = [("Host", f"{self._host}:{self._port}"), *headers.items()]
+            request = h11.Request(method="GET", target=path, headers=named)
+            writer.write((link.send(request) or b"") + (link.send(h11.EndOfMessage()) or b""))
+            status = await self._answered(link, reader)
+            link.start_next_cycle()
+        except BaseException:
+            writer.close()
+            raise
+        self._idle.append((link, reader, writer))
+        return status
+
+    async def _connected(self) -> tuple[h11.Connection, asyncio.StreamReader, asyncio.StreamWriter]:
+        reader, writer = await asyncio.open_connection(self._host, self._port, ssl=self._tls)
+        return h11.Connection(our_role=h11.CLIENT), reader, writer
+
+    async def _answered(self, link: h11.Connection, reader: asyncio.StreamReader) -> int:
+        status = 0
+        while True:
+            event: Any = link.next_event()
+            if event is h11.NEED_DATA:
+                link.receive_data(await reader.read(65536))
+            elif isinstance(event, h11.Response):
+                status = event.status_code
+            elif isinstance(event, h11.EndOfMessage):
+                return status
+            elif isinstance(event, h11.ConnectionClosed):
+                raise ConnectionResetError
+
+    def leave(self) -> None:
+        for _, _, writer in self._idle:
+            with contextlib.suppress(OSError):
+                writer.close()
+
+
 class Load:
     """A load that runs beside an experiment, in a thread of its own, from ``with`` to its end."""
 
@@ -83,37 +138,35 @@ class Load:
         self._thread.join(timeout=TIMEOUT_S + 5)
 
     async def _run(self) -> None:
-        limits = httpx.Limits(max_connections=CONNECTIONS, max_keepalive_connections=CONNECTIONS, keepalive_expiry=30)
-        async with httpx.AsyncClient(base_url=self.base_url, verify=False, limits=limits, timeout=TIMEOUT_S) as client:
-            under_way: set[asyncio.Task[None]] = set()
-            began = self.answers.began = time.monotonic()
-            for number, ask in enumerate(itertools.cycle(self.asks)):
-                due = began + number / self.per_s
-                if (early := due - time.monotonic()) > 0:
-                    await asyncio.sleep(early)
-                if self._stop.is_set():
-                    break
-                if len(under_way) > FULLEST:
-                    self._fail("not sent, the service stands")
-                    continue
-                task = asyncio.create_task(self._ask(client, ask, due))
-                under_way.add(task)
-                task.add_done_callback(under_way.discard)
-            await asyncio.gather(*under_way, return_exceptions=True)
-            self.answers.ended = time.monotonic()
+        users, free = Users(self.base_url), asyncio.Semaphore(CONNECTIONS)
+        under_way: set[asyncio.Task[None]] = set()
+        began = self.answers.began = time.monotonic()
+        for number, ask in enumerate(itertools.cycle(self.asks)):
+            due = began + number / self.per_s
+            if (early := due - time.monotonic()) > 0:
+                await asyncio.sleep(early)
+            if self._stop.is_set():
+                break
+            task = asyncio.create_task(self._ask(users, free, ask, due))
+            under_way.add(task)
+            task.add_done_callback(under_way.discard)
+        await asyncio.gather(*under_way, return_exceptions=True)
+        self.answers.ended = time.monotonic()
+        users.leave()
 
-    async def _ask(self, client: httpx.AsyncClient, ask: Ask, due: float) -> None:
+    async def _ask(self, users: Users, free: asyncio.Semaphore, ask: Ask, due: float) -> None:
         try:
             headers = await ask.headers() if ask.headers else {}
-            answer = await client.get(ask.path, headers=headers)
-        except httpx.HTTPError as error:
+            async with asyncio.timeout(due + TIMEOUT_S - time.monotonic()), free:
+                status = await users.get(ask.path, headers)
+        except (OSError, TimeoutError, httpx.HTTPError, h11.ProtocolError) as error:
             self._fail(f"{type(error).__name__} {ask.path.partition('?')[0]}")
             return
         self.answers.asked += 1
         self.answers.ended = time.monotonic()
         self.answers.latencies_ms.append((self.answers.ended - due) * 1e3)
-        if answer.status_code != ask.expected:
-            self._fail(f"{answer.status_code} {ask.path.partition('?')[0]}", counted=True)
+        if status != ask.expected:
+            self._fail(f"{status} {ask.path.partition('?')[0]}", counted=True)
 
     def _fail(self, what: str, *, counted: bool = False) -> None:
         self.answers.asked += 0 if counted else 1

@@ -57,6 +57,7 @@ class Checkout:
     """A checkout at ``folder``, read and never changed."""
 
     folder: Path
+    _known: set[str] = field(default_factory=set, init=False, repr=False)
 
     def git(self, *arguments: str, given: str | None = None) -> str:
         """What git says, without the line's end.
@@ -90,10 +91,14 @@ class Checkout:
 
     def has(self, revision: str) -> bool:
         """Whether this commit is known here."""
+        if revision in self._known:
+            return True
         try:
-            return bool(revision) and self.asked("cat-file", "-e", f"{revision}^{{commit}}")
+            found = bool(revision) and self.asked("cat-file", "-e", f"{revision}^{{commit}}")
         except ProgramFailed:
             return False
+        self._known |= {revision} if found else set()
+        return found
 
     def same(self, one: str, other: str, paths: Sequence[str]) -> bool:
         """Whether two commits have the same content below these paths."""
@@ -107,7 +112,7 @@ class Checkout:
             return None
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, kw_only=True)
 class Clone(Checkout):
     """A clone of ``url``, at the newest commit of ``branch``. It is never anybody's own checkout."""
 
@@ -180,7 +185,7 @@ def cloned(repository: str, branch: str = "", signing: Signing | None = None) ->
     """
     url = address_of(repository)
     with TemporaryDirectory(prefix="journeymesh-clone-") as temporary:
-        clone = Clone(Path(temporary) / "clone", url, branch, signing or Signing())
+        clone = Clone(Path(temporary) / "clone", url=url, branch=branch, signing=signing or Signing())
         try:
             called(
                 [
