@@ -175,14 +175,14 @@ def install_keys(
 
 
 @keys_app.command("new")
-def new_key(
+def make_key(
     folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Where to put it, outside any git repository.")],
     name: Annotated[str, typer.Option("--name", help="The file's name, without .agekey.")] = "keys",
 ) -> None:
     """Make a pair of age keys: the private one in a file that only its owner can read, the public one printed."""
-    from journeymesh.delivery.age_keys import new_age_key
+    from journeymesh.delivery.age_keys import make_age_key
 
-    path, recipient = new_age_key(folder, name)
+    path, recipient = make_age_key(folder, name)
     print(f"private  {path}  (keep a copy where no disk failure reaches it; never in git)")
     print(f"public   {recipient}")
     print(f"next     journeymesh delivery secrets new --env dev --recipient {recipient}")

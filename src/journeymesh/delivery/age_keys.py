@@ -9,7 +9,7 @@ from journeymesh.delivery.programs import called
 from journeymesh.errors import UsageError
 
 
-def new_age_key(folder: Path, name: str = "keys") -> tuple[Path, str]:
+def make_age_key(folder: Path, name: str = "keys") -> tuple[Path, str]:
     """A file with a new private key that only its owner can read, and the public key.
 
     Raises:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from journeymesh.delivery.age_keys import new_age_key
+from journeymesh.delivery.age_keys import make_age_key
 from journeymesh.delivery.secrets import EnvironmentSecrets
 from journeymesh.delivery.tree import Tree
 
@@ -25,7 +25,7 @@ class AgeKey:
 
 
 def age_key(folder: Path, name: str = "keys") -> AgeKey:
-    return AgeKey(*new_age_key(folder / "keys", name))
+    return AgeKey(*make_age_key(folder / "keys", name))
 
 
 def tree_in(folder: Path) -> Tree:
