@@ -169,6 +169,9 @@ def one_bad_release(stage: Stage, load: Load, kind: BadKind, every_attempt: bool
     except TookTooLong as late:
         found.notes.append(str(late))
         stage.take_back(good, kind.service, f"Take {kind.name} back by hand")
+    except BaseException:
+        stage.take_back(good, kind.service, f"Take {kind.name} back, the series ends")
+        raise
     found.untouched = found.untouched and _identity(stage, deployment) == before
     found.failed_requests = load.answers.failed - failed_before
     found.requests = load.answers.asked - asked_before
