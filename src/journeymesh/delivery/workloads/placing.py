@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from journeymesh.delivery.addresses import Addresses
+from journeymesh.delivery.applications import WATCHED_PATHS
 from journeymesh.delivery.images import PLACEHOLDER_DIGEST, PinnedImage, pinned
 from journeymesh.delivery.tree import Tree
 from journeymesh.delivery.workloads.score import NO_IMAGE, Workload
@@ -44,6 +45,11 @@ def overlay_kustomization(tree: Tree, workload: Workload, environment: str, addr
     }
 
 
+def _watched(name: str) -> str:
+    """Folders whose commits concern it: after any other's, Argo CD would heal by a whole sync instead of a part."""
+    return f"/customization/services/{name};/customization/components"
+
+
 def application(workload: Workload, environment: str, addresses: Addresses) -> Manifest:
     """The child Application. Its finalizer takes the workload away when its file is deleted."""
     return {
@@ -53,7 +59,7 @@ def application(workload: Workload, environment: str, addresses: Addresses) -> M
             "name": f"{workload.name}-app-{environment}",
             "namespace": "argocd",
             "labels": {**labels(workload.name), "journeymesh.io/environment": environment},
-            "annotations": {WAVE: str(APPLICATION_WAVE)},
+            "annotations": {WAVE: str(APPLICATION_WAVE), WATCHED_PATHS: _watched(workload.name)},
             "finalizers": ["resources-finalizer.argocd.argoproj.io"],
         },
         "spec": {
