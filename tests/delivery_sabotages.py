@@ -60,7 +60,7 @@ SABOTAGES: tuple[Sabotage, ...] = (
     Sabotage("a path of the node", GATE, "emptyDir: {sizeLimit: 16Mi}", "hostPath: {path: /var/run}", "host-untouched"),
     Sabotage("a privileged container", TRACK, "allowPrivilegeEscalation: false", "privileged: true", "host-untouched"),
     Sabotage("no memory limit", TRACK, "limits: {memory: 768Mi}", None, "resources"),
-    Sabotage("no cpu request", TRACK, "requests: {cpu: 100m, ", "requests: {", "resources"),
+    Sabotage("no cpu request", TRACK, "requests: {cpu: 150m, ", "requests: {", "resources"),
     Sabotage("a container without liveness", TRACK, "livenessProbe:", "liveness:", "probes"),
     Sabotage("a probe of no port", TRACK, "path: /readyz, port: http", "path: /readyz, port: htpp", "probe-port"),
     Sabotage(

@@ -118,8 +118,13 @@ def test_a_good_release_fails_no_request(bundle: Bundle) -> None:
 
 
 def test_a_bad_release_is_stopped_before_a_user_meets_it_and_taken_back(bundle: Bundle) -> None:
-    found = measured("--only", "bad", "--sample", "1", "--gateway", bundle.gateway)
+    found = measured("--only", "bad", "--sample", "1", "--attempts", "1", "--gateway", bundle.gateway)
     assert found["bad_release_kinds_stopped"] == 1
     assert found["bad_release_failed_requests"] == 0
     assert found["revert_s"] <= 60
     assert found["healing_after_revert_s"] <= 60
+
+
+def test_a_workload_goes_live_with_its_tests_passed(bundle: Bundle) -> None:
+    found = measured("--only", "workloads", "--sample", "1", "--gateway", bundle.gateway)
+    assert found["workload_to_healthy_s_python"] <= 300
