@@ -41,10 +41,12 @@ class ApplicationState:
     sync: str
     health: str
     message: str
+    is_syncing: bool
 
     @property
     def is_settled(self) -> bool:
-        return self.sync == "Synced" and self.health == "Healthy"
+        """As it should be, and its gates are through: Argo CD calls it healthy while its last hooks still run."""
+        return self.sync == "Synced" and self.health == "Healthy" and not self.is_syncing
 
 
 def bootstrap(
@@ -104,6 +106,7 @@ def _state(item: dict[str, Any]) -> ApplicationState:
         sync=(status.get("sync") or {}).get("status", "Unknown"),
         health=(status.get("health") or {}).get("status", "Missing"),
         message="; ".join(told),
+        is_syncing=operation.get("phase") in ("Running", "Terminating"),
     )
 
 

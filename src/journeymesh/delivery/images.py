@@ -100,14 +100,14 @@ def pin(overlay: Path, name: str, image: PinnedImage) -> bool:
 
 
 def pin_everywhere(tree: Tree, environment: str, images: Mapping[str, PinnedImage]) -> list[Path]:
-    """Pin these images in every overlay of the environment that names them. Returns the files that changed.
+    """Pin these images in every overlay of the environment that names them, Testkube's too. Returns what changed.
 
     Raises:
         ImageNotPinned: no overlay names one of them.
     """
     changed, found = [], set()
-    for service in tree.services():
-        overlay = tree.service(service) / "overlays" / environment
+    overlays = [tree.service(service) / "overlays" / environment for service in tree.services()]
+    for overlay in (*overlays, tree.customization / "testkube" / environment):
         if not (overlay / "kustomization.yaml").is_file():
             continue  # it does not run there
         for name in sorted(set(pinned(overlay)) & set(images)):
