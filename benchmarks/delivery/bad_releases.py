@@ -148,6 +148,7 @@ def bad_releases(stage: Stage, load: Load, wanted: Sequence[BadKind], every_atte
 def one_bad_release(stage: Stage, load: Load, kind: BadKind, every_attempt: bool = True) -> Stopped:
     """Push it and see. Whatever happens, the overlay is afterwards as it was."""
     name = f"{kind.service}-app-{stage.environment}"
+    stage.caught_up(name)
     last = stage.settled(name).operation
     stage.clone.freshen()
     good = stage.clone.head()

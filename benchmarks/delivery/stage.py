@@ -94,6 +94,18 @@ class Stage:
         found: Application = until(f"{name} settled", is_settled, seconds, 0.5)
         return found
 
+    def caught_up(self, name: str) -> None:
+        """Wait until Argo CD has looked at the newest commit: what it has not seen yet would fail with what follows."""
+        before = self.cluster.ask("GET", f"{APPLICATIONS}/{name}").get("status", {}).get("reconciledAt", "")
+        self.cluster.refresh(name)
+
+        def looked() -> bool:
+            status = self.cluster.ask("GET", f"{APPLICATIONS}/{name}").get("status", {})
+            return bool(status.get("reconciledAt", "") != before)
+
+        until(f"{name} looked at again", looked, 60, 0.25)
+        time.sleep(1.0)
+
     def quiet(self, name: str) -> None:
         """Wait until Argo CD's backoff between two heals of one Application would not be seen: 2 s, then threefold."""
         last = self.application(name).operation
