@@ -187,7 +187,7 @@ def main() -> None:
             results += PARTS[part](stage, options)
             write(results, versions(stage), place)
     print(markdown(results))
-    if any(one.verdict in ("SHORT", "not measured") for one in results) and not options.sample:
+    if any(one.verdict in ("SHORT", "not measured") for one in results) and place == RESULTS:
         raise SystemExit(1)
 
 
