@@ -84,7 +84,7 @@ class Users:
         Raises:
             OSError, h11.ProtocolError: the connection broke.
         """
-        link, reader, writer = self._idle.pop() if self._idle else await self._connected()
+        link, reader, writer = self._open() or await self._connected()
         try:
             named = [("Host", f"{self._host}:{self._port}"), *headers.items()]
             request = h11.Request(method="GET", target=path, headers=named)
@@ -96,6 +96,15 @@ class Users:
             raise
         self._idle.append((link, reader, writer))
         return status
+
+    def _open(self) -> tuple[h11.Connection, asyncio.StreamReader, asyncio.StreamWriter] | None:
+        """A connection that the server has not closed meanwhile, as it does with those that were idle for long."""
+        while self._idle:
+            link, reader, writer = self._idle.pop()
+            if not reader.at_eof() and not writer.is_closing():
+                return link, reader, writer
+            writer.close()
+        return None
 
     async def _connected(self) -> tuple[h11.Connection, asyncio.StreamReader, asyncio.StreamWriter]:
         reader, writer = await asyncio.open_connection(self._host, self._port, ssl=self._tls)
