@@ -87,9 +87,9 @@ class Stage:
 
         def is_settled() -> Application | None:
             found = self.application(name)
-            done = found.operation is None or found.operation.succeeded
+            failed = found.operation is not None and found.operation.failed
             right = not revision or found.revision == revision
-            return found if done and right and found.sync == "Synced" and found.health == "Healthy" else None
+            return found if found.is_settled and right and not failed else None
 
         found: Application = until(f"{name} settled", is_settled, seconds, 0.5)
         return found

@@ -12,7 +12,7 @@ import typer
 from journeymesh.cli.options import Format, FormatOption
 
 if TYPE_CHECKING:
-    from journeymesh.delivery.bootstrap import ApplicationState
+    from journeymesh.delivery.applications import Application
 
 app = typer.Typer(no_args_is_help=True, help="Deliver by git alone: the tree that Argo CD reads.")
 
@@ -98,9 +98,9 @@ def bootstrap(
     began = time.monotonic()
     said: dict[str, str] = {}
 
-    def tell(states: list[ApplicationState]) -> None:
+    def tell(states: list[Application]) -> None:
         for state in states:
-            line = "is healthy" if state.is_settled else state.message[:300]
+            line = "is healthy" if state.is_settled else state.trouble[:300]
             if line and said.get(state.name) != line:
                 said[state.name] = line
                 print(f"{time.monotonic() - began:6.1f} s  {state.name}: {line}", file=sys.stderr, flush=True)

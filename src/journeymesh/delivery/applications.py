@@ -14,6 +14,7 @@ from journeymesh.delivery.tree import ENVIRONMENTS
 
 WATCHED_PATHS: Final = "argocd.argoproj.io/manifest-generate-paths"
 FAILED_PHASES: Final = ("Failed", "Error")
+UNDER_WAY: Final = ("Running", "Terminating")
 
 Json = Mapping[str, Any]
 
@@ -116,6 +117,21 @@ class Application:
         parts = self.path.strip("/").split("/")
         is_overlay = len(parts) == 5 and parts[:2] == ["customization", "services"] and parts[3] == "overlays"
         return parts[2] if is_overlay else ""
+
+    @property
+    def is_settled(self) -> bool:
+        """As it should be, and no sync under way: Argo CD calls it healthy while its gate's last hooks still run."""
+        under_way = self.operation is not None and self.operation.phase in UNDER_WAY
+        return self.sync == "Synced" and self.health == "Healthy" and not under_way
+
+    @property
+    def trouble(self) -> str:
+        """Why it is not settled, in Argo CD's own words; empty: it says nothing."""
+        conditions = (each.partition(": ") for each in self.conditions)
+        told = [message for kind, _, message in conditions if "Error" in kind]
+        if self.operation is not None and not self.operation.succeeded and self.operation.message:
+            told.append(self.operation.message)
+        return "; ".join(told)
 
     @property
     def healing_stopped(self) -> bool:

@@ -41,15 +41,19 @@ class Cluster:
 
     def __init__(self, kubeconfig: Path | None = None) -> None:
         try:
+            import httpx
+            import kr8s
             from kr8s.asyncio import api
         except ImportError as error:
             raise ExtraMissing("kr8s", "delivery") from error
         self._runner = asyncio.Runner()
         try:
             self._api = self._runner.run(api(kubeconfig=str(kubeconfig) if kubeconfig else None))
-        except (ValueError, OSError) as error:
+        except (ValueError, OSError, httpx.HTTPError, kr8s.ServerError, kr8s.APITimeoutError) as error:
             self._runner.close()
-            raise ClusterUnavailable(f"no cluster: {error}", todo="set KUBECONFIG, or run in a pod") from error
+            raise ClusterUnavailable(
+                f"no cluster: {error}", todo="let KUBECONFIG name one that answers, or run in a pod of one"
+            ) from error
 
     def ask(self, method: str, path: str, body: Any = None, *, form: str = "application/json") -> Any:
         """The API server's answer.

@@ -80,6 +80,18 @@ def answered(
     return Answer(done.returncode, done.stdout, done.stderr)
 
 
+def applied(manifests: str) -> None:
+    """Let kubectl apply manifests on the server's side, under a field manager of our own.
+
+    Under kubectl's own name a partial manifest would take back what somebody else applied under it.
+
+    Raises:
+        ProgramMissing: there is no kubectl. ProgramFailed: the API server refuses them.
+    """
+    argv = ["kubectl", "apply", "--server-side", "--force-conflicts", "--field-manager", "journeymesh", "-f", "-"]
+    called(argv, given=manifests)
+
+
 def first_installed(names: Sequence[str]) -> str | None:
     """The first of these programs that is on PATH."""
     return next((name for name in names if shutil.which(name)), None)

@@ -9,7 +9,7 @@ from typing import Final
 import yaml
 
 from journeymesh.delivery.images import PLACEHOLDER_DIGEST, PinnedImage, pin, pinned
-from journeymesh.delivery.programs import called
+from journeymesh.delivery.programs import applied
 from journeymesh.delivery.tree import Tree
 from journeymesh.errors import UsageError
 
@@ -59,6 +59,5 @@ def give_keys(files: list[Path], namespace: str = "argocd") -> int:
         "metadata": {"name": SECRET, "namespace": namespace, "labels": {"app.kubernetes.io/part-of": "journeymesh"}},
         "data": {KEYS: base64.b64encode(("\n".join(keys) + "\n").encode()).decode()},
     }
-    apply = ["kubectl", "apply", "--server-side", "--force-conflicts", "--field-manager", "journeymesh", "-f", "-"]
-    called(apply, given=yaml.safe_dump(secret))
+    applied(yaml.safe_dump(secret))
     return len(keys)

@@ -254,7 +254,7 @@ def service_application(subject: Subject) -> Iterator[Fault]:
 @rule(
     "root-bundle",
     "root-appbundle-app-<env> applies customization/apps-children/<env> at HEAD, with all folders in it, and no more.",
-    fix="write the root as docs/how-to/bootstrap describes it",
+    fix="write the root as docs/explanation/delivery describes it",
 )
 def root_bundle(subject: Subject) -> Iterator[Fault]:
     if not subject.tree.bootstrap.is_dir():
@@ -280,7 +280,7 @@ def root_bundle(subject: Subject) -> Iterator[Fault]:
 @rule(
     "root-platform",
     "root-platform-app applies customization/platform at HEAD, in a project of its own, on the server's side.",
-    fix="write the root as docs/how-to/bootstrap describes it",
+    fix="write the root as docs/explanation/delivery describes it",
 )
 def root_platform(subject: Subject) -> Iterator[Fault]:
     if not subject.tree.bootstrap.is_dir():

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from journeymesh.delivery.checks.findings import Fault, rule
 from journeymesh.delivery.checks.gates import gated, is_candidate
-from journeymesh.delivery.checks.pods import Pod, pod_of, selects
+from journeymesh.delivery.checks.pods import Container, Pod, pod_of, selects
 from journeymesh.delivery.checks.subject import Rendered, Subject, Unit, entries
 from journeymesh.delivery.checks.waves import AT_HOOK, AT_WAVE, HOOK, HOOK_DELETE, WAVE, hooks, wave
 
@@ -121,20 +121,26 @@ def _names(value: Any) -> Iterator[str]:
             yield from _names(inner)
 
 
+def _released(subject: Subject) -> Iterator[tuple[Pod, Container, Mapping[str, Any]]]:
+    """Each container of a stable Deployment behind a gate, and what its candidate has under that name; or nothing."""
+    for _, candidate, _, stable in _gates(subject):
+        tested, released = pod_of(candidate) if candidate else None, pod_of(stable) if stable else None
+        if tested and released:
+            before = {each.name: each.content for each in tested.containers()}
+            for container in released.containers():
+                yield released, container, before.get(container.name, {})
+
+
 @rule(
     "gate-same-image",
     "What was tested is what is released: candidate and stable run the same images.",
     fix="let both name the same image, pinned once under images in the overlay",
 )
 def gate_same_image(subject: Subject) -> Iterator[Fault]:
-    for _, candidate, _, stable in _gates(subject):
-        tested, released = pod_of(candidate) if candidate else None, pod_of(stable) if stable else None
-        if tested and released:
-            before = {each.name: each.content.get("image") for each in tested.containers()}
-            for container in released.containers():
-                if before.get(container.name) != container.content.get("image"):
-                    at = (*container.at, "image")
-                    yield Fault(released.owner, f"{container} runs an image that no candidate was tested with", at)
+    for pod, container, tested in _released(subject):
+        if tested.get("image") != container.content.get("image"):
+            at = (*container.at, "image")
+            yield Fault(pod.owner, f"{container} runs an image that no candidate was tested with", at)
 
 
 @rule(
@@ -143,16 +149,10 @@ def gate_same_image(subject: Subject) -> Iterator[Fault]:
     fix="put what both share where both get it from",
 )
 def gate_same_settings(subject: Subject) -> Iterator[Fault]:
-    for _, candidate, _, stable in _gates(subject):
-        tested, released = pod_of(candidate) if candidate else None, pod_of(stable) if stable else None
-        if tested and released:
-            before = {each.name: each.content for each in tested.containers()}
-            for container in released.containers():
-                other = before.get(container.name, {})
-                for key in ("args", "command", "env", "envFrom", "readinessProbe", "startupProbe"):
-                    if other and other.get(key) != container.content.get(key):
-                        what = f"{container} differs from the candidate in {key}"
-                        yield Fault(released.owner, what, (*container.at, key))
+    for pod, container, tested in _released(subject):
+        for key in ("args", "command", "env", "envFrom", "readinessProbe", "startupProbe"):
+            if tested and tested.get(key) != container.content.get(key):
+                yield Fault(pod.owner, f"{container} differs from the candidate in {key}", (*container.at, key))
 
 
 @rule(

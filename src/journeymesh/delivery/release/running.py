@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import re
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Final
 
-from journeymesh.delivery.programs import ProgramFailed, called
+from journeymesh.delivery.cluster import Cluster, ClusterUnavailable, opened_cluster
 from journeymesh.delivery.release.approved import FILE, ApprovedDigests, entries_of
 from journeymesh.delivery.release.refusal import ReleaseRefused, refuse_if
 from journeymesh.delivery.tree import Tree
-from journeymesh.errors import StoreUnavailable
 
 _DIGEST: Final = re.compile(r"sha256:[0-9a-f]{64}")
 _POLL_S: Final = 1.0
-
-
-class ClusterUnavailable(StoreUnavailable):
-    """The cluster that kubectl is configured for does not answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,10 +37,10 @@ def running_containers(environment: str) -> list[RunningContainer]:
     """The containers that have started in an environment's namespace, init and ephemeral ones included.
 
     Raises:
-        ClusterUnavailable: kubectl gets no answer.
+        ClusterUnavailable: there is no answer.
     """
-    pods = _kubectl("get", "pods", "--namespace", environment, "--output", "json")
-    return containers_of(pods["items"])
+    with opened_cluster() as cluster:
+        return containers_of(cluster.items(f"/api/v1/namespaces/{environment}/pods"))
 
 
 def containers_of(pods: Iterable[dict[str, Any]]) -> list[RunningContainer]:
@@ -91,29 +85,21 @@ def await_approval(environment: str, digests: set[str], seconds: float) -> None:
         ReleaseRefused: it does not in that time; the approval is pushed, the pin is not.
     """
     until = time.monotonic() + seconds
-    while True:
-        missing = digests - _approved_in_cluster(environment)
-        if not missing:
-            return
-        if time.monotonic() > until:
-            raise ReleaseRefused(
-                f"the cluster's ledger in {environment} does not have {', '.join(sorted(missing))} after {seconds:g} s",
-                todo="see whether root-platform-app syncs; then pull and do this again",
-            )
-        time.sleep(_POLL_S)
+    with opened_cluster() as cluster:
+        while missing := digests - _approved_in_cluster(cluster, environment):
+            if time.monotonic() > until:
+                told = ", ".join(sorted(missing))
+                raise ReleaseRefused(
+                    f"the cluster's ledger in {environment} does not have {told} after {seconds:g} s",
+                    todo="see whether root-platform-app syncs; then pull and do this again",
+                )
+            time.sleep(_POLL_S)
 
 
-def _approved_in_cluster(environment: str) -> frozenset[str]:
+def _approved_in_cluster(cluster: Cluster, environment: str) -> frozenset[str]:
     try:
-        held = _kubectl("get", "configmap", FILE, "--namespace", environment, "--output", "json")
+        held = cluster.ask("GET", f"/api/v1/namespaces/{environment}/configmaps/{FILE}")
     except ClusterUnavailable:
         return frozenset()
     text = str((held.get("data") or {}).get(FILE, ""))
     return frozenset(digest for digest, _ in entries_of(text, f"ConfigMap {FILE} in {environment}"))
-
-
-def _kubectl(*arguments: str) -> dict[str, Any]:
-    try:
-        return dict(json.loads(called(["kubectl", *arguments])))
-    except ProgramFailed as error:
-        raise ClusterUnavailable(error.what, todo="see that KUBECONFIG names a cluster that runs") from error
