@@ -115,6 +115,16 @@ def pinned(digest: str) -> Change:
     return change
 
 
+def together(*changes: Change) -> Change:
+    """All of them in one commit."""
+
+    def change(overlay: Overlay) -> None:
+        for each in changes:
+            each(overlay)
+
+    return change
+
+
 def kinds(unapproved: str) -> tuple[BadKind, ...]:
     """The ten. ``unapproved``: the digest of an image that is in the registry and that nobody approved."""
     every = f"{SERVICE}.*"
@@ -128,9 +138,11 @@ def kinds(unapproved: str) -> tuple[BadKind, ...]:
         BadKind("unapproved image", pinned(unapproved)),
         BadKind("auth bypass", spoiled("auth bypass")),
         BadKind("privilege", patched("Deployment", every, _container("securityContext", privileged))),
-        BadKind("failed migration", patched(
-            "Job", f"{SERVICE}-migrate",
-            _container("args", ["store", "migrate", "--store", "postgresql://nobody@postgres/nowhere"], "replace"))),
+        BadKind("failed migration", together(
+            # A hook that differs is no difference to Argo CD: a migration comes with the release that needs it.
+            patched("Deployment", every, _container("env/-", {"name": "RELEASE", "value": "needs a migration"})),
+            patched("Job", f"{SERVICE}-migrate", _container(
+                "args", ["store", "migrate", "--store", "postgresql://nobody@postgres/nowhere"], "replace")))),
         BadKind("bad digest", pinned("sha256:" + "bad0" * 16)),
     )  # fmt: skip
 

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 import time
-from pathlib import Path
+
+from tests.cluster.bring_up import build, journeymesh, pushed
 
 from benchmarks.delivery.stage import Stage, say, until
 from benchmarks.results import Result
@@ -16,7 +14,6 @@ from journeymesh.delivery.images import PinnedImage
 from journeymesh.delivery.release.approved import ApprovedDigests
 from journeymesh.delivery.tree import Tree
 
-ROOT = Path(__file__).parents[2]
 LANGUAGES = ("python", "node", "java", "go")
 LIMIT_S = 300.0
 
@@ -38,12 +35,9 @@ def measure(stage: Stage, sample: int) -> list[Result]:
 def built(stage: Stage, language: str) -> tuple[str, float]:
     """The sample's image by digest, and how long building and pushing it took."""
     began = time.monotonic()
-    tag = f"{addresses(Tree(stage.clone.folder)).registry}/journeymesh-sample-{language}:e2e"
-    folder = f"examples/workloads/{language}"
-    _run("docker", "build", "--quiet", "--network", "host", "--tag", tag, folder, DOCKER_BUILDKIT="0")
-    _run("docker", "push", "--quiet", tag)
-    digests = _run("docker", "image", "inspect", "--format", '{{join .RepoDigests "\\n"}}', tag).split()
-    named = next(digest for digest in digests if digest.startswith(tag.rpartition(":")[0]))
+    name = f"journeymesh-sample-{language}"
+    registry = addresses(Tree(stage.clone.folder)).registry
+    named = pushed(build(name, f"examples/workloads/{language}"), f"{registry}/{name}")
     return named, time.monotonic() - began
 
 
@@ -51,7 +45,7 @@ def went_live(stage: Stage, name: str, image: str) -> float:
     """Seconds from ``workload new`` until Argo CD calls it healthy, every hook of the sync succeeded."""
     stage.clone.freshen()
     began, before = time.monotonic(), stage.clone.head()
-    _journeymesh(stage, "workload", "new", name, "--image", image, "--env", stage.environment)
+    journeymesh("workload", "new", name, "--image", image, "--env", stage.environment, folder=stage.clone.folder)
     ApprovedDigests(Tree(stage.clone.folder), stage.environment).approve(PinnedImage.parse(image).digest, name)
     stage.push(f"Add {name}")
     child, root = f"{name}-app-{stage.environment}", f"root-appbundle-app-{stage.environment}"
@@ -74,16 +68,3 @@ def _taken_away(stage: Stage, name: str, before: str, child: str, root: str) -> 
     stage.push(f"Take {name} away")
     stage.cluster.refresh(root)
     until(f"{child} gone", lambda: stage.live(f"{APPLICATIONS}/{child}") is None, LIMIT_S, 0.5)
-
-
-def _journeymesh(stage: Stage, *argv: str) -> str:
-    return _run(sys.executable, "-m", "journeymesh", *argv, "--tree", str(stage.clone.folder))
-
-
-def _run(*argv: str, **environment: str) -> str:
-    done = subprocess.run(
-        argv, cwd=ROOT, env={**os.environ, **environment}, capture_output=True, text=True, check=False
-    )
-    if done.returncode:
-        raise RuntimeError(f"{' '.join(argv[:6])} ended with {done.returncode}: {done.stderr[-800:]}")
-    return done.stdout

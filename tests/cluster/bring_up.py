@@ -84,14 +84,9 @@ class Bundle:
         run("deploy/argocd-sops/build", "argocd-sops:e2e", environment=sops)
         self.push("argocd-sops", "argocd-sops:e2e")
 
-    def push(self, name: str, tag: str) -> str:
-        """Push what docker has under this tag. Returns it by digest."""
-        there = f"{self.registry}/{name}:e2e"
-        run("docker", "tag", tag, there)
-        run("docker", "push", "--quiet", there)
-        digests = run("docker", "image", "inspect", "--format", '{{join .RepoDigests "\\n"}}', there).split()
-        self.images[name] = next(digest for digest in digests if digest.startswith(f"{self.registry}/{name}@"))
-        return self.images[name]
+    def push(self, name: str, tag: str) -> None:
+        """Push what docker has under this tag."""
+        self.images[name] = pushed(tag, f"{self.registry}/{name}")
 
     def prepare(self, environment: str = "dev") -> None:
         """A clone that knows its addresses, its images and its secrets, pushed to where Argo CD reads."""
@@ -129,6 +124,14 @@ def build(tag: str, *arguments: str) -> str:
     classic = {"DOCKER_BUILDKIT": "0"}
     run("docker", "build", "--quiet", "--network", "host", "--tag", f"{tag}:e2e", *arguments, environment=classic)
     return f"{tag}:e2e"
+
+
+def pushed(tag: str, repository: str) -> str:
+    """Push what docker has under this tag to a repository. Returns it by digest."""
+    run("docker", "tag", tag, f"{repository}:e2e")
+    run("docker", "push", "--quiet", f"{repository}:e2e")
+    digests = run("docker", "image", "inspect", "--format", '{{join .RepoDigests "\\n"}}', tag).split()
+    return next(digest for digest in digests if digest.startswith(f"{repository}@"))
 
 
 def brought_up(folder: Path) -> Bundle:

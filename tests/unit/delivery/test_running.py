@@ -16,7 +16,6 @@ from journeymesh.delivery.release.running import await_approval, containers_of, 
 from journeymesh.delivery.tree import Tree
 from tests.unit.delivery.released_trees import ONE, THREE, TWO
 
-
 NOBODY_LISTENS = """\
 apiVersion: v1
 kind: Config
