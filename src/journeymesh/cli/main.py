@@ -17,6 +17,7 @@ from journeymesh.cli import (
     delivery_guard,
     delivery_release,
     delivery_secrets,
+    delivery_signers,
     delivery_status,
     demo,
     generate,
@@ -80,6 +81,7 @@ delivery.app.command("attest")(delivery_release.attest)
 delivery.app.command("verify")(delivery_release.verify)
 delivery.app.command("running")(delivery_release.running)
 delivery.app.add_typer(delivery_release.keys_app, name="keys")
+delivery.app.command("signers")(delivery_signers.signers)
 delivery.app.command("status")(delivery_status.status)
 delivery.app.command("guard")(delivery_guard.guard)
 delivery.app.command("check")(delivery_check.check)

@@ -1,0 +1,40 @@
+"""``journeymesh delivery signers``: whose commits Argo CD syncs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from journeymesh.cli.delivery import TreeOption
+
+
+def signers(
+    keys: Annotated[
+        list[Path] | None,
+        typer.Argument(metavar="FILE…", help="Public OpenPGP keys, all of them; left out, those now asked for."),
+    ] = None,
+    nobody: Annotated[bool, typer.Option("--nobody", help="Ask for no signature any more.")] = False,
+    tree: TreeOption = Path(),
+) -> None:
+    """Let Argo CD sync only commits that one of these keys signed.
+
+    Commit and push what changed, then `delivery bootstrap` once more: projects are an administrator's.
+    """
+    from journeymesh.delivery.signers import Signer, signature_keys, write_signers
+    from journeymesh.delivery.tree import Tree
+    from journeymesh.errors import UsageError
+
+    if keys and nobody:
+        raise UsageError("keys were given, and --nobody", todo="give one of them")
+    found = Tree.at(tree)
+    if keys or nobody:
+        named = [Signer.read(path) for path in keys or ()]
+        for signer in named:
+            print(f"signer   {signer.ids[0]}  {signer.owner}")
+        for path in write_signers(found, named):
+            print(f"changed  {found.relative(path)}")
+        return
+    wanted = signature_keys(found)
+    print("\n".join(f"signer   {each}" for each in wanted) or "no signature is asked for")
