@@ -2,6 +2,7 @@
 #
 #   docker build --target journeymesh -t journeymesh .        the product
 #   docker build --target e2e -t journeymesh-e2e .            the black-box tests, which know nothing of the product
+#   docker build --target guard -t journeymesh-guard .        the delivery controller, with git (optional)
 #
 # No feature of BuildKit is needed. The same commit gives the same file contents: dependencies come from the lock,
 # every file gets the time of SOURCE_EPOCH_S, bytecode is checked by nobody and compiled once.
@@ -36,6 +37,13 @@ ARG SOURCE_EPOCH_S=1735689600
 RUN settle /opt/journeymesh ${SOURCE_EPOCH_S} && PYTHONHASHSEED=0 /opt/journeymesh/bin/journeymesh warm \
  && settle /opt/journeymesh ${SOURCE_EPOCH_S}
 
+FROM tools AS guard-installed
+COPY src ./src
+RUN uv sync --quiet --frozen --no-dev --no-editable --extra delivery
+COPY deploy/image/settle /usr/local/bin/settle
+ARG SOURCE_EPOCH_S=1735689600
+RUN settle /opt/journeymesh ${SOURCE_EPOCH_S}
+
 # --- what runs -------------------------------------------------------------------------------------------------------
 FROM ${PYTHON} AS plain
 RUN rm -rf /usr/local/lib/python3*/site-packages/pip* /usr/local/lib/python3*/site-packages/setuptools* \
@@ -53,6 +61,15 @@ COPY --from=e2e-installed /opt/journeymesh /opt/journeymesh
 WORKDIR /opt/journeymesh/e2e
 # Short tracebacks: long ones would show the tokens that fixtures hold.
 ENTRYPOINT ["pytest", "-p", "no:cacheprovider", "-q", "--tb=short"]
+
+FROM plain AS guard
+USER root
+RUN apt-get update -qq && apt-get install -y -qq --no-install-recommends git gnupg openssh-client \
+ && rm -rf /var/lib/apt/lists/* /var/cache/apt /var/cache/ldconfig /var/log
+USER 10001:10001
+COPY --from=guard-installed /opt/journeymesh /opt/journeymesh
+ENTRYPOINT ["journeymesh"]
+CMD ["delivery", "guard", "--help"]
 
 FROM plain AS journeymesh
 COPY --from=journeymesh-installed /opt/journeymesh /opt/journeymesh

@@ -24,7 +24,7 @@ from benchmarks.delivery.good_releases import good_releases
 from benchmarks.delivery.load import Ask, Load, Tokens
 from benchmarks.delivery.stage import Stage, guarded, say, staged
 from benchmarks.results import Result, markdown, write
-from journeymesh.delivery.cluster import opened_cluster
+from journeymesh.delivery.cluster import opened_cluster, repository_of
 
 ROOT = Path(__file__).parents[2]
 RESULTS = ROOT / "benchmarks" / "results" / "delivery.json"
@@ -127,15 +127,6 @@ def load_of(stage: Stage, options: argparse.Namespace) -> AbstractContextManager
     return Load(stage.gateway, asks, options.per_s)
 
 
-def repository_of(environment: str, kubeconfig: Path | None) -> str:
-    """The repository that Argo CD follows for the environment."""
-    with opened_cluster(kubeconfig) as cluster:
-        found = {each.repository for each in cluster.applications() if each.environment == environment}
-    if len(found) != 1:
-        raise SystemExit(f"{environment} follows {sorted(found) or 'no repository'}: name one by --repo")
-    return found.pop()
-
-
 def versions(stage: Stage) -> dict[str, str]:
     """Of what the figures depend on."""
     pods = stage.cluster.items("/api/v1/namespaces/argocd/pods")
@@ -171,7 +162,8 @@ def arguments() -> argparse.Namespace:
 
 def main() -> None:
     options = arguments()
-    repository = options.repo or repository_of(options.env, options.kubeconfig)
+    with opened_cluster(options.kubeconfig) as cluster:
+        repository = options.repo or repository_of(cluster.applications(), options.env)
     place = SAMPLES if options.sample or options.kinds else RESULTS
     with staged(
         repository,

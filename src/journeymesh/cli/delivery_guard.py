@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import threading
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -16,14 +17,15 @@ if TYPE_CHECKING:
     from journeymesh.delivery.guard import Guard, OnPassed
 
 RepositoryOption = Annotated[
-    str, typer.Option("--repo", help="The repository that Argo CD reads: address, or a checkout of it.")
+    str,
+    typer.Option("--repo", help="Its address, or a checkout of it.", show_default="the one that Argo CD follows there"),
 ]
 EnvironmentOption = Annotated[str, typer.Option("--env", help="The environment: dev, test or prod.")]
 
 
 def guard(
-    repository: RepositoryOption,
     environment: EnvironmentOption,
+    repository: RepositoryOption = "",
     branch: Annotated[
         str, typer.Option("--branch", help="The branch that Argo CD follows.", show_default="the repository's own")
     ] = "",
@@ -52,7 +54,7 @@ def guard(
 
     Reverts only the failed service's own commits since its last good sync. Any number may run, and end anywhere.
     """
-    from journeymesh.delivery.cluster import opened_cluster
+    from journeymesh.delivery.cluster import opened_cluster, repository_of
     from journeymesh.delivery.git import Signing, SigningUnset, cloned
     from journeymesh.delivery.guard import Guard
     from journeymesh.delivery.tree import require_environment
@@ -63,7 +65,10 @@ def guard(
         raise UsageError("evidence is pushed", todo="give --push too, or leave out --evidence-key")
     if push and not sign and not unsigned:
         raise SigningUnset("reverts are pushed signed", todo="name a key by --sign, or give --unsigned")
-    with cloned(repository, branch, Signing(key=sign)) as clone, opened_cluster(kubeconfig) as cluster:
+    with ExitStack() as opened:
+        cluster = opened.enter_context(opened_cluster(kubeconfig))
+        where = repository or repository_of(cluster.applications(), environment)
+        clone = opened.enter_context(cloned(where, branch, Signing(key=sign)))
         controller = Guard(clone, cluster, environment, push=push, attempts=attempts)
         if evidence_key:
             controller.on_passed = _recorder(clone, environment, evidence_key)

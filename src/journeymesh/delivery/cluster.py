@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final, Protocol
 
 from journeymesh.delivery.applications import Application, Json, application
-from journeymesh.errors import ExtraMissing, JourneymeshError
+from journeymesh.errors import ExtraMissing, JourneymeshError, NotFound
 
 ARGOCD: Final = "argocd"
 APPLICATIONS: Final = f"/apis/argoproj.io/v1alpha1/namespaces/{ARGOCD}/applications"
@@ -110,6 +110,18 @@ def operation_for(document: Json) -> Mapping[str, Any]:
     }
     wanted = {"initiatedBy": {"username": GUARD}, "sync": sync}
     return wanted | ({"retry": policy["retry"]} if policy.get("retry") else {})
+
+
+def repository_of(applications: Sequence[Application], environment: str) -> str:
+    """The repository that the environment's Applications follow; those of charts follow none.
+
+    Raises:
+        NotFound: there is none, or they follow several.
+    """
+    found = sorted({each.repository for each in applications if each.environment == environment and each.path})
+    if len(found) != 1:
+        raise NotFound(f"{environment} follows {' and '.join(found) or 'no repository'}", todo="name one by --repo")
+    return found[0]
 
 
 @contextmanager
