@@ -112,6 +112,11 @@ class Application:
         return self.history[-1].revision if self.history else ""
 
     @property
+    def misses_signature(self) -> bool:
+        """Argo CD found no good signature by a key of the project on what it should sync."""
+        return any(each.startswith("ComparisonError") and "signature" in each for each in self.conditions)
+
+    @property
     def service(self) -> str:
         """The service whose overlay this is; empty where the path is none."""
         parts = self.path.strip("/").split("/")

@@ -29,8 +29,8 @@ class Deliveries(Protocol):
     def applications(self) -> list[Application]:
         """All Applications."""
 
-    def refresh(self, name: str) -> None:
-        """Let Argo CD look at the repository now instead of at its next poll."""
+    def refresh(self, name: str, *, hard: bool = False) -> None:
+        """Let Argo CD look at the repository now instead of at its next poll; ``hard``: and forget what it rendered."""
 
     def sync_again(self, name: str) -> None:
         """Begin another operation on the revision that is wanted: after a failed one Argo CD begins none itself."""
@@ -86,9 +86,9 @@ class Cluster:
         """All Applications."""
         return [application(each) for each in self.items(APPLICATIONS)]
 
-    def refresh(self, name: str) -> None:
-        """Let Argo CD look at the repository now instead of at its next poll."""
-        wish = {"metadata": {"annotations": {"argocd.argoproj.io/refresh": "normal"}}}
+    def refresh(self, name: str, *, hard: bool = False) -> None:
+        """Let Argo CD look at the repository now instead of at its next poll; ``hard``: and forget what it rendered."""
+        wish = {"metadata": {"annotations": {"argocd.argoproj.io/refresh": "hard" if hard else "normal"}}}
         self.ask("PATCH", f"{APPLICATIONS}/{name}", wish, form=MERGE)
 
     def sync_again(self, name: str) -> None:

@@ -4,6 +4,7 @@ One turn looks at the repository and at Argo CD, does what they ask for, and rem
 that ends anywhere is followed by one that derives the same again. What is kept in memory only spares repetitions.
 
     repository has a newer commit     ask Argo CD to look now, for its own poll may be minutes away
+    a signature is missed             ask Argo CD to verify anew: it remembers a verdict longer than the commit counts
     sync failed, attempts used up     revert the service's own commits since its last good sync (reverting.py), push
     sync failed for another cause     begin it again, at a slow pace: nobody else would, and nothing heals until then
     Application made again            begin a sync, for it has no history to go back to
@@ -77,6 +78,7 @@ class Guard:
     on_passed: OnPassed | None = None
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
     _asked: set[tuple[str, str]] = field(default_factory=set)
+    _verified: dict[str, datetime] = field(default_factory=dict)
     _unwell: dict[str, str] = field(default_factory=dict)
     _passed: set[tuple[str, str]] = field(default_factory=set)
 
@@ -108,6 +110,15 @@ class Guard:
             if behind and (each.name, newest) not in self._asked and self._reads_this(each):
                 self._asked.add((each.name, newest))
                 self.deliveries.refresh(each.name)
+            if concerned and each.misses_signature and self._reads_this(each):
+                self._verify_again(each.name)
+
+    def _verify_again(self, name: str) -> None:
+        """Where only watched paths count, what was rendered of an unsigned commit stands for signed ones after it."""
+        before = self._verified.get(name)
+        if before is None or (self.now() - before).total_seconds() >= self.again_s:
+            self._verified[name] = self.now()
+            self.deliveries.refresh(name, hard=True)
 
     def _reads_this(self, each: Application) -> bool:
         """By a commit of it, for one repository has many addresses."""

@@ -127,13 +127,14 @@ class Argo:
     def __init__(self, *shown: dict[str, Any]) -> None:
         self.shown = list(shown)
         self.refreshed: list[str] = []
+        self.verified_again: list[str] = []
         self.begun_again: list[str] = []
 
     def applications(self) -> list[Application]:
         return [application(each) for each in self.shown]
 
-    def refresh(self, name: str) -> None:
-        self.refreshed.append(name)
+    def refresh(self, name: str, *, hard: bool = False) -> None:
+        (self.verified_again if hard else self.refreshed).append(name)
 
     def sync_again(self, name: str) -> None:
         self.begun_again.append(name)

@@ -52,6 +52,29 @@ def test_another_repositorys_application_is_not_refreshed(repository: Repository
     assert argo.refreshed == []
 
 
+def test_where_a_signature_is_missed_argo_is_asked_to_verify_anew_once_a_while(
+    repository: Repository, clone: Clone
+) -> None:
+    """Argo CD keeps what it rendered of an unsigned commit for as long as nothing that it watches changes."""
+    good = repository.head()
+    shown = shown_application(good=good, revision=good, phase="Succeeded", repository=str(repository.bare))
+    missed = f"Target revision {good} in Git is not signed, but a signature is required"
+    shown["status"]["conditions"] = [{"type": "ComparisonError", "message": missed}]
+    argo, clock = Argo(shown), [datetime(2026, 5, 1, 8, 0, second, tzinfo=UTC) for second in (0, 30)]
+    guard = Guard(clone, argo, "dev", now=lambda: clock[0])
+    guard.turn()
+    clock.reverse()
+    guard.turn()
+    assert argo.verified_again == ["greeter-app-dev"]
+    clock[0] = datetime(2026, 5, 1, 8, 1, 0, tzinfo=UTC)
+    guard.turn()
+    assert argo.verified_again == ["greeter-app-dev"] * 2
+    shown["status"]["conditions"] = []
+    clock[0] = datetime(2026, 5, 1, 8, 9, 0, tzinfo=UTC)
+    guard.turn()
+    assert argo.verified_again == ["greeter-app-dev"] * 2
+
+
 def test_a_heal_that_failed_is_begun_again_after_a_while(repository: Repository, clone: Clone) -> None:
     """The revision is good and only its last partial sync failed: nobody else would begin another."""
     good = repository.head()
@@ -215,7 +238,7 @@ with git.cloned(bare) as clone:
     if at == "push":
         git.Clone.push = stand
     else:
-        argo.refresh = lambda name: stand() if clone.newest() != bad else None
+        argo.refresh = lambda name, hard=False: stand() if clone.newest() != bad else None
     Guard(clone, argo, "dev", push=True).turn()
 """
 
