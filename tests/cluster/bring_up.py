@@ -25,7 +25,7 @@ from typing import Final
 
 ROOT: Final = Path(__file__).parents[2]
 NEEDED: Final = ("JOURNEYMESH_E2E_REGISTRY", "JOURNEYMESH_E2E_REPOSITORY")
-PROGRAMS: Final = ("docker", "kubectl", "kustomize", "git", "gpg", "sops", "age-keygen", "ssh-keygen")
+PROGRAMS: Final = ("docker", "kubectl", "kustomize", "git", "gpg", "sops", "age-keygen")
 OURS: Final = {
     "journeymesh": ("--target", "journeymesh", "."),
     "journeymesh-e2e": ("--target", "e2e", "."),

@@ -33,7 +33,9 @@ def guard(
     push: Annotated[bool, typer.Option("--push", help="Push reverts. Without it they are only told.")] = False,
     sign: Annotated[
         str,
-        typer.Option("--sign", help="Key that signs: an SSH key's file, or GnuPG's name of one.", show_default=False),
+        typer.Option(
+            "--sign", help="Key that signs: a file (SSH or OpenPGP), or GnuPG's name of one.", show_default=False
+        ),
     ] = "",
     unsigned: Annotated[bool, typer.Option("--unsigned", help="Push reverts that nobody signed.")] = False,
     attempts: Annotated[

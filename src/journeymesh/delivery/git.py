@@ -10,7 +10,7 @@ import shutil
 import subprocess
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final
@@ -18,6 +18,7 @@ from typing import Final
 from journeymesh.delivery.programs import ProgramFailed, ProgramMissing, called
 from journeymesh.errors import JourneymeshError, UsageError
 
+_OPENPGP: Final = b"-----BEGIN PGP PRIVATE KEY BLOCK-----"
 QUIET: Final = {"GIT_TERMINAL_PROMPT": "0", "GIT_EDITOR": "true", "LC_ALL": "C"}
 
 
@@ -37,11 +38,16 @@ class SigningUnset(UsageError):
 
 @dataclass(frozen=True, slots=True)
 class Signing:
-    """Who commits and with which key. ``key``: a file (an SSH key) or what names one to GnuPG; empty: unsigned."""
+    """Who commits and with which key.
+
+    ``key``: a file (an SSH key, or a private OpenPGP key) or what names one to GnuPG; empty: unsigned. ``home``: where
+    GnuPG has it, empty: where it looks by itself.
+    """
 
     name: str = "Journeymesh guard"
     email: str = "guard@journeymesh.invalid"
     key: str = ""
+    home: str = ""
 
     def options(self) -> list[str]:
         """As options of git itself."""
@@ -50,6 +56,22 @@ class Signing:
             return [*who, "-c", "commit.gpgSign=false"]
         form = "ssh" if Path(self.key).is_file() else "openpgp"
         return [*who, "-c", "commit.gpgSign=true", "-c", f"gpg.format={form}", "-c", f"user.signingKey={self.key}"]
+
+    def imported(self, home: Path) -> Signing:
+        """The same, with a file's OpenPGP key in a GnuPG home of its own: git takes no such file.
+
+        Raises:
+            ProgramFailed: it is no key. ProgramMissing: there is no gpg.
+        """
+        path = Path(self.key)
+        if not path.is_file() or _OPENPGP not in path.read_bytes():
+            return self
+        home.mkdir(mode=0o700)
+        gpg = ["gpg", "--homedir", str(home), "--batch", "--quiet"]
+        called([*gpg, "--import", str(path)])
+        listed = called([*gpg, "--with-colons", "--list-secret-keys"]).splitlines()
+        fingerprint = next(line.split(":")[9] for line in listed if line.startswith("fpr"))
+        return replace(self, key=fingerprint, home=str(home))
 
 
 @dataclass(slots=True)
@@ -66,7 +88,11 @@ class Checkout:
             ProgramFailed: git ended with a fault.
         """
         argv = ["git", *self._options(), *arguments]
-        return called(argv, folder=self.folder, given=given, environment=os.environ | QUIET).rstrip("\n")
+        environment = os.environ | QUIET | self._environment()
+        return called(argv, folder=self.folder, given=given, environment=environment).rstrip("\n")
+
+    def _environment(self) -> dict[str, str]:
+        return {}
 
     def _options(self) -> list[str]:
         return []
@@ -122,6 +148,9 @@ class Clone(Checkout):
 
     def _options(self) -> list[str]:
         return self.signing.options()
+
+    def _environment(self) -> dict[str, str]:
+        return {"GNUPGHOME": self.signing.home} if self.signing.home else {}
 
     def newest(self) -> str:
         """The branch's commit at the repository, asked there.
@@ -185,7 +214,8 @@ def cloned(repository: str, branch: str = "", signing: Signing | None = None) ->
     """
     url = address_of(repository)
     with TemporaryDirectory(prefix="journeymesh-clone-") as temporary:
-        clone = Clone(Path(temporary) / "clone", url=url, branch=branch, signing=signing or Signing())
+        signs = (signing or Signing()).imported(Path(temporary) / "gnupg")
+        clone = Clone(Path(temporary) / "clone", url=url, branch=branch, signing=signs)
         try:
             called(
                 [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import signal
 import subprocess
@@ -201,6 +202,28 @@ def test_a_service_that_is_taken_away_stays_away(
     failed = shown_application(good=good, revision=away)
     Guard(clone, Argo(failed), "dev", push=True).turn()
     assert repository.head() == away
+
+
+@pytest.mark.skipif(shutil.which("gpg") is None, reason="gpg is not installed")
+def test_a_revert_is_signed_with_a_files_openpgp_key(repository: Repository, tmp_path: Path) -> None:
+    """As a Secret holds it: git itself knows OpenPGP keys by name only."""
+    home = tmp_path / "gnupg"
+    home.mkdir(mode=0o700)
+    gpg = ["gpg", "--homedir", str(home), "--batch", "--quiet", "--passphrase", ""]
+    subprocess.run([*gpg, "--quick-gen-key", "guard", "ed25519", "sign", "never"], check=True)
+    key = tmp_path / "signing-key"
+    key.write_bytes(subprocess.run([*gpg, "--armor", "--export-secret-keys"], check=True, capture_output=True).stdout)
+    good = repository.head()
+    bad = repository.commit("Two", {OVERLAY: "images: []\n"})
+    with cloned(str(repository.bare), signing=Signing(key=str(key))) as signer:
+        Guard(signer, Argo(shown_application(good=good, revision=bad)), "dev", push=True).turn()
+        assert signer.signing.home != str(home)
+    verified = subprocess.run(
+        ["git", "-C", str(repository.bare), "verify-commit", repository.head()],
+        env={"PATH": os.environ["PATH"], "GNUPGHOME": str(home)}, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert verified.returncode == 0, verified.stderr
+    assert "Good signature" in verified.stderr
 
 
 def test_a_revert_is_signed(repository: Repository, tmp_path: Path) -> None:
