@@ -21,6 +21,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from tempfile import mkdtemp
 from typing import Final
 
 ROOT: Final = Path(__file__).parents[2]
@@ -146,8 +147,6 @@ def brought_up(folder: Path) -> Bundle:
 if __name__ == "__main__":
     if told := missing():
         raise SystemExit(f"the bundle cannot be brought up: {told}")
-    kept = ROOT / ".cache" / "e2e"
-    kept.mkdir(parents=True, exist_ok=True)
-    running = brought_up(kept)
+    running = brought_up(Path(mkdtemp(prefix="journeymesh-e2e-")))  # private keys stay out of every checkout
     print(running.said)
     print(f"gateway {running.gateway}, tree {running.tree}, {running.bootstrap_s:.0f} s")
