@@ -45,7 +45,17 @@ class _Waiting(NamedTuple):
     key: str | None
     at_us: int
     body: bytes
-    recorded: Future[None]
+
+
+class _Commit:
+    """Records that become durable together, and the one future of all of them."""
+
+    __slots__ = ("recorded", "records")
+
+    def __init__(self) -> None:
+        self.records: list[_Waiting] = []
+        self.recorded: Future[None] = Future()
+        self.recorded.set_running_or_notify_cancel()  # from here on nobody can cancel it
 
 
 @lru_cache(256)
@@ -77,42 +87,49 @@ class ChainWriter:
         self._database, self._most_waiting = database, most_waiting
         self._appending = appending(database)
         self._last: tuple[Head, int] | None = self._read_last()
-        self._queue: queue.SimpleQueue[_Waiting | None] = queue.SimpleQueue()
+        self._queue: queue.SimpleQueue[_Commit | None] = queue.SimpleQueue()
+        self._open: _Commit | None = None  # the last of the queue, until it is begun
+        self._count = 0
         self._closed = False
-        self._closing = threading.Lock()
+        self._lock = threading.Lock()
         self._thread = threading.Thread(target=self._run, name=f"audit {name}", daemon=True)
         self._thread.start()
 
     def append(self, kind: str, body: Mapping[str, Any], *, key: str | None = None) -> Future[None]:
-        """Append a record; the future is done when it is durable, or fails with ``AuditUnwritable``."""
-        recorded: Future[None] = Future()
-        recorded.set_running_or_notify_cancel()  # from here on nobody can cancel it
+        """Append a record; the future is done when it is durable, or fails with ``AuditUnwritable``. Records that share
+        a commit share the future."""
         try:
             if not _is_kind(kind) or (key is not None and not 0 < len(key) <= MOST_CHARACTERS):
                 raise ValueError("its kind or its key is none")
-            waiting = _Waiting(kind, key, now_us(), canonical(body), recorded)
+            waiting = _Waiting(kind, key, now_us(), canonical(body))
         except (TypeError, ValueError, RecursionError, msgspec.MsgspecError) as error:
-            recorded.set_exception(self._unwritable(f"a record cannot be written: {error}", "this is a fault of ours"))
-            return recorded
-        with self._closing:
+            return self._refused(f"a record cannot be written: {error}", "this is a fault of ours")
+        with self._lock:
             if self._closed:
-                fault = self._unwritable("the writer is closed", "send the request again")
-            elif self._queue.qsize() >= self._most_waiting:
-                fault = self._unwritable(f"{self._most_waiting} records wait already", "try again")
-            else:
-                self._queue.put(waiting)
-                return recorded
-        recorded.set_exception(fault)
-        return recorded
+                return self._refused("the writer is closed", "send the request again")
+            if self._count >= self._most_waiting:
+                return self._refused(f"{self._most_waiting} records wait already", "try again")
+            commit = self._open
+            if commit is None or len(commit.records) >= MOST_IN_A_COMMIT:
+                commit = self._open = _Commit()
+                self._queue.put(commit)
+            commit.records.append(waiting)
+            self._count += 1
+            return commit.recorded
+
+    def _refused(self, what: str, todo: str) -> Future[None]:
+        refused: Future[None] = Future()
+        refused.set_exception(self._unwritable(what, todo))
+        return refused
 
     @property
     def waiting(self) -> int:
         """How many records wait for a commit to begin."""
-        return self._queue.qsize()
+        return self._count
 
     def close(self) -> None:
         """Write what is waiting, then stop. Idempotent."""
-        with self._closing:
+        with self._lock:
             if not self._closed:
                 self._closed = True
                 self._queue.put(None)
@@ -120,34 +137,25 @@ class ChainWriter:
             self._thread.join()
 
     def _run(self) -> None:
-        ended = busy = False
-        while not ended:
-            first = self._queue.get()
-            batch = [] if first is None else [first]
-            ended = first is None
-            if busy and not ended:
+        busy = False
+        while (commit := self._queue.get()) is not None:
+            if busy:
                 time.sleep(GATHERING_S)
-            while not ended and len(batch) < MOST_IN_A_COMMIT:
-                try:
-                    following = self._queue.get_nowait()
-                except queue.Empty:
-                    break
-                if following is None:
-                    ended = True
-                else:
-                    batch.append(following)
-            if batch:
-                self._commit(batch)
-            busy = len(batch) >= BUSY_FROM
+            with self._lock:
+                if self._open is commit:
+                    self._open = None
+                self._count -= len(commit.records)
+            self._commit(commit)
+            busy = len(commit.records) >= BUSY_FROM
         self._appending.close()
 
-    def _commit(self, batch: Sequence[_Waiting]) -> None:
-        """Write the batch; its futures are done, or failed, when this returns."""
+    def _commit(self, commit: _Commit) -> None:
+        """Write its records; its future is done, or failed, when this returns."""
         fault: AuditUnwritable | None = None
         try:
             last = self._last or self._read_last()
             self._last = None  # not known until the commit is: one that failed may have come through
-            rows, last = self._chained(batch, *last)
+            rows, last = self._chained(commit.records, *last)
             self._appending.append(rows)
             self._last = last
         except JourneymeshError as error:
@@ -157,11 +165,10 @@ class ChainWriter:
             _log.exception("the audit's writer met a fault of ours")
             fault = self._unwritable(f"{type(error).__name__}", "this is a fault of ours")
             fault.__cause__ = error
-        for waiting in batch:
-            if fault is None:
-                waiting.recorded.set_result(None)
-            else:
-                waiting.recorded.set_exception(fault)
+        if fault is None:
+            commit.recorded.set_result(None)
+        else:
+            commit.recorded.set_exception(fault)
 
     def _chained(self, batch: Sequence[_Waiting], head: Head, at_us: int) -> tuple[list[Row], tuple[Head, int]]:
         """The batch as rows, and the chain's last record after them."""
