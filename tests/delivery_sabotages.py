@@ -81,7 +81,7 @@ SABOTAGES: tuple[Sabotage, ...] = (
     # availability
     Sabotage("a pod less while rolling", TRACK, "maxUnavailable: 0", "maxUnavailable: 1", "rollout-keeps-serving"),
     Sabotage(
-        "ten minutes to fail", TRACK, "progressDeadlineSeconds: 45", "progressDeadlineSeconds: 600", "progress-deadline"
+        "ten minutes to fail", TRACK, "progressDeadlineSeconds: 40", "progressDeadlineSeconds: 600", "progress-deadline"
     ),
     Sabotage(
         "a budget that blocks drains",
