@@ -14,7 +14,7 @@ from journeymesh.cli.strangler_run import stopping
 
 if TYPE_CHECKING:
     from journeymesh.delivery.git import Clone
-    from journeymesh.delivery.guard import Guard, OnPassed
+    from journeymesh.delivery.guard import Evidence, Guard
 
 RepositoryOption = Annotated[
     str,
@@ -73,7 +73,7 @@ def guard(
         clone = opened.enter_context(cloned(where, branch, Signing(key=sign)))
         controller = Guard(clone, cluster, environment, push=push, attempts=attempts)
         if evidence_key:
-            controller.on_passed = _recorder(clone, environment, evidence_key)
+            controller.evidence = _evidence(clone, environment, evidence_key)
         if once:
             for step in controller.turn():
                 print(step)
@@ -83,11 +83,11 @@ def guard(
             _go_on(controller, stop, interval_s)
 
 
-def _recorder(clone: Clone, environment: str, key: Path) -> OnPassed:
-    from journeymesh.delivery.passing import recorder
+def _evidence(clone: Clone, environment: str, key: Path) -> Evidence:
+    from journeymesh.delivery.passing import EvidenceInGit
     from journeymesh.delivery.release.keys import SigningKey
 
-    return recorder(clone, environment, SigningKey.read(key))
+    return EvidenceInGit(clone, environment, SigningKey.read(key))
 
 
 def _go_on(controller: Guard, stop: threading.Event, interval_s: float) -> None:

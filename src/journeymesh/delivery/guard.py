@@ -9,7 +9,8 @@ that ends anywhere is followed by one that derives the same again. What is kept 
     sync failed for another cause     begin it again, at a slow pace: nobody else would, and nothing heals until then
     Application made again            begin a sync, for it has no history to go back to
     revert pushed, no sync of it      begin it: where only its paths are watched, Argo CD may believe it was tried
-    sync succeeded, with its tests    tell ``on_passed``, once for each digest
+    sync succeeded, with its tests    record as evidence that its digests passed, once for each
+    healed before that was recorded   begin a whole sync: healing overwrote what the tests had said
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Final
+from typing import Final, Protocol
 
 from journeymesh.delivery.applications import Application
 from journeymesh.delivery.cluster import Deliveries
@@ -30,13 +31,24 @@ from journeymesh.delivery.reverting import BadRelease, Finding, bad_release, fin
 from journeymesh.delivery.tree import ENVIRONMENTS
 from journeymesh.errors import JourneymeshError
 
-OnPassed = Callable[[str, str, str], None]
-"""Service, digest (``sha256:…``), revision: this image passed its tests in the environment."""
-
 AGAIN_S: Final = 60.0
 """So long after a sync that failed for another cause it is begun again."""
 TAKEN_BACK_S: Final = 15.0
 """So long Argo CD has to begin the sync of what was taken back; by its path annotation it may believe it was tried."""
+
+
+class Evidence(Protocol):
+    """What is written down of images that passed their tests in the environment. A digest is ``sha256:…``."""
+
+    def has(self, service: str, digest: str) -> bool:
+        """Whether that is written down already."""
+
+    def record(self, service: str, digest: str, revision: str) -> None:
+        """Write down that this image of the service passed at this commit.
+
+        Raises:
+            JourneymeshError: it could not be; the next turn tries again.
+        """
 
 
 class Did(StrEnum):
@@ -75,7 +87,7 @@ class Guard:
     push: bool = False
     attempts: int = 0
     again_s: float = AGAIN_S
-    on_passed: OnPassed | None = None
+    evidence: Evidence | None = None
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
     _asked: set[tuple[str, str]] = field(default_factory=set)
     _verified: dict[str, datetime] = field(default_factory=dict)
@@ -138,7 +150,9 @@ class Guard:
         last = each.operation
         if last is None:
             yield from self._begin_first(each)
-        elif last.succeeded and not last.partial:
+        elif last.succeeded and last.partial:
+            yield from self._test_again(each)
+        elif last.succeeded:
             yield from self._see_it_well(each)
         elif last.failed:
             found = finding(self.clone, bad) if bad is not None else Finding.elsewhere
@@ -183,7 +197,7 @@ class Guard:
             return BadRelease(each.name, each.service, environment, self.clone.head(), each.good, reason)
         return None
 
-    def _begin_again(self, each: Application, after_s: float) -> Iterator[Step]:
+    def _begin_again(self, each: Application, after_s: float, why: str = "") -> Iterator[Step]:
         """Argo CD begins nothing by itself where it believes that it has tried this already."""
         last = each.operation
         assert last is not None
@@ -191,14 +205,11 @@ class Guard:
             return
         if (self.now() - datetime.fromisoformat(last.finished_at)).total_seconds() < after_s:
             return
-        self._unwell[each.name] = last.revision
+        if last.failed:
+            self._unwell[each.name] = last.revision
+            why = f"the last, to {last.revision[:12] or 'no revision'}, had failed: {last.reason}"
         self.deliveries.sync_again(each.name)
-        failed = last.revision[:12] or "no revision"
-        yield Step(
-            Did.again,
-            each.name,
-            f"began a sync to {each.revision[:12]}; the last, to {failed}, had failed: {last.reason}",
-        )
+        yield Step(Did.again, each.name, f"began a sync to {each.revision[:12]}; {why}")
 
     def _begin_first(self, each: Application) -> Iterator[Step]:
         """An Application that was deleted and made again finds all in place and syncs nothing: it knows no good one."""
@@ -212,12 +223,12 @@ class Guard:
         if self._unwell.pop(each.name, None):
             yield Step(Did.healing, each.name, f"synced to {last.revision[:12]}; Argo CD heals it again")
         tested = any(out.hook and out.kind == "Job" and "e2e" in out.name and not out.failed for out in last.outcomes)
-        if self.on_passed is None or not tested:
+        if self.evidence is None or not tested:
             return
         for name, image in self._pins(each, last.revision).items():
-            if image not in (PLACEHOLDER_DIGEST, "") and (each.service, image) not in self._passed:
+            if (each.service, image) not in self._passed:
                 try:
-                    self.on_passed(each.service, image, last.revision)
+                    self.evidence.record(each.service, image, last.revision)
                 except JourneymeshError as fault:  # the next turn tells it again
                     self.clone.freshen()
                     yield Step(Did.left, each.name, f"{name}@{image} passed and is not recorded: {fault}")
@@ -225,6 +236,15 @@ class Guard:
                 self._passed.add((each.service, image))
                 yield Step(Did.passed, each.name, f"{name}@{image} passed at {last.revision[:12]}")
 
+    def _test_again(self, each: Application) -> Iterator[Step]:
+        """A sync passed while nobody looked, and a heal came after it: only its own tests can say that it passed."""
+        if self.evidence is None:
+            return
+        digests = self._pins(each, each.revision).values()
+        if any(not self.evidence.has(each.service, digest) for digest in digests):
+            yield from self._begin_again(each, self.again_s, "a heal came before its tests' outcome was recorded")
+
     def _pins(self, each: Application, revision: str) -> dict[str, str]:
         text = self.clone.text(revision, f"{each.path.strip('/')}/kustomization.yaml") if revision else None
-        return {name: image.digest for name, image in pins_in(text).items()} if text else {}
+        pins = {name: image.digest for name, image in pins_in(text).items()} if text else {}
+        return {name: digest for name, digest in pins.items() if digest not in (PLACEHOLDER_DIGEST, "")}

@@ -137,24 +137,45 @@ def test_after_a_revert_it_says_that_healing_is_back(repository: Repository, clo
     assert guard.turn() == []
 
 
+class Notebook:
+    """Evidence that is kept in memory."""
+
+    def __init__(self) -> None:
+        self.told: list[tuple[str, str, str]] = []
+
+    def has(self, service: str, digest: str) -> bool:
+        return any(each[:2] == (service, digest) for each in self.told)
+
+    def record(self, service: str, digest: str, revision: str) -> None:
+        self.told.append((service, digest, revision))
+
+
 def test_what_passed_is_told_once_with_its_digest_and_revision(repository: Repository, clone: Clone) -> None:
     good = repository.head()
-    told: list[tuple[str, str, str]] = []
+    notes = Notebook()
     argo = Argo(shown_application(good=good, revision=good, phase="Succeeded", resources=[PASSED]))
-    guard = Guard(clone, argo, "dev", on_passed=lambda *each: told.append(each))
+    guard = Guard(clone, argo, "dev", evidence=notes)
     guard.turn()
     guard.turn()
-    assert told == [("greeter", DIGEST, good)]
+    assert notes.told == [("greeter", DIGEST, good)]
 
 
-def test_a_heal_passes_no_tests(repository: Repository, clone: Clone) -> None:
-    """It is a partial sync and runs no hooks."""
+def test_where_a_heal_came_before_evidence_the_tests_are_run_again(repository: Repository, clone: Clone) -> None:
+    """It is a partial sync and runs no hooks, and what it leaves behind stands where the tests' outcome stood."""
     good = repository.head()
-    shown = shown_application(good=good, revision=good, phase="Succeeded", resources=[])
-    shown["status"]["operationState"]["operation"]["sync"]["resources"] = [{"kind": "Service", "name": "greeter"}]
-    told: list[tuple[str, str, str]] = []
-    Guard(clone, Argo(shown), "dev", on_passed=lambda *each: told.append(each)).turn()
-    assert told == []
+    healed = shown_application(good=good, revision=good, phase="Succeeded", resources=[PASSED])
+    healed["status"]["operationState"] |= {"finishedAt": "2026-05-01T08:00:00Z"}
+    healed["status"]["operationState"]["operation"]["sync"]["resources"] = [{"kind": "Service", "name": "greeter"}]
+    argo, notes = Argo(healed), Notebook()
+    early, late = (datetime(2026, 5, 1, 8, minute, 0, tzinfo=UTC) for minute in (0, 1))
+    assert Guard(clone, argo, "dev", evidence=notes, now=lambda: early).turn() == []
+    assert Guard(clone, argo, "dev", now=lambda: late).turn() == []
+    assert argo.begun_again == []
+    assert [step.did for step in Guard(clone, argo, "dev", evidence=notes, now=lambda: late).turn()] == [Did.again]
+    assert argo.begun_again == ["greeter-app-dev"]
+    assert notes.told == []
+    notes.record("greeter", DIGEST, good)
+    assert Guard(clone, argo, "dev", evidence=notes, now=lambda: late).turn() == []
 
 
 def test_what_cannot_be_rendered_is_reverted_though_no_sync_ever_began(

@@ -59,6 +59,17 @@ def evidence_path(tree: Tree, environment: str, service: str, digest: str) -> Pa
     return tree.release(environment) / "passed" / service / f"{digest.removeprefix('sha256:')}.json"
 
 
+def is_recorded(tree: Tree, environment: str, service: str, digest: str, key: SigningKey) -> bool:
+    """Whether this key's evidence that the digest passed there stands in the tree."""
+    mine = TrustedKey("", key.key.public_key())
+    try:
+        statement, _ = unseal(json.loads(evidence_path(tree, environment, service, digest).read_text("utf-8")), [mine])
+        _revision(statement, environment, service, digest)
+    except (OSError, ValueError, EnvelopeInvalid):
+        return False
+    return True
+
+
 def record_passed(
     tree: Tree,
     environment: str,
@@ -83,7 +94,7 @@ def record_passed(
                 todo="release one with `journeymesh delivery release`",
             )
         path = evidence_path(tree, environment, service, image.digest)
-        if _stands(path, environment, service, image.digest, key):
+        if is_recorded(tree, environment, service, image.digest, key):
             continue
         statement = Statement(
             TEST_RESULT,
@@ -125,16 +136,6 @@ def passed(tree: Tree, environment: str, service: str, digest: str, trusted: Ite
 
 
 _RUN_E2E: Final = "let the e2e suite pass there; the delivery controller then records it"
-
-
-def _stands(path: Path, environment: str, service: str, digest: str, key: SigningKey) -> bool:
-    mine = TrustedKey("", key.key.public_key())
-    try:
-        statement, _ = unseal(json.loads(path.read_text("utf-8")), [mine])
-        _revision(statement, environment, service, digest)
-    except (OSError, ValueError, EnvelopeInvalid):
-        return False
-    return True
 
 
 def _revision(statement: Statement, environment: str, service: str, digest: str) -> str:
