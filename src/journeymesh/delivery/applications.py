@@ -168,7 +168,7 @@ def application(document: Json) -> Application:
         sync=sync.get("status", "Unknown"),
         revision=sync.get("revision", ""),
         health=(status.get("health") or {}).get("status", "Unknown"),
-        operation=_operation(status.get("operationState")),
+        operation=_operation(status.get("operationState") or _asked_for(document.get("operation"))),
         history=tuple(Deployed(each.get("revision", ""), each["deployedAt"]) for each in status.get("history") or ()),
         adrift=tuple(f"{each['kind']}/{each['name']}" for each in resources if each.get("status") == "OutOfSync"),
         conditions=tuple(f"{each['type']}: {each.get('message', '')}" for each in status.get("conditions") or ()),
@@ -179,6 +179,11 @@ def _environment(name: str, spec: Json) -> str:
     """By the name, for a root's destination is no place of its own; else by the namespace it writes to."""
     by_name = name.rpartition("-")[2]
     return by_name if by_name in ENVIRONMENTS else str((spec.get("destination") or {}).get("namespace", ""))
+
+
+def _asked_for(operation: Json | None) -> Json | None:
+    """The state of an operation that somebody asked for and that Argo CD has not begun."""
+    return {"phase": "Running", "operation": operation} if operation else None
 
 
 def _operation(state: Json | None) -> Operation | None:

@@ -94,14 +94,20 @@ class Cluster:
     def sync_again(self, name: str) -> None:
         """Begin another operation on the revision that is wanted: after a failed one Argo CD begins none itself."""
         place = f"{APPLICATIONS}/{name}"
-        self.ask("PATCH", place, {"operation": operation_for(self.ask("GET", place))}, form=MERGE)
+        document = self.ask("GET", place)
+        if not document.get("operation"):  # else Argo CD was faster
+            self.ask("PATCH", place, beginning(document), form=MERGE)
 
     def close(self) -> None:
         self._runner.close()
 
 
-def operation_for(document: Json) -> Mapping[str, Any]:
-    """The operation that automated sync would begin for this Application."""
+def beginning(document: Json) -> Mapping[str, Any]:
+    """The merge patch that begins the operation which automated sync would begin for this Application.
+
+    It takes the last operation's state away, as Argo CD's own ways to begin one do: its controller merges the new state
+    into what is there, and a heal's list of resources would make the new one as partial as the heal was.
+    """
     policy = document["spec"].get("syncPolicy") or {}
     sync = {
         "revision": (document["status"].get("sync") or {}).get("revision", ""),
@@ -109,7 +115,9 @@ def operation_for(document: Json) -> Mapping[str, Any]:
         "syncOptions": policy.get("syncOptions") or [],
     }
     wanted = {"initiatedBy": {"username": GUARD}, "sync": sync}
-    return wanted | ({"retry": policy["retry"]} if policy.get("retry") else {})
+    if policy.get("retry"):
+        wanted["retry"] = policy["retry"]
+    return {"operation": wanted, "status": {"operationState": None}}
 
 
 def repository_of(applications: Sequence[Application], environment: str) -> str:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from journeymesh.delivery.applications import Application, application
-from journeymesh.delivery.cluster import repository_of
+from journeymesh.delivery.cluster import beginning, repository_of
 from journeymesh.delivery.programs import first_installed
 from journeymesh.delivery.rendering import rendered_objects
 from journeymesh.delivery.tree import ENVIRONMENTS
 from journeymesh.errors import NotFound
+from tests.unit.delivery.released import shown_application
 
 ROOT = Path(__file__).parents[3]
 
@@ -35,6 +37,33 @@ def test_the_repository_is_the_one_that_the_environment_follows() -> None:
         repository_of(found, "prod")
     with pytest.raises(NotFound, match=r"follows https://git.example/a.git and https://git.example/c.git"):
         repository_of([*found, following("greeter-app-dev", "https://git.example/c.git", path="p")], "dev")
+
+
+def test_a_sync_after_a_heal_is_a_whole_one_and_under_way_at_once() -> None:
+    """Argo CD's controller merges what it writes of an operation into what it wrote of the last one."""
+    shown = shown_application(good="a" * 40, revision="a" * 40, phase="Succeeded")
+    healed = shown["status"]["operationState"]["operation"]["sync"]
+    healed |= {"resources": [{"kind": "Service", "name": "greeter"}]}
+    assert application(shown).operation.partial  # type: ignore[union-attr]
+    begun = _merged(shown, beginning(shown))
+    operation = application(begun).operation
+    assert operation is not None
+    assert (operation.phase, operation.revision, operation.partial) == ("Running", "a" * 40, False)
+    written = {"status": {"operationState": {"phase": "Running", "operation": begun["operation"]}}}
+    assert "resources" not in _merged(begun, written)["status"]["operationState"]["operation"]["sync"]
+
+
+def _merged(document: dict[str, Any], patch: Mapping[str, Any]) -> dict[str, Any]:
+    """As RFC 7396 has it."""
+    merged = dict(document)
+    for name, value in patch.items():
+        if value is None:
+            merged.pop(name, None)
+        elif isinstance(value, Mapping):
+            merged[name] = _merged(merged[name] if isinstance(merged.get(name), dict) else {}, value)
+        else:
+            merged[name] = value
+    return merged
 
 
 @pytest.mark.parametrize("environment", ENVIRONMENTS)
