@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from dataclasses import replace as replaced
 from typing import Any
+
+from msgspec.structs import replace
 
 from journeymesh.access.cedar import CedarFile, CedarPolicies, Question, Verdict, shipped_files
 from journeymesh.access.decide import Decider
@@ -133,7 +136,7 @@ class WithOldApprovals(Decider):
     def _reason(self, token: str | None, ask: Ask, found: Found) -> Reason:
         surroundings: Any = self._approvals
         if surroundings.case.book == "stale":
-            surroundings.case = replace(surroundings.case, book="faithful")
+            surroundings.case = replaced(surroundings.case, book="faithful")
         return super()._reason(token, ask, found)
 
 

@@ -43,8 +43,7 @@ class CedarFault(Exception):
         super().__init__("Cedar gave no answer that counts")
 
 
-@dataclass(frozen=True, slots=True)
-class Question:
+class Question(msgspec.Struct, frozen=True):
     """All that Cedar is told. Equal questions have equal answers: nothing else, such as the time, plays a part.
 
     ``policy`` is (number, insurance product, status); None: the question is about the product as a whole.

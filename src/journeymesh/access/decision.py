@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from concurrent.futures import Future
-from dataclasses import dataclass, field
 from enum import StrEnum
+
+import msgspec
 
 from journeymesh.governance.obligations import Obligations
 from journeymesh.identity.identity import Identity
 from journeymesh.journeys.policies import Policy
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ask:
+class Ask(msgspec.Struct, frozen=True, kw_only=True):
     """May the bearer of a token do this, for this purpose?
 
     - ``product`` and ``capability``: what is to be done with which data product
@@ -43,8 +43,7 @@ class Reason(StrEnum):
     FAULT = "fault"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Decision:
+class Decision(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     """The answer for one request. It allows only where ``reason`` is ALLOWED.
 
     - ``obligations``: what must be done to the data first; meaningless where it is denied
@@ -62,7 +61,10 @@ class Decision:
     determining: tuple[str, ...] = ()
     approval_id: str | None = None
     retry_after_s: float | None = None
-    recorded: Future[None] = field(repr=False, compare=False)
+    recorded: Future[None]
+
+    def __repr__(self) -> str:
+        return f"Decision({self.decision_id!r}, {self.reason!r})"
 
     @property
     def allowed(self) -> bool:

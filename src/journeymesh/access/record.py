@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any, Final
 
 from journeymesh.access.decision import Ask, Reason
@@ -57,10 +56,5 @@ def body_of(reason: Reason, ask: Ask, found: Found, pseudonyms: Pseudonyms) -> d
         "reason": str(reason),
         "detail": found.detail,
         "determining": list(found.determining),
-        "obligations": _digest(found.obligations) if reason is Reason.ALLOWED else None,
+        "obligations": found.obligations.digest if reason is Reason.ALLOWED else None,
     }
-
-
-@lru_cache(maxsize=4096)
-def _digest(obligations: Obligations) -> str:
-    return obligations.digest

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, fields
+from functools import cached_property
 from typing import Final
 
 from journeymesh.journeys.policies import Policy
@@ -26,7 +27,7 @@ class RowPredicate:
         )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Obligations:
     """What must be done to data before it leaves.
 
@@ -41,7 +42,7 @@ class Obligations:
     minimum_group_size: int = 1
     retention_days: int | None = None
 
-    @property
+    @cached_property
     def digest(self) -> str:
         """Equal obligations, equal digest: a part of every ETag, so that none outlives the obligations it met."""
         parts: list[object] = [sorted(self.mask), self.minimum_group_size, self.retention_days]
@@ -49,6 +50,9 @@ class Obligations:
             held = getattr(self.rows, field.name)
             parts.append(None if held is None else sorted(held))
         return hashlib.blake2b(repr(parts).encode(), digest_size=12).hexdigest()
+
+    def __hash__(self) -> int:
+        return hash(self.digest)  # which is made once: they are looked up in every request
 
 
 NO_OBLIGATIONS: Final = Obligations()

@@ -40,9 +40,9 @@ class Compression:
         self._zstd = zstandard
         self._at_once = zstandard.ZstdCompressor(level=_ZSTD_LEVEL)
 
-    def before(self, send: Send, accept_encoding: bytes) -> Send:
+    def before(self, send: Send, accept_encoding: str) -> Send:
         """What compresses an answer as the client accepts it, and sends it on."""
-        accepted = accepted_encodings(accept_encoding.decode("latin-1"))
+        accepted = accepted_encodings(accept_encoding)
         encoding = next((name for name in ("zstd", "gzip") if name in accepted), None)
         return send if encoding is None else _Compressing(self, encoding, send, self._from_bytes).send
 

@@ -23,10 +23,18 @@ from journeymesh.services.http.limits import TimeLimit
 from journeymesh.services.http.logs import Log
 from journeymesh.services.http.metrics import UNMATCHED, HttpMetrics
 from journeymesh.services.http.problems import TOO_SLOW, ProblemRaised, send_problem
-from journeymesh.services.http.requests import DECISION_IDS, REQUEST_ID, given_id, trace_id
+from journeymesh.services.http.requests import (
+    DECISION_IDS,
+    REQUEST_ID,
+    Header,
+    Scope,
+    given_id,
+    headers_joined,
+    headers_of,
+    trace_id,
+)
 from journeymesh.services.http.routing import PATH_TEMPLATE
 
-Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Any]]
 Answering = Callable[[Any, Any, Any], Awaitable[ASGIResponse]]
 
@@ -65,22 +73,17 @@ class Edge:
         self._access_log = access_log
         self._traces, self._traces_from_s = False, 0.0
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
         """Answer a request."""
         if scope["type"] != "http":
             return  # nothing else is spoken here
-        given = parent = encodings = None
-        for name, value in scope["headers"]:
-            if name == b"x-request-id":
-                given = value
-            elif name == b"traceparent":
-                parent = value
-            elif name == b"accept-encoding":
-                encodings = value if encodings is None else encodings + b", " + value
-        request_id = scope[REQUEST_ID] = given_id(given) or random_id()
+        held = headers_of(scope)
+        parent = held.get(b"traceparent")
+        request_id = scope[REQUEST_ID] = given_id(held.get(b"x-request-id")) or random_id()
         leaving = _Leaving(send, request_id.encode(), self._limit)
         scope[DECISION_IDS] = leaving.decision_ids
-        out = leaving.send if encodings is None else self._compression.before(leaving.send, encodings)
+        encodings = headers_joined(scope, b"accept-encoding")
+        out = self._compression.before(leaving.send, encodings) if encodings else leaving.send
         self._life.in_flight += 1
         began = time.perf_counter()
         try:
@@ -118,10 +121,10 @@ class Edge:
         return self._traces
 
     async def _traced(
-        self, scope: Scope, receive: Receive, send: Send, leaving: _Leaving, parent: bytes | None
+        self, scope: Scope, receive: Receive, send: Send, leaving: _Leaving, parent: Header | None
     ) -> None:
         """In a span that goes on the caller's trace. An SDK is in the process, so that it goes somewhere."""
-        carrier = {"traceparent": parent.decode("latin-1")} if trace_id(parent) and parent else {}
+        carrier = {"traceparent": parent.decode("latin-1")} if trace_id(parent) and isinstance(parent, bytes) else {}
         method = scope["method"]
         with _TRACER.start_as_current_span(
             method, context=_PROPAGATOR.extract(carrier), kind=trace.SpanKind.SERVER

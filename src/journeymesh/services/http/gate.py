@@ -6,9 +6,10 @@ import asyncio
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
+import msgspec
 from litestar import Request
 from litestar.di import NamedDependency, Provide
 from litestar.params import SkipValidation
@@ -137,7 +138,7 @@ class Gate:
         if decision.reason is Reason.ALLOWED:
             return decision
         if policy is not None and decision.reason in _NO_LEAK:
-            decision = await self._decide(token, replace(ask, policy=None))
+            decision = await self._decide(token, msgspec.structs.replace(ask, policy=None))
             told.append(decision.decision_id)
             if decision.allowed:
                 raise ProblemRaised(NOT_FOUND)

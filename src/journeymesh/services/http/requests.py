@@ -3,21 +3,45 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from typing import Any, Final
+from collections.abc import Mapping, MutableMapping
+from typing import Any, Final, cast
 
 from journeymesh.identity.tokens import Bearer
 from journeymesh.services.http.problems import MALFORMED, ProblemRaised
 
 Scope = Mapping[str, Any]
+Header = bytes | tuple[bytes, ...]
+"""A header's value; where the name is there several times, the values."""
 
 REQUEST_ID: Final = "journeymesh.request_id"
 """The key of the request's id in its ASGI scope."""
 DECISION_IDS: Final = "journeymesh.decision_ids"
 """The key of a list in a request's scope: the ids of the decisions that were made for it, in their order."""
+_HEADERS: Final = "journeymesh.headers"
 _MAX_HEADER: Final = 16_384
 _RANDOM_ID: Final = re.compile(rb"[0-9a-f]{32}|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _TRACE: Final = re.compile(rb"00-([0-9a-f]{32})-([0-9a-f]{16})-[0-9a-f]{2}")
+
+
+def headers_of(scope: Scope) -> Mapping[bytes, Header]:
+    """The request's headers by their lower-case names, put in order once and kept in its scope."""
+    held: dict[bytes, Header] | None = scope.get(_HEADERS)
+    if held is None:
+        held = {}
+        cast("MutableMapping[str, Any]", scope)[_HEADERS] = held
+        for name, value in scope["headers"]:
+            before = held.get(name)
+            held[name] = value if before is None else (*_all(before), value)
+    return held
+
+
+def values_of(scope: Scope, name: bytes) -> tuple[bytes, ...]:
+    """The values of all headers of this name, in their order."""
+    return _all(headers_of(scope).get(name))
+
+
+def _all(held: Header | None) -> tuple[bytes, ...]:
+    return () if held is None else (held,) if isinstance(held, bytes) else held
 
 
 def header(scope: Scope, name: bytes) -> str | None:
@@ -26,14 +50,11 @@ def header(scope: Scope, name: bytes) -> str | None:
     Raises:
         ProblemRaised: it is there twice, or too long.
     """
-    found: bytes | None = None
-    for key, value in scope["headers"]:
-        if key == name:
-            if found is not None:
-                raise ProblemRaised(MALFORMED, f"there is more than one {name.decode()} header")
-            found = value
+    found = headers_of(scope).get(name)
     if found is None:
         return None
+    if not isinstance(found, bytes):
+        raise ProblemRaised(MALFORMED, f"there is more than one {name.decode()} header")
     if len(found) > _MAX_HEADER:
         raise ProblemRaised(MALFORMED, f"the {name.decode()} header is too long")
     return found.decode("latin-1")
@@ -41,8 +62,8 @@ def header(scope: Scope, name: bytes) -> str | None:
 
 def headers_joined(scope: Scope, name: bytes) -> str:
     """The values of all headers of this name, as one list."""
-    held = [value for key, value in scope["headers"] if key == name]
-    return b", ".join(held).decode("latin-1") if held else ""
+    held = headers_of(scope).get(name)
+    return "" if held is None else b", ".join(_all(held)).decode("latin-1")
 
 
 def bearer_token(scope: Scope) -> Bearer | None:
@@ -59,14 +80,14 @@ def bearer_token(scope: Scope) -> Bearer | None:
     return Bearer.of(token) if token and scheme.lower() == "bearer" else None
 
 
-def given_id(given: bytes | None) -> str | None:
+def given_id(given: Header | None) -> str | None:
     """The id that a caller gave, where it is random by its form: another could name a policy, and ids are logged."""
-    return given.decode() if given is not None and _RANDOM_ID.fullmatch(given) else None
+    return given.decode() if isinstance(given, bytes) and _RANDOM_ID.fullmatch(given) else None
 
 
-def trace_id(traceparent: bytes | None) -> str | None:
+def trace_id(traceparent: Header | None) -> str | None:
     """The trace's id as W3C trace context has it; None: there is none that can be read."""
-    found = None if traceparent is None else _TRACE.fullmatch(traceparent)
+    found = _TRACE.fullmatch(traceparent) if isinstance(traceparent, bytes) else None
     return None if found is None or set(found[1]) == {ord("0")} else found[1].decode()
 
 

@@ -20,6 +20,7 @@ from litestar.response.base import ASGIResponse
 
 from journeymesh.services.http.answers import ReadyAnswer
 from journeymesh.services.http.problems import MALFORMED, METHOD_NOT_ALLOWED, NOT_FOUND, ProblemRaised
+from journeymesh.services.http.requests import Header, headers_of
 
 PATH_TEMPLATE: Final = "path_template"
 """The key in a request's scope of its route's path, with the names of its parts."""
@@ -62,11 +63,9 @@ class Routing:
         Raises:
             ProblemRaised: there is no such route, or not with this method. And what the route raises.
         """
-        for name, value in scope["headers"]:
-            if name == b"host":
-                if not _is_host(value):
-                    raise ProblemRaised(MALFORMED, "Invalid host header")
-                break
+        host = headers_of(scope).get(b"host")
+        if host is not None and not _is_host(host):
+            raise ProblemRaised(MALFORMED, "Invalid host header")
         place, values = self._found(scope["path"])
         if place is None or not place.routes:
             raise ProblemRaised(NOT_FOUND)
@@ -78,7 +77,7 @@ class Routing:
         scope["route_handler"], answering = held
         scope[PATH_TEMPLATE] = place.template
         scope["path_params"] = dict(zip(place.names, values, strict=True)) if values else _NONE
-        return await answering(Request(scope, receive, send))
+        return await answering(_Asked(scope, receive, send))
 
     def _found(self, path: str) -> tuple[_Place | None, list[str]]:
         """(where the path leads, the parts of it that may be anything). Slashes count once, and not at its end."""
@@ -130,6 +129,20 @@ def _answering(route: HTTPRouteHandler) -> Answering:
     return answering
 
 
+class _Asked(Request[Any, Any, Any]):
+    """A request whose route may use no more of it than its scope: the rest of it is made where it is asked for."""
+
+    __slots__ = ()
+
+    def __init__(self, scope: Any, receive: Any, send: Any) -> None:
+        self.scope, self.receive, self.send = scope, receive, send
+
+    def __getattr__(self, name: str) -> Any:
+        """What was not made yet."""
+        super().__init__(self.scope, self.receive, self.send)
+        return object.__getattribute__(self, name)
+
+
 @lru_cache(1024)
-def _is_host(value: bytes) -> bool:
-    return _HOST.fullmatch(value) is not None
+def _is_host(value: Header) -> bool:
+    return isinstance(value, bytes) and _HOST.fullmatch(value) is not None

@@ -8,7 +8,6 @@ from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from functools import lru_cache
 from typing import Any, Final
 
 import pyarrow as pa
@@ -143,9 +142,7 @@ def tag(parts: Parts, decision: Decision, policy: Policy, *representation: str) 
         return None
     obligations = decision.obligations
     hour = "" if obligations.retention_days is None else str(int(time.time() // 3600))
-    return tag_of(
-        parts.config.epoch, version, parts.digests.of(policy), _obligations(obligations), hour, *representation
-    )
+    return tag_of(parts.config.epoch, version, parts.digests.of(policy), obligations.digest, hour, *representation)
 
 
 def content_tag(body: bytes) -> str:
@@ -178,8 +175,3 @@ def read_answer(
 def unchanged(tag: str) -> ReadyAnswer:
     """The answer to a caller who has it already."""
     return ReadyAnswer(304, (*_RAW, (b"etag", tag.encode())))
-
-
-@lru_cache(4_096)
-def _obligations(obligations: Obligations) -> str:
-    return obligations.digest
