@@ -73,12 +73,14 @@ def machine() -> dict[str, Any]:
 
 
 def write(results: list[Result], versions: dict[str, str], path: Path = LATEST) -> None:
-    """Put these results in the file, by name; others stay."""
+    """Put these results in the file, by name; others stay. ``machine`` is the last one that measured, ``cpu`` each
+    result's own."""
     held = json.loads(path.read_text()) if path.exists() else {}
-    by_name = {one["name"]: one for one in held.get("results", [])}
-    by_name |= {one.name: asdict(one) for one in results}
+    by_name = {one["name"]: {"cpu": held["machine"]["cpu"]} | one for one in held.get("results", [])}
+    here = machine()
+    by_name |= {one.name: asdict(one) | {"cpu": here["cpu"]} for one in results}
     document = {
-        "machine": machine(),
+        "machine": here,
         "versions": held.get("versions", {}) | versions,
         "results": list(by_name.values()),
     }
