@@ -4,7 +4,8 @@
 
 prints one line of JSON. Reads a second and core are requests by CPU seconds of all that answers them: the service and
 PostgreSQL, which the peer asks for every answer and ours commits its audit to. What the service's process alone takes
-stands beside it (``…_service``). Load is made by ``wrk``, whose own CPU is not counted.
+stands beside it (``…_service``). Load is made by ``wrk``, whose own CPU is not counted: by so many connections that
+neither side waits idle for its disk, and by fewer beside it.
 """
 
 from __future__ import annotations
@@ -49,7 +50,7 @@ SECONDS, QUICK_SECONDS = 5.0, 2.0
 TURNS = ("ours", "fastapi", "fastapi", "ours") * 2
 """Short turns, many of them: a shared machine is half as fast again from one half minute to the next."""
 POLICIES, QUICK_POLICIES, JOURNEYS_EACH = 500, 50, 120
-CONNECTIONS, CALM_CONNECTIONS, OPEN_CONNECTIONS = 16, 2, 1_000
+CONNECTIONS, FEW_CONNECTIONS, CALM_CONNECTIONS, OPEN_CONNECTIONS = 64, 16, 2, 1_000
 TENANT, PERSON, PURPOSE = "tenant-0", "analyst", "pricing"
 APPROVALS = 10_000
 _NAMES = ("ours", "fastapi")
@@ -73,11 +74,14 @@ def http_reads(bench: Bench, quick: bool) -> None:
     reads.peers.extend(beside("reads_per_s_core", "reads/s"))
     bench.add(reads)
     alone = f"{ours['reads_per_s_service'] / peer['reads_per_s_service']:.2f}× by the service's process alone"
-    bench.add(Result("ratio_fastapi", ours["reads_per_s_core"] / peer["reads_per_s_core"], "×", None, 3.0, note=alone))
-    hits = ours["hits_per_s_core"] / peer["hits_per_s_core"]
-    by_turn = [a / b for a, b in zip(ours["hits_by_turn"], peer["hits_by_turn"], strict=True)]
-    told = f"{ours['hits_per_s_core']:,.0f} hits/s; medians of {len(by_turn)} turns, turn by turn {_span(by_turn)}×"
-    bench.add(Result("ratio_fastapi_conditional", hits, "×", None, 5.0, note=told))
+    for few in ("", "_few"):
+        name, connections = "ratio_fastapi" + few, FEW_CONNECTIONS if few else CONNECTIONS
+        ratio, told = _beside(found, "reads" + few)
+        told = f"{connections} connections; {told}" + ("" if few else f"; {alone}")
+        bench.add(Result(name, ratio, "×", None, None if few else 3.0, note=told))
+        ratio, told = _beside(found, "hits" + few)
+        told = f"{connections} connections; {told}"
+        bench.add(Result("ratio_fastapi_conditional" + few, ratio, "×", None, None if few else 5.0, note=told))
     calm = f"p50 {ours['calm_p50_ms']:.2f} ms; {CALM_CONNECTIONS} connections; FastAPI p99 {peer['calm_p99_ms']:.2f} ms"
     bench.add(Result("decision_http_p99_ms", ours["calm_p99_ms"], "ms", None, 10.0, note=calm))
     memory = Result("mb_per_1000_connections", ours["mb_per_1000"], "MB")
@@ -85,8 +89,13 @@ def http_reads(bench: Bench, quick: bool) -> None:
     bench.add(memory)
 
 
-def _span(values: list[float]) -> str:
-    return f"{min(values):.2f} to {max(values):.2f}"
+def _beside(found: dict[str, Any], what: str) -> tuple[float, str]:
+    """(how many times the peer's, what is told of it)"""
+    ours, peer = found["ours"], found["fastapi"]
+    by_turn = [a / b for a, b in zip(ours[f"{what}_by_turn"], peer[f"{what}_by_turn"], strict=True)]
+    name = f"{what}_per_s_core"
+    told = f"{ours[name]:,.0f} a second and core, FastAPI {peer[name]:,.0f}; medians of {len(by_turn)} turns, turn by "
+    return ours[name] / peer[name], f"{told}turn {min(by_turn):.2f} to {max(by_turn):.2f}×"
 
 
 def measured(seconds: float, policies: int, journeys: int) -> dict[str, Any]:
@@ -110,7 +119,8 @@ def measured(seconds: float, policies: int, journeys: int) -> dict[str, Any]:
         found["answers_agree"] = _agree(*answers)
         for server, runs in asked.items():
             found[server] = {name: statistics.median(run[name] for run in runs) for name in runs[0]}
-            found[server]["hits_by_turn"] = [run["hits_per_s_core"] for run in runs]
+            for what in ("reads", "hits", "reads_few", "hits_few"):
+                found[server][f"{what}_by_turn"] = [run[f"{what}_per_s_core"] for run in runs]
     return found
 
 
@@ -125,15 +135,18 @@ def _asked(port: int, pids: tuple[int, int], token: str, policies: int, seconds:
     script.write_text(_script(headers, None, policies))
     _loaded(address, pids, script, CONNECTIONS, min(seconds, 2.0))  # warm
     reads = _loaded(address, pids, script, CONNECTIONS, seconds)
+    reads_few = _loaded(address, pids, script, FEW_CONNECTIONS, seconds)
     calm = _loaded(address, pids, script, CALM_CONNECTIONS, seconds)
     script.write_text(_script(headers, tags, policies))
     hits = _loaded(address, pids, script, CONNECTIONS, seconds)
+    hits_few = _loaded(address, pids, script, FEW_CONNECTIONS, seconds)
     return {
         "answer": answer.json()["items"],
         "reads_per_s_core": reads["per_cpu_s"],
         "reads_per_s_service": reads["per_service_s"], "reads_per_s": reads["per_s"], "reads_p99_ms": reads["p99_ms"],
         "hits_per_s_core": hits["per_cpu_s"],
         "hits_per_s_service": hits["per_service_s"], "hits_per_s": hits["per_s"],
+        "reads_few_per_s_core": reads_few["per_cpu_s"], "hits_few_per_s_core": hits_few["per_cpu_s"],
         "calm_p50_ms": calm["p50_ms"], "calm_p99_ms": calm["p99_ms"],
         "mb_per_1000": _open_connections(port, pids[0], headers), "rss_mb": _rss_mb(pids[0]),
     }  # fmt: skip
