@@ -49,7 +49,7 @@ def run(*argv: str, folder: Path = ROOT, environment: Mapping[str, str] | None =
     done = subprocess.run(
         argv, cwd=folder, env={**os.environ, **(environment or {})}, capture_output=True, text=True, check=False
     )
-    assert done.returncode == 0, f"{' '.join(argv)[:200]} ended with {done.returncode}: {done.stderr[-2000:]}"
+    assert done.returncode == 0, f"{' '.join(argv)[:200]} ended with {done.returncode}: {done.stderr[-4000:]}"
     return done.stdout
 
 

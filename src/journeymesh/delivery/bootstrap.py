@@ -11,8 +11,9 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
 from journeymesh.delivery.addresses import PLACEHOLDER_REPOSITORY, addresses
-from journeymesh.delivery.applications import Application
-from journeymesh.delivery.cluster import ARGOCD, Cluster, opened_cluster
+from journeymesh.delivery.applications import Application, Json
+from journeymesh.delivery.cluster import ARGOCD, Cluster, ClusterUnavailable, opened_cluster
+from journeymesh.delivery.pods import not_ready
 from journeymesh.delivery.programs import applied, called
 from journeymesh.delivery.rendering import rendered
 from journeymesh.delivery.sops_sidecar import is_wanted, sidecar
@@ -83,10 +84,23 @@ def _wait(
         if len(states) == len(wanted) and all(state.is_settled for state in states):
             return states
     missing = "; ".join(f"{s.name} {s.sync}/{s.health} {s.trouble}".strip() for s in states if not s.is_settled)
+    pods = [
+        told
+        for place in sorted({s.environment for s in states if s.service})
+        for told in not_ready(_pods(cluster, place))
+    ]
     raise NotHealthyInTime(
-        f"not healthy in time: {missing or 'no Application appeared'}",
+        "; ".join([f"not healthy in time: {missing or 'no Application appeared'}", *pods]),
         todo="journeymesh delivery status says more; call bootstrap again to go on waiting",
     )
+
+
+def _pods(cluster: Cluster, place: str) -> Sequence[Json]:
+    """The pods of a namespace; none, where it does not tell: what is not healthy is said anyway."""
+    try:
+        return cluster.items(f"/api/v1/namespaces/{place}/pods")
+    except ClusterUnavailable:
+        return []
 
 
 def _changes(cluster: Cluster, wanted: set[str], end: float) -> Iterator[list[Application]]:

@@ -14,6 +14,7 @@ from journeymesh.delivery.applications import Application, Json
 from journeymesh.delivery.cluster import ARGOCD, Cluster
 from journeymesh.delivery.git import Checkout
 from journeymesh.delivery.images import pins_in
+from journeymesh.delivery.pods import not_ready
 from journeymesh.delivery.tree import ENVIRONMENTS
 
 HEALED: Final = "Partial sync operation"
@@ -157,7 +158,7 @@ def _row(each: Application, seen: Seen, wanted: Wanted | None) -> StatusRow:
         tested=_tested(each, seen.jobs),
         promoted_by=promotion.who if promotion else "",
         promoted_at=promotion.at if promotion else "",
-        words=tuple(_words(each, images)),
+        words=(*_words(each, images), *(not_ready(_own(each, seen.pods)) if each.health != "Healthy" else ())),
     )
 
 
@@ -203,17 +204,24 @@ def _images(each: Application, pods: Sequence[Json], wanted: Wanted | None) -> I
 
 def _running(each: Application, pods: Sequence[Json]) -> Iterator[str]:
     """The images of the service's stable containers that run, as ``HOST/NAME@sha256:…``."""
-    for pod in pods:
+    for pod in _own(each, pods):
         metadata = pod["metadata"]
-        labels = metadata.get("labels") or {}
-        own = labels.get("app.kubernetes.io/name") == each.service and metadata.get("namespace") == each.environment
-        if not own or not each.service or labels.get("journeymesh.io/track") == "candidate":
+        if (metadata.get("labels") or {}).get("journeymesh.io/track") == "candidate":
             continue
         if metadata.get("deletionTimestamp"):
             continue
         for container in (pod.get("status") or {}).get("containerStatuses") or ():
             if "running" in (container.get("state") or {}) and "@" in container.get("imageID", ""):
                 yield container["imageID"].partition("://")[2] or container["imageID"]
+
+
+def _own(each: Application, pods: Sequence[Json]) -> Iterator[Json]:
+    """The pods of the Application's service."""
+    for pod in pods:
+        metadata = pod["metadata"]
+        name = (metadata.get("labels") or {}).get("app.kubernetes.io/name")
+        if each.service and name == each.service and metadata.get("namespace") == each.environment:
+            yield pod
 
 
 def _is_heal(event: Json, application: str) -> bool:

@@ -139,3 +139,11 @@ def test_a_revision_that_the_checkout_does_not_have_is_left_open(tmp_path: Path)
     repository = Repository(tmp_path)
     repository.commit("One", {"greeter/base/a.yaml": "a: 1\n"})
     assert wants_of(Checkout(repository.checkout))(application(shown_application(revision="f" * 40))) is None
+
+
+def test_pods_that_keep_a_service_from_being_healthy_are_told() -> None:
+    stuck = pod(f"{IMAGE}@{ONE}", state="waiting")
+    stuck["metadata"]["name"] = "greeter-1"
+    shown = green(phase="Succeeded", health={"status": "Progressing"})
+    assert "greeter-1: container ? waits: no reason is given" in row(shown, pods=[stuck]).words
+    assert row(green(phase="Succeeded"), pods=[stuck]).words == ()
