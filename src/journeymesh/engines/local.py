@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 from journeymesh.engines.grouping import NotClustered, Spill, clustered
-from journeymesh.engines.memory import keep_freed_memory
+from journeymesh.engines.memory import collect_seldom, keep_freed_memory
 from journeymesh.engines.port import OnProgress, Progress, RunOptions, RunReport
 from journeymesh.engines.settling import Settled, Settler, joined
 from journeymesh.errors import RulesConflict
@@ -41,6 +41,7 @@ def run(source: Source, store: Store, options: RunOptions, on_progress: OnProgre
         SourceUnreadable, StoreUnavailable: as the adapters say; what was committed before stands.
     """
     keep_freed_memory()
+    collect_seldom()
     return _Run(source, store, options, on_progress).go()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import gc
 from functools import cache
 from typing import Final
 
@@ -10,6 +11,7 @@ _TRIM_THRESHOLD: Final = -1
 _MMAP_THRESHOLD: Final = -3
 _KEPT_BYTES: Final = 128 * 2**20
 _LARGEST_KEPT_BYTES: Final = 32 * 2**20
+_OBJECTS_BETWEEN_COLLECTIONS: Final = 50_000
 
 
 @cache
@@ -22,3 +24,13 @@ def keep_freed_memory() -> bool:
         return False
     told = [mallopt(_MMAP_THRESHOLD, _LARGEST_KEPT_BYTES), mallopt(_TRIM_THRESHOLD, _KEPT_BYTES)]
     return all(told)
+
+
+@cache
+def collect_seldom() -> None:
+    """Let Python look for cycles after so many new objects. Rows are made by the thousand and hardly ever in a cycle,
+    and its usual 700 would go through all of them again and again; what is loaded by now is not looked through."""
+    if not gc.get_freeze_count():
+        gc.freeze()
+    often, *others = gc.get_threshold()
+    gc.set_threshold(max(often, _OBJECTS_BETWEEN_COLLECTIONS) if often else 0, *others)
