@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from functools import cache
+from functools import cache, lru_cache
 from typing import Final
 from zoneinfo import ZoneInfo
 
@@ -61,12 +61,13 @@ class ZoneTable:
     start_us: I64
     offset_us: I64
 
-    @classmethod
-    def of(cls, names: tuple[str, ...]) -> ZoneTable:
+    @staticmethod
+    @lru_cache(64)
+    def of(names: tuple[str, ...]) -> ZoneTable:
         """The table of these IANA zones."""
         parts = [transitions(name) for name in names]
         first = np.cumsum([0, *(len(starts) for starts, _ in parts)]).astype(np.int64)
-        return cls(names, first, np.concatenate([p[0] for p in parts]), np.concatenate([p[1] for p in parts]))
+        return ZoneTable(names, first, np.concatenate([p[0] for p in parts]), np.concatenate([p[1] for p in parts]))
 
 
 def local_us(zone: str, instants_us: I64) -> I64:

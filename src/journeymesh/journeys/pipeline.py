@@ -38,7 +38,7 @@ from journeymesh.journeys.journey import JOURNEY_SCHEMA
 from journeymesh.journeys.movement_state import HOURS_OF_WEEK, MOVEMENT_STATE, NOWHERE, SUMS, MovementLimits
 from journeymesh.journeys.one_pass import FOUND_HOUR, finish_pass, run_pass, tell
 from journeymesh.journeys.ordering import canonical_rows
-from journeymesh.journeys.policies import Policy, PolicyBook, PolicyTimeline
+from journeymesh.journeys.policies import GrowingTimeline, Policy, PolicyBook, PolicyTimeline
 from journeymesh.journeys.reasons import Reason
 from journeymesh.journeys.rules import JourneyRules
 
@@ -115,6 +115,7 @@ class JourneyPass:
     _state: tuple[npt.NDArray[Any], ...] = field(init=False)
     _hours: npt.NDArray[np.float64] = field(init=False)
     _book: PolicyBook = field(init=False)
+    _growing: GrowingTimeline = field(init=False)
     _timeline: PolicyTimeline = field(init=False)
     _limits: tuple[CleaningLimits, MovementLimits, HarshLimits] = field(init=False)
     _waiting: Fixes | None = None
@@ -125,8 +126,8 @@ class JourneyPass:
     _room: tuple[npt.NDArray[Any], ...] = field(init=False)
 
     def __post_init__(self) -> None:
-        self._forget()
         self._book = PolicyBook.of(self.policies)
+        self._forget()
         self._room = tuple(np.empty(0, dtype) for dtype in (SUMS, FOUND_HOUR, EVENT))
         self._limits = (
             CleaningLimits.of(self.rules, self.now_us),
@@ -186,6 +187,7 @@ class JourneyPass:
     def _forget(self) -> None:
         dtypes = (CLEANING_STATE, MOVEMENT_STATE, SUMS, SUMS, HARSH_STATE)
         self._vehicles.clear()
+        self._growing = GrowingTimeline(self._book)
         self._state = (*(np.zeros(0, dtype) for dtype in dtypes), np.zeros((0, 3), EVENT))
         self._hours = np.zeros((0, HOURS_OF_WEEK, 2))
         self._events = np.empty(0, EVENT)
@@ -205,7 +207,7 @@ class JourneyPass:
         if len(names) > known or known == 0:
             if len(names) > len(self._hours):
                 self._grow(2 * len(names))
-            self._timeline = self._book.timeline(names)
+            self._timeline = self._growing.of(names)
         if self._waiting is not None:
             fixes = Fixes.concat([replace(self._waiting, vehicles=names), fixes])
         return fixes

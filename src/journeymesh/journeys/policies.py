@@ -116,26 +116,40 @@ class PolicyBook:
         return cls(by_id)
 
     def timeline(self, vehicles: Sequence[str]) -> PolicyTimeline:
-        """The timeline of these vehicles (or devices), in the order of the dictionary. More vehicles behind them
-        leave what it says of them as it is."""
-        used: dict[str, tuple[int, Policy]] = {}
-        zones: dict[str, int] = {"UTC": 0}
-        first, spans = [0], []
-        for vehicle in vehicles:
-            for policy, since, until in self.by_id.get(vehicle, ()):
-                index = used.setdefault(policy.number, (len(used), policy))[0]
-                zone = zones.setdefault(policy.zone, len(zones))
-                spans.append((since, until, index, zone))
-            first.append(len(spans))
-        columns = np.array(spans, np.int64).reshape(-1, 4)
+        """The timeline of these vehicles (or devices), in the order of the dictionary."""
+        return GrowingTimeline(self).of(vehicles)
+
+
+class GrowingTimeline:
+    """The timeline of a dictionary of vehicles that grows: those behind the ones known leave what is said of these."""
+
+    def __init__(self, book: PolicyBook) -> None:
+        self._by_id = book.by_id
+        self._used: dict[str, tuple[int, Policy]] = {}
+        self._zones: dict[str, int] = {"UTC": 0}
+        self._first = [0]
+        self._from_us: list[int] = []
+        self._to_us: list[int] = []
+        self._policy: list[int] = []
+        self._zone: list[int] = []
+
+    def of(self, vehicles: Sequence[str]) -> PolicyTimeline:
+        """The timeline of these vehicles: those of the last call, in their order, and others behind them."""
+        for vehicle in vehicles[len(self._first) - 1 :]:
+            for policy, since, until in self._by_id.get(vehicle, ()):
+                self._from_us.append(since)
+                self._to_us.append(until)
+                self._policy.append(self._used.setdefault(policy.number, (len(self._used), policy))[0])
+                self._zone.append(self._zones.setdefault(policy.zone, len(self._zones)))
+            self._first.append(len(self._from_us))
         return PolicyTimeline(
-            tuple(policy for _, policy in used.values()),
-            ZoneTable.of(tuple(zones)),
-            np.array(first, np.int64),
-            np.ascontiguousarray(columns[:, 0]),
-            np.ascontiguousarray(columns[:, 1]),
-            columns[:, 2].astype(np.int32),
-            columns[:, 3].astype(np.int32),
+            tuple(policy for _, policy in self._used.values()),
+            ZoneTable.of(tuple(self._zones)),
+            np.array(self._first, np.int64),
+            np.array(self._from_us, np.int64),
+            np.array(self._to_us, np.int64),
+            np.array(self._policy, np.int32),
+            np.array(self._zone, np.int32),
         )
 
 

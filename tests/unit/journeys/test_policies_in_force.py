@@ -11,7 +11,7 @@ from tests.builders import NOON, NOW_US, drive, made
 from journeymesh.errors import PoliciesInvalid
 from journeymesh.journeys.fixes import Fixes
 from journeymesh.journeys.pipeline import make_journeys
-from journeymesh.journeys.policies import Policy, check_overlaps
+from journeymesh.journeys.policies import GrowingTimeline, Policy, PolicyBook, check_overlaps
 from journeymesh.journeys.rules import ENGINE_SWITCHED
 
 FIRST = Policy(number="P1", device="V1", valid_from=NOON - timedelta(days=365), valid_to=NOON, zone="Europe/London",
@@ -76,3 +76,17 @@ def test_two_policies_in_force_at_once_are_refused():
 def test_a_policy_that_cannot_be_is_refused(change, said):
     with pytest.raises(PoliciesInvalid, match=said):
         replace(FIRST, **change)
+
+
+def test_a_timeline_that_grows_says_what_one_of_all_vehicles_says():
+    other = replace(SECOND, number="P3", device="V2", zone="Europe/Paris")
+    book = PolicyBook.of([FIRST, SECOND, other])
+    growing = GrowingTimeline(book)
+    names = ("V1", "V9", "V2")
+    for known in range(1, len(names) + 1):
+        grown, whole = growing.of(names[:known]), book.timeline(names[:known])
+        assert (grown.policies, grown.zones.names) == (whole.policies, whole.zones.names)
+        for column in ("first", "from_us", "to_us", "policy", "zone"):
+            assert getattr(grown, column).tolist() == getattr(whole, column).tolist()
+            assert getattr(grown, column).dtype == getattr(whole, column).dtype
+    assert grown.first.tolist() == [0, 2, 2, 3]
