@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import closing
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -13,9 +14,10 @@ from tests.postgresql_server import PostgresqlServer
 
 @pytest.fixture(scope="session")
 def postgresql_url() -> Iterator[str]:
-    """A PostgreSQL database to test in: ``JOURNEYMESH_TEST_POSTGRES``, or a server of our own for this session."""
+    """A PostgreSQL database to test in: ``JOURNEYMESH_TEST_POSTGRES``, or a server of our own for this session. Of
+    several workers each has its own, the given one's name with the worker's behind it."""
     if given := os.environ.get("JOURNEYMESH_TEST_POSTGRES"):
-        yield given
+        yield _of_worker(given)
         return
     with closing(PostgresqlServer()) as server:
         yield server.url
@@ -28,3 +30,17 @@ def mongodb_url() -> str:
     if not url:
         pytest.skip("JOURNEYMESH_TEST_MONGODB is unset")
     return url
+
+
+def _of_worker(url: str) -> str:
+    """The URL of this worker's database on the same server, made anew; the given one where there are no workers."""
+    worker = os.environ.get("PYTEST_XDIST_WORKER")
+    if worker is None:
+        return url
+    psycopg = pytest.importorskip("psycopg", reason="psycopg is not installed (the postgres extra)")
+    parts = urlsplit(url)
+    name = f"{parts.path.strip('/')}_{worker}"
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
+        connection.execute(f'CREATE DATABASE "{name}"')
+    return parts._replace(path=f"/{name}").geturl()
