@@ -10,7 +10,8 @@ UV_WANTED := uv>=0.9
 
 FUZZ_SECONDS ?= 60
 FUZZ_REQUESTS ?= 1000000
-# Test files that run side by side. Each worker may start servers of its own.
+# Test files that run side by side. Each worker may start servers of its own. They keep their order: those of
+# integration, few tests that take long, would come last otherwise.
 WORKERS ?= 2
 ARGS ?=
 
@@ -33,7 +34,7 @@ demo: $(WARM)  ## generate a small insurer's database, make journeys of it and s
 	@$(BIN)/journeymesh demo --once $(ARGS)
 
 test: $(WARM)  ## run the tests (ARGS="-k name" to choose)
-	@$(BIN)/pytest -n $(WORKERS) --dist loadfile $(ARGS)
+	@$(BIN)/pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 check: $(SYNCED)  ## formatting, lint, types, layers, generated pages, lock, the tree in customization
 	@$(BIN)/ruff format --check --quiet . || { echo "ruff format: run \`make format\`"; exit 1; }
