@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import string
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
@@ -12,15 +13,18 @@ from journeymesh.errors import ExtraMissing, UsageError
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-PASSWORD_BYTES: Final = 32
+_LETTERS: Final = string.ascii_letters + string.digits
+_PASSWORD_LETTERS: Final = 43
+"""So many of 62 are 256 bits."""
 CERTIFICATE_HOLDS: Final = timedelta(days=397)
 """As long as browsers take a server's certificate to hold at most."""
 _CLOCKS_DIFFER: Final = timedelta(minutes=5)
 
 
 def password() -> str:
-    """256 bits, in letters that need no quoting in a URL, a shell or YAML."""
-    return secrets.token_urlsafe(PASSWORD_BYTES)
+    """256 bits, in letters that need no quoting in a URL, a shell or YAML. No other ones: a password that begins with
+    ``-`` is an option to the program that it is given to."""
+    return "".join(secrets.choice(_LETTERS) for _ in range(_PASSWORD_LETTERS))
 
 
 def hexadecimal_key() -> str:

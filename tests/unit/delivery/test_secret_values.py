@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from journeymesh.delivery.needed_secrets import gateway_hosts
-from journeymesh.delivery.secret_values import certificate_end, self_signed, signing_key_after
+from journeymesh.delivery.secret_values import certificate_end, password, self_signed, signing_key_after
 from journeymesh.errors import UsageError
 
 
@@ -58,3 +58,9 @@ def test_what_is_no_certificate_and_no_key_is_told_without_showing_it() -> None:
     with pytest.raises(UsageError, match="the former key is no PEM") as told:
         signing_key_after("-----BEGIN PRIVATE KEY-----\nhunter2\n-----END PRIVATE KEY-----\n")
     assert "hunter2" not in str(told.value)
+
+
+def test_a_password_is_letters_and_digits_alone_so_that_no_program_takes_it_for_an_option() -> None:
+    made = {password() for _ in range(1_000)}
+    assert len(made) == 1_000
+    assert all(len(each) == 43 and each.isascii() and each.isalnum() for each in made)
