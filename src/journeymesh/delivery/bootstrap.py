@@ -98,7 +98,7 @@ def _wait(
 def _pods(cluster: Cluster, place: str) -> Sequence[Json]:
     """The pods of a namespace; none, where it does not tell: what is not healthy is said anyway."""
     try:
-        return cluster.items(f"/api/v1/namespaces/{place}/pods")
+        return cluster.pods(place)
     except ClusterUnavailable:
         return []
 

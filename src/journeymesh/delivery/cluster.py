@@ -82,6 +82,10 @@ class Cluster:
         found: list[dict[str, Any]] = self.ask("GET", path)["items"]
         return found
 
+    def pods(self, namespace: str) -> list[dict[str, Any]]:
+        """The pods of a namespace."""
+        return self.items(f"/api/v1/namespaces/{namespace}/pods")
+
     def applications(self) -> list[Application]:
         """All Applications."""
         return [application(each) for each in self.items(APPLICATIONS)]

@@ -108,7 +108,7 @@ def read(cluster: Cluster, environment: str | None = None) -> Seen:
     every = cluster.applications()
     found = [each for each in every if environment in (None, each.environment) or each.environment not in ENVIRONMENTS]
     places = sorted({each.environment for each in found if each.service})
-    pods = [pod for place in places for pod in cluster.items(f"/api/v1/namespaces/{place}/pods")]
+    pods = [pod for place in places for pod in cluster.pods(place)]
     jobs = [job for place in places for job in cluster.items(f"/apis/batch/v1/namespaces/{place}/jobs")]
     return Seen(found, cluster.items(_EVENTS), pods, jobs)
 

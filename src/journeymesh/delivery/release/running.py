@@ -40,7 +40,7 @@ def running_containers(environment: str) -> list[RunningContainer]:
         ClusterUnavailable: there is no answer.
     """
     with opened_cluster() as cluster:
-        return containers_of(cluster.items(f"/api/v1/namespaces/{environment}/pods"))
+        return containers_of(cluster.pods(environment))
 
 
 def containers_of(pods: Iterable[dict[str, Any]]) -> list[RunningContainer]:
