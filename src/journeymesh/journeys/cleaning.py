@@ -102,10 +102,8 @@ def alone(limits, at_us, received_us, lat_deg, lon_deg):
         return _IMPOSSIBLE
     if at_us > (received_us if received_us != NEVER_US else limits.now_us) + limits.future_us:
         return _FUTURE
-    if not (math.isfinite(lat_deg) and math.isfinite(lon_deg)):
-        return _MISSING
-    if abs(lat_deg) > 90.0 or abs(lon_deg) > 180.0:
-        return _OUTSIDE
+    if not (abs(lat_deg) <= 90.0 and abs(lon_deg) <= 180.0):
+        return _OUTSIDE if math.isfinite(lat_deg) and math.isfinite(lon_deg) else _MISSING
     if lat_deg == 0.0 and lon_deg == 0.0:
         return _NULL_ISLAND
     return ACCEPTED
@@ -206,9 +204,10 @@ def clean_vehicle(state, limits, scale, scratch, verdict, first, last, final, or
     n_base = 0
     n_other = 0
     for place in range(first, last):
-        if verdict[place] != UNDECIDED:
+        at = np.uint64(place)  # an index that cannot be one counted from the end
+        if verdict[at] != UNDECIDED:
             continue
-        row = order[place]
+        row = order[at]
         now = at_us[row]
         if now - state.seen_at_us > limits.max_silence_us:
             if n_base > 0:
@@ -217,15 +216,16 @@ def clean_vehicle(state, limits, scale, scratch, verdict, first, last, final, or
             n_base = n_other = 0
             state.confirmed = 0
         state.seen_at_us = max(state.seen_at_us, now)
-        zero = lat[row] == 0.0 or lon[row] == 0.0
         if state.confirmed == 1:
             if _agrees(limits, scale, state.at_us, state.lat_deg, state.lon_deg, state.held_m, now, lat[row], lon[row]):
                 if n_other > 0:
                     _refuse(verdict, other, n_other, order, lat, lon)
                     n_other = 0
-                verdict[place] = ACCEPTED
+                verdict[at] = ACCEPTED
                 _accept(state, limits, row, at_us, lat, lon, speeds)
                 continue
+        zero = lat[row] == 0.0 or lon[row] == 0.0
+        if state.confirmed == 1:
             if zero:
                 verdict[place] = _ZERO
                 continue

@@ -67,10 +67,8 @@ def step_squared(scale, lat1_deg, lon1_deg, lat2_deg, lon2_deg):
     if not scale[0] <= cells < scale[0] + 1.0:
         _look_up(scale, math.floor(cells))
     dlon = lon2_deg - lon1_deg
-    if dlon > 180.0:
-        dlon -= 360.0
-    elif dlon < -180.0:
-        dlon += 360.0
+    if abs(dlon) > 180.0:
+        dlon -= math.copysign(360.0, dlon)
     north = (lat2_deg - lat1_deg) * scale[2]
     east = dlon * (scale[3] + scale[4] * (middle - scale[1]))
     return north * north + east * east

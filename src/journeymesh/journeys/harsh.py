@@ -178,6 +178,8 @@ def _feel_closely(
     if fresh:
         close_events(events, limits, vehicle, found, counts)
     derived_us = now_us - state.derived_at_us
+    accel_forward = accel_forward if math.isfinite(accel_forward) else np.nan
+    accel_side = accel_side if math.isfinite(accel_side) else np.nan
     if accel_forward != accel_forward or accel_side != accel_side:
         if accel_forward != accel_forward and accel_side != accel_side and not fresh:
             if derived_us < limits.min_sample_us:

@@ -11,6 +11,7 @@ aside: they are the journey's if the halt turns out to be its end.
 
 from __future__ import annotations
 
+import math
 from typing import Final
 
 import numpy as np
@@ -82,7 +83,7 @@ def _to_hour(state, hours, hour, metres, seconds):
 def _over_hours(state, sums, hours, limits, zones, from_us, to_us, metres, driving_s):
     """Add an interval to the hours of the week it falls into, in proportion to time, and to the night's sums."""
     if from_us < state.hour_until_us and to_us <= state.hour_until_us and state.hour_zone == sums.zone:
-        if _is_night(limits, state.hour):
+        if state.is_night == 1:
             sums.night_s += (to_us - from_us) / US_PER_S
             sums.night_distance_m += metres
         if metres > 0.0 or driving_s > 0.0:
@@ -94,9 +95,10 @@ def _over_hours(state, sums, hours, limits, zones, from_us, to_us, metres, drivi
         if at >= state.hour_until_us or state.hour_zone != sums.zone:
             state.hour, state.hour_until_us = local_hour(sums.zone, at, zones[0], zones[1], zones[2])
             state.hour_zone = sums.zone
+            state.is_night = _is_night(limits, state.hour)
         until = min(to_us, state.hour_until_us)
         share = (until - at) / length_us
-        if _is_night(limits, state.hour):
+        if state.is_night == 1:
             sums.night_s += (until - at) / US_PER_S
             sums.night_distance_m += metres * share
         if metres > 0.0 or driving_s > 0.0:
@@ -106,7 +108,7 @@ def _over_hours(state, sums, hours, limits, zones, from_us, to_us, metres, drivi
 
 @compiled
 def _speeding(state, sums, limits, now_us, speed, limit, dt, metres):
-    if limit > 0.0:
+    if 0.0 < limit < math.inf:
         over = speed > limit + limits.over_posted_mps
     else:
         over = speed > limits.absolute_mps
@@ -222,13 +224,13 @@ def add(state, sums, hours, limits, zones, scale, now_us, lat, lon, speed, limit
 
 
 @compiled
-def _count_pending(state, sums, hours, limits):
+def _count_pending(state, sums, hours):
     """The journey ends while the vehicle moves: what is not counted yet is driven, too."""
     if state.pending_m > 0.0:
         sums.distance_m += state.pending_m
         sums.driving_s += state.held_s
         sums.idle_s -= state.held_s
-        if _is_night(limits, state.hour):
+        if state.is_night == 1:
             sums.night_distance_m += state.pending_m
         _to_hour(state, hours, state.hour, state.pending_m, state.held_s)
     state.held_s = state.pending_m = 0.0
@@ -265,7 +267,7 @@ def close(state, sums, at_halt, hours, limits, found, found_hours, counts, vehic
             state.slots = 0
             _emit(at_halt, hours, limits, found, found_hours, counts, vehicle)
         else:
-            _count_pending(state, sums, hours, limits)
+            _count_pending(state, sums, hours)
             _emit(sums, hours, limits, found, found_hours, counts, vehicle)
     state.mode = NOWHERE
     state.halted = 0

@@ -70,6 +70,7 @@ MOVEMENT_STATE: Final = np.dtype(
         ("hour_zone", np.int32),  # the local hour of the week that holds until hour_until_us
         ("hour", np.int32),
         ("hour_until_us", np.int64),
+        ("is_night", np.int8),  # whether that hour is of the night
         ("slots", np.int8),  # hours of the part that may turn out not to belong to the journey
         ("slot_hour", np.int32, (SLOTS,)),
         ("slot_m", np.float64, (SLOTS,)),

@@ -8,7 +8,6 @@ one chunk to the next is in ``STATE``'s columns; what it cannot decide yet is le
 
 from __future__ import annotations
 
-import math
 from typing import Any, Final, get_type_hints
 
 import numba
@@ -98,20 +97,21 @@ def _judge_alone(limits, verdict, first, last, final, order, at_us, received_us,
     before = order[first]
     before_us = NEVER_US
     for place in range(first, last):
-        row = order[place]
+        at = np.uint64(place)
+        row = order[at]
         now = at_us[row]
         received = received_us[row] if len(received_us) > 0 else NEVER_US
         judged = alone(limits, now, received, floats[0][row], floats[1][row])
         if not final and (now == newest_us or (place >= ready and judged not in (_FUTURE, _IMPOSSIBLE))):
-            verdict[place] = UNDECIDED
+            verdict[at] = UNDECIDED
         elif place > first and now == before_us and same_fix(before, row, floats, ignition):
-            verdict[place] = DUPLICATE
+            verdict[at] = DUPLICATE
         elif judged != ACCEPTED:
-            verdict[place] = judged
+            verdict[at] = judged
         elif now == settled_us:
-            verdict[place] = _CONFLICT
+            verdict[at] = _CONFLICT
         else:
-            verdict[place] = UNDECIDED
+            verdict[at] = UNDECIDED
             settled_us = now
         before, before_us = row, now
     return ready
@@ -119,9 +119,7 @@ def _judge_alone(limits, verdict, first, last, final, order, at_us, received_us,
 
 @compiled
 def _at(column, row):
-    if len(column) > 0 and math.isfinite(column[row]):
-        return column[row]
-    return np.nan
+    return column[row] if len(column) > 0 else np.nan
 
 
 @compiled
@@ -138,9 +136,11 @@ def _go(
 ):  # fmt: skip
     lat, lon, speeds, headings, forward, side, posted = floats
     for place in range(first, ready):
-        if verdict[place] != ACCEPTED and verdict[place] != RELOCATED:
+        at = np.uint64(place)
+        judged = verdict[at]
+        if judged not in (ACCEPTED, RELOCATED):
             continue
-        row = order[place]
+        row = order[at]
         now = at_us[row]
         if now >= movement.policy_until_us or movement.at_us == 0:
             find_policy(movement, now, first_span[v], first_span[v + 1], timeline)
@@ -148,7 +148,7 @@ def _go(
             counts[3] += 1
         speed = _speed(speeds, row, limits[0].max_speed_mps)
         on = ignition[row] if len(ignition) > 0 else -1
-        broken = verdict[place] == RELOCATED
+        broken = judged == RELOCATED
         ended = move(movement, sums, at_halt, hours, limits[1], zones, scale, found[0], found[1], counts, v, broken,
                      now, lat[row], lon[row], speed, _at(posted, row), on)  # fmt: skip
         feel(harsh, events, limits[2], v, broken, now, lat[row], lon[row], speed, _at(headings, row),

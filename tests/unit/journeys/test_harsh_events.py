@@ -147,3 +147,13 @@ def test_a_recorders_own_marks_can_be_had_by_rules():
 
 def test_accelerations_that_are_not_numbers_are_none():
     assert _events(_accelerated({60: -np.inf, 61: np.nan})) == []
+
+
+@pytest.mark.parametrize("column", ["heading_deg", "accel_longitudinal_mps2", "accel_lateral_mps2"])
+def test_what_is_infinite_is_not_reported(column):
+    drives = drive((14.0, 60), (6.0, 4), (14.0, 60))
+    turning = with_column(drives, "heading_deg", np.linspace(0.0, 90.0, len(drives)))
+    fixes = with_column(_accelerated({20: -6.0, 21: -6.0}, fixes=turning), "accel_lateral_mps2", 0.5)
+    infinite = changed(fixes, [20, 59, 60, 61], **{column: np.inf})
+    unknown = changed(fixes, [20, 59, 60, 61], **{column: np.nan})
+    assert _events(infinite) == _events(unknown) != []

@@ -117,7 +117,7 @@ def test_the_tolerance_over_a_posted_limit_is_no_speeding():
     assert made(fixes, ENGINE_SWITCHED)[0]["speeding_s"] == 0
 
 
-@pytest.mark.parametrize("limit", [float("nan"), 0.0])
+@pytest.mark.parametrize("limit", [float("nan"), 0.0, float("inf")])
 def test_where_no_limit_is_posted_the_absolute_one_holds(limit):
     fixes = with_column(drive((33.0, 60), (40.0, 20), (33.0, 60)), "speed_limit_mps", limit)
     assert made(fixes, ENGINE_SWITCHED)[0]["speeding_s"] == 19
