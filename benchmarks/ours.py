@@ -9,6 +9,10 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from journeymesh.engines.memory import keep_decoded_memory
+
+keep_decoded_memory()  # where the command does it: before anything loads Arrow
+# ruff: noqa: E402
 from journeymesh.engines.local import run
 from journeymesh.engines.port import Retention, RunOptions
 from journeymesh.journeys.fixes import Fixes

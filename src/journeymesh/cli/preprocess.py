@@ -50,6 +50,9 @@ def preprocess(
         raise UsageError(f"the run's report cannot be written as {form}", todo="use --format table or json")
     from contextlib import closing
 
+    from journeymesh.engines.memory import keep_decoded_memory
+
+    keep_decoded_memory()
     from journeymesh.cli.progress import run_progress
     from journeymesh.engines.local import run
     from journeymesh.engines.port import Retention, RunOptions
