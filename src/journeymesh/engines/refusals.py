@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
@@ -18,9 +18,9 @@ Describe = Callable[[I64], list[str]]
 """Where inputs are, by the numbers that the source gave them."""
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_REASONS: Final = {int(reason): reason for reason in Reason}
+_CODES: Final = {int(reason): reason.code for reason in Reason}
 _json = json.JSONEncoder(ensure_ascii=False).encode
-_DETAIL: Final = {
+_DETAIL: Final[dict[int, str]] = {
     Reason.CLOCK_IMPOSSIBLE: "device clock {fixed_at} is before any recorder was built",
     Reason.CLOCK_FUTURE: "device clock {fixed_at} is ahead of its receipt or of now",
     Reason.POSITION_MISSING: "latitude {lat_deg}, longitude {lon_deg}",
@@ -37,33 +37,47 @@ def refusals_of(fixes: Fixes, reasons: npt.NDArray[np.uint8], describe: Describe
     """One refusal per fix. ``fixes.origin`` below 0 means a fix that the store kept, or one of unknown origin."""
     if not len(fixes):
         return []
-    origins = _origins(fixes, describe)
-    columns = {name: _plain(column) for name, column in fixes.columns() if name not in ("vehicle", "origin")}
-    names = (*columns, "vehicle")
+    reported = {name: _plain(column) for name, column in fixes.columns() if name not in ("vehicle", "origin")}
     vehicles = [fixes.vehicles[code] for code in fixes.vehicle.tolist()]
-    instants = [_instant(at_us) for at_us in fixes.fixed_at_us.tolist()]
-    rows = zip(*columns.values(), vehicles, strict=True)
-    refusals = []
-    for row, origin, fixed_at, given in zip(rows, origins, instants, reasons.tolist(), strict=True):
-        content = {name: value for name, value in zip(names, row, strict=True) if value is not None}
-        reason = _REASONS[given]
-        refusals.append(
-            Refusal(
-                reason=reason.code,
-                origin=origin,
-                detail=_DETAIL[reason].format(
-                    lat_deg=content.get("lat_deg", "absent"),
-                    lon_deg=content.get("lon_deg", "absent"),
-                    fixed_at=fixed_at.isoformat() if fixed_at else content.get("fixed_at_us"),
-                ),
-                vehicle=content["vehicle"],
-                fixed_at=fixed_at,
-                lat_deg=content.get("lat_deg"),
-                lon_deg=content.get("lon_deg"),
-                content=_json(content),
-            )
+    contents = zip(*(_cells(name, values) for name, values in reported.items()), _cells("vehicle", vehicles), strict=True)
+    return [
+        Refusal(
+            reason=_CODES[given],
+            origin=origin,
+            detail=_detail(given, fixed_at, lat_deg, lon_deg),
+            vehicle=vehicle,
+            fixed_at=fixed_at if isinstance(fixed_at, datetime) else None,
+            lat_deg=lat_deg,
+            lon_deg=lon_deg,
+            content="{" + ", ".join(filter(None, content)) + "}",
         )
-    return refusals
+        for given, origin, vehicle, fixed_at, lat_deg, lon_deg, content in zip(
+            reasons.tolist(),
+            _origins(fixes, describe),
+            vehicles,
+            map(_instant, fixes.fixed_at_us.tolist()),
+            reported["lat_deg"],
+            reported["lon_deg"],
+            contents,
+            strict=True,
+        )
+    ]
+
+
+def _detail(given: int, fixed_at: datetime | int, lat_deg: float | None, lon_deg: float | None) -> str:
+    """What is wrong with a fix, in words."""
+    text = _DETAIL[given]
+    if "{fixed_at}" in text:
+        return text.format(fixed_at=fixed_at.isoformat() if isinstance(fixed_at, datetime) else fixed_at)
+    return text.format(
+        lat_deg="absent" if lat_deg is None else lat_deg, lon_deg="absent" if lon_deg is None else lon_deg
+    )
+
+
+def _cells(name: str, values: Sequence[str | float | None]) -> list[str]:
+    """``"name": value`` of each value as JSON has it; empty where there is none."""
+    quoted = {value: _json(value) for value in set(values) if isinstance(value, str)}
+    return ["" if v is None else f'"{name}": {quoted[v] if isinstance(v, str) else repr(v)}' for v in values]
 
 
 def _origins(fixes: Fixes, describe: Describe) -> list[str]:
@@ -87,8 +101,9 @@ def _plain(column: npt.NDArray[np.generic]) -> list[Any]:
     return values
 
 
-def _instant(at_us: int) -> datetime | None:
+def _instant(at_us: int) -> datetime | int:
+    """The instant; as it was given where a calendar does not reach."""
     try:
         return _EPOCH + timedelta(microseconds=at_us)
     except OverflowError:
-        return None
+        return at_us

@@ -31,7 +31,7 @@ def in_canonical_order(fixes: Fixes) -> Fixes:
 def canonical_rows(fixes: Fixes) -> I64:
     """The row numbers (int64[n]) in canonical order."""
     order = np.empty(len(fixes), np.int64)
-    ties = _sorted_rows(fixes.vehicle, fixes.fixed_at_us, max(len(fixes.vehicles), 1), order)
+    ties = _sorted_rows(fixes.vehicle, fixes.fixed_at_us, max(len(fixes.vehicles), 1), order.view(np.uint64))
     if len(ties):
         _order_ties(fixes, order, np.unique(np.r_[ties - 1, ties]))
     return order
@@ -79,16 +79,16 @@ def _set_aside(rows, at_us, aside):
     out = streak = 0
     k = 1
     tip_us = at_us[rows[0]]
-    while k < len(rows) and tip_us <= at_us[rows[k]]:
-        tip_us = at_us[rows[k]]
+    while k < len(rows) and tip_us <= at_us[rows[np.uint64(k)]]:
+        tip_us = at_us[rows[np.uint64(k)]]
         k += 1
     kept = k
     while k < len(rows):
-        row = rows[k]
+        row = rows[np.uint64(k)]
         now = at_us[row]
         k += 1
         if tip_us <= now:
-            rows[kept] = row
+            rows[np.uint64(kept)] = row
             kept += 1
             streak = 0
             tip_us = now
@@ -127,8 +127,8 @@ def _merge(rows, kept, aside, at_us):
     """Bring the sorted rows set aside in among those in front."""
     front, late, to = kept - 1, len(aside) - 1, len(rows) - 1
     while late >= 0:
-        if front >= 0 and at_us[rows[front]] > at_us[aside[late]]:
-            rows[to] = rows[front]
+        if front >= 0 and at_us[rows[np.uint64(front)]] > at_us[aside[late]]:
+            rows[np.uint64(to)] = rows[np.uint64(front)]
             front -= 1
         else:
             rows[to] = aside[late]
@@ -142,10 +142,10 @@ def _by_vehicle(vehicle, place, order):
     n = len(vehicle)
     for row in range(n):
         order[row] = row
-    row = 1
-    while row < n and vehicle[row - 1] <= vehicle[row]:
-        row += 1
-    if row >= n:
+    falls = False
+    for row in range(1, n):
+        falls |= vehicle[row - 1] > vehicle[row]
+    if not falls:
         return
     for v in vehicle:
         place[v + 1] += 1
@@ -157,13 +157,13 @@ def _by_vehicle(vehicle, place, order):
         place[v] += 1
 
 
-@entry(types.int64[::1], I32_IN, I64_IN, types.int64, types.int64[::1], allocates=True)
+@entry(types.int64[::1], I32_IN, I64_IN, types.int64, types.uint64[::1], allocates=True)
 def _sorted_rows(vehicle, at_us, n_vehicles, order):
     """Put the row numbers by (vehicle, instant) into ``order``; returns the places whose row shares both with the row
     before it. Quick where rows are nearly in order."""
     _by_vehicle(vehicle, np.zeros(n_vehicles + 1, np.int64), order)
     n = len(order)
-    aside = np.empty(n, np.int64)
+    aside = np.empty(n, np.uint64)
     ties = np.empty(n, np.int64)
     n_ties = 0
     first = 0
@@ -179,7 +179,7 @@ def _sorted_rows(vehicle, at_us, n_vehicles, order):
             _merge(rows, kept, late[np.argsort(times, kind="mergesort")], at_us)
         before_us = at_us[rows[0]]
         for k in range(1, len(rows)):
-            now_us = at_us[rows[k]]
+            now_us = at_us[rows[np.uint64(k)]]
             if now_us == before_us:
                 ties[n_ties] = first + k
                 n_ties += 1
