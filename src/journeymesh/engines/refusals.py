@@ -39,7 +39,9 @@ def refusals_of(fixes: Fixes, reasons: npt.NDArray[np.uint8], describe: Describe
         return []
     reported = {name: _plain(column) for name, column in fixes.columns() if name not in ("vehicle", "origin")}
     vehicles = [fixes.vehicles[code] for code in fixes.vehicle.tolist()]
-    contents = zip(*(_cells(name, values) for name, values in reported.items()), _cells("vehicle", vehicles), strict=True)
+    contents = zip(
+        *(_cells(name, values) for name, values in reported.items()), _cells("vehicle", vehicles), strict=True
+    )
     return [
         Refusal(
             reason=_CODES[given],

@@ -30,7 +30,7 @@ from journeymesh.stores.port import (
 )
 from journeymesh.stores.records import from_us, to_us
 from journeymesh.stores.rows import COLUMNS, ID, JourneyRow
-from journeymesh.stores.sql_bulk import chunks, delete_ids, escape_for, put_rows, put_table, read_rows
+from journeymesh.stores.sql_bulk import chunks, delete_ids, escape_for, put_rows, put_table, read_rows, unescaped
 from journeymesh.stores.sql_changes import (
     advance,
     note_changes,
@@ -44,18 +44,14 @@ from journeymesh.stores.writers import row_to_put
 _PAGE: Final = 20_000
 _VEHICLE: Final = COLUMNS.index("vehicle")
 _BLOCK_PAGE: Final = 200
-_SPANS: Final = sa.union_all(
-    *(
-        sa.select(vehicle, sa.func.min(first), sa.func.max(last))
-        .where(vehicle.in_(sa.bindparam("names", expanding=True)))
-        .group_by(vehicle)
-        for vehicle, first, last in (
-            (tables.journeys.c.vehicle, tables.journeys.c.started_at_us, tables.journeys.c.ended_at_us),
-            (tables.blocks.c.vehicle, tables.blocks.c.first_us, tables.blocks.c.last_us),
-        )
+_SPANS: Final = " UNION ALL ".join(
+    f"SELECT vehicle, min({first}), max({last}) FROM {table.name} WHERE vehicle IN (%s) GROUP BY vehicle"  # noqa: S608
+    for table, first, last in (
+        (tables.journeys, "started_at_us", "ended_at_us"),
+        (tables.blocks, "first_us", "last_us"),
     )
 )
-"""From when to when journeys and fixes of these vehicles are: made once, for it is asked for every batch."""
+"""From when to when journeys and fixes of some vehicles are: as text, for it is asked for every batch."""
 _BLOCK_COLUMNS: Final = (tables.blocks.c.vehicle, tables.blocks.c.day, tables.blocks.c.content)
 
 
@@ -171,8 +167,11 @@ class SqlStore:
         spans: dict[str, tuple[int, int]] = {}
         with self._sql.reading() as connection:
             for part in chunks(list(dict.fromkeys(among))):
-                names = {"names": [escape_for(connection, name) for name in part]}
-                for name, low, high in read_rows(connection, _SPANS, values=names):
+                marks = ", ".join(["?" if self._sql.is_sqlite else "%s"] * len(part))
+                names = [escape_for(connection, name) for name in part]
+                found = connection.exec_driver_sql(_SPANS % (marks, marks), (*names, *names)).fetchall()
+                for held, low, high in found:
+                    name = held if self._sql.is_sqlite else unescaped(held)
                     known = spans.get(name, (low, high))
                     spans[name] = min(low, known[0]), max(high, known[1])
         return {name: VehicleSpan(from_us(low), from_us(high)) for name, (low, high) in spans.items()}

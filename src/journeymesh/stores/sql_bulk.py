@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import islice
 from typing import Any, Final, TypeVar
 
@@ -107,10 +107,9 @@ def read_rows(
     connection: sa.Connection,
     statement: sa.Select[Any] | sa.CompoundSelect[Any],
     size: int | None = None,
-    values: Mapping[str, Any] | None = None,
 ) -> list[tuple[Any, ...]]:
-    """All rows, or up to ``size`` first ones, as tuples; ``values`` are the statement's parameters."""
-    result = connection.execute(statement, values)
+    """All rows, or up to ``size`` first ones, as tuples."""
+    result = connection.execute(statement)
     if connection.dialect.name == "sqlite" and size is None:
         # The driver's own tuples: no column of ours is converted on the way.
         assert result.cursor is not None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 
-import pyarrow
+import pyarrow as pa
 import pytest
 
 
@@ -43,7 +43,7 @@ for _ in range(3):
 """
 
 
-@pytest.mark.skipif("jemalloc" not in pyarrow.supported_memory_backends(), reason="this Arrow has no jemalloc")
+@pytest.mark.skipif("jemalloc" not in pa.supported_memory_backends(), reason="this Arrow has no jemalloc")
 def test_memory_that_was_decoded_into_is_there_for_the_next_batch() -> None:
     keeping = "from journeymesh.engines.memory import keep_decoded_memory; assert keep_decoded_memory()\n"
     first, *others = (int(line) for line in said(keeping + _PAGES_PER_BUFFER).splitlines())
