@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -23,6 +23,7 @@ from journeymesh.journeys.fixes import COLUMN_NAMES, I64, Fixes, renumbered
 _MIN_PARTS: Final = 16
 _MAX_PARTS: Final = 512
 _UNKNOWN_PARTS: Final = 128
+T = TypeVar("T")
 
 
 class NotClustered(Exception):
@@ -56,7 +57,8 @@ def clustered(parts: Iterable[Fixes], memory_bytes: int) -> Iterator[list[Fixes]
         if not _are_runs(held):
             yield [_slimmed(Fixes.concat(held))]
             return
-    yield from _whole_vehicles(chain(_given_up(held), coming))
+    part = Fixes.empty()  # else the last one would be held as long as there are others
+    yield from _whole_vehicles(chain(given_up(held), coming))
 
 
 def _whole_vehicles(parts: Iterable[Fixes]) -> Iterator[list[Fixes]]:
@@ -90,7 +92,7 @@ def _whole_vehicles(parts: Iterable[Fixes]) -> Iterator[list[Fixes]]:
         yield [Fixes.concat(pieces)]
 
 
-def _given_up(parts: list[Fixes]) -> Iterator[Fixes]:
+def given_up(parts: list[T]) -> Iterator[T]:
     """The parts, none of them held once it is given out."""
     parts.reverse()
     while parts:

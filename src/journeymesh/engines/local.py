@@ -8,8 +8,9 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from itertools import chain
 
-from journeymesh.engines.grouping import NotClustered, Spill, clustered
+from journeymesh.engines.grouping import NotClustered, Spill, clustered, given_up
 from journeymesh.engines.memory import collect_seldom, keep_freed_memory
 from journeymesh.engines.port import OnProgress, Progress, RunOptions, RunReport
 from journeymesh.engines.settling import Settled, Settler, joined
@@ -132,32 +133,39 @@ class _Run:
 
     def _groups(self, settler: Settler) -> Iterator[list[Fixes]]:
         """Whole vehicles; or windows, from a source that can be taken up again."""
-        first = next(self.source.batches(self.resume), None)
+        batches = self.source.batches(self.resume)
+        first = next(batches, None)
         if first is None:
             return
-        if first.resume is not None and self._resumable:
-            yield from self._windows()
+        by_window, row_bytes = first.resume is not None and self._resumable, _row_bytes(first)
+        held = [first]
+        del first  # else it would be held as long as the run goes on
+        batches = chain(given_up(held), batches)
+        if by_window:
+            yield from self._windows(batches)
             return
+        if self.resume is not None:
+            batches = self.source.batches()
         before = self.counts.copy()
         try:
-            yield from clustered(self._fixes(), self.options.memory_bytes)
+            yield from clustered(self._fixes(batches), self.options.memory_bytes)
             return
         except NotClustered:
             self._write_held(settler)
             self.counts = before
             self.pending.clear()
-        with Spill.sized(self.size.fixes, self.options.memory_bytes, _row_bytes(first)) as spill:
+        with Spill.sized(self.size.fixes, self.options.memory_bytes, row_bytes) as spill:
             self.phase = "sorting"
-            for fixes in self._fixes():
+            for fixes in self._fixes(self.source.batches()):
                 spill.add(fixes)
             self.phase = "passing"
             yield from ([part] for part in spill.whole_vehicles())
 
-    def _windows(self) -> Iterator[list[Fixes]]:
+    def _windows(self, batches: Iterator[SourceBatch]) -> Iterator[list[Fixes]]:
         held: list[Fixes] = []
         bound = self.options.memory_bytes // 4
         position = self.resume
-        for batch in self.source.batches(self.resume):
+        for batch in batches:
             self._note(batch)
             held.append(batch.fixes)
             position = batch.resume or position
@@ -175,8 +183,8 @@ class _Run:
                 return earlier.resume
         return None
 
-    def _fixes(self) -> Iterator[Fixes]:
-        for batch in self.source.batches():
+    def _fixes(self, batches: Iterator[SourceBatch]) -> Iterator[Fixes]:
+        for batch in batches:
             self._note(batch)
             if len(batch.fixes):
                 yield batch.fixes
