@@ -26,7 +26,7 @@ _NAMES = (
     "journeys", "journeys_changed", "journeys_removed", "harsh_events",
 )  # fmt: skip
 _FLUSH_REFUSALS = 50_000
-_JOURNEYS_AT_ONCE = 5_000
+_JOURNEYS_AT_ONCE = 10_000
 _HELD_S = 2.0
 """Without kept fixes batches are small: they are held until they are worth a commit, or so long."""
 

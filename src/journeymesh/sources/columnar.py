@@ -21,7 +21,7 @@ from journeymesh.sources.port import SourceBatch, SourceSize
 from journeymesh.sources.refused_rows import refusals_of
 from journeymesh.sources.tabular import fields_of, paths_of, required_paths, to_fixes
 
-BATCH_ROWS: Final = 1 << 18
+BATCH_ROWS: Final = 1 << 19
 ENDINGS: Final = (".parquet", ".pq")
 
 
