@@ -19,6 +19,7 @@ import pyarrow as pa
 
 from journeymesh.errors import StoreUnavailable
 from journeymesh.journeys.fixes import COLUMN_NAMES, I64, Fixes, renumbered
+from journeymesh.sources.decoding_memory import decoding_memory
 
 _MIN_PARTS: Final = 16
 _MAX_PARTS: Final = 512
@@ -216,13 +217,13 @@ class Spill:
         for path in sorted(Path(self._directory.name).glob("*.arrows")):
             by_part.setdefault(path.name[:4], []).append(path)
         for paths in by_part.values():
-            chunks = []
-            for path in paths:
-                with pa.OSFile(str(path), "rb") as stream:
-                    table = pa.ipc.open_stream(stream).read_all()
-                columns = {
-                    name: table[name].combine_chunks().to_numpy() for name in COLUMN_NAMES if name in table.column_names
-                }
-                chunks.append(Fixes(vehicles=names, **columns))
-                path.unlink()
-            yield _slimmed(Fixes.concat(chunks))
+            yield _slimmed(Fixes.concat([_taken_back(path, names) for path in paths]))
+
+
+def _taken_back(path: Path, names: tuple[str, ...]) -> Fixes:
+    """The fixes of a file, which is deleted; in memory that batches were decoded into before."""
+    with decoding_memory(), pa.OSFile(str(path), "rb") as stream:
+        table = pa.ipc.open_stream(stream).read_all()
+        columns = {name: table[name].combine_chunks().to_numpy() for name in COLUMN_NAMES if name in table.column_names}
+    path.unlink()
+    return Fixes(vehicles=names, **columns)

@@ -151,6 +151,7 @@ class _Run:
             yield from clustered(self._fixes(batches), self.options.memory_bytes)
             return
         except NotClustered:
+            del batches  # which stand where they were stopped, and hold what they had read
             self._write_held(settler)
             self.counts = before
             self.pending.clear()
@@ -158,6 +159,7 @@ class _Run:
             self.phase = "sorting"
             for fixes in self._fixes(self.source.batches()):
                 spill.add(fixes)
+                del fixes
             self.phase = "passing"
             yield from ([part] for part in spill.whole_vehicles())
 
