@@ -25,6 +25,7 @@ _NAMES = (
     "read_bytes", "fixes", "accepted", "duplicates", "refused", "outside_policy", "outside_journey", "vehicles",
     "journeys", "journeys_changed", "journeys_removed", "harsh_events",
 )  # fmt: skip
+_WRITTEN = ("journeys", "journeys_changed", "journeys_removed", "harsh_events")
 _FLUSH_REFUSALS = 50_000
 _JOURNEYS_AT_ONCE = 10_000
 _HELD_S = 2.0
@@ -153,7 +154,8 @@ class _Run:
         except NotClustered:
             del batches  # which stand where they were stopped, and hold what they had read
             self._write_held(settler)
-            self.counts = before
+            # Everything is read again; what is written by now is found unchanged, and counts already.
+            self.counts = before + Counter({name: self.counts[name] - before[name] for name in _WRITTEN})
             self.pending.clear()
         with Spill.sized(self.size.fixes, self.options.memory_bytes, row_bytes) as spill:
             self.phase = "sorting"
