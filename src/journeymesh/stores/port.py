@@ -84,7 +84,8 @@ class JourneyQuery:
 
     ``policies`` asks for those of any of these policies, ``unattributed`` for journeys outside any policy. ``after``
     is the keyset cursor: the (started_at, journey_id) of the last row seen, in ascending order. ``columns`` are those
-    of ``JOURNEY_SCHEMA`` that the answer has, in this order; None: all.
+    of ``JOURNEY_SCHEMA`` that the answer has, in this order; None: all. ``in_any_order`` says that whoever asks for
+    all of them sorts them anyway: a store need not.
     """
 
     policy: str | None = None
@@ -98,6 +99,7 @@ class JourneyQuery:
     after: tuple[datetime, str] | None = None
     limit: int | None = None
     columns: tuple[str, ...] | None = None
+    in_any_order: bool = False
 
 
 @dataclass(frozen=True, slots=True)

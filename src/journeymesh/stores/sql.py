@@ -294,7 +294,9 @@ def _move_to_history(
 def _select_journeys(connection: sa.Connection, query: JourneyQuery) -> sa.Select[Any]:
     held = tables.journeys.c
     wanted = [tables.journeys.c[name] for name in rows.stored_names(query.columns)]
-    statement = sa.select(*wanted).order_by(held.started_at_us, held.journey_id)
+    statement = sa.select(*wanted)
+    if not query.in_any_order or query.limit is not None:
+        statement = statement.order_by(held.started_at_us, held.journey_id)
     for column, value in (
         (held.policy, query.policy),
         (held.vehicle, query.vehicle),
