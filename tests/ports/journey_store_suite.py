@@ -188,18 +188,6 @@ class JourneyStoreSuite(ChangeFeedSuite, WriterSuite):
                 whole = store.journeys(replace(query, columns=None))
                 assert store.journeys(query).equals(whole.select(columns)), query
 
-    def test_who_sorts_them_anyway_gets_the_same_journeys_and_a_page_is_in_order_all_the_same(
-        self, store: Store
-    ) -> None:
-        rows = [journey(f"car-{i % 3}", NOON + (7 - i) * DAY, policy=f"P-{i % 2}") for i in range(8)]
-        store.write(StoreBatch(journeys=journeys(*rows)))
-        query = JourneyQuery(policies=("P-0", "P-1"))
-        found = store.journeys(replace(query, in_any_order=True))
-        order = [("started_at", "ascending"), ("journey_id", "ascending")]
-        assert found.sort_by(order).equals(store.journeys(query))
-        page = replace(query, limit=3)
-        assert store.journeys(replace(page, in_any_order=True)).equals(store.journeys(page))
-
     def test_pages_meet_every_journey_once(self, store: Store) -> None:
         rows = [journey(f"car-{i}", NOON + (i // 3) * DAY) for i in range(10)]  # three start at each instant
         store.write(StoreBatch(journeys=journeys(*rows)))

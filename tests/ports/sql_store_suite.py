@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -16,7 +17,7 @@ from journeymesh.stores import sql, tables
 from journeymesh.stores.migrations import SCHEMA
 from journeymesh.stores.port import JourneyQuery, Store, StoreBatch, StoreChanges
 from journeymesh.stores.sql import SqlStore
-from tests.ports.records import full_batch, journey, journeys, refusal
+from tests.ports.records import DAY, NOON, full_batch, journey, journeys, refusal
 
 from .journey_store_suite import JourneyStoreSuite
 
@@ -46,6 +47,15 @@ class SqlStoreSuite(JourneyStoreSuite):
             context = MigrationContext.configure(connection, opts={"compare_type": True, "include_object": ours})
             differences = [str(difference) for difference in compare_metadata(context, tables.metadata)]
         assert differences == []
+
+    def test_in_any_order_are_the_same_journeys_and_pages_are_in_order_all_the_same(self, store: Store) -> None:
+        rows = [journey(f"car-{i % 3}", NOON + (7 - i) * DAY, policy=f"P-{i % 2}") for i in range(8)]
+        store.write(StoreBatch(journeys=journeys(*rows)))
+        query = JourneyQuery(policies=("P-0", "P-1"))
+        found = store.journeys(replace(query, in_any_order=True))
+        order = [("started_at", "ascending"), ("journey_id", "ascending")]
+        assert found.sort_by(order).equals(store.journeys(query))
+        assert store.journeys(replace(query, in_any_order=True, limit=3)).equals(store.journeys(query).slice(0, 3))
 
     def test_migrating_twice_is_fine_and_the_version_is_told(self, unmigrated: Callable[[], SqlStore]) -> None:
         store = unmigrated()

@@ -148,10 +148,15 @@ def _follows(limits, scale, run, count, row, order, at_us, lat, lon, speeds):
 
 
 @compiled
+def _is_zero(row, lat, lon):
+    return lat[row] == 0.0 or lon[row] == 0.0
+
+
+@compiled
 def _refuse(verdict, run, count, order, lat, lon):
     for k in range(count):
         row = order[run[k]]
-        verdict[run[k]] = _ZERO if lat[row] == 0.0 or lon[row] == 0.0 else _SPIKE
+        verdict[run[k]] = _ZERO if _is_zero(row, lat, lon) else _SPIKE
 
 
 @compiled
@@ -224,9 +229,7 @@ def clean_vehicle(state, limits, scale, scratch, verdict, first, last, final, or
                 verdict[at] = ACCEPTED
                 _accept(state, limits, row, at_us, lat, lon, speeds)
                 continue
-        zero = lat[row] == 0.0 or lon[row] == 0.0
-        if state.confirmed == 1:
-            if zero:
+            if _is_zero(row, lat, lon):
                 verdict[place] = _ZERO
                 continue
         elif n_base == 0:
@@ -241,11 +244,11 @@ def clean_vehicle(state, limits, scale, scratch, verdict, first, last, final, or
                 base[n_base] = place
                 n_base += 1
                 # Zeros are not confirmed by more zeros: what they contradict may still come.
-                if (n_base >= _CONFIRMING_FIXES and not zero) or n_base == MAX_RELOCATION_FIXES:
+                if (n_base >= _CONFIRMING_FIXES and not _is_zero(row, lat, lon)) or n_base == MAX_RELOCATION_FIXES:
                     _believe(state, limits, verdict, base, n_base, order, at_us, lat, lon, speeds)
                     n_base = 0
                 continue
-            tip_zero = lat[tip] == 0.0 or lon[tip] == 0.0
+            zero, tip_zero = _is_zero(row, lat, lon), _is_zero(tip, lat, lon)
             if zero and not tip_zero:
                 verdict[place] = _ZERO
                 continue
@@ -272,7 +275,7 @@ def clean_vehicle(state, limits, scale, scratch, verdict, first, last, final, or
             _refuse(verdict, base, n_base, order, lat, lon)
             n_base = _put(other, n_other, base)
             n_other = 0
-            if n_base >= _CONFIRMING_FIXES and not zero:
+            if n_base >= _CONFIRMING_FIXES and not _is_zero(row, lat, lon):
                 _believe(state, limits, verdict, base, n_base, order, at_us, lat, lon, speeds)
                 n_base = 0
     if final:
