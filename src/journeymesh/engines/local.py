@@ -21,11 +21,11 @@ from journeymesh.journeys.policies import Policy, check_overlaps
 from journeymesh.sources.port import Source, SourceBatch, SourceSize
 from journeymesh.stores.port import RulesUsed, Run, Store, StoreBatch
 
+_WRITTEN = ("journeys", "journeys_changed", "journeys_removed", "harsh_events")
 _NAMES = (
     "read_bytes", "fixes", "accepted", "duplicates", "refused", "outside_policy", "outside_journey", "vehicles",
-    "journeys", "journeys_changed", "journeys_removed", "harsh_events",
+    *_WRITTEN,
 )  # fmt: skip
-_WRITTEN = ("journeys", "journeys_changed", "journeys_removed", "harsh_events")
 _FLUSH_REFUSALS = 50_000
 _JOURNEYS_AT_ONCE = 10_000
 _HELD_S = 2.0
@@ -139,9 +139,8 @@ class _Run:
         if first is None:
             return
         by_window, row_bytes = first.resume is not None and self._resumable, _row_bytes(first)
-        held = [first]
+        batches = chain(given_up([first]), batches)
         del first  # else it would be held as long as the run goes on
-        batches = chain(given_up(held), batches)
         if by_window:
             yield from self._windows(batches)
             return
