@@ -13,6 +13,7 @@ from journeymesh.journeys.fixes import I64, OPTIONAL_FLOATS, Fixes
 
 _STREAK: Final = 8
 _OUTLIERS: Final = 32
+_BLOCK: Final = 64
 
 
 def in_canonical_order(fixes: Fixes) -> Fixes:
@@ -69,76 +70,117 @@ def end_of(order, vehicle, first):
 
 
 @compiled
-def _set_aside(rows, at_us, aside):
+def _rising(at_us, row, last):
+    """How many rows from this one on, before ``last``, have rising instants."""
+    first, one, block = row, np.uint64(1), np.uint64(_BLOCK)
+    while row + block < last:
+        falls = False
+        for k in range(block):
+            falls |= at_us[row + k] >= at_us[row + k + one]
+        if falls:
+            break
+        row += block
+    while row + one < last and at_us[row] < at_us[row + one]:
+        row += one
+    return np.int64(row + one - first)
+
+
+@compiled
+def _set_aside(rows, at_us, aside, ties, is_whole):
     """Bring the rows that are in order, nearly all, to the front of ``rows``, and the others into ``aside``. Returns
-    how many are in front.
+    how many are in front, and how many of them share the instant of the one before: their places are in ``ties``.
+    ``is_whole`` says that ``rows`` are numbers one after the other.
 
     As drop-merge sort does (Haahr, 2017): what is older than its predecessor is late, unless leaving out the
     predecessors shows that it was they who were ahead of their time.
     """
-    out = streak = 0
-    k = 1
+    out = streak = n_ties = 0
+    kept = k = 1
     tip_us = at_us[rows[0]]
-    while k < len(rows) and tip_us <= at_us[rows[np.uint64(k)]]:
-        tip_us = at_us[rows[np.uint64(k)]]
-        k += 1
-    kept = k
     while k < len(rows):
         row = rows[np.uint64(k)]
         now = at_us[row]
-        k += 1
         if tip_us <= now:
-            rows[np.uint64(kept)] = row
-            kept += 1
+            if tip_us == now:
+                ties[n_ties] = kept
+                n_ties += 1
+            run = 1
+            if is_whole:
+                run = _rising(at_us, row, row + np.uint64(len(rows) - k))
+            if kept < k:
+                for j in range(run):
+                    rows[np.uint64(kept + j)] = row + np.uint64(j)
+            kept += run
+            k += run
             streak = 0
-            tip_us = now
-        elif kept > 1 and at_us[rows[kept - 2]] <= now:
+            tip_us = at_us[rows[kept - 1]]
+            continue
+        k += 1
+        if kept > 1 and at_us[rows[kept - 2]] <= now:
             aside[out] = rows[kept - 1]
             out += 1
             rows[kept - 1] = row
+            if at_us[rows[kept - 2]] == now:
+                ties[n_ties] = kept - 1
+                n_ties += 1
             streak = 0
             tip_us = now
-        else:
-            aside[out] = row
-            out += 1
-            streak += 1
-            if streak == _STREAK:
-                streak = 0
-                newest = now
-                for late in range(out - _STREAK, out):
-                    newest = max(newest, at_us[aside[late]])
-                ahead = 0
-                while ahead < min(kept, _OUTLIERS) and at_us[rows[kept - 1 - ahead]] > newest:
-                    ahead += 1
-                if ahead < min(kept, _OUTLIERS):
-                    # Few were ahead of their time: they are set aside, and the rows taken for late are seen again.
-                    k -= _STREAK
-                    out -= _STREAK
-                    for _ in range(ahead):
-                        kept -= 1
-                        aside[out] = rows[kept]
-                        out += 1
-                    tip_us = at_us[rows[kept - 1]]
-    return kept
+            continue
+        aside[out] = row
+        out += 1
+        streak += 1
+        if streak == _STREAK:
+            streak = 0
+            newest = now
+            for late in range(out - _STREAK, out):
+                newest = max(newest, at_us[aside[late]])
+            ahead = 0
+            while ahead < min(kept, _OUTLIERS) and at_us[rows[kept - 1 - ahead]] > newest:
+                ahead += 1
+            if ahead < min(kept, _OUTLIERS):
+                # Few were ahead of their time: they are set aside, and the rows taken for late are seen again.
+                k -= _STREAK
+                out -= _STREAK
+                for _ in range(ahead):
+                    kept -= 1
+                    aside[out] = rows[kept]
+                    out += 1
+                while n_ties > 0 and ties[n_ties - 1] >= kept:
+                    n_ties -= 1
+                tip_us = at_us[rows[kept - 1]]
+    return kept, n_ties
 
 
 @compiled
-def _merge(rows, kept, aside, at_us):
-    """Bring the sorted rows set aside in among those in front."""
-    front, late, to = kept - 1, len(aside) - 1, len(rows) - 1
-    while late >= 0:
-        if front >= 0 and at_us[rows[np.uint64(front)]] > at_us[aside[late]]:
-            rows[np.uint64(to)] = rows[np.uint64(front)]
-            front -= 1
-        else:
-            rows[to] = aside[late]
-            late -= 1
-        to -= 1
+def _merge(rows, kept, late, at_us, ties, n_ties):
+    """Bring the sorted rows set aside in among those in front, and their ties; returns how many there are then."""
+    front, moved = kept, n_ties
+    for j in range(len(late) - 1, -1, -1):
+        now = at_us[late[j]]
+        low, high = 0, front
+        while low < high:
+            middle = (low + high) // 2
+            if at_us[rows[middle]] <= now:
+                low = middle + 1
+            else:
+                high = middle
+        for place in range(front - 1, low - 1, -1):
+            rows[np.uint64(place + j + 1)] = rows[np.uint64(place)]
+        while moved > 0 and ties[moved - 1] > low:
+            moved -= 1
+            ties[moved] += j + 1
+        front = low
+        rows[low + j] = late[j]
+        if (low > 0 and at_us[rows[low - 1]] == now) or (j > 0 and at_us[late[j - 1]] == now):
+            ties[n_ties] = low + j
+            n_ties += 1
+    return n_ties
 
 
 @compiled
 def _by_vehicle(vehicle, place, order):
-    """Put the row numbers by vehicle into ``order``; ``place`` has zeros, one more than vehicles."""
+    """Put the row numbers by vehicle into ``order``; ``place`` has zeros, one more than vehicles. Returns whether
+    they are in order as they are."""
     n = len(vehicle)
     for row in range(n):
         order[row] = row
@@ -146,7 +188,7 @@ def _by_vehicle(vehicle, place, order):
     for row in range(1, n):
         falls |= vehicle[row - 1] > vehicle[row]
     if not falls:
-        return
+        return True
     for v in vehicle:
         place[v + 1] += 1
     for v in range(len(place) - 1):
@@ -155,34 +197,31 @@ def _by_vehicle(vehicle, place, order):
         v = vehicle[row]
         order[place[v]] = row
         place[v] += 1
+    return False
 
 
 @entry(types.int64[::1], I32_IN, I64_IN, types.int64, types.uint64[::1], allocates=True)
 def _sorted_rows(vehicle, at_us, n_vehicles, order):
     """Put the row numbers by (vehicle, instant) into ``order``; returns the places whose row shares both with the row
     before it. Quick where rows are nearly in order."""
-    _by_vehicle(vehicle, np.zeros(n_vehicles + 1, np.int64), order)
+    is_whole = _by_vehicle(vehicle, np.zeros(n_vehicles + 1, np.int64), order)
     n = len(order)
     aside = np.empty(n, np.uint64)
     ties = np.empty(n, np.int64)
-    n_ties = 0
+    all_ties = 0
     first = 0
     while first < n:
         last = end_of(order, vehicle, first)
-        rows = order[first:last]
-        kept = _set_aside(rows, at_us, aside)
+        rows, here = order[first:last], ties[all_ties:]
+        kept, n_ties = _set_aside(rows, at_us, aside, here, is_whole)
         if kept < len(rows):
             late = aside[: len(rows) - kept]
             times = np.empty(len(late), np.int64)
             for k in range(len(late)):
                 times[k] = at_us[late[k]]
-            _merge(rows, kept, late[np.argsort(times, kind="mergesort")], at_us)
-        before_us = at_us[rows[0]]
-        for k in range(1, len(rows)):
-            now_us = at_us[rows[np.uint64(k)]]
-            if now_us == before_us:
-                ties[n_ties] = first + k
-                n_ties += 1
-            before_us = now_us
+            n_ties = _merge(rows, kept, late[np.argsort(times, kind="mergesort")], at_us, here, n_ties)
+        for k in range(n_ties):
+            here[k] += first
+        all_ties += n_ties
         first = last
-    return ties[:n_ties].copy()
+    return ties[:all_ties].copy()
