@@ -60,6 +60,16 @@ CLEANING_STATE: Final = np.dtype(
 NEVER_US: Final = np.iinfo(np.int64).min
 
 
+class Tip(NamedTuple):
+    """The last accepted fix, and what is known of its position: the same names as in ``CLEANING_STATE``."""
+
+    at_us: int
+    lat_deg: float
+    lon_deg: float
+    still_since_us: int
+    held_m: float
+
+
 class CleaningLimits(NamedTuple):
     """``CleaningRules`` as the kernel takes them: microseconds, metres, metres per second."""
 
@@ -160,32 +170,36 @@ def _refuse(verdict, run, count, order, lat, lon):
 
 
 @compiled
-def _accept(state, limits, row, at_us, lat, lon, speeds):
-    if lat[row] != state.lat_deg or lon[row] != state.lon_deg:
-        state.still_since_us = at_us[row]
-        state.held_m = 0.0
-    else:
-        held_m = state.held_m + _driven_m(limits, state.at_us, at_us[row], speeds, row)
-        state.held_m = min(held_m, limits.max_speed_mps * _HOLD_S)
-    state.at_us, state.lat_deg, state.lon_deg = at_us[row], lat[row], lon[row]
+def _accept(tip, limits, row, at_us, lat, lon, speeds):
+    """What is carried from this row on, which is accepted."""
+    if lat[row] != tip.lat_deg or lon[row] != tip.lon_deg:
+        return Tip(at_us[row], lat[row], lon[row], at_us[row], 0.0)
+    held_m = tip.held_m + _driven_m(limits, tip.at_us, at_us[row], speeds, row)
+    return Tip(at_us[row], lat[row], lon[row], tip.still_since_us, min(held_m, limits.max_speed_mps * _HOLD_S))
 
 
 @compiled
-def _believe(state, limits, verdict, run, count, order, at_us, lat, lon, speeds):
-    state.confirmed = 1
+def _believe(tip, limits, verdict, run, count, order, at_us, lat, lon, speeds):
     for k in range(count):
         verdict[run[k]] = ACCEPTED
-        _accept(state, limits, order[run[k]], at_us, lat, lon, speeds)
+        tip = _accept(tip, limits, order[run[k]], at_us, lat, lon, speeds)
+    return tip
 
 
 @compiled
-def _was_moved(state, limits, scale, row, at_us, lat, lon):
+def _was_moved(tip, limits, scale, row, at_us, lat, lon):
     """Whether the vehicle cannot have driven here. A receiver without reception may repeat a position to the last
     decimal, in a tunnel: then the vehicle had the time since the position came up, within the longest silence."""
-    since_us = max(state.still_since_us, at_us[row] - limits.max_silence_us)
-    return not _agrees(
-        limits, scale, since_us, state.lat_deg, state.lon_deg, state.held_m, at_us[row], lat[row], lon[row]
-    )
+    since_us = max(tip.still_since_us, at_us[row] - limits.max_silence_us)
+    return not _agrees(limits, scale, since_us, tip.lat_deg, tip.lon_deg, tip.held_m, at_us[row], lat[row], lon[row])
+
+
+@compiled
+def _wait(verdict, run, count, place):
+    """Let a place wait behind a run of places; how many they are then."""
+    verdict[place] = UNDECIDED
+    run[count] = place
+    return count + 1
 
 
 @compiled
@@ -197,91 +211,123 @@ def _put(run, n_run, into):
 
 
 @compiled
-def clean_vehicle(state, limits, scale, scratch, verdict, first, last, final, order, at_us, lat, lon, speeds):
-    """Judge the fixes at the places ``first:last`` of ``order``, one vehicle's in time order, whose verdict ``alone``
-    left UNDECIDED.
+def _weigh(limits, scale, verdict, base, n_base, other, n_other, tip, confirmed, place, order, at_us, lat, lon, speeds):
+    """Take a fix that no accepted one vouches for. It is refused, or it waits, in ``base`` where nothing is confirmed
+    yet and it agrees with what waits there, else in ``other``; or it is the one that makes a run believed. Returns
+    the tip, whether anything is confirmed, and how many wait in either."""
+    row = order[place]
+    if confirmed:
+        if _is_zero(row, lat, lon):
+            verdict[place] = _ZERO
+            return tip, confirmed, n_base, n_other
+    elif n_base == 0:
+        return tip, confirmed, _wait(verdict, base, 0, place), n_other
+    else:
+        tip_row = order[base[n_base - 1]]
+        zero, tip_zero = _is_zero(row, lat, lon), _is_zero(tip_row, lat, lon)
+        if _follows(limits, scale, base, n_base, row, order, at_us, lat, lon, speeds):
+            _refuse(verdict, other, n_other, order, lat, lon)
+            n_base = _wait(verdict, base, n_base, place)
+            # Zeros are not confirmed by more zeros: what they contradict may still come.
+            if (n_base >= _CONFIRMING_FIXES and not zero) or n_base == MAX_RELOCATION_FIXES:
+                tip = _believe(tip, limits, verdict, base, n_base, order, at_us, lat, lon, speeds)
+                return tip, True, 0, 0
+            return tip, confirmed, n_base, 0
+        if zero and not tip_zero:
+            verdict[place] = _ZERO
+            return tip, confirmed, n_base, n_other
+        if tip_zero and not zero:
+            _refuse(verdict, base, n_base, order, lat, lon)
+            return tip, confirmed, _wait(verdict, base, 0, place), n_other
+    # It contradicts what was before: it begins or continues a run of its own.
+    if n_other > 0 and not _follows(limits, scale, other, n_other, row, order, at_us, lat, lon, speeds):
+        _refuse(verdict, other, n_other, order, lat, lon)
+        n_other = 0
+    n_other = _wait(verdict, other, n_other, place)
+    if confirmed:
+        lasted = at_us[row] - at_us[order[other[0]]] >= limits.relocation_us
+        if (n_other >= limits.relocation_fixes and lasted) or n_other == MAX_RELOCATION_FIXES:
+            moved = _was_moved(tip, limits, scale, order[other[0]], at_us, lat, lon)
+            tip = _believe(tip, limits, verdict, other, n_other, order, at_us, lat, lon, speeds)
+            if moved:
+                verdict[other[0]] = RELOCATED
+            n_other = 0
+    elif n_other > n_base:
+        _refuse(verdict, base, n_base, order, lat, lon)
+        n_base, n_other = _put(other, n_other, base), 0
+        if n_base >= _CONFIRMING_FIXES and not _is_zero(row, lat, lon):
+            tip = _believe(tip, limits, verdict, base, n_base, order, at_us, lat, lon, speeds)
+            confirmed, n_base = True, 0
+    return tip, confirmed, n_base, n_other
 
-    Writes ``verdict``; fixes that the next chunk must decide stay UNDECIDED unless ``final``. They are always given
+
+@compiled
+def _by_itself(limits, settled_us, before, before_us, row, at_us, received_us, floats, ignition):
+    """The verdict on a fix before its neighbours are asked: whether it is possible, and no other of its instant."""
+    now = at_us[row]
+    received = received_us[row] if len(received_us) > 0 else NEVER_US
+    judged = alone(limits, now, received, floats[0][row], floats[1][row])
+    if now == before_us:
+        if same_fix(before, row, floats, ignition):
+            return DUPLICATE
+        if judged == ACCEPTED and now == settled_us:
+            return _CONFLICT
+    return judged
+
+
+@compiled
+def clean_vehicle(
+    state, limits, scale, scratch, verdict, first, last, final, order, at_us, received_us, floats, ignition
+):
+    """Judge the fixes at the places ``first:last`` of ``order``, one vehicle's in time order.
+
+    Writes ``verdict``; fixes that the next chunk must decide are UNDECIDED unless ``final``. They are always given
     again at the head of the next chunk. ``scratch`` is int64[SCRATCH_ROWS].
     """
+    lat, lon, speeds = floats[0], floats[1], floats[2]
     base = scratch[:MAX_RELOCATION_FIXES]
     other = scratch[MAX_RELOCATION_FIXES:]
-    n_base = 0
-    n_other = 0
+    n_base = n_other = 0
+    # In locals: what is in memory is read anew after each verdict that is written.
+    tip = Tip(state.at_us, state.lat_deg, state.lon_deg, state.still_since_us, state.held_m)
+    confirmed, seen_us = state.confirmed == 1, state.seen_at_us
+    before, before_us, settled_us = np.uint64(0), NEVER_US, NEVER_US
     for place in range(first, last):
         at = np.uint64(place)  # an index that cannot be one counted from the end
-        if verdict[at] != UNDECIDED:
-            continue
         row = order[at]
         now = at_us[row]
-        if now - state.seen_at_us > limits.max_silence_us:
+        judged = _by_itself(limits, settled_us, before, before_us, row, at_us, received_us, floats, ignition)
+        before, before_us = row, now
+        if judged != ACCEPTED:
+            verdict[at] = judged
+            continue
+        settled_us = now
+        if now - seen_us > limits.max_silence_us:
             if n_base > 0:
-                _believe(state, limits, verdict, base, n_base, order, at_us, lat, lon, speeds)
+                tip = _believe(tip, limits, verdict, base, n_base, order, at_us, lat, lon, speeds)
             _refuse(verdict, other, n_other, order, lat, lon)
             n_base = n_other = 0
-            state.confirmed = 0
-        state.seen_at_us = max(state.seen_at_us, now)
-        if state.confirmed == 1:
-            if _agrees(limits, scale, state.at_us, state.lat_deg, state.lon_deg, state.held_m, now, lat[row], lon[row]):
-                if n_other > 0:
-                    _refuse(verdict, other, n_other, order, lat, lon)
-                    n_other = 0
-                verdict[at] = ACCEPTED
-                _accept(state, limits, row, at_us, lat, lon, speeds)
-                continue
-            if _is_zero(row, lat, lon):
-                verdict[place] = _ZERO
-                continue
-        elif n_base == 0:
-            base[0] = place
-            n_base = 1
-            continue
-        else:
-            tip = order[base[n_base - 1]]
-            if _follows(limits, scale, base, n_base, row, order, at_us, lat, lon, speeds):
+            confirmed = False
+        seen_us = max(seen_us, now)
+        if confirmed and _agrees(
+            limits, scale, tip.at_us, tip.lat_deg, tip.lon_deg, tip.held_m, now, lat[row], lon[row]
+        ):
+            if n_other > 0:
                 _refuse(verdict, other, n_other, order, lat, lon)
                 n_other = 0
-                base[n_base] = place
-                n_base += 1
-                # Zeros are not confirmed by more zeros: what they contradict may still come.
-                if (n_base >= _CONFIRMING_FIXES and not _is_zero(row, lat, lon)) or n_base == MAX_RELOCATION_FIXES:
-                    _believe(state, limits, verdict, base, n_base, order, at_us, lat, lon, speeds)
-                    n_base = 0
-                continue
-            zero, tip_zero = _is_zero(row, lat, lon), _is_zero(tip, lat, lon)
-            if zero and not tip_zero:
-                verdict[place] = _ZERO
-                continue
-            if tip_zero and not zero:
-                _refuse(verdict, base, n_base, order, lat, lon)
-                base[0] = place
-                n_base = 1
-                continue
-        # The row contradicts what was before: it begins or continues a run of its own.
-        if n_other > 0 and not _follows(limits, scale, other, n_other, row, order, at_us, lat, lon, speeds):
-            _refuse(verdict, other, n_other, order, lat, lon)
-            n_other = 0
-        other[n_other] = place
-        n_other += 1
-        if state.confirmed == 1:
-            lasted = now - at_us[order[other[0]]] >= limits.relocation_us
-            if (n_other >= limits.relocation_fixes and lasted) or n_other == MAX_RELOCATION_FIXES:
-                moved = _was_moved(state, limits, scale, order[other[0]], at_us, lat, lon)
-                _believe(state, limits, verdict, other, n_other, order, at_us, lat, lon, speeds)
-                if moved:
-                    verdict[other[0]] = RELOCATED
-                n_other = 0
-        elif n_other > n_base:
-            _refuse(verdict, base, n_base, order, lat, lon)
-            n_base = _put(other, n_other, base)
-            n_other = 0
-            if n_base >= _CONFIRMING_FIXES and not _is_zero(row, lat, lon):
-                _believe(state, limits, verdict, base, n_base, order, at_us, lat, lon, speeds)
-                n_base = 0
+            verdict[at] = ACCEPTED
+            tip = _accept(tip, limits, row, at_us, lat, lon, speeds)
+            continue
+        tip, confirmed, n_base, n_other = _weigh(
+            limits, scale, verdict, base, n_base, other, n_other, tip, confirmed, place, order, at_us, lat, lon, speeds
+        )
     if final:
         if n_base > 0:
-            _believe(state, limits, verdict, base, n_base, order, at_us, lat, lon, speeds)
+            tip, confirmed = _believe(tip, limits, verdict, base, n_base, order, at_us, lat, lon, speeds), True
         _refuse(verdict, other, n_other, order, lat, lon)
+    state.at_us, state.lat_deg, state.lon_deg = tip.at_us, tip.lat_deg, tip.lon_deg
+    state.still_since_us, state.held_m = tip.still_since_us, tip.held_m
+    state.confirmed, state.seen_at_us = confirmed, seen_us
 
 
 @compiled

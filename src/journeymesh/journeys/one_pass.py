@@ -39,7 +39,6 @@ FOUND_HOUR: Final = np.dtype(
 )
 _IMPOSSIBLE: Final = int(Reason.CLOCK_IMPOSSIBLE)
 _FUTURE: Final = int(Reason.CLOCK_FUTURE)
-_CONFLICT: Final = int(Reason.CONFLICTING_FIX)
 
 
 def _limits_type(limits: type) -> Any:
@@ -75,46 +74,39 @@ _SIGNATURE = (
 
 
 @compiled
-def _judge_alone(limits, verdict, first, last, final, order, at_us, received_us, floats, ignition):
-    """Judge each fix by itself and against the one before it; returns where the places that must wait begin.
-
-    Unless ``final``, the fixes of the vehicle's last instant wait, for the next chunk may bring more of that instant.
-    """
+def _settled_until(limits, first, last, order, at_us, received_us):
+    """Where the places that must wait for the next chunk begin: the vehicle's last possible instant, of which that
+    may bring more."""
+    newest = NEVER_US
+    for place in range(last - 1, first - 1, -1):
+        row = order[place]
+        received = received_us[row] if len(received_us) > 0 else NEVER_US
+        if alone(limits, at_us[row], received, 1.0, 1.0) == ACCEPTED:
+            newest = at_us[row]
+            break
     ready = last
-    if not final:
-        newest = NEVER_US
-        for place in range(last - 1, first - 1, -1):
-            row = order[place]
-            received = received_us[row] if len(received_us) > 0 else NEVER_US
-            clock = alone(limits, at_us[row], received, 1.0, 1.0)
-            if clock == ACCEPTED:
-                newest = at_us[row]
-                break
-        while ready > first and at_us[order[ready - 1]] >= newest:
-            ready -= 1
+    while ready > first and at_us[order[ready - 1]] >= newest:
+        ready -= 1
+    return ready
+
+
+@compiled
+def _leave(limits, verdict, first, ready, last, order, at_us, received_us, floats, ignition):
+    """Leave the places from ``ready`` on to the next chunk, but for clocks that are impossible whatever it brings."""
     newest_us = at_us[order[last - 1]]
-    settled_us = NEVER_US
-    before = order[first]
-    before_us = NEVER_US
-    for place in range(first, last):
-        at = np.uint64(place)
-        row = order[at]
+    for place in range(ready, last):
+        row = order[place]
         now = at_us[row]
         received = received_us[row] if len(received_us) > 0 else NEVER_US
         judged = alone(limits, now, received, floats[0][row], floats[1][row])
-        if not final and (now == newest_us or (place >= ready and judged not in (_FUTURE, _IMPOSSIBLE))):
-            verdict[at] = UNDECIDED
-        elif place > first and now == before_us and same_fix(before, row, floats, ignition):
-            verdict[at] = DUPLICATE
-        elif judged != ACCEPTED:
-            verdict[at] = judged
-        elif now == settled_us:
-            verdict[at] = _CONFLICT
-        else:
-            verdict[at] = UNDECIDED
-            settled_us = now
-        before, before_us = row, now
-    return ready
+        if now == newest_us or judged not in (_FUTURE, _IMPOSSIBLE):
+            verdict[place] = UNDECIDED
+            continue
+        verdict[place] = judged
+        if place > first:
+            before = order[place - 1]
+            if now == at_us[before] and same_fix(before, row, floats, ignition):
+                verdict[place] = DUPLICATE
 
 
 @compiled
@@ -175,9 +167,12 @@ def run_pass(
         v = vehicle[order[first]]
         last = end_of(order, vehicle, first)
         counts[4] += 1
-        ready = _judge_alone(limits[0], verdict, first, last, final, order, at_us, received_us, floats, ignition)
-        clean_vehicle(cleaning[v], limits[0], scale, scratch, verdict, first, ready, final, order, at_us, floats[0],
-                      floats[1], floats[2])  # fmt: skip
+        ready = last
+        if not final:
+            ready = _settled_until(limits[0], first, last, order, at_us, received_us)
+            _leave(limits[0], verdict, first, ready, last, order, at_us, received_us, floats, ignition)
+        clean_vehicle(cleaning[v], limits[0], scale, scratch, verdict, first, ready, final, order, at_us, received_us,
+                      floats, ignition)  # fmt: skip
         _go(v, first, ready, order, at_us, floats, ignition, limits, first_span, timeline, zones, scale,
             movement[v], sums[v : v + 1], at_halt[v : v + 1], harsh[v], events[v], hours[v], found, counts, verdict)  # fmt: skip
         first = last
