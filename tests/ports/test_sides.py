@@ -46,13 +46,15 @@ class TestSqliteStoreAsSide(SideSuite):
     @pytest.fixture(autouse=True)
     def _folder(self) -> Iterator[None]:
         self.opened: list[Store] = []
-        yield
-        for store in self.opened:
-            store.close()
+        with tempfile.TemporaryDirectory(prefix="journeymesh-side-") as folder:
+            self.folder = folder
+            yield
+            for store in self.opened:
+                store.close()
 
     def make_side(self, fixes: Fixes, policies: Sequence[Policy], rules: JourneyRules) -> Side:
-        folder = tempfile.mkdtemp(prefix="jm-side-")
-        store = filled(SqlStore.connect(f"sqlite:///{folder}/journeys.db"), fixes, policies, rules)
+        file = f"{self.folder}/journeys-{len(self.opened)}.db"  # Hypothesis makes several in one test
+        store = filled(SqlStore.connect(f"sqlite:///{file}"), fixes, policies, rules)
         self.opened.append(store)
         return store
 
