@@ -13,7 +13,7 @@ from typing import Final
 from journeymesh.delivery.addresses import PLACEHOLDER_REPOSITORY, addresses
 from journeymesh.delivery.applications import Application, Json
 from journeymesh.delivery.cluster import ARGOCD, Cluster, ClusterUnavailable, opened_cluster
-from journeymesh.delivery.pods import not_ready
+from journeymesh.delivery.pods import not_ready, unwell
 from journeymesh.delivery.programs import applied, called
 from journeymesh.delivery.rendering import rendered
 from journeymesh.delivery.sops_sidecar import is_wanted, sidecar
@@ -87,18 +87,19 @@ def _wait(
     pods = [
         told
         for place in sorted({s.environment for s in states if s.service})
-        for told in not_ready(_pods(cluster, place))
+        for told in not_ready(_those(cluster.pods, place))
     ]
+    nodes = unwell(_those(cluster.items, "/api/v1/nodes"))
     raise NotHealthyInTime(
-        "; ".join([f"not healthy in time: {missing or 'no Application appeared'}", *pods]),
+        "; ".join([f"not healthy in time: {missing or 'no Application appeared'}", *nodes, *pods]),
         todo="journeymesh delivery status says more; call bootstrap again to go on waiting",
     )
 
 
-def _pods(cluster: Cluster, place: str) -> Sequence[Json]:
-    """The pods of a namespace; none, where it does not tell: what is not healthy is said anyway."""
+def _those(asked: Callable[[str], Sequence[Json]], what: str) -> Sequence[Json]:
+    """What the cluster answers; nothing, where it does not tell: what is not healthy is said anyway."""
     try:
-        return cluster.pods(place)
+        return asked(what)
     except ClusterUnavailable:
         return []
 

@@ -1,4 +1,4 @@
-"""Why a pod is not ready, as the scheduler and the kubelet say it. Pure: from a pod's object to words."""
+"""Why a pod is not ready and a node not well, as the scheduler and the kubelet say it. Pure: from objects to words."""
 
 from __future__ import annotations
 
@@ -17,6 +17,17 @@ def not_ready(pods: Iterable[Json]) -> list[str]:
     return [f"{pod['metadata'].get('name', '?')}: {'; '.join(_reasons(pod))}" for pod in pods if _is_expected(pod)]
 
 
+def unwell(nodes: Iterable[Json]) -> list[str]:
+    """What these nodes lack, ``node NODE: REASON``; nothing of those that are well."""
+    return [
+        f"node {node['metadata'].get('name', '?')}: {each['type']} is {each['status']}: "
+        + _joined(each.get("reason"), each.get("message"))
+        for node in nodes
+        for each in _conditions(node)
+        if each.get("status") != ("True" if each.get("type") == "Ready" else "False")
+    ]
+
+
 def _is_expected(pod: Json) -> bool:
     status = pod.get("status") or {}
     if pod["metadata"].get("deletionTimestamp") or status.get("phase") == "Succeeded":
@@ -26,14 +37,16 @@ def _is_expected(pod: Json) -> bool:
 
 def _reasons(pod: Json) -> list[str]:
     status = pod.get("status") or {}
-    found = [
+    whole = _joined(status.get("reason"), status.get("message"))  # such as Evicted, and for want of what
+    found = [whole] if whole else []
+    found += [
         _joined(each.get("reason"), each.get("message"))
         for each in _conditions(pod)
         if each.get("type") == "PodScheduled" and each.get("status") == "False"
     ]
     for container in (*(status.get("initContainerStatuses") or ()), *(status.get("containerStatuses") or ())):
         found.extend(f"container {container.get('name', '?')} {told}" for told in _of_container(container))
-    return found or [_joined(status.get("reason"), status.get("message")) or str(status.get("phase") or "not begun")]
+    return found or [str(status.get("phase") or "not begun")]
 
 
 def _of_container(container: Json) -> Iterator[str]:
@@ -50,8 +63,8 @@ def _of_container(container: Json) -> Iterator[str]:
         yield f"ended with {before['exitCode']} before ({before.get('reason')}), {times} restarts"
 
 
-def _conditions(pod: Json) -> Iterable[Json]:
-    found: Iterable[Json] = (pod.get("status") or {}).get("conditions") or ()
+def _conditions(thing: Json) -> Iterable[Json]:
+    found: Iterable[Json] = (thing.get("status") or {}).get("conditions") or ()
     return found
 
 

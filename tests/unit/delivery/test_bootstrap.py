@@ -1,6 +1,11 @@
+import time
 from typing import Any
 
-from journeymesh.delivery.applications import application
+import pytest
+
+from journeymesh.delivery.applications import Application, application
+from journeymesh.delivery.bootstrap import NotHealthyInTime, _wait
+from journeymesh.delivery.cluster import ClusterUnavailable
 
 
 def seen(**status: Any) -> dict[str, Any]:
@@ -25,3 +30,35 @@ def test_what_argo_cd_cannot_compare_is_told() -> None:
     )
     assert not state.is_settled
     assert state.trouble == "no such path"
+
+
+class LowOnDisk:
+    """A cluster whose node evicted what an Application runs, as far as bootstrap asks it."""
+
+    def __init__(self, *, tells_nodes: bool = True) -> None:
+        self.tells_nodes = tells_nodes
+
+    def applications(self) -> list[Application]:
+        state = seen(health={"status": "Progressing"})
+        state["spec"] = {"source": {"path": "customization/services/greeter/overlays/dev"}}
+        return [application(state)]
+
+    def pods(self, namespace: str) -> list[dict[str, Any]]:
+        return [{"metadata": {"name": f"{namespace}-1"}, "status": {"reason": "Evicted", "message": "low on disk"}}]
+
+    def items(self, path: str) -> list[dict[str, Any]]:
+        if not self.tells_nodes:
+            raise ClusterUnavailable(f"GET {path}: forbidden")
+        full = {"type": "DiskPressure", "status": "True", "reason": "KubeletHasDiskPressure"}
+        return [{"metadata": {"name": "node-1"}, "status": {"conditions": [full]}}]
+
+
+@pytest.mark.parametrize("tells_nodes", [True, False])
+def test_what_is_not_healthy_in_time_is_told_with_its_pods_and_with_what_nodes_lack(tells_nodes: bool) -> None:
+    soon = time.monotonic() + 0.01
+    with pytest.raises(NotHealthyInTime) as failed:
+        _wait(LowOnDisk(tells_nodes=tells_nodes), {"greeter-app-dev"}, soon, lambda _: None)  # type: ignore[arg-type]
+    told = str(failed.value)
+    assert "greeter-app-dev Synced/Progressing" in told
+    assert "dev-1: Evicted: low on disk" in told
+    assert ("node node-1: DiskPressure is True: KubeletHasDiskPressure" in told) is tells_nodes

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from journeymesh.delivery.pods import LONGEST, not_ready
+from journeymesh.delivery.pods import LONGEST, not_ready, unwell
 
 
 def pod(name: str = "greeter-1", *, ready: bool = False, **status: Any) -> dict[str, Any]:
@@ -40,6 +40,34 @@ def test_a_container_that_ended_before_is_told_with_its_code() -> None:
 def test_an_init_container_that_fails_is_told() -> None:
     failed = container({"terminated": {"exitCode": 1, "reason": "Error"}})
     assert not_ready([pod(initContainerStatuses=[failed])]) == ["greeter-1: container greeter ended with 1: Error"]
+
+
+def test_a_pod_that_was_evicted_says_for_want_of_what() -> None:
+    ended = {"terminated": {"exitCode": 137, "reason": "ContainerStatusUnknown"}}
+    gone = pod(reason="Evicted", message="The node was low on resource: memory.", containerStatuses=[container(ended)])
+    assert not_ready([gone]) == [
+        "greeter-1: Evicted: The node was low on resource: memory.; "
+        "container greeter ended with 137: ContainerStatusUnknown"
+    ]
+
+
+def node(name: str, **conditions: str) -> dict[str, Any]:
+    told = [
+        {"type": kind, "status": status, "reason": f"{kind}Said", "message": "as told"}
+        for kind, status in conditions.items()
+    ]
+    return {"metadata": {"name": name}, "status": {"conditions": told}}
+
+
+def test_a_node_says_what_it_lacks_and_nothing_when_it_is_well() -> None:
+    well = node("well", MemoryPressure="False", DiskPressure="False", Ready="True")
+    full = node("full", MemoryPressure="False", DiskPressure="True", Ready="True")
+    lost = node("lost", MemoryPressure="Unknown", Ready="Unknown")
+    assert unwell([well, full, lost]) == [
+        "node full: DiskPressure is True: DiskPressureSaid: as told",
+        "node lost: MemoryPressure is Unknown: MemoryPressureSaid: as told",
+        "node lost: Ready is Unknown: ReadySaid: as told",
+    ]
 
 
 def test_what_is_ready_ended_well_or_is_going_is_left_out() -> None:
