@@ -17,7 +17,7 @@ from numba import types
 
 F64_IN: Final = types.Array(types.float64, 1, "C", readonly=True)
 I64_IN: Final = types.Array(types.int64, 1, "C", readonly=True)
-U64_IN: Final = types.Array(types.uint64, 1, "C", readonly=True)
+U32_IN: Final = types.Array(types.uint32, 1, "C", readonly=True)
 I32_IN: Final = types.Array(types.int32, 1, "C", readonly=True)
 I8_IN: Final = types.Array(types.int8, 1, "C", readonly=True)
 U8_IN: Final = types.Array(types.uint8, 1, "C", readonly=True)

@@ -13,6 +13,7 @@ import pyarrow as pa
 F64 = npt.NDArray[np.float64]
 I64 = npt.NDArray[np.int64]
 I32 = npt.NDArray[np.int32]
+U32 = npt.NDArray[np.uint32]
 I8 = npt.NDArray[np.int8]
 
 NOT_REPORTED_US: Final = np.iinfo(np.int64).min
@@ -86,12 +87,12 @@ class Fixes:
         """The columns that are present, by name, without the dictionary."""
         return [(name, column) for name in COLUMN_NAMES if (column := getattr(self, name)) is not None]
 
-    def take(self, rows: I64 | slice | npt.NDArray[np.bool_]) -> Fixes:
+    def take(self, rows: I64 | U32 | slice | npt.NDArray[np.bool_]) -> Fixes:
         """The rows selected by an index array, a mask or a slice, in that order."""
         taken: dict[str, Any] = {name: column[rows] for name, column in self.columns()}
         return replace(self, **taken)
 
-    def rearranged(self, order: I64) -> Fixes:
+    def rearranged(self, order: U32) -> Fixes:
         """``take`` of rows in another order, faster where they stand in long runs: a run is copied as a whole, and a
         single one not at all."""
         runs = runs_of(order)
@@ -210,7 +211,7 @@ def renumbered(vehicle: I32) -> tuple[I32, I32]:
     return present, place[vehicle]
 
 
-def runs_of(order: I64) -> list[slice] | None:
+def runs_of(order: U32) -> list[slice] | None:
     """The runs of consecutive rows that an order of rows consists of; None where they are not worth being copied as
     such."""
     if not len(order):

@@ -141,9 +141,8 @@ def begin(state, sums, hours, now_us, lat, lon):
     state.over_at_us = 0
     state.over_limit = 0
     state.counted_lat_deg, state.counted_lon_deg = lat, lon
-    sums.started_at_us = sums.ended_at_us = now_us
-    sums.start_lat_deg = sums.end_lat_deg = lat
-    sums.start_lon_deg = sums.end_lon_deg = lon
+    sums.started_at_us = now_us
+    sums.start_lat_deg, sums.start_lon_deg = lat, lon
     sums.distance_m = sums.driving_s = sums.idle_s = sums.max_speed_mps = 0.0
     sums.night_distance_m = sums.night_s = sums.speeding_distance_m = sums.speeding_s = 0.0
     sums.bridged_s = sums.bridged_distance_m = sums.extent_m = 0.0
@@ -218,8 +217,6 @@ def add(state, sums, hours, limits, zones, scale, now_us, lat, lon, speed, limit
         _speeding(state, sums, limits, now_us, speed, limit, interval_s, metres)
         state.speed_mps = speed
     sums.fixes += 1
-    sums.ended_at_us = now_us
-    sums.end_lat_deg, sums.end_lon_deg = lat, lon
     return standing
 
 
@@ -260,6 +257,12 @@ def _emit(sums, hours, limits, found, found_hours, counts, vehicle):
 
 
 @compiled
+def _end_at(sums, at_us, lat, lon):
+    """Where a journey ends is known when it does: until then its latest fix is the vehicle's."""
+    sums.ended_at_us, sums.end_lat_deg, sums.end_lon_deg = at_us, lat, lon
+
+
+@compiled
 def close(state, sums, at_halt, hours, limits, found, found_hours, counts, vehicle):
     """The journey under way, if any, is over: where it last halted, or at its last fix."""
     if state.mode == DRIVING:
@@ -267,6 +270,7 @@ def close(state, sums, at_halt, hours, limits, found, found_hours, counts, vehic
             state.slots = 0
             _emit(at_halt, hours, limits, found, found_hours, counts, vehicle)
         else:
+            _end_at(sums, state.at_us, state.lat_deg, state.lon_deg)
             _count_pending(state, sums, hours)
             _emit(sums, hours, limits, found, found_hours, counts, vehicle)
     state.mode = NOWHERE
@@ -309,6 +313,7 @@ def _while_driving(state, sums, at_halt, hours, limits, scale, standing, now_us,
         state.halted_at_us = now_us
         state.anchor_lat_deg, state.anchor_lon_deg = lat, lon
         at_halt[0] = sums[0]
+        _end_at(at_halt[0], now_us, lat, lon)
 
 
 @compiled
@@ -332,6 +337,7 @@ def _move_switched(
         return False
     add(state, sums, hours, limits, zones, scale, now_us, lat, lon, speed, limit)
     if ignition == 0:
+        state.at_us, state.lat_deg, state.lon_deg = now_us, lat, lon
         close(state, sums, sums, hours, limits, found, found_hours, counts, vehicle)
         return True
     return False

@@ -26,7 +26,7 @@ from journeymesh.journeys.cleaning import (
     clean_vehicle,
     same_fix,
 )
-from journeymesh.journeys.compiled import F64_IN, I8_IN, I32_IN, I64_IN, U64_IN, compiled, entry
+from journeymesh.journeys.compiled import F64_IN, I8_IN, I32_IN, I64_IN, U32_IN, compiled, entry
 from journeymesh.journeys.geodesy import forget
 from journeymesh.journeys.harsh import EVENT, HARSH_STATE, HarshLimits, close_events, feel
 from journeymesh.journeys.movement import close, find_policy, move
@@ -51,7 +51,7 @@ def _records(dtype: Any, dims: int = 1) -> Any:
 
 
 _SIGNATURE = (
-    U64_IN,  # order; unsigned, so that no row is taken for one counted from the end
+    U32_IN,  # order; unsigned, so that no row is taken for one counted from the end
     I32_IN,  # vehicle
     I64_IN,  # fixed_at_us
     I64_IN,  # received_at_us

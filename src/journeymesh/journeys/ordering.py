@@ -9,7 +9,7 @@ import numpy.typing as npt
 from numba import types
 
 from journeymesh.journeys.compiled import I32_IN, I64_IN, compiled, entry
-from journeymesh.journeys.fixes import I64, OPTIONAL_FLOATS, Fixes
+from journeymesh.journeys.fixes import I64, OPTIONAL_FLOATS, U32, Fixes
 
 _STREAK: Final = 8
 _OUTLIERS: Final = 32
@@ -29,16 +29,18 @@ def in_canonical_order(fixes: Fixes) -> Fixes:
     return fixes
 
 
-def canonical_rows(fixes: Fixes) -> I64:
-    """The row numbers (int64[n]) in canonical order."""
-    order = np.empty(len(fixes), np.int64)
-    ties = _sorted_rows(fixes.vehicle, fixes.fixed_at_us, max(len(fixes.vehicles), 1), order.view(np.uint64))
+def canonical_rows(fixes: Fixes) -> U32:
+    """The row numbers (uint32[n]) in canonical order, of fewer than 2³² fixes."""
+    if len(fixes) > np.iinfo(np.uint32).max:
+        raise OverflowError(f"{len(fixes):,} fixes at once: feed them in parts")
+    order = np.empty(len(fixes), np.uint32)
+    ties = _sorted_rows(fixes.vehicle, fixes.fixed_at_us, max(len(fixes.vehicles), 1), order)
     if len(ties):
         _order_ties(fixes, order, np.unique(np.r_[ties - 1, ties]))
     return order
 
 
-def _order_ties(fixes: Fixes, order: I64, tied: I64) -> None:
+def _order_ties(fixes: Fixes, order: U32, tied: I64) -> None:
     """Bring rows that share vehicle and instant, which stand together in ``order`` at ``tied``, into their order."""
     part = fixes.take(order[tied])
     keys: list[npt.NDArray[np.generic]] = [
@@ -200,13 +202,13 @@ def _by_vehicle(vehicle, place, order):
     return False
 
 
-@entry(types.int64[::1], I32_IN, I64_IN, types.int64, types.uint64[::1], allocates=True)
+@entry(types.int64[::1], I32_IN, I64_IN, types.int64, types.uint32[::1], allocates=True)
 def _sorted_rows(vehicle, at_us, n_vehicles, order):
     """Put the row numbers by (vehicle, instant) into ``order``; returns the places whose row shares both with the row
     before it. Quick where rows are nearly in order."""
     is_whole = _by_vehicle(vehicle, np.zeros(n_vehicles + 1, np.int64), order)
     n = len(order)
-    aside = np.empty(n, np.uint64)
+    aside = np.empty(n, np.uint32)
     ties = np.empty(n, np.int64)
     all_ties = 0
     first = 0

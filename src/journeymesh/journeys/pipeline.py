@@ -31,7 +31,7 @@ from journeymesh.journeys.cleaning import (
     UNDECIDED,
     CleaningLimits,
 )
-from journeymesh.journeys.fixes import I64, Fixes
+from journeymesh.journeys.fixes import I64, U32, Fixes
 from journeymesh.journeys.geodesy import SCALE
 from journeymesh.journeys.harsh import EVENT, HARSH_STATE, HarshLimits
 from journeymesh.journeys.journey import JOURNEY_SCHEMA
@@ -221,7 +221,7 @@ class JourneyPass:
         self._state = tuple(grown(part) for part in self._state)
         self._hours = grown(self._hours)
 
-    def _run(self, fixes: Fixes, order: I64, verdict: npt.NDArray[np.uint8], final: bool) -> tuple[Found, I64]:
+    def _run(self, fixes: Fixes, order: U32, verdict: npt.NDArray[np.uint8], final: bool) -> tuple[Found, I64]:
         n, vehicles = len(fixes), len(self._vehicles)
         found, counts = self._room_for(n, vehicles), np.zeros(5, np.int64)
         floats = tuple(
@@ -238,7 +238,7 @@ class JourneyPass:
         )
         timeline, zones = self._timeline, self._timeline.zones
         run_pass(
-            order.view(np.uint64),
+            order,
             np.ascontiguousarray(fixes.vehicle),
             np.ascontiguousarray(fixes.fixed_at_us),
             np.ascontiguousarray(fixes.received_at_us) if fixes.received_at_us is not None else _NO_INSTANTS,
