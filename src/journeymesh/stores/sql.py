@@ -89,9 +89,8 @@ class SqlStore:
     def write(self, batch: StoreBatch) -> None:
         """Write the batch: all of it or, on any fault, none."""
         stored = None if batch.journeys is None else rows.stored_journeys(batch.journeys)
-        put = [] if stored is None else rows.rows_of(stored)
         blocks = [] if batch.fixes is None else encode_blocks(batch.fixes)
-        changed: list[str | None] = [row[_VEHICLE] for row in put]
+        changed: list[str | None] = [] if stored is None else stored["vehicle"].unique().to_pylist()
         changed += [refusal.vehicle for refusal in batch.refusals]
         changed += [block.vehicle for block in blocks]
         changed += [vehicle for vehicle, _ in batch.fixes_withdrawn]
@@ -100,10 +99,11 @@ class SqlStore:
                 self._admit(connection, batch.under)
             changed += vehicles_of_refusals(connection, list(batch.refusals_withdrawn))
             if batch.superseded:
-                changed += _move_to_history(connection, batch.superseded, {row[ID]: row for row in put})
+                put = {} if stored is None else {row[ID]: row for row in rows.rows_of(stored)}
+                changed += _move_to_history(connection, batch.superseded, put)
             note_changes(connection, changed)
             if stored is not None:
-                put_table(connection, tables.journeys, stored, put)
+                put_table(connection, tables.journeys, stored)
             delete_ids(connection, tables.refusals.c.refusal_id, list(batch.refusals_withdrawn))
             put_rows(connection, tables.refusals, [records.refusal_row(r) for r in batch.refusals], keep=True)
             delete_ids(connection, tables.policies.c.number, list(batch.policies_withdrawn))

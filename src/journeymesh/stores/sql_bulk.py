@@ -9,9 +9,13 @@ from typing import Any, Final, TypeVar
 import pyarrow as pa
 import sqlalchemy as sa
 
+from journeymesh.stores.rows import rows_of
+
 T = TypeVar("T")
 
 _IDS_AT_ONCE: Final = 5_000
+_FEW_ROWS: Final = 100
+_ROWS_AT_ONCE: Final = 1_000
 _NUL, _SOH = "\0", "\1"
 
 
@@ -64,10 +68,12 @@ def put_rows(
     _merge(connection, table, staged, keep, update)
 
 
-def put_table(connection: sa.Connection, table: sa.Table, stored: pa.Table, rows: Sequence[Sequence[Any]]) -> None:
-    """Put a table whose columns are the database table's, replacing by primary key; ``rows`` are the same rows."""
-    if connection.dialect.name == "sqlite" or len(rows) < 100:
-        put_rows(connection, table, rows)
+def put_table(connection: sa.Connection, table: sa.Table, stored: pa.Table) -> None:
+    """Put a table whose columns are the database table's, replacing by primary key."""
+    if connection.dialect.name == "sqlite" or len(stored) < _FEW_ROWS:
+        # Some rows at a time, so that their values are still near when they are bound.
+        for start in range(0, len(stored), _ROWS_AT_ONCE):
+            put_rows(connection, table, rows_of(stored.slice(start, _ROWS_AT_ONCE)))
         return
     import pyarrow.compute as pc
     from pyarrow import csv
@@ -76,7 +82,7 @@ def put_table(connection: sa.Connection, table: sa.Table, stored: pa.Table, rows
         pa.types.is_string(column.type) and pc.any(pc.match_substring_regex(column, r"[\x00\x01]")).as_py()
         for column in stored.columns
     ):
-        put_rows(connection, table, rows)
+        put_rows(connection, table, rows_of(stored))
         return
     staged = _stage(connection, table)
     names = ", ".join(stored.column_names)
