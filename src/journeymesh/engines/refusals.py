@@ -84,12 +84,13 @@ def _cells(name: str, values: Sequence[str | float | None]) -> list[str]:
 
 def _origins(fixes: Fixes, describe: Describe) -> list[str]:
     names = ["unknown"] * len(fixes)
-    if fixes.origin is None:
+    origins = fixes.origins
+    if origins is None:
         return names
-    known = np.flatnonzero(fixes.origin >= 0)
-    for row, name in zip(known.tolist(), describe(fixes.origin[known]) if len(known) else [], strict=True):
+    known = np.flatnonzero(origins >= 0)
+    for row, name in zip(known.tolist(), describe(origins[known]) if len(known) else [], strict=True):
         names[row] = name
-    for row in np.flatnonzero(fixes.origin < -1).tolist():
+    for row in np.flatnonzero(origins < -1).tolist():
         names[row] = "kept fixes"
     return names
 

@@ -314,7 +314,7 @@ def _beside(kept: Fixes, arrived: Fixes) -> Fixes:
 
 
 def _arrived_rows(fixes: Fixes) -> Mask:
-    if fixes.origin is None:
+    if fixes.origin is None or isinstance(fixes.origin, range):
         return np.ones(len(fixes), np.bool_)
     arrived: Mask = fixes.origin != FROM_STORE
     return arrived

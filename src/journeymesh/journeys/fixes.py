@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
+from itertools import pairwise
 from typing import Any, Final
 
 import numpy as np
@@ -58,7 +59,8 @@ class Fixes:
     - ``speed_mps``, ``heading_deg`` (clockwise from north), ``accel_longitudinal_mps2`` (forward positive),
       ``accel_lateral_mps2``, ``speed_limit_mps``: float64[n], NaN where not reported
     - ``ignition``: int8[n], 1 on, 0 off, -1 not reported
-    - ``origin``: int64[n], the source's own number for the input a fix came from; -1 where unknown
+    - ``origin``: int64[n], the source's own number for the input a fix came from; -1 where unknown. A range where the
+      numbers are one after the other: ``origins`` has them as a column either way
     """
 
     vehicles: tuple[str, ...]
@@ -73,7 +75,7 @@ class Fixes:
     accel_lateral_mps2: F64 | None = None
     speed_limit_mps: F64 | None = None
     ignition: I8 | None = None
-    origin: I64 | None = None
+    origin: I64 | range | None = None
 
     def __len__(self) -> int:
         return len(self.vehicle)
@@ -81,16 +83,34 @@ class Fixes:
     @property
     def nbytes(self) -> int:
         """Bytes held by the columns."""
-        return sum(column.nbytes for _, column in self.columns())
+        return sum(column.nbytes for _, column in self._reported())
+
+    @property
+    def origins(self) -> I64 | None:
+        """``origin`` as a column."""
+        held = self.origin
+        return np.arange(held.start, held.stop) if isinstance(held, range) else held
 
     def columns(self) -> list[tuple[str, npt.NDArray[np.generic]]]:
         """The columns that are present, by name, without the dictionary."""
-        return [(name, column) for name in COLUMN_NAMES if (column := getattr(self, name)) is not None]
+        origins = self.origins
+        return self._reported() + ([] if origins is None else [("origin", origins)])
+
+    def _reported(self) -> list[tuple[str, npt.NDArray[np.generic]]]:
+        return [(name, column) for name in COLUMN_NAMES[:-1] if (column := getattr(self, name)) is not None]
 
     def take(self, rows: I64 | U32 | slice | npt.NDArray[np.bool_]) -> Fixes:
         """The rows selected by an index array, a mask or a slice, in that order."""
-        taken: dict[str, Any] = {name: column[rows] for name, column in self.columns()}
-        return replace(self, **taken)
+        taken: dict[str, Any] = {name: column[rows] for name, column in self._reported()}
+        return replace(self, **taken, origin=self._origin_of(rows))
+
+    def _origin_of(self, rows: I64 | U32 | slice | npt.NDArray[np.bool_]) -> I64 | range | None:
+        held = self.origin
+        if not isinstance(held, range):
+            return None if held is None else held[rows]
+        if isinstance(rows, slice):
+            return held[rows]
+        return held.start + (np.flatnonzero(rows) if rows.dtype == np.bool_ else rows.astype(np.int64))
 
     def rearranged(self, order: U32) -> Fixes:
         """``take`` of rows in another order, faster where they stand in long runs: a run is copied as a whole, and a
@@ -101,9 +121,9 @@ class Fixes:
         if len(runs) <= 1:
             return self.take(runs[0] if runs else slice(0))
         columns: dict[str, Any] = {
-            name: np.concatenate([column[run] for run in runs]) for name, column in self.columns()
+            name: np.concatenate([column[run] for run in runs]) for name, column in self._reported()
         }
-        return replace(self, **columns)
+        return replace(self, **columns, origin=self._origin_of(order))
 
     @classmethod
     def empty(cls, vehicles: tuple[str, ...] = ()) -> Fixes:
@@ -121,8 +141,10 @@ class Fixes:
         codes: dict[str, int] = {}
         vehicle = [recode(part, codes) for part in parts]
         columns: dict[str, Any] = {"vehicle": np.concatenate(vehicle)}
-        for name in COLUMN_NAMES[1:]:
-            present = [getattr(part, name) for part in parts]
+        if (together := _one_range([part.origin for part in parts])) is not None:
+            columns["origin"] = together
+        for name in COLUMN_NAMES[1:] if together is None else COLUMN_NAMES[1:-1]:
+            present = [part.origins if name == "origin" else getattr(part, name) for part in parts]
             if any(column is not None for column in present):
                 columns[name] = np.concatenate(
                     [
@@ -178,7 +200,7 @@ class Fixes:
                     filled = _filled_in_place(column) if is_ours and column.null_count else None
                     columns[name] = _numpy(column, np.nan) if filled is None else filled
         if first_origin >= 0:
-            columns["origin"] = np.arange(first_origin, first_origin + len(table), dtype=np.int64)
+            columns["origin"] = range(first_origin, first_origin + len(table))
         codes: Any = _numpy(encoded.indices.cast(pa.int32()), -1)
         return cls(tuple(encoded.dictionary.to_pylist()), codes, **columns)
 
@@ -193,6 +215,14 @@ NOT_REPORTED: Final[dict[str, tuple[object, type]]] = {
     "origin": (-1, np.int64),
 }
 """What a column holds where nothing is reported, and its type."""
+
+
+def _one_range(origins: Sequence[I64 | range | None]) -> range | None:
+    """The one range that these are together; None where they are not."""
+    ranges = [origin for origin in origins if isinstance(origin, range) and len(origin)]
+    if len(ranges) < len(origins) or any(a.stop != b.start for a, b in pairwise(ranges)):
+        return None
+    return range(ranges[0].start, ranges[-1].stop)
 
 
 def renumbered(vehicle: I32) -> tuple[I32, I32]:

@@ -53,6 +53,7 @@ def _records(dtype: Any, dims: int = 1) -> Any:
 _SIGNATURE = (
     U32_IN,  # order; unsigned, so that no row is taken for one counted from the end
     I32_IN,  # vehicle
+    types.int64,  # how many vehicles of the states are before the one with code 0
     I64_IN,  # fixed_at_us
     I64_IN,  # received_at_us
     types.UniTuple(F64_IN, 7),  # lat, lon, speed, heading, accelerations, speed limit; absent ones empty
@@ -151,8 +152,8 @@ def _go(
 
 @entry(types.void, *_SIGNATURE)
 def run_pass(
-    order, vehicle, at_us, received_us, floats, ignition, final, limits, first_span, timeline, zones, state, hours,
-    found, counts, verdict, scale, scratch,
+    order, vehicle, before, at_us, received_us, floats, ignition, final, limits, first_span, timeline, zones, state,
+    hours, found, counts, verdict, scale, scratch,
 ):  # fmt: skip
     """Run the pass over one chunk.
 
@@ -164,7 +165,7 @@ def run_pass(
     n = len(order)
     first = 0
     while first < n:
-        v = vehicle[order[first]]
+        v = before + vehicle[order[first]]
         last = end_of(order, vehicle, first)
         counts[4] += 1
         ready = last
@@ -178,7 +179,7 @@ def run_pass(
         first = last
 
 
-@entry(types.void, I32_IN, _SIGNATURE[7], *_SIGNATURE[11:15])
+@entry(types.void, I32_IN, _SIGNATURE[8], *_SIGNATURE[12:16])
 def finish_pass(vehicles, limits, state, hours, found, counts):
     """The input is over: put out what was still under way for these vehicles."""
     _, movement, sums, at_halt, _, events = state

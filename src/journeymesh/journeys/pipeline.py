@@ -148,22 +148,24 @@ class JourneyPass:
     def take(self, fixes: Fixes, *, final: bool = False) -> None:
         """Take a chunk whose journeys come out with the next ``result``. ``final`` says that these vehicles, and those
         taken before, are over; other vehicles may follow."""
-        fixes = self._received(fixes)
+        fixes, before = self._received(fixes)
         order = canonical_rows(fixes)
         verdict = np.zeros(len(fixes), np.uint8)
-        found, counts = self._run(fixes, order, verdict, final)
+        found, counts = self._run(fixes, before, order, verdict, final)
         told, refused = np.zeros(256, np.int64), np.empty(len(fixes), np.int64)
         refused = refused[: tell(verdict, told, refused)]
         waits = np.flatnonzero(verdict == UNDECIDED) if told[UNDECIDED] else _NO_ROWS
-        self._waiting = fixes.take(order[waits]) if len(waits) else None
+        self._waiting = self._named(fixes.take(order[waits]), before) if len(waits) else None
         accepted = int(told[ACCEPTED] + told[RELOCATED])
         inside = int(found.journeys["fixes"].sum())
         self._is_over = final
         self._taken.append(
             _Taken(
                 found,
-                fixes.rearranged(order[_IS_TIMELINE[verdict]]) if self.with_timeline else Fixes.empty(fixes.vehicles),
-                fixes.take(order[refused]),
+                self._named(fixes.rearranged(order[_IS_TIMELINE[verdict]]), before)
+                if self.with_timeline
+                else Fixes.empty(tuple(self._vehicles)),
+                self._named(fixes.take(order[refused]), before),
                 verdict[refused],
                 PassCounts(accepted, int(told[DUPLICATE]), int(counts[3]), accepted - inside),
                 int(counts[4]),
@@ -193,24 +195,26 @@ class JourneyPass:
         self._events = np.empty(0, EVENT)
         self._refused_at = np.empty(0, REFUSED_AT)
 
-    def _received(self, fixes: Fixes) -> Fixes:
-        """The chunk behind what waited, in this pass's dictionary."""
+    def _named(self, fixes: Fixes, before: int) -> Fixes:
+        """The fixes in this pass's dictionary, in which so many vehicles are before theirs."""
+        return replace(fixes, vehicles=tuple(self._vehicles), vehicle=fixes.vehicle + np.int32(before))
+
+    def _received(self, fixes: Fixes) -> tuple[Fixes, int]:
+        """The chunk behind what waited, and how many vehicles of this pass's dictionary are before its own. That spares
+        most chunks a column of codes that differ by no more than this."""
         known = len(self._vehicles)
         table = np.fromiter((self._vehicles.setdefault(name, len(self._vehicles)) for name in fixes.vehicles), np.int32)
         names = tuple(self._vehicles)
-        vehicle = fixes.vehicle
-        if len(table) and np.array_equal(table, np.arange(table[0], table[0] + len(table))):
-            vehicle = vehicle + table[0] if table[0] else vehicle
-        else:
-            vehicle = table[vehicle]
-        fixes = replace(fixes, vehicles=names, vehicle=vehicle)
+        before = int(table[0]) if len(table) else 0
+        if self._waiting is not None or not np.array_equal(table, np.arange(before, before + len(table))):
+            fixes, before = replace(fixes, vehicles=names, vehicle=table[fixes.vehicle]), 0
         if len(names) > known or known == 0:
             if len(names) > len(self._hours):
                 self._grow(2 * len(names))
             self._timeline = self._growing.of(names)
         if self._waiting is not None:
             fixes = Fixes.concat([replace(self._waiting, vehicles=names), fixes])
-        return fixes
+        return fixes, before
 
     def _grow(self, vehicles: int) -> None:
         def grown(old: npt.NDArray[Any]) -> npt.NDArray[Any]:
@@ -221,7 +225,9 @@ class JourneyPass:
         self._state = tuple(grown(part) for part in self._state)
         self._hours = grown(self._hours)
 
-    def _run(self, fixes: Fixes, order: U32, verdict: npt.NDArray[np.uint8], final: bool) -> tuple[Found, I64]:
+    def _run(
+        self, fixes: Fixes, before: int, order: U32, verdict: npt.NDArray[np.uint8], final: bool
+    ) -> tuple[Found, I64]:
         n, vehicles = len(fixes), len(self._vehicles)
         found, counts = self._room_for(n, vehicles), np.zeros(5, np.int64)
         floats = tuple(
@@ -240,6 +246,7 @@ class JourneyPass:
         run_pass(
             order,
             np.ascontiguousarray(fixes.vehicle),
+            before,
             np.ascontiguousarray(fixes.fixed_at_us),
             np.ascontiguousarray(fixes.received_at_us) if fixes.received_at_us is not None else _NO_INSTANTS,
             floats,

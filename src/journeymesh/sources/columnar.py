@@ -22,6 +22,8 @@ from journeymesh.sources.refused_rows import refusals_of
 from journeymesh.sources.tabular import fields_of, paths_of, required_paths, to_fixes
 
 BATCH_ROWS: Final = 1 << 19
+_FEW_VEHICLES: Final = 1_000
+"""So many names may be in a batch's dictionary though none of its rows has them."""
 ENDINGS: Final = (".parquet", ".pq")
 
 
@@ -176,14 +178,16 @@ def _straight(batch: pa.RecordBatch, first_origin: int) -> Fixes | None:
         return None
     if not pa.types.is_dictionary(vehicle.type):
         vehicle = vehicle.dictionary_encode()
-    # A file's dictionary has all its vehicles, a batch's few of them.
-    present, codes = renumbered(vehicle.indices.cast(pa.int32()).to_numpy())
-    names = vehicle.dictionary.take(pa.array(present))
-    if names.null_count or "" in names.to_pylist():
+    if len(vehicle.dictionary) > _FEW_VEHICLES:
+        # A file's dictionary has all its vehicles, a batch's few of them.
+        present, codes = renumbered(vehicle.indices.cast(pa.int32()).to_numpy())
+        vehicle = pa.DictionaryArray.from_arrays(
+            pa.array(codes), vehicle.dictionary.take(pa.array(present)), safe=False
+        )
+        batch = batch.set_column(batch.schema.get_field_index("vehicle"), "vehicle", vehicle)
+    if vehicle.dictionary.null_count or "" in vehicle.dictionary.to_pylist():
         return None
-    own = pa.DictionaryArray.from_arrays(pa.array(codes), names, safe=False)
-    place = batch.schema.get_field_index("vehicle")
-    return Fixes.from_arrow(batch.set_column(place, "vehicle", own), first_origin, is_ours=True)
+    return Fixes.from_arrow(batch, first_origin, is_ours=True)
 
 
 def _type_at(schema: pa.Schema, path: str) -> pa.DataType | None:

@@ -52,9 +52,20 @@ def test_an_origin_names_the_file_and_the_row_from_one(tmp_path: Path) -> None:
     ours(tmp_path / "a.parquet", rows=3)
     ours(tmp_path / "b.parquet", rows=2)
     source = ParquetSource(str(tmp_path))
-    origin = read(source).origin
+    origin = read(source).origins
     assert origin is not None
     assert source.describe(origin) == ["a.parquet:1", "a.parquet:2", "a.parquet:3", "b.parquet:1", "b.parquet:2"]
+
+
+@pytest.mark.parametrize("vehicles", [3, 2_000])
+def test_a_dictionary_with_names_that_no_row_has_is_read_as_it_is(tmp_path: Path, vehicles: int) -> None:
+    names = [f"V{k}" for k in range(vehicles)]
+    codes = [vehicles - 1] * 2 + [1] * 3
+    held = pa.DictionaryArray.from_arrays(pa.array(codes, pa.int32()), pa.array(names))
+    columns = {"fixed_at": pa.array([0] * 5, INSTANT), "lat_deg": [50.0] * 5, "lon_deg": [4.0] * 5}
+    pq.write_table(pa.table({"vehicle": held, **columns}), tmp_path / "f.parquet")
+    fixes = read(ParquetSource(str(tmp_path)))
+    assert [fixes.vehicles[code] for code in fixes.vehicle] == [names[code] for code in codes]
 
 
 def test_a_glob_takes_only_its_files(tmp_path: Path) -> None:

@@ -134,7 +134,8 @@ def _admitted(fixes: Fixes, policies: Policies, decision: Decision) -> tuple[Fix
             at = fixes.fixed_at_us
             inside = of_vehicle & (at >= timeline.from_us[span]) & (at < timeline.to_us[span])
             taken[inside] = may[timeline.policy[span]]
-    assert fixes.origin is not None
+    origins = fixes.origins
+    assert origins is not None
     detail = "no policy that you may hand in fixes for covers this vehicle then"
-    refused = [RefusedFix(int(row), VEHICLE_NOT_ADMITTED, detail) for row in fixes.origin[~taken]]
+    refused = [RefusedFix(int(row), VEHICLE_NOT_ADMITTED, detail) for row in origins[~taken]]
     return fixes.take(taken), refused
