@@ -89,6 +89,16 @@ def test_running_again_changes_nothing() -> None:
     assert store.digest() == once.digest()
 
 
+def test_what_is_refused_counts_once_when_it_comes_again() -> None:
+    fixes = drives("V", 4)
+    lat = fixes.lat_deg.copy()
+    lat[7] = np.nan
+    given = replace(fixes, lat_deg=lat)
+    _, (first, second) = settled([given], [given])
+    counted = [[run.counts[name] for name in ("accepted", "duplicates", "refused")] for run in (first, second)]
+    assert counted == [[1199, 0, 1], [0, 1200, 0]]
+
+
 @pytest.mark.parametrize("seed", range(5))
 def test_late_and_shuffled_runs_add_up_to_the_one_run(seed: int) -> None:
     fixes = fleet()

@@ -20,8 +20,8 @@ def in_canonical_order(fixes: Fixes) -> Fixes:
     """The fixes by (vehicle code, ``fixed_at_us``), ties by every reported value, receipt last.
 
     Of two different fixes at one instant the first in this order is kept; of two equal ones that with the earliest
-    receipt. The same fixes in any order come out as the same rows, ``origin`` aside where two are equal. Sorted input
-    is returned as it is.
+    receipt, or of equal receipts the one that stands first. The same fixes in any order come out as the same rows,
+    ``origin`` aside where two are equal. Sorted input is returned as it is.
     """
     order = canonical_rows(fixes)
     if len(order) and (order[0] != 0 or (np.diff(order) != 1).any()):
@@ -50,8 +50,8 @@ def _order_ties(fixes: Fixes, order: U32, tied: I64) -> None:
     ]
     # -0.0 equals 0.0 and is written differently: last of all, the sign decides which of two equal fixes is kept.
     signs = [np.signbit(column) for name, column in part.columns() if column.dtype == np.float64]
-    sorted_rows = np.lexsort((*signs, *keys, part.fixed_at_us, part.vehicle))
-    order[tied] = order[tied[sorted_rows]]
+    arrival = order[tied]
+    order[tied] = arrival[np.lexsort((arrival, *signs, *keys, part.fixed_at_us, part.vehicle))]
 
 
 @compiled

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -46,6 +48,12 @@ def test_a_run_that_arrives_late_goes_back_to_where_it_belongs():
     early, late = range(1000), range(400, 460)
     fixes = recorded([s for s in early if s not in late] + list(late))
     assert np.array_equal(fixes.fixed_at_us[canonical_rows(fixes)], np.arange(1000) * SECOND_US)
+
+
+def test_of_equal_fixes_the_first_to_arrive_stands_first():
+    fixes = recorded(list(range(200)) * 2)
+    fixes = replace(fixes, lat_deg=np.tile(fixes.lat_deg[:200], 2))
+    assert canonical_rows(fixes).tolist() == [row for k in range(200) for row in (k, k + 200)]
 
 
 def test_fixes_in_order_are_given_back_as_they_are():
