@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -15,6 +17,28 @@ from journeymesh.stores.sql import SqlStore
 from tests.ports.records import full_batch, refusal
 
 from .sql_store_suite import SqlStoreSuite
+
+FILLING = """
+import sys
+from pathlib import Path
+from journeymesh.stores.sql import SqlStore
+
+def resident_kib():
+    return int(next(l for l in Path("/proc/self/status").read_text().splitlines() if l.startswith("VmRSS")).split()[1])
+
+store = SqlStore.connect(sys.argv[1])
+store.migrate()
+rows = [("x" * 3_000,)] * 500
+with store._sql.writing() as connection:
+    connection.exec_driver_sql("create table filling (content text)")
+    connection.connection.cursor().executemany("insert into filling values (?)", rows)
+before = resident_kib()
+for _ in range(60):
+    with store._sql.writing() as connection:
+        connection.connection.cursor().executemany("insert into filling values (?)", rows)
+print((resident_kib() - before) / 1024)
+"""
+"""Ninety MiB into the store's file, a MiB and a half at a time; prints by how many MiB the process grew."""
 
 
 class TestSqliteStore(SqlStoreSuite):
@@ -45,6 +69,14 @@ class TestSqliteStore(SqlStoreSuite):
         (tmp_path / "notes.db").write_text("dear diary " * 1000)
         with pytest.raises(StoreCorrupt, match="no journeymesh store"):
             SqlStore.connect(f"sqlite:///{tmp_path}/notes.db").migrate()
+
+    @pytest.mark.skipif(sys.platform != "linux", reason="the resident set is read from /proc")
+    def test_a_file_larger_than_the_page_cache_takes_no_more_memory(self, tmp_path: Path) -> None:
+        done = subprocess.run(
+            [sys.executable, "-c", FILLING, f"sqlite:///{tmp_path}/journeys.db"],
+            capture_output=True, text=True, check=True,
+        )  # fmt: skip
+        assert float(done.stdout) < 40  # MiB; the cache has 24
 
     def test_a_full_disk_keeps_nothing_of_the_write(self, store: SqlStore) -> None:
         store.write(full_batch())

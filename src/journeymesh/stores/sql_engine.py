@@ -18,9 +18,12 @@ from journeymesh.stores.migrations import SCHEMA
 
 BUSY_TIMEOUT_S: Final = 30.0
 CONNECT_TIMEOUT_S: Final = 10
-_CACHE_KIB: Final = 24 * 1024
-"""SQLite's page cache fills up with the store's size; the keys of a hundred thousand journeys fit into this."""
-_PRAGMAS: Final = ("synchronous=NORMAL", "foreign_keys=ON", f"cache_size=-{_CACHE_KIB}", "temp_store=MEMORY")
+_PAGE_BYTES: Final = 8192
+_CACHE_PAGES: Final = 24 * 2**20 // _PAGE_BYTES
+"""SQLite's page cache fills up with the store's size; the keys of a hundred thousand journeys fit into this. In pages:
+SQLite turns a size in KiB into pages of the size that it knows when it is told, half of ours, and held twice as much.
+"""
+_PRAGMAS: Final = ("synchronous=NORMAL", "foreign_keys=ON", f"cache_size={_CACHE_PAGES}", "temp_store=MEMORY")
 
 
 class SqlConnections:
@@ -78,7 +81,7 @@ class SqlConnections:
         if self.is_sqlite:
             with sql_faults(self.url, self.shown):
                 # The page size counts for a file yet to be made.
-                set_in_file(self.engine(), "page_size=8192", "journal_mode=WAL")
+                set_in_file(self.engine(), f"page_size={_PAGE_BYTES}", "journal_mode=WAL")
 
     def close(self) -> None:
         """Close every connection."""
