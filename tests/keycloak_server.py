@@ -175,9 +175,19 @@ class Keycloak:
         """It accepts connections and answers nothing, as a server does that is out of memory."""
         os.killpg(self.process.pid, signal.SIGSTOP)
         try:
+            self._wait_until_silent()
             yield
         finally:
             os.killpg(self.process.pid, signal.SIGCONT)
+
+    def _wait_until_silent(self) -> None:
+        """Threads stop when they next look at their signals: until then one may still answer."""
+        for _ in range(50):
+            try:
+                httpx.get(self.issuer, timeout=0.5)
+            except httpx.TimeoutException:
+                return
+        raise AssertionError("Keycloak answers though it was stopped")
 
 
 def _told(page: httpx.Response) -> dict[str, Any]:
