@@ -262,10 +262,16 @@ def _weigh(limits, scale, verdict, base, n_base, other, n_other, tip, confirmed,
 
 
 @compiled
+def received_at(received_us, row):
+    """When the fix was received; NEVER_US where that is not reported, as for a whole column that is absent."""
+    return received_us[row] if len(received_us) > 0 else NEVER_US
+
+
+@compiled
 def _by_itself(limits, settled_us, before, before_us, row, at_us, received_us, floats, ignition):
     """The verdict on a fix before its neighbours are asked: whether it is possible, and no other of its instant."""
     now = at_us[row]
-    received = received_us[row] if len(received_us) > 0 else NEVER_US
+    received = received_at(received_us, row)
     judged = alone(limits, now, received, floats[0][row], floats[1][row])
     if now == before_us:
         if same_fix(before, row, floats, ignition):

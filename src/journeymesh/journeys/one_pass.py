@@ -24,6 +24,7 @@ from journeymesh.journeys.cleaning import (
     CleaningLimits,
     alone,
     clean_vehicle,
+    received_at,
     same_fix,
 )
 from journeymesh.journeys.compiled import F64_IN, I8_IN, I32_IN, I64_IN, U32_IN, compiled, entry
@@ -81,7 +82,7 @@ def _settled_until(limits, first, last, order, at_us, received_us):
     newest = NEVER_US
     for place in range(last - 1, first - 1, -1):
         row = order[place]
-        received = received_us[row] if len(received_us) > 0 else NEVER_US
+        received = received_at(received_us, row)
         if alone(limits, at_us[row], received, 1.0, 1.0) == ACCEPTED:
             newest = at_us[row]
             break
@@ -98,7 +99,7 @@ def _leave(limits, verdict, first, ready, last, order, at_us, received_us, float
     for place in range(ready, last):
         row = order[place]
         now = at_us[row]
-        received = received_us[row] if len(received_us) > 0 else NEVER_US
+        received = received_at(received_us, row)
         judged = alone(limits, now, received, floats[0][row], floats[1][row])
         if now == newest_us or judged not in (_FUTURE, _IMPOSSIBLE):
             verdict[place] = UNDECIDED
