@@ -138,6 +138,7 @@ class Fix(TypedDict, total=False):
     accel_lateral_mps2: float | None
     speed_limit_mps: float | None
     ignition: bool | None
+    accuracy_m: float | None
 
 
 Row = TypeVar("Row", bound=Mapping[str, object])

@@ -26,6 +26,7 @@ OPTIONAL_FLOATS: Final = (
     "accel_longitudinal_mps2",
     "accel_lateral_mps2",
     "speed_limit_mps",
+    "accuracy_m",
 )
 """Optional columns; absent (None) as a whole, or NaN where one fix does not report it."""
 
@@ -36,11 +37,13 @@ FIX_SCHEMA: Final = pa.schema(
         pa.field("lat_deg", pa.float64()),
         pa.field("lon_deg", pa.float64()),
         pa.field("received_at", pa.timestamp("us", tz="UTC")),
-        *(pa.field(name, pa.float64()) for name in OPTIONAL_FLOATS),
+        *(pa.field(name, pa.float64()) for name in OPTIONAL_FLOATS[:-1]),
         pa.field("ignition", pa.bool_()),
+        pa.field("accuracy_m", pa.float64()),
     ]
 )
-"""The Arrow form of fixes, in files and blocks. ``vehicle`` is a device's or a vehicle's id, whichever is reported."""
+"""The Arrow form of fixes, in files and blocks. ``vehicle`` is a device's or a vehicle's id, whichever is reported.
+A new column is put last: a block says by position which columns it has."""
 
 _FLOATS: Final = ("lat_deg", "lon_deg", *OPTIONAL_FLOATS)
 _SHORT_RUN: Final = 256
@@ -58,6 +61,8 @@ class Fixes:
     - ``received_at_us``: int64[n], receipt, ``NOT_REPORTED_US`` where unknown
     - ``speed_mps``, ``heading_deg`` (clockwise from north), ``accel_longitudinal_mps2`` (forward positive),
       ``accel_lateral_mps2``, ``speed_limit_mps``: float64[n], NaN where not reported
+    - ``accuracy_m``: float64[n], how far off the position may be by the recorder's own word; infinite where it says
+      that the position is not valid
     - ``ignition``: int8[n], 1 on, 0 off, -1 not reported
     - ``origin``: int64[n], the source's own number for the input a fix came from; -1 where unknown. A range where the
       numbers are one after the other: ``origins`` has them as a column either way
@@ -74,6 +79,7 @@ class Fixes:
     accel_longitudinal_mps2: F64 | None = None
     accel_lateral_mps2: F64 | None = None
     speed_limit_mps: F64 | None = None
+    accuracy_m: F64 | None = None
     ignition: I8 | None = None
     origin: I64 | range | None = None
 

@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from journeymesh.journeys.fixes import F64, I8, I32, I64
 from journeymesh.sources import bson_columns
+from journeymesh.sources.accuracy import ValidField
 from journeymesh.sources.bson_columns import FIRST_US, LAST_US, MISSING_US, SCRATCH, program_of
 from journeymesh.sources.bson_documents import U8
 from journeymesh.sources.bson_values import KINDS, value_at
@@ -122,7 +123,7 @@ class Cells:
             faults.setdefault(row, f"{path}: missing")
         return tuple(known), codes, faults
 
-    def switches(self, ignition: IgnitionField) -> tuple[I8, Faults]:
+    def switches(self, ignition: IgnitionField | ValidField) -> tuple[I8, Faults]:
         """int8[n]: 1 on, 0 off, -1 where missing."""
         codes, values, faults = self._codes(ignition.path)
         bad: Faults = {}

@@ -12,6 +12,7 @@ import numpy as np
 from journeymesh.journeys.fixes import NOT_REPORTED_US, Fixes
 from journeymesh.journeys.journey import Refusal
 from journeymesh.journeys.reasons import Reason
+from journeymesh.sources.accuracy import accuracy_of
 from journeymesh.sources.bson_cells import Cells
 from journeymesh.sources.bson_documents import U8, Rows, Walk, read_only
 from journeymesh.sources.bson_paths import PathTrie
@@ -134,6 +135,14 @@ class BsonReader:
         if fields.ignition is not None:
             columns["ignition"], faults = cells.switches(fields.ignition)
             refused.add(faults, Reason.VALUE_UNPARSEABLE)
+        hdop = valid = None
+        if fields.hdop is not None:
+            hdop, faults = cells.numbers(fields.hdop.path, fields.hdop.to_si)
+            refused.add(faults, Reason.VALUE_UNPARSEABLE)
+        if fields.valid is not None:
+            valid, faults = cells.switches(fields.valid)
+            refused.add(faults, Reason.VALUE_UNPARSEABLE)
+        columns["accuracy_m"] = accuracy_of(columns.get("accuracy_m"), hdop, valid)
         element = np.maximum(rows.element, 0)
         columns["origin"] = ((rows.document + stream_offset) << ELEMENT_BITS) | element
         fixes = Fixes(vehicles, **columns)

@@ -17,7 +17,8 @@ import msgspec
 import yaml
 
 from journeymesh.errors import MappingInvalid
-from journeymesh.sources.units import UNITS_TO_SI, AccelUnit, AngleUnit, DistanceUnit, SpeedUnit
+from journeymesh.sources.accuracy import AccuracyField, HdopField, ValidField
+from journeymesh.sources.units import UNITS_TO_SI, AccelUnit, AngleUnit, DistanceUnit, LengthUnit, SpeedUnit
 
 Layout = Literal["document", "embedded", "bucketed"]
 Clock = Literal["bson_date", "epoch_s", "epoch_ms", "iso8601", "strftime", "offset_s", "offset_ms"]
@@ -173,6 +174,9 @@ class FieldMappings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     accel_lateral: AccelField | None = None
     speed_limit: SpeedField | None = None
     ignition: IgnitionField | None = None
+    accuracy: AccuracyField | None = None
+    hdop: HdopField | None = None
+    valid: ValidField | None = None
 
     def present(self) -> dict[str, Any]:
         """The fields that are mapped, by name, in the order of the model."""
@@ -187,6 +191,7 @@ NUMBER_COLUMNS: Final[dict[str, str]] = {
     "accel_longitudinal": "accel_longitudinal_mps2",
     "accel_lateral": "accel_lateral_mps2",
     "speed_limit": "speed_limit_mps",
+    "accuracy": "accuracy_m",
 }
 """The mapped numbers and the column of ``Fixes`` that each becomes, multiplied by its field's ``to_si``."""
 
@@ -295,6 +300,7 @@ _UNITS_OF_FIELD: Final[dict[str, Any]] = {
     "lat": AngleUnit,
     "lon": AngleUnit,
     "heading": AngleUnit,
+    "accuracy": LengthUnit,
     "declared_annual_distance": DistanceUnit,
 }
 

@@ -140,7 +140,7 @@ def _add(
         if one.name == "fixed_at":
             faults = {**faults, **missing}
         _widen(one, [_rfc3339(us) for us in _ends(instants[instants != MISSING_US])])
-    elif one.name == "ignition":
+    elif one.name in ("ignition", "valid"):
         states, faults = cells.switches(part)
         _widen(one, _ends(states[states >= 0].astype(np.float64)))
     else:

@@ -20,6 +20,7 @@ import numpy.typing as npt
 
 from journeymesh.errors import UsageError
 from journeymesh.journeys.fixes import F64, I64, NOT_REPORTED_US, Fixes
+from journeymesh.sources.accuracy import ValidField
 from journeymesh.sources.bson_fixes import BsonReader
 from journeymesh.sources.clocks import Unconvertible, clock_us
 from journeymesh.sources.mapping import NUMBER_COLUMNS, ClockField, IgnitionField, Mapping, mapped_paths
@@ -44,6 +45,10 @@ def invertible(mapping: Mapping) -> str | None:
             return f"fields.{name}: nothing times {mapped.to_si} gives the number back"
     if mapping.fields.ignition is not None and None in _switch_values(mapping.fields.ignition):
         return "fields.ignition: no value means on, or none means off, and nothing else"
+    if mapping.fields.valid is not None and None in _switch_values(mapping.fields.valid):
+        return "fields.valid: no value means valid, or none means invalid, and nothing else"
+    if mapping.fields.hdop is not None and not mapping.fields.hdop.to_si > 0.0:
+        return f"fields.hdop: nothing times {mapping.fields.hdop.to_si} gives the number back"
     return _path_fault(mapping)
 
 
@@ -82,7 +87,7 @@ def _path_fault(mapping: Mapping) -> str | None:
     return None
 
 
-def _switch_values(ignition: IgnitionField) -> tuple[Any, Any]:
+def _switch_values(ignition: IgnitionField | ValidField) -> tuple[Any, Any]:
     """The first values that mean on and off; None where there is none."""
     on = next((value for value in ignition.on if value != ""), None)
     off = next((value for value in ignition.off if value != "" and value not in ignition.on), None)
@@ -162,6 +167,15 @@ class MappingInverse:
         if fields.ignition is not None and fixes.ignition is not None:
             on, off = _switch_values(fields.ignition)
             yield fields.ignition.path, [{1: on, 0: off}.get(state) for state in fixes.ignition.tolist()]
+        if fields.hdop is not None and fields.accuracy is None and fixes.accuracy_m is not None:
+            yield fields.hdop.path, _numbers(fixes.accuracy_m, fields.hdop.to_si, whole=False)
+        if fields.valid is not None and fixes.accuracy_m is not None:
+            on, off = _switch_values(fields.valid)
+            yield fields.valid.path, [off if far else on for far in np.isinf(fixes.accuracy_m).tolist()]
+
+    def _holds_metres(self) -> bool:
+        """Whether accuracy is mapped as a number, and not only as valid or not."""
+        return self.mapping.fields.accuracy is not None or self.mapping.fields.hdop is not None
 
     @staticmethod
     def _document(leaves: list[tuple[list[str], list[Any]]], row: int) -> dict[str, Any]:
@@ -192,6 +206,8 @@ class MappingInverse:
             for name in NUMBER_COLUMNS.values():
                 written, again = getattr(fixes, name), getattr(read, name)
                 if written is not None and again is not None:
+                    if name == "accuracy_m" and not self._holds_metres():
+                        written, again = np.isinf(written) * 1.0, np.isinf(again) * 1.0
                     differs |= ~_as_near(written, again)
         wrong = max(refused, int(differs.sum()), len(fixes) - len(read))
         if wrong:

@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 from journeymesh.errors import MappingInvalid
 from journeymesh.journeys.fixes import F64, I8, I32, I64, NOT_REPORTED_US, Fixes
 from journeymesh.journeys.reasons import Reason
+from journeymesh.sources.accuracy import AccuracyField, ValidField, accuracy_of
 from journeymesh.sources.clocks import FIRST_US, LAST_US, Unconvertible, clock_us, is_number, number, unit_us
 from journeymesh.sources.mapping import (
     NUMBER_COLUMNS,
@@ -43,6 +44,7 @@ OWN_FIELDS: Final = FieldMappings(
     accel_lateral=AccelField(path="accel_lateral_mps2", unit="m/s2"),
     speed_limit=SpeedField(path="speed_limit_mps", unit="m/s"),
     ignition=IgnitionField(path="ignition"),
+    accuracy=AccuracyField(path="accuracy_m"),
 )
 """What a file without a mapping is read as: ``FIX_SCHEMA``'s names and units."""
 
@@ -116,6 +118,15 @@ def to_fixes(column: ColumnOf, fields: FieldMappings, origins: I64) -> tuple[Fix
         columns[target] = read if mapped.to_si == 1.0 else read * mapped.to_si
     if fields.ignition is not None and (values := column(fields.ignition.path)) is not None:
         columns["ignition"] = _ignition(values, fields.ignition, faults)
+    hdop = None if fields.hdop is None else column(fields.hdop.path)
+    valid = None if fields.valid is None else column(fields.valid.path)
+    columns["accuracy_m"] = accuracy_of(
+        columns.get("accuracy_m"),
+        None
+        if hdop is None or fields.hdop is None
+        else fields.hdop.to_si * _numbers(hdop, fields.hdop.path, Reason.VALUE_UNPARSEABLE, faults),
+        None if valid is None or fields.valid is None else _ignition(valid, fields.valid, faults),
+    )
     fixes = Fixes(vehicles, **columns)
     if faults.reasons:
         kept = np.ones(rows, np.bool_)
@@ -262,7 +273,7 @@ def _joined(values: list[Any]) -> Any:
     return " ".join(value.isoformat() if isinstance(value, datetime) else str(value) for value in values)
 
 
-def _ignition(values: pa.Array, mapped: IgnitionField, faults: Faults) -> I8:
+def _ignition(values: pa.Array, mapped: IgnitionField | ValidField, faults: Faults) -> I8:
     """int8[rows]: 1 on, 0 off, -1 not reported."""
     encoded = values if pa.types.is_dictionary(values.type) else values.dictionary_encode()
     meaning: list[int] = []

@@ -8,6 +8,7 @@ SpeedUnit = Literal["km/h", "mph", "knots", "m/s"]
 AccelUnit = Literal["g", "m/s2"]
 AngleUnit = Literal["deg"]
 DistanceUnit = Literal["miles", "km", "m"]
+LengthUnit = Literal["m", "ft"]
 
 UNITS_TO_SI: Final[dict[str, float]] = {
     "km/h": 1 / 3.6,
@@ -20,5 +21,6 @@ UNITS_TO_SI: Final[dict[str, float]] = {
     "miles": 1609.344,
     "km": 1000.0,
     "m": 1.0,
+    "ft": 0.3048,
 }
 """What one of the unit is in m/s, m/s², degrees or metres."""

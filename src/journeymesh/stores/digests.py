@@ -42,6 +42,8 @@ POLICY_SCHEMA: Final = pa.schema(
     ]
 )
 KEPT_FIX_SCHEMA: Final = pa.schema([field for field in FIX_SCHEMA if field.name != "vehicle"])
+_ADDED_LATER: Final = frozenset({"accuracy_m"})
+"""Columns that count only where a row has a value, so that what was held before they came keeps its digest."""
 _BLOCK_SCHEMA: Final = pa.schema([("vehicle", pa.string()), ("day", pa.int64()), ("rows", pa.int64())])
 
 
@@ -50,6 +52,7 @@ class TableDigest:
 
     def __init__(self, schema: pa.Schema) -> None:
         self._schema = schema
+        self._told: set[str] = set()
         self._hashes = [[hashlib.blake2b(digest_size=32) for _ in range(3)] for _ in schema]
 
     def add(self, table: pa.Table) -> None:
@@ -58,6 +61,8 @@ class TableDigest:
             if field.name not in table.column_names:
                 _add_absent(hashes, field.type, len(table))
                 continue
+            if table[field.name].null_count < len(table):
+                self._told.add(field.name)
             for chunk in table[field.name].chunks:
                 _add_chunk(hashes, chunk)
 
@@ -65,6 +70,8 @@ class TableDigest:
         """The digest of all rows added so far."""
         whole = hashlib.blake2b(digest_size=16)
         for field, hashes in zip(self._schema, self._hashes, strict=True):
+            if field.name in _ADDED_LATER and field.name not in self._told:
+                continue
             whole.update(f"{field.name}\0{field.type}\0".encode())
             for part in hashes:
                 whole.update(part.digest())

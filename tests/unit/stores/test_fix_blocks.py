@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import base64
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -9,7 +12,8 @@ from hypothesis import strategies as st
 
 from journeymesh.errors import StoreCorrupt
 from journeymesh.journeys.fixes import NOT_REPORTED_US, Fixes
-from journeymesh.stores.fix_blocks import DAY_US, decode_block, encode_blocks, fixes_of
+from journeymesh.stores.digests import fixes_digest
+from journeymesh.stores.fix_blocks import DAY_US, decode_block, decoded, encode_blocks, fixes_of
 
 
 def some_fixes(count: int = 60, seed: int = 1) -> Fixes:
@@ -98,3 +102,32 @@ def test_a_truncated_block_is_refused() -> None:
     content = encode_blocks(some_fixes())[0].content
     with pytest.raises(StoreCorrupt, match="damaged"):
         decode_block(content[:-9])
+
+
+_BEFORE_ACCURACY = (
+    "0RaC40{{R3I0FCx00000jhAj(D77#BU^oKp2mnIPDJ^ho(i-GgA2Q-7z#NdjqF6anetkv%K4u2OPuA#CRS}$10fwr2CaJ$$cibuewd8iWWKze0v>|y"
+    "sO#&&nStJfq!=%EvpeTx>DB4slOdv31w5cNKR9JYlsZ!`@3?$kKWVwMhyRt0Ht}M$k=n8WEcsZ^bFDK{S+`O8aH{uHMW@cVY%zN*xWDj^f97-7(z0i="
+    "~2>WQ1QgTvYv@$@#=kxglM<AesBrOJF;J`t~0B5#2e7huUvm`Js%WyiDdG-{{zB_Ap*myP}z=LykwK2j;82G>gmT?(NjPU`>SjGhf8(aO_c;JB#Jn+"
+    "B=9(dpbmKfs$mKfs$mKfs$4?OUJ2P|=n2P|=n2P|<6TMQh27z<q"
+)
+_ITS_DIGEST = "87cbdf80d24acc4a93dae81b5abb5e47"
+
+
+def test_a_block_written_before_accuracy_was_known_is_read_and_written_as_it_was() -> None:
+    content = base64.b85decode(_BEFORE_ACCURACY)
+    fixes = fixes_of("V1", [content], 0, 2_000_000_000_000_000)
+    assert fixes.ignition is not None
+    assert fixes.ignition.tolist() == [1, -1, 0]
+    assert fixes.accuracy_m is None
+    (again,) = encode_blocks(fixes)
+    assert again.content == content
+    assert fixes_digest(decoded(iter([("V1", again.day, content)]))) == _ITS_DIGEST
+
+
+def test_accuracy_is_kept_and_counts_in_the_digest() -> None:
+    content = base64.b85decode(_BEFORE_ACCURACY)
+    fixes = replace(fixes_of("V1", [content], 0, 2_000_000_000_000_000), accuracy_m=np.array([5.0, np.inf, np.nan]))
+    (block,) = encode_blocks(fixes)
+    kept = fixes_of("V1", [block.content], 0, 2_000_000_000_000_000)
+    np.testing.assert_array_equal(kept.accuracy_m, fixes.accuracy_m)
+    assert fixes_digest(decoded(iter([("V1", block.day, block.content)]))) != _ITS_DIGEST

@@ -76,6 +76,7 @@ class GivenFix(msgspec.Struct, kw_only=True):
     accel_lateral_mps2: float | None = None
     speed_limit_mps: float | None = None
     ignition: bool | None = None
+    accuracy_m: float | None = None
 
 
 class GivenFixes(msgspec.Struct):
