@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from journeymesh.cli.options import Format, MappingOption, SourceOption, settings
+from journeymesh.cli.source_items import item_lines
 from journeymesh.errors import UsageError
 
 if TYPE_CHECKING:
@@ -56,13 +57,15 @@ def check(
         if isinstance(opened, Sampled):
             from journeymesh.cli.mapping_fields import show_check
 
-            show_check(check_mapping(opened, read_as, sample), opened.name, len(opened.policies()), form)
+            found_check = check_mapping(opened, read_as, sample)
+            show_check(found_check, opened.name, len(opened.policies()), form, opened.items())
             return
         from journeymesh.cli.mapping_sample import sample_of
 
         found = sample_of(opened, sample)
         policies = len(opened.policies())
-    told = {"source": opened.name, "fixes": found.fixes, "refused": found.refused, "policies": policies}
+        items = opened.items()
+    told = {"source": opened.name, "fixes": found.fixes, "refused": found.refused, "policies": policies, "items": items}
     if form is Format.json:
         import msgspec
 
@@ -71,6 +74,8 @@ def check(
     print(f"{found.fixes:,} fixes read, {found.refused:,} inputs refused, {policies:,} policies")
     for row in found.fields:
         print(_field_line(row))
+    for line in item_lines(items):
+        print(line)
     for row in found.refusals:
         print(f"refused {row['count']:,} × {row['reason']}: first {row['origin']}: {row['detail']}")
 

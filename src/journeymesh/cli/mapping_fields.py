@@ -5,13 +5,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from journeymesh.cli.options import Format
+from journeymesh.cli.source_items import item_lines
 from journeymesh.errors import MappingInvalid
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from journeymesh.sources.mapping_check import FieldCheck, MappingCheck
+    from journeymesh.sources.port import SourceItem
 
 
-def show_check(found: MappingCheck, source: str, policies: int, form: Format) -> None:
+def show_check(found: MappingCheck, source: str, policies: int, form: Format, items: Sequence[SourceItem] = ()) -> None:
     """Print the check.
 
     Raises:
@@ -20,9 +24,10 @@ def show_check(found: MappingCheck, source: str, policies: int, form: Format) ->
     if form is Format.json:
         import msgspec
 
-        print(msgspec.json.encode({"source": source, "policies": policies, "check": found}).decode())
+        print(msgspec.json.encode({"source": source, "policies": policies, "check": found, "items": items}).decode())
     else:
         _print_table(found, policies)
+        print("\n".join(item_lines(items)), end="\n" if item_lines(items) else "")
     if not found.is_usable:
         raise MappingInvalid(
             f"the mapping finds no fix in the first {found.documents:,} documents of {found.collection}",

@@ -16,10 +16,14 @@ from journeymesh.cli.options import (
     opened_store,
     settings,
 )
+from journeymesh.cli.source_items import item_lines
 from journeymesh.errors import UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from journeymesh.engines.port import RunOptions, RunReport
+    from journeymesh.sources.port import SourceItem
 
 
 def preprocess(
@@ -77,7 +81,8 @@ def preprocess(
         run_progress() as on_progress,
     ):
         report = run(opened_source, opened, options, on_progress)
-    tell(report, options, without_credentials(store or held.store), form)
+        items = opened_source.items()
+    tell(report, options, without_credentials(store or held.store), form, items)
 
 
 def usable_cores() -> int:
@@ -85,17 +90,17 @@ def usable_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def tell(report: RunReport, options: RunOptions, store: str, form: Format) -> None:
+def tell(report: RunReport, options: RunOptions, store: str, form: Format, items: Sequence[SourceItem] = ()) -> None:
     """The run's report: one JSON object, or a few lines for people."""
     if form is Format.json:
         import msgspec
 
         rate = report.counts["fixes"] / report.seconds if report.seconds else None
         told = {"run_id": report.run_id, "rules_version": options.rules.version, "seconds": report.seconds}
-        told |= {"fixes_per_s": rate, "counts": report.counts}
+        told |= {"fixes_per_s": rate, "counts": report.counts, "items": items}
         print(msgspec.json.encode(told).decode())
         return
-    print("\n".join(report_lines(report, options.rules.version, store)))
+    print("\n".join([*report_lines(report, options.rules.version, store), *item_lines(items)]))
 
 
 def report_lines(report: RunReport, rules_version: str, store: str) -> list[str]:

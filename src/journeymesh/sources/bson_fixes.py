@@ -61,6 +61,8 @@ class BsonReader:
 
     def __init__(self, mapping: Mapping) -> None:
         self.mapping = mapping
+        self.collection: str = mapping.collection
+        """What documents are said to be of: with several collections, the one that is being read."""
         self.trie = PathTrie.of(mapped_paths(mapping))
         self._walk = Walk(self.trie)
         self._last_decoded: tuple[int, dict[str, Any] | None] = (-1, None)
@@ -93,7 +95,7 @@ class BsonReader:
         """The refusal of all from stream offset ``at`` to ``end`` (None: unknown), of which ``first`` is at hand."""
         return Refusal(
             Reason.DOCUMENT_CORRUPT.code,
-            f"{self.mapping.collection}@{at}",
+            f"{self.collection}@{at}",
             f"bytes {at} to {'the end' if end is None else end}: {cause}, so what follows cannot be read",
             content=raw_json(first[: CONTENT_BYTES + 1].tobytes()),
         )
@@ -104,7 +106,7 @@ class BsonReader:
 
     def document_place(self, document: bytes, position: int) -> str:
         """Where a document is: ``trips/T1_03_29_2021``, given its bytes and its position."""
-        return document_id(document, self.mapping.collection, position)
+        return document_id(document, self.collection, position)
 
     def element_place(self, place: str, origin: int) -> str:
         """Where an input is in the document at ``place``: ``trips/T1_03_29_2021.samples[17]``."""
@@ -164,7 +166,7 @@ class BsonReader:
                 at = int(rows.document[row])
                 document = _document(buffer, at)
                 content = self._decoded(document, stream_offset + at)
-                identity = document_id(document, self.mapping.collection, stream_offset + at)
+                identity = document_id(document, self.collection, stream_offset + at)
             if here > REFUSALS_PER_DOCUMENT:
                 if here == REFUSALS_PER_DOCUMENT + 1:
                     more = f"{detail}; this and every further element of the document that does not fit"
@@ -209,13 +211,13 @@ class BsonReader:
         document = buffer[start:end].tobytes()
         if fault == ARRAY_MISSING:
             array = self.mapping.array_path or "its arrays"
-            origin = document_id(document, self.mapping.collection, stream_offset + start)
+            origin = document_id(document, self.collection, stream_offset + start)
             content = self._content(document, decoded(document), -1, True)
             return Refusal(Reason.CLOCK_MISSING.code, origin, f"{array}: no array of fixes", content=content)
         if fault in ILL_SHAPED:  # its bytes are sound, and so is its id
-            origin, where = document_id(document, self.mapping.collection, stream_offset + start), "the document"
+            origin, where = document_id(document, self.collection, stream_offset + start), "the document"
         else:
-            origin = f"{self.mapping.collection}@{stream_offset + start}"
+            origin = f"{self.collection}@{stream_offset + start}"
             where = f"the document at bytes {stream_offset + start} to {stream_offset + end}"
         return Refusal(
             Reason.DOCUMENT_CORRUPT.code,

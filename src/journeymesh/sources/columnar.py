@@ -17,7 +17,7 @@ from journeymesh.journeys.policies import Policy
 from journeymesh.sources.decoding_memory import decoding_memory
 from journeymesh.sources.files import SourceFile, described, files_of, origins_from
 from journeymesh.sources.mapping import Mapping
-from journeymesh.sources.port import SourceBatch, SourceSize
+from journeymesh.sources.port import SourceBatch, SourceItem, SourceSize
 from journeymesh.sources.refused_rows import refusals_of
 from journeymesh.sources.tabular import fields_of, paths_of, required_paths, to_fixes
 
@@ -61,6 +61,10 @@ class ParquetSource:
     def describe(self, origins: I64) -> list[str]:
         """``fixes.parquet:12345``, the first row being 1."""
         return described(self._files, origins)
+
+    def items(self) -> list[SourceItem]:
+        """Every file."""
+        return [SourceItem(file.name) for file in self._files]
 
     def policies(self) -> list[Policy]:
         """Those that the mapping names: a file of that name beside this one."""

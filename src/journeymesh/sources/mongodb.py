@@ -23,7 +23,7 @@ from journeymesh.sources.bson_policies import policies_of
 from journeymesh.sources.bson_values import OPTIONS, canonical
 from journeymesh.sources.bson_walker import MAX_DOCUMENT_BYTES, MIN_DOCUMENT_BYTES, read_i32
 from journeymesh.sources.mapping import Mapping, mapped_paths
-from journeymesh.sources.port import SourceBatch, SourceSize
+from journeymesh.sources.port import SourceBatch, SourceItem, SourceSize
 
 if TYPE_CHECKING:
     from pymongo import MongoClient
@@ -74,6 +74,7 @@ class MongodbSource:
         self._starts: list[tuple[int, str | None]] = []
         self._read = 0
         self._numbering = threading.Lock()
+        self._there: set[str] = set()
         self._client = self._connect(url)
         try:
             path = urlsplit(url).path.strip("/")
@@ -114,6 +115,7 @@ class MongodbSource:
                 if error.code == 13:  # not allowed to list; reading may still be
                     return
                 raise
+        self._there = set(there)
         if collection not in there:
             known = ", ".join(sorted(there)[:20]) or "none"
             raise SourceMissing(
@@ -223,6 +225,18 @@ class MongodbSource:
                 if MIN_DOCUMENT_BYTES <= length <= len(content) - at:
                     places[origin] = reader.place(content[at : at + length], origin)
         return [places.get(int(origin), self._mapping.collection) for origin in origins]
+
+    def items(self) -> list[SourceItem]:
+        """The collections of the database."""
+        mine = [self._mapping.collection]
+        section = self._mapping.policies
+        told = [SourceItem(f"{self._database.name}.{name}") for name in mine]
+        if section is not None:
+            told.append(SourceItem(f"{self._database.name}.{section.collection}", "read", "policies"))
+            mine.append(section.collection)
+        others = [name for name in sorted(self._there) if name not in mine]
+        why = "the mapping does not name it"
+        return [*told, *(SourceItem(f"{self._database.name}.{name}", "skipped", why) for name in others)]
 
     def policies(self) -> list[Policy]:
         """The policies in the mapping's policies collection, in the same database."""

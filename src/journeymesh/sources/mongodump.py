@@ -2,27 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from bisect import bisect_right
+from collections.abc import Generator, Iterator
 from typing import Any
 
 import bson
 import numpy as np
 from bson.errors import BSONError
 
-from journeymesh.errors import MappingInvalid, SourceMissing, SourceUnreadable
+from journeymesh.errors import SourceUnreadable
 from journeymesh.journeys.fixes import I64, Fixes
 from journeymesh.journeys.policies import Policy
 from journeymesh.sources.bson_documents import U8
 from journeymesh.sources.bson_fixes import ELEMENT_BITS, BsonReader
 from journeymesh.sources.bson_policies import policies_of
 from journeymesh.sources.bson_values import OPTIONS
-from journeymesh.sources.dump_files import DumpedCollection, Reading, collections_in
+from journeymesh.sources.dump_bytes import Reading
+from journeymesh.sources.dump_choice import chosen, namespaces_of, one_named
+from journeymesh.sources.dump_files import DumpedCollection, dump_at
+from journeymesh.sources.dump_streams import DumpStream
 from journeymesh.sources.mapping import Mapping
-from journeymesh.sources.port import SourceBatch, SourceSize
+from journeymesh.sources.port import SourceBatch, SourceItem, SourceSize
+
+_SAMPLE_BYTES = 1 << 26
 
 
 class MongodumpSource:
-    """The mapped collection of a mongodump: a folder, a database's folder, a ``.bson[.gz]`` file or an archive.
+    """The mapped collections of a mongodump: a folder, a database's folder, a file of BSON documents or an archive.
 
     Raises:
         SourceMissing: the dump or the mapped collection is not there (naming those that are).
@@ -33,26 +39,33 @@ class MongodumpSource:
     def __init__(self, location: str, mapping: Mapping) -> None:
         self.name = location
         self._mapping = mapping
-        self._collections = collections_in(location)
-        self._dumped = self._collection(mapping.collection, mapping.database)
-        ending = next((end for end in (".bson", ".bson.gz") if location.endswith(end)), None)
-        if ending is not None and self._dumped.path.rpartition("/")[2] != location.rpartition("/")[2]:
-            raise SourceMissing(
-                f"source {location} is not the mapped collection {mapping.collection!r}",
-                todo=f"give {self._dumped.path}, or correct the mapping's collection",
-            )
+        self._dump = dump_at(location)
+        self._chosen = chosen(self._dump, mapping)
+        self._streams = _streams(self._chosen)
+        self._starts = [0] * len(self._streams)
+        self._faults: dict[str, str] = {}
 
     def size(self) -> SourceSize:
-        """The file's size in bytes."""
-        return SourceSize(read_bytes=self._dumped.size)
+        """The files' size in bytes."""
+        sizes = {one.path: one.size for _, one in self._chosen}
+        return SourceSize(read_bytes=None if None in sizes.values() else sum(size or 0 for size in sizes.values()))
 
     def batches(self, resume: str | None = None) -> Iterator[SourceBatch]:  # noqa: ARG002 - a dump is read from its beginning
         """Every document once, as fixes or refusals. A dump has no position to resume at."""
         reader = BsonReader(self._mapping)
+        self._faults = {}
+        offset = 0
+        for number, stream in enumerate(self._streams):
+            self._starts[number] = offset
+            offset = yield from self._stream_batches(reader, stream, offset)
+
+    def _stream_batches(self, reader: BsonReader, stream: DumpStream, start: int) -> Generator[SourceBatch, None, int]:
+        """One file's documents; returns the stream offset behind them."""
         reading = Reading()
-        reported, offset = 0, 0
+        reported, offset = 0, start
         tail = np.empty(0, np.uint8)
-        for piece in self._dumped.pieces(reading):
+        for collection, piece in stream.pieces(reading):
+            reader.collection = collection
             window = np.concatenate([tail, piece]) if len(tail) else piece
             end = 0
             for part in reader.parts(window, offset):
@@ -60,26 +73,43 @@ class MongodumpSource:
                 yield SourceBatch(part.fixes, part.refusals, reading.read_bytes - reported)
                 reported = reading.read_bytes
                 if part.is_broken:
-                    yield self._broken(reader, window[end:], offset + end, reported)
-                    return
+                    yield self._broken(reader, stream, window[end:], offset + end, start, reported)
+                    return offset + len(window)
             offset += end
             tail = window[end:]
         if len(tail) or reading.fault is not None:
             cause = reading.fault or "the file ends inside a document"
-            refusal = reader.unreadable(tail, offset, offset + len(tail) if reading.fault is None else None, cause)
+            self._faults[stream.path] = f"{cause}; what came before is read"
+            behind = offset + len(tail) - start if reading.fault is None else None
+            refusal = reader.unreadable(tail, offset - start, behind, cause)
             yield SourceBatch(Fixes.empty(), [refusal], reading.read_bytes - reported)
+        return offset + len(tail)
 
-    def _broken(self, reader: BsonReader, first: U8, at: int, reported: int) -> SourceBatch:
-        end = self._dumped.size if self._dumped.is_seekable else None
-        refusal = reader.unreadable(first, at, end, "a document's length is impossible")
-        return SourceBatch(Fixes.empty(), [refusal], max((self._dumped.size or 0) - reported, 0))
+    def _broken(
+        self, reader: BsonReader, stream: DumpStream, first: U8, at: int, start: int, reported: int
+    ) -> SourceBatch:
+        size = next((one.size for _, one in self._chosen if one.path == stream.path), None)
+        end = size if stream.is_seekable else None
+        cause = "a document's length is impossible"
+        self._faults[stream.path] = f"{cause}; what came before is read"
+        return SourceBatch(
+            Fixes.empty(), [reader.unreadable(first, at - start, end, cause)], max((size or 0) - reported, 0)
+        )
 
     def describe(self, origins: I64) -> list[str]:
         """``blackbox/5ce7…``, ``trips/T1.samples[17]`` for each origin."""
-        known = [int(origin) for origin in origins if origin >= 0]
-        documents = self._dumped.documents_at(sorted({origin >> ELEMENT_BITS for origin in known}))
+        positions = sorted({int(origin) >> ELEMENT_BITS for origin in origins if origin >= 0})
+        by_stream: dict[int, list[int]] = {}
+        for position in positions:
+            by_stream.setdefault(bisect_right(self._starts, position) - 1, []).append(position)
         reader = BsonReader(self._mapping)
-        named = {position: reader.document_place(document, position) for position, document in documents.items()}
+        named = {}
+        for number, members in by_stream.items():
+            start = self._starts[number]
+            found = self._streams[number].documents_at([position - start for position in members])
+            for at, (collection, document) in found.items():
+                reader.collection = collection
+                named[at + start] = reader.document_place(document, at)
         return [
             reader.element_place(named[position], int(origin))
             if (position := int(origin) >> ELEMENT_BITS) in named
@@ -87,27 +117,45 @@ class MongodumpSource:
             for origin in origins
         ]
 
+    def items(self) -> list[SourceItem]:
+        """Every collection and every other file of the dump."""
+        mine = {id(one): name for name, one in self._chosen}
+        section = self._mapping.policies
+        told = []
+        for one in sorted(self._dump.collections, key=lambda one: (one.name, one.path)):
+            if id(one) in mine:
+                called = "" if mine[id(one)] in (one.collection, one.stored_as) else f"as {mine[id(one)]}"
+                told.append(SourceItem(one.name, "read", self._faults.get(one.path, called)))
+            elif section is not None and section.collection in (one.collection, one.stored_as):
+                told.append(SourceItem(one.name, "read", "policies"))
+            elif self._dump.only is None:
+                why = "the mapping does not name it" if one.view_on is None else f"a view on {one.view_on}"
+                told.append(SourceItem(one.name, "skipped", why))
+        return [*told, *(self._dump.others if self._dump.only is None else ())]
+
     def policies(self) -> list[Policy]:
         """The policies in the mapping's policies collection, in the same database."""
         section = self._mapping.policies
         if section is None:
             return []
-        dumped = self._collection(section.collection, self._dumped.database)
+        dumped = one_named(self._dump, section.collection, self._chosen[0][1].database)
         return policies_of(self._documents(dumped), section)
 
     def sample(self, documents: int) -> bytes:
-        """The first documents of the mapped collection, as they stand in the dump."""
+        """The first documents of the mapped collections, as they stand in the dump."""
         kept = bytearray()
-        for piece in self._dumped.pieces(Reading()):
-            kept += piece.tobytes()
-            at = count = 0
-            while at + 4 <= len(kept) and count < documents:
-                length = int.from_bytes(kept[at : at + 4], "little", signed=True)
-                if length < 5 or at + length > len(kept):
-                    break
-                at, count = at + length, count + 1
-            if count == documents or len(kept) > 1 << 26:
-                return bytes(kept[:at])
+        count = at = 0
+        for stream in self._streams:
+            del kept[at:]  # what ended inside a document
+            for _, piece in stream.pieces(Reading()):
+                kept += piece.tobytes()
+                while at + 4 <= len(kept) and count < documents:
+                    length = int.from_bytes(kept[at : at + 4], "little", signed=True)
+                    if length < 5 or at + length > len(kept):
+                        break
+                    at, count = at + length, count + 1
+                if count == documents or len(kept) > _SAMPLE_BYTES:
+                    return bytes(kept[:at])
         return bytes(kept)
 
     def close(self) -> None:
@@ -115,7 +163,8 @@ class MongodumpSource:
 
     def _documents(self, dumped: DumpedCollection) -> Iterator[dict[str, Any]]:
         reading = Reading()
-        content = b"".join(piece.tobytes() for piece in dumped.pieces(reading))
+        (stream,) = _streams([(dumped.collection, dumped)])
+        content = b"".join(piece.tobytes() for _, piece in stream.pieces(reading))
         try:
             yield from bson.decode_iter(content, OPTIONS)
         except BSONError as error:
@@ -123,17 +172,13 @@ class MongodumpSource:
         if reading.fault is not None:
             raise SourceUnreadable(f"{dumped.path}: {reading.fault}", todo="dump the collection again")
 
-    def _collection(self, collection: str, database: str | None) -> DumpedCollection:
-        found = [one for one in self._collections if one.collection == collection and database in (None, one.database)]
-        if not found:
-            there = ", ".join(sorted({f"{one.database}.{one.collection}" for one in self._collections})[:20]) or "none"
-            wanted = collection if database is None else f"{database}.{collection}"
-            todo = "correct the mapping's collection or the source"
-            raise SourceMissing(f"source {self.name} has no collection {wanted!r}, only {there}", todo=todo)
-        if len(found) > 1:
-            several = ", ".join(sorted(one.database for one in found))
-            raise MappingInvalid(
-                f"source {self.name} has {collection!r} in several databases ({several})",
-                todo="name one as database in the mapping",
-            )
-        return found[0]
+
+def _streams(collections: list[tuple[str, DumpedCollection]]) -> list[DumpStream]:
+    """The files to read, each once: what each collection goes by in places, and where it is."""
+    wanted: dict[str, dict[tuple[str, str], str]] = {}
+    for name, one in collections:
+        if one.in_archive:
+            wanted.setdefault(one.path, {}).update(dict.fromkeys(namespaces_of(one), name))
+    first = {one.path: (name, one) for name, one in reversed(collections)}
+    paths = dict.fromkeys(one.path for _, one in collections)
+    return [DumpStream(first[path][1].filesystem, path, first[path][0], wanted.get(path, {})) for path in paths]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol
 
 from journeymesh.journeys.fixes import I64, Fixes
 from journeymesh.journeys.journey import Refusal
@@ -30,6 +30,18 @@ class SourceSize:
     fixes: int | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class SourceItem:
+    """A file or a collection of a source, and what became of it: read, skipped or refused, and why.
+
+    Of what is read, ``reason`` says what is worth a word: that it ends early, or goes by another name.
+    """
+
+    name: str
+    state: Literal["read", "skipped", "refused"] = "read"
+    reason: str = ""
+
+
 class Source(Protocol):
     """Where fixes come from. Foreign errors come out as ``SourceMissing`` or ``SourceUnreadable``."""
 
@@ -47,6 +59,10 @@ class Source(Protocol):
 
     def describe(self, origins: I64) -> list[str]:
         """Where each of these inputs is: ``blackbox/5ce70873b6589fc6ab000000``, ``fixes.csv:42``."""
+
+    def items(self) -> list[SourceItem]:
+        """Every file or collection that is there, each as read, skipped or refused. What only reading shows, such as
+        a file that ends early, is told once it was read."""
 
     def policies(self) -> list[Policy]:
         """The policies that the source's mapping names; empty where it names none."""

@@ -20,7 +20,7 @@ from journeymesh.journeys.policies import Policy
 from journeymesh.journeys.reasons import Reason
 from journeymesh.sources.files import SourceFile, described, files_of, opened, origins_from
 from journeymesh.sources.mapping import Mapping
-from journeymesh.sources.port import SourceBatch, SourceSize
+from journeymesh.sources.port import SourceBatch, SourceItem, SourceSize
 from journeymesh.sources.refused_rows import refusals_of
 from journeymesh.sources.tabular import Faults, as_array, fields_of, paths_of, required_paths, to_fixes
 
@@ -59,6 +59,10 @@ class _TextSource:
     def describe(self, origins: I64) -> list[str]:
         """``fixes.csv:42``, the first line of the file being 1."""
         return described(self._files, origins)
+
+    def items(self) -> list[SourceItem]:
+        """Every file."""
+        return [SourceItem(file.name) for file in self._files]
 
     def policies(self) -> list[Policy]:
         """Those that the mapping names: a file of that name beside this one."""

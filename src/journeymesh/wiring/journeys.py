@@ -231,13 +231,15 @@ def _kind_of(location: str) -> str:
         return "mongodb"
     if "://" not in location and not any(sign in location for sign in "*?[") and not Path(location).exists():
         raise SourceMissing(f"source {location} does not exist", todo="give the path or URL of the source")
+    from journeymesh.sources.dump_files import is_dump
+
     lower = location.lower()
+    if lower.endswith(_BSON_ENDINGS) or is_dump(location):
+        return "mongodump"
     if lower.endswith((".parquet", ".pq")):
         return "parquet"
     if lower.endswith(_TEXT_ENDINGS):
         return "text"
-    if lower.endswith(_BSON_ENDINGS):
-        return "mongodump"
     if "://" in location or Path(location).is_dir():
         return _kind_of_folder(location)
     raise UsageError(f"source {location}: unknown kind", todo=f"give {SOURCE_KINDS}")

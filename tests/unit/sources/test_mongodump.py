@@ -15,7 +15,7 @@ import pytest
 
 from journeymesh.errors import MappingInvalid, PoliciesInvalid, SourceMissing, SourceUnreadable
 from journeymesh.journeys.fixes import Fixes
-from journeymesh.sources import dump_files
+from journeymesh.sources import dump_bytes
 from journeymesh.sources.mapping import Mapping, load_mapping
 from journeymesh.sources.mapping_check import check_mapping
 from journeymesh.sources.mongodump import MongodumpSource
@@ -112,7 +112,7 @@ def test_every_form_of_a_dump_gives_the_same_fixes_places_and_policies(tmp_path,
 
 
 def test_read_bytes_add_up_to_the_size_that_was_announced(tmp_path, monkeypatch):
-    monkeypatch.setattr(dump_files, "PIECE_BYTES", 1000)
+    monkeypatch.setattr(dump_bytes, "PIECE_BYTES", 1000)
     source = MongodumpSource(folder(tmp_path, b"".join(box(n) for n in range(100))), BOXES)
     batches = list(source.batches())
     assert len(batches) > 5
@@ -122,7 +122,7 @@ def test_read_bytes_add_up_to_the_size_that_was_announced(tmp_path, monkeypatch)
 @pytest.mark.parametrize("piece_bytes", [1, 7, 64, 1000])
 @pytest.mark.parametrize("form", ["plain", "gzip", "archive"])
 def test_where_pieces_end_changes_nothing(tmp_path, monkeypatch, piece_bytes, form):
-    monkeypatch.setattr(dump_files, "PIECE_BYTES", piece_bytes)
+    monkeypatch.setattr(dump_bytes, "PIECE_BYTES", piece_bytes)
     if form == "archive":
         location = str(tmp_path / "a")
         Path(location).write_bytes(archive([("boxes", box(n)) for n in range(9)]))

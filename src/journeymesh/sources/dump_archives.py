@@ -1,0 +1,145 @@
+"""Archives of mongodump: a prelude announces collections, their documents come in blocks between each other's."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import bson
+import numpy as np
+from bson.errors import BSONError
+from numba import types
+
+from journeymesh.journeys.compiled import U8_IN, entry
+from journeymesh.sources.bson_documents import U8
+from journeymesh.sources.bson_walker import MAX_DOCUMENT_BYTES, MIN_DOCUMENT_BYTES, read_i32
+from journeymesh.sources.dump_bytes import ARCHIVE_MAGIC, Reading
+
+_TERMINATOR: Final = -1
+_DAMAGED: Final = "the archive's blocks are damaged"
+_ENDS_EARLY: Final = "the archive ends early"
+BUCKETS: Final = "system.buckets."
+"""What the server puts before a time-series collection's name to name the collection of its buckets."""
+
+Namespace = tuple[str, str]
+"""Database and collection, as an archive's blocks name them."""
+
+
+@entry(types.int64, U8_IN, types.int64)
+def _end_of_documents(buffer, at):  # type: ignore[no-untyped-def]
+    """Past the last whole document that begins at ``at`` or behind it, without a look inside them."""
+    end = buffer.shape[0]
+    while at + 4 <= end:
+        length = np.int64(read_i32(buffer, at))
+        if length < MIN_DOCUMENT_BYTES or length > MAX_DOCUMENT_BYTES or at + length > end:
+            break
+        at += length
+    return at
+
+
+@dataclass(slots=True)
+class ArchiveBytes:
+    """The bytes of an archive that are at hand, and more when asked."""
+
+    chunks: Iterator[U8]
+    reading: Reading
+    held: U8 = field(default_factory=lambda: np.empty(0, np.uint8))
+
+    def more(self) -> bool:
+        """Read a piece more; False where there is none."""
+        chunk = next(self.chunks, None)
+        if chunk is None:
+            return False
+        self.held = np.concatenate([self.held, chunk]) if len(self.held) else chunk
+        self.held.flags.writeable = False
+        return True
+
+    def length(self) -> int | None:
+        """The int32 at the front; None where the archive ends."""
+        while len(self.held) < 4:
+            if not self.more():
+                return None
+        return int.from_bytes(self.held[:4].tobytes(), "little", signed=True)
+
+    def take(self, size: int) -> U8:
+        """So many bytes off the front."""
+        taken, self.held = self.held[:size], self.held[size:]
+        return taken
+
+    def document(self) -> dict[str, Any] | None:
+        """The document at the front; None where a terminator stands there instead, or nothing sensible."""
+        length = self.length()
+        if length == _TERMINATOR:
+            self.take(4)
+            return None
+        if length is None or not MIN_DOCUMENT_BYTES <= length <= MAX_DOCUMENT_BYTES:
+            self.reading.fault = self.reading.fault or (_ENDS_EARLY if length is None else _DAMAGED)
+            return None
+        while len(self.held) < length:
+            if not self.more():
+                self.reading.fault = self.reading.fault or _ENDS_EARLY
+                return None
+        try:
+            return bson.decode(self.take(length).tobytes())
+        except BSONError:
+            self.reading.fault = _DAMAGED
+            return None
+
+
+def prelude(archive: ArchiveBytes) -> list[dict[str, Any]]:
+    """Read up to the first block: the collections that the archive announces."""
+    if archive.length() is None or archive.take(4).tobytes() != ARCHIVE_MAGIC:
+        archive.reading.fault = "it is not an archive of mongodump"
+        return []
+    archive.document()
+    announced = []
+    while archive.reading.fault is None:
+        document = archive.document()
+        if document is None:
+            break
+        announced.append(document)
+    return announced
+
+
+def archived(chunks: Iterator[U8], wanted: Mapping[Namespace, str], reading: Reading) -> Iterator[tuple[str, U8]]:
+    """(collection, whole documents) block by block as they come; ``wanted`` says whose the blocks of a namespace are.
+
+    A collection whose end does not come before the archive's is a fault: the tool writes one even of an empty one.
+    """
+    archive = ArchiveBytes(chunks, reading)
+    prelude(archive)
+    open_ones = set(wanted.values())
+    while reading.fault is None:
+        if archive.length() is None:
+            if open_ones and reading.fault is None:
+                reading.fault = f"the archive ends before the end of {', '.join(sorted(open_ones))}"
+            return
+        block = archive.document()
+        if block is None:
+            reading.fault = reading.fault or _DAMAGED
+            return
+        namespace = (str(block.get("db")), str(block.get("collection")))
+        if block.get("EOF") is True:
+            open_ones.discard(wanted.get(namespace, ""))
+        for documents in _block(archive):
+            if namespace in wanted:
+                yield wanted[namespace], documents
+
+
+def _block(archive: ArchiveBytes) -> Iterator[U8]:
+    """The whole documents at the front, up to the terminator of their block."""
+    while True:
+        size = int(_end_of_documents(archive.held, 0))
+        if size:
+            yield archive.take(size)
+        length = archive.length()
+        if length == _TERMINATOR:
+            archive.take(4)
+            return
+        if length is not None and not MIN_DOCUMENT_BYTES <= length <= MAX_DOCUMENT_BYTES:
+            archive.reading.fault = _DAMAGED
+            return
+        if length is None or (len(archive.held) < length and not archive.more()):
+            archive.reading.fault = archive.reading.fault or _ENDS_EARLY
+            return
