@@ -18,6 +18,7 @@
     ├── OperatorBusy, FeedTaken       8     somebody else is at it (strangler/apply.py, strangler/feeds.py)
     ├── WriterOvertaken               8     another writer went on from here (stores/writers.py)
     ├── TreeRefused                   9     the delivery tree has faults (delivery/checks/findings.py)
+    ├── InputUnusable                 10    nothing, or almost nothing, of the input could be used
     └── Interrupted                   130   Ctrl-C; nothing half-written
 
 A room's own errors stand beside what raises them and derive from one of these; the reference lists them all.
@@ -100,6 +101,12 @@ class RulesConflict(JourneymeshError):
     """Results of two rules versions would mix in one store."""
 
     exit_code = 6
+
+
+class InputUnusable(JourneymeshError):
+    """Nothing, or almost nothing, of the input could be used; what was usable and the quarantine are written."""
+
+    exit_code = 10
 
 
 class Interrupted(JourneymeshError):

@@ -91,7 +91,7 @@ def test_a_refused_document_is_named_and_policies_are_read(database):
     assert (len(fixes), refusal.reason) == (1, "clock_unparseable")
     assert refusal.origin == "boxes/2"
     assert [policy.number for policy in source.policies()] == ["P1"]
-    assert check_mapping(source, BOXES).rows == 2
+    assert check_mapping(source, BOXES.fields).inputs == 2
 
 
 @server

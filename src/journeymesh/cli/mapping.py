@@ -6,12 +6,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from journeymesh.cli.mapping_fields import as_json, check_lines
 from journeymesh.cli.options import Format, MappingOption, SourceOption, settings
+from journeymesh.cli.refused_share import MOST_REFUSED, FirstRefused, MaxRefusedOption, judge, share, told
 from journeymesh.cli.source_items import item_lines
-from journeymesh.errors import UsageError
+from journeymesh.errors import MappingInvalid, UsageError
 
 if TYPE_CHECKING:
-    from journeymesh.cli.render import Row
+    from journeymesh.sources.mapping import FieldMappings
+    from journeymesh.sources.mapping_check import MappingCheck
 
 app = typer.Typer(help="Check a mapping, or see its schema.", no_args_is_help=True)
 SAMPLE_ROWS = 1000
@@ -31,56 +34,68 @@ def schema() -> None:
 def check(
     source: SourceOption = None,
     mapping: MappingOption = None,
-    sample: Annotated[int, typer.Option("--sample", min=1, help="How many documents or rows to read.")] = SAMPLE_ROWS,
+    sample: Annotated[
+        int, typer.Option("--sample", min=1, help="At least how many documents or rows to read.")
+    ] = SAMPLE_ROWS,
+    max_refused: MaxRefusedOption = MOST_REFUSED,
     form: Annotated[Format, typer.Option("--format", help="table or json.")] = Format.table,
 ) -> None:
-    """Read a sample with a mapping and say, field by field, what is there, with the first offending input."""
+    """Read a sample with a mapping and say, field by field, what is there, with the first offending input.
+
+    Ends with exit code 2 where no fix can be used, and with 10 where more than --max-refused says is refused.
+    """
     from contextlib import closing
 
     from journeymesh.sources.mapping import load_mapping
+    from journeymesh.sources.mapping_check import check_mapping
+    from journeymesh.sources.tabular import OWN_FIELDS
     from journeymesh.wiring import open_source
 
     if form not in (Format.table, Format.json):
         raise UsageError(f"a check cannot be written as {form}", todo="use --format table or json")
+    most_refused = share(max_refused)
     held = settings()
     named = mapping or held.mapping
     location = source or held.source
-    if named is None:
-        raise UsageError("no mapping is named", todo="give --mapping FILE, or set JOURNEYMESH_MAPPING")
-    read_as = load_mapping(named)
     if location is None:
+        if named is None:
+            raise UsageError("no mapping is named", todo="give --mapping FILE, or set JOURNEYMESH_MAPPING")
+        read_as = load_mapping(named)
         print(f"{named} is a mapping of {read_as.collection}, layout {read_as.layout}: give --source to try it")
         return
+    fields = OWN_FIELDS if named is None else load_mapping(named).fields
     with closing(open_source(location, named)) as opened:
-        from journeymesh.sources.mapping_check import Sampled, check_mapping
-
-        if isinstance(opened, Sampled):
-            from journeymesh.cli.mapping_fields import show_check
-
-            found_check = check_mapping(opened, read_as, sample)
-            show_check(found_check, opened.name, len(opened.policies()), form, opened.items())
-            return
-        from journeymesh.cli.mapping_sample import sample_of
-
-        found = sample_of(opened, sample)
-        policies = len(opened.policies())
-        items = opened.items()
-    told = {"source": opened.name, "fixes": found.fixes, "refused": found.refused, "policies": policies, "items": items}
-    if form is Format.json:
-        import msgspec
-
-        print(msgspec.json.encode({**told, "fields": found.fields, "refusals": found.refusals}).decode())
-        return
-    print(f"{found.fixes:,} fixes read, {found.refused:,} inputs refused, {policies:,} policies")
-    for row in found.fields:
-        print(_field_line(row))
-    for line in item_lines(items):
-        print(line)
-    for row in found.refusals:
-        print(f"refused {row['count']:,} × {row['reason']}: first {row['origin']}: {row['detail']}")
+        found = check_mapping(opened, fields, sample)
+    print(as_json(found) if form is Format.json else "\n".join([*check_lines(found), *item_lines(found.items)]))
+    judge_check(found, fields, most_refused)
 
 
-def _field_line(row: Row) -> str:
-    share = f"{row['present']:.1%}"
-    span = "" if row["least"] is None else f"  {row['least']} … {row['greatest']}"
-    return f"  {row['field']:<26}{share:>7} present{span}"
+def judge_check(found: MappingCheck, fields: FieldMappings, most_refused: float) -> None:
+    """Fail where a run would find nothing, or almost nothing.
+
+    Raises:
+        MappingInvalid: there is no fix that can be used.
+        InputUnusable: almost all is refused.
+    """
+    first = {reason: FirstRefused(one.origin, one.detail) for reason, one in found.first.items()}
+    if not found.is_usable:
+        extent = "" if found.is_whole else "the first "
+        why = ""
+        if found.refused:
+            reason = next(iter(found.refused))
+            why = f"; {told(reason, found.refused[reason], first.get(reason), fields)}"
+        raise MappingInvalid(
+            f"the mapping finds no fix in {extent}{found.inputs:,} inputs of {found.source}{why}",
+            todo=_remedy(found),
+        )
+    judge(found.source, found.inputs, found.refused, first, fields, most_refused, "correct the mapping")
+
+
+def _remedy(found: MappingCheck) -> str:
+    match next(iter(found.refused), None):
+        case None:
+            return "check that it is the right source"
+        case "document_corrupt":
+            return "correct the file, or name its format"
+        case _:
+            return "correct the mapping of the field to blame"

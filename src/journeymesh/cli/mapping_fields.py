@@ -1,73 +1,79 @@
-"""What a mapping makes of a sample of documents, field by field, for people and for machines."""
+"""What a mapping makes of a sample of its source, field by field, for people and for machines."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-from journeymesh.cli.options import Format
-from journeymesh.cli.source_items import item_lines
-from journeymesh.errors import MappingInvalid
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from journeymesh.sources.mapping_check import FieldCheck, MappingCheck
-    from journeymesh.sources.port import SourceItem
+    from journeymesh.sources.mapping_check import CheckedField, MappingCheck
 
 
-def show_check(found: MappingCheck, source: str, policies: int, form: Format, items: Sequence[SourceItem] = ()) -> None:
-    """Print the check.
+def as_json(found: MappingCheck) -> str:
+    """The check as one JSON object."""
+    import msgspec
 
-    Raises:
-        MappingInvalid: a required field was found in no document, so that no fix could be made.
-    """
-    if form is Format.json:
-        import msgspec
-
-        print(msgspec.json.encode({"source": source, "policies": policies, "check": found, "items": items}).decode())
-    else:
-        _print_table(found, policies)
-        print("\n".join(item_lines(items)), end="\n" if item_lines(items) else "")
-    if not found.is_usable:
-        raise MappingInvalid(
-            f"the mapping finds no fix in the first {found.documents:,} documents of {found.collection}",
-            todo="correct the paths of vehicle, fixed_at, lat and lon",
-        )
+    told: dict[str, Any] = {"is_usable": found.is_usable, "refused_inputs": sum(found.refused.values())}
+    told |= msgspec.to_builtins(found)
+    told["fields"] = [_field_row(one) for one in found.fields]
+    return msgspec.json.encode(told).decode()
 
 
-def _print_table(found: MappingCheck, policies: int) -> None:
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
+def _field_row(one: CheckedField) -> dict[str, Any]:
+    count = one.count
+    first = one.first_unreadable
+    return {
+        "field": count.name,
+        "path": count.path,
+        "rows": count.rows,
+        "found": count.found,
+        "missing": count.missing,
+        "unreadable": count.unreadable,
+        "types": dict(count.kinds),
+        "lowest": count.lowest,
+        "highest": count.highest,
+        "values": list(count.values),
+        "first_unreadable": None if first is None else {"origin": first.origin, "detail": first.detail},
+    }
 
-    print(f"{found.documents:,} documents of {found.collection}: {found.rows:,} fixes; {policies:,} policies")
-    table = Table(box=box.SIMPLE_HEAD)
-    for name in ("field", "path", "found", "types", "from", "to"):
-        table.add_column(name, overflow="fold")
+
+def check_lines(found: MappingCheck) -> list[str]:
+    """The check for people: the whole, each field, what was refused and the first of each kind."""
+    extent = "all" if found.is_whole else "the first"
+    refused = sum(found.refused.values())
+    lines = [
+        f"read            {extent} {found.inputs:,} inputs of {found.source}",
+        f"usable          {found.usable:,} fixes of {found.vehicles:,} vehicles"
+        + (f", {found.first_at} to {found.last_at}" if found.first_at else ""),
+        f"duplicates      {found.duplicates:,}",
+        f"refused         {refused:,}",
+        f"policies        {found.policies:,}",
+        "",
+    ]
     for one in found.fields:
-        table.add_row(one.name, one.path, _share(one), _kinds(one), *_span(one))
-    console = Console()
-    console.print(table)
-    for one in found.fields:
-        if one.first_offender is not None:
-            print(
-                f"{one.name}: {one.faults:,} do not fit; first {one.first_offender.origin}: {one.first_offender.detail}"
-            )
-    if found.corrupt:
-        print(f"{found.corrupt:,} documents are corrupt; first {found.first_corrupt}")
+        lines += _field_lines(one)
+    if found.refused:
+        lines.append("")
+    for reason, count in found.refused.items():
+        first = found.first[reason]
+        lines.append(f"refused {count:,} × {reason}: first {first.origin}: {first.detail}")
+    return lines
 
 
-def _share(one: FieldCheck) -> str:
-    return f"{one.found:,} of {one.rows:,}"
+def _field_lines(one: CheckedField) -> list[str]:
+    count = one.count
+    counts = [f"found {count.found:,} of {count.rows:,}"]
+    counts += [f"missing {count.missing:,}"] if count.missing else []
+    counts += [f"unreadable {count.unreadable:,}"] if count.unreadable else []
+    kinds = ", ".join(f"{kind} {number:,}" for kind, number in count.kinds.most_common())
+    lines = [f"{count.name:<19} {count.path}", f"  {', '.join(counts)}" + (f" ({kinds})" if kinds else "")]
+    if count.values:
+        lines.append(f"  such as {', '.join(count.values)}")
+    elif count.lowest is not None:
+        lines.append(f"  {_shown(count.lowest)} to {_shown(count.highest)}")
+    if one.first_unreadable is not None:
+        lines.append(f"  first unreadable {one.first_unreadable.origin}: {one.first_unreadable.detail}")
+    return lines
 
 
-def _kinds(one: FieldCheck) -> str:
-    return ", ".join(f"{kind} {count:,}" for kind, count in one.kinds.most_common())
-
-
-def _span(one: FieldCheck) -> tuple[str, str]:
-    if one.values:
-        return ", ".join(one.values), ""
-    return tuple(
-        "" if end is None else f"{end:.6g}" if isinstance(end, float) else str(end) for end in (one.lowest, one.highest)
-    )  # type: ignore[return-value]
+def _shown(end: float | str | None) -> str:
+    return f"{end:.6g}" if isinstance(end, float) else str(end)

@@ -16,6 +16,7 @@ from journeymesh.cli.options import (
     opened_store,
     settings,
 )
+from journeymesh.cli.refused_share import MOST_REFUSED, FirstRefused, MaxRefusedOption, judge, share
 from journeymesh.cli.source_items import item_lines
 from journeymesh.errors import UsageError
 
@@ -47,9 +48,14 @@ def preprocess(
     allow_mixed_rules: Annotated[
         bool, typer.Option("--allow-mixed-rules", help="Let results of two rules versions stand in one store.")
     ] = False,
+    max_refused: MaxRefusedOption = MOST_REFUSED,
     form: Annotated[Format, typer.Option("--format", help="How to write the report: table or json.")] = Format.table,
 ) -> None:
-    """Turn a source's fixes into journeys in a store. It may be stopped and run again: nothing counts twice."""
+    """Turn a source's fixes into journeys in a store. It may be stopped and run again: nothing counts twice.
+
+    Ends with exit code 10 where nothing, or more than --max-refused says, of the input could not be used.
+    """
+    most_refused = share(max_refused)
     if form not in (Format.table, Format.json):
         raise UsageError(f"the run's report cannot be written as {form}", todo="use --format table or json")
     from contextlib import closing
@@ -75,14 +81,41 @@ def preprocess(
         memory_bytes=(memory_mb or held.memory_mb) * 2**20,
         allow_mixed_rules=allow_mixed_rules,
     )
+    named = mapping or held.mapping
     with (
-        closing(open_source(location, mapping or held.mapping)) as opened_source,
+        closing(open_source(location, named)) as opened_source,
         opened_store(store or held.store, create=True) as opened,
         run_progress() as on_progress,
     ):
         report = run(opened_source, opened, options, on_progress)
         items = opened_source.items()
     tell(report, options, without_credentials(store or held.store), form, items)
+    judge_run(report, opened_source.name, named, most_refused)
+
+
+def judge_run(report: RunReport, source: str, mapping: str | None, most_refused: float) -> None:
+    """Fail where the run could use nothing, or almost nothing, of what it read.
+
+    Raises:
+        InputUnusable: naming the field to blame. A run that goes on where an earlier one ended may read nothing.
+    """
+    from journeymesh.sources.mapping import load_mapping
+    from journeymesh.sources.tabular import OWN_FIELDS
+
+    counts = report.counts
+    refused = {name.removeprefix("refused_"): n for name, n in counts.items() if name.startswith("refused_") and n}
+    inputs = counts["accepted"] + counts["duplicates"] + counts["refused"]
+    if report.is_resumed and not inputs:
+        return
+    judge(
+        source,
+        inputs,
+        refused,
+        {code: FirstRefused(one.origin, one.detail) for code, one in report.examples.items()},
+        OWN_FIELDS if mapping is None else load_mapping(mapping).fields,
+        most_refused,
+        "see `journeymesh mapping check` and `journeymesh quarantine list`; what was usable is in the store",
+    )
 
 
 def usable_cores() -> int:

@@ -63,6 +63,7 @@ class _Run:
     started_at: datetime = field(default_factory=lambda: datetime.now(UTC))
     phase: str = "reading"
     size: SourceSize = field(default_factory=SourceSize)
+    examples: dict[str, Refusal] = field(default_factory=dict)
 
     def go(self) -> RunReport:
         began = time.perf_counter()
@@ -81,6 +82,7 @@ class _Run:
             jobs=self.options.jobs,
         )
         self.resume = self._last_resume() if self._resumable else None
+        is_resumed = self.resume is not None
         # Policies are put once every journey they change is: a run killed before finds them changed again.
         self._write(StoreBatch(rules=rules))
         for vehicle in again:
@@ -97,7 +99,7 @@ class _Run:
         counts = {name: self.counts[name] for name in _NAMES} | {
             name: n for name, n in sorted(self.counts.items()) if name.startswith("refused_")
         }
-        return RunReport(self.run_id, counts, time.perf_counter() - began)
+        return RunReport(self.run_id, counts, time.perf_counter() - began, self.examples, is_resumed)
 
     @property
     def _resumable(self) -> bool:
@@ -207,6 +209,7 @@ class _Run:
         for refusal in refusals:
             self.counts["refused"] += 1
             self.counts[f"refused_{refusal.reason}"] += 1
+            self.examples.setdefault(refusal.reason, refusal)
 
     def _settle(self, settler: Settler, group: Sequence[Fixes]) -> None:
         if not self.is_held:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
+from journeymesh.journeys.journey import Refusal
 from journeymesh.journeys.policies import Policy
 from journeymesh.journeys.rules import JourneyRules
 
@@ -53,6 +54,10 @@ class RunReport:
     run_id: str
     counts: dict[str, int] = field(default_factory=dict)
     seconds: float = 0.0
+    examples: dict[str, Refusal] = field(default_factory=dict)
+    """The first input refused for each reason, by the reason's code."""
+    is_resumed: bool = False
+    """Whether the run went on behind what an earlier one had read, so that there may be nothing to read."""
 
 
 @dataclass(frozen=True, slots=True)

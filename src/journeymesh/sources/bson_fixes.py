@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -13,11 +14,13 @@ from journeymesh.journeys.fixes import NOT_REPORTED_US, Fixes
 from journeymesh.journeys.journey import Refusal
 from journeymesh.journeys.reasons import Reason
 from journeymesh.sources.accuracy import accuracy_of
+from journeymesh.sources.blame import paths_of_field
 from journeymesh.sources.bson_cells import Cells
 from journeymesh.sources.bson_documents import U8, Rows, Walk, read_only
 from journeymesh.sources.bson_paths import PathTrie
-from journeymesh.sources.bson_values import CONTENT_BYTES, canonical, decoded, document_id, raw_json, reach
+from journeymesh.sources.bson_values import CONTENT_BYTES, KINDS, canonical, decoded, document_id, raw_json, reach
 from journeymesh.sources.bson_walker import ARRAY_MISSING, FAULTS, ILL_SHAPED, LENGTH_IMPLAUSIBLE, NEEDS_ROOM
+from journeymesh.sources.field_tally import Fault, FieldTally
 from journeymesh.sources.mapping import NUMBER_COLUMNS, Mapping, mapped_paths
 
 ELEMENT_BITS: Final = 21
@@ -50,8 +53,12 @@ class _Refused:
     """Rows refused so far, the first reason for each."""
 
     rows: dict[int, tuple[Reason, str]] = field(default_factory=dict)
+    every: list[Fault] | None = None
+    """All of them, where they are counted."""
 
     def add(self, faults: dict[int, str], reason: Reason) -> None:
+        if self.every is not None:
+            self.every += [(row, reason, detail) for row, detail in faults.items()]
         for row, detail in faults.items():
             self.rows.setdefault(row, (reason, detail))
 
@@ -59,10 +66,11 @@ class _Refused:
 class BsonReader:
     """Reads documents of one mapping out of buffers. Keeps what it learnt of their shapes; for one thread at a time."""
 
-    def __init__(self, mapping: Mapping) -> None:
+    def __init__(self, mapping: Mapping, tally: FieldTally | None = None) -> None:
         self.mapping = mapping
         self.collection: str = mapping.collection
         """What documents are said to be of: with several collections, the one that is being read."""
+        self._tally = tally
         self.trie = PathTrie.of(mapped_paths(mapping))
         self._walk = Walk(self.trie)
         self._last_decoded: tuple[int, dict[str, Any] | None] = (-1, None)
@@ -118,7 +126,7 @@ class BsonReader:
     def _convert(self, buffer: U8, rows: Rows, stream_offset: int) -> tuple[Fixes, list[Refusal], Fixes]:
         fields = self.mapping.fields
         cells = Cells(buffer, rows.offsets, rows.kinds, self.trie.slots)
-        refused = _Refused()
+        refused = _Refused(every=None if self._tally is None else [])
         vehicles, vehicle, faults = cells.names(fields.vehicle.path)
         refused.add(faults, Reason.VEHICLE_MISSING)
         fixed_at, missing, faults = cells.instants(fields.fixed_at)
@@ -148,11 +156,23 @@ class BsonReader:
         element = np.maximum(rows.element, 0)
         columns["origin"] = ((rows.document + stream_offset) << ELEMENT_BITS) | element
         fixes = Fixes(vehicles, **columns)
+        if self._tally is not None:
+            self._tally.add(fixes, refused.every or (), self._kinds(rows))
         if not refused.rows:
             return fixes, [], fixes
         kept = np.ones(len(fixes), np.bool_)
         kept[list(refused.rows)] = False
         return fixes.take(kept), self._refusals(buffer, rows, fixes, refused, stream_offset), fixes
+
+    def _kinds(self, rows: Rows) -> dict[str, Counter[str]]:
+        """The BSON types of each mapped field, of the first path where it has several."""
+        kinds: dict[str, Counter[str]] = {}
+        for name, part in self.mapping.fields.present().items():
+            slots = [self.trie.slots[path] for path in paths_of_field(part)[:1]]
+            met = [np.unique(rows.kinds[:, slot], return_counts=True) for slot in slots]
+            named = [(KINDS.get(int(k), "missing"), int(n)) for one in met for k, n in zip(*one, strict=True)]
+            kinds[name] = Counter(dict(named))
+        return kinds
 
     def _refusals(self, buffer: U8, rows: Rows, fixes: Fixes, refused: _Refused, stream_offset: int) -> list[Refusal]:
         refusals: list[Refusal] = []

@@ -15,6 +15,7 @@ from journeymesh.journeys.fixes import FIX_SCHEMA, I64, Fixes, renumbered
 from journeymesh.journeys.journey import Refusal
 from journeymesh.journeys.policies import Policy
 from journeymesh.sources.decoding_memory import decoding_memory
+from journeymesh.sources.field_tally import FieldTally
 from journeymesh.sources.files import SourceFile, described, files_of, origins_from
 from journeymesh.sources.mapping import Mapping
 from journeymesh.sources.port import SourceBatch, SourceItem, SourceSize
@@ -38,6 +39,7 @@ class ParquetSource:
 
     def __init__(self, location: str, mapping: Mapping | None = None) -> None:
         self.name = location
+        self.tally: FieldTally | None = None
         self._location = location
         self._mapping = mapping
         self._fields = fields_of(mapping)
@@ -87,7 +89,7 @@ class ParquetSource:
         with _Opened(file, [self._fields.vehicle.path]) as parquet:
             schema = parquet.schema_arrow
             columns = [path for path in paths_of(self._fields) if _type_at(schema, path) is not None]
-            straight = self._mapping is None and _is_ours(schema)
+            straight = self._mapping is None and self.tally is None and _is_ours(schema)
             per_row = (file.size or 0) / max(parquet.metadata.num_rows, 1)
             for batch in parquet.iter_batches(BATCH_ROWS, columns=columns, use_threads=False):
                 first = int(origins_from(file_number, row, 1)[0])
@@ -100,7 +102,7 @@ class ParquetSource:
                 yield SourceBatch(fixes, refusals, read_bytes=int(per_row * len(batch)))
 
     def _mapped(self, batch: pa.RecordBatch, origins: I64) -> tuple[Fixes, list[Refusal]]:
-        fixes, faults = to_fixes(lambda path: _column_at(batch, path), self._fields, origins)
+        fixes, faults = to_fixes(lambda path: _column_at(batch, path), self._fields, origins, self.tally)
         refusals = refusals_of(faults, self.describe(origins) if faults.reasons else [], lambda row: _row(batch, row))
         return fixes, refusals
 

@@ -22,6 +22,7 @@ from journeymesh.sources.bson_fixes import ELEMENT_BITS, BsonReader
 from journeymesh.sources.bson_policies import policies_of
 from journeymesh.sources.bson_values import OPTIONS, canonical
 from journeymesh.sources.bson_walker import MAX_DOCUMENT_BYTES, MIN_DOCUMENT_BYTES, read_i32
+from journeymesh.sources.field_tally import FieldTally
 from journeymesh.sources.mapping import Mapping, mapped_paths
 from journeymesh.sources.port import SourceBatch, SourceItem, SourceSize
 
@@ -67,6 +68,7 @@ class MongodbSource:
 
     def __init__(self, url: str, mapping: Mapping, *, batch_documents: int = BATCH_DOCUMENTS) -> None:
         self.name = without_credentials(url)
+        self.tally: FieldTally | None = None
         self._mapping = mapping
         self._batch_documents = batch_documents
         # Where each batch began in the stream of all that was read, and after which _id: origins stay good while
@@ -132,7 +134,7 @@ class MongodbSource:
 
     def batches(self, resume: str | None = None) -> Iterator[SourceBatch]:
         """Every document once, by ``_id``; ``resume`` is the ``_id`` of the last one read, as extended JSON."""
-        reader = BsonReader(self._mapping)
+        reader = BsonReader(self._mapping, self.tally)
         for content, last_id in self._raw_batches(resume):
             offset = self._number(len(content), resume)
             buffer = np.frombuffer(content, np.uint8)
@@ -247,11 +249,6 @@ class MongodbSource:
         with self._faults():
             documents = list(self._database[section.collection].find())
         return policies_of(documents, section)
-
-    def sample(self, documents: int) -> bytes:
-        """The first documents of the mapped collection, as the server sends them."""
-        with self._faults():
-            return b"".join(self._cursor(None, limit=documents))
 
     def close(self) -> None:
         """Close the connections."""

@@ -21,10 +21,9 @@ from journeymesh.sources.dump_bytes import Reading
 from journeymesh.sources.dump_choice import chosen, namespaces_of, one_named
 from journeymesh.sources.dump_files import DumpedCollection, dump_at
 from journeymesh.sources.dump_streams import DumpStream
+from journeymesh.sources.field_tally import FieldTally
 from journeymesh.sources.mapping import Mapping
 from journeymesh.sources.port import SourceBatch, SourceItem, SourceSize
-
-_SAMPLE_BYTES = 1 << 26
 
 
 class MongodumpSource:
@@ -38,6 +37,7 @@ class MongodumpSource:
 
     def __init__(self, location: str, mapping: Mapping) -> None:
         self.name = location
+        self.tally: FieldTally | None = None
         self._mapping = mapping
         self._dump = dump_at(location)
         self._chosen = chosen(self._dump, mapping)
@@ -52,7 +52,7 @@ class MongodumpSource:
 
     def batches(self, resume: str | None = None) -> Iterator[SourceBatch]:  # noqa: ARG002 - a dump is read from its beginning
         """Every document once, as fixes or refusals. A dump has no position to resume at."""
-        reader = BsonReader(self._mapping)
+        reader = BsonReader(self._mapping, self.tally)
         self._faults = {}
         offset = 0
         for number, stream in enumerate(self._streams):
@@ -140,23 +140,6 @@ class MongodumpSource:
             return []
         dumped = one_named(self._dump, section.collection, self._chosen[0][1].database)
         return policies_of(self._documents(dumped), section)
-
-    def sample(self, documents: int) -> bytes:
-        """The first documents of the mapped collections, as they stand in the dump."""
-        kept = bytearray()
-        count = at = 0
-        for stream in self._streams:
-            del kept[at:]  # what ended inside a document
-            for _, piece in stream.pieces(Reading()):
-                kept += piece.tobytes()
-                while at + 4 <= len(kept) and count < documents:
-                    length = int.from_bytes(kept[at : at + 4], "little", signed=True)
-                    if length < 5 or at + length > len(kept):
-                        break
-                    at, count = at + length, count + 1
-                if count == documents or len(kept) > _SAMPLE_BYTES:
-                    return bytes(kept[:at])
-        return bytes(kept)
 
     def close(self) -> None:
         """Nothing is held open between calls."""

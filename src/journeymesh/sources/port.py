@@ -9,6 +9,7 @@ from typing import Literal, Protocol
 from journeymesh.journeys.fixes import I64, Fixes
 from journeymesh.journeys.journey import Refusal
 from journeymesh.journeys.policies import Policy
+from journeymesh.sources.field_tally import FieldTally
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +48,8 @@ class Source(Protocol):
 
     name: str
     """What users call it: the path or URL, without credentials."""
+    tally: FieldTally | None
+    """Counts what each mapped field holds while ``batches`` reads, where one was put here."""
 
     def size(self) -> SourceSize:
         """How much there is to read."""

@@ -15,7 +15,9 @@ from journeymesh.errors import MappingInvalid
 from journeymesh.journeys.fixes import F64, I8, I32, I64, NOT_REPORTED_US, Fixes
 from journeymesh.journeys.reasons import Reason
 from journeymesh.sources.accuracy import AccuracyField, ValidField, accuracy_of
+from journeymesh.sources.blame import paths_of_field
 from journeymesh.sources.clocks import FIRST_US, LAST_US, Unconvertible, clock_us, is_number, number, unit_us
+from journeymesh.sources.field_tally import Fault, FieldTally
 from journeymesh.sources.mapping import (
     NUMBER_COLUMNS,
     AccelField,
@@ -57,9 +59,13 @@ class Faults:
     """Rows that cannot be read, each with its first reason."""
 
     reasons: dict[int, tuple[Reason, str]] = field(default_factory=dict)
+    every: list[Fault] | None = None
+    """All of them, where they are counted."""
 
     def add(self, row: int, reason: Reason, detail: str) -> None:
         """Refuse the row, unless it is already."""
+        if self.every is not None:
+            self.every.append((row, reason, detail))
         self.reasons.setdefault(row, (reason, detail))
 
 
@@ -95,9 +101,11 @@ def required_paths(fields: FieldMappings) -> list[str]:
     return [fields.vehicle.path, *clock, fields.lat.path, fields.lon.path]
 
 
-def to_fixes(column: ColumnOf, fields: FieldMappings, origins: I64) -> tuple[Fixes, Faults]:
+def to_fixes(
+    column: ColumnOf, fields: FieldMappings, origins: I64, tally: FieldTally | None = None
+) -> tuple[Fixes, Faults]:
     """The rows that can be read as fixes, and the faults of the others by row number from 0."""
-    faults = Faults()
+    faults = Faults(every=None if tally is None else [])
     rows = len(origins)
     vehicles, codes = _vehicles(column(fields.vehicle.path), rows, faults)
     columns: dict[str, Any] = {"vehicle": codes, "origin": origins}
@@ -128,11 +136,24 @@ def to_fixes(column: ColumnOf, fields: FieldMappings, origins: I64) -> tuple[Fix
         None if valid is None or fields.valid is None else _ignition(valid, fields.valid, faults),
     )
     fixes = Fixes(vehicles, **columns)
+    if tally is not None:
+        tally.add(fixes, faults.every or (), _kinds(column, fields))
     if faults.reasons:
         kept = np.ones(rows, np.bool_)
         kept[list(faults.reasons)] = False
         fixes = fixes.take(kept)
     return fixes, faults
+
+
+def _kinds(column: ColumnOf, fields: FieldMappings) -> dict[str, dict[str, int]]:
+    """The Arrow type of each mapped field's column, of the first path where it has several."""
+    kinds: dict[str, dict[str, int]] = {}
+    for name, part in fields.present().items():
+        for path in paths_of_field(part)[:1]:
+            values = column(path)
+            if values is not None and len(values) > values.null_count:
+                kinds[name] = {str(_plain(values).type): len(values) - values.null_count}
+    return kinds
 
 
 def as_array(values: Sequence[Any]) -> pa.Array:

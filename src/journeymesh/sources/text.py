@@ -18,6 +18,7 @@ from journeymesh.journeys.fixes import I64, Fixes
 from journeymesh.journeys.journey import Refusal
 from journeymesh.journeys.policies import Policy
 from journeymesh.journeys.reasons import Reason
+from journeymesh.sources.field_tally import FieldTally
 from journeymesh.sources.files import SourceFile, described, files_of, opened, origins_from
 from journeymesh.sources.mapping import Mapping
 from journeymesh.sources.port import SourceBatch, SourceItem, SourceSize
@@ -46,6 +47,7 @@ class _TextSource:
 
     def __init__(self, location: str, mapping: Mapping | None = None) -> None:
         self.name = location
+        self.tally: FieldTally | None = None
         self._location = location
         self._mapping = mapping
         self._fields = fields_of(mapping)
@@ -139,7 +141,7 @@ class CsvSource(_TextSource):
         columns = {
             name: _clean_text(batch.column(name)) for name in paths_of(self._fields) if name in batch.schema.names
         }
-        fixes, faults = to_fixes(columns.get, self._fields, origins)
+        fixes, faults = to_fixes(columns.get, self._fields, origins, self.tally)
         names = self.describe(origins) if faults.reasons else []
         refusals = refusals_of(faults, names, lambda row: _text_row(batch, row))
         return SourceBatch(fixes, refusals, read_bytes=read_bytes)
@@ -195,7 +197,9 @@ class NdjsonSource(_TextSource):
             values = [_at(document, path) for document in documents]
             if any(value is not None for value in values):
                 columns[path] = as_array(values)
-        fixes, faults = to_fixes(columns.get, self._fields, origins) if documents else (Fixes.empty(), Faults())
+        fixes, faults = (
+            to_fixes(columns.get, self._fields, origins, self.tally) if documents else (Fixes.empty(), Faults())
+        )
         names = self.describe(origins) if faults.reasons else []
         refusals += refusals_of(faults, names, documents.__getitem__)
         return SourceBatch(fixes, refusals, read_bytes=read_bytes)

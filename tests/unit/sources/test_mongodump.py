@@ -249,15 +249,17 @@ def test_a_policy_without_a_beginning_is_named(tmp_path):
 
 def test_a_mapping_is_checked_field_by_field(tmp_path):
     content = box(0) + box(1, p=[4, "51.5"]) + box(2, p=[4.0, True]) + box(3, t=...)
-    found = check_mapping(MongodumpSource(folder(tmp_path, content), BOXES), BOXES)
-    fields = {one.name: one for one in found.fields}
-    assert (found.documents, found.rows, found.corrupt, found.is_usable) == (4, 4, 0, True)
-    assert fields["lat"].kinds == {"double": 2, "string": 1, "bool": 1}
-    assert (fields["lat"].lowest, fields["lat"].highest, fields["lat"].faults) == (50.0, 51.5, 1)
-    assert fields["lat"].first_offender.origin == "boxes/2"
-    assert fields["lat"].first_offender.detail == "p.1: expected a number, found bool"
-    assert (fields["fixed_at"].found, fields["fixed_at"].lowest) == (3, "2024-05-01T00:00:00Z")
-    assert fields["vehicle"].values == ("D1",)
+    found = check_mapping(MongodumpSource(folder(tmp_path, content), BOXES), BOXES.fields)
+    fields = {one.count.name: one for one in found.fields}
+    assert (found.inputs, found.usable, found.is_usable) == (4, 1, True)
+    assert found.refused == {"position_unparseable": 1, "clock_missing": 1, "position_spike": 1}
+    lat, fixed_at = fields["lat"].count, fields["fixed_at"].count
+    assert lat.kinds == {"double": 2, "string": 1, "bool": 1}
+    assert (lat.lowest, lat.highest, lat.found, lat.unreadable, lat.missing) == (50.0, 51.5, 3, 1, 0)
+    assert fields["lat"].first_unreadable.origin == "boxes/2"
+    assert fields["lat"].first_unreadable.detail == "p.1: expected a number, found bool"
+    assert (fixed_at.found, fixed_at.missing, fixed_at.lowest) == (3, 1, "2024-05-01T00:00:00Z")
+    assert fields["vehicle"].count.values == ("D1",)
 
 
 @real_data
