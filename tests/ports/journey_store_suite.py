@@ -21,6 +21,7 @@ from journeymesh.stores.port import (
     StoreBatch,
     Superseded,
 )
+from tests.ports.book_suite import BookSuite
 from tests.ports.change_feed_suite import ChangeFeedSuite
 from tests.ports.records import (
     DAY,
@@ -40,7 +41,7 @@ from tests.ports.records import (
 from tests.ports.writer_suite import WriterSuite
 
 
-class JourneyStoreSuite(ChangeFeedSuite, WriterSuite):
+class JourneyStoreSuite(BookSuite, ChangeFeedSuite, WriterSuite):
     """Inherited by every adapter's tests."""
 
     open_another: Callable[[], Store]

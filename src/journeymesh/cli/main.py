@@ -23,6 +23,7 @@ from journeymesh.cli import (
     generate,
     journeys,
     mapping,
+    policies,
     preprocess,
     quarantine,
     report,
@@ -59,6 +60,7 @@ app.command("generate")(generate.generate)
 app.command("preprocess")(preprocess.preprocess)
 app.add_typer(journeys.app, name="journeys")
 app.command("summary")(summary.summary)
+app.add_typer(policies.app, name="policies")
 app.command("report")(report.report)
 app.add_typer(quarantine.app, name="quarantine")
 app.add_typer(mapping.app, name="mapping")

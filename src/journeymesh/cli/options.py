@@ -27,6 +27,7 @@ class Format(StrEnum):
     ndjson = "ndjson"
     csv = "csv"
     parquet = "parquet"
+    arrow = "arrow"
 
 
 StoreOption = Annotated[

@@ -97,9 +97,9 @@ def refusal_listing(store: Store, query: RefusalQuery) -> Listing:
         (
             Column("reason", lambda row: row["reason"]),
             Column("origin", lambda row: row["origin"]),
-            Column("vehicle", lambda row: row["vehicle"] or ""),
-            Column("fixed at (UTC)", _fixed_at),
-            Column("detail", lambda row: row["detail"]),
+            Column("vehicle", lambda row: row["vehicle"] or "", rank=1),
+            Column("fixed at (UTC)", _fixed_at, rank=2),
+            Column("detail", lambda row: row["detail"], wraps=True),
         ),
         empty="nothing was refused",
         more="more rows: use --limit, or `journeymesh quarantine export` for all",

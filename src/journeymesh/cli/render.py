@@ -1,4 +1,4 @@
-"""A listing in the form asked for. Pages are written as they come; only a table and Parquet's page are held."""
+"""A listing in the form asked for. Pages are written as they come; only a table and a page are held."""
 
 from __future__ import annotations
 
@@ -13,25 +13,17 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Final
 
 from journeymesh.cli.options import Format
+from journeymesh.cli.tables import Column, Row, write_table
 from journeymesh.errors import StoreUnavailable, UsageError
 from journeymesh.journeys.answers import json_array, json_lines, plain
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
+__all__ = ["TABLE_ROWS", "Column", "Listing", "Row", "render", "render_object", "replacing"]
+
 TABLE_ROWS: Final = 200
 """More rows than this are nobody's to read: the table ends there and says how to see more."""
-
-Row = dict[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class Column:
-    """A column of the human table: its heading and how a row shows in it."""
-
-    heading: str
-    show: Callable[[Row], str]
-    right: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +36,7 @@ class Listing:
     title: str = ""
     empty: str = "nothing found"
     more: str = field(default="more rows: use --limit, or --format ndjson for all")
+    more_columns: str = "use --format csv, or a wider terminal (COLUMNS=200)"
 
 
 def render(listing: Listing, form: Format, out: Path | None = None, *, limited: bool = False) -> None:
@@ -66,6 +59,8 @@ def render(listing: Listing, form: Format, out: Path | None = None, *, limited: 
                     writer.writerows([_csv_cell(value) for value in row.values()] for row in page.to_pylist())
         case Format.parquet:
             _parquet(listing, out)
+        case Format.arrow:
+            _arrow(listing, out)
 
 
 def render_object(row: Row, form: Format, show: Callable[[Row], None]) -> None:
@@ -92,10 +87,6 @@ def _csv_cell(value: Any) -> Any:
 
 
 def _table(listing: Listing, out: Path | None, most: int | None) -> None:
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
-
     rows: list[Row] = []
     more = False
     for page in listing.pages:
@@ -104,18 +95,10 @@ def _table(listing: Listing, out: Path | None, most: int | None) -> None:
             more = True
             break
     with _text(out) as file:
-        console = Console(file=file, highlight=False)
-        if not console.is_terminal:
-            console = Console(file=file, highlight=False, width=200)
         if not rows:
-            console.print(listing.empty)
+            print(listing.empty, file=file)
             return
-        table = Table(title=listing.title or None, box=box.SIMPLE_HEAD, title_justify="left", pad_edge=False)
-        for column in listing.columns:
-            table.add_column(column.heading, justify="right" if column.right else "left", no_wrap=True)
-        for row in rows[:most]:
-            table.add_row(*(column.show(row) for column in listing.columns))
-        console.print(table)
+        write_table(file, listing.columns, rows[:most], title=listing.title, else_by=listing.more_columns)
     if more:
         print(listing.more, file=sys.stderr)
 
@@ -123,17 +106,28 @@ def _table(listing: Listing, out: Path | None, most: int | None) -> None:
 def _parquet(listing: Listing, out: Path | None) -> None:
     import pyarrow.parquet as pq
 
-    if out is None and sys.stdout.isatty():
-        raise UsageError("Parquet is not for a terminal", todo="give --out FILE, or send it on with | or >")
-    if out is None:
-        sink: Any = sys.stdout.buffer
-        with pq.ParquetWriter(sink, listing.schema) as writer:
-            for page in listing.pages:
-                writer.write_table(page.select(listing.schema.names).cast(listing.schema))
-        return
-    with replacing(out) as temporary, pq.ParquetWriter(temporary, listing.schema) as writer:
+    with _bytes(out, "Parquet") as sink, pq.ParquetWriter(sink, listing.schema) as writer:
         for page in listing.pages:
             writer.write_table(page.select(listing.schema.names).cast(listing.schema))
+
+
+def _arrow(listing: Listing, out: Path | None) -> None:
+    import pyarrow as pa
+
+    with _bytes(out, "Arrow") as sink, pa.ipc.new_stream(sink, listing.schema) as writer:
+        for page in listing.pages:
+            writer.write_table(page.select(listing.schema.names).cast(listing.schema))
+
+
+@contextmanager
+def _bytes(out: Path | None, named: str) -> Iterator[Any]:
+    if out is None:
+        if sys.stdout.isatty():
+            raise UsageError(f"{named} is not for a terminal", todo="give --out FILE, or send it on with | or >")
+        yield sys.stdout.buffer
+        return
+    with replacing(out) as temporary, open(temporary, "wb") as file:
+        yield file
 
 
 @contextmanager

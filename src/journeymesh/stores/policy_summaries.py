@@ -2,40 +2,103 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from datetime import datetime
-from typing import Final
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time
+from typing import Any, Final
+from zoneinfo import ZoneInfo
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from journeymesh.journeys.policies import Policy
 from journeymesh.journeys.rules import ScoreRules
 from journeymesh.journeys.summaries import SUMMED_COLUMNS, Period, summarise_each
-from journeymesh.stores.port import JourneyQuery, JourneyStore
+from journeymesh.stores.port import JourneyQuery, JourneyReads
 
-_POLICIES_AT_ONCE: Final = 64
+_FIRST_POLICIES: Final = 64
+_MOST_POLICIES: Final = 1_024
+_JOURNEYS_AT_ONCE: Final = 60_000
+"""About so many journeys are read at once, however many a policy has: 20 MB of them."""
+
+
+Bound = date | datetime | None
+"""An instant, or a date, which begins for each policy at midnight of its own clock; None: no bound."""
 
 
 def policy_summaries(
-    store: JourneyStore,
+    store: JourneyReads,
     policies: Sequence[Policy],
     period: Period,
     rules: ScoreRules,
-    started_from: datetime | None = None,
-    started_to: datetime | None = None,
+    started_from: Bound = None,
+    started_to: Bound = None,
 ) -> Iterator[pa.Table]:
     """``SUMMARY_SCHEMA`` of these policies in their order, page by page, over journeys that start in the span.
+
+    Policies of one number beside each other are in one page.
 
     Raises:
         RulesConflict: a policy's journeys were made with more than one rules version.
     """
-    for first in range(0, len(policies), _POLICIES_AT_ONCE):
-        some = policies[first : first + _POLICIES_AT_ONCE]
+    first, size = 0, _FIRST_POLICIES
+    while first < len(policies):
+        some = policies[first : _end(policies, first + size)]
+        starts, ends = _Bounds.of(some, started_from), _Bounds.of(some, started_to)
         query = JourneyQuery(
-            policies=tuple(policy.number for policy in some),
-            started_from=started_from,
-            started_to=started_to,
+            policies=tuple(dict.fromkeys(policy.number for policy in some)),
+            started_from=None if starts is None else starts.earliest,
+            started_to=None if ends is None else ends.latest,
             columns=SUMMED_COLUMNS,
             in_any_order=True,
         )
-        yield summarise_each(store.journeys(query), some, period, rules)
+        journeys = store.journeys(query)
+        found = len(journeys)
+        if starts is not None:
+            journeys = starts.kept(journeys, pc.greater_equal)
+        if ends is not None:
+            journeys = ends.kept(journeys, pc.less)
+        yield summarise_each(journeys, some, period, rules)
+        first += len(some)
+        size = max(1, min(_MOST_POLICIES, size * 4, _JOURNEYS_AT_ONCE * len(some) // max(1, found)))
+
+
+@dataclass(frozen=True, slots=True)
+class _Bounds:
+    """The instant that a bound is for each policy."""
+
+    earliest: datetime
+    latest: datetime
+    by_number: dict[str, datetime] | None
+    """None: the same for all."""
+
+    @classmethod
+    def of(cls, policies: Sequence[Policy], at: Bound) -> _Bounds | None:
+        if at is None:
+            return None
+        if isinstance(at, datetime):
+            return cls(at, at, None)
+        by_zone = {zone: datetime.combine(at, time(0), ZoneInfo(zone)).astimezone(UTC) for zone in _zones(policies)}
+        instants = sorted(by_zone.values())
+        if len(instants) == 1:
+            return cls(instants[0], instants[0], None)
+        return cls(instants[0], instants[-1], {policy.number: by_zone[policy.zone] for policy in policies})
+
+    def kept(self, journeys: pa.Table, compare: Callable[[Any, Any], Any]) -> pa.Table:
+        """Those of the journeys on the policy's own side of the bound."""
+        if self.by_number is None:
+            return journeys
+        place = pc.index_in(journeys["policy"], pa.array(self.by_number, pa.string()))
+        instants = pa.array(self.by_number.values(), journeys["started_at"].type)
+        return journeys.filter(compare(journeys["started_at"], instants.take(place.combine_chunks())))
+
+
+def _zones(policies: Sequence[Policy]) -> set[str]:
+    return {policy.zone for policy in policies}
+
+
+def _end(policies: Sequence[Policy], end: int) -> int:
+    """The first place from here on where another number begins."""
+    while 0 < end < len(policies) and policies[end].number == policies[end - 1].number:
+        end += 1
+    return end
