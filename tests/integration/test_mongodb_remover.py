@@ -70,3 +70,17 @@ def test_documents_that_may_hold_several_vehicles_are_not_removed() -> None:
         mixed = mixed.replace(f"path: {name}", f'path: "s[].{name}"')
     with pytest.raises(UsageError, match="several vehicles"):
         MongodbRemover("mongodb://nowhere/telematics", load_mapping(mixed))
+
+
+@pytest.mark.parametrize("where", ["{kind: position}", "{event.kind: position}"])
+def test_only_documents_that_meet_the_conditions_are_removed(database: tuple[str, Any], where: str) -> None:
+    url, held = database
+    kinds = ["position", "battery", ["position"], None]
+    held.boxes.insert_many(
+        [{"_id": k, "device": "A", "kind": kind, "event": {"kind": kind}} for k, kind in enumerate(kinds)]
+    )
+    remover = MongodbRemover(url, load_mapping(f"where: {where}\n{MAPPING}"))
+    assert [bson.decode(document)["_id"] for document in remover.raw_documents(["A"])] == [0]
+    assert remover.remove_vehicles(["A"]) == 1
+    assert sorted(document["_id"] for document in held.boxes.find({}, {"_id": 1})) == [1, 2, 3]
+    remover.close()

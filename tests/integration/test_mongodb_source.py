@@ -114,3 +114,22 @@ def test_a_url_that_cannot_be_understood_never_shows_its_password(url):
         MongodbSource(url, BOXES)
     assert "s3" not in str(caught.value)
     assert "s3" not in without_credentials(url)
+
+
+@server
+@pytest.mark.parametrize("path", ["kind", "event.kind"])
+def test_documents_that_are_not_for_us_are_neither_fixes_nor_refused(database, path):
+    from msgspec.structs import replace
+
+    collection, url = database[0]["boxes"], database[1]
+    kinds = ["position", "battery", "position", None, 5, ["position"]]
+    documents = [box(number, number, kind=kind, event={"kind": kind}) for number, kind in enumerate(kinds)]
+    documents[1].pop("t")  # would be refused, were it ours
+    collection.insert_many(documents)
+    for wanted, ours in (("position", [0, 2]), (("position", 5), [0, 2, 4]), (None, [3])):
+        source = MongodbSource(url, replace(BOXES, where={path: wanted}))
+        _, fixes, refusals = read(source)
+        assert ((fixes.fixed_at_us - int(START.timestamp() * 1e6)) // 1_000_000).tolist() == ours
+        assert refusals == []
+        assert source.describe(fixes.origin) == [f"boxes/{number}" for number in ours]
+        source.close()

@@ -84,15 +84,19 @@ def judge_check(found: MappingCheck, fields: FieldMappings, most_refused: float)
         if found.refused:
             reason = next(iter(found.refused))
             why = f"; {told(reason, found.refused[reason], first.get(reason), fields)}"
+        if found.others:
+            why += f", and its conditions leave out {found.others:,}"
         raise MappingInvalid(
             f"the mapping finds no fix in {extent}{found.inputs:,} inputs of {found.source}{why}",
             todo=_remedy(found),
         )
-    judge(found.source, found.inputs, found.refused, first, fields, most_refused, "correct the mapping")
+    judge(found.source, found.inputs, found.refused, first, fields, most_refused, "correct the mapping", found.others)
 
 
 def _remedy(found: MappingCheck) -> str:
     match next(iter(found.refused), None):
+        case None if found.others:
+            return "correct the mapping's where"
         case None:
             return "check that it is the right source"
         case "document_corrupt":

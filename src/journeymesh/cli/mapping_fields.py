@@ -46,6 +46,7 @@ def check_lines(found: MappingCheck) -> list[str]:
         + (f", {found.first_at} to {found.last_at}" if found.first_at else ""),
         f"duplicates      {found.duplicates:,}",
         f"refused         {refused:,}",
+        *([f"others          {found.others:,} that the mapping's conditions leave out"] if found.others else []),
         f"policies        {found.policies:,}",
         "",
     ]

@@ -115,6 +115,7 @@ def judge_run(report: RunReport, source: str, mapping: str | None, most_refused:
         OWN_FIELDS if mapping is None else load_mapping(mapping).fields,
         most_refused,
         "see `journeymesh mapping check` and `journeymesh quarantine list`; what was usable is in the store",
+        report.counts["other_documents"],
     )
 
 
@@ -152,6 +153,8 @@ def report_lines(report: RunReport, rules_version: str, store: str) -> list[str]
         f"duplicates      {counts['duplicates']:,}",
         f"refused         {counts['refused']:,}",
     ]
+    if counts.get("other_documents"):
+        lines.append(f"others          {counts['other_documents']:,} documents that the mapping's conditions leave out")
     reasons = {name: n for name, n in counts.items() if name.startswith("refused_") and n}
     lines += [
         f"  {n:>10,}    {name.removeprefix('refused_')}"

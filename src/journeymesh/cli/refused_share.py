@@ -55,16 +55,21 @@ def judge(
     fields: FieldMappings,
     most: float,
     todo: str,
+    others: int = 0,
 ) -> None:
     """Fail where more of the input is refused than ``most``, or where there is no input at all.
 
-    ``refused`` counts by reason code, ``first`` has an example of each. Nothing fails where all may be refused.
+    ``others`` are no inputs: the mapping's conditions leave them out. ``refused`` counts by reason code, ``first`` has
+    an example of each. Nothing fails where all may be refused.
 
     Raises:
         InputUnusable: naming the counts, the most frequent reason, the field to blame and an example.
     """
     if most >= 1:
         return
+    if not inputs and others:
+        what = f"source {source}: the mapping's conditions leave out all {others:,} documents"
+        raise InputUnusable(what, todo="correct the mapping's where")
     if not inputs:
         raise InputUnusable(f"source {source} holds no input at all", todo="check that it is the right one")
     total = sum(refused.values())

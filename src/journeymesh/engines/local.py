@@ -23,7 +23,8 @@ from journeymesh.stores.port import RulesUsed, Run, Store, StoreBatch
 
 _WRITTEN = ("journeys", "journeys_changed", "journeys_removed", "harsh_events")
 _NAMES = (
-    "read_bytes", "fixes", "accepted", "duplicates", "refused", "outside_policy", "outside_journey", "vehicles",
+    "read_bytes", "fixes", "accepted", "duplicates", "refused", "other_documents",
+    "outside_policy", "outside_journey", "vehicles",
     *_WRITTEN,
 )  # fmt: skip
 _FLUSH_REFUSALS = 50_000
@@ -197,6 +198,7 @@ class _Run:
     def _note(self, batch: SourceBatch) -> None:
         self.counts["read_bytes"] += batch.read_bytes
         self.counts["fixes"] += len(batch.fixes)
+        self.counts["other_documents"] += batch.others
         self._refuse(batch.refusals)
         self.pending += batch.refusals
         if len(self.pending) >= _FLUSH_REFUSALS:

@@ -22,6 +22,7 @@ from journeymesh.sources.clocks import (
     utc_of_local,
     zone_of,
 )
+from journeymesh.sources.conditions import Wanted, equals
 from journeymesh.sources.mapping import BaseClock, ClockField, IgnitionField
 
 Faults = dict[int, str]
@@ -137,6 +138,20 @@ class Cells:
                 bad[code] = f"{ignition.path}: {str(value)[:40]!r} is neither on nor off"
         self._blame(codes, bad, faults)
         return states[codes], faults
+
+    def meeting(self, path: str, wanted: tuple[Wanted, ...]) -> npt.NDArray[np.bool_]:
+        """bool[n]: whose value is one of those; null is one that is null or not there."""
+        codes, values, faults = self._codes(path)
+        kinds = self._kinds[:, self._slots[path]]
+        met = np.array([*(equals(value, wanted) for _, value in values), False], np.bool_)[codes]
+        for row in faults:
+            if int(kinds[row]) == 0x13:
+                met[row] = equals(self._value(row, path, "a number"), wanted)
+        if None in wanted:
+            met |= (kinds == 0) | (kinds == 0x0A)
+        if "" in wanted:
+            met |= (kinds == 0x02) & (codes < 0)
+        return met
 
     def instants(self, clock: ClockField) -> tuple[I64, Faults, Faults]:
         """(int64[n] µs, missing, faults); ``MISSING_US`` where there is no instant."""

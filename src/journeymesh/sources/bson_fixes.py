@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 import numpy as np
+import numpy.typing as npt
 
 from journeymesh.journeys.fixes import NOT_REPORTED_US, Fixes
 from journeymesh.journeys.journey import Refusal
@@ -20,6 +21,7 @@ from journeymesh.sources.bson_documents import U8, Rows, Walk, read_only
 from journeymesh.sources.bson_paths import PathTrie
 from journeymesh.sources.bson_values import CONTENT_BYTES, KINDS, canonical, decoded, document_id, raw_json, reach
 from journeymesh.sources.bson_walker import ARRAY_MISSING, FAULTS, ILL_SHAPED, LENGTH_IMPLAUSIBLE, NEEDS_ROOM
+from journeymesh.sources.conditions import meets, wanted_at
 from journeymesh.sources.field_tally import Fault, FieldTally
 from journeymesh.sources.mapping import NUMBER_COLUMNS, Mapping, mapped_paths
 
@@ -37,6 +39,7 @@ class ReadPart:
     """Fixes and refusals of a part of a buffer; ``end`` is the offset up to which it was read.
 
     ``met`` has a row for every fix, those refused among them: what is known of where and when they are.
+    ``others`` counts the documents that the mapping's conditions leave to somebody else.
     ``is_broken``: at ``end`` stands a document of impossible length, so that where the next begins is unknown.
     """
 
@@ -46,6 +49,7 @@ class ReadPart:
     documents: int
     met: Fixes
     is_broken: bool = False
+    others: int = 0
 
 
 @dataclass(slots=True)
@@ -71,6 +75,7 @@ class BsonReader:
         self.collection: str = mapping.collection
         """What documents are said to be of: with several collections, the one that is being read."""
         self._tally = tally
+        self._wanted = wanted_at(mapping.where)
         self.trie = PathTrie.of(mapped_paths(mapping))
         self._walk = Walk(self.trie)
         self._last_decoded: tuple[int, dict[str, Any] | None] = (-1, None)
@@ -85,16 +90,19 @@ class BsonReader:
         while True:
             rows = self._walk.rows(buffer, at)
             end = rows.end
-            refusals = [self._corrupt(buffer, int(s), int(e), int(f), stream_offset) for s, e, f in rows.faults]
+            faults, others = self._faults(buffer, rows)
+            refusals = [self._corrupt(buffer, *fault, stream_offset) for fault in faults]
             pieces = max(1, -(-len(rows.document) // _CONVERT_ROWS))
             for piece in range(pieces):
                 here = slice(piece * _CONVERT_ROWS, (piece + 1) * _CONVERT_ROWS)
-                fixes, refused, met = self._convert(buffer, _slice(rows, here), stream_offset)
+                ours, left = self._ours(buffer, _slice(rows, here))
+                fixes, refused, met = self._convert(buffer, ours, stream_offset)
                 last = piece == pieces - 1
                 broken = last and rows.stop == LENGTH_IMPLAUSIBLE
                 documents = rows.documents if last else 0
-                yield ReadPart(fixes, refusals + refused, end if last else at, documents, met, broken)
-                refusals = []
+                left += others
+                yield ReadPart(fixes, refusals + refused, end if last else at, documents, met, broken, left)
+                refusals, others = [], 0
             at = end
             if rows.stop != NEEDS_ROOM:
                 return
@@ -122,6 +130,33 @@ class BsonReader:
             return place
         array = self.mapping.array_path
         return f"{place}{'.' + array if array else ''}[{origin & _ELEMENT_MASK}]"
+
+    def _ours(self, buffer: U8, rows: Rows) -> tuple[Rows, int]:
+        """(the rows that meet the mapping's conditions, how many documents do not)."""
+        if not self._wanted:
+            return rows, 0
+        cells = Cells(buffer, rows.offsets, rows.kinds, self.trie.slots)
+        ours = np.ones(len(rows.document), np.bool_)
+        for path, wanted in self._wanted:
+            ours &= cells.meeting(path, wanted)
+        if ours.all():
+            return rows, 0
+        return _slice(rows, ours), int(np.count_nonzero(~ours & (rows.element <= 0)))
+
+    def _faults(self, buffer: U8, rows: Rows) -> tuple[list[tuple[int, int, int]], int]:
+        """(start, end and fault of the corrupt documents, how many of the sound ones are not for us)."""
+        faults = [(int(start), int(end), int(fault)) for start, end, fault in rows.faults]
+        if not self._wanted:
+            return faults, 0
+        kept = [(start, end, fault) for start, end, fault in faults if not self._is_other(buffer[start:end], fault)]
+        return kept, len(faults) - len(kept)
+
+    def _is_other(self, document: U8, fault: int) -> bool:
+        """Whether a document is sound, though without the mapped array, and not for us."""
+        if fault not in (ARRAY_MISSING, *ILL_SHAPED):
+            return False
+        content = decoded(document.tobytes())
+        return content is not None and not meets(lambda path: reach(content, path), self.mapping.where)
 
     def _convert(self, buffer: U8, rows: Rows, stream_offset: int) -> tuple[Fixes, list[Refusal], Fixes]:
         fields = self.mapping.fields
@@ -247,7 +282,7 @@ class BsonReader:
         )
 
 
-def _slice(rows: Rows, here: slice) -> Rows:
+def _slice(rows: Rows, here: slice | npt.NDArray[np.bool_]) -> Rows:
     return Rows(
         rows.offsets[here], rows.kinds[here], rows.document[here], rows.element[here], rows.faults, rows.end,
         rows.documents, rows.stop,

@@ -12,7 +12,6 @@ import pyarrow.parquet as pq
 
 from journeymesh.errors import MappingInvalid, SourceUnreadable
 from journeymesh.journeys.fixes import FIX_SCHEMA, I64, Fixes, renumbered
-from journeymesh.journeys.journey import Refusal
 from journeymesh.journeys.policies import Policy
 from journeymesh.sources.decoding_memory import decoding_memory
 from journeymesh.sources.field_tally import FieldTally
@@ -20,7 +19,7 @@ from journeymesh.sources.files import SourceFile, described, files_of, origins_f
 from journeymesh.sources.mapping import Mapping
 from journeymesh.sources.port import SourceBatch, SourceItem, SourceSize
 from journeymesh.sources.refused_rows import refusals_of
-from journeymesh.sources.tabular import fields_of, paths_of, required_paths, to_fixes
+from journeymesh.sources.tabular import fields_of, paths_of, required_paths, to_fixes, where_of
 
 BATCH_ROWS: Final = 1 << 19
 _FEW_VEHICLES: Final = 1_000
@@ -43,6 +42,7 @@ class ParquetSource:
         self._location = location
         self._mapping = mapping
         self._fields = fields_of(mapping)
+        self._where = where_of(mapping)
         self._files = files_of(location, ENDINGS)
         self._rows = 0
         for file in self._files:
@@ -78,7 +78,7 @@ class ParquetSource:
         """Nothing is held between batches."""
 
     def _check(self, file: SourceFile, schema: pa.Schema) -> None:
-        absent = [path for path in required_paths(self._fields) if _type_at(schema, path) is None]
+        absent = [path for path in required_paths(self._fields, self._where) if _type_at(schema, path) is None]
         if absent:
             some = ", ".join(schema.names[:20])
             todo = f"map it to one of {some}" if self._mapping else f"give a --mapping; the columns are {some}"
@@ -88,7 +88,7 @@ class ParquetSource:
         row = 1
         with _Opened(file, [self._fields.vehicle.path]) as parquet:
             schema = parquet.schema_arrow
-            columns = [path for path in paths_of(self._fields) if _type_at(schema, path) is not None]
+            columns = [path for path in paths_of(self._fields, self._where) if _type_at(schema, path) is not None]
             straight = self._mapping is None and self.tally is None and _is_ours(schema)
             per_row = (file.size or 0) / max(parquet.metadata.num_rows, 1)
             for batch in parquet.iter_batches(BATCH_ROWS, columns=columns, use_threads=False):
@@ -98,13 +98,12 @@ class ParquetSource:
                 if read is not None:
                     yield SourceBatch(read, read_bytes=int(per_row * len(batch)))
                     continue
-                fixes, refusals = self._mapped(batch, np.arange(first, first + len(batch)))
-                yield SourceBatch(fixes, refusals, read_bytes=int(per_row * len(batch)))
+                yield self._mapped(batch, np.arange(first, first + len(batch)), int(per_row * len(batch)))
 
-    def _mapped(self, batch: pa.RecordBatch, origins: I64) -> tuple[Fixes, list[Refusal]]:
-        fixes, faults = to_fixes(lambda path: _column_at(batch, path), self._fields, origins, self.tally)
+    def _mapped(self, batch: pa.RecordBatch, origins: I64, read_bytes: int) -> SourceBatch:
+        fixes, faults = to_fixes(lambda path: _column_at(batch, path), self._fields, origins, self.tally, self._where)
         refusals = refusals_of(faults, self.describe(origins) if faults.reasons else [], lambda row: _row(batch, row))
-        return fixes, refusals
+        return SourceBatch(fixes, refusals, read_bytes=read_bytes, others=faults.others)
 
 
 class _Opened:

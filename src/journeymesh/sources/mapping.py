@@ -18,6 +18,7 @@ import yaml
 
 from journeymesh.errors import MappingInvalid
 from journeymesh.sources.accuracy import AccuracyField, HdopField, ValidField
+from journeymesh.sources.conditions import Wanted, check_where
 from journeymesh.sources.units import UNITS_TO_SI, AccelUnit, AngleUnit, DistanceUnit, LengthUnit, SpeedUnit
 
 Layout = Literal["document", "embedded", "bucketed"]
@@ -217,13 +218,16 @@ class Mapping(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
 
     ``layout``: ``document``, one document per fix; ``embedded``, fixes in one array of sub-documents; ``bucketed``,
     fixes in arrays beside each other or in an array of sub-documents, counted from shared values of the bucket.
-    ``database`` is needed only where a source holds the collection in more than one.
+    ``database`` is needed only where a source holds the collection in more than one. ``where`` says which documents
+    are for us, by path the value that must be there or a list of such: ``where: {type: position}``. The others are
+    counted, and neither read nor refused.
     """
 
     version: Literal[1] = 1
     collection: str
     database: str | None = None
     layout: Layout = "document"
+    where: dict[str, Wanted | tuple[Wanted, ...]] = {}
     fields: FieldMappings
     policies: PolicyMappings | None = None
 
@@ -346,8 +350,8 @@ def _paths(fields: object, at: str = "fields") -> Iterator[tuple[str, str]]:
 
 
 def mapped_paths(mapping: Mapping) -> list[str]:
-    """Every path that the mapping's fields read, once each."""
-    return sorted({path for _, path in _paths(mapping.fields)})
+    """Every path that the mapping's fields and conditions read, once each."""
+    return sorted({path for _, path in _paths(mapping.fields)} | set(mapping.where))
 
 
 _STEP = re.compile(r"[^.\[\]\0]+")
@@ -355,7 +359,9 @@ _STEP = re.compile(r"[^.\[\]\0]+")
 
 def _check(where: str, mapping: Mapping) -> None:
     """Refuse what the types allow and the reading cannot follow."""
-    for at, path in (*_paths(mapping.fields), *_paths(mapping.policies, "policies")):
+    check_where(where, mapping.where)
+    conditions = (("where", path) for path in mapping.where)
+    for at, path in (*_paths(mapping.fields), *_paths(mapping.policies, "policies"), *conditions):
         fault = _path_fault(path)
         if fault is None and "[]" in path and (mapping.layout == "document" or at.startswith("policies")):
             fault = f"has [] in layout {mapping.layout}"

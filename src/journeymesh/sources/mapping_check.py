@@ -59,6 +59,8 @@ class MappingCheck:
     policies: int
     items: tuple[SourceItem, ...]
     is_whole: bool
+    others: int = 0
+    """Inputs that the mapping's conditions leave to somebody else; not among ``inputs``."""
 
     @property
     def is_usable(self) -> bool:
@@ -80,7 +82,8 @@ def check_mapping(source: Source, fields: FieldMappings, inputs: int = SAMPLE_IN
         for refusal in batch.refusals:
             sample.refuse(refusal.reason, 1, Example(refusal.origin, refusal.detail))
         sample.add(batch.fixes)
-        if sample.inputs >= (inputs if sample.usable else SEARCHED_INPUTS):
+        sample.others += batch.others
+        if sample.inputs + sample.others >= (inputs if sample.usable else SEARCHED_INPUTS):
             is_whole = False
             break
     source.tally = None
@@ -107,6 +110,7 @@ def check_mapping(source: Source, fields: FieldMappings, inputs: int = SAMPLE_IN
         policies=len(source.policies()),
         items=tuple(source.items()),
         is_whole=is_whole,
+        others=sample.others,
     )
 
 
@@ -115,7 +119,7 @@ class _Sample:
 
     def __init__(self, source: Source) -> None:
         self._source = source
-        self.inputs = self.usable = self.duplicates = 0
+        self.inputs = self.usable = self.duplicates = self.others = 0
         self.refused: Counter[str] = Counter()
         self.first: dict[str, Example] = {}
         self.vehicles: set[str] = set()

@@ -23,6 +23,7 @@ from journeymesh.journeys.fixes import F64, I64, NOT_REPORTED_US, Fixes
 from journeymesh.sources.accuracy import ValidField
 from journeymesh.sources.bson_fixes import BsonReader
 from journeymesh.sources.clocks import Unconvertible, clock_us
+from journeymesh.sources.conditions import wanted_at
 from journeymesh.sources.mapping import NUMBER_COLUMNS, ClockField, IgnitionField, Mapping, mapped_paths
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -156,6 +157,8 @@ class MappingInverse:
     def _values(self, fixes: Fixes) -> Iterator[tuple[str, list[Any]]]:
         """Each mapped path with its values by row; None where nothing is reported."""
         fields = self.mapping.fields
+        for path, wanted in wanted_at(self.mapping.where):
+            yield path, [wanted[0]] * len(fixes)
         yield fields.vehicle.path, [fixes.vehicles[code] for code in fixes.vehicle.tolist()]
         for clock, column in ((fields.fixed_at, fixes.fixed_at_us), (fields.received_at, fixes.received_at_us)):
             if clock is not None and column is not None:

@@ -22,6 +22,7 @@ from journeymesh.sources.bson_fixes import ELEMENT_BITS, BsonReader
 from journeymesh.sources.bson_policies import policies_of
 from journeymesh.sources.bson_values import OPTIONS, canonical
 from journeymesh.sources.bson_walker import MAX_DOCUMENT_BYTES, MIN_DOCUMENT_BYTES, read_i32
+from journeymesh.sources.conditions import both, server_query
 from journeymesh.sources.field_tally import FieldTally
 from journeymesh.sources.mapping import Mapping, mapped_paths
 from journeymesh.sources.port import SourceBatch, SourceItem, SourceSize
@@ -144,7 +145,7 @@ class MongodbSource:
                 if held is not None:
                     yield held
                 end, refusals = part.end, part.refusals
-                held = SourceBatch(part.fixes, refusals, 0 if held else len(content), resume)
+                held = SourceBatch(part.fixes, refusals, 0 if held else len(content), resume, part.others)
             assert held is not None
             if end < len(buffer):
                 cause = "the server sent a document of impossible length"
@@ -152,8 +153,8 @@ class MongodbSource:
                     *held.refusals,
                     reader.unreadable(buffer[end:], offset + end, offset + len(buffer), cause),
                 ]
-                held = SourceBatch(held.fixes, refusals, held.read_bytes, resume)
-            yield SourceBatch(held.fixes, held.refusals, held.read_bytes, last_id)
+                held = SourceBatch(held.fixes, refusals, held.read_bytes, resume, held.others)
+            yield SourceBatch(held.fixes, held.refusals, held.read_bytes, last_id, held.others)
             resume = last_id
 
     def _number(self, length: int, resume: str | None) -> int:
@@ -191,7 +192,7 @@ class MongodbSource:
 
     def _cursor(self, resume: str | None, limit: int = 0) -> Any:
         return self._database[self._mapping.collection].find_raw_batches(
-            _after(resume),
+            both(_after(resume), server_query(self._mapping.where)),
             projection=projection(self._mapping),
             sort=[("_id", 1)],
             batch_size=self._batch_documents,

@@ -9,6 +9,7 @@ import bson
 from pymongo.collation import Collation
 
 from journeymesh.errors import UsageError
+from journeymesh.sources.conditions import both, exact_query
 from journeymesh.sources.mapping import Mapping
 from journeymesh.sources.mongodb import MongodbSource
 from journeymesh.sources.mongodb_queries import in_array, vehicle_queries
@@ -36,7 +37,7 @@ class MongodbRemover(MongodbSource):
     def raw_documents(self, vehicles: Sequence[str]) -> Iterator[bytes]:
         """The documents of these vehicles as BSON, whole, in order of ``_id`` within a thousand vehicles."""
         collection: Any = self._database[self._mapping.collection]
-        for query, _ in vehicle_queries(self._mapping, [VehicleTimes(vehicle) for vehicle in vehicles]):
+        for query in self._queries(vehicles):
             with self._faults():
                 for content in collection.find_raw_batches(
                     query, sort=[("_id", 1)], batch_size=self._batch_documents, collation=_EXACT
@@ -47,10 +48,16 @@ class MongodbRemover(MongodbSource):
         """Delete the documents of these vehicles; returns how many there were. Idempotent."""
         collection = self._database[self._mapping.collection]
         removed = 0
-        for query, _ in vehicle_queries(self._mapping, [VehicleTimes(vehicle) for vehicle in vehicles]):
+        for query in self._queries(vehicles):
             with self._faults():
                 removed += collection.delete_many(query, collation=_EXACT).deleted_count
         return removed
+
+    def _queries(self, vehicles: Sequence[str]) -> Iterator[dict[str, Any]]:
+        """What finds the documents of these vehicles that the mapping's conditions leave to us, and no other."""
+        exact = exact_query(self._mapping.where)
+        for query, _ in vehicle_queries(self._mapping, [VehicleTimes(vehicle) for vehicle in vehicles]):
+            yield both(query, exact)
 
 
 def _documents_in(content: bytes) -> Iterator[bytes]:

@@ -22,6 +22,7 @@ from journeymesh.sources.bson_fixes import ELEMENT_BITS, BsonReader, ReadPart
 from journeymesh.sources.bson_paths import PathTrie
 from journeymesh.sources.bson_values import value_at
 from journeymesh.sources.bson_walker import NEEDS_ROOM
+from journeymesh.sources.conditions import both, server_query
 from journeymesh.sources.document_places import Identities, PackedIdentities, places_of
 from journeymesh.sources.mapping import Mapping
 from journeymesh.sources.mongodb import BATCH_DOCUMENTS, MongodbSource, plain_text, projection
@@ -127,13 +128,13 @@ class MongodbVehicles(MongodbSource):
         """
         gathered = _Gathered()
         for query, vehicles in vehicle_queries(self._mapping, wanted):
-            self._gather(query, gathered, vehicles, places)
+            self._gather(both(query, self._condition), gathered, vehicles, places)
         return self._answer(gathered, places)
 
     def nameless(self) -> VehicleRead:
         """The refusals of documents in which the mapping finds no vehicle."""
         gathered = _Gathered()
-        self._gather(nameless_query(self._mapping), gathered, frozenset(), False)
+        self._gather(both(nameless_query(self._mapping), self._condition), gathered, frozenset(), False)
         return self._answer(gathered, False)
 
     def vehicles(self) -> list[str]:
@@ -142,7 +143,7 @@ class MongodbVehicles(MongodbSource):
         if "[]" in path or any(step.isdigit() for step in path.split(".")):
             with self._faults():
                 found = self._collection.find_raw_batches(
-                    {}, projection=[_projectable(path)], batch_size=self._batch_documents
+                    self._condition, projection=[_projectable(path)], batch_size=self._batch_documents
                 )
                 return sorted({name for content in found for name in _names_in(content, path)[0]})
         names, numbers = set[str](), set[int]()
@@ -186,12 +187,18 @@ class MongodbVehicles(MongodbSource):
         return places
 
     @property
+    def _condition(self) -> dict[str, Any]:
+        """As much of the mapping's conditions as the server can tell."""
+        return server_query(self._mapping.where)
+
+    @property
     def _collection(self) -> Any:
         return self._database[self._mapping.collection]
 
     def _grouped(self, before: list[dict[str, Any]]) -> Iterator[bytes]:
         path = self._mapping.fields.vehicle.path
-        pipeline = [*before, {"$group": {"_id": f"${path}"}}]
+        ours = [{"$match": self._condition}] if self._condition else []
+        pipeline = [*ours, *before, {"$group": {"_id": f"${path}"}}]
         return iter(
             self._collection.aggregate_raw_batches(pipeline, allowDiskUse=True, batchSize=self._batch_documents)
         )

@@ -70,7 +70,7 @@ class MongodumpSource:
             end = 0
             for part in reader.parts(window, offset):
                 end = part.end
-                yield SourceBatch(part.fixes, part.refusals, reading.read_bytes - reported)
+                yield SourceBatch(part.fixes, part.refusals, reading.read_bytes - reported, others=part.others)
                 reported = reading.read_bytes
                 if part.is_broken:
                     yield self._broken(reader, stream, window[end:], offset + end, start, reported)

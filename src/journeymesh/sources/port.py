@@ -21,6 +21,8 @@ class SourceBatch:
     read_bytes: int = 0
     resume: str | None = None
     """Where reading can be taken up after this batch; None where the source has no such position."""
+    others: int = 0
+    """How many documents or rows the mapping's conditions left to somebody else: read, and neither fix nor refused."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ from journeymesh.journeys.reasons import Reason
 from journeymesh.sources.accuracy import AccuracyField, ValidField, accuracy_of
 from journeymesh.sources.blame import paths_of_field
 from journeymesh.sources.clocks import FIRST_US, LAST_US, Unconvertible, clock_us, is_number, number, unit_us
+from journeymesh.sources.conditions import Where, wanted_at, wanted_rows
 from journeymesh.sources.field_tally import Fault, FieldTally
 from journeymesh.sources.mapping import (
     NUMBER_COLUMNS,
@@ -50,6 +51,7 @@ OWN_FIELDS: Final = FieldMappings(
 )
 """What a file without a mapping is read as: ``FIX_SCHEMA``'s names and units."""
 
+_EVERYTHING: Final[Where] = {}
 REQUIRED: Final = ("vehicle", "fixed_at", "lat", "lon")
 _INSTANT: Final = pa.timestamp("us", tz="UTC")
 
@@ -61,12 +63,19 @@ class Faults:
     reasons: dict[int, tuple[Reason, str]] = field(default_factory=dict)
     every: list[Fault] | None = None
     """All of them, where they are counted."""
+    others: int = 0
+    """Rows that the mapping's conditions leave to somebody else."""
 
     def add(self, row: int, reason: Reason, detail: str) -> None:
         """Refuse the row, unless it is already."""
         if self.every is not None:
             self.every.append((row, reason, detail))
         self.reasons.setdefault(row, (reason, detail))
+
+
+def where_of(mapping: Mapping | None) -> Where:
+    """The mapping's conditions; none without a mapping."""
+    return _EVERYTHING if mapping is None else mapping.where
 
 
 def fields_of(mapping: Mapping | None) -> FieldMappings:
@@ -84,9 +93,9 @@ def fields_of(mapping: Mapping | None) -> FieldMappings:
     return mapping.fields
 
 
-def paths_of(fields: FieldMappings) -> list[str]:
-    """Every path that the fields read."""
-    paths: list[str] = []
+def paths_of(fields: FieldMappings, where: Where = _EVERYTHING) -> list[str]:
+    """Every path that the fields and the conditions read."""
+    paths: list[str] = list(where)
     for mapped in fields.present().values():
         if isinstance(mapped, ClockField):
             paths += [*mapped.all_paths, *([mapped.zone_path] if mapped.zone_path else [])]
@@ -95,16 +104,37 @@ def paths_of(fields: FieldMappings) -> list[str]:
     return list(dict.fromkeys(paths))
 
 
-def required_paths(fields: FieldMappings) -> list[str]:
+def required_paths(fields: FieldMappings, where: Where = _EVERYTHING) -> list[str]:
     """The paths without which there are no fixes."""
     clock = fields.fixed_at.all_paths
-    return [fields.vehicle.path, *clock, fields.lat.path, fields.lon.path]
+    conditions = [path for path, wanted in wanted_at(where) if None not in wanted]
+    return [fields.vehicle.path, *clock, fields.lat.path, fields.lon.path, *conditions]
 
 
 def to_fixes(
-    column: ColumnOf, fields: FieldMappings, origins: I64, tally: FieldTally | None = None
+    column: ColumnOf, fields: FieldMappings, origins: I64, tally: FieldTally | None = None, where: Where = _EVERYTHING
 ) -> tuple[Fixes, Faults]:
-    """The rows that can be read as fixes, and the faults of the others by row number from 0."""
+    """The rows that can be read as fixes, and the faults of the others by row number from 0.
+
+    Rows that the conditions leave to somebody else are neither; ``Faults.others`` counts them.
+    """
+    ours = wanted_rows(column, where, len(origins))
+    if ours is None:
+        return _to_fixes(column, fields, origins, tally)
+    at = np.flatnonzero(ours)
+    rows = pa.array(at)
+
+    def ours_of(path: str) -> pa.Array | None:
+        values = column(path)
+        return None if values is None else values.take(rows)
+
+    fixes, faults = _to_fixes(ours_of, fields, origins[ours], tally)
+    faults.reasons = {int(at[row]): fault for row, fault in faults.reasons.items()}
+    faults.others = len(origins) - len(at)
+    return fixes, faults
+
+
+def _to_fixes(column: ColumnOf, fields: FieldMappings, origins: I64, tally: FieldTally | None) -> tuple[Fixes, Faults]:
     faults = Faults(every=None if tally is None else [])
     rows = len(origins)
     vehicles, codes = _vehicles(column(fields.vehicle.path), rows, faults)

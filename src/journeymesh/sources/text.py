@@ -23,7 +23,7 @@ from journeymesh.sources.files import SourceFile, described, files_of, opened, o
 from journeymesh.sources.mapping import Mapping
 from journeymesh.sources.port import SourceBatch, SourceItem, SourceSize
 from journeymesh.sources.refused_rows import refusals_of
-from journeymesh.sources.tabular import Faults, as_array, fields_of, paths_of, required_paths, to_fixes
+from journeymesh.sources.tabular import Faults, as_array, fields_of, paths_of, required_paths, to_fixes, where_of
 
 CSV_ENDINGS: Final = (".csv", ".csv.gz")
 NDJSON_ENDINGS: Final = (".ndjson", ".ndjson.gz", ".jsonl", ".jsonl.gz")
@@ -51,6 +51,7 @@ class _TextSource:
         self._location = location
         self._mapping = mapping
         self._fields = fields_of(mapping)
+        self._where = where_of(mapping)
         self._files = files_of(location, self.endings)
 
     def size(self) -> SourceSize:
@@ -125,7 +126,7 @@ class CsvSource(_TextSource):
         except pa.ArrowInvalid as error:
             raise SourceUnreadable(f"{file.name} has no header line", todo="name the columns in line 1") from error
         names: list[str] = list(parsed.column_names)
-        absent = [path for path in required_paths(self._fields) if path not in names]
+        absent = [path for path in required_paths(self._fields, self._where) if path not in names]
         if absent:
             some = ", ".join(names[:20])
             todo = f"map it to one of {some}" if self._mapping else f"give a --mapping; the columns are {some}"
@@ -139,12 +140,14 @@ class CsvSource(_TextSource):
         if blank.any():
             batch, origins = batch.filter(pa.array(~blank)), origins[~blank]
         columns = {
-            name: _clean_text(batch.column(name)) for name in paths_of(self._fields) if name in batch.schema.names
+            name: _clean_text(batch.column(name))
+            for name in paths_of(self._fields, self._where)
+            if name in batch.schema.names
         }
-        fixes, faults = to_fixes(columns.get, self._fields, origins, self.tally)
+        fixes, faults = to_fixes(columns.get, self._fields, origins, self.tally, self._where)
         names = self.describe(origins) if faults.reasons else []
         refusals = refusals_of(faults, names, lambda row: _text_row(batch, row))
-        return SourceBatch(fixes, refusals, read_bytes=read_bytes)
+        return SourceBatch(fixes, refusals, read_bytes=read_bytes, others=faults.others)
 
     def _told(self, file: SourceFile, bad: list[tuple[int, str, str]]) -> Iterator[SourceBatch]:
         if bad:
@@ -193,16 +196,18 @@ class NdjsonSource(_TextSource):
                 refusals.append(Refusal(Reason.DOCUMENT_CORRUPT.code, origin, fault, content=text))
         origins = origins[kept]
         columns = {}
-        for path in paths_of(self._fields):
+        for path in paths_of(self._fields, self._where):
             values = [_at(document, path) for document in documents]
             if any(value is not None for value in values):
                 columns[path] = as_array(values)
         fixes, faults = (
-            to_fixes(columns.get, self._fields, origins, self.tally) if documents else (Fixes.empty(), Faults())
+            to_fixes(columns.get, self._fields, origins, self.tally, self._where)
+            if documents
+            else (Fixes.empty(), Faults())
         )
         names = self.describe(origins) if faults.reasons else []
         refusals += refusals_of(faults, names, documents.__getitem__)
-        return SourceBatch(fixes, refusals, read_bytes=read_bytes)
+        return SourceBatch(fixes, refusals, read_bytes=read_bytes, others=faults.others)
 
 
 def _lines_of(first: int, rows: int, bad: list[int]) -> I64:
