@@ -15,10 +15,12 @@ import pytest
 from tests.served_app import served_app
 from tests.unit.services.deciding import Told
 from tests.unit.services.journeyapis import NOON, Served, filled
+from tests.unit.services.test_journeyapi_book import book
 
 from journeymesh.access.decision import Reason
 from journeymesh.client import AsyncJourneymesh, Journeymesh
 from journeymesh.client.errors import AccessDenied, NotThere, RequestRefused, TokenNotAccepted
+from journeymesh.errors import UsageError
 from journeymesh.governance.obligations import Obligations
 from journeymesh.journeys.rules import ALWAYS_ON
 from journeymesh.services.journeyapi.kept_answers import KeptAnswers, answers_database
@@ -145,3 +147,50 @@ def test_fixes_handed_in_become_journeys_once(tmp_path: Path) -> None:
         rows = list(client.journeys("P-1"))
     assert len(rows) == 1
     assert (rows[0]["distance_m"] or 0) > 5000
+
+
+def test_a_whole_book_comes_page_by_page_ranked_and_as_a_file(tmp_path: Path) -> None:
+    with Served(store=book(hidden=False)) as served, served_app(served.app) as url:
+        with Journeymesh(url, token="analyst", purpose="pricing") as client:
+            policies = client.policies(product="gold", page_size=2).to_arrow()
+            months = client.summaries("month", page_size=5)
+            rows = list(months)
+            first = client.top("distance_m", 2, "term", status="active")
+            size = client.export_summaries(tmp_path / "months.parquet")
+            table = months.to_arrow()
+
+        async def read() -> tuple[list[Any], list[Any], Any, int]:
+            async with AsyncJourneymesh(url, token="analyst", purpose="pricing") as client:
+                return (
+                    [row async for row in client.policies("gold", page_size=2)],
+                    [row async for row in client.summaries("month", page_size=7)],
+                    (await client.top("distance_m", 2, "term", status="active")).rows,
+                    await client.export_summaries(tmp_path / "again.parquet"),
+                )
+
+        assert asyncio.run(read()) == (policies.to_pylist(), rows, first.rows, size)
+    assert policies["policy"].to_pylist() == ["P-0", "P-2", "P-4"]
+    assert [row["policy"] for row in first] == ["P-5", "P-3"]
+    assert pq.read_table(tmp_path / "months.parquet")["policy"].to_pylist() == [row["policy"] for row in rows]
+    assert table["distance_m"].to_pylist() == [row["distance_m"] for row in rows]
+    assert len(rows) == 12
+    assert (tmp_path / "again.parquet").exists()
+
+
+def test_a_ranking_that_cannot_be_is_refused_before_anything_is_sent() -> None:
+    with Journeymesh("http://127.0.0.1:1", token="analyst") as client:
+        for by, count in (("colour", 3), ("score", 0), ("score", 1001)):
+            with pytest.raises(UsageError):
+                client.top(by, count)
+        with pytest.raises(UsageError, match="time zone"):
+            client.summaries("month", NOON.replace(tzinfo=None))
+
+
+def test_a_whole_book_is_a_polars_and_a_pandas_frame() -> None:
+    pytest.importorskip("polars")
+    pytest.importorskip("pandas")
+    with Served(store=book()) as served, served_app(served.app) as url, Journeymesh(url, token="analyst") as client:
+        months = client.summaries("month")
+        numbers = months.to_arrow()["policy"].to_pylist()
+        assert months.to_polars()["policy"].to_list() == numbers
+        assert months.to_pandas()["policy"].tolist() == numbers

@@ -11,6 +11,8 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Final
 
+from msgspec import structs
+
 from journeymesh.access.cedar import CedarPolicies, Question, Verdict
 from journeymesh.access.decision import Ask, Decision, Reason
 from journeymesh.access.ports import ApprovalHeld, Contract, Contracts, LiveApprovals, Pseudonyms, TokenReader
@@ -19,6 +21,7 @@ from journeymesh.access.record import RECORD_KIND, Found, body_of
 from journeymesh.governance.obligations import NO_OBLIGATIONS, Obligations, RowPredicate
 from journeymesh.identity.capabilities import Capability, capability
 from journeymesh.identity.identity import Identity, ProviderUnavailable, TokenRefused
+from journeymesh.journeys.policies import Policy
 from journeymesh.ledger.port import AuditUnwritable, AuditWriter
 
 RETRY_AFTER_S: Final = 5.0
@@ -81,7 +84,27 @@ class Decider:
             approval_id=found.approval_id if allowed else None,
             retry_after_s=found.retry_after_s,
             recorded=self._recorded(reason, ask, found),
+            admits=self._each(ask, found) if allowed else _no_policy,
         )
+
+    def _each(self, ask: Ask, found: Found) -> Callable[[Policy], bool]:
+        """Judges policies one by one by what was found for the whole: no term of it is looked up again."""
+
+        def admits(policy: Policy) -> bool:
+            try:
+                if found.capability is None or found.identity is None or not found.obligations.rows.admits(policy):
+                    return False
+                about = structs.replace(ask, policy=policy)
+                return self._permitted(
+                    self._policies.judge(self._question(found.capability, about, found.identity, found))
+                )
+            except (KeyboardInterrupt, SystemExit):
+                raise
+            except BaseException as error:  # as in ``decide``
+                self._fault(error, found)
+                return False
+
+        return admits
 
     def would_block(self, token: str | None, ask: Ask) -> bool:
         """Whether ``decide`` would wait for an identity provider, so that an event loop asks in a thread."""
@@ -200,6 +223,10 @@ class Decider:
             unwritable.__cause__ = error
             failed.set_exception(unwritable)
             return failed
+
+
+def _no_policy(_: Policy) -> bool:
+    return False
 
 
 @lru_cache(maxsize=4096)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from concurrent.futures import Future
 from enum import StrEnum
 
@@ -43,6 +44,10 @@ class Reason(StrEnum):
     FAULT = "fault"
 
 
+def _none(_: Policy) -> bool:
+    return False
+
+
 class Decision(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     """The answer for one request. It allows only where ``reason`` is ALLOWED.
 
@@ -50,6 +55,8 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     - ``determining``: the ids of the Cedar policies that determined it
     - ``approval_id``: the approval it rests on; None: none was needed
     - ``retry_after_s``: where a fault denied and may pass; None elsewhere
+    - ``admits``: whether an answer may leave that is about this policy among others, as the same bearer, purpose and
+      approval would have it decided alone. It raises nothing: whatever goes wrong is no
     - ``recorded``: done when its audit record is durable. Nothing may leave before.
     """
 
@@ -62,6 +69,7 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     approval_id: str | None = None
     retry_after_s: float | None = None
     recorded: Future[None]
+    admits: Callable[[Policy], bool] = _none
 
     def __repr__(self) -> str:
         return f"Decision({self.decision_id!r}, {self.reason!r})"

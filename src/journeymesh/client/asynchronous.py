@@ -11,13 +11,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar
 
-from journeymesh.client import calls, carrier, governed
+from journeymesh.client import book_calls, calls, carrier, governed
 from journeymesh.client.answers import AsyncPages, Rows
 from journeymesh.client.calls import Call, FixesTaken, Format, Instant, Product
 from journeymesh.client.exchange import Outcome, Pause, Reply, Request, Send, Step, TokenWanted, Unanswered, exchange
 from journeymesh.client.remembered import Remembered
 from journeymesh.client.retries import Retries
-from journeymesh.client.rows import Fix, Journey, Summary
+from journeymesh.client.rows import Fix, Journey, ListedPolicy, Summary
 from journeymesh.client.tokens import AsyncToken, HeldToken
 from journeymesh.journeys.summaries import Period
 
@@ -120,6 +120,76 @@ class AsyncJourneymesh:
     ) -> Rows[Summary]:
         """What a policy's journeys add up to in each day, week, month or term, oldest first."""
         return await self._ask(calls.summary(policy, period, since, until, self._purpose))
+
+    def policies(
+        self, product: str | None = None, status: str | None = None, *, page_size: int | None = None
+    ) -> AsyncPages[ListedPolicy]:
+        """The policies that the caller may know for the purpose, by number. Pages are asked for as they are read."""
+        return AsyncPages(
+            lambda after: self._ask(book_calls.policies(product, status, page_size, self._purpose, after))
+        )
+
+    def summaries(
+        self,
+        period: Period = "month",
+        since: Instant | None = None,
+        until: Instant | None = None,
+        *,
+        product: str | None = None,
+        status: str | None = None,
+        page_size: int | None = None,
+    ) -> AsyncPages[Summary]:
+        """What the journeys of all policies that the caller may know add up to, by policy and period.
+
+        Raises:
+            UsageError: an instant has no time zone.
+        """
+        chosen = (period, since, until, product, status, page_size, self._purpose)
+        book_calls.summaries(*chosen, None)  # a wrong call fails here
+        return AsyncPages(lambda after: self._ask(book_calls.summaries(*chosen, after)))
+
+    async def top(
+        self,
+        by: str,
+        count: int = 10,
+        period: Period = "month",
+        since: Instant | None = None,
+        until: Instant | None = None,
+        *,
+        product: str | None = None,
+        status: str | None = None,
+        lowest: bool = False,
+    ) -> Rows[Summary]:
+        """The summaries with the highest value of a field among all policies that the caller may know.
+
+        Raises:
+            UsageError: a summary has no such field, or ``count`` is not from 1 to 1,000.
+        """
+        call = book_calls.top(by, count, period, since, until, product, status, lowest, self._purpose)
+        return await self._ask(call)
+
+    async def export_summaries(
+        self,
+        path: str | os.PathLike[str],
+        period: Period = "month",
+        since: Instant | None = None,
+        until: Instant | None = None,
+        *,
+        product: str | None = None,
+        status: str | None = None,
+        format: Format = "parquet",
+    ) -> int:
+        """Write those summaries into a file and return its bytes. On any fault the file is not there."""
+        part = Path(f"{os.fspath(path)}.part")
+        try:
+            with part.open("w+b") as into:
+                chosen = (period, since, until, product, status, format, self._purpose)
+                await self._ask(book_calls.export_summaries(*chosen, into))
+                size = into.tell()
+            part.replace(path)
+        finally:
+            part.unlink(missing_ok=True)
+        return size
 
     async def journey(self, journey_id: str) -> Journey:
         """One journey; the id of one that a late fix replaced leads to its successor."""

@@ -60,7 +60,7 @@ def journeys(
     after: str | None,
 ) -> Call[Rows[Journey]]:
     """A page of a policy's journeys."""
-    params = _period(since, until)
+    params = period_params(since, until)
     if fields is not None:
         params["fields"] = ",".join(known_fields(fields))
     if page_size is not None:
@@ -75,7 +75,7 @@ def journeys(
         purpose=purpose,
     )
     named = tuple(fields) if fields is not None else None
-    return Call(request, lambda reply: _rows(reply, request, Journey, JOURNEYS, named))
+    return Call(request, lambda reply: rows_of(reply, request, Journey, JOURNEYS, named))
 
 
 def known_fields(fields: Sequence[str]) -> Sequence[str]:
@@ -100,7 +100,7 @@ def export(
         method="GET",
         path=f"/v1/policies/{part(policy)}/journeys",
         template="/v1/policies/{policy}/journeys",
-        params=_period(since, until),
+        params=period_params(since, until),
         accept=EXPORTS[form],
         purpose=purpose,
         into=into,
@@ -116,10 +116,10 @@ def summary(
         method="GET",
         path=f"/v1/policies/{part(policy)}/summary",
         template="/v1/policies/{policy}/summary",
-        params={"period": period, **_period(since, until)},
+        params={"period": period, **period_params(since, until)},
         purpose=purpose,
     )
-    return Call(request, lambda reply: _rows(reply, request, Summary, SUMMARIES, None))
+    return Call(request, lambda reply: rows_of(reply, request, Summary, SUMMARIES, None))
 
 
 def journey(journey_id: str, purpose: str | None) -> Call[Journey]:
@@ -141,7 +141,7 @@ def track(journey_id: str, purpose: str | None) -> Call[Rows[Fix]]:
         template="/v1/journeys/{journey}/track",
         purpose=purpose,
     )
-    return Call(request, lambda reply: _rows(reply, request, Fix, FIXES, None))
+    return Call(request, lambda reply: rows_of(reply, request, Fix, FIXES, None))
 
 
 class Product(msgspec.Struct, frozen=True):
@@ -272,14 +272,16 @@ def decoded(reply: Reply, request: Request, kind: type[T]) -> T:
         ) from error
 
 
-def _rows(
+def rows_of(
     reply: Reply, request: Request, kind: type[Row], schema: pa.Schema, fields: tuple[str, ...] | None
 ) -> Rows[Row]:
+    """The answer's page as rows."""
     page = decoded(reply, request, _Page[kind])  # type: ignore[valid-type]
     return Rows(page.items, schema, fields, page.next, reply.etag)
 
 
-def _period(since: Instant | None, until: Instant | None) -> dict[str, str]:
+def period_params(since: Instant | None, until: Instant | None) -> dict[str, str]:
+    """The parameters of a time."""
     return {name: _instant(at) for name, at in (("from", since), ("to", until)) if at is not None}
 
 

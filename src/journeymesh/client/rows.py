@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from journeymesh.journeys.fixes import FIX_SCHEMA
 from journeymesh.journeys.journey import JOURNEY_SCHEMA
+from journeymesh.journeys.policy_table import POLICY_SCHEMA
 from journeymesh.journeys.summaries import SUMMARY_SCHEMA
 
 
@@ -124,6 +125,21 @@ class Summary(TypedDict, total=False):
     rules_version: str | None
 
 
+class ListedPolicy(TypedDict, total=False):
+    """An insurance policy, in force in ``[valid_from, valid_to)`` for its device or vehicle."""
+
+    policy: str | None
+    tenant: str | None
+    product: str | None
+    status: str | None
+    device: str | None
+    vehicle: str | None
+    valid_from: datetime | None
+    valid_to: datetime | None
+    zone: str | None
+    declared_annual_distance_m: float | None
+
+
 class Fix(TypedDict, total=False):
     """A timestamped position report; ``fixed_at`` is the device's clock."""
 
@@ -154,6 +170,9 @@ def _nullable(schema: pa.Schema) -> pa.Schema:
 JOURNEYS: Final = _nullable(JOURNEY_SCHEMA)
 SUMMARIES: Final = _nullable(SUMMARY_SCHEMA)
 FIXES: Final = _nullable(FIX_SCHEMA)
+POLICIES: Final = _nullable(
+    pa.schema([field.with_name("policy") if field.name == "number" else field for field in POLICY_SCHEMA])
+)
 """The schemas of answers: those of the columns inside, any of them null where it is masked."""
 
 

@@ -106,6 +106,7 @@ def _behind_a_store(opened: ExitStack, url: str, rules: JourneyRules) -> tuple[J
 
 
 def _behind_the_door(opened: ExitStack, plan: str | Path) -> tuple[JourneyRules, dict[str, Any]]:
+    from journeymesh.services.journeyapi.ports import EachPolicy
     from journeymesh.services.journeyapi.takers import PlanTaker
     from journeymesh.services.journeyapi.versions import RoutedVersions, StoreVersions
     from journeymesh.strangler.opened_door import opened_door
@@ -117,6 +118,7 @@ def _behind_the_door(opened: ExitStack, plan: str | Path) -> tuple[JourneyRules,
     versions = {name: opened.enter_context(StoreVersions(store)) for name, store in stores.items()}
     return installation.rules, {
         "reads": door,
+        "book_reads": EachPolicy(door),
         "policies": door.policy_book,
         "versions": RoutedVersions(door.answering_name, versions),
         "taker": PlanTaker(installation),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time
-from typing import Any, Final
+from typing import Any, Final, Protocol
 from zoneinfo import ZoneInfo
 
 import pyarrow as pa
@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 from journeymesh.journeys.policies import Policy
 from journeymesh.journeys.rules import ScoreRules
 from journeymesh.journeys.summaries import SUMMED_COLUMNS, Period, summarise_each
-from journeymesh.stores.port import JourneyQuery, JourneyReads
+from journeymesh.stores.port import JourneyQuery
 
 _FIRST_POLICIES: Final = 64
 _MOST_POLICIES: Final = 1_024
@@ -22,12 +22,19 @@ _JOURNEYS_AT_ONCE: Final = 60_000
 """About so many journeys are read at once, however many a policy has: 20 MB of them."""
 
 
+class JourneysOfMany(Protocol):
+    """The part of a store that is read."""
+
+    def journeys(self, query: JourneyQuery) -> pa.Table:
+        """Journeys of ``query.policies``, in any order."""
+
+
 Bound = date | datetime | None
 """An instant, or a date, which begins for each policy at midnight of its own clock; None: no bound."""
 
 
 def policy_summaries(
-    store: JourneyReads,
+    store: JourneysOfMany,
     policies: Sequence[Policy],
     period: Period,
     rules: ScoreRules,

@@ -20,6 +20,7 @@ class HeldPolicies:
 
     by_number: dict[str, Policy]
     by_vehicle: dict[str, tuple[Policy, ...]]
+    every: tuple[Policy, ...] = ()
 
     @classmethod
     def of(cls, policies: Iterable[Policy]) -> HeldPolicies:
@@ -31,7 +32,7 @@ class HeldPolicies:
         for policy in by_number.values():
             for name in vehicles_of(policy):
                 by_vehicle.setdefault(name, []).append(policy)
-        return cls(by_number, {name: tuple(held) for name, held in by_vehicle.items()})
+        return cls(by_number, {name: tuple(held) for name, held in by_vehicle.items()}, tuple(by_number.values()))
 
 
 def vehicles_of(policy: Policy) -> tuple[str, ...]:
@@ -86,6 +87,10 @@ class PolicyBook:
         if found is None:
             self._wake.set()
         return found
+
+    def every(self) -> Sequence[Policy]:
+        """All of them. While they are not read anew it is the same object."""
+        return self.now().every
 
     def of_vehicles(self, names: Sequence[str]) -> list[Policy]:
         """Every policy that names one of these vehicles."""

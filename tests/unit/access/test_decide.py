@@ -272,3 +272,35 @@ def test_a_contract_that_excludes_the_tenant_lets_no_row_of_its_out() -> None:
 def test_a_tenant_named_beside_a_policy_does_not_open_anothers_policy() -> None:
     asked: Ask = ask(policy=policy(tenant="south"), tenant="north")
     assert Twins().decider().decide("ana", asked).reason is Reason.POLICY_FORBIDS
+
+
+def test_a_decision_about_a_book_admits_each_policy_as_a_decision_about_it_alone_would() -> None:
+    forbids = """
+    @id("not-this-one") forbid (principal, action, resource == Policy::"P-9");
+    @id("no-vans") forbid (principal, action, resource is Policy) when { resource.product == "van" };
+    """
+    twins = Twins(policies=CedarPolicies.of([*shipped_files(), CedarFile("own.cedar", forbids)]))
+    decider = twins.decider()
+    whole = decider.decide("ana", ask(policy=None))
+    assert whole.allowed
+    for number in ("P-1", "P-9"):
+        for tenant in ("north", "south"):
+            for status in ("active", "lapsed", "cancelled"):
+                for product in ("motor", "van"):
+                    one = policy(number=number, tenant=tenant, status=status, product=product)
+                    alone = decider.decide("ana", ask(policy=one))
+                    known = alone.allowed and alone.obligations.rows.admits(one)
+                    assert whole.admits(one) is known, one
+    assert whole.admits(policy())
+    assert not decider.decide("nobody", ask(policy=None)).admits(policy())
+
+
+def test_a_fault_while_a_policy_of_a_book_is_judged_admits_it_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = Twins().decider().decide("ana", ask(policy=None))
+    assert whole.admits(policy())
+
+    def burst(*_: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(CedarPolicies, "judge", burst)
+    assert not whole.admits(policy())

@@ -42,6 +42,7 @@ class Told:
             obligations=self.obligations,
             retry_after_s=self.retry_after_s,
             recorded=self.recorded.pop(0) if self.recorded else done(),
+            admits=lambda policy: self.obligations.rows.admits(policy) and policy.tenant not in self.forbids_tenants,
         )
 
     def would_block(self, token: str | None, ask: Ask) -> bool:

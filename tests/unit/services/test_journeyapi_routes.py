@@ -25,7 +25,7 @@ MEDIA = ("application/json", "application/x-ndjson", "application/vnd.apache.arr
 def test_every_route_takes_a_decision_or_is_named_as_open() -> None:
     with Served() as served:
         routes = list(routes_of(served.app))
-        assert len(routes) == 10
+        assert len(routes) == 12
         for path, _, route in routes:
             declared = route.opt.get(DECLARES)
             if path in OPEN_ROUTES:
@@ -66,7 +66,7 @@ def test_every_route_and_export_without_what_it_takes_gives_no_row(what: str) ->
                 assert answer.headers["content-type"] == "application/problem+json"
                 assert "car-1" not in answer.text
                 walked += 1
-        assert walked == 30
+        assert walked == 40
         assert served.reads.reads == 0
 
 

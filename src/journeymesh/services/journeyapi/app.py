@@ -10,6 +10,8 @@ from journeymesh.services.http.gate import Decisions
 from journeymesh.services.http.life import Life
 from journeymesh.services.http.logs import Log
 from journeymesh.services.journeyapi.asked import Digests, Parts, Places
+from journeymesh.services.journeyapi.book_routes import policies as policies_listed
+from journeymesh.services.journeyapi.book_routes import summaries
 from journeymesh.services.journeyapi.config import JourneyapiConfig
 from journeymesh.services.journeyapi.cursors import Cursors
 from journeymesh.services.journeyapi.fix_route import put_fixes
@@ -20,8 +22,9 @@ from journeymesh.services.journeyapi.ports import FixTaker, Policies, Product, R
 from journeymesh.services.journeyapi.product_route import product as product_told
 from journeymesh.services.journeyapi.reading import ReadingThreads
 from journeymesh.services.journeyapi.summary_cache import EncodedCache
+from journeymesh.stores.policy_summaries import JourneysOfMany
 
-ROUTES = (journeys, summary, journey, track, product_told, put_fixes)
+ROUTES = (policies_listed, summaries, journeys, summary, journey, track, product_told, put_fixes)
 VERSION = "1.0.0"
 """Of the wire contract: a breaking change is a new major version, and a new path."""
 
@@ -34,6 +37,7 @@ def build_app(
     policies: Policies,
     versions: Versions,
     product: Product,
+    book_reads: JourneysOfMany | None = None,
     taker: FixTaker | None = None,
     kept: KeptAnswers | None = None,
     life: Life | None = None,
@@ -42,12 +46,14 @@ def build_app(
 ) -> Litestar:
     """The application. It opens nothing and closes nothing of what it is given.
 
-    ``taker`` and ``kept`` together take fixes; None: they are not taken here.
+    ``book_reads`` is asked for journeys of many policies at once; None: ``reads`` is. ``taker`` and ``kept`` together
+    take fixes; None: they are not taken here.
     """
     threads = ReadingThreads(config.http.reading_threads, config.http.waiting_reads)
     parts = Parts(
         config=config,
         reads=reads,
+        book_reads=book_reads or reads,
         policies=policies,
         versions=versions,
         product=product,

@@ -5,28 +5,32 @@ from __future__ import annotations
 import hashlib
 import time
 from collections import OrderedDict
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 import pyarrow as pa
 from litestar import Request
 
-from journeymesh.access.apply import admits, applied
+from journeymesh.access.apply import admits, applied, masked
 from journeymesh.access.decision import Decision
 from journeymesh.governance.obligations import Obligations
 from journeymesh.journeys.policies import Policy
+from journeymesh.journeys.policy_table import policy_table
 from journeymesh.services.http.answers import ReadyAnswer, raw_headers
 from journeymesh.services.http.conditions import is_unchanged, tag_of
-from journeymesh.services.http.problems import GROUP_TOO_SMALL, NOT_FOUND, ProblemRaised
+from journeymesh.services.http.problems import GROUP_TOO_SMALL, NOT_FOUND, POLICY_FORBIDS, ProblemRaised
 from journeymesh.services.http.requests import Scope
+from journeymesh.services.journeyapi.book import KnownPolicies
 from journeymesh.services.journeyapi.config import JourneyapiConfig
 from journeymesh.services.journeyapi.cursors import Cursors
 from journeymesh.services.journeyapi.kept_answers import KeptAnswers
 from journeymesh.services.journeyapi.ports import FixTaker, Policies, Product, Reads, Versions
 from journeymesh.services.journeyapi.reading import ReadingThreads
+from journeymesh.services.journeyapi.schemas import LISTED_POLICIES
 from journeymesh.services.journeyapi.summary_cache import EncodedCache
+from journeymesh.stores.policy_summaries import JourneysOfMany
 
 HEADERS: Final[Mapping[str, str]] = {
     "cache-control": "private, no-cache",
@@ -42,6 +46,7 @@ class Parts:
 
     config: JourneyapiConfig
     reads: Reads
+    book_reads: JourneysOfMany
     policies: Policies
     versions: Versions
     product: Product
@@ -52,6 +57,7 @@ class Parts:
     encoded: EncodedCache
     places: Places
     digests: Digests
+    known: KnownPolicies = field(default_factory=KnownPolicies)
 
 
 @dataclass(slots=True)
@@ -122,6 +128,25 @@ def admitted(decision: Decision) -> Policy:
 def obliged(table: pa.Table, decision: Decision, policy: Policy) -> pa.Table:
     """The table as it may leave."""
     return applied(table, decision.obligations, now=datetime.now(UTC), of=policy)
+
+
+def obliged_each(table: pa.Table, decision: Decision, policies: Sequence[Policy]) -> pa.Table:
+    """The rows of a table about several policies that may leave, before they are masked."""
+    unmasked = replace(decision.obligations, mask=frozenset())
+    return applied(table, unmasked, now=datetime.now(UTC), policies={policy.number: policy for policy in policies})
+
+
+def listed_policies(policies: Sequence[Policy], decision: Decision) -> pa.Table:
+    """The policies, as they may leave. What hides the vehicle hides its device: both name it in fixes."""
+    mask = decision.obligations.mask
+    table = policy_table(policies)
+    return masked(table.rename_columns(LISTED_POLICIES.names), mask | ({"device"} if "vehicle" in mask else set()))
+
+
+def refuse_masked_instants(decision: Decision, *instants: datetime | None) -> None:
+    """Asking for ever narrower times would tell what the mask hides."""
+    if "started_at" in decision.obligations.mask and any(at is not None for at in instants):
+        raise ProblemRaised(POLICY_FORBIDS, "from and to ask about started_at, which is masked", decision=decision)
 
 
 def oldest_start(obligations: Obligations) -> datetime | None:

@@ -25,7 +25,6 @@ from journeymesh.services.http.problems import (
     CURSOR_REFUSED,
     MALFORMED,
     NOT_ACCEPTABLE,
-    POLICY_FORBIDS,
     PRECONDITION_FAILED,
     RULES_CONFLICT,
     ProblemRaised,
@@ -42,6 +41,7 @@ from journeymesh.services.journeyapi.asked import (
     parts_of,
     policy_of_path,
     read_answer,
+    refuse_masked_instants,
     tag,
     unchanged,
 )
@@ -168,7 +168,7 @@ async def summary(request: Request[Any, Any, Any], decision: Decided) -> ASGIRes
     """One summary for each period in which the policy has journeys, in the policy's time zone."""
     policy, parts, scope = admitted(decision), parts_of(request), request.scope
     media, query = _media(request), query_of(scope, SummaryQuery)
-    _refuse_masked_instants(decision, query.since, query.until)
+    refuse_masked_instants(decision, query.since, query.until)
     known = tag(parts, decision, policy, "summary", media, str(scope["query_string"], "latin-1"))
     if known is None:
         body = await parts.threads.run(_summed, parts, decision, policy, query, media)
@@ -205,7 +205,7 @@ class _Listing(msgspec.Struct, frozen=True, kw_only=True):
 
     @classmethod
     def of(cls, parts: Parts, decision: Decision, policy: Policy, query: JourneysQuery, media: str) -> _Listing:
-        _refuse_masked_instants(decision, query.since, query.until)
+        refuse_masked_instants(decision, query.since, query.until)
         name = f"{policy.number}\0{_shown(query.since)}\0{_shown(query.until)}"
         after = None if query.cursor is None else parts.cursors.open(name, query.cursor)
         return cls(
@@ -289,12 +289,6 @@ def _fields(fields: str | None) -> tuple[str, ...]:
         if name not in names:
             raise ProblemRaised(MALFORMED, f"a journey has no field {name[:50]!r}; it has {', '.join(names)}")
     return wanted
-
-
-def _refuse_masked_instants(decision: Decision, *instants: datetime | None) -> None:
-    """Asking for ever narrower times would tell what the mask hides."""
-    if "started_at" in decision.obligations.mask and any(at is not None for at in instants):
-        raise ProblemRaised(POLICY_FORBIDS, "from and to ask about started_at, which is masked", decision=decision)
 
 
 def _shown(at: datetime | None) -> str:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Protocol
 
 import pyarrow as pa
 
 from journeymesh.journeys.fixes import Fixes
+from journeymesh.journeys.journey import JOURNEY_SCHEMA
 from journeymesh.journeys.policies import Policy
 from journeymesh.stores.port import JourneyQuery
 
@@ -33,8 +34,24 @@ class Policies(Protocol):
     def get(self, number: str) -> Policy | None:
         """The policy of this number; None: there is none."""
 
+    def every(self) -> Sequence[Policy]:
+        """All of them. While they are not read anew it is the same object."""
+
     def of_vehicles(self, names: Sequence[str]) -> list[Policy]:
         """Every policy that names one of these vehicles."""
+
+
+@dataclass(frozen=True, slots=True)
+class EachPolicy:
+    """Journeys of many policies from where only one policy is asked about at a time, as from the strangler's door."""
+
+    reads: Reads
+
+    def journeys(self, query: JourneyQuery) -> pa.Table:
+        """Journeys of ``query.policies``, policy by policy."""
+        found = [self.reads.journeys(replace(query, policies=None, policy=number)) for number in query.policies or ()]
+        names = JOURNEY_SCHEMA.names if query.columns is None else query.columns
+        return pa.concat_tables(found) if found else JOURNEY_SCHEMA.empty_table().select(list(names))
 
 
 class Versions(Protocol):

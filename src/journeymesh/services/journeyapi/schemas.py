@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from journeymesh.journeys.fixes import FIX_SCHEMA
 from journeymesh.journeys.journey import JOURNEY_SCHEMA
+from journeymesh.journeys.policy_table import POLICY_SCHEMA
 from journeymesh.journeys.summaries import SUMMARY_SCHEMA
 
 
@@ -41,6 +42,21 @@ Summary: Final = _struct("Summary", SUMMARY_SCHEMA, "What a policy's journeys ad
 Fix: Final = _struct("Fix", FIX_SCHEMA, "One timestamped position report.")
 
 
+LISTED_POLICIES: Final = pa.schema(
+    [field.with_name("policy") if field.name == "number" else field for field in POLICY_SCHEMA]
+)
+ListedPolicy: Final = _struct(
+    "ListedPolicy", LISTED_POLICIES, "An insurance policy, in force in [valid_from, valid_to)."
+)
+
+
+class ListedPolicyPage(msgspec.Struct):
+    """Policies by number. ``next`` is the cursor behind them; null: there are no more."""
+
+    items: list[ListedPolicy]  # type: ignore[valid-type]
+    next: str | None
+
+
 class JourneyPage(msgspec.Struct):
     """Journeys by start. ``next`` is the cursor behind them; null: there are no more."""
 
@@ -53,6 +69,13 @@ class SummaryPage(msgspec.Struct):
 
     items: list[Summary]  # type: ignore[valid-type]
     next: None
+
+
+class SummariesPage(msgspec.Struct):
+    """Summaries by policy and period, or by rank. ``next`` is the cursor behind them; null: there are no more."""
+
+    items: list[Summary]  # type: ignore[valid-type]
+    next: str | None
 
 
 class FixPage(msgspec.Struct):

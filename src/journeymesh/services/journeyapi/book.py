@@ -1,0 +1,102 @@
+"""The policies that a caller may know, and where a listing over them goes on."""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, time
+from typing import Final
+
+from journeymesh.access.decision import Decision
+from journeymesh.journeys.policies import Policy
+
+MOST_CALLERS: Final = 32
+"""Callers and purposes whose policies are remembered: about 8 bytes a policy for each."""
+_WHOLE: Final = datetime(9999, 12, 31, tzinfo=UTC)
+_EMPTY: Final = "\0"
+
+Sealed = tuple[datetime, str]
+"""What a cursor holds: an instant and a text."""
+
+
+@dataclass(slots=True)
+class KnownPolicies:
+    """Which policies a decision lets its caller know of, in the order of listings. It is remembered for the latest
+    callers while the policies at hand are the same, so that a page costs the same whatever lies hidden beside it.
+
+    Safe for several threads: at worst two of them find out the same.
+    """
+
+    most: int = MOST_CALLERS
+    _known: OrderedDict[tuple[object, ...], tuple[Sequence[Policy], tuple[Policy, ...]]] = field(
+        default_factory=OrderedDict
+    )
+
+    def of(self, decision: Decision, every: Sequence[Policy]) -> tuple[Policy, ...]:
+        """Those of ``every`` that may be known, by number, tenant and beginning."""
+        key = _caller(decision)
+        held = self._known.get(key)
+        if held is not None and held[0] is every:
+            return held[1]
+        found = tuple(sorted((policy for policy in every if decision.admits(policy)), key=_term))
+        self._known[key] = every, found
+        while len(self._known) > self.most:
+            self._known.popitem(last=False)
+        return found
+
+
+def _caller(decision: Decision) -> tuple[object, ...]:
+    """All that what may be known depends on, besides the policies."""
+    ask, identity = decision.ask, decision.identity
+    who = None if identity is None else (identity.provider, identity.subject, identity.tenant, identity.domains)
+    return who, ask.product, ask.capability, ask.purpose, decision.approval_id, decision.obligations.digest
+
+
+def _term(policy: Policy) -> tuple[str, str, datetime]:
+    return policy.number, policy.tenant, policy.valid_from
+
+
+def _whose(policy: Policy) -> tuple[str, str]:
+    return policy.number, policy.tenant
+
+
+def behind_term(policies: Sequence[Policy], sealed: Sealed | None) -> Sequence[Policy]:
+    """The policies behind the one that ``after_term`` sealed."""
+    if sealed is None:
+        return policies
+    number, tenant = sealed[1].split(_EMPTY, 1)
+    return policies[bisect_right(policies, (number, tenant, sealed[0]), key=_term) :]
+
+
+def after_term(policy: Policy) -> Sealed:
+    """Behind this policy."""
+    return policy.valid_from, _EMPTY.join(_whose(policy))
+
+
+def behind_row(policies: Sequence[Policy], sealed: Sealed | None) -> Sequence[Policy]:
+    """The policies at which a listing of summaries goes on: the first may have been listed in part."""
+    if sealed is None:
+        return policies
+    number, tenant = sealed[1].split(_EMPTY, 1)
+    place = bisect_right if sealed[0] == _WHOLE else bisect_left
+    return policies[place(policies, (number, tenant), key=_whose) :]
+
+
+def after_row(number: str, tenant: str, period_from: date) -> Sealed:
+    """Behind this policy's row of this period."""
+    return datetime.combine(period_from, time(0), UTC), _EMPTY.join((number, tenant))
+
+
+def after_policy(policy: Policy) -> Sealed:
+    """Behind all rows of this policy."""
+    return _WHOLE, _EMPTY.join(_whose(policy))
+
+
+def some_policies(policies: Sequence[Policy], most: int) -> Sequence[Policy]:
+    """The first ``most`` of them, and all further terms of the last."""
+    end = most
+    while 0 < end < len(policies) and _whose(policies[end]) == _whose(policies[end - 1]):
+        end += 1
+    return policies[:end]

@@ -1,0 +1,345 @@
+"""A whole book: the policies that a caller may know of, and what their journeys add up to."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Annotated, Any, Final
+
+import msgspec
+import pyarrow as pa
+import pyarrow.compute as pc
+from litestar import Request, get
+from litestar.response.base import ASGIResponse
+from litestar.response.streaming import ASGIStreamingResponse
+
+from journeymesh.access.apply import masked
+from journeymesh.access.decision import Decision
+from journeymesh.journeys.answers import rfc3339
+from journeymesh.journeys.policies import Policy
+from journeymesh.journeys.summaries import SUMMARY_SCHEMA, Period
+from journeymesh.journeys.summary_groups import first_of
+from journeymesh.services.http.gate import Decided, needs
+from journeymesh.services.http.negotiation import chosen
+from journeymesh.services.http.openapi import Answer, documents
+from journeymesh.services.http.problems import (
+    CURSOR_REFUSED,
+    GROUP_TOO_SMALL,
+    MALFORMED,
+    NOT_ACCEPTABLE,
+    POLICY_FORBIDS,
+    PRECONDITION_FAILED,
+    RULES_CONFLICT,
+    ProblemRaised,
+)
+from journeymesh.services.http.queries import query_of
+from journeymesh.services.http.requests import headers_joined
+from journeymesh.services.journeyapi.asked import (
+    HEADERS,
+    Parts,
+    listed_policies,
+    obliged_each,
+    parts_of,
+    read_answer,
+    refuse_masked_instants,
+)
+from journeymesh.services.journeyapi.book import (
+    Sealed,
+    after_policy,
+    after_row,
+    after_term,
+    behind_row,
+    behind_term,
+    some_policies,
+)
+from journeymesh.services.journeyapi.rendering import (
+    ARROW,
+    CSV,
+    JSON,
+    NDJSON,
+    OFFERED,
+    PARQUET,
+    json_items,
+    rendering,
+    whole,
+)
+from journeymesh.services.journeyapi.schemas import ListedPolicy, ListedPolicyPage, SummariesPage, Summary
+from journeymesh.stores.policy_summaries import policy_summaries
+
+MOST_ROWS: Final = 1_000
+MOST_POLICIES_READ: Final = 2_000
+"""Policies that one page of summaries looks at: it may have fewer rows than asked for, and say where it goes on."""
+_ROWS: Final = 100
+_POLICIES_AT_ONCE: Final = 5_000
+_SENT_BYTES: Final = 256 << 10
+_NUMBERS: Final = tuple(
+    field.name for field in SUMMARY_SCHEMA if pa.types.is_floating(field.type) or pa.types.is_integer(field.type)
+)
+_NONE: Final = SUMMARY_SCHEMA.empty_table()
+_CURSOR: Final = "`next` of the page before"
+_NEXT: Final = {"ETag": "names the answer", "Next-Cursor": "where a page that is not JSON goes on"}
+_HEADERS: Final = {
+    "If-None-Match": ("entity tags of what the caller has", False),
+    "Accept": ("the media type of the answer", False),
+}
+
+Instant = Annotated[datetime, msgspec.Meta(tz=True)]
+Limit = Annotated[int, msgspec.Meta(ge=1, le=MOST_ROWS)]
+Word = Annotated[str, msgspec.Meta(max_length=200)]
+
+
+class PoliciesQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Which policies."""
+
+    product: Annotated[Word | None, msgspec.Meta(description="only of this insurance product")] = None
+    status: Annotated[Word | None, msgspec.Meta(description="only of this status")] = None
+    cursor: Annotated[str | None, msgspec.Meta(description=_CURSOR)] = None
+    limit: Annotated[
+        Limit | None,
+        msgspec.Meta(description="at most so many; left out, 100 as JSON and all in every other media type"),
+    ] = None
+
+
+class SummariesQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename={"since": "from", "until": "to"}):
+    """Summaries of which policies, over which periods and of which journeys; or which of them come first."""
+
+    period: Annotated[Period, msgspec.Meta(description="in the policy's time zone; weeks begin on Monday")] = "month"
+    since: Annotated[Instant | None, msgspec.Meta(description="of journeys that start then or later")] = None
+    until: Annotated[Instant | None, msgspec.Meta(description="of journeys that start before")] = None
+    product: Annotated[Word | None, msgspec.Meta(description="only of this insurance product")] = None
+    status: Annotated[Word | None, msgspec.Meta(description="only of policies of this status")] = None
+    by: Annotated[Word | None, msgspec.Meta(description="a number's field: the rows with the highest come first")] = (
+        None
+    )
+    order: Annotated[str, msgspec.Meta(description="with `by`: highest or lowest", pattern="^(highest|lowest)$")] = (
+        "highest"
+    )
+    cursor: Annotated[str | None, msgspec.Meta(description=f"{_CURSOR}; not with `by`")] = None
+    limit: Annotated[
+        Limit | None,
+        msgspec.Meta(
+            description="at most so many; left out, 100 as JSON or with `by`, else all. A page may have fewer"
+        ),
+    ] = None
+
+
+@get(
+    "/v1/policies",
+    operation_id="policies",
+    summary="The policies that may be known",
+    tags=["policies"],
+    **needs(
+        "summaries:read",
+        opt=documents(
+            answers=(
+                Answer(
+                    200,
+                    "Policies by number",
+                    {JSON: ListedPolicyPage, NDJSON: ListedPolicy, ARROW: None, PARQUET: None, CSV: str},
+                    _NEXT,
+                ),
+                Answer(304, "The caller has them already", {}, {"ETag": "names the answer"}),
+            ),
+            query=PoliciesQuery,
+            headers=_HEADERS,
+            problems=(CURSOR_REFUSED, NOT_ACCEPTABLE, PRECONDITION_FAILED),
+        ),
+    ),
+)
+async def policies(request: Request[Any, Any, Any], decision: Decided) -> ASGIResponse:
+    """The policies of the caller's tenant that the purpose admits, by number; a page as JSON, or all as NDJSON, Arrow,
+    Parquet or CSV. The decision about all of them is one; whether a policy may be known is looked at one by one."""
+    _refuse_groups(decision)
+    query = query_of(request.scope, PoliciesQuery)
+    book = await _Book.of(request, decision, "policies", (query.product, query.status))
+    found = behind_term(book.policies, book.opened(query.cursor))
+    limit = query.limit or (_ROWS if book.media == JSON else None)
+    if limit is None:
+        return book.stream(book.listed(found), listed_policies((), decision).schema)
+    following = book.cursor(after_term(found[limit - 1])) if len(found) > limit else None
+    return await book.answer(listed_policies(found[:limit], decision), following)
+
+
+@get(
+    "/v1/summaries",
+    operation_id="summaries",
+    summary="What the journeys of many policies add up to",
+    tags=["policies"],
+    **needs(
+        "summaries:read",
+        opt=documents(
+            answers=(
+                Answer(
+                    200,
+                    "Summaries by policy and period",
+                    {JSON: SummariesPage, NDJSON: Summary, ARROW: None, PARQUET: None, CSV: str},
+                    _NEXT,
+                ),
+                Answer(304, "The caller has them already", {}, {"ETag": "names the answer"}),
+            ),
+            query=SummariesQuery,
+            headers=_HEADERS,
+            problems=(CURSOR_REFUSED, NOT_ACCEPTABLE, PRECONDITION_FAILED, RULES_CONFLICT),
+        ),
+    ),
+)
+async def summaries(request: Request[Any, Any, Any], decision: Decided) -> ASGIResponse:
+    """A row for each policy that may be known and period in which it has journeys, by number; a page as JSON, or all
+    as NDJSON, Arrow, Parquet or CSV. With `by` the rows with the highest or lowest value of that field."""
+    _refuse_groups(decision)
+    query = query_of(request.scope, SummariesQuery)
+    refuse_masked_instants(decision, query.since, query.until)
+    _check_ranking(decision, query)
+    asked = (query.period, _shown(query.since), _shown(query.until), query.product, query.status)
+    book = await _Book.of(request, decision, "summaries", asked)
+    if query.by is not None:
+        return await book.answer(await _ranked(book, query), None)
+    after = book.opened(query.cursor)
+    limit = query.limit or (_ROWS if book.media == JSON else None)
+    if limit is None:
+        rows = book.summed(query, behind_row(book.policies, after), after)
+        return book.stream((masked(page, book.mask) for page in rows), masked(_NONE, book.mask).schema)
+    table, following = await book.parts.threads.run(_page, book, query, after, limit)
+    return await book.answer(masked(table, book.mask), following)
+
+
+def _page(book: _Book, query: SummariesQuery, after: Sealed | None, limit: int) -> tuple[pa.Table, str | None]:
+    """(a page, the cursor behind it). It looks at some policies only, so that its time has a bound."""
+    left = behind_row(book.policies, after)
+    some = some_policies(left, MOST_POLICIES_READ)
+    kept, rows = [_NONE], 0
+    for page in book.summed(query, some, after):
+        kept.append(page)
+        rows += len(page)
+        if rows > limit:
+            break
+    table = pa.concat_tables(kept)
+    end = _end_of_page(table, limit)
+    if end < len(table):
+        last = table.slice(end - 1, 1).to_pylist()[0]
+        return table.slice(0, end), book.cursor(after_row(last["policy"], last["tenant"], last["period_from"]))
+    return table, book.cursor(after_policy(some[-1])) if len(some) < len(left) else None
+
+
+def _end_of_page(table: pa.Table, limit: int) -> int:
+    """``limit``, or some more where one date begins several terms of a policy: a cursor cannot tell them apart."""
+    names = ["policy", "tenant", "period_from"]
+    end = min(limit, len(table))
+    while 0 < end < len(table) and table.select(names).slice(end - 1, 1).equals(table.select(names).slice(end, 1)):
+        end += 1
+    return end
+
+
+async def _ranked(book: _Book, query: SummariesQuery) -> pa.Table:
+    best, pages = masked(_NONE, book.mask), book.summed(query, book.policies, None)
+    while (page := await book.parts.threads.run(next, pages, None)) is not None:
+        rows = (best, masked(page, book.mask))
+        found = first_of(rows, query.by or "", query.limit or _ROWS, lowest=query.order == "lowest")
+        best = best if found is None else found
+    return best
+
+
+@dataclass(frozen=True, slots=True)
+class _Book:
+    """One request over the policies that its caller may know."""
+
+    request: Request[Any, Any, Any]
+    parts: Parts
+    decision: Decision
+    media: str
+    name: str
+    """What its cursors are sealed for."""
+    policies: Sequence[Policy]
+
+    @classmethod
+    async def of(
+        cls, request: Request[Any, Any, Any], decision: Decision, listing: str, asked: tuple[str | None, ...]
+    ) -> _Book:
+        """The request. The last two of ``asked`` are the product and status of the policies wanted."""
+        parts = parts_of(request)
+        media = chosen(headers_joined(request.scope, b"accept"), OFFERED)
+        tenant = "" if decision.identity is None else decision.identity.tenant
+        known = await parts.threads.run(parts.known.of, decision, parts.policies.every())
+        wanted = [
+            policy for policy in known if asked[-2] in (None, policy.product) and asked[-1] in (None, policy.status)
+        ]
+        return cls(request, parts, decision, media, repr((listing, tenant, asked)), wanted)
+
+    @property
+    def mask(self) -> frozenset[str]:
+        """The fields whose values do not leave."""
+        return self.decision.obligations.mask
+
+    def opened(self, cursor: str | None) -> Sealed | None:
+        """Where the listing goes on."""
+        return None if cursor is None else self.parts.cursors.open(self.name, cursor)
+
+    def cursor(self, sealed: Sealed) -> str:
+        """The cursor that ``opened`` opens."""
+        return self.parts.cursors.seal(self.name, *sealed)
+
+    def listed(self, policies: Sequence[Policy]) -> Iterator[pa.Table]:
+        """The policies, some at a time."""
+        for first in range(0, len(policies), _POLICIES_AT_ONCE):
+            yield listed_policies(policies[first : first + _POLICIES_AT_ONCE], self.decision)
+
+    def summed(self, query: SummariesQuery, policies: Sequence[Policy], after: Sealed | None) -> Iterator[pa.Table]:
+        """Summaries of these policies behind a row of the first, with what may leave of them before it is masked."""
+        parts, rules = self.parts, self.parts.config.score
+        by_number: dict[str, list[Policy]] = {}
+        for policy in policies:
+            by_number.setdefault(policy.number, []).append(policy)
+        for page in policy_summaries(parts.book_reads, policies, query.period, rules, query.since, query.until):
+            numbers = page["policy"].unique().to_pylist()
+            rows = obliged_each(page, self.decision, [policy for number in numbers for policy in by_number[number]])
+            if after is not None:
+                number, tenant = after[1].split("\0", 1)
+                own = pc.and_(pc.equal(rows["policy"], number), pc.equal(rows["tenant"], tenant))
+                seen = pc.less_equal(rows["period_from"], pa.scalar(after[0].date(), pa.date32()))
+                rows = rows.filter(pc.invert(pc.and_(own, seen)))
+            yield rows
+
+    async def answer(self, table: pa.Table, following: str | None) -> ASGIResponse:
+        """A page."""
+        body = await self.parts.threads.run(_rendered, self.media, table, following)
+        headers = {} if following is None else {"next-cursor": following}
+        return read_answer(self.request.scope, None, body, self.media, headers)
+
+    def stream(self, pages: Iterator[pa.Table], schema: pa.Schema) -> ASGIStreamingResponse:
+        """All pages, one at a time."""
+        return ASGIStreamingResponse(iterator=self._pieces(pages, schema), headers=dict(HEADERS), media_type=self.media)
+
+    async def _pieces(self, pages: Iterator[pa.Table], schema: pa.Schema) -> AsyncIterator[bytes]:
+        out, run = rendering(self.media, schema), self.parts.threads.run
+        yield await run(out.page, schema.empty_table())
+        while (page := await run(next, pages, None)) is not None:
+            piece = await run(out.page, page)
+            for begin in range(0, len(piece), _SENT_BYTES):
+                yield piece[begin : begin + _SENT_BYTES]
+        yield out.end()
+
+
+def _rendered(media: str, table: pa.Table, following: str | None) -> bytes:
+    return json_items(table, following) if media == JSON else whole(media, table)
+
+
+def _refuse_groups(decision: Decision) -> None:
+    """A purpose that admits answers about groups only gets none here: each row is of one policy."""
+    if decision.obligations.minimum_group_size > 1:
+        raise ProblemRaised(GROUP_TOO_SMALL, decision=decision)
+
+
+def _check_ranking(decision: Decision, query: SummariesQuery) -> None:
+    if query.by is None:
+        return
+    if query.by not in _NUMBERS:
+        raise ProblemRaised(MALFORMED, f"by: {query.by[:50]!r} is no number of a summary: use {', '.join(_NUMBERS)}")
+    if query.cursor is not None:
+        raise ProblemRaised(MALFORMED, "a ranking has no cursor: leave out by or cursor")
+    if query.by in decision.obligations.mask:
+        raise ProblemRaised(POLICY_FORBIDS, f"by asks for the order of {query.by}, which is masked", decision=decision)
+
+
+def _shown(at: datetime | None) -> str:
+    return "" if at is None else rfc3339(at)
