@@ -8,26 +8,49 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from alembic import command
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.migration import MigrationContext
 
 from journeymesh.databases.schema import Schema
 from journeymesh.errors import StoreUnavailable
-from journeymesh.stores import sql, tables
+from journeymesh.stores import records, sql, tables
 from journeymesh.stores.migrations import SCHEMA
 from journeymesh.stores.port import JourneyQuery, Store, StoreBatch, StoreChanges
 from journeymesh.stores.sql import SqlStore
+from tests.ports.former_refusals import FORMER, FormerRefusalsSuite
 from tests.ports.records import DAY, NOON, full_batch, journey, journeys, refusal
 
 from .journey_store_suite import JourneyStoreSuite
 
 
-class SqlStoreSuite(JourneyStoreSuite):
+def upgrade_to(connection: sa.Connection, revision: str) -> None:
+    """Make the tables as they were at this revision."""
+    config = Config()
+    config.set_main_option("script_location", str(SCHEMA.migrations).replace("%", "%%"))
+    config.attributes["connection"] = connection
+    command.upgrade(config, revision)
+
+
+class SqlStoreSuite(FormerRefusalsSuite, JourneyStoreSuite):
     """Inherited by the tests of SQLite and PostgreSQL. ``unmigrated`` opens an empty database."""
 
     @pytest.fixture
     def unmigrated(self) -> Callable[[], SqlStore]:
         raise NotImplementedError
+
+    @pytest.fixture
+    def store_of_before(self, unmigrated: Callable[[], SqlStore]) -> Callable[[], Store]:
+        def opened() -> Store:
+            store = unmigrated()
+            store._sql.prepare_file()
+            with store._sql.writing(migrating=True) as connection:
+                upgrade_to(connection, "0002")
+                sql.put_rows(connection, tables.refusals, [records.refusal_row(one) for one in FORMER])
+            return store
+
+        return opened
 
     def break_next_write(self, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
         put_rows = sql.put_rows

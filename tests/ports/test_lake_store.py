@@ -25,6 +25,7 @@ from journeymesh.stores.lake import SCHEMA_VERSION, LakeStore
 from journeymesh.stores.memory import MemoryStore
 from journeymesh.stores.port import JourneyQuery, Store, StoreBatch, Superseded
 from tests.ports.follower import Follower
+from tests.ports.former_refusals import FORMER, FormerRefusalsSuite
 from tests.ports.records import DAY, NOON, a_series, fixes, full_batch, ids, journey, journeys, policy, refusal
 
 from .journey_store_suite import JourneyStoreSuite
@@ -40,7 +41,7 @@ def _parquet(root: Path) -> set[Path]:
     return set(root.rglob("*.parquet"))
 
 
-class TestLakeStore(JourneyStoreSuite):
+class TestLakeStore(FormerRefusalsSuite, JourneyStoreSuite):
     @pytest.fixture
     def root(self, tmp_path: Path) -> Path:
         return tmp_path / "a lake's folder"
@@ -62,6 +63,15 @@ class TestLakeStore(JourneyStoreSuite):
         store = unmigrated()
         store.migrate()
         return store
+
+    @pytest.fixture
+    def store_of_before(self, store: LakeStore, root: Path) -> Callable[[], Store]:
+        def opened() -> Store:
+            store.write(StoreBatch(refusals=FORMER))
+            (root / "lake.json").write_text('{"schema": "0001"}')
+            return store
+
+        return opened
 
     def break_next_write(self, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(lake_commits, "link_marker", _stop)

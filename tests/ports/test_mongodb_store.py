@@ -14,6 +14,7 @@ from journeymesh.stores import mongo_commits
 from journeymesh.stores.mongo_commits import Commits
 from journeymesh.stores.mongodb import SCHEMA_VERSION, MongodbStore
 from journeymesh.stores.port import JourneyQuery, Store, StoreBatch, StoreChanges, Superseded
+from tests.ports.former_refusals import FORMER, FormerRefusalsSuite
 from tests.ports.records import full_batch, journey, journeys, only, refusal, unique_names
 
 from .journey_store_suite import JourneyStoreSuite
@@ -44,7 +45,7 @@ def _kill(*_: object) -> None:
     raise Killed
 
 
-class TestMongodbStore(JourneyStoreSuite):
+class TestMongodbStore(FormerRefusalsSuite, JourneyStoreSuite):
     @pytest.fixture
     def unmigrated(self, mongodb_url: str) -> Iterator[Callable[[], MongodbStore]]:
         name = next(_DATABASES)
@@ -65,6 +66,15 @@ class TestMongodbStore(JourneyStoreSuite):
         store = unmigrated()
         store.migrate()
         return store
+
+    @pytest.fixture
+    def store_of_before(self, store: MongodbStore) -> Callable[[], Store]:
+        def opened() -> Store:
+            store.write(StoreBatch(refusals=FORMER))
+            store._database.collection("head").update_one({}, {"$set": {"schema": "0002"}})
+            return store
+
+        return opened
 
     def break_next_write(self, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(Commits, "commit", _stop)

@@ -129,7 +129,7 @@ def tell(report: RunReport, options: RunOptions, store: str, form: Format, items
     if form is Format.json:
         import msgspec
 
-        rate = report.counts["fixes"] / report.seconds if report.seconds else None
+        rate = report.counts["read"] / report.seconds if report.seconds else None
         told = {"run_id": report.run_id, "rules_version": options.rules.version, "seconds": report.seconds}
         told |= {"fixes_per_s": rate, "counts": report.counts, "items": items}
         print(msgspec.json.encode(told).decode())
@@ -140,11 +140,11 @@ def tell(report: RunReport, options: RunOptions, store: str, form: Format, items
 def report_lines(report: RunReport, rules_version: str, store: str) -> list[str]:
     """What was read, what became of it, what was refused and how to see it."""
     counts = report.counts
-    rate = counts["fixes"] / report.seconds if report.seconds else 0.0
+    rate = counts["read"] / report.seconds if report.seconds else 0.0
     changed = f" ({counts['journeys_changed']:,} changed, {counts['journeys_removed']:,} removed)"
     touched = counts["journeys_changed"] or counts["journeys_removed"]
     lines = [
-        f"read            {counts['fixes']:,} fixes of {counts['vehicles']:,} vehicles"
+        f"read            {counts['read']:,} fixes of {counts['vehicles']:,} vehicles"
         f" in {report.seconds:.1f} s ({rate:,.0f}/s)",
         f"journeys        {counts['journeys']:,}{changed if touched else ''} by rules {rules_version}",
         f"harsh events    {counts['harsh_events']:,}",

@@ -13,17 +13,18 @@ from itertools import chain
 from journeymesh.engines.grouping import NotClustered, Spill, clustered, given_up
 from journeymesh.engines.memory import collect_seldom, keep_freed_memory
 from journeymesh.engines.port import OnProgress, Progress, RunOptions, RunReport
+from journeymesh.engines.refusals import former_ids
 from journeymesh.engines.settling import Settled, Settler, joined
 from journeymesh.errors import RulesConflict
 from journeymesh.journeys.fixes import Fixes
 from journeymesh.journeys.journey import Refusal
 from journeymesh.journeys.policies import Policy, check_overlaps
 from journeymesh.sources.port import Source, SourceBatch, SourceSize
-from journeymesh.stores.port import RulesUsed, Run, Store, StoreBatch
+from journeymesh.stores.port import RefusalQuery, RulesUsed, Run, Store, StoreBatch
 
 _WRITTEN = ("journeys", "journeys_changed", "journeys_removed", "harsh_events")
 _NAMES = (
-    "read_bytes", "fixes", "accepted", "duplicates", "refused", "other_documents",
+    "read_bytes", "read", "fixes", "accepted", "duplicates", "refused", "other_documents",
     "outside_policy", "outside_journey", "vehicles",
     *_WRITTEN,
 )  # fmt: skip
@@ -65,12 +66,15 @@ class _Run:
     phase: str = "reading"
     size: SourceSize = field(default_factory=SourceSize)
     examples: dict[str, Refusal] = field(default_factory=dict)
+    has_refusals: bool = False
+    """Whether the store had any before this run."""
 
     def go(self) -> RunReport:
         began = time.perf_counter()
         self.size = self.source.size()
         now = self.options.now or self.started_at
         rules = self._rules()
+        self.has_refusals = next(self.store.refusals(RefusalQuery(limit=1)), None) is not None
         policies, ids = self._policies()
         again = self.store.vehicles(sorted(ids)) if ids else {}
         settler = Settler(
@@ -199,6 +203,7 @@ class _Run:
         self.counts["read_bytes"] += batch.read_bytes
         self.counts["fixes"] += len(batch.fixes)
         self.counts["other_documents"] += batch.others
+        self.counts["read"] += len(batch.fixes) + len(batch.refusals)
         self._refuse(batch.refusals)
         self.pending += batch.refusals
         if len(self.pending) >= _FLUSH_REFUSALS:
@@ -228,7 +233,7 @@ class _Run:
             together = joined([*self.held, settler.taken()])
             self.is_held, self.held = False, []
             self._count(together)
-            self._refuse(together.batch.refusals)
+            self._refuse(together.refused)
             self._write(together.batch)
 
     def _count(self, settled: Settled) -> None:
@@ -243,7 +248,9 @@ class _Run:
         self.counts["harsh_events"] += settled.harsh_events
 
     def _write(self, batch: StoreBatch, finished: bool = False) -> None:
-        refusals = [*self.pending, *batch.refusals]
+        refusals, withdrawn = [*self.pending, *batch.refusals], list(batch.refusals_withdrawn)
+        if self.pending and self.has_refusals:
+            withdrawn += former_ids(self.pending, self.store)
         self.pending.clear()
         record = Run(
             run_id=self.run_id,
@@ -254,7 +261,7 @@ class _Run:
             counts=dict(self.counts),
             resume=self.resume,
         )
-        self.store.write(replace(batch, refusals=refusals, run=record))
+        self.store.write(replace(batch, refusals=refusals, refusals_withdrawn=withdrawn, run=record))
 
 
 def _row_bytes(batch: SourceBatch) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
@@ -11,12 +11,14 @@ import numpy as np
 import numpy.typing as npt
 
 from journeymesh.journeys.fixes import I64, NOT_REPORTED_US, Fixes
-from journeymesh.journeys.journey import Refusal
+from journeymesh.journeys.journey import Refusal, fix_key
 from journeymesh.journeys.reasons import Reason
+from journeymesh.stores.port import RefusalQuery, Store
 
 Describe = Callable[[I64], list[str]]
 """Where inputs are, by the numbers that the source gave them."""
 
+_IDS_AT_ONCE: Final = 5_000
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _CODES: Final = {int(reason): reason.code for reason in Reason}
 _json = json.JSONEncoder(ensure_ascii=False).encode
@@ -52,8 +54,9 @@ def refusals_of(fixes: Fixes, reasons: npt.NDArray[np.uint8], describe: Describe
             lat_deg=lat_deg,
             lon_deg=lon_deg,
             content="{" + ", ".join(filter(None, content)) + "}",
+            input_key=key,
         )
-        for given, origin, vehicle, fixed_at, lat_deg, lon_deg, content in zip(
+        for given, origin, vehicle, fixed_at, lat_deg, lon_deg, content, key in zip(
             reasons.tolist(),
             _origins(fixes, describe),
             vehicles,
@@ -61,9 +64,31 @@ def refusals_of(fixes: Fixes, reasons: npt.NDArray[np.uint8], describe: Describe
             reported["lat_deg"],
             reported["lon_deg"],
             contents,
+            _keys(fixes, vehicles),
             strict=True,
         )
     ]
+
+
+def former_ids(refusals: Sequence[Refusal], store: Store) -> list[str]:
+    """The ids under which the store has these very inputs since rows of files were known by their line alone. They are
+    to be withdrawn where these refusals are put: nothing is to be in quarantine twice."""
+    former = {refusal.former_id: refusal for refusal in refusals}
+    former.pop(None, None)
+    ids = [each for each in former if each is not None]
+    found = []
+    for start in range(0, len(ids), _IDS_AT_ONCE):
+        query = RefusalQuery(among=tuple(ids[start : start + _IDS_AT_ONCE]))
+        found += [each for each, stands in store.refusals(query) if stands.content == former[each].content]
+    return found
+
+
+def _keys(fixes: Fixes, vehicles: Sequence[str]) -> Iterator[str]:
+    """``fix_key`` of each fix."""
+    columns = {name: column for name, column in fixes.columns() if name not in ("vehicle", "origin", "received_at_us")}
+    for vehicle, *values in zip(vehicles, *(column.tolist() for column in columns.values()), strict=True):
+        named = zip(columns, values, strict=True)
+        yield fix_key(vehicle, {n: v for n, v in named if v == v and (v != -1 or n != "ignition")})  # noqa: PLR0124
 
 
 def _detail(given: int, fixed_at: datetime | int, lat_deg: float | None, lon_deg: float | None) -> str:

@@ -47,10 +47,11 @@ _RECOMPUTED: Final = {reason.code for reason in PASS_REASONS} - {
 
 @dataclass(slots=True)
 class Settled:
-    """A batch to write, and what it counts."""
+    """A batch to write, and what it counts. ``refused`` are its refusals of fixes that arrived, not of kept ones."""
 
     batch: StoreBatch
     counts: PassCounts = field(default_factory=PassCounts)
+    refused: Sequence[Refusal] = ()
     vehicles: int = 0
     journeys: int = 0
     changed: int = 0
@@ -116,13 +117,11 @@ class Settler:
         return joined([self._settled(each.result()) for each in self._passes])
 
     def _settled(self, result: PassResult) -> Settled:
+        refused = refusals_of(result.refused, result.reasons, self.describe)
         return Settled(
-            StoreBatch(
-                journeys=result.journeys,
-                refusals=refusals_of(result.refused, result.reasons, self.describe),
-                fixes=self._to_keep(result.timeline, None),
-            ),
+            StoreBatch(journeys=result.journeys, refusals=refused, fixes=self._to_keep(result.timeline, None)),
             result.counts,
+            refused,
             vehicles=result.vehicles,
             journeys=len(result.journeys),
             harsh_events=pc.sum(pc.list_value_length(result.journeys["harsh_events"])).as_py() or 0,
@@ -160,22 +159,24 @@ class Settler:
         before = self._journeys_within(vehicle, *stretch)
         result = self._one(_beside(kept, arrived))
         refused: list[Refusal] = []
+        again = 0
         lost = self._not_recomputable(before, result.journeys, kept)
         if len(lost):
             touching = _touching(arrived.fixed_at_us, lost, round(self.rules.max_silence_s * US_PER_S))
             turned_away = arrived.take(touching)
             reasons = np.full(len(turned_away), Reason.FIXES_NOT_KEPT, np.uint8)
-            refused = refusals_of(turned_away, reasons, self.describe)
+            once = {each.refusal_id: each for each in refusals_of(turned_away, reasons, self.describe)}
+            refused, again = list(once.values()), len(turned_away) - len(once)
             arrived = arrived.take(~touching)
             result = self._one(_beside(kept, arrived))
             before = before.filter(pc.invert(pc.is_in(before["journey_id"], lost["journey_id"].combine_chunks())))
-        counts = _counts_of_arrived(arrived, result, len(kept))
+        counts = _counts_of_arrived(arrived, result, len(kept)) + PassCounts(duplicates=again)
         new_rows = _arrived_rows(result.timeline)
         if new_rows.any() or everything:
             return self._difference(vehicle, before, result, new_rows, refused, counts, stretch)
         only = _arrived_rows(result.refused)
         refused += refusals_of(result.refused.take(only), result.reasons[only], self.describe)
-        return Settled(StoreBatch(refusals=refused), counts, vehicles=1)
+        return Settled(StoreBatch(refusals=refused), counts, refused, vehicles=1)
 
     def _journeys_within(self, vehicle: str, first_us: int, last_us: int) -> pa.Table:
         """The store's journeys that touch the stretch. Where their fixes are kept they begin in it."""
@@ -200,6 +201,7 @@ class Settler:
         superseded = [*found.gone, *(Superseded(i, i) for i in found.changed if i not in self.put_by_this_run)]
         self.put_by_this_run.update(put)
         refusals = refusals_of(result.refused, result.reasons, self.describe)
+        has_arrived = _arrived_rows(result.refused).tolist()
         stands = {refusal.refusal_id for refusal in refusals}
         query = RefusalQuery(vehicle=vehicle, fixed_from=_instant(stretch[0]), fixed_to=_instant(stretch[1] + 1))
         withdrawn = [
@@ -217,6 +219,7 @@ class Settler:
                 fixes=self._to_keep(result.timeline, new_rows),
             ),
             counts,
+            [*refused, *(each for each, arrived in zip(refusals, has_arrived, strict=True) if arrived)],
             vehicles=1,
             journeys=len(put) - len(found.changed),
             changed=len(found.changed),
@@ -368,6 +371,7 @@ def joined(parts: Sequence[Settled]) -> Settled:
             fixes=in_canonical_order(Fixes.concat(fixes)) if fixes else None,
         ),
         counts,
+        [item for part in parts for item in part.refused],
         vehicles=sum(part.vehicles for part in parts),
         journeys=sum(part.journeys for part in parts),
         changed=sum(part.changed for part in parts),

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
 
@@ -88,7 +89,8 @@ class Refusal:
 
     ``origin`` says where the input is: ``trips/T1_03_29_2021.samples[17]``, ``fixes.csv:42``. ``vehicle`` and
     ``fixed_at`` are given as far as they are known. ``content`` is the input itself as JSON text, so that nothing
-    is lost.
+    is lost. ``input_key`` tells the input from every other where ``origin`` does not; ``stored_id`` is the id under
+    which a store has it.
     """
 
     reason: str
@@ -99,15 +101,35 @@ class Refusal:
     lat_deg: float | None = None
     lon_deg: float | None = None
     content: str | None = None
+    input_key: str | None = field(default=None, compare=False)
+    stored_id: str | None = field(default=None, compare=False)
 
     @property
     def refusal_id(self) -> str:
         """Stable identity: the same input refused for the same reason in a later run is the same refusal.
 
-        A refusal by the pass is known by vehicle, instant and position; a refusal at reading by its origin.
+        A document is known by its id, which its origin has; a row of a file by its content and its file
+        (``sources/refused_rows.py``); a fix that the pass refused by what it reports (``fix_key``).
         """
-        if self.vehicle is not None and self.fixed_at is not None:
-            key = f"{self.reason}\0{self.vehicle}\0{self.fixed_at.isoformat()}\0{self.lat_deg!r}\0{self.lon_deg!r}"
-        else:
-            key = f"{self.reason}\0{self.origin}"
-        return hashlib.blake2b(key.encode(), digest_size=13).hexdigest()
+        return self.stored_id or id_of_refusal(self.reason, self.input_key or self.origin)
+
+    @property
+    def former_id(self) -> str | None:
+        """The id that a row of a file had while it was known by its origin alone; None where that did not change."""
+        return None if self.input_key is None else id_of_refusal(self.reason, self.origin)
+
+
+def id_of_refusal(reason: str, input_key: str) -> str:
+    """The id of the refusal of this input for this reason."""
+    return hashlib.blake2b(f"{reason}\0{input_key}".encode("utf-8", "surrogatepass"), digest_size=13).hexdigest()
+
+
+def fix_key(vehicle: str, reported: Mapping[str, float]) -> str:
+    """What tells a fix from every other: its vehicle and all that it reports, but for when it was received.
+
+    Fixes that are equal in this are the same fix again, and the pass takes the first of them only; so whichever
+    document brought it, and whether it comes from a source or was kept, it is the same refusal. ``reported`` has the
+    values that are reported, by column of ``Fixes``; -0.0 is 0.0.
+    """
+    values = sorted((name, value + 0) for name, value in reported.items() if name != "received_at_us")
+    return "\0".join((vehicle, *(f"{name}={value!r}" for name, value in values)))

@@ -19,11 +19,22 @@ from journeymesh.sources.blame import paths_of_field
 from journeymesh.sources.bson_cells import Cells
 from journeymesh.sources.bson_documents import U8, Rows, Walk, read_only
 from journeymesh.sources.bson_paths import PathTrie
-from journeymesh.sources.bson_values import CONTENT_BYTES, KINDS, canonical, decoded, document_id, raw_json, reach
+from journeymesh.sources.bson_values import (
+    CONTENT_BYTES,
+    KINDS,
+    canonical,
+    decoded,
+    document_id,
+    document_key,
+    has_id,
+    raw_json,
+    reach,
+)
 from journeymesh.sources.bson_walker import ARRAY_MISSING, FAULTS, ILL_SHAPED, LENGTH_IMPLAUSIBLE, NEEDS_ROOM
 from journeymesh.sources.conditions import meets, wanted_at
 from journeymesh.sources.field_tally import Fault, FieldTally
 from journeymesh.sources.mapping import NUMBER_COLUMNS, Mapping, mapped_paths
+from journeymesh.sources.row_keys import RowKeys
 
 ELEMENT_BITS: Final = 21
 """An origin is the offset of a document in its stream, shifted by these bits, and the position in its array."""
@@ -68,7 +79,10 @@ class _Refused:
 
 
 class BsonReader:
-    """Reads documents of one mapping out of buffers. Keeps what it learnt of their shapes; for one thread at a time."""
+    """Reads documents of one mapping out of buffers. Keeps what it learnt of their shapes; for one thread at a time.
+
+    ``keys`` tell documents without an ``_id`` apart, where they come from a file.
+    """
 
     def __init__(self, mapping: Mapping, tally: FieldTally | None = None) -> None:
         self.mapping = mapping
@@ -76,6 +90,8 @@ class BsonReader:
         """What documents are said to be of: with several collections, the one that is being read."""
         self._tally = tally
         self._wanted = wanted_at(mapping.where)
+        self.keys: RowKeys | None = None
+        self._last_keyed: tuple[int, str | None] = (-1, None)
         self.trie = PathTrie.of(mapped_paths(mapping))
         self._walk = Walk(self.trie)
         self._last_decoded: tuple[int, dict[str, Any] | None] = (-1, None)
@@ -114,6 +130,7 @@ class BsonReader:
             f"{self.collection}@{at}",
             f"bytes {at} to {'the end' if end is None else end}: {cause}, so what follows cannot be read",
             content=raw_json(first[: CONTENT_BYTES + 1].tobytes()),
+            input_key=None if self.keys is None else self.keys.key(first[:CONTENT_BYTES].tobytes(), at),
         )
 
     def place(self, document: bytes, origin: int) -> str:
@@ -212,6 +229,7 @@ class BsonReader:
     def _refusals(self, buffer: U8, rows: Rows, fixes: Fixes, refused: _Refused, stream_offset: int) -> list[Refusal]:
         refusals: list[Refusal] = []
         at, document, content, identity = -1, b"", None, ""
+        key: str | None = None
         assert fixes.origin is not None
         here = 0
         for row, (reason, detail) in sorted(refused.rows.items()):
@@ -222,25 +240,38 @@ class BsonReader:
                 document = _document(buffer, at)
                 content = self._decoded(document, stream_offset + at)
                 identity = document_id(document, self.collection, stream_offset + at)
+                key = self._key(document, stream_offset + at)
+            origin = int(fixes.origin[row])
+            input_key = None if key is None else self.element_place(key, origin)
             if here > REFUSALS_PER_DOCUMENT:
                 if here == REFUSALS_PER_DOCUMENT + 1:
                     more = f"{detail}; this and every further element of the document that does not fit"
-                    refusals.append(Refusal(reason.code, self.element_place(identity, int(fixes.origin[row])), more))
+                    place = self.element_place(identity, origin)
+                    refusals.append(Refusal(reason.code, place, more, input_key=input_key))
                 continue
             code, us = int(fixes.vehicle[row]), int(fixes.fixed_at_us[row])
             refusals.append(
                 Refusal(
                     reason.code,
-                    self.element_place(identity, int(fixes.origin[row])),
+                    self.element_place(identity, origin),
                     detail,
                     vehicle=fixes.vehicles[code] if code >= 0 else None,
                     fixed_at=None if us == NOT_REPORTED_US else _EPOCH + timedelta(microseconds=us),
                     lat_deg=_known(fixes.lat_deg[row]),
                     lon_deg=_known(fixes.lon_deg[row]),
                     content=self._content(document, content, int(rows.element[row]), here == 1),
+                    input_key=input_key,
                 )
             )
         return refusals
+
+    def _key(self, document: bytes, at: int) -> str | None:
+        """What tells this document from every other where its place does not; None where it does."""
+        if self.keys is None or has_id(document):
+            return document_key(document, self.collection)
+        if self._last_keyed[0] != at:  # its rows may come in several pieces
+            self._last_keyed = (at, self.keys.key(document, at))
+        return self._last_keyed[1]
 
     def _decoded(self, document: bytes, at: int) -> dict[str, Any] | None:
         """The document at this stream offset, decoded once though its rows come in several pieces."""
@@ -263,23 +294,20 @@ class BsonReader:
         return canonical(kept) or (raw_json(document) if first else None)
 
     def _corrupt(self, buffer: U8, start: int, end: int, fault: int, stream_offset: int) -> Refusal:
-        document = buffer[start:end].tobytes()
+        document, at = buffer[start:end].tobytes(), stream_offset + start
         if fault == ARRAY_MISSING:
             array = self.mapping.array_path or "its arrays"
-            origin = document_id(document, self.collection, stream_offset + start)
-            content = self._content(document, decoded(document), -1, True)
-            return Refusal(Reason.CLOCK_MISSING.code, origin, f"{array}: no array of fixes", content=content)
+            origin, content = self.document_place(document, at), self._content(document, decoded(document), -1, True)
+            detail, key = f"{array}: no array of fixes", self._key(document, at)
+            return Refusal(Reason.CLOCK_MISSING.code, origin, detail, content=content, input_key=key)
         if fault in ILL_SHAPED:  # its bytes are sound, and so is its id
-            origin, where = document_id(document, self.collection, stream_offset + start), "the document"
+            origin, where, key = self.document_place(document, at), "the document", self._key(document, at)
         else:
-            origin = f"{self.collection}@{stream_offset + start}"
-            where = f"the document at bytes {stream_offset + start} to {stream_offset + end}"
-        return Refusal(
-            Reason.DOCUMENT_CORRUPT.code,
-            origin,
-            f"{where}: {FAULTS[fault]}",
-            content=raw_json(document),
-        )
+            origin = f"{self.collection}@{at}"
+            where = f"the document at bytes {at} to {stream_offset + end}"
+            key = None if self.keys is None else self.keys.key(document, at)
+        detail = f"{where}: {FAULTS[fault]}"
+        return Refusal(Reason.DOCUMENT_CORRUPT.code, origin, detail, content=raw_json(document), input_key=key)
 
 
 def _slice(rows: Rows, here: slice | npt.NDArray[np.bool_]) -> Rows:

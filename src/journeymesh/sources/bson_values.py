@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 from typing import Any, Final
 
 import bson
@@ -44,6 +45,11 @@ KINDS: Final = {
 
 CONTENT_BYTES: Final = 64 * 1024
 """How much of a corrupt document is kept in its refusal."""
+
+ID_CHARS: Final = 200
+"""How much of an ``_id`` that is neither a text, a number nor an ObjectId stands in an origin."""
+_LIKE_ANOTHER: Final = re.compile(r'-?[0-9]+\Z|[0-9a-f]{24}\Z|[{\["]|(?:true|false|null|NaN|-?Infinity)\Z')
+"""Texts that an ``_id`` of another type may be written as."""
 
 OPTIONS: Final[CodecOptions[dict[str, Any]]] = CodecOptions(
     tz_aware=True, datetime_conversion=DatetimeConversion.DATETIME_AUTO
@@ -86,18 +92,42 @@ def id_text(identity: object) -> str:
         case bson.ObjectId() | int():
             return str(identity)
         case _:
-            return (canonical(identity) or type(identity).__name__)[:200]
+            return (canonical(identity) or type(identity).__name__)[:ID_CHARS]
 
 
 def document_id(document: bytes, collection: str, at: int) -> str:
     """``collection/_id`` of a raw document, or its byte offset where it cannot be read."""
+    identity = _identity(document)
+    return f"{collection}/{id_text(identity)}" if identity is not None else f"{collection}@{at}"
+
+
+def document_key(document: bytes, collection: str) -> str | None:
+    """What tells a raw document from every other where ``document_id`` does not: the whole of an ``_id`` that is cut
+    there, or a text that reads like an id of another type. None where ``document_id`` does."""
+    identity = _identity(document)
+    match identity:
+        case None | bson.ObjectId() | int():
+            return None
+        case str() if not _LIKE_ANOTHER.match(identity):
+            return None
+    whole = canonical(identity)
+    is_cut = whole is not None and len(whole) > ID_CHARS
+    return f"{collection}/{whole}" if is_cut or isinstance(identity, str) else None
+
+
+def has_id(document: bytes) -> bool:
+    """Whether a raw document has an ``_id`` that can be read."""
+    return _identity(document) is not None
+
+
+def _identity(document: bytes) -> Any:
     try:
         identity = _first_id(document)
         if identity is None and len(document) <= CONTENT_BYTES:
             identity = bson.decode(document, OPTIONS).get("_id")
     except Exception:  # noqa: BLE001,RUF100 - bytes of any kind come here, and a place can always be told
-        identity = None
-    return f"{collection}/{id_text(identity)}" if identity is not None else f"{collection}@{at}"
+        return None
+    return identity
 
 
 def _first_id(document: bytes) -> Any:

@@ -19,6 +19,7 @@ from journeymesh.sources.files import SourceFile, described, files_of, origins_f
 from journeymesh.sources.mapping import Mapping
 from journeymesh.sources.port import SourceBatch, SourceItem, SourceSize
 from journeymesh.sources.refused_rows import refusals_of
+from journeymesh.sources.row_keys import RowKeys
 from journeymesh.sources.tabular import fields_of, paths_of, required_paths, to_fixes, where_of
 
 BATCH_ROWS: Final = 1 << 19
@@ -85,7 +86,7 @@ class ParquetSource:
             raise MappingInvalid(f"{file.name}: there is no column {absent[0]!r}", todo=todo)
 
     def _file_batches(self, file_number: int, file: SourceFile) -> Iterator[SourceBatch]:
-        row = 1
+        row, keys = 1, RowKeys(file.place)
         with _Opened(file, [self._fields.vehicle.path]) as parquet:
             schema = parquet.schema_arrow
             columns = [path for path in paths_of(self._fields, self._where) if _type_at(schema, path) is not None]
@@ -98,11 +99,12 @@ class ParquetSource:
                 if read is not None:
                     yield SourceBatch(read, read_bytes=int(per_row * len(batch)))
                     continue
-                yield self._mapped(batch, np.arange(first, first + len(batch)), int(per_row * len(batch)))
+                yield self._mapped(batch, np.arange(first, first + len(batch)), int(per_row * len(batch)), keys)
 
-    def _mapped(self, batch: pa.RecordBatch, origins: I64, read_bytes: int) -> SourceBatch:
+    def _mapped(self, batch: pa.RecordBatch, origins: I64, read_bytes: int, keys: RowKeys) -> SourceBatch:
         fixes, faults = to_fixes(lambda path: _column_at(batch, path), self._fields, origins, self.tally, self._where)
-        refusals = refusals_of(faults, self.describe(origins) if faults.reasons else [], lambda row: _row(batch, row))
+        names = self.describe(origins) if faults.reasons else []
+        refusals = refusals_of(faults, names, lambda row: _row(batch, row), keys)
         return SourceBatch(fixes, refusals, read_bytes=read_bytes, others=faults.others)
 
 

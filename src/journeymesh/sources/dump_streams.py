@@ -38,6 +38,11 @@ class DumpStream:
                 yield self.collection, chunk
 
     @property
+    def place(self) -> str:
+        """Where it is, in full: ``file:///dump/fleet/blackbox.bson``."""
+        return str(self.filesystem.unstrip_protocol(self.path))
+
+    @property
     def is_seekable(self) -> bool:
         """Whether stream offsets are file offsets."""
         return not self.wanted and not content_of(self.filesystem, self.path)[1]

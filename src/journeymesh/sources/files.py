@@ -30,6 +30,11 @@ class SourceFile:
         """Whether it is on this machine's disk."""
         return "file" in _protocols(self.filesystem)
 
+    @property
+    def place(self) -> str:
+        """Where it is, in full: ``file:///data/day1/fixes.csv``."""
+        return str(self.filesystem.unstrip_protocol(self.path))
+
 
 def files_of(location: str, endings: Sequence[str]) -> list[SourceFile]:
     """The file, or the files in the folder or of the glob with one of these endings, sorted by path.

@@ -24,6 +24,7 @@ from journeymesh.sources.dump_streams import DumpStream
 from journeymesh.sources.field_tally import FieldTally
 from journeymesh.sources.mapping import Mapping
 from journeymesh.sources.port import SourceBatch, SourceItem, SourceSize
+from journeymesh.sources.row_keys import RowKeys
 
 
 class MongodumpSource:
@@ -61,6 +62,7 @@ class MongodumpSource:
 
     def _stream_batches(self, reader: BsonReader, stream: DumpStream, start: int) -> Generator[SourceBatch, None, int]:
         """One file's documents; returns the stream offset behind them."""
+        reader.keys = RowKeys(stream.place)
         reading = Reading()
         reported, offset = 0, start
         tail = np.empty(0, np.uint8)

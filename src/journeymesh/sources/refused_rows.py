@@ -3,25 +3,57 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
 
 import msgspec
+import numpy as np
 
+from journeymesh.journeys.fixes import NOT_REPORTED_US, Fixes
 from journeymesh.journeys.journey import Refusal
+from journeymesh.sources.clocks import FIRST_US, LAST_US
+from journeymesh.sources.row_keys import RowKeys
 from journeymesh.sources.tabular import Faults
 
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
-def refusals_of(faults: Faults, origins: Sequence[str], row_content: Callable[[int], object]) -> list[Refusal]:
+
+def refusals_of(
+    faults: Faults, origins: Sequence[str], row_content: Callable[[int], object], keys: RowKeys
+) -> list[Refusal]:
     """One refusal per faulty row. ``origins`` are by row; ``row_content`` gives what stands in the input."""
-    return [
-        Refusal(reason.code, origins[row], detail, content=as_json(row_content(row)))
-        for row, (reason, detail) in sorted(faults.reasons.items())
-    ]
+    refusals = []
+    for row, (reason, detail) in sorted(faults.reasons.items()):
+        content = as_json(row_content(row))
+        key = keys.key(content.encode(), _line(origins[row]))
+        refusals.append(Refusal(reason.code, origins[row], detail, *_known(faults.met, row), content, key))
+    return refusals
 
 
 def as_json(content: object) -> str:
     """The content as JSON text; what JSON does not have, as text."""
     return msgspec.json.encode(content, enc_hook=_text).decode()
+
+
+def _known(met: Fixes | None, row: int) -> tuple[str | None, datetime | None, float | None, float | None]:
+    """(vehicle, device clock, latitude, longitude) of a row, as far as they could be read."""
+    if met is None:
+        return None, None, None, None
+    code, at_us = int(met.vehicle[row]), int(met.fixed_at_us[row])
+    vehicle = met.vehicles[code] if code >= 0 and met.vehicles[code].strip() else None
+    at = (
+        None if at_us == NOT_REPORTED_US or not FIRST_US <= at_us <= LAST_US else _EPOCH + timedelta(microseconds=at_us)
+    )
+    return vehicle, at, _number(met.lat_deg[row]), _number(met.lon_deg[row])
+
+
+def _number(value: float) -> float | None:
+    return float(value) if np.isfinite(value) else None
+
+
+def _line(origin: str) -> int:
+    line = origin.rpartition(":")[2]
+    return int(line) if line.isdecimal() else 0
 
 
 def _text(value: Any) -> str:

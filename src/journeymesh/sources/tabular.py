@@ -58,13 +58,14 @@ _INSTANT: Final = pa.timestamp("us", tz="UTC")
 
 @dataclass(slots=True)
 class Faults:
-    """Rows that cannot be read, each with its first reason."""
+    """Rows that cannot be read, each with its first reason. ``met`` has every row, with what could be read of it."""
 
     reasons: dict[int, tuple[Reason, str]] = field(default_factory=dict)
     every: list[Fault] | None = None
     """All of them, where they are counted."""
     others: int = 0
     """Rows that the mapping's conditions leave to somebody else."""
+    met: Fixes | None = None
 
     def add(self, row: int, reason: Reason, detail: str) -> None:
         """Refuse the row, unless it is already."""
@@ -169,6 +170,7 @@ def _to_fixes(column: ColumnOf, fields: FieldMappings, origins: I64, tally: Fiel
     if tally is not None:
         tally.add(fixes, faults.every or (), _kinds(column, fields))
     if faults.reasons:
+        faults.met = fixes
         kept = np.ones(rows, np.bool_)
         kept[list(faults.reasons)] = False
         fixes = fixes.take(kept)

@@ -23,6 +23,7 @@ from journeymesh.sources.files import SourceFile, described, files_of, opened, o
 from journeymesh.sources.mapping import Mapping
 from journeymesh.sources.port import SourceBatch, SourceItem, SourceSize
 from journeymesh.sources.refused_rows import refusals_of
+from journeymesh.sources.row_keys import RowKeys
 from journeymesh.sources.tabular import Faults, as_array, fields_of, paths_of, required_paths, to_fixes, where_of
 
 CSV_ENDINGS: Final = (".csv", ".csv.gz")
@@ -93,6 +94,7 @@ class CsvSource(_TextSource):
 
     def _file_batches(self, file_number: int, file: SourceFile) -> Iterator[SourceBatch]:
         bad: list[tuple[int, str, str]] = []
+        keys = RowKeys(file.place)
 
         def refuse(row: Any) -> str:
             bad.append((row.number, f"{row.actual_columns} columns instead of {row.expected_columns}", row.text))
@@ -114,10 +116,10 @@ class CsvSource(_TextSource):
                 lines = _lines_of(read, len(batch), [number for number, _, _ in bad])
                 read += len(batch)
                 moved, position = raw.tell() - position, raw.tell()
-                yield self._read(batch, origins_from(file_number, 0, 1)[0] + lines + 1, moved)
-                yield from self._told(file, bad[told:])
+                yield self._read(batch, origins_from(file_number, 0, 1)[0] + lines + 1, moved, keys)
+                yield from self._told(file, bad[told:], keys)
                 told = len(bad)
-            yield from self._told(file, bad[told:])
+            yield from self._told(file, bad[told:], keys)
 
     def _header(self, file: SourceFile, raw: Any) -> list[str]:
         line = raw.readline(1 << 20)
@@ -133,7 +135,7 @@ class CsvSource(_TextSource):
             raise MappingInvalid(f"{file.name}: there is no column {absent[0]!r}", todo=todo)
         return names
 
-    def _read(self, batch: pa.RecordBatch, origins: I64, read_bytes: int) -> SourceBatch:
+    def _read(self, batch: pa.RecordBatch, origins: I64, read_bytes: int, keys: RowKeys) -> SourceBatch:
         blank = np.ones(len(batch), np.bool_)
         for column in batch.columns:
             blank &= column.is_null().to_numpy(zero_copy_only=False)
@@ -146,15 +148,15 @@ class CsvSource(_TextSource):
         }
         fixes, faults = to_fixes(columns.get, self._fields, origins, self.tally, self._where)
         names = self.describe(origins) if faults.reasons else []
-        refusals = refusals_of(faults, names, lambda row: _text_row(batch, row))
+        refusals = refusals_of(faults, names, lambda row: _text_row(batch, row), keys)
         return SourceBatch(fixes, refusals, read_bytes=read_bytes, others=faults.others)
 
-    def _told(self, file: SourceFile, bad: list[tuple[int, str, str]]) -> Iterator[SourceBatch]:
+    def _told(self, file: SourceFile, bad: list[tuple[int, str, str]], keys: RowKeys) -> Iterator[SourceBatch]:
         if bad:
             yield SourceBatch(
                 Fixes.empty(),
                 [
-                    Refusal(Reason.DOCUMENT_CORRUPT.code, f"{file.name}:{number + 1}", fault, content=_content(text))
+                    _corrupt(f"{file.name}:{number + 1}", fault, text, keys.key(text.encode(), number + 1))
                     for number, fault, text in bad
                 ],
             )
@@ -168,14 +170,15 @@ class NdjsonSource(_TextSource):
     def batches(self, resume: str | None = None) -> Iterator[SourceBatch]:  # noqa: ARG002 - a file is read whole
         """Every line once, file by file."""
         for file_number, file in enumerate(self._files):
+            keys = RowKeys(file.place)
             with opened(file) as raw:
                 line, position = 1, 0
                 while lines := list(islice(raw, BATCH_LINES)):
                     held = raw.tell() if file.path.endswith(".gz") else position + sum(map(len, lines))
-                    yield self._read(lines, origins_from(file_number, line, len(lines)), held - position)
+                    yield self._read(lines, origins_from(file_number, line, len(lines)), held - position, keys)
                     line, position = line + len(lines), held
 
-    def _read(self, lines: list[bytes], origins: I64, read_bytes: int) -> SourceBatch:
+    def _read(self, lines: list[bytes], origins: I64, read_bytes: int, keys: RowKeys) -> SourceBatch:
         documents, refusals = [], []
         kept = np.ones(len(lines), np.bool_)
         decoder = msgspec.json.Decoder()
@@ -192,8 +195,8 @@ class NdjsonSource(_TextSource):
             kept[row] = False
             if fault:
                 origin = self.describe(origins[row : row + 1])[0]
-                text = _content(line.decode("utf-8", "replace").strip())
-                refusals.append(Refusal(Reason.DOCUMENT_CORRUPT.code, origin, fault, content=text))
+                key = keys.key(line.strip(), int(origin.rpartition(":")[2]))
+                refusals.append(_corrupt(origin, fault, line.decode("utf-8", "replace").strip(), key))
         origins = origins[kept]
         columns = {}
         for path in paths_of(self._fields, self._where):
@@ -206,7 +209,7 @@ class NdjsonSource(_TextSource):
             else (Fixes.empty(), Faults())
         )
         names = self.describe(origins) if faults.reasons else []
-        refusals += refusals_of(faults, names, documents.__getitem__)
+        refusals += refusals_of(faults, names, documents.__getitem__, keys)
         return SourceBatch(fixes, refusals, read_bytes=read_bytes, others=faults.others)
 
 
@@ -249,6 +252,7 @@ def _at(document: dict[str, Any], path: str) -> Any:
     return held
 
 
-def _content(text: str) -> str:
-    """The line as a JSON text, cut where it is absurdly long."""
-    return msgspec.json.encode(text[:CONTENT_CHARS]).decode()
+def _corrupt(origin: str, fault: str, text: str, key: str) -> Refusal:
+    """The refusal of a line that is no row. It is kept as a JSON text, cut where it is absurdly long."""
+    content = msgspec.json.encode(text[:CONTENT_CHARS]).decode()
+    return Refusal(Reason.DOCUMENT_CORRUPT.code, origin, fault, content=content, input_key=key)

@@ -24,11 +24,12 @@ from journeymesh.journeys.policies import Policy
 from journeymesh.stores import records, rows
 from journeymesh.stores.digests import POLICY_SCHEMA, REFUSAL_DIGEST_SCHEMA, fixes_digest, table_digest
 from journeymesh.stores.fix_blocks import DAY_US, decoded, fixes_of
+from journeymesh.stores.former_refusals import ROWS_AT_ONCE, renamed
 from journeymesh.stores.lake_commits import FOLDER, LakeCommits, LakeState, NumberTaken
 from journeymesh.stores.lake_compaction import Compaction, merge, remove_old
 from journeymesh.stores.lake_current import write_current
 from journeymesh.stores.lake_files import month_of, month_of_day, remove_files, replace_text, sync_folder
-from journeymesh.stores.lake_plan import LakePlan
+from journeymesh.stores.lake_plan import LakePlan, keys_table
 from journeymesh.stores.lake_queries import LakeQueries, lake_faults, require_duckdb
 from journeymesh.stores.port import (
     HistoryEntry,
@@ -45,7 +46,7 @@ from journeymesh.stores.records import from_us, to_us
 
 T = TypeVar("T")
 
-SCHEMA_VERSION: Final = "0001"
+SCHEMA_VERSION: Final = "0002"
 BUSY_TIMEOUT_S: Final = 60.0
 GRACE_S: Final = 3600.0
 """How long a compaction leaves files that it replaced to readers that began before."""
@@ -79,15 +80,26 @@ class LakeStore:
         return cls(Path(os.path.abspath(url.removeprefix(prefix))), url)
 
     def migrate(self) -> None:
-        """Make the folder a lake, unless it is one. Idempotent; safe to run beside a reader."""
-        if self.schema_version()[0] is not None:
+        """Make the folder a lake, or bring it to this version's. Idempotent; safe to run beside a reader."""
+        found, _ = self.schema_version()
+        if found is not None and found >= SCHEMA_VERSION:
             self._require_lake()
             return
         with lake_faults(self.url):
             (self._root / FOLDER).mkdir(parents=True, exist_ok=True)
+            if found is not None:
+                self._rename_refusals()
             replace_text(self._root / _HEAD, msgspec.json.encode({"schema": SCHEMA_VERSION}))
             for folder in (self._root, self._root.parent):
                 sync_folder(folder)
+
+    def _rename_refusals(self) -> None:
+        """Give refusals the id of their input, as many as are read at once in a commit."""
+        state = self._commits.current()
+        found = self._queries.stream(state, "refusals", state.of("refusals"), order="refusal_id", size=ROWS_AT_ONCE)
+        for page in found:
+            rows = renamed(tuple(row.values()) for row in page.to_pylist())
+            self._write(lambda plan, rows=rows: plan.rename_refusals(rows), upgrading=True)  # type: ignore[misc]
 
     def schema_version(self) -> tuple[str | None, str]:
         """(the version the store has, the version this code needs)."""
@@ -221,7 +233,14 @@ class LakeStore:
         """Quarantined inputs as (refusal_id, refusal), in refusal_id order, all from one state of the store."""
         state, (where, values) = self._state(), _refusal_condition(query)
         found = self._queries.stream(
-            state, "refusals", state.of("refusals"), where, values, order="refusal_id", limit=query.limit
+            state,
+            "refusals",
+            state.of("refusals"),
+            where,
+            values,
+            order="refusal_id",
+            limit=query.limit,
+            among=None if query.among is None else keys_table("refusals", query.among),
         )
         for batch in found:
             for row in batch.to_pylist():
@@ -284,7 +303,7 @@ class LakeStore:
         """Release what DuckDB holds. Idempotent."""
         self._queries.close()
 
-    def _write(self, planned: Callable[[LakePlan], T]) -> T:
+    def _write(self, planned: Callable[[LakePlan], T], *, upgrading: bool = False) -> T:
         def once() -> T:
             plan = LakePlan(self._root, self._queries, self._commits.current())
             result = planned(plan)
@@ -302,7 +321,8 @@ class LakeStore:
             return result
 
         with self._writing, lake_faults(self.url):
-            self._require_lake()
+            if not upgrading:
+                self._require_lake()
             with self._commits.writing():
                 return self._until_first(once)
 
@@ -326,6 +346,10 @@ class LakeStore:
             raise StoreUnavailable(
                 f"{self.url}: was made by a newer journeymesh (schema {found}, this one knows {SCHEMA_VERSION})",
                 todo="upgrade journeymesh, or use another store",
+            )
+        if found < SCHEMA_VERSION:
+            raise StoreUnavailable(
+                f"{self.url}: has the older schema {found}, {SCHEMA_VERSION} is needed", todo=MIGRATE
             )
 
     def _history(self, state: LakeState, journey_id: str, order: str) -> list[dict[str, Any]]:

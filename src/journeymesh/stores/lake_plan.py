@@ -76,6 +76,17 @@ class LakePlan:
         self._vehicles |= dict.fromkeys(sorted({block["vehicle"] for _, _, block in found}))
         return sum(block["fixes"] for _, _, block in found)
 
+    def rename_refusals(self, rows: Mapping[str, records.Row]) -> None:
+        """Plan to put these rows in place of those under their former ids, unless one is there under the new id."""
+        files = self.state.of("refusals")
+        ids = keys_table("refusals", [row[0] for row in rows.values()])
+        taken = self._queries.rows(self.state, "refusals", files, among=ids, columns=("refusal_id",))
+        left = set(taken["refusal_id"].to_pylist())
+        put = {former: row for former, row in rows.items() if row[0] not in left}
+        self._remove(self._queries.located(self.state, "refusals", files, keys_table("refusals", put), ("refusal_id",)))
+        self._vehicles |= dict.fromkeys(row[2] for row in put.values())
+        self._add("refusals", table_of(KINDS["refusals"], list(put.values())))
+
     def changes(self) -> bool:
         """Whether anything is left to commit."""
         return bool(self._added or self._removed or self._rules or self._runs)
@@ -104,7 +115,7 @@ class LakePlan:
         An id stands for a vehicle and a start, so a journey put is looked for in the month of its start only.
         """
         months = None if successors else {from_us(row[STARTED]).strftime("%Y-%m") for row in put.values()}
-        files, wanted = self.state.of("journeys", months), _keys("journeys", {**put, **successors})
+        files, wanted = self.state.of("journeys", months), keys_table("journeys", {**put, **successors})
         held = self._queries.located(self.state, "journeys", files, wanted, ("journey_id",))
         found = self._queries.rows(self.state, "journeys", self._files_of(held), among=wanted)
         live = {row[ID]: row for row in rows.rows_of(rows.stored_journeys(found))}
@@ -125,7 +136,7 @@ class LakePlan:
             entries[entry_id] = [entry_id, row[ID], successor, now_us, number, number, content.decode()]
         columns = ("entry_id", "superseded_at_us", "position")
         known = self._queries.located(
-            self.state, "history", self.state.of("history"), _keys("history", entries), columns
+            self.state, "history", self.state.of("history"), keys_table("history", entries), columns
         )
         for _, _, entry in known:
             entries[entry["entry_id"]][3:5] = entry["superseded_at_us"], entry["position"]
@@ -136,7 +147,7 @@ class LakePlan:
         put: dict[str, Refusal] = {}
         for refusal in batch.refusals:
             put.setdefault(refusal.refusal_id, refusal)
-        files, wanted = self.state.of("refusals"), _keys("refusals", [*put, *batch.refusals_withdrawn])
+        files, wanted = self.state.of("refusals"), keys_table("refusals", [*put, *batch.refusals_withdrawn])
         held = self._queries.located(self.state, "refusals", files, wanted, ("refusal_id", "vehicle"))
         withdrawn = set(batch.refusals_withdrawn)
         gone = [entry for entry in held if entry[2]["refusal_id"] in withdrawn]
@@ -149,7 +160,7 @@ class LakePlan:
     def _put_policies(self, put: Mapping[str, records.Row], withdrawn: Sequence[str]) -> None:
         files = self.state.of("policies")
         held = self._queries.located(
-            self.state, "policies", files, _keys("policies", [*put, *withdrawn]), tuple(records.POLICY_COLUMNS)
+            self.state, "policies", files, keys_table("policies", [*put, *withdrawn]), tuple(records.POLICY_COLUMNS)
         )
         same = {key for _, _, row in held if (key := row["number"]) in put and _equal(tuple(row.values()), put[key])}
         self._remove([entry for entry in held if entry[2]["number"] not in same])
@@ -192,5 +203,6 @@ def _equal(one: Sequence[Any], other: Sequence[Any]) -> bool:
     return rows.row_content(tuple(one)) == rows.row_content(tuple(other))
 
 
-def _keys(kind: str, keys: Iterable[str]) -> pa.Table:
+def keys_table(kind: str, keys: Iterable[str]) -> pa.Table:
+    """The keys of a kind with a key of one column, each once, as a table."""
     return pa.table([pa.array(list(dict.fromkeys(keys)), pa.string())], list(KINDS[kind].key))

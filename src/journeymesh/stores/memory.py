@@ -40,7 +40,7 @@ from journeymesh.stores.records import from_us, to_us
 from journeymesh.stores.rows import COLUMNS, ID, STARTED, JourneyRow
 from journeymesh.stores.writers import row_to_put
 
-SCHEMA_VERSION = "0002"
+SCHEMA_VERSION = "0003"
 _POLICY, _VEHICLE, _TENANT, _PRODUCT, _ENDED = (
     COLUMNS.index(name) for name in ("policy", "vehicle", "tenant", "product", "ended_at_us")
 )
@@ -187,7 +187,7 @@ class MemoryStore:
     def refusals(self, query: RefusalQuery) -> Iterator[tuple[str, Refusal]]:
         """Quarantined inputs as (refusal_id, refusal), in refusal_id order."""
         held, left = self._state.refusals, query.limit
-        for refusal_id in sorted(held):
+        for refusal_id in sorted(held if query.among is None else held.keys() & set(query.among)):
             if left is not None and left <= 0:
                 return
             _, refusal = found = records.refusal_of(held[refusal_id])

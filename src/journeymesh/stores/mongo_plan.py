@@ -37,6 +37,10 @@ class Plan:
         """Whether anything is left to do."""
         return any(self.inserted.values()) or any(self.replaced.values())
 
+    def moves(self) -> bool:
+        """Whether the store's position moves with it."""
+        return self.changes() or bool(self._vehicles)
+
     def put(self, kind: str, versions: Sequence[Sequence[Document]], *, keep: bool = False) -> None:
         """Put new versions (each a document, or a block's parts) of their keys; ``keep`` keeps one that is there."""
         by_key: dict[str, Sequence[Document]] = {}

@@ -19,6 +19,7 @@ from journeymesh.stores import mongo_documents as documents
 from journeymesh.stores import records, rows
 from journeymesh.stores.digests import POLICY_SCHEMA, REFUSAL_DIGEST_SCHEMA, fixes_digest, table_digest
 from journeymesh.stores.fix_blocks import DAY_US, decoded, encode_blocks, fixes_of
+from journeymesh.stores.former_refusals import ROWS_AT_ONCE, renamed
 from journeymesh.stores.mongo_changes import every_vehicle, read_changes, vehicles_held_after
 from journeymesh.stores.mongo_commits import Commits, Snapshot
 from journeymesh.stores.mongo_database import KEYS_AT_ONCE, Database
@@ -40,7 +41,7 @@ from journeymesh.stores.writers import row_to_put
 
 T = TypeVar("T")
 
-SCHEMA_VERSION: Final = "0002"
+SCHEMA_VERSION: Final = "0003"
 BUSY_TIMEOUT_S: Final = 60.0
 _PAGE: Final = 10_000
 _INDEXES: Final[dict[str, tuple[tuple[str, ...], ...]]] = {
@@ -93,19 +94,43 @@ class MongodbStore:
                 self._database.collection("replaced").create_index([("batch", 1)])
                 self._commits.create_head(SCHEMA_VERSION)
         if head is not None and str(head["schema"]) < SCHEMA_VERSION:
-            self._write(
-                lambda planned, seen: planned.note_vehicles(every_vehicle(self._database, seen)), migrating=True
-            )
+            self._upgrade(str(head["schema"]))
         with mongo_faults(self._given, self.url):
             self._head()
             with self._writing:
                 self._commits.settle()
 
+    def _upgrade(self, found: str) -> None:
+        """Each step is a batch of its own, and the version is put with the last one."""
+        if found < "0002":
+            self._write(lambda planned, seen: planned.note_vehicles(every_vehicle(self._database, seen)), schema="0002")
+        after: str | None = ""
+        while after is not None:
+            after = self._rename_refusals(after)
+        self._write(lambda *_: None, schema=SCHEMA_VERSION)
+
+    def _rename_refusals(self, after: str) -> str | None:
+        """Give refusals behind this id, as many as are read at once, the id of their input; the last one's."""
+        last: list[str] = []
+
+        def plan(planned: Plan, seen: Snapshot) -> None:
+            conditions = {"key": {"$gt": after}}
+            page = self._database.find("refusals", seen, conditions, ("key",), ROWS_AT_ONCE)
+            rows = renamed(documents.record_row(records.REFUSAL_COLUMNS, document) for document in page)
+            among = {"key": {"$in": [row[0] for row in rows.values()]}}
+            taken = {document["key"] for document in self._database.find("refusals", seen, among, fields=("key",))}
+            rows = {former: row for former, row in rows.items() if row[0] not in taken}
+            planned.remove("refusals", list(rows))
+            planned.put("refusals", record_documents(records.REFUSAL_COLUMNS, rows.values()))
+            last.extend(document["key"] for document in page[-1:])
+
+        self._write(plan, schema="0002")
+        return last[0] if last else None
+
     def schema_version(self) -> tuple[str | None, str]:
         """(the version the store has, the version this code needs)."""
         with mongo_faults(self._given, self.url):
-            head = self._commits.head()
-        return (None if head is None else str(head["schema"])), SCHEMA_VERSION
+            return self._schema(), SCHEMA_VERSION
 
     def write(self, batch: StoreBatch) -> None:
         """Write the batch: all of it or, on any fault, none."""
@@ -258,27 +283,32 @@ class MongodbStore:
         """Release connections. Idempotent."""
         self._database.close()
 
-    def _write(self, plan: Callable[[Plan, Snapshot], None], *, migrating: bool = False) -> None:
+    def _write(self, plan: Callable[[Plan, Snapshot], None], *, schema: str | None = None) -> None:
+        """Commit what the plan holds; ``schema`` is the version that a step of an upgrade leaves."""
         with self._writing, mongo_faults(self._given, self.url):
-            if not migrating:
+            if schema is None:
                 self._head()
             sequence, seen = self._commits.begin()
             try:
                 planned = Plan(self._database, self._commits, sequence, seen)
                 plan(planned, seen)
-                if not (planned.changes() or migrating):
+                if not planned.changes() and schema in (None, self._schema()):
                     self._commits.abandon(sequence)
                     return
-                position = planned.move_in_feed()
+                position = planned.move_in_feed() if planned.moves() else seen.position
                 planned.flush()
                 self._commits.note_replaced(sequence, {k: sorted(ids) for k, ids in planned.replaced.items()})
-                self._commits.commit(sequence, position, SCHEMA_VERSION)
+                self._commits.commit(sequence, position, schema or SCHEMA_VERSION)
             except BaseException:
                 with contextlib.suppress(Exception):  # the next writer does it where this one no longer can
                     self._commits.roll_back(sequence)
                 raise
             with contextlib.suppress(Exception):  # the batch is in; the next writer applies it where this one cannot
                 self._commits.apply(sequence)
+
+    def _schema(self) -> str | None:
+        head = self._commits.head()
+        return None if head is None else str(head["schema"])
 
     def _read(self, reading: Callable[[Snapshot], T]) -> T:
         with mongo_faults(self._given, self.url):
@@ -381,6 +411,9 @@ def _refusal_conditions(query: RefusalQuery, after: str | None) -> dict[str, Any
         period["$lt"] = to_us(query.fixed_to)
     if period:
         conditions["fixed_at_us"] = period
-    if after is not None:
-        conditions["key"] = {"$gt": after}
+    keys: dict[str, Any] = {} if after is None else {"$gt": after}
+    if query.among is not None:
+        keys["$in"] = list(query.among)
+    if keys:
+        conditions["key"] = keys
     return conditions

@@ -112,7 +112,8 @@ class VehicleSpan:
 
 @dataclass(frozen=True, slots=True)
 class RefusalQuery:
-    """Which refusals. ``after`` is the last ``refusal_id`` seen; ``without_vehicle`` asks for those of no vehicle."""
+    """Which refusals. ``after`` is the last ``refusal_id`` seen; ``without_vehicle`` asks for those of no vehicle;
+    ``among`` for those with one of these ids."""
 
     reason: str | None = None
     vehicle: str | None = None
@@ -121,6 +122,7 @@ class RefusalQuery:
     after: str | None = None
     limit: int | None = None
     without_vehicle: bool = False
+    among: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -89,7 +89,8 @@ def refusal_of(row: Sequence[Any]) -> tuple[str, Refusal]:
     """The (refusal_id, refusal) of a row in the order of ``REFUSAL_COLUMNS``."""
     refusal_id, reason, vehicle, fixed_at, lat_deg, lon_deg, origin, detail, content = row
     instant = None if fixed_at is None else from_us(fixed_at)
-    return refusal_id, Refusal(reason, origin, detail, vehicle, instant, lat_deg, lon_deg, content)
+    refusal = Refusal(reason, origin, detail, vehicle, instant, lat_deg, lon_deg, content, stored_id=refusal_id)
+    return refusal_id, refusal
 
 
 def run_row(run: Run) -> Row:

@@ -332,6 +332,8 @@ def _select_refusals(connection: sa.Connection, query: RefusalQuery, after: str 
         statement = statement.where(held.fixed_at_us >= to_us(query.fixed_from))
     if query.fixed_to is not None:
         statement = statement.where(held.fixed_at_us < to_us(query.fixed_to))
+    if query.among is not None:
+        statement = statement.where(held.refusal_id.in_(query.among))
     return statement if after is None else statement.where(held.refusal_id > after)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -12,7 +13,7 @@ import numpy as np
 from journeymesh.engines.differences import difference
 from journeymesh.engines.port import Retention
 from journeymesh.journeys.fixes import Fixes
-from journeymesh.journeys.journey import Refusal
+from journeymesh.journeys.journey import Refusal, id_of_refusal
 from journeymesh.journeys.local_time import DAY_US
 from journeymesh.journeys.ordering import in_canonical_order
 from journeymesh.journeys.policies import instant_us
@@ -23,7 +24,17 @@ from journeymesh.stores.port import StoreBatch, Superseded
 from journeymesh.stores.rows import ID, JourneyRow
 from journeymesh.strangler.holdings import Day, Holding, Known, Span, day_digests, reaching
 
-_READING_REASONS: Final = tuple(reason.code for reason in Reason if reason > Reason.UNDECIDED)
+_NAMELESS_REASONS: Final = tuple(
+    reason.code
+    for reason in (
+        Reason.VEHICLE_MISSING,
+        Reason.CLOCK_MISSING,
+        Reason.CLOCK_UNPARSEABLE,
+        Reason.DOCUMENT_CORRUPT,
+    )
+)
+"""What is found before both vehicle and clock are read."""
+_READING_REASONS: Final = tuple(r.code for r in Reason if r > Reason.UNDECIDED and r is not Reason.FIXES_NOT_KEPT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +88,8 @@ class Restated:
     @property
     def refused_at_reading(self) -> Iterator[str]:
         """The ids of the contents' refusals that are known by their document alone, whichever vehicle it is of."""
-        return (each.refusal_id for content in self.contents for each in content.refusals if each.fixed_at is None)
+        refusals = (each for content in self.contents for each in content.refusals)
+        return (each.refusal_id for each in refusals if is_at_reading(each))
 
     @property
     def changes_anything(self) -> bool:
@@ -156,7 +168,7 @@ def _compare_refusals(
         known, held = Known.of(refusal), after.get(refusal_id)
         if held is None or held.content != known.content:
             # One that is there would stay as it is: of this vehicle, or at reading of the document's former one.
-            if held is not None or refusal.fixed_at is None:
+            if held is not None or is_at_reading(refusal):
                 found.withdrawn.append(refusal_id)
             found.refusals.append(refusal)
             after[refusal_id] = known
@@ -172,11 +184,18 @@ def _is_of(known: Known, content: Content, origins: frozenset[str]) -> bool:
     return bool(origins) and (known.origin in origins or known.origin.partition(".")[0] in origins)
 
 
+def is_at_reading(refusal: Refusal) -> bool:
+    """Whether the refusal is known by its document, whichever vehicle and time that names."""
+    return refusal.reason in _READING_REASONS
+
+
 def ids_at_reading(origins: Iterable[str]) -> Iterator[str]:
     """The ids that refusals of these documents have where vehicle or clock could not be read."""
     for origin in origins:
-        for reason in _READING_REASONS:
-            yield Refusal(reason, origin, "").refusal_id
+        collection, _, identity = origin.partition("/")
+        for key in (origin, f"{collection}/{json.dumps(identity)}"):  # an id of text may be told apart by its quotes
+            for reason in _NAMELESS_REASONS:
+                yield id_of_refusal(reason, key)
 
 
 def _kept_days(contents: Sequence[Content], retention: Retention, now: datetime) -> dict[str, dict[Day, bytes]]:

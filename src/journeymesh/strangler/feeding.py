@@ -17,7 +17,7 @@ from journeymesh.journeys.rules import JourneyRules
 from journeymesh.sources.vehicle_port import VehicleTimes
 from journeymesh.stores.port import RulesUsed, Run, Store, StoreBatch
 from journeymesh.stores.records import from_us
-from journeymesh.strangler.contents import Restated
+from journeymesh.strangler.contents import Restated, is_at_reading
 from journeymesh.strangler.control import Control
 from journeymesh.strangler.feeds import FeedLease
 from journeymesh.strangler.holdings import Holdings
@@ -177,7 +177,7 @@ class Feeding:
         if self.lease is not None:
             self.lease.check()
         self.store.write(replace(batch, under=self._under))
-        taken = {refusal.refusal_id for refusal in batch.refusals if refusal.fixed_at is None}
+        taken = {refusal.refusal_id for refusal in batch.refusals if is_at_reading(refusal)}
         self.holdings.written(restated.holdings if restated is not None else (), taken)
 
     def run(self, run_id: str) -> Run | None:

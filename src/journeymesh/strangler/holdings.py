@@ -53,9 +53,10 @@ class Known:
     @classmethod
     def of(cls, refusal: Refusal) -> Known:
         """That of a refusal."""
-        said = repr((refusal.vehicle, refusal.lat_deg, refusal.lon_deg, refusal.content))
+        fixed_us = None if refusal.fixed_at is None else instant_us(refusal.fixed_at)
+        said = repr((refusal.vehicle, fixed_us, refusal.lat_deg, refusal.lon_deg, refusal.content))
         content = hashlib.blake2b(said.encode("utf-8", "surrogatepass"), digest_size=16).digest()
-        return cls(None if refusal.fixed_at is None else instant_us(refusal.fixed_at), refusal.origin, content)
+        return cls(fixed_us, refusal.origin, content)
 
 
 @dataclass(frozen=True, slots=True)
