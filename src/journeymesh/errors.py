@@ -19,6 +19,9 @@
     ├── WriterOvertaken               8     another writer went on from here (stores/writers.py)
     ├── TreeRefused                   9     the delivery tree has faults (delivery/checks/findings.py)
     ├── InputUnusable                 10    nothing, or almost nothing, of the input could be used
+    ├── OutputUnwritable              11    standard output or a file cannot be written
+    ├── ResourcesExhausted            12    memory, threads or open files are used up
+    ├── NotPermitted                  13    a file or folder may not be read or written
     └── Interrupted                   130   Ctrl-C; nothing half-written
 
 A room's own errors stand beside what raises them and derive from one of these; the reference lists them all.
@@ -107,6 +110,24 @@ class InputUnusable(JourneymeshError):
     """Nothing, or almost nothing, of the input could be used; what was usable and the quarantine are written."""
 
     exit_code = 10
+
+
+class OutputUnwritable(JourneymeshError):
+    """Standard output or a file cannot be written: full, closed or not allowed."""
+
+    exit_code = 11
+
+
+class ResourcesExhausted(JourneymeshError):
+    """Memory, threads or open files are used up."""
+
+    exit_code = 12
+
+
+class NotPermitted(JourneymeshError):
+    """A file or folder may not be read or written."""
+
+    exit_code = 13
 
 
 class Interrupted(JourneymeshError):

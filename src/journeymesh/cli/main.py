@@ -39,7 +39,9 @@ from journeymesh.cli import (
     warm,
     workload,
 )
-from journeymesh.errors import Interrupted, JourneymeshError
+from journeymesh.cli.accidents import accident
+from journeymesh.cli.output import EXIT_PIPE_CLOSED, drop_output, prepare_output
+from journeymesh.errors import Interrupted, JourneymeshError, OutputUnwritable
 
 EXIT_BUG = 70
 """The program itself is at fault (sysexits.h: EX_SOFTWARE)."""
@@ -119,11 +121,16 @@ def main(
 
 def run(arguments: list[str] | None = None) -> int:
     """Run the command line; ends the process with the command's exit code."""
+    prepare_output()
     code = outcome(arguments)
     try:
         sys.stdout.flush()
     except BrokenPipeError:
-        _silence_stdout()
+        drop_output()
+        code = code or EXIT_PIPE_CLOSED
+    except OSError as error:
+        drop_output()
+        code = code or _tell(accident(error) or OutputUnwritable(f"cannot write standard output: {error}"))
     sys.exit(code)
 
 
@@ -143,10 +150,20 @@ def outcome(arguments: list[str] | None = None) -> int:
     except WRONG_CALL as error:
         return _tell_wrong_call(error)
     except BrokenPipeError:
-        _silence_stdout()
-        return 0
+        drop_output()
+        return EXIT_PIPE_CLOSED
+    except SystemExit as ended:
+        if not isinstance(ended.__context__, BrokenPipeError):  # which typer turns into this
+            raise
+        drop_output()
+        return EXIT_PIPE_CLOSED
     except Exception as error:
-        return _tell_bug(error)
+        ordinary = accident(error)
+        if ordinary is None:
+            return _tell_bug(error)
+        if isinstance(ordinary, OutputUnwritable):
+            drop_output()
+        return _tell(ordinary)
 
 
 def _tell(error: JourneymeshError) -> int:
@@ -175,8 +192,3 @@ def _tell_bug(error: Exception) -> int:
 
 def _one_line(text: str) -> str:
     return " ".join(text.split())
-
-
-def _silence_stdout() -> None:
-    """The reader of the pipe is gone: what is still buffered goes nowhere, without a complaint at exit."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -56,7 +56,7 @@ def check_lines(found: MappingCheck) -> list[str]:
         lines.append("")
     for reason, count in found.refused.items():
         first = found.first[reason]
-        lines.append(f"refused {count:,} × {reason}: first {first.origin}: {first.detail}")
+        lines.append(f"refused {count:,} by {reason}: first {first.origin}: {first.detail}")
     return lines
 
 

@@ -14,7 +14,7 @@ from typing import IO, TYPE_CHECKING, Any, Final
 
 from journeymesh.cli.options import Format
 from journeymesh.cli.tables import Column, Row, write_table
-from journeymesh.errors import StoreUnavailable, UsageError
+from journeymesh.errors import OutputUnwritable, UsageError
 from journeymesh.journeys.answers import json_array, json_lines, plain
 
 if TYPE_CHECKING:
@@ -141,12 +141,22 @@ def _text(out: Path | None) -> Iterator[IO[str]]:
 
 @contextmanager
 def replacing(out: Path) -> Iterator[Path]:
-    """A file beside ``out`` that takes its place once it is whole: nothing is left half-written."""
+    """A file beside ``out`` that takes its place once it is whole: nothing is left half-written.
+
+    What is no plain file, such as a pipe or a device, is written to as it stands: it must not be replaced.
+    """
+    if out.is_symlink():  # /dev/stdout is one
+        out = out.resolve()
+    if out.exists() and not out.is_file():
+        if out.is_dir():
+            raise OutputUnwritable(f"cannot write {out}: it is a folder", todo="name a file in it")
+        yield out
+        return
     try:
         handle, name = tempfile.mkstemp(dir=out.parent, prefix=f".{out.name}.")
         os.close(handle)
     except OSError as error:
-        raise StoreUnavailable(f"cannot write {out}: {error.strerror}", todo="name another file") from error
+        raise OutputUnwritable(f"cannot write {out}: {error.strerror}", todo="name another file") from error
     temporary = Path(name)
     try:
         yield temporary
@@ -155,6 +165,6 @@ def replacing(out: Path) -> Iterator[Path]:
         temporary.chmod(0o666 & ~mask)
         temporary.replace(out)
     except OSError as error:
-        raise StoreUnavailable(f"cannot write {out}: {error.strerror or error}", todo="free space") from error
+        raise OutputUnwritable(f"cannot write {out}: {error.strerror or error}", todo="free space") from error
     finally:
         temporary.unlink(missing_ok=True)

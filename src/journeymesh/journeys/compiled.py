@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
+import stat
 import sys
 import tempfile
 from collections.abc import Callable
@@ -68,10 +69,40 @@ def _cache_folder(sources: Path) -> Path:
             digest.update(path.read_bytes())
     name = f"kernels-{sys.implementation.cache_tag}-{digest.hexdigest()}"
     beside = sources / "__pycache__" / name
-    if os.access(beside if beside.is_dir() else sources, os.W_OK):
+    if _is_writable(beside):
         return beside
-    home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return _kept(beside, Path(home) / "journeymesh" / name)
+    home = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache" if os.environ.get("HOME") != "" else "")
+    kept = Path(home) / "journeymesh" / name
+    if Path(home).is_absolute() and _is_writable(kept):
+        return _kept(beside, kept)
+    return _kept(beside, _temporary() / name)
+
+
+def _is_writable(folder: Path) -> bool:
+    """Whether the folder can be written, or made and then written. Tried, for rights are not all there is to it."""
+    nearest = folder if folder.is_dir() else _nearest(folder)
+    if not os.access(nearest, os.W_OK | os.X_OK):
+        return False
+    try:
+        with tempfile.TemporaryFile(dir=nearest):
+            return True
+    except OSError:
+        return False
+
+
+def _temporary() -> Path:
+    """A folder for the time being, which nobody else may write to: kernels are code. It is used again where it is
+    ours alone."""
+    user = os.getuid() if hasattr(os, "getuid") else 0
+    folder = Path(tempfile.gettempdir()) / f"journeymesh-{user}"
+    try:
+        folder.mkdir(mode=0o700, exist_ok=True)
+        there = folder.lstat()
+        if stat.S_ISDIR(there.st_mode) and there.st_uid == user and not there.st_mode & 0o077:
+            return folder
+    except OSError:
+        pass
+    return Path(tempfile.mkdtemp(prefix="journeymesh-"))
 
 
 def _kept(brought: Path, folder: Path) -> Path:
