@@ -174,7 +174,7 @@ def _ask(
         number += 1
         sent = time.perf_counter()
         try:
-            routed = door.routing.of(door.policy_book.now().by_number[question.policy or ""])
+            routed = door.routing.of(door.policy_book.terms(question.policy or "")[-1])
             answer = door.journeys(question)
         except Exception as error:
             asked.failed.append(f"{type(error).__name__}: {error}")

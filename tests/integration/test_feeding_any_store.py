@@ -207,7 +207,8 @@ def changes_of_policies(move: Move, name: str, number: int) -> None:
     changed_policy = replace(policy_of("V2"), product=f"product {number}")
     store.write(
         StoreBatch(
-            policies=[policy_of(f"X{number}"), changed_policy], policies_withdrawn=[f"P-X{number - 1}"] * (number > 0)
+            policies=[policy_of(f"X{number}"), changed_policy],
+            policies_withdrawn=[policy_of(f"X{number - 1}").term] * (number > 0),
         )
     )
     store.close()

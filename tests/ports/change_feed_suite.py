@@ -68,14 +68,19 @@ class ChangeFeedSuite:
         store.write(
             StoreBatch(fixes=fixes("car-1", NOON, NOON + DAY), policies=[policy("P-1"), policy("P-2", vehicle="x")])
         )
-        store.write(StoreBatch(fixes_withdrawn=[("car-1", today), ("car-9", today)], policies_withdrawn=["P-1", "P-9"]))
+        store.write(
+            StoreBatch(
+                fixes_withdrawn=[("car-1", today), ("car-9", today)],
+                policies_withdrawn=[policy("P-1").term, policy("P-9").term],
+            )
+        )
         assert store.fixes("car-1", NOON, NOON + DAY).fixed_at_us.tolist() == [round((NOON + DAY).timestamp() * 1e6)]
         assert [held.number for held in store.policies()] == ["P-2"]
         again = StoreBatch(
             fixes=fixes("car-1", NOON + DAY),
             fixes_withdrawn=[("car-1", today + 1)],
             policies=[policy("P-2", vehicle="x")],
-            policies_withdrawn=["P-2"],
+            policies_withdrawn=[policy("P-2").term],
         )
         before = store.digest()
         store.write(again)

@@ -24,7 +24,9 @@ from journeymesh.stores.port import (
 from tests.ports.book_suite import BookSuite
 from tests.ports.change_feed_suite import ChangeFeedSuite
 from tests.ports.records import (
+    BEGIN,
     DAY,
+    EPOCH,
     NOON,
     ODD_NAMES,
     a_series,
@@ -334,6 +336,38 @@ class JourneyStoreSuite(BookSuite, ChangeFeedSuite, WriterSuite):
         assert store.policies() == [policy("P-1"), full, policy("P-3", status="lapsed")]
         assert store.policies("P-2") == [full]
         assert store.policies("P-9") == []
+
+    def test_a_number_has_a_policy_for_each_tenant_and_a_term_for_each_renewal(self, store: Store) -> None:
+        first = policy(valid_to=NOON)
+        renewed = policy(valid_from=NOON, status="lapsed")
+        early = policy(valid_from=EPOCH - 9 * DAY, valid_to=BEGIN)
+        other = policy(tenant="another", vehicle="car-9")
+        store.write(StoreBatch(policies=[renewed, first, policy("P-0"), other]))
+        store.write(StoreBatch(policies=[early]))
+        assert store.policies("P-1") == [other, early, first, renewed]
+        assert store.policies() == [policy("P-0"), other, early, first, renewed]
+        store.write(StoreBatch(policies=[replace(first, status="lapsed")], policies_withdrawn=[renewed.term]))
+        assert store.policies("P-1") == [other, early, replace(first, status="lapsed")]
+        twin = MemoryStore()
+        twin.write(StoreBatch(policies=store.policies()))
+        assert store.digest() == twin.digest()
+
+    def test_journeys_are_asked_for_by_tenant_and_term_of_a_number(self, store: Store) -> None:
+        a, b = journey(), journey(start=NOON + DAY, policy_from=NOON)
+        c = journey("car-9", tenant="another")
+        d = journey("car-2", policy=None, tenant=None, product=None, policy_from=None)
+        store.write(StoreBatch(journeys=journeys(a, b, c, d)))
+        for query, expected in (
+            (JourneyQuery(policy="P-1"), [a, c, b]),
+            (JourneyQuery(policy="P-1", tenant="default"), [a, b]),
+            (JourneyQuery(policy="P-1", tenant="default", terms=(BEGIN,)), [a]),
+            (JourneyQuery(policy="P-1", terms=(NOON, NOON - DAY)), [b]),
+            (JourneyQuery(policies=("P-1",), tenant="another", terms=(BEGIN, NOON)), [c]),
+            (JourneyQuery(terms=()), []),
+        ):
+            assert sorted(ids(store.journeys(query))) == sorted(row["journey_id"] for row in expected)
+        found = store.journeys(JourneyQuery(policy="P-1", tenant="default", columns=("policy_from",)))
+        assert found["policy_from"].to_pylist() == [BEGIN, NOON]
 
     def test_rules_and_runs_are_remembered(self, store: Store) -> None:
         unfinished = run("run-2", started_at=NOON - DAY, finished_at=None, resume="5ce70873", counts={})

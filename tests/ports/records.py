@@ -17,6 +17,9 @@ from journeymesh.stores.port import RulesUsed, Run, StoreBatch
 
 NOON = datetime(2024, 3, 10, 12, tzinfo=UTC)
 DAY = timedelta(days=1)
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+BEGIN = NOON - 99 * DAY
+"""When the policies begin."""
 ODD_NAMES = ("Käfer 🚗", "O'Brien; DROP TABLE", 'a"b\\c,d\te', " ", "$where", "a.b", "zero\0byte\1one", "é", "e\u0301")
 
 
@@ -30,6 +33,7 @@ def journey(vehicle: str = "car-1", start: datetime = NOON, **changed: Any) -> d
         "policy": "P-1",
         "tenant": "default",
         "product": "motor",
+        "policy_from": BEGIN,
         "zone": "Europe/London",
         "started_at": start,
         "ended_at": start + timedelta(minutes=20),
@@ -47,9 +51,7 @@ def journeys(*found: dict[str, Any]) -> pa.Table:
 
 def fixes(vehicle: str, *instants: datetime, lat_deg: float = 51.5, **columns: Any) -> Fixes:
     """Fixes of one vehicle at these instants."""
-    at = np.array(
-        [round((t - datetime(1970, 1, 1, tzinfo=UTC)) / timedelta(microseconds=1)) for t in instants], np.int64
-    )
+    at = np.array([round((t - EPOCH) / timedelta(microseconds=1)) for t in instants], np.int64)
     positions = np.full(len(at), lat_deg), np.full(len(at), -0.1)
     return Fixes((vehicle,), np.zeros(len(at), np.int32), at, *positions, **columns)
 
@@ -62,7 +64,7 @@ def refusal(number: int = 1, **changed: Any) -> Refusal:
 
 def policy(number: str = "P-1", **changed: Any) -> Policy:
     """A policy of vehicle car-1."""
-    return Policy(**({"number": number, "valid_from": NOON - 99 * DAY, "vehicle": "car-1"} | changed))
+    return Policy(**({"number": number, "valid_from": BEGIN, "vehicle": "car-1"} | changed))
 
 
 def run(run_id: str = "run-1", **changed: Any) -> Run:

@@ -19,6 +19,7 @@ from journeymesh.stores import records, sql, tables
 from journeymesh.stores.migrations import SCHEMA
 from journeymesh.stores.port import JourneyQuery, Store, StoreBatch, StoreChanges
 from journeymesh.stores.sql import SqlStore
+from tests.ports.before_terms import BeforeTermsSuite, sql_before_terms
 from tests.ports.former_refusals import FORMER, FormerRefusalsSuite
 from tests.ports.records import DAY, NOON, full_batch, journey, journeys, refusal
 
@@ -33,7 +34,7 @@ def upgrade_to(connection: sa.Connection, revision: str) -> None:
     command.upgrade(config, revision)
 
 
-class SqlStoreSuite(FormerRefusalsSuite, JourneyStoreSuite):
+class SqlStoreSuite(BeforeTermsSuite, FormerRefusalsSuite, JourneyStoreSuite):
     """Inherited by the tests of SQLite and PostgreSQL. ``unmigrated`` opens an empty database."""
 
     @pytest.fixture
@@ -61,6 +62,11 @@ class SqlStoreSuite(FormerRefusalsSuite, JourneyStoreSuite):
             put_rows(connection, table, *rest, **options)
 
         monkeypatch.setattr(sql, "put_rows", fail_at_runs)
+
+    def put_back(self, store: SqlStore) -> SqlStore:
+        with store._sql.writing() as connection:
+            sql_before_terms(connection)
+        return SqlStore.connect(store._sql.url)
 
     def test_the_migrations_make_exactly_the_tables_of_the_code(self, store: SqlStore) -> None:
         def ours(item: Any, name: str | None, kind: str, *_: object) -> bool:
@@ -114,6 +120,7 @@ class SqlStoreSuite(FormerRefusalsSuite, JourneyStoreSuite):
         store.migrate()
         store.write(full_batch(refusals=[refusal(), refusal(2, vehicle="car-3")]))
         with store._sql.writing() as connection:
+            sql_before_terms(connection)
             connection.exec_driver_sql("DROP TABLE vehicle_changes")
             connection.exec_driver_sql("DELETE FROM write_sequence WHERE name = 'changes'")
             connection.exec_driver_sql(f"UPDATE {SCHEMA.version_table} SET version_num = '0001'")

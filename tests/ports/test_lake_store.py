@@ -24,13 +24,12 @@ from journeymesh.stores import lake_commits
 from journeymesh.stores.lake import SCHEMA_VERSION, LakeStore
 from journeymesh.stores.memory import MemoryStore
 from journeymesh.stores.port import JourneyQuery, Store, StoreBatch, Superseded
+from tests.ports.before_terms import BeforeTermsSuite, lake_before_terms
 from tests.ports.follower import Follower
 from tests.ports.former_refusals import FORMER, FormerRefusalsSuite
-from tests.ports.records import DAY, NOON, a_series, fixes, full_batch, ids, journey, journeys, policy, refusal
+from tests.ports.records import DAY, EPOCH, NOON, a_series, fixes, full_batch, ids, journey, journeys, policy, refusal
 
 from .journey_store_suite import JourneyStoreSuite
-
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def _stop(*_: object) -> None:
@@ -41,7 +40,7 @@ def _parquet(root: Path) -> set[Path]:
     return set(root.rglob("*.parquet"))
 
 
-class TestLakeStore(FormerRefusalsSuite, JourneyStoreSuite):
+class TestLakeStore(BeforeTermsSuite, FormerRefusalsSuite, JourneyStoreSuite):
     @pytest.fixture
     def root(self, tmp_path: Path) -> Path:
         return tmp_path / "a lake's folder"
@@ -75,6 +74,10 @@ class TestLakeStore(FormerRefusalsSuite, JourneyStoreSuite):
 
     def break_next_write(self, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(lake_commits, "link_marker", _stop)
+
+    def put_back(self, store: LakeStore) -> LakeStore:
+        lake_before_terms(store._root)
+        return LakeStore(store._root, store.url)
 
     # commits
 

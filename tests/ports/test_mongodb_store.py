@@ -14,6 +14,7 @@ from journeymesh.stores import mongo_commits
 from journeymesh.stores.mongo_commits import Commits
 from journeymesh.stores.mongodb import SCHEMA_VERSION, MongodbStore
 from journeymesh.stores.port import JourneyQuery, Store, StoreBatch, StoreChanges, Superseded
+from tests.ports.before_terms import BeforeTermsSuite, mongodb_before_terms
 from tests.ports.former_refusals import FORMER, FormerRefusalsSuite
 from tests.ports.records import full_batch, journey, journeys, only, refusal, unique_names
 
@@ -45,7 +46,7 @@ def _kill(*_: object) -> None:
     raise Killed
 
 
-class TestMongodbStore(FormerRefusalsSuite, JourneyStoreSuite):
+class TestMongodbStore(BeforeTermsSuite, FormerRefusalsSuite, JourneyStoreSuite):
     @pytest.fixture
     def unmigrated(self, mongodb_url: str) -> Iterator[Callable[[], MongodbStore]]:
         name = next(_DATABASES)
@@ -79,6 +80,10 @@ class TestMongodbStore(FormerRefusalsSuite, JourneyStoreSuite):
     def break_next_write(self, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(Commits, "commit", _stop)
 
+    def put_back(self, store: MongodbStore) -> MongodbStore:
+        mongodb_before_terms(store._database)
+        return MongodbStore(store._given)
+
     def test_a_store_without_its_schema_says_how_to_create_it(self, unmigrated: Callable[[], MongodbStore]) -> None:
         store = unmigrated()
         assert store.schema_version() == (None, SCHEMA_VERSION)
@@ -108,9 +113,9 @@ class TestMongodbStore(FormerRefusalsSuite, JourneyStoreSuite):
                 again.migrate()
         assert again.schema_version()[0] == "0001"
         again.migrate()
-        assert again.changes(None) == StoreChanges("3", ("car-1", "car-2", "car-3"), True, ("1", "2", "3"))
+        assert again.changes(None) == StoreChanges("4", ("car-1", "car-2", "car-3"), True, ("1", "2", "3"))
         again.write(StoreBatch(journeys=journeys(journey("car-1", distance_m=3.0))))
-        assert again.changes("3").vehicles == ("car-1",)
+        assert again.changes("4").vehicles == ("car-1",)
 
     def test_a_batch_whose_writer_was_killed_before_the_commit_is_rolled_back(
         self, store: MongodbStore, unmigrated: Callable[[], MongodbStore], monkeypatch: pytest.MonkeyPatch

@@ -5,9 +5,10 @@ Applied to whole rows, before fields are chosen: what an obligation looks at has
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Final
+from functools import reduce
+from typing import Any, Final
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -37,20 +38,24 @@ def applied(
     obligations: Obligations,
     *,
     now: datetime,
-    policies: Mapping[str, Policy] | None = None,
-    of: Policy | None = None,
+    policies: Sequence[Policy] = (),
+    of: Sequence[Policy] | None = None,
+    all_terms: bool = True,
 ) -> pa.Table:
     """The table with nothing in it that may not leave; its columns and their types stay, masked ones become nullable.
 
-    Each row is of one insurance policy: ``of`` where the whole table is about one (a track's fixes have no column for
-    it), else the one among ``policies`` that its ``policy`` column names. A row of none, or of one that is not known,
+    Each row is of one insurance policy: where the whole table is about one (a track's fixes have no column for it),
+    ``of`` has the terms of it that may be told of, and ``all_terms`` says whether it has others: their journeys go.
+    Else it is of the term among ``policies`` that its columns name. A row of none, or of one that is not known,
     is nobody's to give. Then retention, then the size of the group that is left, then the mask.
 
     Raises:
         ObligationUnmet: the table lacks a column that an obligation looks at.
     """
     rows = (
-        _of_one(table, obligations.rows, of) if of is not None else _of_known(table, obligations.rows, policies or {})
+        _of_one(table, obligations.rows, of, all_terms)
+        if of is not None
+        else _of_known(table, obligations.rows, policies)
     )
     rows = _young(rows, obligations.retention_days, now)
     if obligations.minimum_group_size > 1 and _group_size(rows, of) < obligations.minimum_group_size:
@@ -75,24 +80,40 @@ def masked(table: pa.Table, mask: frozenset[str]) -> pa.Table:
     return pa.table(columns, schema=pa.schema(fields, table.schema.metadata))
 
 
-def _of_one(table: pa.Table, rows: RowPredicate, policy: Policy) -> pa.Table:
-    if not rows.admits(policy):
+def _of_one(table: pa.Table, rows: RowPredicate, terms: Sequence[Policy], all_terms: bool) -> pa.Table:
+    admitted = [policy for policy in terms if rows.admits(policy)]
+    if not admitted:
         return table.slice(0, 0)
-    if "policy" not in table.column_names:
-        return table
-    return table.filter(pc.fill_null(pc.equal(table["policy"], policy.number), False))
+    wanted: list[tuple[str, list[Any]]] = [("policy", [admitted[0].number]), ("tenant", [admitted[0].tenant])]
+    if not all_terms or len(admitted) < len(terms):
+        wanted.append(("policy_from", [policy.valid_from for policy in admitted]))
+    kept = [_among(table, name, values) for name, values in wanted if name in table.column_names]
+    return table.filter(reduce(pc.and_, kept)) if kept else table
 
 
-def _of_known(table: pa.Table, rows: RowPredicate, policies: Mapping[str, Policy]) -> pa.Table:
-    """Rows of admitted policies. What the row says of tenant and product has to be admitted as well: it was written
-    when the journey was made, and may differ from the policy of today."""
-    numbers = pc.unique(_column(table, ("policy",))).to_pylist()
-    admitted = [number for number in numbers if number in policies and rows.admits(policies[number])]
-    kept = pc.is_in(table["policy"], pa.array(admitted, pa.string()))
+def _of_known(table: pa.Table, rows: RowPredicate, policies: Sequence[Policy]) -> pa.Table:
+    """Rows of admitted terms; a summary, which may be of several, of a policy with an admitted one. What the row says
+    of tenant and product has to be admitted as well: it was written when the journey was made, and may differ from the
+    policy of today."""
+    names = [name for name in ("policy", "tenant", "policy_from") if name in table.column_names]
+    _column(table, ("policy",))
+    admitted: dict[tuple[Any, ...], list[Any]] = {}
+    for policy in policies:
+        if rows.admits(policy):
+            held = {"policy": policy.number, "tenant": policy.tenant, "policy_from": policy.valid_from}
+            admitted.setdefault(tuple(held[name] for name in names[1:]), []).append(policy.number)
+    kept = pa.array([False] * len(table), pa.bool_())
+    for key, numbers in admitted.items():
+        parts = [_among(table, name, [value]) for name, value in zip(names[1:], key, strict=True)]
+        kept = pc.or_(kept, reduce(pc.and_, parts, _among(table, "policy", numbers)))
     for name, values in (("tenant", rows.tenants), ("product", rows.products)):
         if values is not None and name in table.column_names:
-            kept = pc.and_(kept, pc.is_in(table[name], pa.array(sorted(values), pa.string())))
+            kept = pc.and_(kept, _among(table, name, sorted(values)))
     return table.filter(kept)
+
+
+def _among(table: pa.Table, name: str, values: Sequence[Any]) -> pa.ChunkedArray:
+    return pc.is_in(table[name], pa.array(values, table.schema.field(name).type))
 
 
 def _young(table: pa.Table, retention_days: int | None, now: datetime) -> pa.Table:
@@ -111,10 +132,10 @@ def _us(at: datetime) -> int:
     return (at - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
 
 
-def _group_size(table: pa.Table, of: Policy | None) -> int:
+def _group_size(table: pa.Table, of: Sequence[Policy] | None) -> int:
     if of is not None:
         return min(1, len(table))
-    return len(pc.unique(table["policy"]))
+    return len(table.group_by([name for name in ("policy", "tenant") if name in table.column_names]).aggregate([]))
 
 
 def _column(table: pa.Table, names: tuple[str, ...]) -> pa.ChunkedArray:

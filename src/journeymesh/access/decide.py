@@ -73,7 +73,9 @@ class Decider:
             reason = self._fault(error, found)
         allowed = reason is Reason.ALLOWED
         if not allowed:
-            found.obligations = NOTHING_LEAVES
+            found.obligations, found.terms = NOTHING_LEAVES, ()
+        if found.policy is not None:
+            ask = structs.replace(ask, policy=found.policy)
         return Decision(
             decision_id=found.decision_id,
             reason=reason,
@@ -83,6 +85,8 @@ class Decider:
             determining=found.determining,
             approval_id=found.approval_id if allowed else None,
             retry_after_s=found.retry_after_s,
+            terms=found.terms,
+            all_terms=found.all_terms,
             recorded=self._recorded(reason, ask, found),
             admits=self._each(ask, found) if allowed else _no_policy,
         )
@@ -115,9 +119,11 @@ class Decider:
 
     def _reason(self, token: str | None, ask: Ask, found: Found) -> Reason:
         """The guards in their order: the first that denies gives the reason."""
+        found.policy = self._meant(ask, None)
         if not token:
             return Reason.TOKEN_MISSING
         identity = found.identity = self._providers.identify(token)
+        found.policy = self._meant(ask, identity.tenant)
         if not self._in_time(identity):
             found.identity, found.detail = None, "expired"
             return Reason.TOKEN_REFUSED
@@ -142,7 +148,7 @@ class Decider:
                 return Reason.APPROVAL_MISSING
             obligations = contract.purposes[purpose]
         found.obligations = self._narrowed(obligations, identity.tenant)
-        verdict = self._policies.judge(self._question(asked, ask, identity, found))
+        verdict = self._judged(asked, ask, identity, found)
         found.determining = verdict.determining
         return Reason.ALLOWED if self._permitted(verdict) else Reason.POLICY_FORBIDS
 
@@ -181,6 +187,27 @@ class Decider:
 
     def _narrowed(self, obligations: Obligations, tenant: str) -> Obligations:
         return narrowed(obligations, tenant)
+
+    def _judged(self, asked: Capability, ask: Ask, identity: Identity, found: Found) -> Verdict:
+        """Cedar's verdict on the latest term about which it allows, else on the latest that is meant: a policy that
+        lapsed and was renewed is told of for its active term, and what belongs to the lapsed one stays hidden."""
+        meant = ask.meant(identity.tenant)
+        if not meant:
+            return self._policies.judge(self._question(asked, ask, identity, found))
+        verdicts = []
+        for policy in meant:
+            about = structs.replace(ask, policy=policy)
+            verdicts.append(self._policies.judge(self._question(asked, about, identity, found)))
+        told = [place for place, verdict in enumerate(verdicts) if self._permitted(verdict)]
+        found.terms, found.all_terms = tuple(meant[place] for place in told), len(told) == len(meant)
+        last = told[-1] if told else -1
+        found.policy = meant[last]
+        return verdicts[last]
+
+    def _meant(self, ask: Ask, tenant: str | None) -> Policy | None:
+        """The latest term that a bearer of this tenant means."""
+        meant = ask.meant(tenant)
+        return meant[-1] if meant else None
 
     def _question(self, asked: Capability, ask: Ask, identity: Identity, found: Found) -> Question:
         """All that Cedar is told."""

@@ -10,7 +10,7 @@ import msgspec
 
 from journeymesh.governance.obligations import Obligations
 from journeymesh.identity.identity import Identity
-from journeymesh.journeys.policies import Policy
+from journeymesh.journeys.policies import Policy, by_time
 
 
 class Ask(msgspec.Struct, frozen=True, kw_only=True):
@@ -19,6 +19,8 @@ class Ask(msgspec.Struct, frozen=True, kw_only=True):
     - ``product`` and ``capability``: what is to be done with which data product
     - ``purpose``: why, as the ``Data-Purpose`` header names it; None: not said
     - ``policy``: the insurance policy whose data it is about; None: none in particular, or one that is not known
+    - ``terms``: where its number alone is known, every term of every tenant's policy of that number: the bearer means
+      the one of their own tenant
     - ``tenant``: the tenant it is about where no policy is; None: the bearer's own
     """
 
@@ -27,6 +29,18 @@ class Ask(msgspec.Struct, frozen=True, kw_only=True):
     purpose: str | None = None
     policy: Policy | None = None
     tenant: str | None = None
+    terms: tuple[Policy, ...] = ()
+
+    def meant(self, tenant: str | None) -> tuple[Policy, ...]:
+        """The terms that a bearer of this tenant means, the latest last: of another tenant's policy only where their
+        own tenant has none of that number, to be denied."""
+        if self.policy is not None:
+            return (self.policy,)
+        if not self.terms:
+            return ()
+        tenants = {policy.tenant for policy in self.terms}
+        whose = tenant if tenant in tenants else min(tenants)
+        return tuple(sorted((policy for policy in self.terms if policy.tenant == whose), key=by_time))
 
 
 class Reason(StrEnum):
@@ -51,6 +65,9 @@ def _none(_: Policy) -> bool:
 class Decision(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     """The answer for one request. It allows only where ``reason`` is ALLOWED.
 
+    - ``ask``: what was asked; its ``policy`` is the latest of ``terms``, or of those that were meant and denied
+    - ``terms``: the terms of the policy about which it allows, the latest last: each is judged by itself
+    - ``all_terms``: whether these are all terms that were meant
     - ``obligations``: what must be done to the data first; meaningless where it is denied
     - ``determining``: the ids of the Cedar policies that determined it
     - ``approval_id``: the approval it rests on; None: none was needed
@@ -70,6 +87,8 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     retry_after_s: float | None = None
     recorded: Future[None]
     admits: Callable[[Policy], bool] = _none
+    terms: tuple[Policy, ...] = ()
+    all_terms: bool = True
 
     def __repr__(self) -> str:
         return f"Decision({self.decision_id!r}, {self.reason!r})"

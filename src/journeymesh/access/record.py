@@ -10,19 +10,24 @@ from journeymesh.access.ports import ApprovalHeld, Pseudonyms
 from journeymesh.governance.obligations import NO_OBLIGATIONS, Obligations
 from journeymesh.identity.capabilities import Capability
 from journeymesh.identity.identity import Identity
+from journeymesh.journeys.policies import Policy
 
 RECORD_KIND: Final = "decision"
 
 
 @dataclass(slots=True)
 class Found:
-    """What is found out on the way to a decision. ``purpose`` and ``capability`` are set once they are known ones."""
+    """What is found out on the way to a decision. ``policy`` is the term that it is about, ``terms`` those that may be
+    told of. ``purpose`` and ``capability`` are set once they are known ones."""
 
     decision_id: str
     identity: Identity | None = None
     capability: Capability | None = None
     purpose: str | None = None
     approval: ApprovalHeld | None = None
+    policy: Policy | None = None
+    terms: tuple[Policy, ...] = ()
+    all_terms: bool = True
     obligations: Obligations = NO_OBLIGATIONS
     determining: tuple[str, ...] = ()
     retry_after_s: float | None = None

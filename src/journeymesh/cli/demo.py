@@ -101,18 +101,18 @@ def _show_policies(store: Store, rules: JourneyRules, room: Path) -> Policy:
     from journeymesh.stores.port import JourneyQuery
 
     policies = store.policies()
-    terms = {policy.number: _summary(store, policy, rules, "term") for policy in policies}
+    terms = {policy.term: _summary(store, policy, rules, "term") for policy in policies}
     print("\n3. What it adds up to, per policy")
     columns = (Column("policy", text("policy")), Column("product", text("product")), *SUMMARY_COLUMNS[2:])
     render(Listing(SUMMARY_SCHEMA, [pa.concat_tables(terms.values())], columns), Format.table, limited=True)
-    chosen = max(policies, key=lambda policy: sum(terms[policy.number]["journeys"].to_pylist()))
+    chosen = max(policies, key=lambda policy: sum(terms[policy.term]["journeys"].to_pylist()))
     print(f"4. One of them, {chosen.number}: its months, and its first journeys")
     months = Listing(SUMMARY_SCHEMA, [_summary(store, chosen, rules, "month")], SUMMARY_COLUMNS)
     render(months, Format.table, limited=True)
     first = store.journeys(JourneyQuery(policy=chosen.number, limit=5))
     render(Listing(JOURNEY_SCHEMA, [first], JOURNEY_COLUMNS), Format.table, limited=True)
     page = room / f"{chosen.number}.html"
-    write_report(store, chosen, rules, page)
+    write_report(store, [chosen], rules, page)
     print(f"5. The same for people who would rather look: {page}")
     return chosen
 
@@ -121,7 +121,7 @@ def _summary(store: Store, policy: Policy, rules: JourneyRules, period: str):  #
     from journeymesh.journeys.summaries import summarise
     from journeymesh.stores.port import JourneyQuery
 
-    journeys = store.journeys(JourneyQuery(policy=policy.number))
+    journeys = store.journeys(JourneyQuery(policy=policy.number, tenant=policy.tenant, terms=(policy.valid_from,)))
     return summarise(journeys, policy, period, rules.score)  # type: ignore[arg-type]
 
 

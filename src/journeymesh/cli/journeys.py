@@ -16,11 +16,12 @@ from journeymesh.cli.options import (
     LimitOption,
     OutOption,
     StoreOption,
+    TenantOption,
     ToOption,
     check_span,
     instant,
     opened_store,
-    policy_of,
+    terms_of,
 )
 from journeymesh.cli.render import TABLE_ROWS, Listing, Row, render, render_object
 from journeymesh.errors import NotFound, UsageError
@@ -40,6 +41,7 @@ app = typer.Typer(help="List and show journeys.", no_args_is_help=True)
 def list_journeys(
     policy: Annotated[str | None, typer.Option("--policy", help="Only of this policy.", show_default=False)] = None,
     vehicle: Annotated[str | None, typer.Option("--vehicle", help="Only of this vehicle.", show_default=False)] = None,
+    tenant: TenantOption = None,
     unattributed: Annotated[bool, typer.Option("--unattributed", help="Only those outside any policy.")] = False,
     first: FromOption = None,
     last: ToOption = None,
@@ -59,9 +61,11 @@ def list_journeys(
     if policy and unattributed:
         raise UsageError("--policy and --unattributed exclude each other", todo="leave one of them out")
     with opened_store(store) as opened:
-        zone = policy_of(opened, policy).zone if policy else "UTC"
+        found = terms_of(opened, policy, tenant)[-1] if policy else None
+        zone = found.zone if found else "UTC"
         query = JourneyQuery(
             policy=policy,
+            tenant=found.tenant if found else tenant,
             vehicle=vehicle,
             unattributed=unattributed,
             started_from=instant("--from", first, zone),

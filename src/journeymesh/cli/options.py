@@ -51,6 +51,10 @@ FromOption = Annotated[
 ToOption = Annotated[
     str | None, typer.Option("--to", help="Starts before this: a date or RFC 3339.", show_default=False)
 ]
+TenantOption = Annotated[
+    str | None,
+    typer.Option("--tenant", help="The policy's tenant, where several use its number.", show_default=False),
+]
 LimitOption = Annotated[int | None, typer.Option("--limit", min=1, help="At most this many.", show_default=False)]
 
 
@@ -96,16 +100,28 @@ def opened_store(url: str | None, *, create: bool = False) -> Iterator[Store]:
         store.close()
 
 
-def policy_of(store: JourneyReads, number: str) -> Policy:
-    """The policy with this number.
+def terms_of(store: JourneyReads, number: str, tenant: str | None = None) -> list[Policy]:
+    """The terms of the policy with this number, the latest last.
 
     Raises:
-        NotFound: naming some that are there.
+        NotFound: naming some policies that are there.
+        UsageError: several tenants have a policy of this number, and none of them is named.
     """
-    found = store.policies(number)
+    from journeymesh.journeys.policies import by_time
+
+    terms = store.policies(number)
+    found = [policy for policy in terms if tenant in (None, policy.tenant)]
+    tenants = list(dict.fromkeys(policy.tenant for policy in found))
+    if len(tenants) > 1:
+        raise UsageError(
+            f"policy {number} is one of each of the tenants {', '.join(tenants)}", todo="name one with --tenant"
+        )
     if found:
-        return found[0]
-    known = [policy.number for policy in store.policies()]
+        return sorted(found, key=by_time)
+    if terms:
+        others = ", ".join(dict.fromkeys(policy.tenant for policy in terms))
+        raise NotFound(f"tenant {tenant} has no policy {number}", todo=f"the number is one of {others}")
+    known = list(dict.fromkeys(policy.number for policy in store.policies()))
     some = ", ".join(known[:5]) + (", …" if len(known) > 5 else "")
     todo = f"it holds {some}" if known else "it holds no policies: give some to `preprocess` with --policies"
     raise NotFound(f"policy {number} is not in the store", todo=todo)

@@ -131,13 +131,13 @@ def _faults(store: Store) -> Iterator[str]:
             yield f"rules {version} stand for {len(held)} different sets of numbers"
     if len(by_version) > 1:
         yield f"journeys of {len(by_version)} rules versions are mixed: {', '.join(sorted(by_version))}"
-    policies = {policy.number for policy in store.policies()}
+    policies = {policy.term for policy in store.policies()}
     last: dict[str, tuple[Any, str]] = {}
     for page in paged(store, JourneyQuery()):
-        names = ["journey_id", "vehicle", "policy", "started_at", "ended_at", "rules_version"]
+        names = ["journey_id", "vehicle", "policy", "tenant", "policy_from", "started_at", "ended_at", "rules_version"]
         for row in page.select(names).to_pylist():
-            if row["policy"] is not None and row["policy"] not in policies:
-                yield f"journey {row['journey_id']} names policy {row['policy']}, which is not there"
+            if row["policy"] is not None and (row["policy"], row["tenant"], row["policy_from"]) not in policies:
+                yield f"journey {row['journey_id']} names a term of policy {row['policy']} that is not there"
             if row["rules_version"] not in by_version:
                 yield f"journey {row['journey_id']} was made by rules {row['rules_version']}, which are not recorded"
             before = last.get(row["vehicle"])

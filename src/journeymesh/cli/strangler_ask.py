@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from journeymesh.cli.options import Format, FormatOption, FromOption, LimitOption, OutOption, ToOption
+from journeymesh.cli.options import Format, FormatOption, FromOption, LimitOption, OutOption, TenantOption, ToOption
 from journeymesh.cli.strangler import PlanArgument
 
 
@@ -16,6 +16,7 @@ def ask(
     policy: Annotated[str, typer.Argument(metavar="POLICY", help="Number of the policy.")],
     first: FromOption = None,
     last: ToOption = None,
+    tenant: TenantOption = None,
     limit: LimitOption = None,
     form: FormatOption = Format.table,
     out: OutOption = None,
@@ -25,7 +26,7 @@ def ask(
     Which side answered is said on standard error.
     """
     from journeymesh.cli.journeys import paged
-    from journeymesh.cli.options import check_span, instant, policy_of
+    from journeymesh.cli.options import check_span, instant, terms_of
     from journeymesh.cli.render import Listing, render
     from journeymesh.cli.show import JOURNEY_COLUMNS
     from journeymesh.journeys.journey import JOURNEY_SCHEMA
@@ -36,9 +37,10 @@ def ask(
     with open_installation(plan) as installation:
         installation.control.require_schema()
         with opened_door(installation, cached=False) as door:
-            found = policy_of(door, policy)
+            found = terms_of(door, policy, tenant)[-1]
             query = JourneyQuery(
                 policy=policy,
+                tenant=found.tenant,
                 started_from=instant("--from", first, found.zone),
                 started_to=instant("--to", last, found.zone),
             )

@@ -40,7 +40,8 @@ def compare(
     with open_installation(plan) as installation:
         installation.control.require_schema()
         route = _shadowed(installation, slice_name)
-        members = [policy.number for policy in installation.policies() if route.slice.selector.holds(policy)]
+        held = [policy.number for policy in installation.policies() if route.slice.selector.holds(policy)]
+        members = list(dict.fromkeys(held))
         done_before = set() if everything else compared_policies(installation.control, slice_name)
         left = [number for number in members if number not in done_before]
         with count_progress("policies compared") as on_done, opened_door(installation) as door:

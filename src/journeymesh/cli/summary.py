@@ -30,7 +30,7 @@ from journeymesh.cli.options import (
     ToOption,
     check_span,
     opened_store,
-    policy_of,
+    terms_of,
 )
 from journeymesh.cli.render import Listing, render
 from journeymesh.errors import UsageError
@@ -105,7 +105,7 @@ def summary(
     """Show what journeys add up to in each period: of one policy, of many, or of groups of them."""
     from journeymesh.stores.policy_summaries import policy_summaries
 
-    many = every or bool(tenant or product or status)
+    many = every or bool(product or status or (tenant and policy is None))
     if many is (policy is not None):
         raise UsageError(
             "no policy is named" if policy is None else "one policy and many exclude each other",
@@ -117,8 +117,9 @@ def summary(
     since, until = bound("--from", first), bound("--to", last)
     check_span(_comparable(since), _comparable(until))
     with opened_store(store) as opened:
-        chosen = [policy_of(opened, policy)] if policy else policies_like(opened, tenant, product, status)
-        title = f"{policy} · {chosen[0].zone} · {chosen[0].status}" if policy else ""
+        chosen = terms_of(opened, policy, tenant) if policy else policies_like(opened, tenant, product, status)
+        title = f"{policy} · {chosen[-1].zone} · {chosen[-1].status}" if policy else ""
+        title += f" · {len(chosen)} terms" if policy and len(chosen) > 1 else ""
         weights = score_rules(opened, rules).score
         pages = policy_summaries(opened, chosen, covered.value, weights, since, until)
         empty = f"policy {policy} has no journeys here" if policy else "no journeys of these policies"

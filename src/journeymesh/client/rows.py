@@ -47,6 +47,7 @@ class Journey(TypedDict, total=False):
     policy: str | None
     tenant: str | None
     product: str | None
+    policy_from: datetime | None
     zone: str | None
     started_at: datetime | None
     ended_at: datetime | None

@@ -18,7 +18,7 @@ from journeymesh.engines.settling import Settled, Settler, joined
 from journeymesh.errors import RulesConflict
 from journeymesh.journeys.fixes import Fixes
 from journeymesh.journeys.journey import Refusal
-from journeymesh.journeys.policies import Policy, check_overlaps
+from journeymesh.journeys.policies import Policy, PolicyTerm, check_overlaps, replaced_by
 from journeymesh.sources.port import Source, SourceBatch, SourceSize
 from journeymesh.stores.port import RefusalQuery, RulesUsed, Run, Store, StoreBatch
 
@@ -75,7 +75,7 @@ class _Run:
         now = self.options.now or self.started_at
         rules = self._rules()
         self.has_refusals = next(self.store.refusals(RefusalQuery(limit=1)), None) is not None
-        policies, ids = self._policies()
+        policies, withdrawn, ids = self._policies()
         again = self.store.vehicles(sorted(ids)) if ids else {}
         settler = Settler(
             store=self.store,
@@ -93,7 +93,7 @@ class _Run:
         for vehicle in again:
             self._count(settled := settler.again(vehicle))
             self._write(settled.batch)
-        self._write(StoreBatch(policies=policies))
+        self._write(StoreBatch(policies=policies, policies_withdrawn=withdrawn))
         for group in self._groups(settler):
             self._settle(settler, group)
             del group  # else its memory would stand beside the next one's
@@ -127,17 +127,21 @@ class _Run:
             )
         return used
 
-    def _policies(self) -> tuple[list[Policy], set[str]]:
-        """The policies in force, and the ids whose policies this run changes."""
+    def _policies(self) -> tuple[list[Policy], list[PolicyTerm], set[str]]:
+        """The policies, the terms that the given ones replace, and the ids whose policies this run changes."""
         given = self.source.policies() if self.options.policies is None else list(self.options.policies)
-        stored = {policy.number: policy for policy in self.store.policies()}
-        merged = stored | {policy.number: policy for policy in given}
         check_overlaps(given)
+        stored = {policy.term: policy for policy in self.store.policies()}
+        replaced = replaced_by(given, stored.values())
+        gone = [policy.term for policy in replaced]
+        merged = {term: policy for term, policy in stored.items() if term not in set(gone)}
+        merged |= {policy.term: policy for policy in given}
         check_overlaps(merged.values())
-        touched = [stored.get(p.number) for p in given if stored.get(p.number) != p]
-        touched += [p for p in given if stored.get(p.number) != p]
+        touched: list[Policy | None] = [*replaced]
+        touched += [stored.get(p.term) for p in given if stored.get(p.term) != p]
+        touched += [p for p in given if stored.get(p.term) != p]
         ids = {name for p in touched if p is not None for name in (p.device, p.vehicle) if name is not None}
-        return list(merged.values()), ids
+        return list(merged.values()), gone, ids
 
     def _groups(self, settler: Settler) -> Iterator[list[Fixes]]:
         """Whole vehicles; or windows, from a source that can be taken up again."""

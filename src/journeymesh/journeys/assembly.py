@@ -133,6 +133,7 @@ def _policy_columns(policy: npt.NDArray[np.int32], timeline: PolicyTimeline) -> 
         "policy": pa.array([p.number for p in timeline.policies], pa.string()).take(index),
         "tenant": pa.array([p.tenant for p in timeline.policies], pa.string()).take(index),
         "product": pa.array([p.product for p in timeline.policies], pa.string()).take(index),
+        "policy_from": pa.array([p.valid_from for p in timeline.policies], INSTANT).take(index),
     }
 
 

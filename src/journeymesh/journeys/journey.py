@@ -40,6 +40,7 @@ JOURNEY_SCHEMA: Final = pa.schema(
         pa.field("policy", pa.string()),
         pa.field("tenant", pa.string()),
         pa.field("product", pa.string()),
+        pa.field("policy_from", INSTANT),
         pa.field("zone", pa.string(), nullable=False),
         pa.field("started_at", INSTANT, nullable=False),
         pa.field("ended_at", INSTANT, nullable=False),
@@ -72,7 +73,8 @@ JOURNEY_SCHEMA: Final = pa.schema(
 """One row per journey. ``duration_s = driving_s + idle_s``; ``mean_speed_mps = distance_m / driving_s``.
 
 ``hours`` is the hour-of-week profile in the journey's ``zone`` (only hours driven in); ``zone`` is the policy's, or
-UTC where no policy was in force at ``started_at`` (then ``policy``, ``tenant`` and ``product`` are null).
+UTC where no policy was in force at ``started_at`` (then ``policy``, ``tenant``, ``product`` and ``policy_from`` are
+null). ``policy`` is the number, ``policy_from`` the ``valid_from`` of the policy's term that was in force.
 """
 
 JOURNEY_ID_CHARS: Final = 26

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
+from typing import NamedTuple
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import numpy as np
@@ -15,9 +16,20 @@ from journeymesh.journeys.fixes import I32, I64
 from journeymesh.journeys.local_time import ZoneTable
 
 
+class PolicyTerm(NamedTuple):
+    """What tells one term of a policy from every other. A policy that is renewed under its number has several.
+
+    Two tenants may use one number: a policy is (number, tenant), its terms are told apart by their beginnings.
+    """
+
+    number: str
+    tenant: str
+    valid_from: datetime
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
-    """An insurance policy in force for a device or a vehicle during ``[valid_from, valid_to)``.
+    """A term of an insurance policy, in force for a device or a vehicle during ``[valid_from, valid_to)``.
 
     ``device`` and ``vehicle`` are matched against a fix's ``vehicle`` id, whichever of the two the source reports.
     ``valid_to`` None means without end. ``zone`` is an IANA time zone name: the clock of night, day and month.
@@ -50,6 +62,11 @@ class Policy:
         if self.valid_to is not None and self.valid_to <= self.valid_from:
             raise PoliciesInvalid(f"policy {self.number} ends before it begins", todo="correct valid_from or valid_to")
 
+    @property
+    def term(self) -> PolicyTerm:
+        """The key under which it is kept."""
+        return PolicyTerm(self.number, self.tenant, self.valid_from)
+
     def covers(self, vehicle: str, at: datetime) -> bool:
         """Whether the policy is in force for this device or vehicle at this instant."""
         if vehicle not in (self.device, self.vehicle):
@@ -58,27 +75,62 @@ class Policy:
 
 
 def check_overlaps(policies: Iterable[Policy]) -> None:
-    """Refuse two policies in force for one device or vehicle at one instant, or two policies with one number.
+    """Refuse two policies in force for one device or vehicle at one instant, and one term given in two ways.
 
     Raises:
         PoliciesInvalid: naming both policies and the instant from which they overlap.
     """
-    seen: dict[str, Policy] = {}
+    seen: dict[PolicyTerm, Policy] = {}
     by_id: dict[str, list[Policy]] = {}
     for policy in policies:
-        if seen.setdefault(policy.number, policy) != policy:
-            raise PoliciesInvalid(f"policy {policy.number} is given twice, differently", todo="keep one of them")
+        if seen.setdefault(policy.term, policy) != policy:
+            raise PoliciesInvalid(
+                f"policy {policy.number} from {policy.valid_from.isoformat()} is given twice, differently",
+                todo="keep one of them",
+            )
         for name in {policy.device, policy.vehicle} - {None}:
             by_id.setdefault(str(name), []).append(policy)
     for name, held in by_id.items():
-        held.sort(key=lambda policy: (policy.valid_from, policy.number))
+        held.sort(key=by_time)
         for earlier, later in pairwise(held):
             if earlier != later and (earlier.valid_to is None or later.valid_from < earlier.valid_to):
+                both = f"policies {earlier.number} and {later.number} are both"
+                if earlier.number == later.number:
+                    both = f"two terms of policy {earlier.number} are"
                 raise PoliciesInvalid(
-                    f"policies {earlier.number} and {later.number} are both in force for {name} "
-                    f"from {later.valid_from.isoformat()}",
+                    f"{both} in force for {name} from {later.valid_from.isoformat()}",
                     todo="end the earlier one when the later begins",
                 )
+
+
+def by_time(policy: Policy) -> tuple[datetime, str, str]:
+    """Sorts policies by the beginning of their terms."""
+    return policy.valid_from, policy.number, policy.tenant
+
+
+def replaced_by(given: Iterable[Policy], stored: Iterable[Policy]) -> list[Policy]:
+    """The stored terms that the given ones take the place of although their keys differ.
+
+    A term of the same number, for the same device or vehicle at the same time, was given with another beginning or
+    tenant before: it is corrected, not renewed. Terms that only adjoin stay.
+    """
+    terms: set[PolicyTerm] = set()
+    by_number: dict[str, list[Policy]] = {}
+    for policy in given:
+        terms.add(policy.term)
+        by_number.setdefault(policy.number, []).append(policy)
+    return [
+        old
+        for old in stored
+        if old.term not in terms and any(_overlap(old, policy) for policy in by_number.get(old.number, ()))
+    ]
+
+
+def _overlap(one: Policy, other: Policy) -> bool:
+    if not {one.device, one.vehicle} & {other.device, other.vehicle} - {None}:
+        return False
+    begins_before = one.valid_to is None or other.valid_from < one.valid_to
+    return begins_before and (other.valid_to is None or one.valid_from < other.valid_to)
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +161,7 @@ class PolicyBook:
     def of(cls, policies: Iterable[Policy]) -> PolicyBook:
         """The book of these policies."""
         by_id: dict[str, list[tuple[Policy, int, int]]] = {}
-        for policy in sorted(policies, key=lambda policy: (policy.valid_from, policy.number)):
+        for policy in sorted(policies, key=by_time):
             until = END_OF_TIME_US if policy.valid_to is None else instant_us(policy.valid_to)
             for name in {policy.device, policy.vehicle} - {None}:
                 by_id.setdefault(str(name), []).append((policy, instant_us(policy.valid_from), until))
@@ -125,7 +177,7 @@ class GrowingTimeline:
 
     def __init__(self, book: PolicyBook) -> None:
         self._by_id = book.by_id
-        self._used: dict[str, tuple[int, Policy]] = {}
+        self._used: dict[PolicyTerm, tuple[int, Policy]] = {}
         self._zones: dict[str, int] = {"UTC": 0}
         self._first = [0]
         self._from_us: list[int] = []
@@ -139,7 +191,7 @@ class GrowingTimeline:
             for policy, since, until in self._by_id.get(vehicle, ()):
                 self._from_us.append(since)
                 self._to_us.append(until)
-                self._policy.append(self._used.setdefault(policy.number, (len(self._used), policy))[0])
+                self._policy.append(self._used.setdefault(policy.term, (len(self._used), policy))[0])
                 self._zone.append(self._zones.setdefault(policy.zone, len(self._zones)))
             self._first.append(len(self._from_us))
         return PolicyTimeline(

@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 
 from journeymesh.errors import RulesConflict, UsageError
 from journeymesh.journeys.fixes import I64
+from journeymesh.journeys.journey import JOURNEY_SCHEMA
 from journeymesh.journeys.local_time import DAY_US, local_us
 from journeymesh.journeys.policies import Policy
 from journeymesh.journeys.rules import ScorePart, ScoreRules
@@ -86,6 +87,8 @@ _COUNTS: Final = ("harsh_braking", "harsh_acceleration", "harsh_cornering", "fix
 SUMMED_COLUMNS: Final = (
     "journey_id",
     "policy",
+    "tenant",
+    "policy_from",
     "started_at",
     "max_speed_mps",
     "rules_version",
@@ -111,33 +114,57 @@ def summarise(journeys: pa.Table, policy: Policy, period: Period, rules: ScoreRu
     return _summed(journeys, np.zeros(len(journeys), np.int64), [policy], period, rules)
 
 
+def of_terms(journeys: pa.Table, policies: Sequence[Policy]) -> tuple[pa.Table, I64]:
+    """The journeys that belong to one of these terms, and to which of them."""
+    wanted, known = np.zeros(len(policies), np.int64), np.zeros(len(journeys), np.int64)
+    missing = np.zeros(len(journeys), np.bool_)
+    keys = [policy.term for policy in policies]
+    for name, values in zip(("policy", "tenant", "policy_from"), zip(*keys, strict=True), strict=True):
+        kind = JOURNEY_SCHEMA.field(name).type
+        names = pa.array(sorted(set(values)), kind)
+        found = pc.index_in(journeys[name], names)
+        missing |= found.is_null().to_numpy()
+        wanted = wanted * len(names) + pc.index_in(pa.array(values, kind), names).to_numpy()
+        known = known * len(names) + found.fill_null(0).to_numpy()
+    order = np.argsort(wanted, kind="stable")
+    owner = order[np.minimum(np.searchsorted(wanted, known, sorter=order), len(order) - 1)]
+    kept = ~missing & (wanted[owner] == known)
+    return (journeys, owner) if kept.all() else (journeys.filter(pa.array(kept)), owner[kept])
+
+
 def summarise_each(journeys: pa.Table, policies: Sequence[Policy], period: Period, rules: ScoreRules) -> pa.Table:
     """What ``summarise`` gives for each of the policies, one below the other, all at once. Journeys of other policies
-    are left out.
+    and terms are left out.
+
+    Several terms of one number and tenant are one policy. A day, week or month has one row for all of them, each
+    journey by its own term's time zone; product, zone and declared mileage are those of the term driven under last.
+    The period ``term`` has a row for each.
 
     Raises:
         RulesConflict: a policy's journeys were made with more than one rules version.
     """
-    owner = pc.index_in(journeys["policy"], pa.array([policy.number for policy in policies], pa.string()))
-    if owner.null_count:
-        journeys, owner = journeys.filter(owner.is_valid()), owner.drop_null()
-    return _summed(journeys, owner.to_numpy().astype(np.int64), policies, period, rules)
+    if not policies:
+        return SUMMARY_SCHEMA.empty_table()
+    return _summed(*of_terms(journeys, policies), policies, period, rules)
 
 
 def _summed(journeys: pa.Table, owner: I64, policies: Sequence[Policy], period: Period, rules: ScoreRules) -> pa.Table:
     """The summaries of journeys each of which is ``policies[owner]``'s, by policy and period."""
     if not len(journeys):
         return SUMMARY_SCHEMA.empty_table()
-    journeys = journeys.select(SUMMED_COLUMNS)
-    keys = pa.table([pa.array(owner), journeys["started_at"], journeys["journey_id"]], ["owner", "start", "id"])
-    order = pc.sort_indices(keys, [(name, "ascending") for name in keys.column_names])
-    journeys, owner = journeys.take(order), owner[order.to_numpy()]
-    begins = np.r_[True, owner[1:] != owner[:-1]]
-    versions = _versions(journeys, owner, begins, policies)
-    started_us = journeys["started_at"].cast(pa.int64()).to_numpy()
-    day = _local_days(started_us, owner, policies)
-    terms = np.array([_term_days(policy) for policy in policies], np.int64)[owner]
-    starts, ends = _periods(day, terms, period)
+    terms = np.array([_term_days(policy) for policy in policies], np.int64)
+    groups = np.arange(len(policies)) if period == "term" else _groups(policies)
+    day = _local_days(journeys["started_at"].cast(pa.int64()).to_numpy(), owner, policies)
+    keys = [pa.array(groups[owner]), pa.array(day), journeys["started_at"], journeys["journey_id"]]
+    order = pc.sort_indices(
+        pa.table(keys, ["group", "day", "start", "id"]),
+        [(name, "ascending") for name in ("group", "day", "start", "id")],
+    )
+    journeys, owner, day = journeys.take(order), owner[order.to_numpy()], day[order.to_numpy()]
+    group = groups[owner]
+    begins = np.r_[True, group[1:] != group[:-1]]
+    versions = _versions(journeys, group, begins, policies)
+    starts, ends = _periods(day, terms[owner], period)
     firsts = np.flatnonzero(begins | np.r_[True, starts[1:] != starts[:-1]])
     columns: dict[str, Any] = {
         name: np.round(np.add.reduceat(journeys[name].to_numpy(), firsts), 3) for name in _SUMS
@@ -148,16 +175,25 @@ def _summed(journeys: pa.Table, owner: I64, policies: Sequence[Policy], period: 
     columns["period_from"] = pa.array(starts[firsts].astype(np.int32)).cast(pa.date32())
     columns["period_to"] = pa.array(ends[firsts].astype(np.int32)).cast(pa.date32())
     last_day = day[np.r_[np.flatnonzero(begins)[1:], len(day)] - 1][np.cumsum(begins)[firsts] - 1]
-    columns["observed_days"] = _observed_days(starts[firsts], ends[firsts], last_day, terms[firsts])
+    spans = starts[firsts], np.minimum(ends[firsts], last_day + 1)
+    columns["observed_days"] = _observed_days(*spans, group[firsts], terms, groups)
     columns["period"] = pa.repeat(pa.scalar(period), len(firsts))
     columns["rules_version"] = versions.take(pa.array(firsts))
-    held = [policies[index] for index in owner[firsts].tolist()]
+    held = [policies[index] for index in owner[np.r_[firsts[1:], len(owner)] - 1].tolist()]
     for name, attribute in {"policy": "number", "tenant": "tenant", "product": "product", "zone": "zone",
                             "declared_annual_distance_m": "declared_annual_distance_m"}.items():  # fmt: skip
         columns[name] = pa.array([getattr(policy, attribute) for policy in held], SUMMARY_SCHEMA.field(name).type)
     _add_ratios(columns)
     columns["score_parts"], columns["score"] = _scores(columns, rules)
     return pa.table([columns[name] for name in SUMMARY_SCHEMA.names], schema=SUMMARY_SCHEMA)
+
+
+def _groups(policies: Sequence[Policy]) -> I64:
+    """For each term the place of the first one of its policy."""
+    first: dict[tuple[str, str], int] = {}
+    return np.array(
+        [first.setdefault((policy.number, policy.tenant), place) for place, policy in enumerate(policies)], np.int64
+    )
 
 
 def _versions(journeys: pa.Table, owner: I64, begins: npt.NDArray[np.bool_], policies: Sequence[Policy]) -> pa.Array:
@@ -218,8 +254,16 @@ def _term_days(policy: Policy) -> tuple[int, int]:
     return (policy.valid_from.astimezone(zone).date() - _EPOCH).days, (until - _EPOCH).days
 
 
-def _observed_days(starts: I64, ends: I64, last_day: I64, terms: I64) -> npt.NDArray[np.float64]:
-    observed = np.minimum(np.minimum(ends, terms[:, 1]), last_day + 1) - np.maximum(starts, terms[:, 0])
+def _observed_days(starts: I64, ends: I64, rows: I64, terms: I64, groups: I64) -> npt.NDArray[np.float64]:
+    """How many days of ``[starts, ends)`` the policy ``rows`` was in force in one of its terms, at least one."""
+    observed = np.minimum(ends, terms[rows, 1]) - np.maximum(starts, terms[rows, 0])
+    for group in np.unique(groups[groups != np.arange(len(groups))]).tolist():  # policies of several terms
+        this, until = rows == group, np.iinfo(np.int64).min
+        observed[this] = 0
+        for low, high in sorted(terms[groups == group].tolist()):
+            inside = np.minimum(ends[this], high) - np.maximum(starts[this], max(low, until))
+            observed[this] += np.maximum(inside, 0)
+            until = max(until, high)
     days: npt.NDArray[np.float64] = np.maximum(observed, 1).astype(np.float64)
     return days
 

@@ -38,9 +38,11 @@ def policy_report(
     score_rules: ScoreRules | None = None,
     distance_unit: DistanceUnit = "km",
     made_at: datetime | None = None,
+    terms: int = 1,
 ) -> str:
     """The page of a policy as HTML text, under 3 MB for thousands of journeys.
 
+    - ``policy``: its latest term, of so many ``terms``
     - ``journeys``: the policy's, ``JOURNEY_SCHEMA``; none is a sensible page too
     - ``summaries``: ``SUMMARY_SCHEMA`` by period; "term" (its score) and "month" are shown where they are given
     - ``tracks``: the kept fixes of a journey, None where they are not kept (then it is a straight line)
@@ -59,6 +61,7 @@ def policy_report(
         "style": Markup(style),  # noqa: S704 - our own file
         "script": Markup(script),  # noqa: S704 - our own file
         "policy": policy,
+        "terms": terms,
         "units": units,
         "rows": rows,
         "totals": totals,

@@ -21,7 +21,7 @@ from journeymesh.errors import StoreCorrupt, StoreUnavailable, UsageError
 from journeymesh.journeys.fixes import Fixes
 from journeymesh.journeys.journey import Refusal
 from journeymesh.journeys.policies import Policy
-from journeymesh.stores import records, rows
+from journeymesh.stores import records, rows, term_upgrade
 from journeymesh.stores.digests import POLICY_SCHEMA, REFUSAL_DIGEST_SCHEMA, fixes_digest, table_digest
 from journeymesh.stores.fix_blocks import DAY_US, decoded, fixes_of
 from journeymesh.stores.former_refusals import ROWS_AT_ONCE, renamed
@@ -31,6 +31,7 @@ from journeymesh.stores.lake_current import write_current
 from journeymesh.stores.lake_files import month_of, month_of_day, remove_files, replace_text, sync_folder
 from journeymesh.stores.lake_plan import LakePlan, keys_table
 from journeymesh.stores.lake_queries import LakeQueries, lake_faults, require_duckdb
+from journeymesh.stores.lake_term_upgrade import upgrade_to_terms
 from journeymesh.stores.port import (
     HistoryEntry,
     JourneyQuery,
@@ -46,11 +47,12 @@ from journeymesh.stores.records import from_us, to_us
 
 T = TypeVar("T")
 
-SCHEMA_VERSION: Final = "0002"
+SCHEMA_VERSION: Final = "0004"
 BUSY_TIMEOUT_S: Final = 60.0
 GRACE_S: Final = 3600.0
 """How long a compaction leaves files that it replaced to readers that began before."""
 _HEAD: Final = "lake.json"
+_POLICY_ORDER: Final = ", ".join(records.POLICY_KEY)
 _ATTEMPTS: Final = 20
 _BLOCKS_AT_ONCE: Final = 256
 
@@ -88,7 +90,7 @@ class LakeStore:
         with lake_faults(self.url):
             (self._root / FOLDER).mkdir(parents=True, exist_ok=True)
             if found is not None:
-                self._rename_refusals()
+                self._upgrade(found)
             replace_text(self._root / _HEAD, msgspec.json.encode({"schema": SCHEMA_VERSION}))
             for folder in (self._root, self._root.parent):
                 sync_folder(folder)
@@ -100,6 +102,15 @@ class LakeStore:
         for page in found:
             rows = renamed(tuple(row.values()) for row in page.to_pylist())
             self._write(lambda plan, rows=rows: plan.rename_refusals(rows), upgrading=True)  # type: ignore[misc]
+
+    def _upgrade(self, found: str) -> None:
+        """Step by step; one that was stopped is done again, for the head names the version last."""
+        if found < "0002":
+            self._rename_refusals()
+        if found < term_upgrade.SCHEMA:
+            with self._writing, self._commits.writing():
+                self._until_first(lambda: upgrade_to_terms(self._root, self._queries, self._commits))
+                write_current(self._root, self._commits.current())
 
     def schema_version(self) -> tuple[str | None, str]:
         """(the version the store has, the version this code needs)."""
@@ -223,10 +234,10 @@ class LakeStore:
         return changes_page(after, limit, read)
 
     def policies(self, number: str | None = None) -> list[Policy]:
-        """All policies, or the one with this number, by number."""
+        """All policies, or the terms of those with this number, by number, tenant and beginning."""
         state = self._state()
         where, values = ("true", []) if number is None else ("number = ?", [number])
-        found = self._queries.rows(state, "policies", state.of("policies"), where, values, order="number")
+        found = self._queries.rows(state, "policies", state.of("policies"), where, values, order=_POLICY_ORDER)
         return [records.policy_of(tuple(row.values())) for row in found.to_pylist()]
 
     def refusals(self, query: RefusalQuery) -> Iterator[tuple[str, Refusal]]:
@@ -278,7 +289,7 @@ class LakeStore:
         return {
             "journeys": table_digest(rows.STORED_SCHEMA, journeys),
             "refusals": table_digest(REFUSAL_DIGEST_SCHEMA, tables("refusals", "refusal_id", REFUSAL_DIGEST_SCHEMA)),
-            "policies": table_digest(POLICY_SCHEMA, tables("policies", "number", POLICY_SCHEMA)),
+            "policies": table_digest(POLICY_SCHEMA, tables("policies", _POLICY_ORDER, POLICY_SCHEMA)),
             "fixes": fixes_digest(decoded(contents)),
         }
 
@@ -383,6 +394,9 @@ def _journey_condition(query: JourneyQuery) -> tuple[str, list[Any]]:
     if query.policies is not None:
         conditions.append(f"policy IN ({', '.join('?' * len(query.policies))})" if query.policies else "false")
         values += query.policies
+    if query.terms is not None:
+        conditions.append(f"policy_from IN ({', '.join('?' * len(query.terms))})" if query.terms else "false")
+        values += query.terms
     if query.after is not None:
         at, journey_id = query.after
         conditions.append("started_at >= ? AND (started_at > ? OR journey_id > ?)")

@@ -6,7 +6,7 @@
 | fixes | a block of one vehicle's kept fixes of one UTC day | month of the day | vehicle, day |
 | history | a former content of a journey | none | journey_id, position |
 | refusals | a refusal | none | vehicle, refusal_id |
-| policies | a policy | none | number |
+| policies | a policy term | none | number, tenant, valid_from |
 | changes | the position of a vehicle's change | none | position |
 """
 
@@ -27,6 +27,7 @@ import pyarrow.parquet as pq
 
 from journeymesh.journeys.journey import JOURNEY_SCHEMA
 from journeymesh.stores.digests import POLICY_SCHEMA, REFUSAL_DIGEST_SCHEMA
+from journeymesh.stores.records import POLICY_KEY
 
 ROWS_PER_GROUP: Final = 16_384
 BLOCKS_PER_GROUP: Final = 256
@@ -77,7 +78,7 @@ KINDS: Final = {
         Kind("fixes", BLOCK_SCHEMA, ("vehicle", "day"), ("vehicle", "day"), BLOCKS_PER_GROUP),
         Kind("history", HISTORY_SCHEMA, ("entry_id",), ("journey_id", "position", "entry_id")),
         Kind("refusals", REFUSAL_SCHEMA, ("refusal_id",), ("vehicle", "refusal_id")),
-        Kind("policies", POLICY_SCHEMA, ("number",), ("number",)),
+        Kind("policies", POLICY_SCHEMA, POLICY_KEY, POLICY_KEY),
         Kind("changes", CHANGE_SCHEMA, ("vehicle",), ("position",)),
     )
 }

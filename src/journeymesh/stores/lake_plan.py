@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from journeymesh.journeys.journey import Refusal
 from journeymesh.stores import records, rows
+from journeymesh.stores.digests import POLICY_SCHEMA
 from journeymesh.stores.fix_blocks import FixBlock, encode_blocks
 from journeymesh.stores.lake_commits import LakeState, Marker
 from journeymesh.stores.lake_files import (
@@ -30,6 +31,8 @@ from journeymesh.stores.rows import ID, STARTED, JourneyRow
 from journeymesh.stores.writers import row_to_put
 
 _VEHICLE = rows.COLUMNS.index("vehicle")
+_Term = tuple[str, str, int]
+"""A policy's term in the order of ``POLICY_KEY``."""
 
 
 class LakePlan:
@@ -58,8 +61,8 @@ class LakePlan:
             put = {row[ID]: row for row in rows.rows_of(rows.stored_journeys(batch.journeys))}
         self._put_journeys(put, {moved.journey_id: moved.successor_id for moved in batch.superseded})
         self._put_refusals(batch)
-        policies = {policy.number: records.policy_row(policy) for policy in batch.policies}
-        self._put_policies(policies, batch.policies_withdrawn)
+        policies = {records.term_row(policy.term): records.policy_row(policy) for policy in batch.policies}
+        self._put_policies(policies, [records.term_row(term) for term in batch.policies_withdrawn])
         blocks = [] if batch.fixes is None else encode_blocks(batch.fixes)
         self._put_blocks({(block.vehicle, block.day): block for block in blocks}, batch.fixes_withdrawn)
         if batch.rules is not None and (used := (batch.rules.version, batch.rules.digest)) not in self.state.rules:
@@ -157,14 +160,17 @@ class LakePlan:
         self._vehicles |= dict.fromkeys([*(row["vehicle"] for _, _, row in gone), *(row[2] for row in fresh)])
         self._add("refusals", table_of(KINDS["refusals"], fresh))
 
-    def _put_policies(self, put: Mapping[str, records.Row], withdrawn: Sequence[str]) -> None:
+    def _put_policies(self, put: Mapping[_Term, records.Row], withdrawn: Sequence[_Term]) -> None:
+        if not put and not withdrawn:
+            return
+        schema = pa.schema([POLICY_SCHEMA.field(name) for name in records.POLICY_KEY])
+        wanted = records.table_from_rows(list(dict.fromkeys([*put, *withdrawn])), schema)
         files = self.state.of("policies")
-        held = self._queries.located(
-            self.state, "policies", files, keys_table("policies", [*put, *withdrawn]), tuple(records.POLICY_COLUMNS)
-        )
-        same = {key for _, _, row in held if (key := row["number"]) in put and _equal(tuple(row.values()), put[key])}
-        self._remove([entry for entry in held if entry[2]["number"] not in same])
-        self._add("policies", table_of(KINDS["policies"], [row for number, row in put.items() if number not in same]))
+        held = self._queries.located(self.state, "policies", files, wanted, records.POLICY_COLUMNS)
+        found = [(entry, tuple(entry[2][name] for name in records.POLICY_KEY)) for entry in held]
+        same = {key for (_, _, row), key in found if key in put and _equal(tuple(row.values()), put[key])}
+        self._remove([entry for entry, key in found if key not in same])
+        self._add("policies", table_of(KINDS["policies"], [row for key, row in put.items() if key not in same]))
 
     def _put_blocks(self, put: Mapping[tuple[str, int], FixBlock], withdrawn: Sequence[tuple[str, int]]) -> None:
         keys = dict.fromkeys([*put, *withdrawn])

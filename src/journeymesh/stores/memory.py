@@ -40,9 +40,9 @@ from journeymesh.stores.records import from_us, to_us
 from journeymesh.stores.rows import COLUMNS, ID, STARTED, JourneyRow
 from journeymesh.stores.writers import row_to_put
 
-SCHEMA_VERSION = "0003"
-_POLICY, _VEHICLE, _TENANT, _PRODUCT, _ENDED = (
-    COLUMNS.index(name) for name in ("policy", "vehicle", "tenant", "product", "ended_at_us")
+SCHEMA_VERSION = "0004"
+_POLICY, _TERM, _VEHICLE, _TENANT, _PRODUCT, _ENDED = (
+    COLUMNS.index(name) for name in ("policy", "policy_from_us", "vehicle", "tenant", "product", "ended_at_us")
 )
 
 _REFUSED_VEHICLE = records.REFUSAL_COLUMNS.index("vehicle")
@@ -68,7 +68,7 @@ class _State:
     journeys: dict[str, JourneyRow] = field(default_factory=dict)
     history: dict[str, _Entry] = field(default_factory=dict)
     refusals: dict[str, records.Row] = field(default_factory=dict)
-    policies: dict[str, records.Row] = field(default_factory=dict)
+    policies: dict[tuple[str, str, int], records.Row] = field(default_factory=dict)
     rules: frozenset[RulesUsed] = frozenset()
     runs: dict[str, records.Row] = field(default_factory=dict)
     blocks: dict[tuple[str, int], FixBlock] = field(default_factory=dict)
@@ -113,11 +113,13 @@ class MemoryStore:
         after = None if query.after is None else (to_us(query.after[0]), query.after[1])
         first = None if query.started_from is None else to_us(query.started_from)
         last = None if query.started_to is None else to_us(query.started_to)
+        terms = None if query.terms is None else {to_us(at) for at in query.terms}
         found = [
             row
             for row in candidates
             if (query.policy is None or row[_POLICY] == query.policy)
             and (query.policies is None or row[_POLICY] in query.policies)
+            and (terms is None or row[_TERM] in terms)
             and (query.vehicle is None or row[_VEHICLE] == query.vehicle)
             and (query.tenant is None or row[_TENANT] == query.tenant)
             and (query.product is None or row[_PRODUCT] == query.product)
@@ -180,9 +182,9 @@ class MemoryStore:
         return changes_page(after, limit, read)
 
     def policies(self, number: str | None = None) -> list[Policy]:
-        """All policies, or the one with this number, by number."""
+        """All policies, or the terms of those with this number, by number, tenant and beginning."""
         held = self._state.policies
-        return [records.policy_of(held[key]) for key in sorted(held) if number is None or key == number]
+        return [records.policy_of(held[key]) for key in sorted(held) if number is None or key[0] == number]
 
     def refusals(self, query: RefusalQuery) -> Iterator[tuple[str, Refusal]]:
         """Quarantined inputs as (refusal_id, refusal), in refusal_id order."""
@@ -276,7 +278,8 @@ def _next_state(state: _State, batch: StoreBatch) -> _State:
     for block in encode_blocks(batch.fixes) if batch.fixes is not None else ():
         blocks[block.vehicle, block.day] = block
         changed[block.vehicle] = None
-    policies = {number: row for number, row in state.policies.items() if number not in set(batch.policies_withdrawn)}
+    gone = {records.term_row(term) for term in batch.policies_withdrawn}
+    policies = {term: row for term, row in state.policies.items() if term not in gone}
     position, changes = _moved(state, changed)
     return _State(
         sequence=sequence,
@@ -285,7 +288,7 @@ def _next_state(state: _State, batch: StoreBatch) -> _State:
         journeys=journeys,
         history=history,
         refusals=refusals,
-        policies=policies | {policy.number: records.policy_row(policy) for policy in batch.policies},
+        policies=policies | {records.term_row(p.term): records.policy_row(p) for p in batch.policies},
         rules=state.rules | ({batch.rules} if batch.rules else set()),
         runs=state.runs | ({batch.run.run_id: records.run_row(batch.run)} if batch.run else {}),
         blocks=blocks,

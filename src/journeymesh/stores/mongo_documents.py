@@ -13,7 +13,9 @@ from typing import Any, Final
 import msgspec
 from bson.int64 import Int64
 
+from journeymesh.journeys.policies import Policy, PolicyTerm
 from journeymesh.stores.fix_blocks import FixBlock
+from journeymesh.stores.records import POLICY_COLUMNS, policy_row, term_row
 from journeymesh.stores.rows import COLUMNS, ID, NESTED, JourneyRow, content_digest, nested_values
 
 Document = dict[str, Any]
@@ -58,6 +60,16 @@ def record_document(columns: Sequence[str], row: Sequence[Any], key: str) -> Doc
 def record_row(columns: Sequence[str], document: Mapping[str, Any]) -> tuple[Any, ...]:
     """The inverse of ``record_document``."""
     return tuple(_unpacked(document[name]) for name in columns)
+
+
+def policy_key(term: PolicyTerm) -> str:
+    """The key of a policy's term."""
+    return msgspec.json.encode(term_row(term)).decode()
+
+
+def policy_document(policy: Policy) -> Document:
+    """The policy by its column names."""
+    return record_document(POLICY_COLUMNS, policy_row(policy), policy_key(policy.term))
 
 
 def block_key(vehicle: str, day: int) -> str:

@@ -26,6 +26,7 @@ from journeymesh.stores.mongo_database import KEYS_AT_ONCE, Database
 from journeymesh.stores.mongo_documents import Document
 from journeymesh.stores.mongo_faults import mongo_faults
 from journeymesh.stores.mongo_plan import Plan, record_documents
+from journeymesh.stores.mongo_term_upgrade import upgrade_to_terms
 from journeymesh.stores.port import (
     HistoryEntry,
     JourneyQuery,
@@ -41,7 +42,7 @@ from journeymesh.stores.writers import row_to_put
 
 T = TypeVar("T")
 
-SCHEMA_VERSION: Final = "0003"
+SCHEMA_VERSION: Final = "0004"
 BUSY_TIMEOUT_S: Final = 60.0
 _PAGE: Final = 10_000
 _INDEXES: Final[dict[str, tuple[tuple[str, ...], ...]]] = {
@@ -53,7 +54,7 @@ _INDEXES: Final[dict[str, tuple[tuple[str, ...], ...]]] = {
     ),
     "history": (("journey_id", "latest"),),
     "refusals": (("vehicle", "fixed_at_us"), ("reason", "key")),
-    "policies": (),
+    "policies": (records.POLICY_KEY,),
     "rules": (),
     "runs": (),
     "blocks": (("vehicle", "day", "part"), ("day",)),
@@ -104,10 +105,12 @@ class MongodbStore:
         """Each step is a batch of its own, and the version is put with the last one."""
         if found < "0002":
             self._write(lambda planned, seen: planned.note_vehicles(every_vehicle(self._database, seen)), schema="0002")
-        after: str | None = ""
+        after: str | None = "" if found < "0003" else None
         while after is not None:
             after = self._rename_refusals(after)
-        self._write(lambda *_: None, schema=SCHEMA_VERSION)
+        self._write(
+            lambda planned, seen: upgrade_to_terms(self._database, self._commits, planned, seen), schema=SCHEMA_VERSION
+        )
 
     def _rename_refusals(self, after: str) -> str | None:
         """Give refusals behind this id, as many as are read at once, the id of their input; the last one's."""
@@ -151,8 +154,8 @@ class MongodbStore:
                 record_documents(records.REFUSAL_COLUMNS, map(records.refusal_row, batch.refusals)),
                 keep=True,
             )
-            planned.remove("policies", batch.policies_withdrawn)
-            planned.put("policies", record_documents(records.POLICY_COLUMNS, map(records.policy_row, batch.policies)))
+            planned.remove("policies", list(map(documents.policy_key, batch.policies_withdrawn)))
+            planned.put("policies", [[documents.policy_document(policy)] for policy in batch.policies])
             if batch.rules is not None:
                 used = (batch.rules.version, batch.rules.digest)
                 planned.put("rules", [[documents.record_document(("version", "digest_used"), used, "\0".join(used))]])
@@ -228,9 +231,9 @@ class MongodbStore:
         return self._read(lambda seen: read_changes(self._database, seen, after, limit))
 
     def policies(self, number: str | None = None) -> list[Policy]:
-        """All policies, or the one with this number, by number."""
-        conditions = {} if number is None else {"key": number}
-        found = self._read(lambda seen: self._database.find("policies", seen, conditions, ("key",)))
+        """All policies, or the terms of those with this number, by number, tenant and beginning."""
+        conditions = {} if number is None else {"number": number}
+        found = self._read(lambda seen: self._database.find("policies", seen, conditions, records.POLICY_KEY))
         return [records.policy_of(documents.record_row(records.POLICY_COLUMNS, document)) for document in found]
 
     def refusals(self, query: RefusalQuery) -> Iterator[tuple[str, Refusal]]:
@@ -350,8 +353,8 @@ class MongodbStore:
             cursor = self._database.cursor(kind, seen, {}, order, None)
             return (document for document in cursor.allow_disk_use(True) if document["_id"] not in seen.replaced)
 
-        def tables(kind: str, schema: pa.Schema) -> Iterator[pa.Table]:
-            for page in _paged(stream(kind, ("key",)), _PAGE):
+        def tables(kind: str, schema: pa.Schema, order: Sequence[str] = ("key",)) -> Iterator[pa.Table]:
+            for page in _paged(stream(kind, order), _PAGE):
                 yield records.table_from_rows([documents.record_row(schema.names, d) for d in page], schema)
 
         journeys = _paged(stream("journeys", ("key",)), _PAGE)
@@ -360,7 +363,7 @@ class MongodbStore:
                 rows.STORED_SCHEMA, (rows.table_of(list(map(documents.journey_row, page))) for page in journeys)
             ),
             "refusals": table_digest(REFUSAL_DIGEST_SCHEMA, tables("refusals", REFUSAL_DIGEST_SCHEMA)),
-            "policies": table_digest(POLICY_SCHEMA, tables("policies", POLICY_SCHEMA)),
+            "policies": table_digest(POLICY_SCHEMA, tables("policies", POLICY_SCHEMA, records.POLICY_KEY)),
             "fixes": fixes_digest(decoded(documents.joined_blocks(stream("blocks", ("vehicle", "day", "part"))))),
         }
 
@@ -381,6 +384,8 @@ def _journey_conditions(query: JourneyQuery) -> dict[str, Any]:
     conditions: dict[str, Any] = {name: value for name, value in named.items() if value is not None}
     if query.policies is not None:
         conditions["$and"] = [{"policy": {"$in": list(query.policies)}}]
+    if query.terms is not None:
+        conditions["policy_from_us"] = {"$in": [to_us(at) for at in query.terms]}
     if query.unattributed:
         conditions["policy"] = None
     period = {}

@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 
 from journeymesh.journeys.policies import Policy
 from journeymesh.journeys.rules import ScoreRules
-from journeymesh.journeys.summaries import SUMMED_COLUMNS, Period, summarise_each
+from journeymesh.journeys.summaries import SUMMED_COLUMNS, Period, of_terms, summarise_each
 from journeymesh.stores.port import JourneyQuery
 
 _FIRST_POLICIES: Final = 64
@@ -43,11 +43,15 @@ def policy_summaries(
 ) -> Iterator[pa.Table]:
     """``SUMMARY_SCHEMA`` of these policies in their order, page by page, over journeys that start in the span.
 
-    Policies of one number beside each other are in one page.
+    Terms of one number and tenant are one policy, as ``summarise_each`` says, and stand where the first of them does.
 
     Raises:
         RulesConflict: a policy's journeys were made with more than one rules version.
     """
+    by_policy: dict[tuple[str, str], list[Policy]] = {}
+    for policy in policies:
+        by_policy.setdefault((policy.number, policy.tenant), []).append(policy)
+    policies = [policy for terms in by_policy.values() for policy in terms]
     first, size = 0, _FIRST_POLICIES
     while first < len(policies):
         some = policies[first : _end(policies, first + size)]
@@ -76,8 +80,8 @@ class _Bounds:
 
     earliest: datetime
     latest: datetime
-    by_number: dict[str, datetime] | None
-    """None: the same for all."""
+    each: tuple[Sequence[Policy], list[datetime]] | None
+    """For each term its own; None: the same for all."""
 
     @classmethod
     def of(cls, policies: Sequence[Policy], at: Bound) -> _Bounds | None:
@@ -89,15 +93,16 @@ class _Bounds:
         instants = sorted(by_zone.values())
         if len(instants) == 1:
             return cls(instants[0], instants[0], None)
-        return cls(instants[0], instants[-1], {policy.number: by_zone[policy.zone] for policy in policies})
+        return cls(instants[0], instants[-1], (policies, [by_zone[policy.zone] for policy in policies]))
 
     def kept(self, journeys: pa.Table, compare: Callable[[Any, Any], Any]) -> pa.Table:
         """Those of the journeys on the policy's own side of the bound."""
-        if self.by_number is None:
+        if self.each is None:
             return journeys
-        place = pc.index_in(journeys["policy"], pa.array(self.by_number, pa.string()))
-        instants = pa.array(self.by_number.values(), journeys["started_at"].type)
-        return journeys.filter(compare(journeys["started_at"], instants.take(place.combine_chunks())))
+        policies, instants = self.each
+        journeys, owner = of_terms(journeys, policies)
+        bounds = pa.array(instants, journeys["started_at"].type).take(pa.array(owner))
+        return journeys.filter(compare(journeys["started_at"], bounds))
 
 
 def _zones(policies: Sequence[Policy]) -> set[str]:
@@ -105,7 +110,7 @@ def _zones(policies: Sequence[Policy]) -> set[str]:
 
 
 def _end(policies: Sequence[Policy], end: int) -> int:
-    """The first place from here on where another number begins."""
-    while 0 < end < len(policies) and policies[end].number == policies[end - 1].number:
+    """The first place from here on where another policy begins."""
+    while 0 < end < len(policies) and policies[end].term[:2] == policies[end - 1].term[:2]:
         end += 1
     return end

@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from journeymesh.journeys.fixes import Fixes
 from journeymesh.journeys.journey import Refusal
-from journeymesh.journeys.policies import Policy
+from journeymesh.journeys.policies import Policy, PolicyTerm
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +58,8 @@ class StoreBatch:
     - ``fixes``: put into the fix store: for each (vehicle, UTC day) present here, these are *all* the fixes to keep,
       sorted by time, and replace what is kept for that vehicle and day
     - ``fixes_withdrawn``: (vehicle, UTC day since 1970) of which no fixes are to be kept; they go before ``fixes``
-    - ``policies``: put by number
-    - ``policies_withdrawn``: numbers of policies that are no more; they go before ``policies`` are put
+    - ``policies``: put by their term: number, tenant and ``valid_from``
+    - ``policies_withdrawn``: terms of policies that are no more; they go before ``policies`` are put
     - ``run``: put by ``run_id``
     - ``under``: the run in whose name the batch is written, put by ``run_id``. The whole batch is refused where the
       store has one of this id that started later: another writer has taken over (``stores/writers.py``)
@@ -72,7 +72,7 @@ class StoreBatch:
     fixes: Fixes | None = None
     fixes_withdrawn: Sequence[tuple[str, int]] = ()
     policies: Sequence[Policy] = ()
-    policies_withdrawn: Sequence[str] = ()
+    policies_withdrawn: Sequence[PolicyTerm] = ()
     rules: RulesUsed | None = None
     run: Run | None = None
     under: Run | None = None
@@ -82,14 +82,17 @@ class StoreBatch:
 class JourneyQuery:
     """Which journeys. ``started_from``/``started_to`` is half-open over ``started_at``.
 
-    ``policies`` asks for those of any of these policies, ``unattributed`` for journeys outside any policy. ``after``
-    is the keyset cursor: the (started_at, journey_id) of the last row seen, in ascending order. ``columns`` are those
-    of ``JOURNEY_SCHEMA`` that the answer has, in this order; None: all. ``in_any_order`` says that whoever asks for
-    all of them sorts them anyway: a store need not.
+    ``policy`` and ``policies`` are numbers: without ``tenant`` they mean the policies of every tenant that uses them.
+    ``terms`` keeps those of terms that begin at one of these instants; ``policies`` asks for journeys of any of these
+    policies, ``unattributed`` for those outside any policy. ``after`` is the keyset cursor: the (started_at,
+    journey_id) of the last row seen, in ascending order. ``columns`` are those of ``JOURNEY_SCHEMA`` that the answer
+    has, in this order; None: all. ``in_any_order`` says that whoever asks for all of them sorts them anyway: a store
+    need not.
     """
 
     policy: str | None = None
     policies: tuple[str, ...] | None = None
+    terms: tuple[datetime, ...] | None = None
     vehicle: str | None = None
     tenant: str | None = None
     product: str | None = None
@@ -157,7 +160,7 @@ class JourneyReads(Protocol):
         """Journeys in (started_at, journey_id) order."""
 
     def policies(self, number: str | None = None) -> list[Policy]:
-        """All policies, or the one with this number."""
+        """All policies, or the terms of those with this number."""
 
 
 class JourneyStore(Protocol):
@@ -208,7 +211,7 @@ class JourneyStore(Protocol):
         """
 
     def policies(self, number: str | None = None) -> list[Policy]:
-        """All policies, or the one with this number, by number."""
+        """All policies, or the terms of those with this number (of every tenant), by number, tenant and beginning."""
 
     def refusals(self, query: RefusalQuery) -> Iterator[tuple[str, Refusal]]:
         """Quarantined inputs as (refusal_id, refusal), in refusal_id order."""

@@ -11,13 +11,15 @@ import msgspec
 import pyarrow as pa
 
 from journeymesh.journeys.journey import Refusal
-from journeymesh.journeys.policies import Policy
+from journeymesh.journeys.policies import Policy, PolicyTerm
 from journeymesh.stores.digests import POLICY_SCHEMA, REFUSAL_DIGEST_SCHEMA
 from journeymesh.stores.port import Run
 
 Row = tuple[Any, ...]
 
 POLICY_COLUMNS: Final = tuple(POLICY_SCHEMA.names)
+POLICY_KEY: Final = ("number", "tenant", "valid_from_us")
+"""The columns that tell one policy term from another, in the order in which policies are listed and digested."""
 REFUSAL_COLUMNS: Final = (*REFUSAL_DIGEST_SCHEMA.names, "origin", "detail", "content")
 RUN_COLUMNS: Final = (
     "run_id", "source", "rules_version", "started_at_us", "finished_at_us", "counts", "resume",
@@ -35,6 +37,11 @@ def to_us(instant: datetime) -> int:
 def from_us(instant_us: int) -> datetime:
     """The aware UTC instant."""
     return _EPOCH + timedelta(microseconds=instant_us)
+
+
+def term_row(term: PolicyTerm) -> tuple[str, str, int]:
+    """The term in the order of ``POLICY_KEY``."""
+    return term.number, term.tenant, to_us(term.valid_from)
 
 
 def policy_row(policy: Policy) -> Row:

@@ -30,7 +30,16 @@ from journeymesh.stores.port import (
 )
 from journeymesh.stores.records import from_us, to_us
 from journeymesh.stores.rows import COLUMNS, ID, JourneyRow
-from journeymesh.stores.sql_bulk import chunks, delete_ids, escape_for, put_rows, put_table, read_rows, unescaped
+from journeymesh.stores.sql_bulk import (
+    chunks,
+    delete_ids,
+    delete_keys,
+    escape_for,
+    put_rows,
+    put_table,
+    read_rows,
+    unescaped,
+)
 from journeymesh.stores.sql_changes import (
     advance,
     note_changes,
@@ -106,7 +115,7 @@ class SqlStore:
                 put_table(connection, tables.journeys, stored)
             delete_ids(connection, tables.refusals.c.refusal_id, list(batch.refusals_withdrawn))
             put_rows(connection, tables.refusals, [records.refusal_row(r) for r in batch.refusals], keep=True)
-            delete_ids(connection, tables.policies.c.number, list(batch.policies_withdrawn))
+            delete_keys(connection, tables.policies, [records.term_row(term) for term in batch.policies_withdrawn])
             put_rows(connection, tables.policies, [records.policy_row(policy) for policy in batch.policies])
             if batch.rules is not None:
                 put_rows(connection, tables.rules, [(batch.rules.version, batch.rules.digest)])
@@ -187,8 +196,8 @@ class SqlStore:
             return read_changes(connection, after, limit)
 
     def policies(self, number: str | None = None) -> list[Policy]:
-        """All policies, or the one with this number, by number."""
-        statement = sa.select(tables.policies).order_by(tables.policies.c.number)
+        """All policies, or the terms of those with this number, by number, tenant and beginning."""
+        statement = sa.select(tables.policies).order_by(*tables.policies.primary_key.columns)
         with self._sql.reading() as connection:
             if number is not None:
                 statement = statement.where(tables.policies.c.number == escape_for(connection, number))
@@ -307,6 +316,8 @@ def _select_journeys(connection: sa.Connection, query: JourneyQuery) -> sa.Selec
             statement = statement.where(column == escape_for(connection, value))
     if query.policies is not None:
         statement = statement.where(held.policy.in_([escape_for(connection, number) for number in query.policies]))
+    if query.terms is not None:
+        statement = statement.where(held.policy_from_us.in_([to_us(at) for at in query.terms]))
     if query.unattributed:
         statement = statement.where(held.policy.is_(None))
     if query.started_from is not None:
@@ -338,19 +349,22 @@ def _select_refusals(connection: sa.Connection, query: RefusalQuery, after: str 
 
 
 def _pages(connection: sa.Connection, table: sa.Table, size: int) -> Iterator[list[tuple[Any, ...]]]:
-    """All rows in key order, page by page, for a table with a key of one text column."""
-    (key,) = table.primary_key.columns
-    after: str | None = None
+    """All rows in key order, page by page."""
+    keys = list(table.primary_key.columns)
+    names = table.columns.keys()
+    places = [names.index(key.name) for key in keys]
+    after: list[Any] | None = None
     while True:
-        statement = sa.select(table).order_by(key).limit(size)
+        statement = sa.select(table).order_by(*keys).limit(size)
         if after is not None:
-            statement = statement.where(key > escape_for(connection, after))
+            last = [sa.literal(escape_for(connection, at), key.type) for key, at in zip(keys, after, strict=True)]
+            statement = statement.where(sa.tuple_(*keys) > sa.tuple_(*last))
         page = read_rows(connection, statement)
         if page:
             yield page
         if len(page) < size:
             return
-        after = page[-1][table.columns.keys().index(key.name)]
+        after = [page[-1][place] for place in places]
 
 
 def _all_blocks(connection: sa.Connection) -> Iterator[tuple[str, int, bytes]]:

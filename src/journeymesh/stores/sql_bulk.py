@@ -104,6 +104,14 @@ def delete_ids(connection: sa.Connection, column: sa.Column[Any], ids: Sequence[
         connection.execute(sa.delete(table).where(column.in_([escape_for(connection, key) for key in part])))
 
 
+def delete_keys(connection: sa.Connection, table: sa.Table, keys: Sequence[Sequence[Any]]) -> None:
+    """Delete the rows with these keys of several columns, in the order of the table's primary key."""
+    columns = list(table.primary_key.columns)
+    for key in keys:
+        this = (column == escape_for(connection, value) for column, value in zip(columns, key, strict=True))
+        connection.execute(sa.delete(table).where(*this))
+
+
 def escape_for(connection: sa.Connection, value: Any) -> Any:
     """The value as this connection's database can hold it."""
     return value if connection.dialect.name == "sqlite" else escaped(value)

@@ -9,6 +9,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.types import UserDefinedType
 
+from journeymesh.stores.records import POLICY_KEY
 from journeymesh.stores.rows import STORED_SCHEMA
 
 
@@ -86,16 +87,17 @@ sa.Index("refusals_by_reason", refusals.c.reason, refusals.c.refusal_id)
 policies = sa.Table(
     "policies",
     metadata,
-    sa.Column("number", KEY, primary_key=True),
+    sa.Column("number", KEY, nullable=False),
     sa.Column("valid_from_us", sa.BigInteger(), nullable=False),
     sa.Column("valid_to_us", sa.BigInteger()),
     sa.Column("zone", sa.Text(), nullable=False),
     sa.Column("device", sa.Text()),
     sa.Column("vehicle", sa.Text()),
-    sa.Column("tenant", sa.Text(), nullable=False),
+    sa.Column("tenant", KEY, nullable=False),
     sa.Column("product", sa.Text(), nullable=False),
     sa.Column("status", sa.Text(), nullable=False),
     sa.Column("declared_annual_distance_m", EXACT),
+    sa.PrimaryKeyConstraint(*POLICY_KEY),
 )
 
 rules = sa.Table(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Protocol
 
@@ -13,7 +13,7 @@ import pyarrow as pa
 from journeymesh.errors import UsageError
 from journeymesh.journeys.fixes import Fixes
 from journeymesh.journeys.journey import JOURNEY_SCHEMA
-from journeymesh.journeys.policies import Policy, instant_us
+from journeymesh.journeys.policies import Policy, PolicyTerm, by_time, instant_us
 from journeymesh.stores.port import JourneyQuery
 from journeymesh.stores.rows import selected
 from journeymesh.strangler.asks import NO_SLICE, Asks
@@ -33,6 +33,8 @@ from journeymesh.strangler.sides import Side
 from journeymesh.strangler.tracing import span
 
 _TICK = timedelta(microseconds=1)
+_PLACE = ("started_at", "journey_id")
+"""What journeys are in order of."""
 
 
 class Comparer(Protocol):
@@ -70,14 +72,24 @@ class Door:
         """
         if query.policy is None or query.policies is not None or query.unattributed:
             raise UsageError("the door is asked by policy, and no single one is named", todo="name one policy")
-        policy = self.policy_book.get(query.policy)
-        if policy is None:
+        known = self.policy_book.terms(query.policy, query.tenant)
+        terms = known if query.terms is None else [policy for policy in known if policy.valid_from in query.terms]
+        routed = self._routed(terms)
+        if not routed:
             return selected(JOURNEY_SCHEMA.empty_table(), query.columns)
-        route, name = self._route(policy)
-        with _asked(route, name, "journeys"):
-            answer = self._side(route, name).journeys(query)
-        self._offer(route, policy, JourneysAsked(query), name, answer)
-        return answer
+        if len(routed) == 1:
+            return self._journeys(*routed[0], query)
+        # Terms of other products, and policies of other tenants, may be in other slices.
+        columns = None if query.columns is None else tuple(dict.fromkeys((*query.columns, *_PLACE)))
+        answers = [
+            self._journeys(
+                *each,
+                replace(query, tenant=each[2][0].tenant, terms=tuple(p.valid_from for p in each[2]), columns=columns),
+            )
+            for each in routed
+        ]
+        together = pa.concat_tables(answers).sort_by([(name, "ascending") for name in _PLACE])
+        return selected(together.slice(0, query.limit), query.columns)
 
     def journey(self, journey_id: str) -> pa.Table | None:
         """The journey as a one-row table, following a late fix to its successor; None if unknown or gone.
@@ -99,21 +111,22 @@ class Door:
         return answer
 
     def policies(self, number: str | None = None) -> list[Policy]:
-        """The policy with this number, as the side that answers for it has it; all policies, as they are at hand.
+        """The terms of the policies with this number, as the sides that answer for them have them; all, as they are at
+        hand.
 
         Raises:
             RoutesUnreadable: who answers is not known at this moment.
         """
-        held = self.policy_book.now().by_number
         if number is None:
-            return [held[key] for key in sorted(held)]
-        policy = self.policy_book.get(number)
-        if policy is None:
-            return []
-        route, name = self._route(policy)
-        answer = self._side(route, name).policies(number)
-        self._offer(route, policy, PolicyAsked(number), name, None)
-        return answer
+            return list(self.policy_book.now().terms())
+        found: dict[PolicyTerm, Policy] = {}
+        for route, name, terms in self._routed(self.policy_book.terms(number)):
+            tenant = terms[0].tenant
+            held = [policy for policy in self._side(route, name).policies(number) if policy.tenant == tenant]
+            own = {policy.term for policy in terms}
+            found |= {policy.term: policy for policy in held if policy.term in own or policy.term not in found}
+            self._offer(route, terms[-1], PolicyAsked(number, tenant), name, None)
+        return [found[term] for term in sorted(found)]
 
     def fixes(self, vehicle: str, first: datetime, last: datetime) -> Fixes:
         """The vehicle's fixes with ``first <= fixed_at <= last``, by time.
@@ -139,6 +152,21 @@ class Door:
         """
         return self._route(policy)[1]
 
+    def _journeys(self, route: Route | None, name: str, terms: Sequence[Policy], query: JourneyQuery) -> pa.Table:
+        with _asked(route, name, "journeys"):
+            answer = self._side(route, name).journeys(query)
+        self._offer(route, terms[-1], JourneysAsked(query), name, answer)
+        return answer
+
+    def _routed(self, terms: Sequence[Policy]) -> list[tuple[Route | None, str, list[Policy]]]:
+        """The terms by tenant and by the route that they take."""
+        found: dict[tuple[str, str | None], tuple[Route | None, str, list[Policy]]] = {}
+        for policy in terms:
+            route, name = self._route(policy)
+            key = policy.tenant, None if route is None else route.slice.name
+            found.setdefault(key, (route, name, []))[2].append(policy)
+        return list(found.values())
+
     def _route(self, policy: Policy) -> tuple[Route | None, str]:
         route = self.routing.of(policy)
         return route, LEGACY if route is None else route.answering_name
@@ -163,7 +191,7 @@ class Door:
         self, vehicle: str, first: datetime, last: datetime
     ) -> Iterator[tuple[Policy | None, Route | None, str, datetime, datetime]]:
         """The time cut where the side changes: a policy's time reaches to the beginning of the next one's."""
-        held = sorted(self.policy_book.of_vehicles([vehicle]), key=lambda policy: (policy.valid_from, policy.number))
+        held = sorted(self.policy_book.of_vehicles([vehicle]), key=by_time)
         spans = list(_cut(held, first, last))
         routed = [(policy, *((None, LEGACY) if policy is None else self._route(policy))) for policy, _, _ in spans]
         begin = first

@@ -191,13 +191,13 @@ class Feeding:
 
     def policy_changes(self) -> tuple[StoreBatch, list[str]]:
         """What has to be written of policies, and the vehicles whose journeys it changes."""
-        given = {policy.number: policy for policy in self._ours(self.policies)}
-        held = {policy.number: policy for policy in self._ours(self.store.policies())}
-        differing = [number for number in given.keys() | held.keys() if given.get(number) != held.get(number)]
-        touched = [policy for number in differing for policy in (given.get(number), held.get(number)) if policy]
+        given = {policy.term: policy for policy in self._ours(self.policies)}
+        held = {policy.term: policy for policy in self._ours(self.store.policies())}
+        differing = sorted(term for term in given.keys() | held.keys() if given.get(term) != held.get(term))
+        touched = [policy for term in differing for policy in (given.get(term), held.get(term)) if policy]
         batch = StoreBatch(
-            policies=[given[number] for number in sorted(differing) if number in given],
-            policies_withdrawn=sorted(number for number in differing if number not in given),
+            policies=[given[term] for term in differing if term in given],
+            policies_withdrawn=[term for term in differing if term not in given],
         )
         return batch, sorted(names_of(touched))
 

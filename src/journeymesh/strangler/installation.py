@@ -11,7 +11,7 @@ from pathlib import Path
 from journeymesh.engines.port import Retention
 from journeymesh.errors import RulesConflict, UsageError
 from journeymesh.journeys.fixes import Fixes
-from journeymesh.journeys.policies import Policy
+from journeymesh.journeys.policies import Policy, PolicyTerm
 from journeymesh.journeys.rules import JourneyRules
 from journeymesh.sources.vehicle_port import DocumentRemover, FixWriter, VehicleSource
 from journeymesh.stores.port import Store
@@ -85,12 +85,12 @@ class Installation:
     def policies(self) -> list[Policy]:
         """Every policy there is: legacy's while it lives, and those of stores that outlived it."""
         recorded = read_routes(self.control).routes
-        held: dict[str, Policy] = {}
+        held: dict[PolicyTerm, Policy] = {}
         for route in recorded:
             if route.upstream != LEGACY or not has_legacy([route]):
-                held |= {policy.number: policy for policy in self.store(route.target).policies()}
+                held |= {policy.term: policy for policy in self.store(route.target).policies()}
         if not recorded or has_legacy(recorded) or len(self.plan.slices) > len(recorded):
-            held |= {policy.number: policy for policy in self.legacy().policies()}
+            held |= {policy.term: policy for policy in self.legacy().policies()}
         return list(held.values())
 
     def applying(self, who: str | None = None) -> Applying:

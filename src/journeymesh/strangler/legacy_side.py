@@ -19,6 +19,7 @@ from journeymesh.journeys.local_time import DAY_US
 from journeymesh.journeys.pipeline import make_journeys
 from journeymesh.journeys.policies import Policy, instant_us
 from journeymesh.journeys.rules import JourneyRules
+from journeymesh.journeys.summaries import of_terms
 from journeymesh.sources.vehicle_port import VehicleSource, VehicleTimes
 from journeymesh.stores.port import JourneyQuery
 from journeymesh.stores.records import from_us
@@ -80,15 +81,16 @@ class LegacySide:
         """
         if query.policy is None or query.unattributed or query.policies is not None:
             raise UsageError("legacy is asked by policy, and none is named", todo="name one policy")
-        policy = self.policy_book.get(query.policy)
-        if policy is None or not _may_match(policy, query):
+        known = self.policy_book.terms(query.policy, query.tenant)
+        terms = [policy for policy in known if _may_match(policy, query)]
+        if not terms:
             return selected(JOURNEY_SCHEMA.empty_table(), query.columns)
         whole = replace(query, columns=None)
         if self.cache is None:
-            return selected(self._computed(policy, whole), query.columns)
-        names = vehicles_of(policy)
+            return selected(self._computed(terms, whole), query.columns)
+        names = tuple(dict.fromkeys(name for policy in terms for name in vehicles_of(policy)))
         question = (whole, tuple(self.policy_book.of_vehicles(names)))
-        answer = self.cache.answer(question, names, lambda: self._computed(policy, whole))
+        answer = self.cache.answer(question, names, lambda: self._computed(terms, whole))
         return selected(answer, query.columns)
 
     def journey(self, journey_id: str) -> pa.Table | None:
@@ -105,9 +107,8 @@ class LegacySide:
         return None if at is None else made.slice(at, 1).combine_chunks()
 
     def policies(self, number: str | None = None) -> list[Policy]:
-        """All policies by number, or the one with this number."""
-        held = self.policy_book.now().by_number
-        return [held[key] for key in sorted(held) if number is None or key == number]
+        """All policies, or the terms of those with this number, by number, tenant and beginning."""
+        return list(self.policy_book.now().terms(number))
 
     def fixes(self, vehicle: str, first: datetime, last: datetime) -> Fixes:
         """The vehicle's distinct fixes with ``first <= fixed_at <= last`` and a possible clock, by time.
@@ -127,9 +128,9 @@ class LegacySide:
         found = replace(found, vehicles=(vehicle,), vehicle=np.zeros(len(found), np.int32))
         return _as_kept(make_journeys(found, self.rules, (), self.clock_us()).timeline)
 
-    def _computed(self, policy: Policy, query: JourneyQuery) -> pa.Table:
+    def _computed(self, terms: Sequence[Policy], query: JourneyQuery) -> pa.Table:
         pages, rows = [JOURNEY_SCHEMA.empty_table()], 0
-        for page in self._windows(policy, query):
+        for page in self._windows(terms, query):
             pages.append(page)
             rows += len(page)
             if query.limit is not None and rows >= query.limit:
@@ -138,19 +139,27 @@ class LegacySide:
         self.places.remember(answer)
         return answer
 
-    def _windows(self, policy: Policy, query: JourneyQuery) -> Iterator[pa.Table]:
-        """The answer read forward: windows widen where there is little and narrow where there is much."""
-        first_us, end_us = _span(policy, query)
-        names = [name for name in vehicles_of(policy) if query.vehicle in (None, name)]
+    def _windows(self, terms: Sequence[Policy], query: JourneyQuery) -> Iterator[pa.Table]:
+        """The answer read forward: windows widen where there is little and narrow where there is much. Of each window
+        the vehicles of the terms in it are read."""
+        spans = [(policy, *_span(policy, query)) for policy in terms]
+        first_us, end_us = min(first for _, first, _ in spans), max(end for _, _, end in spans)
         spent, width_us, soon_us = _Spent(self.limits), _FIRST_WINDOW_US, self.clock_us() + _SOON_US
         while first_us < end_us:
             last_us = min(first_us + width_us, end_us) - 1
             if last_us > soon_us:  # nothing is expected there
                 last_us = end_us - 1
             before = spent.fixes
-            made, settled_us = self._made([VehicleTimes(name, first_us, last_us) for name in names], spent)
-            until_us = min(max(settled_us, last_us) + 1, end_us)
-            yield _matching(made, policy, query, first_us, until_us)
+            inside = [policy for policy, first, end in spans if first <= last_us and first_us < end]
+            names = dict.fromkeys(name for policy in inside for name in vehicles_of(policy))
+            wanted = [VehicleTimes(name, first_us, last_us) for name in names if query.vehicle in (None, name)]
+            next_us = min((first for _, first, _ in spans if first > last_us), default=end_us)
+            if not wanted:  # between two terms
+                first_us = next_us
+                continue
+            made, settled_us = self._made(wanted, spent)
+            until_us = min(max(settled_us, last_us) + 1, next_us)
+            yield _matching(made, inside, query, first_us, until_us)
             first_us = until_us
             read = max(spent.fixes - before, _WINDOW_FIXES // _WIDEN)
             width_us = max(width_us * _WINDOW_FIXES // read, DAY_US)
@@ -199,6 +208,7 @@ def _may_match(policy: Policy, query: JourneyQuery) -> bool:
     return (
         query.tenant in (None, policy.tenant)
         and query.product in (None, policy.product)
+        and (query.terms is None or policy.valid_from in query.terms)
         and (query.vehicle is None or query.vehicle in vehicles_of(policy))
         and (query.limit is None or query.limit > 0)
     )
@@ -217,15 +227,13 @@ def _span(policy: Policy, query: JourneyQuery) -> tuple[int, int]:
     return first_us, end_us
 
 
-def _matching(made: pa.Table, policy: Policy, query: JourneyQuery, first_us: int, until_us: int) -> pa.Table:
-    """The journeys of the policy that start in [first, until) and behind the cursor, in order."""
+def _matching(made: pa.Table, terms: Sequence[Policy], query: JourneyQuery, first_us: int, until_us: int) -> pa.Table:
+    """The journeys of these terms that start in [first, until) and behind the cursor, in order."""
+    made, _ = of_terms(made, terms)
     started = made["started_at"]
     wanted = pc.and_(
-        pc.and_(
-            pc.greater_equal(started, pa.scalar(from_us(first_us), INSTANT)),
-            pc.less(started, pa.scalar(from_us(until_us), INSTANT)),
-        ),
-        pc.fill_null(pc.equal(made["policy"], policy.number), False),
+        pc.greater_equal(started, pa.scalar(from_us(first_us), INSTANT)),
+        pc.less(started, pa.scalar(from_us(until_us), INSTANT)),
     )
     if query.after is not None:
         at = pa.scalar(query.after[0], INSTANT)

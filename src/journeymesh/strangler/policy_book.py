@@ -1,4 +1,4 @@
-"""The policies at hand: which policy a number names, and which policies a vehicle drives under."""
+"""The policies at hand: which policies a number names, and which policies a vehicle drives under."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from journeymesh.errors import JourneymeshError
-from journeymesh.journeys.policies import Policy
+from journeymesh.journeys.policies import Policy, PolicyTerm
 
 REFRESH_S: Final = 5.0
 _SOONEST_S: Final = 0.5
@@ -18,21 +18,39 @@ _SOONEST_S: Final = 0.5
 class HeldPolicies:
     """The policies as they were read at one time."""
 
-    by_number: dict[str, Policy]
+    by_number: dict[str, tuple[Policy, ...]]
+    """The terms of the policies with a number, by tenant and beginning."""
     by_vehicle: dict[str, tuple[Policy, ...]]
     every: tuple[Policy, ...] = ()
 
     @classmethod
     def of(cls, policies: Iterable[Policy]) -> HeldPolicies:
-        """These policies; of two with one number the first counts."""
-        by_number: dict[str, Policy] = {}
+        """These policies; of two with one term the first counts."""
+        by_term: dict[PolicyTerm, Policy] = {}
         for policy in policies:
-            by_number.setdefault(policy.number, policy)
+            by_term.setdefault(policy.term, policy)
+        by_number: dict[str, list[Policy]] = {}
         by_vehicle: dict[str, list[Policy]] = {}
-        for policy in by_number.values():
+        for policy in by_term.values():
+            by_number.setdefault(policy.number, []).append(policy)
             for name in vehicles_of(policy):
                 by_vehicle.setdefault(name, []).append(policy)
-        return cls(by_number, {name: tuple(held) for name, held in by_vehicle.items()}, tuple(by_number.values()))
+        return cls(
+            {number: tuple(sorted(held, key=_by_term)) for number, held in by_number.items()},
+            {name: tuple(held) for name, held in by_vehicle.items()},
+            tuple(by_term.values()),
+        )
+
+    def terms(self, number: str | None = None, tenant: str | None = None) -> tuple[Policy, ...]:
+        """The terms of the policies with this number, or of all, by number, tenant and beginning."""
+        if number is None:
+            return tuple(policy for key in sorted(self.by_number) for policy in self.by_number[key])
+        held = self.by_number.get(number, ())
+        return held if tenant is None else tuple(policy for policy in held if policy.tenant == tenant)
+
+
+def _by_term(policy: Policy) -> PolicyTerm:
+    return policy.term
 
 
 def vehicles_of(policy: Policy) -> tuple[str, ...]:
@@ -81,10 +99,11 @@ class PolicyBook:
         """
         return self._held or self.refresh()
 
-    def get(self, number: str) -> Policy | None:
-        """The policy of this number; None if there is none, and it is looked for again soon."""
-        found = self.now().by_number.get(number)
-        if found is None:
+    def terms(self, number: str, tenant: str | None = None) -> tuple[Policy, ...]:
+        """The terms of the policies with this number, of this tenant or of every one, by tenant and beginning; where
+        there are none they are looked for again soon."""
+        found = self.now().terms(number, tenant)
+        if not found:
             self._wake.set()
         return found
 
@@ -95,7 +114,7 @@ class PolicyBook:
     def of_vehicles(self, names: Sequence[str]) -> list[Policy]:
         """Every policy that names one of these vehicles."""
         held = self.now().by_vehicle
-        return list({policy.number: policy for name in names for policy in held.get(name, ())}.values())
+        return list({policy.term: policy for name in names for policy in held.get(name, ())}.values())
 
     def refresh(self) -> HeldPolicies:
         """Read them now.

@@ -38,6 +38,7 @@ class JourneysAsked:
                 ("vehicle", query.vehicle),
                 ("tenant", query.tenant),
                 ("product", query.product),
+                ("terms", query.terms and ",".join(map(rfc3339, query.terms))),
                 ("from", query.started_from),
                 ("to", query.started_to),
                 ("after", query.after and query.after[1]),
@@ -90,14 +91,15 @@ class FixesAsked:
 
 @dataclass(frozen=True, slots=True)
 class PolicyAsked:
-    """One policy by its number."""
+    """The terms of the policy of a tenant with this number; of every tenant's, where none is named."""
 
     number: str
-    key: str = "number"
+    tenant: str | None = None
+    key: str = "valid_from_us"
 
     def ask(self, side: Side) -> pa.Table:
         """The side's answer."""
-        return policy_table(side.policies(self.number))
+        return policy_table([policy for policy in side.policies(self.number) if self.tenant in (None, policy.tenant)])
 
     @property
     def subject(self) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Final
 
-from journeymesh.journeys.policies import Policy
+from journeymesh.journeys.policies import Policy, PolicyTerm
 from journeymesh.strangler.routes import Route, Routes, RoutesFollower, RoutesUnreadable
 
 _MOST_KEPT: Final = 100_000
@@ -14,7 +14,7 @@ _MOST_KEPT: Final = 100_000
 @dataclass(frozen=True, slots=True)
 class _Kept:
     routes: Routes
-    by_number: dict[str, tuple[Policy, Route | None]] = field(default_factory=dict)
+    by_term: dict[PolicyTerm, tuple[Policy, Route | None]] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -32,12 +32,12 @@ class Routing:
         """
         routes = self.follower.now()
         kept = self._kept
-        if kept is None or kept.routes is not routes or len(kept.by_number) >= _MOST_KEPT:
+        if kept is None or kept.routes is not routes or len(kept.by_term) >= _MOST_KEPT:
             self._kept = kept = _Kept(routes)
-        found = kept.by_number.get(policy.number)
+        found = kept.by_term.get(policy.term)
         if found is None or found[0] is not policy:
             found = policy, _only(policy, routes)
-            kept.by_number[policy.number] = found
+            kept.by_term[policy.term] = found
         return found[1]
 
     def names(self) -> list[str]:

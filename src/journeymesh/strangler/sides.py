@@ -25,7 +25,7 @@ class Side(Protocol):
         """The journey as a one-row table; None if unknown."""
 
     def policies(self, number: str | None = None) -> list[Policy]:
-        """All policies, or the one with this number."""
+        """All policies, or the terms of those with this number."""
 
     def fixes(self, vehicle: str, first: datetime, last: datetime) -> Fixes:
         """The vehicle's fixes with ``first <= fixed_at <= last``, by time, without refused ones and duplicates."""

@@ -18,6 +18,7 @@ from journeymesh.journeys.rules import ALWAYS_ON
 from journeymesh.journeys.summaries import SUMMARY_SCHEMA, summarise
 
 NOW = datetime(2026, 3, 2, 12, tzinfo=UTC)
+BEGIN = datetime(2020, 1, 1, tzinfo=UTC)
 ANY = Obligations(rows=RowPredicate(tenants=frozenset({"north"})))
 EVENT = {
     "kind": "braking", "severity": "low", "started_at": NOW, "ended_at": NOW, "peak_at": NOW, "peak_mps2": 3.0,
@@ -27,7 +28,7 @@ _ZERO: dict[Any, Any] = {pa.string(): "x", pa.float64(): 0.0, pa.int32(): 1}
 
 
 def policy(number: str = "P-1", **changes: Any) -> Policy:
-    held: dict[str, Any] = {"valid_from": datetime(2020, 1, 1, tzinfo=UTC), "vehicle": "V1", "tenant": "north"}
+    held: dict[str, Any] = {"valid_from": BEGIN, "vehicle": "V1", "tenant": "north"}
     return Policy(number=number, **held | changes)
 
 
@@ -35,6 +36,7 @@ def journey(number: str | None = "P-1", *, days_ago: float = 1.0, **changes: Any
     row: dict[str, Any] = {field.name: _ZERO.get(field.type) for field in JOURNEY_SCHEMA}
     at = NOW - timedelta(days=days_ago)
     owner = {"policy": number, "tenant": "north" if number else None, "product": "default" if number else None}
+    owner["policy_from"] = BEGIN if number else None
     return row | owner | {"zone": "UTC", "started_at": at, "ended_at": at, "hours": [], "harsh_events": []} | changes
 
 
@@ -46,7 +48,7 @@ def numbers(table: pa.Table) -> list[str | None]:
     return list(table["policy"].to_pylist())
 
 
-BOOK = {each.number: each for each in (policy(), policy("P-2", status="lapsed"), policy("P-3", tenant="south"))}
+BOOK = (policy(), policy("P-2", status="lapsed"), policy("P-3", tenant="south"))
 
 
 def test_only_rows_of_admitted_policies_leave() -> None:
@@ -70,12 +72,32 @@ def test_a_row_that_was_written_for_another_tenant_or_product_stays_though_its_p
 
 def test_a_table_about_one_policy_leaves_whole_or_not_at_all() -> None:
     table = journeys(journey("P-1"), journey("P-1"))
-    assert len(applied(table, ANY, now=NOW, of=policy())) == 2
-    assert len(applied(table, ANY, now=NOW, of=policy(tenant="south"))) == 0
+    assert len(applied(table, ANY, now=NOW, of=[policy()])) == 2
+    assert len(applied(table, ANY, now=NOW, of=[policy(tenant="south")])) == 0
 
 
 def test_a_row_of_another_policy_does_not_leave_in_a_table_about_one() -> None:
-    assert numbers(applied(journeys(journey("P-1"), journey("P-2")), ANY, now=NOW, of=policy())) == ["P-1"]
+    assert numbers(applied(journeys(journey("P-1"), journey("P-2")), ANY, now=NOW, of=[policy()])) == ["P-1"]
+
+
+def test_each_row_is_judged_by_its_own_term() -> None:
+    renewed = NOW - timedelta(days=10)
+    terms = [policy(valid_to=renewed, status="lapsed"), policy(valid_from=renewed)]
+    table = journeys(journey(days_ago=11), journey(policy_from=renewed), journey(tenant="south", policy_from=renewed))
+    active = replace(ANY, rows=replace(ANY.rows, statuses=frozenset({"active"})))
+    for left in (
+        applied(table, active, now=NOW, policies=terms),
+        applied(table, active, now=NOW, of=terms),
+        applied(table, ANY, now=NOW, of=terms[1:], all_terms=False),
+    ):
+        assert left["policy_from"].to_pylist() == [renewed]
+    assert len(applied(table, ANY, now=NOW, policies=terms)) == len(applied(table, ANY, now=NOW, of=terms)) == 2
+
+
+def test_a_journey_of_a_term_that_is_not_known_leaves_only_where_every_term_may() -> None:
+    table = journeys(journey(policy_from=BEGIN + timedelta(days=1)))
+    assert len(applied(table, ANY, now=NOW, of=[policy()])) == 1
+    assert len(applied(table, ANY, now=NOW, of=[policy()], all_terms=False)) == 0
 
 
 def test_what_began_longer_ago_than_the_retention_does_not_leave() -> None:
@@ -88,7 +110,7 @@ def test_an_answer_about_fewer_policies_than_the_group_does_not_leave() -> None:
     table = journeys(journey("P-1"), journey("P-1"), journey("P-2"))
     assert len(applied(table, replace(ANY, minimum_group_size=2), now=NOW, policies=BOOK)) == 3
     assert len(applied(table, replace(ANY, minimum_group_size=3), now=NOW, policies=BOOK)) == 0
-    assert len(applied(table, replace(ANY, minimum_group_size=2), now=NOW, of=policy())) == 0
+    assert len(applied(table, replace(ANY, minimum_group_size=2), now=NOW, of=[policy()])) == 0
 
 
 def test_the_group_is_what_is_left_after_rows_and_retention() -> None:
@@ -105,7 +127,7 @@ def test_a_single_policy_is_admitted_where_the_group_may_be_one_and_its_row_may_
 
 def test_masked_fields_are_null_and_keep_their_type_and_place() -> None:
     table = applied(
-        journeys(journey()), replace(ANY, mask=frozenset({"vehicle", "start_lat_deg"})), now=NOW, of=policy()
+        journeys(journey()), replace(ANY, mask=frozenset({"vehicle", "start_lat_deg"})), now=NOW, of=[policy()]
     )
     assert table.column_names == JOURNEY_SCHEMA.names
     assert table["vehicle"].to_pylist() == [None]
@@ -162,11 +184,11 @@ def test_fixes_of_a_track_obey_the_policy_that_it_was_driven_under() -> None:
     ]
     fixes = pa.Table.from_pylist(rows, FIX_SCHEMA)
     obligations = replace(ANY, retention_days=7, mask=frozenset({"vehicle", "lat_deg"}))
-    left = applied(fixes, obligations, now=NOW, of=policy())
+    left = applied(fixes, obligations, now=NOW, of=[policy()])
     assert left.to_pylist()[0]["lat_deg"] is None
     assert left["vehicle"].null_count == len(left) == 1
     assert left["lon_deg"].to_pylist() == [5.0]
-    assert len(applied(fixes, obligations, now=NOW, of=policy(tenant="south"))) == 0
+    assert len(applied(fixes, obligations, now=NOW, of=[policy(tenant="south")])) == 0
 
 
 def test_fixes_do_not_leave_where_it_is_not_said_whose_they_are() -> None:
@@ -196,6 +218,6 @@ def test_a_date_that_began_too_long_ago_on_some_clock_does_not_leave() -> None:
 
 def test_an_empty_table_meets_every_obligation() -> None:
     obligations = replace(ANY, retention_days=1, minimum_group_size=2, mask=frozenset({"vehicle", "lat_deg"}))
-    left = applied(JOURNEY_SCHEMA.empty_table(), obligations, now=NOW, policies={})
+    left = applied(JOURNEY_SCHEMA.empty_table(), obligations, now=NOW, policies=())
     assert left.column_names == JOURNEY_SCHEMA.names
     assert len(left) == 0

@@ -304,3 +304,35 @@ def test_a_fault_while_a_policy_of_a_book_is_judged_admits_it_not(monkeypatch: p
 
     monkeypatch.setattr(CedarPolicies, "judge", burst)
     assert not whole.admits(policy())
+
+
+def test_of_a_number_that_two_tenants_use_the_bearer_means_their_own_tenants_policy() -> None:
+    own, foreign = policy(), policy(tenant="south")
+    twins = Twins()
+    for terms in ((own, foreign), (foreign, own)):
+        decision = twins.decider().decide("ana", ask(policy=None, terms=terms))
+        assert decision.allowed
+        assert (decision.ask.policy, decision.terms, decision.all_terms) == (own, (own,), True)
+
+
+def test_a_number_of_another_tenant_alone_is_denied_and_the_record_is_about_that_policy() -> None:
+    foreign, twins = policy(tenant="south"), Twins()
+    decision = twins.decider().decide("ana", ask(policy=None, terms=(foreign,)))
+    assert (decision.reason, decision.terms, decision.ask.policy) == (Reason.POLICY_FORBIDS, (), foreign)
+    assert twins.audit.records[-1][1]["resource"] == "pseudonym-of-policy"
+    refused = twins.decider().decide(None, ask(policy=None, terms=(foreign,)))
+    assert refused.reason is Reason.TOKEN_MISSING
+    assert twins.audit.records[-1][1]["resource"] == "pseudonym-of-policy"
+
+
+def test_each_term_of_a_renewed_policy_is_judged_by_its_own_status() -> None:
+    lapsed = policy(valid_to=NOW, status="lapsed")
+    active = policy(valid_from=NOW)
+    decider = Twins().decider()
+    decision = decider.decide("ana", ask(policy=None, terms=(active, lapsed)))
+    assert (decision.terms, decision.all_terms, decision.ask.policy) == ((active,), False, active)
+    again = policy(valid_from=NOW + timedelta(days=9), status="lapsed")
+    decision = decider.decide("ana", ask(policy=None, terms=(lapsed, active, again)))
+    assert (decision.terms, decision.all_terms, decision.ask.policy) == ((active,), False, active)
+    denied = decider.decide("ana", ask(policy=None, terms=(lapsed, again)))
+    assert (denied.reason, denied.terms, denied.ask.policy) == (Reason.POLICY_FORBIDS, (), again)

@@ -109,7 +109,7 @@ def test_a_date_begins_at_midnight_of_each_policys_own_clock(book: Path, capsys:
     store = open_store(f"sqlite:///{book / 'journeys.db'}")
     half_past = datetime(2025, 6, 30, 22, 30, tzinfo=UTC)  # 00:30 on 1 July in Berlin, still June in UTC
     both = [
-        journey(device, half_past, policy=number, distance_m=1000.0, rules_version=ALWAYS_ON.version)
+        journey(device, half_past, policy=number, tenant="north", distance_m=1000.0, rules_version=ALWAYS_ON.version)
         for device, number in (("d1", "P-1"), ("d2", "P-2"))
     ]
     store.write(StoreBatch(journeys=journeys(*both)))
@@ -118,6 +118,35 @@ def test_a_date_begins_at_midnight_of_each_policys_own_clock(book: Path, capsys:
     assert [(row["policy"], row["distance_m"]) for row in rows] == [("P-1", 1_000.0), ("P-3", 40_000.0)]
     rows = answered(capsys, "summary", "--all", "--to", "2025-07-01", "--product", "gold")
     assert [(row["policy"], row["distance_m"]) for row in rows] == [("P-1", 10_000.0), ("P-2", 21_000.0)]
+
+
+def test_a_number_of_two_tenants_needs_the_tenant_and_a_renewed_policy_is_summed_whole(
+    book: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store = open_store(f"sqlite:///{book / 'journeys.db'}")
+    renewed = policy("P-1", device="d1", vehicle=None, tenant="north", product="silver", valid_from=JUNE)
+    other = policy("P-1", device="d9", vehicle=None, tenant="south")
+    driven = {"policy": "P-1", "rules_version": ALWAYS_ON.version}
+    rows = [
+        journey("d1", JUNE + timedelta(days=1), tenant="north", policy_from=JUNE, distance_m=5_000.0, **driven),
+        journey("d9", JUNE, tenant="south", distance_m=7_000.0, **driven),
+    ]
+    store.write(StoreBatch(policies=[renewed, other], journeys=journeys(*rows)))
+    store.close()
+    for command in (["summary", "P-1"], ["journeys", "list", "--policy", "P-1"], ["report", "P-1", "--out", "x.html"]):
+        assert outcome(command) == 2
+        assert "policy P-1 is one of each of the tenants north, south" in capsys.readouterr().err
+        assert outcome([*command, "--tenant", "west"]) == 3
+        assert "tenant west has no policy P-1" in capsys.readouterr().err
+    assert [row["distance_m"] for row in answered(capsys, "summary", "P-1", "--tenant", "south")] == [7_000.0]
+    (june,) = answered(capsys, "summary", "P-1", "--tenant", "north")
+    assert (june["journeys"], june["distance_m"], june["product"]) == (2, 15_000.0, "silver")
+    terms = answered(capsys, "summary", "P-1", "--tenant", "north", "--period", "term")
+    assert [row["distance_m"] for row in terms] == [10_000.0, 5_000.0]
+    listed = answered(capsys, "journeys", "list", "--policy", "P-1", "--tenant", "north")
+    assert [row["policy_from"] for row in listed] == ["2023-12-02T12:00:00Z", "2025-06-10T12:00:00Z"]
+    assert outcome(["report", "P-1", "--tenant", "north", "--out", "x.html"]) == 0
+    assert "the latest of 2 terms" in Path("x.html").read_text("utf-8")
 
 
 def test_a_book_is_written_as_parquet_and_arrow_in_the_schema(book: Path) -> None:

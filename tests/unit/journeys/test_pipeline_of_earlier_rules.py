@@ -19,7 +19,7 @@ from journeymesh.journeys.policies import Policy
 from journeymesh.journeys.rules import ALWAYS_ON, ENGINE_SWITCHED, JourneyRules
 
 OF_2026_1 = {"always_on": ALWAYS_ON, "engine_switched": ENGINE_SWITCHED}
-NOT_THERE_IN_2026_1: tuple[str, ...] = ()
+NOT_THERE_IN_2026_1: tuple[str, ...] = ("policy_from",)
 """Columns of a journey that came later."""
 
 _WORSE = FaultRates(

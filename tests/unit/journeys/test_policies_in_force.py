@@ -11,7 +11,7 @@ from tests.builders import NOON, NOW_US, drive, made
 from journeymesh.errors import PoliciesInvalid
 from journeymesh.journeys.fixes import Fixes
 from journeymesh.journeys.pipeline import make_journeys
-from journeymesh.journeys.policies import GrowingTimeline, Policy, PolicyBook, check_overlaps
+from journeymesh.journeys.policies import GrowingTimeline, Policy, PolicyBook, check_overlaps, replaced_by
 from journeymesh.journeys.rules import ENGINE_SWITCHED
 
 FIRST = Policy(number="P1", device="V1", valid_from=NOON - timedelta(days=365), valid_to=NOON, zone="Europe/London",
@@ -61,7 +61,38 @@ def test_two_policies_in_force_at_once_are_refused():
     with pytest.raises(PoliciesInvalid, match="P1 and P2 are both in force for V1"):
         check_overlaps([replace(FIRST, valid_to=NOON + timedelta(seconds=1)), SECOND])
     with pytest.raises(PoliciesInvalid, match="given twice"):
-        check_overlaps([FIRST, replace(SECOND, number="P1")])
+        check_overlaps([FIRST, replace(FIRST, product="old")])
+
+
+def test_a_policy_renewed_under_its_number_is_two_terms_and_each_has_its_own_journeys():
+    renewed = replace(SECOND, number="P1", tenant="north")
+    check_overlaps([FIRST, renewed])
+    fixes = [drive((10.0, 120), start=NOON + timedelta(hours=h)) for h in (-1, 1)]
+    first, second = made(Fixes.concat(fixes), ENGINE_SWITCHED, renewed, FIRST)
+    assert (first["policy"], second["policy"]) == ("P1", "P1")
+    assert (first["policy_from"], second["policy_from"]) == (FIRST.valid_from, NOON)
+    assert (first["product"], second["product"]) == ("young", "default")
+    assert (first["zone"], second["zone"]) == ("Europe/London", "Europe/Paris")
+    with pytest.raises(PoliciesInvalid, match="two terms of policy P1 are in force for V1 from"):
+        check_overlaps([replace(FIRST, valid_to=None), renewed])
+
+
+def test_two_tenants_may_use_one_number():
+    other = replace(FIRST, device="V2", tenant="south")
+    check_overlaps([FIRST, other])
+    fixes = Fixes.concat([drive((10.0, 120), vehicle=name, start=NOON - timedelta(hours=1)) for name in ("V1", "V2")])
+    assert [j["tenant"] for j in made(fixes, ENGINE_SWITCHED, FIRST, other)] == ["north", "south"]
+
+
+def test_a_corrected_beginning_takes_the_place_of_the_term_and_a_renewal_does_not():
+    renewed = replace(SECOND, number="P1", tenant="north")
+    assert replaced_by([renewed], [FIRST]) == []
+    assert replaced_by([FIRST], [FIRST]) == []
+    corrected = replace(FIRST, valid_from=FIRST.valid_from + timedelta(days=1))
+    assert replaced_by([corrected], [FIRST, renewed]) == [FIRST]
+    assert replaced_by([replace(FIRST, tenant="south")], [FIRST, renewed]) == [FIRST]
+    others = [replace(corrected, number="P9"), replace(corrected, device="V9", vehicle="V1 of another")]
+    assert replaced_by(others, [FIRST]) == []
 
 
 @pytest.mark.parametrize(

@@ -104,6 +104,62 @@ def test_many_policies_at_once_give_what_each_gives_alone(period):
     assert together.equals(pa.concat_tables(alone))
 
 
+RENEWED = replace(POLICY, valid_from=_utc(2024, 12, 31, 23), valid_to=None, declared_annual_distance_m=5_000_000.0,
+                  product="q")  # fmt: skip
+
+
+def test_a_month_in_which_a_policy_was_renewed_has_both_terms_and_a_term_has_its_own():
+    new = replace(RENEWED, valid_from=_utc(2024, 6, 15, 22))
+    old = replace(POLICY, valid_to=new.valid_from)
+    starts = [_utc(2024, 6, 3), _utc(2024, 6, 15, 21), _utc(2024, 6, 16), _utc(2024, 7, 2)]
+    tables = [
+        make_journeys(drive((20.0, 600), start=at), ENGINE_SWITCHED, [old, new], NOW_US).journeys for at in starts
+    ]
+    table = pa.concat_tables(tables)
+    june, july = summarise_each(table, [new, old], "month", SCORE).to_pylist()
+    assert (june["period_from"], june["journeys"], july["journeys"]) == (date(2024, 6, 1), 3, 1)
+    assert (june["observed_days"], july["observed_days"]) == (30, 2)
+    assert (june["product"], june["declared_annual_distance_m"]) == ("q", 5_000_000.0)
+    terms = summarise_each(table, [old, new], "term", SCORE).to_pylist()
+    assert [(row["period_from"], row["period_to"], row["journeys"]) for row in terms] == [
+        (date(2024, 1, 1), date(2024, 6, 16), 2),
+        (date(2024, 6, 16), date(9999, 12, 31), 2),
+    ]
+    assert summarise_each(table, [new], "month", SCORE)["journeys"].to_pylist() == [1, 1]
+
+
+def test_days_between_two_terms_are_not_observed():
+    old = replace(POLICY, valid_to=_utc(2024, 6, 10, 22))
+    new = replace(RENEWED, valid_from=_utc(2024, 6, 20, 22))
+    table = pa.concat_tables([_journeys(_utc(2024, 6, 3), policy=old), _journeys(_utc(2024, 6, 29, 22), policy=new)])
+    (row,) = summarise_each(table, [old, new], "month", SCORE).to_pylist()
+    assert (row["journeys"], row["observed_days"]) == (2, 20)
+
+
+def test_each_journey_of_a_renewed_policy_is_on_its_own_terms_clock():
+    old = replace(POLICY, zone="Asia/Tokyo", valid_to=_utc(2024, 6, 30, 15, 30))
+    new = replace(RENEWED, zone="UTC", valid_from=_utc(2024, 6, 30, 15, 30))
+    table = pa.concat_tables(
+        [_journeys(_utc(2024, 6, 30, 15, 5), policy=old), _journeys(_utc(2024, 6, 30, 16), policy=new)]
+    )
+    rows = summarise_each(table, [old, new], "month", SCORE).to_pylist()
+    assert [(row["period_from"], row["journeys"], row["zone"]) for row in rows] == [
+        (date(2024, 6, 1), 1, "UTC"),
+        (date(2024, 7, 1), 1, "Asia/Tokyo"),
+    ]
+
+
+def test_policies_of_two_tenants_under_one_number_never_mix():
+    other = replace(POLICY, tenant="u", device="V2")
+    both = [POLICY, other]
+    tables = [
+        make_journeys(drive((speed, 600), vehicle=name, start=_utc(2024, 6, 3)), ENGINE_SWITCHED, both, NOW_US).journeys
+        for name, speed in (("V1", 20.0), ("V2", 10.0))
+    ]
+    rows = summarise_each(pa.concat_tables(tables), [other, POLICY], "month", SCORE).to_pylist()
+    assert [(row["tenant"], round(row["distance_m"], -2)) for row in rows] == [("u", 6_000), ("t", 12_000)]
+
+
 def test_one_policy_of_two_rules_versions_is_refused_among_many():
     other = replace(POLICY, number="Q", device="V2")
     mine, first, second = (

@@ -23,8 +23,8 @@ POLICIES = [
 
 def book(period: Period, **changed: object) -> pa.Table:
     rows = [
-        journey(f"d{n}", NOON + timedelta(days=4 * k, hours=n), policy=f"P-{n}", distance_m=1_000.0 * (n + k),
-                night_distance_m=100.0 * k, max_speed_mps=float(n), **changed)
+        journey(f"d{n}", NOON + timedelta(days=4 * k, hours=n), policy=f"P-{n}", tenant=f"t{n % 2}",
+                distance_m=1_000.0 * (n + k), night_distance_m=100.0 * k, max_speed_mps=float(n), **changed)
         for n in range(7)
         for k in range(20)
     ]  # fmt: skip

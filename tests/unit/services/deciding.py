@@ -5,6 +5,8 @@ from __future__ import annotations
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 
+from msgspec import structs
+
 from journeymesh.access.decision import Ask, Decision, Reason
 from journeymesh.governance.obligations import Obligations
 from journeymesh.identity.identity import Identity
@@ -33,11 +35,16 @@ class Told:
     forbids_tenants: frozenset[str] = frozenset()
 
     def decide(self, token: str | None, ask: Ask) -> Decision:
+        meant = ask.meant(ANALYST.tenant)
+        if meant:
+            ask = structs.replace(ask, policy=meant[-1])
         self.asked.append(ask)
+        reason = self._reason(token, ask)
         return Decision(
             decision_id=f"d{len(self.asked)}",
-            reason=self._reason(token, ask),
+            reason=reason,
             ask=ask,
+            terms=meant if reason is Reason.ALLOWED else (),
             identity=ANALYST if token in ("analyst", "other") else None,
             obligations=self.obligations,
             retry_after_s=self.retry_after_s,

@@ -29,8 +29,8 @@ from tests.unit.services.deciding import Told
 
 NOON = records.NOON
 KEY = bytes(range(32))
-POLICY = Policy(number="P-1", valid_from=NOON - timedelta(days=70), vehicle="car-1", zone="Europe/London")
-FOREIGN = Policy(number="P-2", valid_from=NOON - timedelta(days=70), vehicle="car-2", tenant="other")
+POLICY = Policy(number="P-1", valid_from=records.BEGIN, vehicle="car-1", zone="Europe/London")
+FOREIGN = Policy(number="P-2", valid_from=records.BEGIN, vehicle="car-2", tenant="other")
 
 
 class Counted:

@@ -160,10 +160,10 @@ def test_nothing_leaves_before_the_record_is_durable_nor_where_it_fails() -> Non
 
 def test_a_denial_about_a_policy_says_no_more_than_that_it_is_not_known() -> None:
     hidden = Policy(number="P1", valid_from=_day(1), device="d", tenant="other")
-    known = {"P1": hidden}
+    known = {"P1": [hidden]}
 
-    async def about(request: Request) -> Policy | None:
-        return known.get(request.path_params["policy"])
+    async def about(request: Request) -> list[Policy]:
+        return known[request.path_params["policy"]]
 
     @get("/v1/of/{policy:str}", operation_id="of", **needs("summaries:read", about=about))
     async def of(request: Request, decision: Decided) -> ASGIResponse:

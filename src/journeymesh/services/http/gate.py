@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
@@ -55,14 +55,15 @@ class Decisions(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Declared:
-    """What a route needs: a capability of a product, about the insurance policy that ``about`` finds.
+    """What a route needs: a capability of a product, about the insurance policies whose terms ``about`` finds: every
+    tenant's of one number, of which the caller means their own tenant's.
 
     ``instead``: another capability that some requests to it need, and what says which a request needs.
     """
 
     capability: str
     product: str
-    about: Callable[[Request[Any, Any, Any]], Awaitable[Policy | None]] | None = None
+    about: Callable[[Request[Any, Any, Any]], Awaitable[Sequence[Policy]]] | None = None
     instead: tuple[str, Callable[[Request[Any, Any, Any]], str]] | None = None
 
 
@@ -70,7 +71,7 @@ def needs(
     name: str,
     *,
     product: str = JOURNEYS,
-    about: Callable[[Request[Any, Any, Any]], Awaitable[Policy | None]] | None = None,
+    about: Callable[[Request[Any, Any, Any]], Awaitable[Sequence[Policy]]] | None = None,
     instead: tuple[str, Callable[[Request[Any, Any, Any]], str]] | None = None,
     opt: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
@@ -88,8 +89,8 @@ def needs(
     async def decided(request: Request[Any, Any, Any]) -> Decision:
         gate: Gate = request.app.state["gate"]
         wanted = name if instead is None else instead[1](request)
-        policy = None if about is None else await about(request)
-        return await gate.decided(request.scope, product, wanted, policy)
+        terms = () if about is None else await about(request)
+        return await gate.decided(request.scope, product, wanted, terms)
 
     return {"dependencies": {"decision": Provide(decided)}, "opt": {**(opt or {}), DECLARES: declared}}
 
@@ -113,10 +114,10 @@ class Gate:
         self.strangers = Rates(config.strangers_per_s, config.strangers_burst, config.clients_remembered)
 
     async def decided(
-        self, scope: Mapping[str, Any], product: str, capability: str, policy: Policy | None = None
+        self, scope: Mapping[str, Any], product: str, capability: str, terms: Sequence[Policy] = ()
     ) -> Decision:
-        """The decision that allows using this capability of the product, about this insurance policy, for the purpose
-        that the request names; its audit record is durable.
+        """The decision that allows using this capability of the product, about some of these terms of insurance
+        policies, for the purpose that the request names; its audit record is durable.
 
         A denial about a policy that would be none if the policy were not known becomes what a policy that is not
         known gets: nobody learns from it that there is one.
@@ -128,7 +129,7 @@ class Gate:
         purpose = header(scope, b"data-purpose")
         if purpose is not None and len(purpose) > _LONGEST_PURPOSE:
             raise ProblemRaised(MALFORMED, "the data-purpose header is too long")
-        ask = Ask(product=product, capability=capability, purpose=purpose or None, policy=policy)
+        ask = Ask(product=product, capability=capability, purpose=purpose or None, terms=tuple(terms))
         leave = self._admitted(scope, token)
         decision = await self._decide(token, ask)
         told: list[str] = scope.get(DECISION_IDS, [])
@@ -137,8 +138,8 @@ class Gate:
             leave(decision)
         if decision.reason is Reason.ALLOWED:
             return decision
-        if policy is not None and decision.reason in _NO_LEAK:
-            decision = await self._decide(token, msgspec.structs.replace(ask, policy=None))
+        if terms and decision.reason in _NO_LEAK:
+            decision = await self._decide(token, msgspec.structs.replace(ask, terms=()))
             told.append(decision.decision_id)
             if decision.allowed:
                 raise ProblemRaised(NOT_FOUND)

@@ -16,7 +16,7 @@ from litestar import Request
 from journeymesh.access.apply import admits, applied, masked
 from journeymesh.access.decision import Decision
 from journeymesh.governance.obligations import Obligations
-from journeymesh.journeys.policies import Policy
+from journeymesh.journeys.policies import Policy, PolicyTerm
 from journeymesh.journeys.policy_table import policy_table
 from journeymesh.services.http.answers import ReadyAnswer, raw_headers
 from journeymesh.services.http.conditions import is_unchanged, tag_of
@@ -62,24 +62,24 @@ class Parts:
 
 @dataclass(slots=True)
 class Places:
-    """Which policy a journey is of, remembered for the latest. Belongs to one event loop."""
+    """Which term of which policy a journey is of, remembered for the latest. Belongs to one event loop."""
 
     most: int
-    _numbers: OrderedDict[str, str] = field(default_factory=OrderedDict)
+    _terms: OrderedDict[str, PolicyTerm] = field(default_factory=OrderedDict)
 
-    def get(self, journey_id: str) -> str | None:
-        """The policy's number; None: it is not remembered."""
-        return self._numbers.get(journey_id)
+    def get(self, journey_id: str) -> PolicyTerm | None:
+        """The policy's term; None: it is not remembered."""
+        return self._terms.get(journey_id)
 
-    def put(self, journey_id: str, number: str) -> None:
+    def put(self, journey_id: str, term: PolicyTerm) -> None:
         """Remember it."""
-        self._numbers[journey_id] = number
-        if len(self._numbers) > self.most:
-            self._numbers.popitem(last=False)
+        self._terms[journey_id] = term
+        if len(self._terms) > self.most:
+            self._terms.popitem(last=False)
 
     def forget(self, journey_id: str) -> None:
-        """It is of another policy now, or gone."""
-        self._numbers.pop(journey_id, None)
+        """It is of another term now, or gone."""
+        self._terms.pop(journey_id, None)
 
 
 @dataclass(slots=True)
@@ -88,15 +88,15 @@ class Digests:
     would take comparing all its fields. Belongs to one event loop."""
 
     most: int = 65_536
-    _of: dict[str, tuple[Policy, str]] = field(default_factory=dict)
+    _of: dict[PolicyTerm, tuple[Policy, str]] = field(default_factory=dict)
 
     def of(self, policy: Policy) -> str:
         """Equal policies, equal digest."""
-        held = self._of.get(policy.number)
+        held = self._of.get(policy.term)
         if held is None or held[0] is not policy:
             if len(self._of) >= self.most:
                 self._of.clear()
-            held = self._of[policy.number] = policy, hashlib.blake2b(repr(policy).encode(), digest_size=12).hexdigest()
+            held = self._of[policy.term] = policy, hashlib.blake2b(repr(policy).encode(), digest_size=12).hexdigest()
         return held[1]
 
 
@@ -106,12 +106,36 @@ def parts_of(request: Request[Any, Any, Any]) -> Parts:
     return parts
 
 
-async def policy_of_path(request: Request[Any, Any, Any]) -> Policy | None:
-    """The policy that the path names; None: there is none."""
-    return parts_of(request).policies.get(request.path_params["policy"])
+@dataclass(frozen=True, slots=True)
+class Admitted:
+    """A policy of which an answer may leave: those of its terms that may be told of, the latest last. ``whole`` says
+    whether it has no others."""
+
+    terms: tuple[Policy, ...]
+    whole: bool
+
+    @property
+    def number(self) -> str:
+        """The policy's number."""
+        return self.terms[-1].number
+
+    @property
+    def tenant(self) -> str:
+        """The policy's tenant."""
+        return self.terms[-1].tenant
+
+    @property
+    def begins(self) -> tuple[datetime, ...] | None:
+        """The beginnings of the terms whose journeys are asked for; None: of all that there are."""
+        return None if self.whole else tuple(policy.valid_from for policy in self.terms)
 
 
-def admitted(decision: Decision) -> Policy:
+async def policies_of_path(request: Request[Any, Any, Any]) -> Sequence[Policy]:
+    """The terms of the policies, one of each tenant at most, whose number the path has."""
+    return parts_of(request).policies.terms(request.path_params["policy"])
+
+
+def admitted(decision: Decision) -> Admitted:
     """The policy that the decision is about, where an answer about it may leave.
 
     Raises:
@@ -119,21 +143,21 @@ def admitted(decision: Decision) -> Policy:
     """
     if decision.obligations.minimum_group_size > 1:
         raise ProblemRaised(GROUP_TOO_SMALL, decision=decision)
-    policy = decision.ask.policy
-    if policy is None or not admits(decision.obligations, policy):
+    terms = tuple(policy for policy in decision.terms if admits(decision.obligations, policy))
+    if not terms:
         raise ProblemRaised(NOT_FOUND)
-    return policy
+    return Admitted(terms, decision.all_terms and len(terms) == len(decision.terms))
 
 
-def obliged(table: pa.Table, decision: Decision, policy: Policy) -> pa.Table:
+def obliged(table: pa.Table, decision: Decision, policy: Admitted) -> pa.Table:
     """The table as it may leave."""
-    return applied(table, decision.obligations, now=datetime.now(UTC), of=policy)
+    return applied(table, decision.obligations, now=datetime.now(UTC), of=policy.terms, all_terms=policy.whole)
 
 
 def obliged_each(table: pa.Table, decision: Decision, policies: Sequence[Policy]) -> pa.Table:
     """The rows of a table about several policies that may leave, before they are masked."""
     unmasked = replace(decision.obligations, mask=frozenset())
-    return applied(table, unmasked, now=datetime.now(UTC), policies={policy.number: policy for policy in policies})
+    return applied(table, unmasked, now=datetime.now(UTC), policies=policies)
 
 
 def listed_policies(policies: Sequence[Policy], decision: Decision) -> pa.Table:
@@ -156,18 +180,20 @@ def oldest_start(obligations: Obligations) -> datetime | None:
     return datetime.now(UTC) - timedelta(days=obligations.retention_days)
 
 
-def tag(parts: Parts, decision: Decision, policy: Policy, *representation: str) -> str | None:
+def tag(parts: Parts, decision: Decision, policy: Admitted, *representation: str) -> str | None:
     """The answer's entity tag without reading it; None: nobody knows whether the data changed.
 
     It is of the data's version, the policy as it is at hand, the obligations, and the representation asked for. Under
     a retention also of the hour, because there the same data becomes less by itself: periods do so at full hours.
     """
-    version = parts.versions.of(policy)
-    if version is None:
+    versions = [parts.versions.of(term) for term in policy.terms]
+    known = [version for version in versions if version is not None]
+    if len(known) < len(versions):
         return None
+    version, terms = "+".join(known), "+".join([str(policy.whole), *map(parts.digests.of, policy.terms)])
     obligations = decision.obligations
     hour = "" if obligations.retention_days is None else str(int(time.time() // 3600))
-    return tag_of(parts.config.epoch, version, parts.digests.of(policy), obligations.digest, hour, *representation)
+    return tag_of(parts.config.epoch, version, terms, obligations.digest, hour, *representation)
 
 
 def content_tag(body: bytes) -> str:

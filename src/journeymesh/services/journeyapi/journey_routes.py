@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import MutableMapping
+from collections.abc import MutableMapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
@@ -12,7 +12,7 @@ from litestar.response.base import ASGIResponse
 
 from journeymesh.access.decision import Decision
 from journeymesh.identity.capabilities import JOURNEYS
-from journeymesh.journeys.policies import Policy
+from journeymesh.journeys.policies import Policy, PolicyTerm
 from journeymesh.services.http.conditions import is_unchanged
 from journeymesh.services.http.gate import Decided, Gate, needs
 from journeymesh.services.http.negotiation import chosen
@@ -20,6 +20,7 @@ from journeymesh.services.http.openapi import Answer, documents
 from journeymesh.services.http.problems import NOT_ACCEPTABLE, NOT_FOUND, PRECONDITION_FAILED, ProblemRaised
 from journeymesh.services.http.requests import headers_joined
 from journeymesh.services.journeyapi.asked import (
+    Admitted,
     Parts,
     admitted,
     obliged,
@@ -48,26 +49,29 @@ _CONDITION: Final = {"If-None-Match": ("entity tags of what the caller has", Fal
 
 
 def _about(capability: str) -> Any:
-    async def policy_of_journey(request: Request[Any, Any, Any]) -> Policy | None:
-        """The policy that the journey is of. Where that is not remembered the journey is read, for callers only who
-        may read journeys of some policy: the decision about that comes first."""
+    async def term_of_journey(request: Request[Any, Any, Any]) -> Sequence[Policy]:
+        """The term of the policy that the journey is of, which is judged by itself. Where that is not remembered
+        the journey is read, for callers only who may read journeys of some policy: the decision about that comes
+        first."""
         parts, scope = parts_of(request), _scope(request)
         journey_id = request.path_params["journey"]
-        number = parts.places.get(journey_id)
-        if number is None:
+        term = parts.places.get(journey_id)
+        if term is None:
             gate: Gate = request.app.state["gate"]
             await gate.decided(scope, JOURNEYS, capability)
             found = await parts.threads.run(parts.reads.journey, journey_id)
             if found is None:
-                return None
+                return ()
             scope[_FOUND] = found
-            number = found["policy"][0].as_py()
-            if number is None:
-                return None
-            parts.places.put(journey_id, number)
-        return parts.policies.get(number)
+            term = _term(found)
+            if term is None:
+                return ()
+            parts.places.put(journey_id, term)
+        known = parts.policies.terms(term.number, term.tenant)
+        # A beginning that is not known at this moment: of a single term it was corrected, else it could be any's.
+        return known if len(known) == 1 else [policy for policy in known if policy.term == term]
 
-    return policy_of_journey
+    return term_of_journey
 
 
 @get(
@@ -139,21 +143,28 @@ async def track(request: Request[Any, Any, Any], decision: Decided) -> ASGIRespo
 
 
 def _track(
-    parts: Parts, decision: Decision, policy: Policy, media: str, vehicle: str, first: datetime, last: datetime
+    parts: Parts, decision: Decision, policy: Admitted, media: str, vehicle: str, first: datetime, last: datetime
 ) -> bytes:
     return whole(media, obliged(fix_table(parts.reads.fixes(vehicle, first, last)), decision, policy))
 
 
-async def _journey(parts: Parts, scope: Any, journey_id: str, policy: Policy) -> pa.Table:
-    """The journey, where it is of the policy that was decided about.
+def _term(journey: pa.Table) -> PolicyTerm | None:
+    """The term that the journey says it is of; None: of none."""
+    (row,) = journey.select(["policy", "tenant", "policy_from"]).to_pylist()
+    return None if row["policy"] is None else PolicyTerm(row["policy"], row["tenant"], row["policy_from"])
+
+
+async def _journey(parts: Parts, scope: Any, journey_id: str, policy: Admitted) -> pa.Table:
+    """The journey, where it is of the term that was decided about.
 
     Raises:
-        ProblemRaised: it is gone, or of another policy by now; asked again, that one is decided about.
+        ProblemRaised: it is gone, or of another term by now; asked again, that one is decided about.
     """
     found = scope.get(_FOUND)
     if found is None:
         found = await parts.threads.run(parts.reads.journey, journey_id)
-    if found is None or found["policy"][0].as_py() != policy.number:
+    term = None if found is None else _term(found)
+    if term is None or term != parts.places.get(journey_id) or term[:2] != (policy.number, policy.tenant):
         parts.places.forget(journey_id)
         raise ProblemRaised(NOT_FOUND)
     return found

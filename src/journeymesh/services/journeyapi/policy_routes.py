@@ -15,8 +15,7 @@ from litestar.response.streaming import ASGIStreamingResponse
 from journeymesh.access.decision import Decision
 from journeymesh.journeys.answers import rfc3339
 from journeymesh.journeys.journey import JOURNEY_SCHEMA
-from journeymesh.journeys.policies import Policy
-from journeymesh.journeys.summaries import SUMMED_COLUMNS, Period, summarise
+from journeymesh.journeys.summaries import SUMMED_COLUMNS, Period, summarise_each
 from journeymesh.services.http.conditions import is_unchanged
 from journeymesh.services.http.gate import Decided, needs
 from journeymesh.services.http.negotiation import chosen
@@ -33,13 +32,14 @@ from journeymesh.services.http.queries import query_of
 from journeymesh.services.http.requests import headers_joined
 from journeymesh.services.journeyapi.asked import (
     HEADERS,
+    Admitted,
     Parts,
     admitted,
     answer,
     obliged,
     oldest_start,
     parts_of,
-    policy_of_path,
+    policies_of_path,
     read_answer,
     refuse_masked_instants,
     tag,
@@ -61,7 +61,7 @@ from journeymesh.services.journeyapi.schemas import Journey, JourneyPage, Summar
 from journeymesh.stores.port import JourneyQuery
 
 MOST_AT_ONCE: Final = 1_000
-_KEYS: Final = ("journey_id", "policy", "started_at")
+_KEYS: Final = ("journey_id", "policy", "tenant", "policy_from", "product", "started_at")
 """What a listing needs of each journey, chosen or not: its cursor, and what obligations look at."""
 _SENT_BYTES: Final = 256 << 10
 _TAGGED: Final = {"ETag": "names the data's state, the obligations and the representation", "Cache-Control": "private"}
@@ -105,7 +105,7 @@ def _export_or_read(request: Request[Any, Any, Any]) -> str:
     tags=["policies"],
     **needs(
         "journeys:read",
-        about=policy_of_path,
+        about=policies_of_path,
         instead=("journeys:export", _export_or_read),
         opt=documents(
             answers=(
@@ -118,7 +118,7 @@ def _export_or_read(request: Request[Any, Any, Any]) -> str:
                 Answer(304, "The caller has them already", {}, _TAGGED),
             ),
             query=JourneysQuery,
-            path={"policy": "the policy's number"},
+            path={"policy": "the number of a policy of the caller's tenant"},
             headers={**_CONDITION, "Accept": ("the media type of the answer", False)},
             problems=(CURSOR_REFUSED, NOT_ACCEPTABLE, PRECONDITION_FAILED),
         ),
@@ -146,7 +146,7 @@ async def journeys(request: Request[Any, Any, Any], decision: Decided) -> ASGIRe
     tags=["policies"],
     **needs(
         "summaries:read",
-        about=policy_of_path,
+        about=policies_of_path,
         opt=documents(
             answers=(
                 Answer(
@@ -158,7 +158,7 @@ async def journeys(request: Request[Any, Any, Any], decision: Decided) -> ASGIRe
                 Answer(304, "The caller has them already", {}, _TAGGED),
             ),
             query=SummaryQuery,
-            path={"policy": "the policy's number"},
+            path={"policy": "the number of a policy of the caller's tenant"},
             headers={**_CONDITION, "Accept": ("the media type of the answer", False)},
             problems=(NOT_ACCEPTABLE, PRECONDITION_FAILED, RULES_CONFLICT),
         ),
@@ -182,11 +182,18 @@ async def summary(request: Request[Any, Any, Any], decision: Decided) -> ASGIRes
     return answer(held, media, known)
 
 
-def _summed(parts: Parts, decision: Decision, policy: Policy, query: SummaryQuery, media: str) -> bytes:
+def _summed(parts: Parts, decision: Decision, policy: Admitted, query: SummaryQuery, media: str) -> bytes:
     found = parts.reads.journeys(
-        JourneyQuery(policy=policy.number, started_from=query.since, started_to=query.until, columns=SUMMED_COLUMNS)
+        JourneyQuery(
+            policy=policy.number,
+            tenant=policy.tenant,
+            terms=policy.begins,
+            started_from=query.since,
+            started_to=query.until,
+            columns=SUMMED_COLUMNS,
+        )
     )
-    table = summarise(found, policy, query.period, parts.config.score)
+    table = summarise_each(found, policy.terms, query.period, parts.config.score)
     return whole(media, obliged(table, decision, policy))
 
 
@@ -204,9 +211,9 @@ class _Listing(msgspec.Struct, frozen=True, kw_only=True):
     after: tuple[datetime, str] | None
 
     @classmethod
-    def of(cls, parts: Parts, decision: Decision, policy: Policy, query: JourneysQuery, media: str) -> _Listing:
+    def of(cls, parts: Parts, decision: Decision, policy: Admitted, query: JourneysQuery, media: str) -> _Listing:
         refuse_masked_instants(decision, query.since, query.until)
-        name = f"{policy.number}\0{_shown(query.since)}\0{_shown(query.until)}"
+        name = f"{policy.number}\0{policy.tenant}\0{_shown(query.since)}\0{_shown(query.until)}"
         after = None if query.cursor is None else parts.cursors.open(name, query.cursor)
         return cls(
             parts=parts, decision=decision, policy=policy, media=media, query=query, chosen=_fields(query.fields),
@@ -259,11 +266,13 @@ class _Listing(msgspec.Struct, frozen=True, kw_only=True):
         found: pa.Table = self.parts.reads.journeys(
             JourneyQuery(
                 policy=self.policy.number,
+                tenant=self.policy.tenant,
+                terms=self.policy.begins,
                 started_from=since,
                 started_to=self.query.until,
                 after=after,
                 limit=limit,
-                columns=tuple(dict.fromkeys((*self.chosen, *_KEYS, "tenant", "product"))),
+                columns=tuple(dict.fromkeys((*self.chosen, *_KEYS))),
             )
         )
         return found

@@ -31,8 +31,8 @@ class Reads(Protocol):
 class Policies(Protocol):
     """The policies at hand, in memory. The strangler's policy book is one."""
 
-    def get(self, number: str) -> Policy | None:
-        """The policy of this number; None: there is none."""
+    def terms(self, number: str, tenant: str | None = None) -> Sequence[Policy]:
+        """The terms of the policies with this number, of this tenant or of every one, by tenant and beginning."""
 
     def every(self) -> Sequence[Policy]:
         """All of them. While they are not read anew it is the same object."""

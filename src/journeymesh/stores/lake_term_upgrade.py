@@ -1,0 +1,86 @@
+"""The upgrade of a lake to policy terms: files of journeys and history are written anew, put in place by one commit."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from journeymesh.journeys.journey import INSTANT
+from journeymesh.stores.lake_commits import LakeCommits, LakeState, Marker
+from journeymesh.stores.lake_files import KINDS, LakeFile, remove_files, sync_folders, write_batches
+from journeymesh.stores.lake_queries import LakeQueries
+from journeymesh.stores.term_upgrade import content_with_term
+
+_TERM = "policy_from"
+
+
+def upgrade_to_terms(root: Path, queries: LakeQueries, commits: LakeCommits) -> None:
+    """Commit files that say the beginning of each journey's term in place of those that do not.
+
+    An upgrade that was stopped before the lake's head said so is done again: files that say it stay. The files before
+    stay for a compaction's grace period. The writer's turn must be held.
+
+    Raises:
+        NumberTaken: another machine's writer committed meanwhile.
+    """
+    state = commits.current()
+    old = [file for file in state.of("journeys") if _TERM not in pq.read_schema(root / file.path).names]
+    history = state.of("history")
+    if not old and not history:
+        return
+    held = queries.rows(state, "policies", state.of("policies"), columns=("number", "valid_from_us"))
+    begins = dict(zip(*(held[name].to_pylist() for name in ("number", "valid_from_us")), strict=True))
+    made: list[LakeFile] = []
+    marker: Marker | None = None
+    try:
+        for file in old:
+            made.append(_rewritten(root, file, state.number + 1, _journeys(root, file, begins)))
+        for file in history:
+            made.append(_rewritten(root, file, state.number + 1, _history(root, file, begins)))
+        sync_folders(root / file.path for file in made)
+        before = [file.path for file in (*old, *history)]
+        paths = dict(zip(before, (file.path for file in made), strict=True))
+        kept = {path: file for path, file in state.files.items() if path not in paths}
+        after = LakeState(
+            state.number + 1,
+            state.position,
+            kept | {file.path: file for file in made},
+            {paths.get(path, path): gone for path, gone in state.removed.items()},
+            state.rules,
+            state.runs,
+        )
+        marker = after.marker()
+        commits.commit(marker, state)
+    except BaseException:
+        if marker is None or not commits.names(marker):
+            remove_files(root, made)
+        raise
+
+
+def _rewritten(root: Path, file: LakeFile, number: int, batches: Iterator[pa.RecordBatch]) -> LakeFile:
+    """The file with its rows in the order that they had, so that what is superseded of it stays what it was."""
+    return write_batches(root, KINDS[file.kind], file.part, batches, number)
+
+
+def _journeys(root: Path, file: LakeFile, begins: Mapping[str, int]) -> Iterator[pa.RecordBatch]:
+    schema = KINDS["journeys"].schema
+    for batch in _batches(root, file):
+        numbers = batch["policy"].to_pylist()
+        begin = pa.array([begins.get(number) for number in numbers], pa.int64()).cast(INSTANT)
+        columns = {name: batch[name] for name in batch.schema.names} | {_TERM: begin}
+        yield pa.RecordBatch.from_arrays([columns[name] for name in schema.names], schema=schema)
+
+
+def _history(root: Path, file: LakeFile, begins: Mapping[str, int]) -> Iterator[pa.RecordBatch]:
+    schema = KINDS["history"].schema
+    for batch in _batches(root, file):
+        content = [content_with_term(text, begins) for text in batch["content"].to_pylist()]
+        columns = {name: batch[name] for name in schema.names} | {"content": pa.array(content, pa.string())}
+        yield pa.RecordBatch.from_arrays([columns[name] for name in schema.names], schema=schema)
+
+
+def _batches(root: Path, file: LakeFile) -> Iterator[pa.RecordBatch]:
+    yield from pq.ParquetFile(root / file.path).iter_batches(KINDS[file.kind].rows_per_group)

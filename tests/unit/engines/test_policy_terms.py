@@ -1,0 +1,89 @@
+"""What a run does with policies that were renewed, corrected, or have a number that another tenant uses."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+from tests.builders import NOON, drive
+
+from journeymesh.engines.local import run
+from journeymesh.engines.port import RunOptions
+from journeymesh.errors import PoliciesInvalid
+from journeymesh.journeys.fixes import Fixes
+from journeymesh.journeys.policies import Policy
+from journeymesh.journeys.rules import ENGINE_SWITCHED
+from journeymesh.sources.port import SourceBatch, SourceSize
+from journeymesh.stores.memory import MemoryStore
+from journeymesh.stores.port import JourneyQuery, Store
+
+DAY = timedelta(days=1)
+OLD = Policy(number="P1", device="V1", valid_from=NOON - 365 * DAY, valid_to=NOON, status="lapsed")
+RENEWED = Policy(number="P1", device="V1", valid_from=NOON, product="premium")
+
+
+class Drives:
+    """Two drives of V1, an hour before noon and an hour after it."""
+
+    name = "drives"
+
+    def batches(self, resume: str | None = None) -> Iterator[SourceBatch]:
+        parts = [drive((12.0, 600), start=NOON + timedelta(hours=h)) for h in (-1, 1)]
+        yield SourceBatch(Fixes.concat(parts))
+
+    def size(self) -> SourceSize:
+        return SourceSize()
+
+    def describe(self, origins: object) -> list[str]:
+        return []
+
+    def policies(self) -> list[Policy]:
+        return []
+
+    def close(self) -> None: ...
+
+
+@pytest.fixture
+def store() -> MemoryStore:
+    return MemoryStore()
+
+
+def passed(store: Store, *policies: Policy) -> list[tuple[str | None, object]]:
+    """(policy, beginning of its term) of the journeys, after a run with these policies."""
+    run(Drives(), store, RunOptions(rules=ENGINE_SWITCHED, policies=policies))
+    found = store.journeys(JourneyQuery()).to_pylist()
+    return [(row["policy"], row["policy_from"]) for row in found]
+
+
+def test_both_terms_of_a_renewed_policy_are_used(store: MemoryStore) -> None:
+    assert passed(store, RENEWED, OLD) == [("P1", OLD.valid_from), ("P1", NOON)]
+    assert store.policies("P1") == [OLD, RENEWED]
+
+
+def test_a_renewal_that_comes_in_a_later_run_leaves_the_term_before(store: MemoryStore) -> None:
+    assert passed(store, OLD) == [("P1", OLD.valid_from), (None, None)]
+    assert passed(store, RENEWED) == [("P1", OLD.valid_from), ("P1", NOON)]
+
+
+def test_a_beginning_that_is_corrected_moves_its_journeys_and_leaves_no_second_term(store: MemoryStore) -> None:
+    passed(store, OLD, RENEWED)
+    later = replace(RENEWED, valid_from=NOON + 2 * timedelta(hours=1))
+    assert passed(store, later) == [("P1", OLD.valid_from), (None, None)]
+    assert store.policies() == [OLD, later]
+    assert passed(store, RENEWED) == [("P1", OLD.valid_from), ("P1", NOON)]
+    assert store.policies() == [OLD, RENEWED]
+
+
+def test_terms_of_one_number_that_overlap_are_refused(store: MemoryStore) -> None:
+    with pytest.raises(PoliciesInvalid, match="two terms of policy P1 are in force for V1"):
+        passed(store, replace(OLD, valid_to=None), RENEWED)
+
+
+def test_another_tenants_policy_of_the_number_is_another_policy(store: MemoryStore) -> None:
+    passed(store, OLD, RENEWED)
+    other = replace(RENEWED, tenant="south", device="V2")
+    passed(store, other)
+    assert store.policies("P1") == [OLD, RENEWED, other]
+    assert not len(store.journeys(JourneyQuery(policy="P1", tenant="south")))
