@@ -41,10 +41,12 @@ def archive(
     *,
     ended: Sequence[str] | None = None,
     database: str = "db",
+    checksums: dict[str, int] | None = None,
 ) -> bytes:
     """An archive: what it announces as (collection, type, options), and blocks of documents between each other's.
 
-    ``ended`` are the collections whose end is written; left out, all that have blocks or are announced.
+    ``checksums`` are those written at the ends, 0 for none. ``ended`` are the collections whose end is written; left
+    out, all that have blocks.
     """
     names = sorted({name for name, _ in blocks})
     announced = announced if announced is not None else [(name, "collection", {}) for name in names]
@@ -59,5 +61,6 @@ def archive(
         content += bson.encode({"db": database, "collection": name, "EOF": False, "CRC": bson.Int64(0)})
         content += documents + TERMINATOR
     for name in names if ended is None else ended:
-        content += bson.encode({"db": database, "collection": name, "EOF": True, "CRC": bson.Int64(0)}) + TERMINATOR
+        checksum = bson.Int64((checksums or {}).get(name, 0))
+        content += bson.encode({"db": database, "collection": name, "EOF": True, "CRC": checksum}) + TERMINATOR
     return content

@@ -133,3 +133,31 @@ def test_documents_that_are_not_for_us_are_neither_fixes_nor_refused(database, p
         assert refusals == []
         assert source.describe(fixes.origin) == [f"boxes/{number}" for number in ours]
         source.close()
+
+
+@server
+def test_several_collections_are_read_one_after_the_other_and_taken_up_where_each_was_left(database):
+    from msgspec.structs import replace
+
+    held, url = database
+    for month in (1, 2, 3):
+        held[f"boxes_{month}"].insert_many([box(number, 10 * month + number) for number in range(4)])
+    held["other"].insert_one({"x": 1})
+    source = MongodbSource(url, replace(BOXES, named="boxes_*"), batch_documents=3)
+    batches, fixes, _ = read(source)
+    assert source.describe(fixes.origin) == [f"boxes_{month}/{number}" for month in (1, 2, 3) for number in range(4)]
+    states = {item.name.partition(".")[2]: item.state for item in source.items()}
+    assert {name for name, state in states.items() if state == "read"} == {"boxes_1", "boxes_2", "boxes_3", "covers"}
+    assert states["other"] == "skipped"
+    for number, batch in enumerate(batches):
+        _, rest, _ = read(source, batch.resume)
+        assert len(rest) == 12 - sum(len(one.fixes) for one in batches[: number + 1])
+    held["boxes_0"].insert_one(box(0, 0))
+    held["boxes_1"].insert_one(box(9, 9))
+    later = MongodbSource(url, replace(BOXES, named="boxes_*"))
+    _, fixes, _ = read(later, batches[-1].resume)
+    assert later.describe(fixes.origin) == ["boxes_0/0", "boxes_1/9"]
+    source.close()
+    later.close()
+    with pytest.raises(SourceMissing, match="no collection 'trips_"):
+        MongodbSource(url, replace(BOXES, named="trips_*"))

@@ -14,14 +14,12 @@ from numba import types
 from journeymesh.journeys.compiled import U8_IN, entry
 from journeymesh.sources.bson_documents import U8
 from journeymesh.sources.bson_walker import MAX_DOCUMENT_BYTES, MIN_DOCUMENT_BYTES, read_i32
+from journeymesh.sources.checksums import crc64
 from journeymesh.sources.dump_bytes import ARCHIVE_MAGIC, Reading
 
 _TERMINATOR: Final = -1
 _DAMAGED: Final = "the archive's blocks are damaged"
 _ENDS_EARLY: Final = "the archive ends early"
-BUCKETS: Final = "system.buckets."
-"""What the server puts before a time-series collection's name to name the collection of its buckets."""
-
 Namespace = tuple[str, str]
 """Database and collection, as an archive's blocks name them."""
 
@@ -105,11 +103,13 @@ def prelude(archive: ArchiveBytes) -> list[dict[str, Any]]:
 def archived(chunks: Iterator[U8], wanted: Mapping[Namespace, str], reading: Reading) -> Iterator[tuple[str, U8]]:
     """(collection, whole documents) block by block as they come; ``wanted`` says whose the blocks of a namespace are.
 
-    A collection whose end does not come before the archive's is a fault: the tool writes one even of an empty one.
+    A collection whose end does not come before the archive's is a fault: the tool writes one even of an empty one. So
+    is one whose documents do not give the checksum that stands at its end.
     """
     archive = ArchiveBytes(chunks, reading)
     prelude(archive)
     open_ones = set(wanted.values())
+    checksums = dict.fromkeys(wanted, 0)
     while reading.fault is None:
         if archive.length() is None:
             if open_ones and reading.fault is None:
@@ -122,9 +122,18 @@ def archived(chunks: Iterator[U8], wanted: Mapping[Namespace, str], reading: Rea
         namespace = (str(block.get("db")), str(block.get("collection")))
         if block.get("EOF") is True:
             open_ones.discard(wanted.get(namespace, ""))
+            if _differs(block.get("CRC"), checksums.get(namespace)):
+                reading.fault = f"the archive's checksum of {wanted[namespace]} is not that of its documents"
+                return
         for documents in _block(archive):
             if namespace in wanted:
+                checksums[namespace] = crc64(documents, checksums[namespace])
                 yield wanted[namespace], documents
+
+
+def _differs(stated: object, found: int | None) -> bool:
+    """Whether a checksum is stated (archives of old tools have 0) and is another than the one found."""
+    return isinstance(stated, int) and stated != 0 and found is not None and stated % 2**64 != found
 
 
 def _block(archive: ArchiveBytes) -> Iterator[U8]:

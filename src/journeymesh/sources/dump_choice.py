@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from journeymesh.errors import MappingInvalid, SourceMissing
-from journeymesh.sources.dump_archives import BUCKETS, Namespace
+from journeymesh.sources.collection_names import BUCKETS, fits, is_pattern, names_several
+from journeymesh.sources.dump_archives import Namespace
 from journeymesh.sources.dump_files import Dump, DumpedCollection
 from journeymesh.sources.mapping import Mapping
 
 _SHOWN = 20
+_SERVERS_OWN = ("admin", "config", "local")
 
 
 def chosen(dump: Dump, mapping: Mapping) -> list[tuple[str, DumpedCollection]]:
@@ -20,8 +22,31 @@ def chosen(dump: Dump, mapping: Mapping) -> list[tuple[str, DumpedCollection]]:
         MappingInvalid: several databases have it and the mapping names none.
     """
     if dump.only is not None:
-        return [(mapping.collection, _the_file(dump, mapping))]
-    return [(mapping.collection, one_named(dump, mapping.collection, mapping.database))]
+        mine = _the_file(dump, mapping)
+        return [(mine.collection if names_several(mapping.collections) else mapping.collection, mine)]
+    found: dict[int, tuple[str, DumpedCollection]] = {}
+    for named in mapping.collections:
+        if is_pattern(named):
+            fitting = _fitting(dump, named, mapping.database)
+            found |= {id(one): (one.collection, one) for one in fitting if id(one) not in found}
+        else:
+            one = one_named(dump, named, mapping.database)
+            found.setdefault(id(one), (named, one))
+    return list(found.values())
+
+
+def _fitting(dump: Dump, pattern: str, database: str | None) -> list[DumpedCollection]:
+    """The collections that a pattern means, in order of name.
+
+    Raises: as ``chosen``.
+    """
+    there = [one for one in dump.collections if one.view_on is None and fits(one.collection, pattern)]
+    names = sorted({one.collection for one in there if one.database not in _SERVERS_OWN})
+    if database is not None:
+        names = sorted({one.collection for one in there if one.database == database})
+    if not names:
+        one_named(dump, pattern, database)  # which says what is there
+    return [one_named(dump, name, database) for name in names]
 
 
 def namespaces_of(one: DumpedCollection) -> list[Namespace]:
@@ -60,8 +85,11 @@ def one_named(dump: Dump, collection: str, database: str | None) -> DumpedCollec
 
 def _the_file(dump: Dump, mapping: Mapping) -> DumpedCollection:
     (mine,) = [one for one in dump.collections if one.path == dump.only]
-    found = dump.named(mapping.collection, mapping.database)
-    if mine not in found and found:
+    for named in mapping.collections:
+        if mine in dump.named(named, mapping.database) or (is_pattern(named) and fits(mine.collection, named)):
+            return mine
+    found = [one for named in mapping.collections for one in dump.named(named, mapping.database)]
+    if found:
         raise SourceMissing(
             f"source {dump.location} is not the mapped collection {mapping.collection!r}",
             todo=f"give {found[0].path}, or correct the mapping's collection",

@@ -10,7 +10,8 @@ from typing import Any, Final
 from urllib.parse import unquote
 
 from journeymesh.errors import SourceMissing, SourceUnreadable
-from journeymesh.sources.dump_archives import BUCKETS, ArchiveBytes, prelude
+from journeymesh.sources.collection_names import BUCKETS
+from journeymesh.sources.dump_archives import ArchiveBytes, prelude
 from journeymesh.sources.dump_bytes import Content, Reading, chunks_of, content_of, opened
 from journeymesh.sources.port import SourceItem
 

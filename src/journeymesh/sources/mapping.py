@@ -18,7 +18,9 @@ import yaml
 
 from journeymesh.errors import MappingInvalid
 from journeymesh.sources.accuracy import AccuracyField, HdopField, ValidField
+from journeymesh.sources.collection_names import check_names
 from journeymesh.sources.conditions import Wanted, check_where
+from journeymesh.sources.mapping_yaml import MappingYaml
 from journeymesh.sources.units import UNITS_TO_SI, AccelUnit, AngleUnit, DistanceUnit, LengthUnit, SpeedUnit
 
 Layout = Literal["document", "embedded", "bucketed"]
@@ -214,17 +216,16 @@ class PolicyMappings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
 
 
 class Mapping(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """How one collection becomes fixes.
+    """How a collection becomes fixes; or several of one kind, by a list or a pattern such as ``fixes_*``.
 
     ``layout``: ``document``, one document per fix; ``embedded``, fixes in one array of sub-documents; ``bucketed``,
     fixes in arrays beside each other or in an array of sub-documents, counted from shared values of the bucket.
-    ``database`` is needed only where a source holds the collection in more than one. ``where`` says which documents
-    are for us, by path the value that must be there or a list of such: ``where: {type: position}``. The others are
-    counted, and neither read nor refused.
+    ``database`` is needed only where a source holds the collection in more than one. ``where: {type: position}`` says
+    which documents are for us: by path the value that must be there, or a list of such.
     """
 
     version: Literal[1] = 1
-    collection: str
+    named: str | tuple[str, ...] = msgspec.field(name="collection")
     database: str | None = None
     layout: Layout = "document"
     where: dict[str, Wanted | tuple[Wanted, ...]] = {}
@@ -232,26 +233,20 @@ class Mapping(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     policies: PolicyMappings | None = None
 
     @property
+    def collections(self) -> tuple[str, ...]:
+        """The names and patterns that are given."""
+        return (self.named,) if isinstance(self.named, str) else self.named
+
+    @property
+    def collection(self) -> str:
+        """What the collection is called; several of them, separated by commas."""
+        return ", ".join(self.collections)
+
+    @property
     def array_path(self) -> str | None:
         """The array that fixes are embedded in; None for documents and for arrays beside each other."""
         arrays = {path.partition("[]")[0] for _, path in _paths(self.fields) if "[]" in path}
         return arrays.pop() if len(arrays) == 1 else None
-
-
-class _Yaml(yaml.SafeLoader):
-    """YAML 1.2's booleans and numbers: ``on`` and ``off`` are texts (and keys of ``ignition``), 1e-7 is a number."""
-
-
-_Yaml.yaml_implicit_resolvers = {
-    sign: [(tag, pattern) for tag, pattern in found if tag != "tag:yaml.org,2002:bool"]
-    for sign, found in yaml.SafeLoader.yaml_implicit_resolvers.items()
-}
-_Yaml.add_implicit_resolver(
-    "tag:yaml.org,2002:bool", re.compile(r"^(?:true|True|TRUE|false|False|FALSE)$"), list("tTfF")
-)
-_Yaml.add_implicit_resolver(
-    "tag:yaml.org,2002:float", re.compile(r"^[-+]?(?:\d+\.?\d*|\.\d+)[eE][-+]?\d+$"), list("-+.0123456789")
-)
 
 
 def load_mapping(path_or_text: str | Path) -> Mapping:
@@ -271,7 +266,7 @@ def load_mapping(path_or_text: str | Path) -> Mapping:
         except (OSError, UnicodeDecodeError) as error:
             raise MappingInvalid(f"{where} cannot be read: {error}", todo="give a YAML file in UTF-8") from error
     try:
-        content = yaml.load(text, Loader=_Yaml)  # noqa: S506 - a SafeLoader
+        content = yaml.load(text, Loader=MappingYaml)  # noqa: S506 - a SafeLoader
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         at = f", line {mark.line + 1}" if mark is not None else ""
@@ -360,6 +355,7 @@ _STEP = re.compile(r"[^.\[\]\0]+")
 def _check(where: str, mapping: Mapping) -> None:
     """Refuse what the types allow and the reading cannot follow."""
     check_where(where, mapping.where)
+    check_names(where, mapping.collections)
     conditions = (("where", path) for path in mapping.where)
     for at, path in (*_paths(mapping.fields), *_paths(mapping.policies, "policies"), *conditions):
         fault = _path_fault(path)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from bisect import bisect_right
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
@@ -22,6 +24,7 @@ from journeymesh.sources.bson_fixes import ELEMENT_BITS, BsonReader
 from journeymesh.sources.bson_policies import policies_of
 from journeymesh.sources.bson_values import OPTIONS, canonical
 from journeymesh.sources.bson_walker import MAX_DOCUMENT_BYTES, MIN_DOCUMENT_BYTES, read_i32
+from journeymesh.sources.collection_names import BUCKETS, is_pattern, named_in, names_several
 from journeymesh.sources.conditions import both, server_query
 from journeymesh.sources.field_tally import FieldTally
 from journeymesh.sources.mapping import Mapping, mapped_paths
@@ -71,10 +74,11 @@ class MongodbSource:
         self.name = without_credentials(url)
         self.tally: FieldTally | None = None
         self._mapping = mapping
+        self._names_several = names_several(mapping.collections)
         self._batch_documents = batch_documents
         # Where each batch began in the stream of all that was read, and after which _id: origins stay good while
         # the source is open, whichever reading they come from, until so many batches more were read.
-        self._starts: list[tuple[int, str | None]] = []
+        self._starts: list[tuple[int, str, str | None]] = []
         self._read = 0
         self._numbering = threading.Lock()
         self._there: set[str] = set()
@@ -85,7 +89,7 @@ class MongodbSource:
             if not database:
                 raise UsageError(f"source {self.name} names no database", todo="end the URL with /DATABASE")
             self._database = self._client.get_database(database, codec_options=OPTIONS)
-            self._require(mapping.collection)
+            self._collections = self._named(mapping.collections, buckets=mapping.layout != "document")
         except BaseException:
             self._client.close()
             raise
@@ -108,36 +112,60 @@ class MongodbSource:
             todo = "write mongodb://user:password@host/database, with special characters %-escaped"
             raise UsageError(f"source {self.name} is no MongoDB URL ({kind})", todo=todo) from None
 
-    def _require(self, collection: str) -> None:
+    def _named(self, named: Sequence[str], *, buckets: bool = False) -> list[str]:
+        """The collections of these names and patterns.
+
+        Raises:
+            SourceMissing: one is not there.
+        """
         from pymongo.errors import OperationFailure
 
         with self._faults():
             try:
                 there = self._database.list_collection_names()
             except OperationFailure as error:
-                if error.code == 13:  # not allowed to list; reading may still be
-                    return
+                if error.code == 13 and not any(is_pattern(one) for one in named):
+                    return list(named)  # not allowed to list; reading may still be
                 raise
         self._there = set(there)
-        if collection not in there:
+        found, missing = named_in(named, there, buckets=buckets)
+        if missing:
             known = ", ".join(sorted(there)[:20]) or "none"
             raise SourceMissing(
-                f"source {self.name} has no collection {collection!r}, only {known}",
+                f"source {self.name} has no collection {missing[0]!r}, only {known}",
                 todo="correct the mapping's collection or the URL's database",
             )
+        return found
 
     def size(self) -> SourceSize:
         """The number of documents the server estimates, where a document is a fix."""
         if self._mapping.layout != "document":
             return SourceSize()
         with self._faults():
-            return SourceSize(fixes=self._database[self._mapping.collection].estimated_document_count())
+            counts = [self._database[name].estimated_document_count() for name in self._collections]
+        return SourceSize(fixes=sum(counts))
 
     def batches(self, resume: str | None = None) -> Iterator[SourceBatch]:
-        """Every document once, by ``_id``; ``resume`` is the ``_id`` of the last one read, as extended JSON."""
+        """Every document once, by ``_id``; ``resume`` is the ``_id`` of the last one read, as extended JSON.
+
+        Of several collections one after the other; ``resume`` then has such an ``_id`` for each that was begun.
+        """
         reader = BsonReader(self._mapping, self.tally)
-        for content, last_id in self._raw_batches(resume):
-            offset = self._number(len(content), resume)
+        if not self._names_several:
+            resume = None if _ids_of(resume) else resume
+            yield from self._collection_batches(reader, self._collections[0], resume)
+            return
+        read = _ids_of(resume)
+        for collection in self._collections:
+            reader.collection = collection
+            for batch in self._collection_batches(reader, collection, read.get(collection)):
+                if batch.resume is not None:
+                    read[collection] = batch.resume
+                yield replace(batch, resume=json.dumps([read]))
+
+    def _collection_batches(self, reader: BsonReader, collection: str, resume: str | None) -> Iterator[SourceBatch]:
+        for content, last_id in self._raw_batches(collection, resume):
+            offset = self._number(len(content), collection, resume)
             buffer = np.frombuffer(content, np.uint8)
             held: SourceBatch | None = None
             end = 0
@@ -157,17 +185,17 @@ class MongodbSource:
             yield SourceBatch(held.fixes, held.refusals, held.read_bytes, last_id, held.others)
             resume = last_id
 
-    def _number(self, length: int, resume: str | None) -> int:
-        """The stream offset of a batch of so many bytes that begins after this ``_id``."""
+    def _number(self, length: int, collection: str, resume: str | None) -> int:
+        """The stream offset of a batch of so many bytes of the collection that begins after this ``_id``."""
         with self._numbering:
             offset = self._read
             self._read += length
-            self._starts.append((offset, resume))
+            self._starts.append((offset, collection, resume))
             if len(self._starts) > REMEMBERED_BATCHES:
                 self._starts = self._starts[REMEMBERED_BATCHES // 2 :]
             return offset
 
-    def _raw_batches(self, resume: str | None) -> Iterator[tuple[bytes, str | None]]:
+    def _raw_batches(self, collection: str, resume: str | None) -> Iterator[tuple[bytes, str | None]]:
         """(documents, the last one's ``_id``). A cursor that the server forgot is opened again where it stood."""
         from pymongo.errors import AutoReconnect, CursorNotFound
 
@@ -175,7 +203,7 @@ class MongodbSource:
         while True:
             try:
                 with self._faults(passing=(AutoReconnect, CursorNotFound)):
-                    for content in self._cursor(resume):
+                    for content in self._cursor(collection, resume):
                         if not content:
                             continue
                         resume = self._last_id(content, resume)
@@ -190,13 +218,12 @@ class MongodbSource:
                     ) from error
                 moved = False
 
-    def _cursor(self, resume: str | None, limit: int = 0) -> Any:
-        return self._database[self._mapping.collection].find_raw_batches(
+    def _cursor(self, collection: str, resume: str | None) -> Any:
+        return self._database[collection].find_raw_batches(
             both(_after(resume), server_query(self._mapping.where)),
             projection=projection(self._mapping),
             sort=[("_id", 1)],
             batch_size=self._batch_documents,
-            limit=limit,
         )
 
     @staticmethod
@@ -219,9 +246,11 @@ class MongodbSource:
         for batch, members in by_batch.items():
             if batch < 0:
                 continue
-            start, resume = starts[batch]
+            start, collection, resume = starts[batch]
+            if self._names_several:
+                reader.collection = collection
             with self._faults():
-                content = next(iter(self._cursor(resume)), b"")
+                content = next(iter(self._cursor(collection, resume)), b"")
             for origin in members:
                 at = (origin >> ELEMENT_BITS) - start
                 length = int.from_bytes(content[at : at + 4], "little")
@@ -231,13 +260,13 @@ class MongodbSource:
 
     def items(self) -> list[SourceItem]:
         """The collections of the database."""
-        mine = [self._mapping.collection]
+        mine = [*self._collections, *(name.removeprefix(BUCKETS) for name in self._collections)]
         section = self._mapping.policies
-        told = [SourceItem(f"{self._database.name}.{name}") for name in mine]
+        told = [SourceItem(f"{self._database.name}.{name}") for name in self._collections]
         if section is not None:
             told.append(SourceItem(f"{self._database.name}.{section.collection}", "read", "policies"))
             mine.append(section.collection)
-        others = [name for name in sorted(self._there) if name not in mine]
+        others = [name for name in sorted(self._there) if name not in mine and name.removeprefix(BUCKETS) not in mine]
         why = "the mapping does not name it"
         return [*told, *(SourceItem(f"{self._database.name}.{name}", "skipped", why) for name in others)]
 
@@ -246,9 +275,9 @@ class MongodbSource:
         section = self._mapping.policies
         if section is None:
             return []
-        self._require(section.collection)
+        (collection,) = self._named([section.collection])
         with self._faults():
-            documents = list(self._database[section.collection].find())
+            documents = list(self._database[collection].find())
         return policies_of(documents, section)
 
     def close(self) -> None:
@@ -292,6 +321,15 @@ def _after(resume: str | None) -> dict[str, Any]:
         return {"_id": {"$gt": last}}
     names = [name for group in later for name in group]
     return {"$or": [{"_id": {"$gt": last}}, {"_id": {"$type": names}}]}
+
+
+def _ids_of(resume: str | None) -> dict[str, str]:
+    """The last ``_id`` read of each of several collections; empty where it is of one: no ``_id`` is a list."""
+    try:
+        read = json.loads(resume or "null")
+    except ValueError:
+        return {}
+    return dict(read[0]) if isinstance(read, list) and read and isinstance(read[0], dict) else {}
 
 
 def _type_order(value: Any) -> int:

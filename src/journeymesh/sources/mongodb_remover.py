@@ -9,6 +9,7 @@ import bson
 from pymongo.collation import Collation
 
 from journeymesh.errors import UsageError
+from journeymesh.sources.collection_names import one_of
 from journeymesh.sources.conditions import both, exact_query
 from journeymesh.sources.mapping import Mapping
 from journeymesh.sources.mongodb import MongodbSource
@@ -32,11 +33,12 @@ class MongodbRemover(MongodbSource):
                 "documents of this mapping may hold several vehicles, so they cannot be removed by vehicle",
                 todo="remove them with the applications that wrote them",
             )
+        one_of(mapping.collections, "documents are removed from")
         super().__init__(url, mapping)
 
     def raw_documents(self, vehicles: Sequence[str]) -> Iterator[bytes]:
         """The documents of these vehicles as BSON, whole, in order of ``_id`` within a thousand vehicles."""
-        collection: Any = self._database[self._mapping.collection]
+        collection: Any = self._database[self._collections[0]]
         for query in self._queries(vehicles):
             with self._faults():
                 for content in collection.find_raw_batches(
@@ -46,7 +48,7 @@ class MongodbRemover(MongodbSource):
 
     def remove_vehicles(self, vehicles: Sequence[str]) -> int:
         """Delete the documents of these vehicles; returns how many there were. Idempotent."""
-        collection = self._database[self._mapping.collection]
+        collection = self._database[self._collections[0]]
         removed = 0
         for query in self._queries(vehicles):
             with self._faults():

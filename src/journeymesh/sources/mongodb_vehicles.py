@@ -22,6 +22,7 @@ from journeymesh.sources.bson_fixes import ELEMENT_BITS, BsonReader, ReadPart
 from journeymesh.sources.bson_paths import PathTrie
 from journeymesh.sources.bson_values import value_at
 from journeymesh.sources.bson_walker import NEEDS_ROOM
+from journeymesh.sources.collection_names import one_of
 from journeymesh.sources.conditions import both, server_query
 from journeymesh.sources.document_places import Identities, PackedIdentities, places_of
 from journeymesh.sources.mapping import Mapping
@@ -116,6 +117,7 @@ class MongodbVehicles(MongodbSource):
         self._max_documents = max_documents
         self._trail = Trail()
         self._readers = threading.local()
+        one_of(mapping.collections, "a source that is asked by vehicle has")
         super().__init__(url, mapping, batch_documents=batch_documents)
 
     def read(self, wanted: Sequence[VehicleTimes], *, places: bool = False) -> VehicleRead:
@@ -193,7 +195,7 @@ class MongodbVehicles(MongodbSource):
 
     @property
     def _collection(self) -> Any:
-        return self._database[self._mapping.collection]
+        return self._database[self._collections[0]]
 
     def _grouped(self, before: list[dict[str, Any]]) -> Iterator[bytes]:
         path = self._mapping.fields.vehicle.path

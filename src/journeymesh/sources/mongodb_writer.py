@@ -10,6 +10,7 @@ import numpy as np
 
 from journeymesh.errors import SourceUnreadable
 from journeymesh.journeys.fixes import Fixes
+from journeymesh.sources.collection_names import one_of
 from journeymesh.sources.mapping import Mapping
 from journeymesh.sources.mapping_inverse import MappingInverse
 from journeymesh.sources.mongodb import MongodbSource
@@ -38,6 +39,7 @@ class MongodbFixWriter(MongodbSource):
 
     def __init__(self, url: str, mapping: Mapping) -> None:
         self._inverse = MappingInverse(mapping)
+        one_of(mapping.collections, "fixes are written to")
         super().__init__(url, mapping)
 
     def put(self, fixes: Fixes) -> int:
@@ -64,7 +66,7 @@ class MongodbFixWriter(MongodbSource):
             UpdateOne({"_id": identity}, {"$setOnInsert": document}, upsert=True)
             for identity, document in by_id.items()
         ]
-        collection = self._database[self._mapping.collection].with_options(write_concern=WriteConcern(w="majority"))
+        collection = self._database[self._collections[0]].with_options(write_concern=WriteConcern(w="majority"))
         with self._faults():
             try:
                 return int(collection.bulk_write(writes, ordered=False).matched_count)

@@ -6,11 +6,13 @@ import gzip
 from pathlib import Path
 
 import bson
+import numpy as np
 import pytest
 from tests.mongodumps import archive, bucket, position, positions
 
 from journeymesh.errors import MappingInvalid, SourceMissing, SourceUnreadable
 from journeymesh.journeys.fixes import Fixes
+from journeymesh.sources.checksums import crc64
 from journeymesh.sources.mapping import load_mapping
 from journeymesh.sources.mongodump import MongodumpSource
 from journeymesh.wiring import open_source
@@ -242,3 +244,23 @@ def test_what_follows_the_last_document_is_told(tmp_path):
     assert fixes == 3
     assert "a document's length is impossible" in refused
     assert "length is impossible; what came before is read" in source.items()[0].reason
+
+
+def test_the_checksum_is_the_one_of_its_standard():
+    check = np.frombuffer(b"123456789", np.uint8)
+    assert crc64(check) == 0x995DC9BBDF1939FA
+    assert crc64(check[4:], crc64(check[:4])) == 0x995DC9BBDF1939FA
+    assert crc64(np.frombuffer(b"", np.uint8)) == 0
+
+
+@pytest.mark.parametrize("wrong", [False, True])
+def test_a_checksum_that_does_not_fit_is_told(tmp_path, wrong):
+    checksum = crc64(np.frombuffer(positions(6), np.uint8))
+    signed = checksum - 2**64 if checksum >= 2**63 else checksum
+    blocks = [("c", positions(5)), ("d", OTHERS), ("c", position(5))]
+    (tmp_path / "a").write_bytes(archive(blocks, checksums={"c": signed ^ wrong}))
+    source, fixes, refused = read(tmp_path / "a")
+    assert fixes == 6
+    assert len(refused) == wrong
+    assert ("checksum of c is not that of its documents" in source.items()[0].reason) == wrong
+    assert read(tmp_path / "a", mapped("d"))[0].items()[1].reason == ""
