@@ -14,6 +14,7 @@
     │   └── StoreCorrupt              5     what the store holds contradicts itself
     ├── RulesConflict                 6     two rules versions would mix in one store
     ├── GateClosed                    7     a slice may not move yet (strangler/gates.py)
+    ├── PoliciesNotCompared           7     asked for, and not compared to the end (strangler/comparing.py)
     ├── ReleaseRefused                7     an image may not go there (delivery/release/refusal.py)
     ├── OperatorBusy, FeedTaken       8     somebody else is at it (strangler/apply.py, strangler/feeds.py)
     ├── WriterOvertaken               8     another writer went on from here (stores/writers.py)

@@ -17,7 +17,8 @@ from typing import Any, Final
 
 from journeymesh.errors import JourneymeshError
 
-STARTS_WITHIN_S: Final = 60.0
+STARTS_WITHIN_S: Final = 600.0
+"""A service that lives is waited for so long: the machine may be busy with other work, or compile the pass first."""
 _WIDTH: Final = 110
 _MOST_LINES: Final = 14
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from datetime import date, timedelta
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -12,13 +12,12 @@ from journeymesh.cli.options import Format, FormatOption, LimitOption
 from journeymesh.cli.strangler import PlanArgument, WhoOption, instant_text, show_listing
 
 if TYPE_CHECKING:
-    from journeymesh.strangler.door import Door
+    from journeymesh.errors import JourneymeshError
     from journeymesh.strangler.installation import Installation
     from journeymesh.strangler.reconcile import Difference
     from journeymesh.strangler.routes import Route
 
 SliceArgument = Annotated[str, typer.Argument(metavar="SLICE", help="The slice of the plan.")]
-_AT_ONCE: Final = 200
 
 
 def compare(
@@ -29,12 +28,15 @@ def compare(
 ) -> None:
     """Compare policies that nobody asked for yet.
 
-    Both sides are asked and compared as shadow reads are.
+    Both sides are asked and compared as shadow reads are. A policy that cannot be compared is named with the reason
+    and ends the command with exit code 7.
     """
     from journeymesh.cli.progress import count_progress
+    from journeymesh.strangler.comparing import compare_policies
     from journeymesh.strangler.coverage import compared_policies, coverage_of, reads_of
     from journeymesh.strangler.mismatches import open_mismatches
     from journeymesh.strangler.opened_door import opened_door
+    from journeymesh.strangler.shadow import ShadowReader
     from journeymesh.wiring import open_installation
 
     with open_installation(plan) as installation:
@@ -45,13 +47,17 @@ def compare(
         done_before = set() if everything else compared_policies(installation.control, slice_name)
         left = [number for number in members if number not in done_before]
         with count_progress("policies compared") as on_done, opened_door(installation) as door:
-            done = _offer(door, route, left, time.monotonic() + timeout_s, on_done)
+            assert isinstance(door.shadow, ShadowReader)
+            done = compare_policies(door.shadow, route, left, time.monotonic() + timeout_s, on_done)
+            fault = door.shadow.fault
         found = coverage_of(installation.control, slice_name, members)
         reads = reads_of(installation.control, slice_name)
         mismatches = open_mismatches(installation.control, slice_name)
     told = ", ".join(f"{count:,} {outcome}" for outcome, count in reads.items() if count)
-    print(f"{slice_name}: {done:,} policies asked for, {found.compared:,} of {found.policies:,} compared so far")
+    print(f"{slice_name}: {len(left):,} policies asked for, {found.compared:,} of {found.policies:,} compared so far")
     print(f"shadow reads: {told or 'none'}; {mismatches:,} open mismatches")
+    if done.left:
+        raise _not_compared(slice_name, len(left), done.left, fault)
 
 
 def diff(
@@ -200,30 +206,18 @@ def _shadowed(installation: Installation, slice_name: str) -> Route:
     return route
 
 
-def _offer(door: Door, route: Route, numbers: list[str], until: float, on_done: Any) -> int:
-    """Have each policy's journeys compared, some at a time; returns how many were asked for."""
-    from journeymesh.errors import JourneymeshError
-    from journeymesh.stores.port import JourneyQuery
-    from journeymesh.strangler.questions import JourneysAsked, PolicyAsked
-    from journeymesh.strangler.shadow import ShadowReader
+def _not_compared(
+    slice_name: str, asked_for: int, left: dict[str, str], fault: JourneymeshError | None
+) -> JourneymeshError:
+    from journeymesh.strangler.comparing import PoliciesNotCompared
 
-    shadow = door.shadow
-    assert isinstance(shadow, ShadowReader)
-    done = 0
-    for at in range(0, len(numbers), _AT_ONCE):
-        for number in numbers[at : at + _AT_ONCE]:
-            shadow.offer(route, number, PolicyAsked(number), route.answering_name, None)
-            shadow.offer(route, number, JourneysAsked(JourneyQuery(policy=number)), route.answering_name, None)
-            done += 1
-        while shadow.waiting and time.monotonic() < until:
-            time.sleep(0.02)
-        if on_done is not None:
-            on_done(done)
-        if time.monotonic() >= until:
-            break
-    if isinstance(shadow.fault, JourneymeshError):
-        raise shadow.fault
-    return done
+    number, why = next(iter(left.items()))
+    told = f": {fault}" if fault is not None else ""
+    return PoliciesNotCompared(
+        f"slice {slice_name!r}: {len(left):,} of {asked_for:,} policies were not compared, "
+        f"{number} the first: {why}{told}",
+        todo="bring the feed up to date with `strangler run`, then compare again: what was compared counts",
+    )
 
 
 def _short(value: str | None, most: int = 40) -> str:

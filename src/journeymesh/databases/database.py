@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Final
 
@@ -125,6 +125,10 @@ class SqlDatabase:
         )
 
 
+clock_ns: Callable[[], int] = time.time_ns
+"""Where instants that are recorded come from: nanoseconds since 1970 UTC. Tests put another clock in its place."""
+
+
 def now_us() -> int:
     """Microseconds since 1970 UTC, of this machine's clock."""
-    return time.time_ns() // 1000
+    return clock_ns() // 1000

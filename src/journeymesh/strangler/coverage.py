@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Collection
 from dataclasses import dataclass, field
 from enum import StrEnum, unique
+from typing import Final
 
 import sqlalchemy as sa
 
@@ -29,6 +30,10 @@ class Outcome(StrEnum):
     """There was no room, no time, or the slice moved on."""
     FAILED = "failed"
     """The other side could not be read, or not within the budget."""
+
+
+COMPARED: Final = (Outcome.EQUAL, Outcome.EXPLAINED, Outcome.DIFFERING)
+"""Outcomes of reads that both sides answered."""
 
 
 @dataclass(frozen=True, slots=True)

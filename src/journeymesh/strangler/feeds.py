@@ -23,7 +23,7 @@ from journeymesh.strangler.control_tables import feeds
 
 LEASE_S: Final = 30.0
 STUCK_S: Final = 30.0
-"""A feeder that gave no sign of life for so long is stuck, or gone."""
+"""A feeder that gave no sign of life for so long, and did not say that it stops, is stuck or gone."""
 BEHIND_S: Final = 5.0
 IDLE_S: Final = 10.0
 _US: Final = 1_000_000
@@ -47,8 +47,10 @@ class LagState(StrEnum):
     """The source has nothing more and said so lately."""
     BEHIND = "behind"
     """It works, and the last change it dealt with is old."""
+    STOPPED = "stopped"
+    """Its feeder ended as it was told to and gave the lease back: only the lag says how far it is."""
     STUCK = "stuck"
-    """Nobody gave a sign of life lately."""
+    """Nobody gave a sign of life lately, and nobody said that they stop."""
     FAILED = "failed"
     """It stopped with a fault and will try again."""
 
@@ -85,6 +87,8 @@ def lag_of(feed: Feed | None, at_us: int) -> Lag:
     seconds = max(at_us - max(known), 0) / _US if known else None
     if feed.fault is not None:
         return Lag(LagState.FAILED, seconds)
+    if feed.owner is None:
+        return Lag(LagState.STOPPED, seconds)
     if feed.beat_us is None or at_us - feed.beat_us > STUCK_S * _US:
         return Lag(LagState.STUCK, seconds)
     if seconds is None:
@@ -191,7 +195,7 @@ class FeedLease:
         self._update({"fault": fault, "beat_us": now_us()})
 
     def release(self) -> None:
-        """Give the lease back, whoever holds it now."""
+        """Give the lease back where it is still held: the feed is stopped, and whoever comes next need not wait."""
         with self.control.writing() as connection:
             mine = sa.and_(_this(self.upstream, self.target), feeds.c.owner == self.owner)
             connection.execute(sa.update(feeds).where(mine).values(owner=None, lease_until_us=None))

@@ -23,7 +23,8 @@ class Readings:
     """What is known of a slice at one instant. None means unknown, and closes the gate.
 
     ``quiet_s`` is how long ago legacy last answered for the slice (or the slice reached its phase, if later);
-    ``lag_state`` is the feed's: ``running``, ``idle``, ``behind``, ``stuck``, ``failed``, ``never_started``.
+    ``lag_state`` is the feed's: ``running``, ``idle``, ``behind``, ``stopped``, ``stuck``, ``failed``,
+    ``never_started``. Of one that stopped in good order only the lag is judged.
     """
 
     complete: bool = False

@@ -11,14 +11,11 @@ from journeymesh.strangler.asks import last_asked_us
 from journeymesh.strangler.backfill import backfill_of
 from journeymesh.strangler.control import Control, now_us
 from journeymesh.strangler.control_tables import accepted_writes
-from journeymesh.strangler.coverage import Outcome, coverage_of, reads_of
+from journeymesh.strangler.coverage import COMPARED, coverage_of, reads_of
 from journeymesh.strangler.feeds import feed_of, lag_of
 from journeymesh.strangler.gates import Readings
 from journeymesh.strangler.mismatches import open_mismatches
 from journeymesh.strangler.routes import Route, read_routes
-
-_COMPARED = (Outcome.EQUAL, Outcome.EXPLAINED, Outcome.DIFFERING)
-"""Outcomes of shadow reads that both sides answered."""
 
 
 def read_slice(control: Control, route: Route, policies: Sequence[Policy]) -> Readings:
@@ -37,7 +34,7 @@ def read_slice(control: Control, route: Route, policies: Sequence[Policy]) -> Re
         lag_state=lag.state.value,
         open_mismatches=open_mismatches(control, name),
         shadow_coverage=1.0 if coverage.share is None else coverage.share,
-        shadow_reads=sum(reads[outcome.value] for outcome in _COMPARED),
+        shadow_reads=sum(reads[outcome.value] for outcome in COMPARED),
         quiet_s=_quiet_s(control, present),
         writes_waiting=_writes_waiting(control, name),
     )

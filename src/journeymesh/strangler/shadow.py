@@ -49,6 +49,8 @@ class ShadowRead:
     question: Question
     answered_by: str
     answer: pa.Table | None
+    on_outcome: Callable[[Outcome], None] | None = None
+    """Told what came of it. Whoever waits for that is not put off: there is room and time for the read."""
     offered_at: float = field(default_factory=time.monotonic)
     rereads: int = 0
     before: dict[tuple[str, str, str], Difference] = field(default_factory=dict)
@@ -115,7 +117,7 @@ class ShadowReader:
         for thread in self._threads:
             thread.join(self.plan.budget_s)
         for read in [*self._offered, *(read for _, _, read in self._again)]:
-            self.notes.count(read.route.slice.name, Outcome.DROPPED)
+            self._count(read, Outcome.DROPPED)
         self._flush(now=True)
 
     # --- on the request's path
@@ -138,6 +140,10 @@ class ShadowReader:
         if answer is not None:
             self._rows += answer.num_rows
         self._offered.append(ShadowRead(route, policy, question, answered_by, answer))
+
+    def compare(self, route: Route, policy: str, question: Question, on_outcome: Callable[[Outcome], None]) -> None:
+        """Ask both sides and compare, whatever the sample, the room and the time it takes; tells what came of it."""
+        self._offered.append(ShadowRead(route, policy, question, route.answering_name, None, on_outcome))
 
     # --- off the request's path
 
@@ -252,7 +258,8 @@ class ShadowReader:
         began = time.monotonic()
         try:
             outcome = self.look(read)
-            if time.monotonic() - began > self.plan.budget_s and outcome is None:
+            is_slow = time.monotonic() - began > self.plan.budget_s
+            if is_slow and outcome is None and read.on_outcome is None:
                 outcome = Outcome.FAILED
         except JourneymeshError as error:
             self.fault = error
@@ -264,22 +271,28 @@ class ShadowReader:
             self._put_off(read)
 
     def _done(self, read: ShadowRead, outcome: Outcome) -> None:
-        self.notes.count(read.route.slice.name, outcome)
+        self._count(read, outcome)
         if read.rereads:
             with self._lock:
                 self._pending.discard(read.key)
+
+    def _count(self, read: ShadowRead, outcome: Outcome) -> None:
+        self.notes.count(read.route.slice.name, outcome)
+        if read.on_outcome is not None:
+            read.on_outcome(outcome)
 
     def _put_off(self, read: ShadowRead) -> None:
         with self._lock:
             first = read.rereads == 1
             room = len(self._again) < self.plan.waiting and not (first and read.key in self._pending)
+            room = room or read.on_outcome is not None
             if room:
                 self._pending.add(read.key)
                 heapq.heappush(self._again, (time.monotonic() + self.delay_s(read), next(self._numbers), read))
             elif not first:
                 self._pending.discard(read.key)
         if not room:
-            self.notes.count(read.route.slice.name, Outcome.DROPPED)
+            self._count(read, Outcome.DROPPED)
 
     def _next(self) -> ShadowRead | None:
         with self._lock:
@@ -293,9 +306,10 @@ class ShadowReader:
                 return None
             if read.answer is not None:
                 self._rows = max(self._rows - read.answer.num_rows, 0)
-            if time.monotonic() - read.offered_at <= max(self.plan.budget_s, _FLUSH_S):
+            on_time = time.monotonic() - read.offered_at <= max(self.plan.budget_s, _FLUSH_S)
+            if on_time or read.on_outcome is not None:
                 return read
-            self.notes.count(read.route.slice.name, Outcome.DROPPED)
+            self._count(read, Outcome.DROPPED)
 
     def _flush(self, now: bool = False) -> None:
         if not now and time.monotonic() - self._flushed_at < _FLUSH_S:

@@ -15,9 +15,9 @@ from journeymesh.stores.writers import WriterOvertaken
 from journeymesh.strangler import feeder as feeder_module
 from journeymesh.strangler import feeds as feeds_module
 from journeymesh.strangler.backfill import backfill_of, begin_again
-from journeymesh.strangler.control import bump
+from journeymesh.strangler.control import bump, now_us
 from journeymesh.strangler.feeder import Feeder
-from journeymesh.strangler.feeds import Feed, FeedLease, FeedTaken, feed_of
+from journeymesh.strangler.feeds import Feed, FeedLease, FeedTaken, LagState, feed_of, lag_of
 from journeymesh.strangler.phases import Phase
 from journeymesh.strangler.places import Places
 from journeymesh.strangler.routes import mark_completeness, read_routes
@@ -128,6 +128,27 @@ def test_a_feeder_that_waits_after_a_fault_still_follows_the_routes(bench: Bench
                 bump(connection)
             assert soon(lambda: acts_on_the_present_revision(bench))
         assert feed(bench).fault is not None
+
+
+def test_a_feeder_that_ended_as_told_has_stopped_however_long_ago(bench: Bench) -> None:
+    bench.route()
+    bench.feed()
+    feed = feed_of(bench.control, "legacy", "embedded")
+    for minutes in (0, 5, 24 * 60):
+        lag = lag_of(feed, now_us() + minutes * 60_000_000)
+        assert lag.state is LagState.STOPPED
+        assert lag.seconds is not None
+        assert lag.seconds >= minutes * 60
+
+
+def test_a_feeder_that_vanished_is_stuck_after_half_a_minute(bench: Bench) -> None:
+    bench.route()
+    lease = FeedLease(bench.control, "legacy", "embedded")
+    lease.take()
+    lease.note(last_empty_us=now_us())
+    feed = feed_of(bench.control, "legacy", "embedded")
+    assert lag_of(feed, now_us() + 29_000_000).state is not LagState.STUCK
+    assert lag_of(feed, now_us() + 31_000_000).state is LagState.STUCK
 
 
 def test_a_feeder_ends_with_what_no_feed_expected_rather_than_look_stuck(bench: Bench) -> None:

@@ -51,6 +51,13 @@ def test_each_bad_reading_closes_a_gate_and_is_named(changes: dict[str, object],
         assert line in closed_gates(after, GATES, readings)
 
 
+def test_of_a_feed_that_stopped_in_good_order_only_the_lag_is_judged() -> None:
+    stopped = dataclasses.replace(GOOD, lag_state="stopped")
+    assert closed_gates(Phase.TARGET, GATES, stopped) == []
+    late = dataclasses.replace(stopped, lag_s=7.25)
+    assert closed_gates(Phase.TARGET, GATES, late) == ["lag is 7.2 s, the limit is 5 s"]
+
+
 @pytest.mark.parametrize(
     ("changes", "line"),
     [

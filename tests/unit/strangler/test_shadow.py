@@ -15,6 +15,7 @@ import pytest
 
 from journeymesh.errors import StoreUnavailable
 from journeymesh.stores.port import JourneyQuery
+from journeymesh.strangler.comparing import compare_policies
 from journeymesh.strangler.control import Control, now_us
 from journeymesh.strangler.coverage import coverage_of, reads_of
 from journeymesh.strangler.mismatches import list_mismatches, open_mismatches
@@ -186,6 +187,43 @@ def test_a_slice_that_moved_on_meanwhile_is_not_judged(shadowed: Shadowed) -> No
         shadowed.offer(reader, "P1")
         assert outcomes(reader, shadowed.control, 1) == {"dropped": 1}
     assert list_mismatches(shadowed.control) == []
+
+
+class Flawed(AnswersAtHand):
+    """A side that fails so often before it answers, and takes its time."""
+
+    failures: int = 0
+    takes_s: float = 0.0
+
+    def journeys(self, query: JourneyQuery) -> pa.Table:
+        if self.failures:
+            self.failures -= 1
+            raise StoreUnavailable("the target is busy", todo="wait")
+        time.sleep(self.takes_s)
+        return AnswersAtHand.journeys(self, query)
+
+
+def test_what_is_asked_to_be_compared_is_whatever_the_sample_the_room_and_the_time(shadowed: Shadowed) -> None:
+    slow = Flawed(shadowed.racing.target.answers)
+    slow.takes_s, slow.failures = 0.15, 2
+    shadowed.sides[STORE] = slow
+    tight = Shadow(sample=0.0, waiting=1, budget_s=0.1, reread_after_s=(0.02,))
+    with shadowed.reader(plan=tight) as reader:
+        compared = compare_policies(reader, ROUTE, NUMBERS[:20], time.monotonic() + 60)
+    assert (compared.policies, compared.left) == (20, {})
+    assert coverage_of(shadowed.control, "all", NUMBERS[:20]).compared == 20
+
+
+def test_what_cannot_be_compared_is_named_with_the_reason(shadowed: Shadowed) -> None:
+    broken = Flawed(shadowed.racing.target.answers)
+    broken.failures = 10**9
+    shadowed.sides[STORE] = broken
+    with shadowed.reader() as reader:
+        compared = compare_policies(reader, ROUTE, ["P1", "P2"], time.monotonic() + 60)
+        assert (compared.policies, set(compared.left)) == (0, {"P1", "P2"})
+        assert compared.left["P1"] == "a side could not be read"
+        late = compare_policies(reader, ROUTE, ["P3"], time.monotonic() - 1)
+    assert late.left == {"P3": "there was no time left"}
 
 
 def test_a_sample_of_none_compares_none(shadowed: Shadowed) -> None:

@@ -1,0 +1,95 @@
+"""Comparing policies that somebody asks for: each is compared to its end, or named with the reason why it was not.
+
+A shadow read of a caller's question may be dropped, because nobody waits for it. These are waited for.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from queue import Empty, SimpleQueue
+from typing import Final
+
+from journeymesh.errors import JourneymeshError
+from journeymesh.stores.port import JourneyQuery
+from journeymesh.strangler.coverage import COMPARED, Outcome
+from journeymesh.strangler.questions import JourneysAsked, PolicyAsked, Question
+from journeymesh.strangler.routes import Route
+from journeymesh.strangler.shadow import ShadowReader
+
+AT_ONCE: Final = 200
+TRIES: Final = 3
+"""How often a comparison that failed or was dropped is begun: a side that is busy answers the next time."""
+_Asked = tuple[str, Question]
+_WHY: Final = {
+    None: "there was no time left",
+    Outcome.LATE: "the sides differ, and the target's feed is too far behind to say whether that lasts",
+    Outcome.DROPPED: "the slice moved meanwhile",
+    Outcome.FAILED: "a side could not be read",
+}
+
+
+class PoliciesNotCompared(JourneymeshError):
+    """Policies that somebody asked for could not be compared."""
+
+    exit_code = 7
+
+
+@dataclass(slots=True)
+class Compared:
+    """What came of comparing policies: how many were compared to the end, and why the others were not."""
+
+    policies: int = 0
+    left: dict[str, str] = field(default_factory=dict)
+    """Policies that were not compared to the end, each with the reason."""
+
+
+def compare_policies(
+    shadow: ShadowReader,
+    route: Route,
+    numbers: Sequence[str],
+    until: float,
+    on_done: Callable[[int], None] | None = None,
+) -> Compared:
+    """Ask both sides for these policies and their journeys and compare; until ``time.monotonic()`` is ``until``."""
+    compared = Compared()
+    for at in range(0, len(numbers), AT_ONCE):
+        some = numbers[at : at + AT_ONCE]
+        left = _to_their_end(shadow, route, some, until)
+        compared.left |= left
+        compared.policies += len(some) - len(left)
+        if on_done is not None:
+            on_done(at + len(some))
+    return compared
+
+
+def _to_their_end(shadow: ShadowReader, route: Route, numbers: Sequence[str], until: float) -> dict[str, str]:
+    """Compare some policies at once; returns those that were not, each with the reason."""
+    left: dict[_Asked, Outcome | None] = {}
+    for number in numbers:
+        left[number, PolicyAsked(number)] = None
+        left[number, JourneysAsked(JourneyQuery(policy=number))] = None
+    for _ in range(TRIES):
+        again = [asked for asked, outcome in left.items() if outcome is not Outcome.LATE]
+        results: SimpleQueue[tuple[_Asked, Outcome]] = SimpleQueue()
+        for asked in again:
+            shadow.compare(route, *asked, partial(_note, results, asked))
+        for _ in again:
+            try:
+                asked, outcome = results.get(timeout=max(until - time.monotonic(), 0.001))
+            except Empty:
+                return _reasons(left)
+            left[asked] = outcome
+            if outcome in COMPARED:
+                del left[asked]
+    return _reasons(left)
+
+
+def _note(results: SimpleQueue[tuple[_Asked, Outcome]], asked: _Asked, outcome: Outcome) -> None:
+    results.put((asked, outcome))
+
+
+def _reasons(left: dict[_Asked, Outcome | None]) -> dict[str, str]:
+    return {number: _WHY[outcome] for (number, _), outcome in left.items()}
