@@ -1,9 +1,8 @@
 """Kept fixes, as one compressed block per vehicle and UTC day.
 
-A block is a 20-byte head (format, which columns, rows, bytes uncompressed, checksum) and one zstd frame of the Arrow
-IPC record batch of those columns of ``FIX_SCHEMA``, without the vehicle; a column that no fix of the day reports is
-left out.
-The same fixes give the same bytes.
+A block is a 20-byte head (format, which columns, rows, bytes, checksum) and those columns of ``KEPT_FIX_SCHEMA`` one
+after the other, packed (``stores/packing``); a column that no fix of the day reports is left out. The same fixes give
+the same bytes. Blocks of format 1, one zstd frame of the Arrow IPC record batch, are read and no longer written.
 """
 
 from __future__ import annotations
@@ -20,12 +19,14 @@ import pyarrow as pa
 from journeymesh.errors import StoreCorrupt
 from journeymesh.journeys.fixes import NOT_REPORTED_US, OPTIONAL_FLOATS, Fixes
 from journeymesh.stores.digests import KEPT_FIX_SCHEMA
+from journeymesh.stores.packing.columns import pack, packed_bytes, unpacked
 
 DAY_US: Final = 86_400_000_000
-_FORMAT: Final = 1
+_FORMAT: Final = 2
+_FORMAT_1: Final = 1
 _HEAD: Final = struct.Struct("<HHIQ")
 _CHECKSUM: Final = struct.Struct("<I")
-_FRAME_AT: Final = _HEAD.size + _CHECKSUM.size
+_BODY_AT: Final = _HEAD.size + _CHECKSUM.size
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,11 +58,11 @@ def encode_blocks(fixes: Fixes) -> list[FixBlock]:
     edges = np.flatnonzero((np.diff(ranks) != 0) | (np.diff(days) != 0)) + 1
     starts = np.concatenate(([0], edges))
     ends = np.append(edges, len(instants))
-    columns, reported = _arrow_columns(fixes, starts)
-    codec = pa.Codec("zstd", compression_level=1)
+    columns, reported = _columns(fixes, starts)
+    scratch = np.empty(int((ends - starts).max()), np.int64)
+    out = np.empty(packed_bytes(len(scratch)) * len(columns), np.uint8)
     blocks = []
     for index, (start, end) in enumerate(zip(starts.tolist(), ends.tolist(), strict=True)):
-        content = _encode(columns, reported[index], start, end - start, codec)
         blocks.append(
             FixBlock(
                 vehicle=names[int(fixes.vehicle[start])],
@@ -69,7 +70,7 @@ def encode_blocks(fixes: Fixes) -> list[FixBlock]:
                 first_us=int(instants[start]),
                 last_us=int(instants[end - 1]),
                 rows=end - start,
-                content=content,
+                content=_encode(columns, reported[index], start, end, scratch, out),
             )
         )
     return blocks
@@ -83,14 +84,19 @@ def decode_block(content: bytes) -> pa.RecordBatch:
     """
     try:
         version, mask, rows, size = _HEAD.unpack_from(content)
-        if version != _FORMAT:
+        if version not in (_FORMAT, _FORMAT_1):
             raise ValueError(f"format {version}")
-        frame = memoryview(content)[_FRAME_AT:]
-        if _CHECKSUM.unpack_from(content, _HEAD.size)[0] != zlib.crc32(frame, zlib.crc32(content[: _HEAD.size])):
+        body = memoryview(content)[_BODY_AT:]
+        if _CHECKSUM.unpack_from(content, _HEAD.size)[0] != zlib.crc32(body, zlib.crc32(content[: _HEAD.size])):
             raise ValueError("its checksum differs")
-        raw = pa.Codec("zstd").decompress(frame, decompressed_size=size)
         schema = pa.schema([field for i, field in enumerate(KEPT_FIX_SCHEMA) if mask >> i & 1])
-        batch = pa.ipc.read_record_batch(raw, schema)
+        if version == _FORMAT_1:
+            raw = pa.Codec("zstd").decompress(body, decompressed_size=size)
+            batch = pa.ipc.read_record_batch(raw, schema)
+        else:
+            if size != len(body):
+                raise ValueError(f"{len(body)} bytes instead of {size}")
+            batch = unpacked(body, schema, rows)
         if len(batch) != rows:
             raise ValueError(f"{len(batch)} rows instead of {rows}")
     except (struct.error, pa.ArrowException, ValueError, OSError) as error:
@@ -125,51 +131,42 @@ def _fixes(vehicle: str, batch: pa.RecordBatch) -> Fixes:
     return Fixes.from_arrow(pa.table(columns))
 
 
-def _arrow_columns(fixes: Fixes, starts: np.ndarray) -> tuple[list[pa.Array | None], list[int]]:
-    """Each column of ``KEPT_FIX_SCHEMA`` as an array (None: absent), and per block a mask of those it reports."""
-    columns: list[pa.Array | None] = []
+def _columns(fixes: Fixes, starts: np.ndarray) -> tuple[list[np.ndarray | None], list[int]]:
+    """Each column of ``KEPT_FIX_SCHEMA`` to be packed (None: absent), and per block a mask of those it reports."""
+    columns: list[np.ndarray | None] = []
     masks = np.zeros(len(starts), np.int64)
     for position, field in enumerate(KEPT_FIX_SCHEMA):
-        missing, values = _missing(fixes, field.name)
+        values = _column(fixes, field.name)
+        columns.append(values)
         if values is None:
-            columns.append(None)
             continue
-        if missing is None or not missing.any():
-            masks |= 1 << position
-            columns.append(pa.array(values).cast(field.type))
-            continue
-        masks |= np.logical_or.reduceat(~missing, starts).astype(np.int64) << position
-        values = np.where(missing, np.zeros(1, values.dtype), values)
-        columns.append(pa.array(values, mask=missing).cast(field.type))
+        there = values != NOT_REPORTED_US if values.dtype == np.int64 else ~np.isnan(values)
+        masks |= np.logical_or.reduceat(there, starts).astype(np.int64) << position
     return columns, masks.tolist()
 
 
-def _missing(fixes: Fixes, name: str) -> tuple[np.ndarray | None, np.ndarray | None]:
+def _column(fixes: Fixes, name: str) -> np.ndarray | None:
+    """int64 with ``NOT_REPORTED_US``, or float64 with NaN, where a fix does not report it."""
     match name:
-        case "fixed_at":
-            return None, fixes.fixed_at_us
-        case "received_at":
-            column = fixes.received_at_us
-            return (None, None) if column is None else (column == NOT_REPORTED_US, column)
+        case "fixed_at" | "received_at":
+            values = getattr(fixes, f"{name}_us")
         case "ignition":
             flags = fixes.ignition
-            return (None, None) if flags is None else (flags == -1, flags == 1)
-        case "lat_deg" | "lon_deg":
-            position = getattr(fixes, name)
-            return np.isnan(position), position
+            values = None if flags is None else np.where(flags == -1, NOT_REPORTED_US, flags.astype(np.int64))
         case _:
-            assert name in OPTIONAL_FLOATS
+            assert name in OPTIONAL_FLOATS or name in ("lat_deg", "lon_deg")
             values = getattr(fixes, name)
-            return (None, None) if values is None else (np.isnan(values), values)
+    return None if values is None else np.ascontiguousarray(values)
 
 
-def _encode(columns: list[pa.Array | None], mask: int, start: int, rows: int, codec: pa.Codec) -> bytes:
-    chosen = [(KEPT_FIX_SCHEMA.field(i), columns[i]) for i in range(len(columns)) if mask >> i & 1]
-    batch = pa.RecordBatch.from_arrays(
-        [column.slice(start, rows) for _, column in chosen if column is not None],
-        schema=pa.schema([field for field, _ in chosen]),
-    )
-    raw = batch.serialize()
-    compressed: bytes = codec.compress(raw, asbytes=True)
-    head = _HEAD.pack(_FORMAT, mask, rows, raw.size)
-    return head + _CHECKSUM.pack(zlib.crc32(compressed, zlib.crc32(head))) + compressed
+def _encode(
+    columns: list[np.ndarray | None], mask: int, start: int, end: int, scratch: np.ndarray, out: np.ndarray
+) -> bytes:
+    at = 0
+    for position, values in enumerate(columns):
+        if mask >> position & 1:
+            assert values is not None
+            at = pack(values, start, end, scratch, out, at)
+    body = out[:at].tobytes()
+    head = _HEAD.pack(_FORMAT, mask, end - start, at)
+    return head + _CHECKSUM.pack(zlib.crc32(body, zlib.crc32(head))) + body

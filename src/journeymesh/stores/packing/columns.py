@@ -9,7 +9,6 @@ import pyarrow as pa
 
 from journeymesh.stores.packing import kernels
 
-
 MOST_ROWS: Final = 1 << 26
 """More fixes than a recorder of 100 Hz makes in a week: a damaged head asks for no more memory than that."""
 

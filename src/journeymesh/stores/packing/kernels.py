@@ -65,7 +65,7 @@ def _whole(values, start, end, divisor, factor, into):  # type: ignore[no-untype
     """Make whole numbers of the values by this scale; False where one of them is not exactly that."""
     for row in range(start, end):
         value = values[row]
-        if value != value:
+        if np.isnan(value):
             into[row - start] = NO_VALUE
             continue
         scaled = value / factor * divisor
@@ -176,7 +176,7 @@ def pack_doubles(values, start, end, scratch, out, at):  # type: ignore[no-untyp
     body = at + 1
     bits = values.view(np.int64)
     for row in range(start, end):
-        _put_i64(out, body, bits[row] if values[row] == values[row] else _NAN_BITS)
+        _put_i64(out, body, _NAN_BITS if np.isnan(values[row]) else bits[row])
         body += 8
     return body
 
