@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -13,22 +13,13 @@ from journeymesh.sources.accuracy import ValidField
 from journeymesh.sources.bson_columns import FIRST_US, LAST_US, MISSING_US, SCRATCH, program_of
 from journeymesh.sources.bson_documents import U8
 from journeymesh.sources.bson_values import KINDS, value_at
-from journeymesh.sources.clocks import (
-    Unconvertible,
-    clock_us,
-    is_number,
-    number,
-    unit_us,
-    utc_of_local,
-    zone_of,
-)
+from journeymesh.sources.clocks import clock_us, counted_us, is_local, is_number, joined, utc_of_local, zone_of
 from journeymesh.sources.conditions import Wanted, equals
+from journeymesh.sources.conversions import Unconvertible, identifier, number, switch
 from journeymesh.sources.mapping import BaseClock, ClockField, IgnitionField
 
 Faults = dict[int, str]
 """What is wrong with a row's value, by row."""
-
-_NAMES: Final = (0x02, 0x07, 0x10, 0x12)
 
 
 class Cells:
@@ -108,16 +99,20 @@ class Cells:
                 codes[row] = -1
 
     def names(self, path: str) -> tuple[tuple[str, ...], I32, Faults]:
-        """(dictionary, int32[n] codes, faults): texts, or integers and ObjectIds as texts. Missing is a fault."""
+        """(dictionary, int32[n] codes, faults): identifiers as texts. Missing is a fault."""
         codes, values, faults = self._codes(path)
         known: dict[str, int] = {}
         bad: Faults = {}
         recode = np.full(len(values) + 1, -1, np.int32)
         for code, (kind, value) in enumerate(values):
-            if kind in _NAMES:
-                recode[code] = known.setdefault(str(value), len(known))
-            elif kind:
-                bad[code] = f"{path}: expected a text, found {KINDS[kind]}"
+            if not kind:
+                continue
+            try:
+                name = value if kind == 0x02 and not value.isspace() else identifier(value)
+            except Unconvertible as error:
+                bad[code] = f"{path}: {error}"
+            else:
+                recode[code] = -1 if name is None else known.setdefault(name, len(known))
         self._blame(codes, bad, faults)
         codes = recode[codes]  # -1 reads the last place, which is -1
         for row in np.flatnonzero(codes < 0).tolist():
@@ -130,12 +125,12 @@ class Cells:
         bad: Faults = {}
         states = np.full(len(values) + 1, -1, np.int8)
         for code, (kind, value) in enumerate(values):
-            if value in ignition.on:
-                states[code] = 1
-            elif value in ignition.off:
-                states[code] = 0
-            elif kind:
-                bad[code] = f"{ignition.path}: {str(value)[:40]!r} is neither on nor off"
+            if not kind:
+                continue
+            try:
+                states[code] = switch(value, ignition.on, ignition.off)
+            except Unconvertible as error:
+                bad[code] = f"{ignition.path}: {error}"
         self._blame(codes, bad, faults)
         return states[codes], faults
 
@@ -173,11 +168,15 @@ class Cells:
         faults: Faults = {}
         path = clock.all_paths[0]
         if is_number(clock):
-            waiting = self._counted(path, unit_us(clock), base_us, out)
+            waiting = self._counted(path, clock, base_us, out)
         elif clock.clock == "bson_date":
             waiting = bson_columns.dates(self._buffer, self._offsets, self._kinds, self._slots[path], out, self._todo)
         else:
             waiting = self._texts(clock, out)
+        if is_local(clock):
+            again = self._to_utc(clock, out, out != MISSING_US)
+            self._todo[waiting : waiting + len(again)] = again
+            waiting += len(again)
         label = "+".join(clock.all_paths)
         for row in self._todo[:waiting].tolist():
             out[row] = MISSING_US
@@ -190,21 +189,21 @@ class Cells:
         absent = np.flatnonzero(out == MISSING_US).tolist()
         return out, {row: f"{label}: missing" for row in absent if row not in faults}, faults
 
-    def _counted(self, path: str, factor: float, base_us: I64 | None, out: I64) -> int:
+    def _counted(self, path: str, clock: ClockField | BaseClock, base_us: I64 | None, out: I64) -> int:
         """Fill ``out`` from a clock that is a number; rows that it does not settle go to ``todo``."""
         counted = np.empty(len(out), np.float64)
         slot = self._slots[path]
-        waiting = bson_columns.numbers(self._buffer, self._offsets, self._kinds, slot, factor, counted, self._todo)
+        waiting = bson_columns.numbers(self._buffer, self._offsets, self._kinds, slot, 1.0, counted, self._todo)
         todo = set(self._todo[:waiting].tolist())
-        absent = np.isnan(counted)
         base = np.zeros(len(out), np.int64) if base_us is None else base_us
-        absent |= base == MISSING_US
+        absent = np.isnan(counted) | (base == MISSING_US)
         with np.errstate(invalid="ignore", over="ignore"):
+            counted = counted_us(counted, clock)
             sums = counted + np.where(base == MISSING_US, 0, base)
             outside = ~absent & ~((counted >= FIRST_US) & (counted <= LAST_US) & (sums >= FIRST_US) & (sums <= LAST_US))
         good = ~absent & ~outside
         out[:] = MISSING_US
-        out[good] = np.rint(counted[good]).astype(np.int64) + base[good]
+        out[good] = counted[good].astype(np.int64) + base[good]
         todo |= set(np.flatnonzero(outside).tolist())
         self._todo[: len(todo)] = sorted(todo)
         return len(todo)
@@ -266,23 +265,10 @@ class Cells:
 
     def _joined(self, row: int, clock: ClockField | BaseClock) -> Any:
         expected = "a date" if clock.clock == "bson_date" else "a number" if is_number(clock) else "a text"
-        parts = []
-        for path in clock.all_paths:
-            value = self._value(row, path, expected)
-            kind = int(self._kinds[row, self._slots[path]])
-            understood = isinstance(value, str) or kind in (0x09, 0x11) or value is None
-            if not (understood or (is_number(clock) and kind in (0x01, 0x10, 0x12, 0x13))):
-                raise Unconvertible(f"expected {expected}, found {KINDS[kind]}")
-            if kind == 0x02 and clock.clock == "bson_date":
-                raise Unconvertible(f"expected {expected}, found string")
-            parts.append(value)
+        parts = [self._value(row, path, expected) for path in clock.all_paths]
         if len(parts) == 1:
             return parts[0]
-        if any(part is None for part in parts):
-            return None
-        if not all(isinstance(part, str) for part in parts):
-            raise Unconvertible("expected texts to join")
-        return " ".join(parts)
+        return joined(parts)
 
 
 def _frozen(column: I32) -> I32:

@@ -134,6 +134,10 @@ def _key_range(buffer, kind, at):  # type: ignore[no-untyped-def]
         return at, np.int64(1)
     if kind == 0x07:
         return at, np.int64(12)
+    if kind == 0x05:
+        return at, np.int64(read_i32(buffer, at)) + 5
+    if kind == 0x13:
+        return at, np.int64(16)
     return at, np.int64(-1)
 
 
@@ -147,7 +151,7 @@ def _same_bytes(buffer, one, other, length):  # type: ignore[no-untyped-def]
 
 @entry(types.int64, U8_IN, *_CELLS, types.int64, types.int32[::1], types.int32[::1], types.int32[::1])
 def names(buffer, offsets, kinds, slot, codes, firsts, table):  # type: ignore[no-untyped-def]
-    """Dictionary codes of texts, numbers, bools and ObjectIds: -1 where missing, -2 for other types.
+    """Dictionary codes of texts, numbers, bools, bytes and ObjectIds: -1 where missing, -2 for other types.
 
     ``firsts[code]`` is the first row with the name. ``table`` is scratch, -1 throughout, its length a power of two of
     at least twice the rows. Returns how many names there are.
@@ -389,8 +393,6 @@ def program_of(clock_format: str) -> list[int] | None:
             directive = clock_format[at : at + 1]
             if directive == "%":
                 steps.append(256 + ord("%"))
-            elif directive == "T":
-                steps += [ord("H"), 256 + ord(":"), ord("M"), 256 + ord(":"), ord("S")]
             elif directive and directive in "YmdHMSfz":
                 steps.append(ord(directive))
             else:

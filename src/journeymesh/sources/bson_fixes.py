@@ -28,12 +28,12 @@ from journeymesh.sources.bson_values import (
     document_key,
     has_id,
     raw_json,
-    reach,
 )
 from journeymesh.sources.bson_walker import ARRAY_MISSING, FAULTS, ILL_SHAPED, LENGTH_IMPLAUSIBLE, NEEDS_ROOM
 from journeymesh.sources.conditions import meets, wanted_at
 from journeymesh.sources.field_tally import Fault, FieldTally
 from journeymesh.sources.mapping import NUMBER_COLUMNS, Mapping, mapped_paths
+from journeymesh.sources.paths import array_of, reach
 from journeymesh.sources.row_keys import RowKeys
 
 ELEMENT_BITS: Final = 21
@@ -288,7 +288,7 @@ class BsonReader:
             return raw_json(document) if first else None
         kept: Any = content
         if element >= 0:
-            arrays = sorted({path.partition("[]")[0] for path in self.trie.slots if "[]" in path})
+            arrays = sorted({array for path in self.trie.slots if (array := array_of(path)) is not None})
             found = {array: _item(reach(content, array), element) for array in arrays}
             kept = found[arrays[0]] if len(arrays) == 1 else found
         return canonical(kept) or (raw_json(document) if first else None)

@@ -2,6 +2,9 @@
 
 A *slot* is a place for one value per row. Paths without ``[]`` are slots of the document; each array named by ``[]``
 takes one document slot itself, and has a trie of its own for the paths inside its elements.
+
+A path that may also be one name (``gps.lat``) has a second node for it beside the first step, with the same slot: the
+*whole* node. A document that has both means the whole one.
 """
 
 from __future__ import annotations
@@ -13,6 +16,7 @@ from typing import Final
 import numpy as np
 
 from journeymesh.journeys.fixes import I32
+from journeymesh.sources.paths import array_of, parsed
 
 FIRST_CHILD: Final = 0
 NEXT_SIBLING: Final = 1
@@ -21,7 +25,10 @@ KEY_LENGTH: Final = 3
 SLOT: Final = 4
 SLOTS_FROM: Final = 5
 SLOTS_TO: Final = 6
-NODE_WIDTH: Final = 7
+WHOLE: Final = 7
+NODE_WIDTH: Final = 8
+
+_Steps = tuple[str, ...]
 
 
 @dataclass(slots=True)
@@ -51,16 +58,16 @@ class PathTrie:
     @classmethod
     def of(cls, paths: Sequence[str]) -> PathTrie:
         """The trie of these paths; equal ones share a slot."""
-        arrays = sorted({path.partition("[]")[0] for path in paths if "[]" in path})
+        in_array = {path: array for path in paths if (array := array_of(path)) is not None}
+        arrays = sorted(set(in_array.values()))
         builder = _Builder()
-        plain = sorted({path for path in paths if "[]" not in path} | set(arrays))
-        builder.add([(path, path) for path in plain])
+        plain = sorted((set(paths) - set(in_array)) | set(arrays))
+        builder.add([(parsed(path).steps, path) for path in plain])
         document_slots = builder.width
         roots = []
         for array in arrays:
-            prefix = f"{array}[]"
-            inside = sorted({path for path in paths if path.startswith(prefix)})
-            root = builder.add([(path.removeprefix(prefix).lstrip("."), path) for path in inside])
+            inside = sorted({path for path, its in in_array.items() if its == array})
+            root = builder.add([(parsed(path).steps[parsed(path).array or 0 :], path) for path in inside])
             roots.append((builder.slots[array], root))
         return cls(
             nodes=np.array(builder.nodes, np.int32).reshape(-1, NODE_WIDTH),
@@ -81,20 +88,34 @@ class _Builder:
         self.slots: dict[str, int] = {}
         self.width = 0
 
-    def add(self, paths: Sequence[tuple[str, str]]) -> int:
-        """Add one trie of (steps, whole path); returns its root node. Empty steps are the root itself."""
+    def add(self, paths: Sequence[tuple[_Steps, str]]) -> int:
+        """Add one trie of (steps, whole path); returns its root node. No steps are the root itself."""
         root = _Node("")
         for steps, whole in paths:
             node = root
-            for step in steps.split(".") if steps else ():
+            for step in steps:
                 node = node.children.setdefault(step, _Node(step))
             node.path = whole
-        return self._number(root)
+        number = self._number(root)
+        for steps, whole in paths:
+            if len(steps) > 1 and '"' not in whole:
+                self._beside(number, ".".join(steps), self.slots[whole])
+        return number
+
+    def _beside(self, root: int, name: str, slot: int) -> None:
+        """Add the whole node of a path as the last child of its root."""
+        key = name.encode()
+        last = self.nodes[root][FIRST_CHILD]
+        while self.nodes[last][NEXT_SIBLING] >= 0:
+            last = self.nodes[last][NEXT_SIBLING]
+        self.nodes[last][NEXT_SIBLING] = len(self.nodes)
+        self.nodes.append([-1, -1, len(self.keys), len(key), slot, slot, slot + 1, 1])
+        self.keys += key
 
     def _number(self, node: _Node) -> int:
         number = len(self.nodes)
         key = node.key.encode()
-        row = [-1, -1, len(self.keys), len(key), -1, self.width, self.width]
+        row = [-1, -1, len(self.keys), len(key), -1, self.width, self.width, 0]
         self.nodes.append(row)
         self.keys += key
         if node.path is not None:

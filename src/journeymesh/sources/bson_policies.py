@@ -10,9 +10,11 @@ import bson
 
 from journeymesh.errors import PoliciesInvalid
 from journeymesh.journeys.policies import Policy
-from journeymesh.sources.bson_values import id_text, reach
-from journeymesh.sources.clocks import Unconvertible, clock_us, number
+from journeymesh.sources.bson_values import id_text
+from journeymesh.sources.clocks import clock_us
+from journeymesh.sources.conversions import Unconvertible, number
 from journeymesh.sources.mapping import ClockField, PolicyMappings, PolicyText
+from journeymesh.sources.paths import reach
 
 
 def policies_of(documents: Iterable[dict[str, Any]], mapping: PolicyMappings) -> list[Policy]:

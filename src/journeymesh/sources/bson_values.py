@@ -14,7 +14,8 @@ from bson import json_util
 from bson.codec_options import CodecOptions, DatetimeConversion
 from bson.errors import BSONError
 
-from journeymesh.sources.clocks import FIRST_US, LAST_US, Unconvertible
+from journeymesh.sources.clocks import FIRST_US, LAST_US
+from journeymesh.sources.conversions import Unconvertible
 
 U8 = npt.NDArray[np.uint8]
 
@@ -58,14 +59,16 @@ _FIXED_BYTES: Final = {0x01: 8, 0x07: 12, 0x08: 1, 0x09: 8, 0x10: 4, 0x11: 8, 0x
 
 
 def value_at(buffer: U8, kind: int, at: int, expected: str) -> Any:
-    """The value of a cell: None, a text, a number, a bool, an ObjectId or an aware datetime.
+    """The value of a cell: None, a text, a number, a bool, bytes, an ObjectId or an aware datetime.
 
     Raises:
         Unconvertible: the type is none of these; the text names it and what was ``expected``.
     """
     if kind in (0x00, 0x0A):
         return None
-    size = 4 + int.from_bytes(buffer[at : at + 4].tobytes(), "little") if kind == 0x02 else _FIXED_BYTES.get(kind)
+    size = _FIXED_BYTES.get(kind)
+    if kind in (0x02, 0x05):
+        size = (4 if kind == 0x02 else 5) + int.from_bytes(buffer[at : at + 4].tobytes(), "little")
     if size is None:
         raise Unconvertible(f"expected {expected}, found {KINDS.get(kind, hex(kind))}")
     content = bytes((kind,)) + b"v\0" + buffer[at : at + size].tobytes() + b"\0"
@@ -163,15 +166,3 @@ def raw_json(content: bytes) -> str:
     """Bytes as extended JSON: the first ``CONTENT_BYTES`` of them, and how many there were if more."""
     kept = {"$binary": {"base64": base64.b64encode(content[:CONTENT_BYTES]).decode(), "subType": "00"}}
     return json.dumps(kept if len(content) <= CONTENT_BYTES else {"bytes": len(content), "first": kept})
-
-
-def reach(document: Any, path: str) -> Any:
-    """The value at a dotted path of a decoded document; None where the path leads nowhere."""
-    for step in path.split("."):
-        if isinstance(document, dict):
-            document = document.get(step)
-        elif isinstance(document, list) and step.isdigit() and int(step) < len(document):
-            document = document[int(step)]
-        else:
-            return None
-    return document

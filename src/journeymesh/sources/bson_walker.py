@@ -29,6 +29,7 @@ from journeymesh.sources.bson_paths import (
     SLOT,
     SLOTS_FROM,
     SLOTS_TO,
+    WHOLE,
 )
 
 U8 = npt.NDArray[np.uint8]
@@ -162,6 +163,26 @@ def _child(buffer, key_at, key_length, first, expected, trie, keys):  # type: ig
 
 
 @compiled
+def _fill_cell(trie, child, kind, value, offsets, kinds, row, whole):  # type: ignore[no-untyped-def]
+    """Note the value of a node; returns ``whole``, a bit for each slot whose value stands under its whole name.
+
+    A key given twice counts once, the last time, as in every driver; a whole name counts before its steps.
+    """
+    for slot in range(trie[child, SLOTS_FROM], trie[child, SLOTS_TO]):
+        if whole == 0 or (whole >> np.uint64(slot & 63)) & np.uint64(1) == 0:
+            kinds[row, slot] = 0
+    slot = trie[child, SLOT]
+    if slot >= 0:
+        bit = np.uint64(1) << np.uint64(slot & 63)
+        if trie[child, WHOLE] == 1:
+            whole |= bit
+        if trie[child, WHOLE] == 1 or whole & bit == 0:
+            kinds[row, slot] = kind
+            offsets[row, slot] = value
+    return whole
+
+
+@compiled
 def _walk_record(buffer, start, end, root, trie, keys, offsets, kinds, row, mask, masked, stack):  # type: ignore[no-untyped-def]
     """Fill the row's cells below ``root`` from the document ``[start, end)``; 0, or a fault.
 
@@ -181,6 +202,7 @@ def _walk_record(buffer, start, end, root, trie, keys, offsets, kinds, row, mask
     at = start + 4
     stop = end - 1
     expected = trie[node, FIRST_CHILD]
+    whole = np.uint64(0)
     while True:
         if at == stop:
             if depth == 0:
@@ -224,13 +246,7 @@ def _walk_record(buffer, start, end, root, trie, keys, offsets, kinds, row, mask
         expected = trie[child, NEXT_SIBLING]
         if expected < 0:
             expected = trie[node, FIRST_CHILD]
-        # A key given twice counts once, the last time, as in every driver.
-        for slot in range(trie[child, SLOTS_FROM], trie[child, SLOTS_TO]):
-            kinds[row, slot] = 0
-        slot = trie[child, SLOT]
-        if slot >= 0:
-            kinds[row, slot] = kind
-            offsets[row, slot] = value
+        whole = _fill_cell(trie, child, kind, value, offsets, kinds, row, whole)
         if trie[child, FIRST_CHILD] >= 0 and (kind == 0x03 or kind == 0x04):
             if depth >= MAX_DEPTH:
                 return 7

@@ -3,52 +3,37 @@
 from __future__ import annotations
 
 import math
-from datetime import UTC, datetime, timedelta
-from decimal import Decimal
+from collections.abc import Sequence
+from datetime import UTC, date, datetime, time, timedelta
 from functools import cache
 from typing import Final
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from zoneinfo import ZoneInfo
 
 import numpy as np
 import numpy.typing as npt
 
-from journeymesh.journeys.fixes import I64
+from journeymesh.journeys.fixes import F64, I64
 from journeymesh.journeys.local_time import transitions
-from journeymesh.sources.mapping import BaseClock, ClockField
+from journeymesh.sources import zones
+from journeymesh.sources.clock_texts import wall_of_format, wall_of_iso
+from journeymesh.sources.conversions import Unconvertible, is_nan, kind_of, number, shown
+from journeymesh.sources.mapping_fields import BaseClock, ClockField
+from journeymesh.sources.zones import is_zone
 
 FIRST_US: Final = -62_135_596_800_000_000
 LAST_US: Final = 253_402_300_799_999_999
 _EPOCH: Final = datetime(1970, 1, 1)  # noqa: DTZ001 - wall clocks are counted, in no zone
-_UNITS_US: Final = {"epoch_s": 1e6, "epoch_ms": 1e3, "offset_s": 1e6, "offset_ms": 1e3}
-
-
-class Unconvertible(ValueError):
-    """A value that its mapping cannot make sense of; the text says why."""
-
-
-def number(value: object) -> float:
-    """A number, or the text of one; NaN where there is none.
-
-    Raises:
-        Unconvertible: for anything else.
-    """
-    match value:
-        case None:
-            return math.nan
-        case bool():
-            pass
-        case Decimal() if value.is_nan():  # a signalling one refuses to be a float
-            return math.nan
-        case int() | float() | Decimal():
-            return float(value)
-        case str() if not value.strip():
-            return math.nan
-        case str() if "_" not in value:
-            try:
-                return float(value)
-            except ValueError:
-                raise Unconvertible(f"{value[:40]!r} is not a number") from None
-    raise Unconvertible(f"{str(value)[:40]!r} is not a number")
+_US: Final = timedelta(microseconds=1)
+_UNITS_US: Final = {
+    "epoch_s": 1e6,
+    "epoch_ms": 1e3,
+    "epoch_us": 1.0,
+    "epoch_ns": 1e-3,
+    "excel_days": 86_400e6,  # rounded to the milliseconds that spreadsheets have
+    "offset_s": 1e6,
+    "offset_ms": 1e3,
+}
+_EXCEL_US: Final = -25_569 * 86_400_000_000
 
 
 def unit_us(clock: ClockField | BaseClock) -> float:
@@ -56,55 +41,99 @@ def unit_us(clock: ClockField | BaseClock) -> float:
     return _UNITS_US[clock.clock]
 
 
+def counted_us(numbers: F64, clock: ClockField | BaseClock) -> F64:
+    """Whole µs since 1970 (or since the base, or on the wall) of a clock's numbers; NaN stays."""
+    if clock.clock == "excel_days":
+        return np.rint(numbers * 86_400e3) * 1e3 + _EXCEL_US
+    return np.rint(numbers * unit_us(clock))
+
+
 def is_number(clock: ClockField | BaseClock) -> bool:
     """Whether the clock is written as a number."""
     return clock.clock in _UNITS_US
 
 
+def is_local(clock: ClockField | BaseClock) -> bool:
+    """Whether the clock's dates and numbers are wall clocks of its zone, not instants: dates are where a zone is
+    given for them, days of a spreadsheet always."""
+    zoned = clock.zone is not None or clock.zone_path is not None
+    return clock.clock == "excel_days" or (clock.clock == "bson_date" and zoned)
+
+
 def clock_us(value: object, clock: ClockField | BaseClock, zone: str | None = None, base_us: int = 0) -> int | None:
     """The instant in µs since 1970 UTC; None where the value is missing.
 
-    ``value`` is a datetime (one without a zone is in UTC), a number, or a text (several paths' joined by a space);
-    ``zone`` is what the document itself names at ``zone_path``; ``base_us`` what offsets count from.
+    ``value`` is a datetime (one without a zone is local time), a number, or a text (several paths' joined by a
+    space); ``zone`` is what the document itself names at ``zone_path``; ``base_us`` what offsets count from.
 
     Raises:
         Unconvertible: saying what was expected and found.
     """
-    if value is None or (isinstance(value, str) and not value.strip()):
+    if value is None or (isinstance(value, str) and not value.strip()) or is_nan(value):
         return None
-    if isinstance(value, datetime):
-        if value.tzinfo is None:
-            value = value.replace(tzinfo=UTC)
-        return (value - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
+    if isinstance(value, date):
+        return _date_us(value, clock, zone)
     if is_number(clock):
-        counted = number(value) * unit_us(clock)
-        if math.isnan(counted):
-            return None
-        if not FIRST_US <= counted <= LAST_US or not FIRST_US <= counted + base_us <= LAST_US:
-            raise Unconvertible(f"{str(value)[:40]} lies outside the calendar")
-        return round(counted) + base_us
-    if clock.clock == "bson_date" or not isinstance(value, str):
+        return _counted_us(value, clock, zone, base_us)
+    if isinstance(value, int) and not isinstance(value, bool) and clock.clock in ("iso8601", "strftime"):
+        value = str(value)  # 20240506
+    if not isinstance(value, str):
         expected = "a date" if clock.clock == "bson_date" else "a text"
-        raise Unconvertible(f"expected {expected}, found {str(value)[:40]!r}")
-    return _text_us(value, clock, zone)
-
-
-def _text_us(text: str, clock: ClockField | BaseClock, zone: str | None) -> int:
-    try:
-        if clock.clock == "iso8601":
-            wall = datetime.fromisoformat(text.strip())
-        else:
-            wall = datetime.strptime(text, clock.format or "")  # noqa: DTZ007 - its zone is applied below
-    except (ValueError, OverflowError):
-        expected = "an ISO 8601 time" if clock.clock == "iso8601" else f"a time as {clock.format}"
-        raise Unconvertible(f"expected {expected}, found {text[:60]!r}") from None
+        raise Unconvertible(f"expected {expected}, found {kind_of(value)}")
+    named: str | None = None
+    if clock.clock == "strftime":
+        wall = wall_of_format(value, clock.format or "")
+    else:
+        wall, named = wall_of_iso(value, "a date" if clock.clock == "bson_date" else "an ISO 8601 time")
     if wall.tzinfo is not None:
-        return (wall - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
-    local = np.array([(wall - _EPOCH) // timedelta(microseconds=1)], np.int64)
-    name = zone_of(clock, zone)
-    utc, skipped = utc_of_local(local, name, clock.fold)
+        return (wall - _EPOCH.replace(tzinfo=UTC)) // _US
+    return _utc((wall - _EPOCH) // _US, named or zone_of(clock, zone), clock.fold, value)
+
+
+def joined(parts: Sequence[object]) -> object:
+    """The text of a clock that is written in several places, joined by a space; None where one is missing.
+
+    Raises:
+        Unconvertible: a part is neither a text, a whole number nor a date.
+    """
+    texts: list[str] = []
+    for part in parts:
+        if part is None or is_nan(part) or (isinstance(part, str) and not part.strip()):
+            return None
+        if isinstance(part, datetime) or not isinstance(part, str | int | date | time) or isinstance(part, bool):
+            raise Unconvertible(f"expected texts to join, found {kind_of(part)}")
+        texts.append(
+            part if isinstance(part, str) else part.isoformat() if isinstance(part, date | time) else str(part)
+        )
+    return " ".join(texts)
+
+
+def _date_us(value: date, clock: ClockField | BaseClock, zone: str | None) -> int:
+    at = value if isinstance(value, datetime) else datetime(value.year, value.month, value.day)  # noqa: DTZ001
+    if at.tzinfo is not None and not is_local(clock):
+        return (at - _EPOCH.replace(tzinfo=UTC)) // _US
+    wall = at if at.tzinfo is None else at.astimezone(UTC).replace(tzinfo=None)
+    return _utc((wall - _EPOCH) // _US, zone_of(clock, zone), clock.fold, value)
+
+
+def _counted_us(value: object, clock: ClockField | BaseClock, zone: str | None, base_us: int) -> int | None:
+    with np.errstate(over="ignore"):
+        counted = float(counted_us(np.float64(number(value)), clock))  # type: ignore[arg-type]
+    if math.isnan(counted):
+        return None
+    if not FIRST_US <= counted <= LAST_US or not FIRST_US <= counted + base_us <= LAST_US:
+        raise Unconvertible(f"{shown(value)} lies outside the calendar")
+    if is_local(clock):
+        return _utc(int(counted), zone_of(clock, zone), clock.fold, value)
+    return int(counted) + base_us
+
+
+def _utc(wall_us: int, zone: str, fold: str, value: object) -> int:
+    utc, skipped = utc_of_local(np.array([wall_us], np.int64), zone, fold)
     if skipped[0]:
-        raise Unconvertible(f"{text[:60]!r} does not exist in {name}: clocks were put forward over it")
+        raise Unconvertible(f"{str(value)[:60]!r} does not exist in {zone}: clocks were put forward over it")
+    if not FIRST_US <= utc[0] <= LAST_US:
+        raise Unconvertible(f"{str(value)[:60]!r} lies outside the calendar")
     return int(utc[0])
 
 
@@ -114,29 +143,25 @@ def zone_of(clock: ClockField | BaseClock, zone: str | None) -> str:
     Raises:
         Unconvertible: it names none and the mapping has no other, or one that does not exist.
     """
-    name = zone or clock.zone
+    name = (zone or "").strip() or clock.zone
     if name is None:
         if clock.zone_path is not None:
             raise Unconvertible(f"{clock.zone_path}: the time zone is missing")
         return "UTC"
-    if not _is_zone(name):
+    if not is_zone(name):
         raise Unconvertible(f"{clock.zone_path}: unknown time zone {name[:40]!r}")
     return name
 
 
 @cache
-def _is_zone(name: str) -> bool:
-    try:
-        ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError, OSError):
-        return False
-    return True
-
-
-@cache
 def _wall_table(zone: str, fold: str) -> tuple[I64, I64]:
     """Where on the wall clock each offset begins; an offset of int64's minimum marks time that clocks skip."""
-    starts, offsets = transitions(zone)
+    known = zones.zone(zone)
+    if not isinstance(known, ZoneInfo):  # an offset
+        offset = known.utcoffset(None)
+        assert offset is not None
+        return np.array([np.iinfo(np.int64).min], np.int64), np.array([offset // _US], np.int64)
+    starts, offsets = transitions(str(known))
     walls = [np.iinfo(np.int64).min]
     shifts = [int(offsets[0])]
     for at, before, after in zip(starts[1:].tolist(), offsets[:-1].tolist(), offsets[1:].tolist(), strict=True):

@@ -17,6 +17,7 @@ from journeymesh.sources.decoding_memory import decoding_memory
 from journeymesh.sources.field_tally import FieldTally
 from journeymesh.sources.files import SourceFile, described, files_of, origins_from
 from journeymesh.sources.mapping import Mapping
+from journeymesh.sources.paths import column_name, parsed
 from journeymesh.sources.port import SourceBatch, SourceItem, SourceSize
 from journeymesh.sources.refused_rows import refusals_of
 from journeymesh.sources.row_keys import RowKeys
@@ -89,7 +90,9 @@ class ParquetSource:
         row, keys = 1, RowKeys(file.place)
         with _Opened(file, [self._fields.vehicle.path]) as parquet:
             schema = parquet.schema_arrow
-            columns = [path for path in paths_of(self._fields, self._where) if _type_at(schema, path) is not None]
+            columns = [
+                column_name(path) for path in paths_of(self._fields, self._where) if _type_at(schema, path) is not None
+            ]
             straight = self._mapping is None and self.tally is None and _is_ours(schema)
             per_row = (file.size or 0) / max(parquet.metadata.num_rows, 1)
             for batch in parquet.iter_batches(BATCH_ROWS, columns=columns, use_threads=False):
@@ -198,9 +201,9 @@ def _straight(batch: pa.RecordBatch, first_origin: int) -> Fixes | None:
 
 
 def _type_at(schema: pa.Schema, path: str) -> pa.DataType | None:
-    if path in schema.names:
-        return schema.field(path).type
-    first, *rest = path.split(".")
+    if (name := column_name(path)) in schema.names:
+        return schema.field(name).type
+    first, *rest = parsed(path).steps
     held = schema.field(first).type if first in schema.names else None
     for step in rest:
         index = held.get_field_index(step) if held is not None and pa.types.is_struct(held) else -1
@@ -209,9 +212,9 @@ def _type_at(schema: pa.Schema, path: str) -> pa.DataType | None:
 
 
 def _column_at(batch: pa.RecordBatch, path: str) -> pa.Array | None:
-    if path in batch.schema.names:
-        return batch.column(path)
-    first, *rest = path.split(".")
+    if (name := column_name(path)) in batch.schema.names:
+        return batch.column(name)
+    first, *rest = parsed(path).steps
     if first not in batch.schema.names:
         return None
     column = batch.column(first)

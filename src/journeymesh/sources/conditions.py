@@ -17,6 +17,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from journeymesh.errors import MappingInvalid
+from journeymesh.sources.paths import marks_array, parsed
 
 Wanted = str | int | float | bool | None
 Where = Mapping[str, Wanted | tuple[Wanted, ...]]
@@ -35,7 +36,7 @@ def check_where(place: str, where: Where) -> None:
         MappingInvalid: naming the condition.
     """
     for path, wanted in wanted_at(where):
-        if "[]" in path:
+        if marks_array(path):
             todo = "name a value of the document itself"
             raise MappingInvalid(f"{place}: where: {path!r} stands in an array", todo=todo)
         if not wanted:
@@ -64,13 +65,16 @@ def meets(value_at: Callable[[str], Any], where: Where) -> bool:
     return all(equals(value_at(path), wanted) for path, wanted in wanted_at(where))
 
 
-def wanted_rows(column: Callable[[str], pa.Array | None], where: Where, rows: int) -> Mask | None:
+def wanted_rows(column: Callable[[str], pa.Array | list[Any] | None], where: Where, rows: int) -> Mask | None:
     """bool[rows]: which rows of columns are for us; None where all of them are."""
     ours = np.ones(rows, np.bool_)
     for path, wanted in wanted_at(where):
         values = column(path)
         if values is None:
             ours &= None in wanted
+            continue
+        if isinstance(values, list):  # of mixed types
+            ours &= np.array([equals(value, wanted) or _reads_as(value, wanted) for value in values], np.bool_)
             continue
         if pa.types.is_nested(values.type) and not pa.types.is_dictionary(values.type):
             ours &= values.is_null().to_numpy(zero_copy_only=False) & (None in wanted)
@@ -109,7 +113,7 @@ def server_query(where: Where) -> dict[str, Any]:
 
     A dotted path is not asked for: it may be one key with a dot in it, which a query does not find.
     """
-    plain = {path: wanted for path, wanted in wanted_at(where) if "." not in path}
+    plain = {path: wanted for path, wanted in wanted_at(where) if len(parsed(path).steps) == 1}
     return {path: {"$in": _server_values(wanted)} for path, wanted in plain.items()}
 
 
@@ -117,8 +121,8 @@ def exact_query(where: Where) -> dict[str, Any]:
     """What finds documents that are for us and no other; a key with a dot in it is not found."""
     query: dict[str, Any] = {}
     for path, wanted in wanted_at(where):
-        query[path] = {"$in": _server_values(wanted), "$not": {"$type": "array"}}
-        steps = path.split(".")
+        query[".".join(parsed(path).steps)] = {"$in": _server_values(wanted), "$not": {"$type": "array"}}
+        steps = parsed(path).steps
         for at in range(1, len(steps)):
             if not steps[at].isdigit():
                 query.setdefault(".".join(steps[:at]), {"$not": {"$type": "array"}})

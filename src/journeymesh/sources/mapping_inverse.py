@@ -12,7 +12,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
-from zoneinfo import ZoneInfo
 
 import bson
 import numpy as np
@@ -22,9 +21,12 @@ from journeymesh.errors import UsageError
 from journeymesh.journeys.fixes import F64, I64, NOT_REPORTED_US, Fixes
 from journeymesh.sources.accuracy import ValidField
 from journeymesh.sources.bson_fixes import BsonReader
-from journeymesh.sources.clocks import Unconvertible, clock_us
+from journeymesh.sources.clocks import clock_us
 from journeymesh.sources.conditions import wanted_at
+from journeymesh.sources.conversions import Unconvertible
 from journeymesh.sources.mapping import NUMBER_COLUMNS, ClockField, IgnitionField, Mapping, mapped_paths
+from journeymesh.sources.paths import parsed
+from journeymesh.sources.zones import zone
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _PROBE_US: Final = 1_715_953_649_000_000
@@ -72,13 +74,13 @@ def _path_fault(mapping: Mapping) -> str | None:
     if len(set(named)) < len(named):
         return f"two fields share a path among {', '.join(sorted(named))}"
     for path in named:
-        if path.split(".")[0] == "_id":
+        if parsed(path).steps[0] == "_id":
             return f"path {path}: the document's _id is Journeymesh's own"
         if any(other.startswith(f"{path}.") for other in named):
             return f"path {path} contains another field's"
     children: dict[str, set[str]] = {}
     for path in mapped_paths(mapping):
-        steps = path.split(".")
+        steps = parsed(path).steps
         for at in range(len(steps)):
             children.setdefault(".".join(steps[:at]), set()).add(steps[at])
     for parent, keys in children.items():
@@ -108,7 +110,7 @@ def _instant(us: int, clock: ClockField) -> Any:
             return (_EPOCH + timedelta(microseconds=us)).isoformat()
     wall = _EPOCH + timedelta(microseconds=us)
     if clock.format is not None and "%z" not in clock.format:
-        wall = wall.astimezone(ZoneInfo(clock.zone or "UTC"))
+        wall = wall.astimezone(zone(clock.zone or "UTC"))
     return wall.strftime(clock.format or "")
 
 
@@ -149,7 +151,7 @@ class MappingInverse:
         Raises:
             UsageError: fixes that would not be read back as they are, and how many; nothing is told of them.
         """
-        leaves = [(path.split("."), values) for path, values in self._values(fixes)]
+        leaves = [(list(parsed(path).steps), values) for path, values in self._values(fixes)]
         found = [self._document(leaves, row) for row in range(len(fixes))]
         self._assure(fixes, found)
         return found

@@ -28,6 +28,7 @@ from journeymesh.sources.collection_names import BUCKETS, is_pattern, named_in, 
 from journeymesh.sources.conditions import both, server_query
 from journeymesh.sources.field_tally import FieldTally
 from journeymesh.sources.mapping import Mapping, mapped_paths
+from journeymesh.sources.paths import parsed
 from journeymesh.sources.port import SourceBatch, SourceItem, SourceSize
 
 if TYPE_CHECKING:
@@ -345,7 +346,7 @@ def projection(mapping: Mapping) -> list[str]:
     """The mapped paths as the server projects them: array positions cannot be, and no path may contain another."""
     paths = set()
     for path in mapped_paths(mapping):
-        steps = path.replace("[]", "").split(".")
+        steps = parsed(path).steps
         number = next((at for at, step in enumerate(steps) if step.isdigit()), len(steps))
         paths.add(".".join(steps[:number]))
     return sorted(path for path in paths if not any(path.startswith(f"{other}.") for other in paths))

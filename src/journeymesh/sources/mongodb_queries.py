@@ -11,33 +11,38 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
 from typing import Any, Final
+from uuid import UUID
 
 import bson
 
-from journeymesh.sources.clocks import FIRST_US, LAST_US, unit_us
+from journeymesh.sources.clocks import FIRST_US, LAST_US, is_local, unit_us
 from journeymesh.sources.mapping import ClockField
 from journeymesh.sources.mapping import Mapping as DocumentMapping
+from journeymesh.sources.paths import marks_array, parsed
 from journeymesh.sources.vehicle_port import BEGINNING_US, END_US, VehicleTimes
 
 VEHICLES_PER_QUERY: Final = 1_000
-NAME_TYPES: Final = ("string", "int", "long", "objectId")
-"""The BSON types that a mapping reads as a text."""
+NAME_TYPES: Final = ("string", "int", "long", "objectId", "double", "decimal", "binData")
+"""The BSON types that a mapping may read as an identifier."""
+_SURE_NAMES: Final = ("string", "int", "long", "objectId")
 _NUMBERS: Final = ("double", "int", "long", "decimal")
 _OTHERS: Final = ("string", "object", "binData", "objectId", "bool", "regex", "timestamp", "minKey", "maxKey")
 _INT64: Final = 2**63
-_INTEGER: Final = re.compile(r"-?[0-9]{1,19}")
+_UUID: Final = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_HEXADECIMAL: Final = re.compile(r"(?:[0-9a-f]{2})+")
+_INTEGER: Final = re.compile(r"-?[0-9]{1,34}")
 
 Query = dict[str, Any]
 
 
 def server_path(path: str) -> str:
     """A mapped path as the server writes it."""
-    return path.replace("[]", "")
+    return ".".join(parsed(path).steps)
 
 
 def in_array(mapping: DocumentMapping) -> bool:
     """Whether vehicles are named inside arrays, so that a document may hold several."""
-    return "[]" in mapping.fields.vehicle.path
+    return marks_array(mapping.fields.vehicle.path)
 
 
 def values_of(vehicle: str) -> list[Any]:
@@ -45,16 +50,25 @@ def values_of(vehicle: str) -> list[Any]:
     values: list[Any] = [vehicle] if vehicle else []
     if _INTEGER.fullmatch(vehicle):
         number = int(vehicle)
-        if str(number) == vehicle and -_INT64 <= number < _INT64:
-            values.append(bson.Int64(number))
+        if str(number) == vehicle:
+            small = -_INT64 <= number < _INT64  # equal to a double and a decimal of that number, too
+            values.append(bson.Int64(number) if small else bson.Decimal128(vehicle))
     if len(vehicle) == 24 and vehicle == vehicle.lower() and bson.ObjectId.is_valid(vehicle):
         values.append(bson.ObjectId(vehicle))
+    if _UUID.fullmatch(vehicle):
+        values += [bson.Binary(UUID(vehicle).bytes, subtype) for subtype in (4, 3)]
+    if vehicle and vehicle.isprintable():
+        values.append(bson.Binary(vehicle.encode()))
+    if len(vehicle) % 2 == 0 and _HEXADECIMAL.fullmatch(vehicle):
+        values.append(bson.Binary(bytes.fromhex(vehicle)))
     return values
 
 
 def orders_as_time(mapping: DocumentMapping) -> bool:
     """Whether the server can compare clocks: dates, or numbers since 1970, one to a document."""
-    return mapping.layout == "document" and mapping.fields.fixed_at.clock in ("bson_date", "epoch_s", "epoch_ms")
+    clock = mapping.fields.fixed_at
+    counts = clock.clock.startswith("epoch") or (clock.clock == "bson_date" and not is_local(clock))
+    return mapping.layout == "document" and counts
 
 
 def vehicle_queries(
@@ -72,12 +86,15 @@ def vehicle_queries(
 
 
 def nameless_query(mapping: DocumentMapping) -> Query:
-    """Documents in which the mapping may find no vehicle; all of them where vehicles are named inside arrays."""
+    """Documents in which the mapping may find no vehicle; all of them where vehicles are named inside arrays.
+
+    Numbers with a fraction and empty bytes are no names, so all doubles, decimals and bytes are looked at.
+    """
     if in_array(mapping):
         return {}
-    path = mapping.fields.vehicle.path
+    path = server_path(mapping.fields.vehicle.path)
     arrays = [{part: {"$type": "array"}} for part in (*_prefixes(path), path)]
-    return {"$or": [{path: {"$not": {"$type": list(NAME_TYPES)}}}, {path: ""}, *arrays]}
+    return {"$or": [{path: {"$not": {"$type": list(_SURE_NAMES)}}}, {path: {"$regex": r"^\s*$"}}, *arrays]}
 
 
 def _merged(spans: Sequence[tuple[int, int]]) -> tuple[tuple[int, int], ...]:
@@ -117,14 +134,14 @@ def _query(mapping: DocumentMapping, spans: Mapping[str, tuple[tuple[int, int], 
 
 
 def _named(mapping: DocumentMapping, values: list[Any], clock: Query | None = None) -> Query:
-    """Documents of these vehicles; a number stored as double, or a name in an array, is no name to the mapping."""
+    """Documents of these vehicles; a name in an array is no name to the mapping."""
     path = server_path(mapping.fields.vehicle.path)
     if in_array(mapping):
         return {path: {"$in": values}}
     query: Query = {path: {"$in": values, "$type": list(NAME_TYPES), "$not": {"$type": "array"}}}
     query |= {prefix: {"$not": {"$type": "array"}} for prefix in _prefixes(path)}
     if clock is not None:
-        query[str(mapping.fields.fixed_at.path)] = clock
+        query[server_path(str(mapping.fields.fixed_at.path))] = clock
     return query
 
 

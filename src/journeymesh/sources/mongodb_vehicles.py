@@ -24,11 +24,13 @@ from journeymesh.sources.bson_values import value_at
 from journeymesh.sources.bson_walker import NEEDS_ROOM
 from journeymesh.sources.collection_names import one_of
 from journeymesh.sources.conditions import both, server_query
+from journeymesh.sources.conversions import EXACT
 from journeymesh.sources.document_places import Identities, PackedIdentities, places_of
 from journeymesh.sources.mapping import Mapping
 from journeymesh.sources.mongodb import BATCH_DOCUMENTS, MongodbSource, plain_text, projection
 from journeymesh.sources.mongodb_changes import MongodbChanges, latest_position
-from journeymesh.sources.mongodb_queries import NAME_TYPES, in_array, nameless_query, server_path, vehicle_queries
+from journeymesh.sources.mongodb_queries import in_array, nameless_query, server_path, vehicle_queries
+from journeymesh.sources.paths import marks_array, parsed
 from journeymesh.sources.vehicle_port import DocumentPlaces, TooMuchAsked, VehicleRead, VehicleTimes
 
 MAX_DOCUMENTS: Final = 5_000_000
@@ -142,7 +144,7 @@ class MongodbVehicles(MongodbSource):
     def vehicles(self) -> list[str]:
         """Every vehicle that documents name, in order of name, as the mapping reads it."""
         path = self._mapping.fields.vehicle.path
-        if "[]" in path or any(step.isdigit() for step in path.split(".")):
+        if marks_array(path) or any(step.isdigit() for step in parsed(path).steps):
             with self._faults():
                 found = self._collection.find_raw_batches(
                     self._condition, projection=[_projectable(path)], batch_size=self._batch_documents
@@ -154,11 +156,13 @@ class MongodbVehicles(MongodbSource):
                 found_names, found_numbers = _names_in(content, "_id")
                 names.update(found_names)
                 numbers.update(found_numbers)
-            # The server groups equal numbers whatever their types; only integers are names.
+            # The server groups equal numbers whatever their types; the large ones are no names where they are doubles.
             doubtful = sorted(numbers)
             for at in range(0, len(doubtful), _CHECKED_NUMBERS):
                 some = doubtful[at : at + _CHECKED_NUMBERS]
-                for content in self._grouped([{"$match": {path: {"$in": some, "$type": list(NAME_TYPES)}}}]):
+                for content in self._grouped(
+                    [{"$match": {server_path(path): {"$in": some, "$type": ["int", "long", "decimal"]}}}]
+                ):
                     names.update(_names_in(content, "_id")[0])
         return sorted(names)
 
@@ -200,7 +204,7 @@ class MongodbVehicles(MongodbSource):
     def _grouped(self, before: list[dict[str, Any]]) -> Iterator[bytes]:
         path = self._mapping.fields.vehicle.path
         ours = [{"$match": self._condition}] if self._condition else []
-        pipeline = [*ours, *before, {"$group": {"_id": f"${path}"}}]
+        pipeline = [*ours, *before, {"$group": {"_id": f"${server_path(path)}"}}]
         return iter(
             self._collection.aggregate_raw_batches(pipeline, allowDiskUse=True, batchSize=self._batch_documents)
         )
@@ -295,7 +299,7 @@ def _projectable(path: str) -> str:
 
 
 def _names_in(content: bytes, path: str) -> tuple[set[str], set[int]]:
-    """(names, whole numbers that are no integers) at this path of the documents, as the mapping reads them."""
+    """(names, whole doubles that are none) at this path of the documents, as the mapping reads them."""
     walk = Walk(PathTrie.of([path]))
     buffer = np.frombuffer(content, np.uint8)
     names, numbers = set[str](), set[int]()
@@ -305,9 +309,9 @@ def _names_in(content: bytes, path: str) -> tuple[set[str], set[int]]:
         found, codes, _ = Cells(buffer, rows.offsets, rows.kinds, walk.trie.slots).names(path)
         names.update(found[code] for code in np.unique(codes[codes >= 0]).tolist())
         slot = walk.trie.slots[path]
-        for row in np.flatnonzero(np.isin(rows.kinds[:, slot], (0x01, 0x13))).tolist():
+        for row in np.flatnonzero(rows.kinds[:, slot] == 0x01).tolist():
             value = value_at(buffer, int(rows.kinds[row, slot]), int(rows.offsets[row, slot]), "a number")
-            if math.isfinite(value) and abs(value) < _INT64 and value == int(value):
+            if math.isfinite(value) and EXACT <= abs(value) < _INT64 and value == int(value):
                 numbers.add(int(value))
         at = rows.end
         if rows.stop != NEEDS_ROOM:

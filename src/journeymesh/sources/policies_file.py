@@ -11,8 +11,10 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from journeymesh.errors import PoliciesInvalid, SourceMissing
 from journeymesh.journeys.policies import Policy, check_overlaps
-from journeymesh.sources.clocks import Unconvertible, clock_us
+from journeymesh.sources.clocks import clock_us
+from journeymesh.sources.conversions import Unconvertible
 from journeymesh.sources.mapping import ClockField, Mapping, PolicyMappings, PolicyText
+from journeymesh.sources.paths import reach
 
 ENDINGS: Final = (".yaml", ".yml", ".json", ".ndjson", ".csv", ".parquet")
 _KNOWN: Final = {f.name: f for f in fields(Policy)}
@@ -129,38 +131,32 @@ def _mapped_policy(where: str, row: Any, named: PolicyMappings) -> Policy:
     def text(field: PolicyText | None) -> Any:
         if field is None:
             return None
-        value = None if field.path is None else _at(row, field.path)
+        value = None if field.path is None else reach(row, field.path)
         return field.default if value is None else value
 
     zone = str(text(named.zone) or "UTC")
     held = {
-        "number": _at(row, named.number.path),
+        "number": reach(row, named.number.path),
         "valid_from": _clock(f"{where}: valid_from", row, named.valid_from),
         "valid_to": None if named.valid_to is None else _clock(f"{where}: valid_to", row, named.valid_to),
         "zone": zone,
     }
     held |= {name: text(getattr(named, name)) for name in ("device", "vehicle", "tenant", "product", "status")}
     distance = named.declared_annual_distance
-    if distance is not None and (value := _at(row, distance.path)) is not None:
+    if distance is not None and (value := reach(row, distance.path)) is not None:
         held["declared_annual_distance_m"] = _number(f"{where}: {distance.path}", value) * distance.to_si
     return _policy(where, held)
 
 
 def _clock(where: str, row: Any, clock: ClockField) -> datetime | None:
-    values = [_at(row, path) for path in clock.all_paths]
+    values = [reach(row, path) for path in clock.all_paths]
     value = values[0] if len(values) == 1 else " ".join(str(value) for value in values)
-    zone = _at(row, clock.zone_path) if clock.zone_path else None
+    zone = reach(row, clock.zone_path) if clock.zone_path else None
     try:
         at = clock_us(value, clock, zone)
     except Unconvertible as error:
         raise PoliciesInvalid(f"{where}: {error}", todo="correct the clock in the mapping, or the file") from error
     return None if at is None else datetime.fromtimestamp(at / 1e6, UTC)
-
-
-def _at(row: Any, path: str) -> Any:
-    for step in path.split("."):
-        row = row.get(step) if isinstance(row, Keys) else None
-    return row
 
 
 def _instant(where: str, value: Any, zone: str) -> datetime:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import contextlib
+from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
+from uuid import UUID
 
 import numpy as np
 import pyarrow as pa
@@ -16,8 +18,19 @@ from journeymesh.journeys.fixes import F64, I8, I32, I64, NOT_REPORTED_US, Fixes
 from journeymesh.journeys.reasons import Reason
 from journeymesh.sources.accuracy import AccuracyField, ValidField, accuracy_of
 from journeymesh.sources.blame import paths_of_field
-from journeymesh.sources.clocks import FIRST_US, LAST_US, Unconvertible, clock_us, is_number, number, unit_us
+from journeymesh.sources.clocks import (
+    FIRST_US,
+    LAST_US,
+    clock_us,
+    counted_us,
+    is_local,
+    is_number,
+    joined,
+    utc_of_local,
+    zone_of,
+)
 from journeymesh.sources.conditions import Where, wanted_at, wanted_rows
+from journeymesh.sources.conversions import Unconvertible, identifier, kind_of, number, switch
 from journeymesh.sources.field_tally import Fault, FieldTally
 from journeymesh.sources.mapping import (
     NUMBER_COLUMNS,
@@ -32,8 +45,10 @@ from journeymesh.sources.mapping import (
     TextField,
 )
 
-ColumnOf = Callable[[str], "pa.Array | None"]
-"""The column at a path: an Arrow array, or None where the input has none."""
+Column: TypeAlias = "pa.Array | list[Any]"
+"""A column: an Arrow array, or Python's values where their types are mixed."""
+ColumnOf = Callable[[str], "Column | None"]
+"""The column at a path; None where the input has none."""
 
 OWN_FIELDS: Final = FieldMappings(
     vehicle=TextField(path="vehicle"),
@@ -113,36 +128,47 @@ def required_paths(fields: FieldMappings, where: Where = _EVERYTHING) -> list[st
 
 
 def to_fixes(
-    column: ColumnOf, fields: FieldMappings, origins: I64, tally: FieldTally | None = None, where: Where = _EVERYTHING
+    column: ColumnOf,
+    fields: FieldMappings,
+    origins: I64,
+    tally: FieldTally | None = None,
+    where: Where = _EVERYTHING,
+    *,
+    untyped: bool = False,
 ) -> tuple[Fixes, Faults]:
     """The rows that can be read as fixes, and the faults of the others by row number from 0.
 
-    Rows that the conditions leave to somebody else are neither; ``Faults.others`` counts them.
+    Rows that the conditions leave to somebody else are neither; ``Faults.others`` counts them. ``untyped``: the input
+    has nothing but texts, as CSV.
     """
     ours = wanted_rows(column, where, len(origins))
     if ours is None:
-        return _to_fixes(column, fields, origins, tally)
+        return _to_fixes(column, fields, origins, tally, untyped)
     at = np.flatnonzero(ours)
     rows = pa.array(at)
 
-    def ours_of(path: str) -> pa.Array | None:
+    def ours_of(path: str) -> Column | None:
         values = column(path)
-        return None if values is None else values.take(rows)
+        return (
+            [values[row] for row in at] if isinstance(values, list) else None if values is None else values.take(rows)
+        )
 
-    fixes, faults = _to_fixes(ours_of, fields, origins[ours], tally)
+    fixes, faults = _to_fixes(ours_of, fields, origins[ours], tally, untyped)
     faults.reasons = {int(at[row]): fault for row, fault in faults.reasons.items()}
     faults.others = len(origins) - len(at)
     return fixes, faults
 
 
-def _to_fixes(column: ColumnOf, fields: FieldMappings, origins: I64, tally: FieldTally | None) -> tuple[Fixes, Faults]:
+def _to_fixes(
+    column: ColumnOf, fields: FieldMappings, origins: I64, tally: FieldTally | None, untyped: bool
+) -> tuple[Fixes, Faults]:
     faults = Faults(every=None if tally is None else [])
     rows = len(origins)
-    vehicles, codes = _vehicles(column(fields.vehicle.path), rows, faults)
+    vehicles, codes = _vehicles(column(fields.vehicle.path), fields.vehicle.path, rows, faults, untyped)
     columns: dict[str, Any] = {"vehicle": codes, "origin": origins}
     columns["fixed_at_us"] = _clock(column, fields.fixed_at, rows, faults, "fixed_at")
     for row in np.flatnonzero(columns["fixed_at_us"] == NOT_REPORTED_US).tolist():
-        faults.add(row, Reason.CLOCK_MISSING, f"{' '.join(fields.fixed_at.all_paths)} is missing")
+        faults.add(row, Reason.CLOCK_MISSING, f"{'+'.join(fields.fixed_at.all_paths)}: missing")
     if fields.received_at is not None and any(column(path) is not None for path in fields.received_at.all_paths):
         columns["received_at_us"] = _clock(column, fields.received_at, rows, faults, "received_at")
     for name, target in NUMBER_COLUMNS.items():
@@ -177,70 +203,124 @@ def _to_fixes(column: ColumnOf, fields: FieldMappings, origins: I64, tally: Fiel
     return fixes, faults
 
 
-def _kinds(column: ColumnOf, fields: FieldMappings) -> dict[str, dict[str, int]]:
-    """The Arrow type of each mapped field's column, of the first path where it has several."""
-    kinds: dict[str, dict[str, int]] = {}
+def _kinds(column: ColumnOf, fields: FieldMappings) -> dict[str, Counter[str]]:
+    """The types of each mapped field's column, of the first path where it has several."""
+    kinds: dict[str, Counter[str]] = {}
     for name, part in fields.present().items():
         for path in paths_of_field(part)[:1]:
             values = column(path)
-            if values is not None and len(values) > values.null_count:
-                kinds[name] = {str(_plain(values).type): len(values) - values.null_count}
+            if isinstance(values, list):
+                kinds[name] = Counter(kind_of(value) for value in values if value is not None)
+            elif values is not None and len(values) > values.null_count:
+                kinds[name] = Counter({str(_plain(values).type): len(values) - values.null_count})
     return kinds
 
 
-def as_array(values: Sequence[Any]) -> pa.Array:
-    """Python values as an Arrow array; of texts, by their JSON, where they are of mixed types."""
+def as_array(values: list[Any]) -> Column:
+    """Python values as an Arrow array; as they are where their types are mixed."""
     try:
-        return pa.array(values)
+        read = pa.array(values)
     except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError):
-        return pa.array([_as_text(value) for value in values], pa.string())
+        return values
+    return values if pa.types.is_nested(read.type) else read
 
 
-def _as_text(value: Any) -> str | None:
-    if value is None or isinstance(value, str):
-        return value
-    import msgspec
-
-    return msgspec.json.encode(value).decode()
+def _listed(values: Column) -> list[Any]:
+    return values if isinstance(values, list) else values.to_pylist()
 
 
-def _vehicles(values: pa.Array | None, rows: int, faults: Faults) -> tuple[tuple[str, ...], I32]:
+def _vehicles(
+    values: Column | None, path: str, rows: int, faults: Faults, untyped: bool
+) -> tuple[tuple[str, ...], I32]:
     if values is None:
         values = pa.nulls(rows, pa.string())
+    present, codes = _distinct(values)
+    known: dict[str, int] = {}
+    recode = np.full(len(present) + 1, -1, np.int32)
+    bad: dict[int, str] = {}
+    for code, value in enumerate(present):
+        try:
+            name = value if not untyped and type(value) is str and value.strip() else identifier(value, untyped=untyped)
+        except Unconvertible as error:
+            bad[code] = f"{path}: {error}"
+        else:
+            recode[code] = -1 if name is None else known.setdefault(name, len(known))
+    named = recode[codes]
+    for row in np.flatnonzero(named < 0).tolist():
+        faults.add(row, Reason.VEHICLE_MISSING, bad.get(int(codes[row]), f"{path}: missing"))
+    return tuple(known), named
+
+
+def _distinct(values: Column) -> tuple[list[Any], I32]:
+    """(the values that there are, int32[rows] codes into them, -1 where null)."""
+    if isinstance(values, list):
+        return _distinct_objects(values)
+    is_uuid = isinstance(values, pa.ExtensionArray) and values.type.extension_name == "arrow.uuid"
+    if isinstance(values, pa.ExtensionArray):
+        values = values.storage
     if not pa.types.is_dictionary(values.type):
-        values = values.cast(pa.string()).dictionary_encode()
+        values = _plain(values)
+        try:
+            values = values.dictionary_encode()
+        except pa.ArrowNotImplementedError:
+            return _distinct_objects(values.to_pylist())
     codes: I32 = values.indices.cast(pa.int32()).fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int32)
-    names = tuple("" if name is None else str(name) for name in values.dictionary.to_pylist())
-    absent = codes == -1
-    for code, name in enumerate(names):
-        if not name.strip():
-            absent |= codes == code
-    for row in np.flatnonzero(absent).tolist():
-        faults.add(row, Reason.VEHICLE_MISSING, "the row names no vehicle")
-    return names, codes
+    present = _plain(values.dictionary).to_pylist()
+    return [UUID(bytes=value) for value in present] if is_uuid else present, codes
 
 
-def _numbers(values: pa.Array, path: str, reason: Reason, faults: Faults) -> F64:
-    try:
-        if pa.types.is_boolean(values.type) or pa.types.is_temporal(values.type):
-            raise pa.ArrowInvalid("not a number")
-        plain = _plain(values)
-        if pa.types.is_string(plain.type) or pa.types.is_large_string(plain.type):
-            plain = pc.utf8_trim_whitespace(plain)
-            plain = pc.if_else(pc.equal(plain, ""), None, plain)
-        return _with_nan(plain.cast(pa.float64(), safe=False))
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
-        read = np.full(len(values), np.nan)
-        for row, value in enumerate(values.to_pylist()):
-            try:
-                read[row] = number(value)
-            except Unconvertible as error:
-                faults.add(row, reason, f"{path}: {error}")
-        return read
+def _distinct_objects(values: list[Any]) -> tuple[list[Any], I32]:
+    known: dict[tuple[str, str], int] = {}
+    present: list[Any] = []
+    codes = np.full(len(values), -1, np.int32)
+    for row, value in enumerate(values):
+        if value is None:
+            continue
+        code = codes[row] = known.setdefault((type(value).__name__, repr(value)), len(known))
+        if code == len(present):
+            present.append(value)
+    return present, codes
+
+
+def _numbers(values: Column, path: str, reason: Reason, faults: Faults) -> F64:
+    if isinstance(values, pa.Array):
+        try:
+            return _whole_numbers(values)
+        except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
+            pass
+    read = np.full(len(values), np.nan)
+    for row, value in enumerate(_listed(values)):
+        try:
+            read[row] = number(value)
+        except Unconvertible as error:
+            faults.add(row, reason, f"{path}: {error}")
+    return read
+
+
+def _whole_numbers(values: pa.Array) -> F64:
+    plain = _plain(values)
+    kind = plain.type
+    if pa.types.is_decimal(kind):
+        plain = plain.cast(pa.string())  # from text to the nearest double, as everywhere
+    elif pa.types.is_string(kind):
+        plain = pc.utf8_trim_whitespace(plain)
+        plain = pc.if_else(pc.equal(plain, ""), None, plain)
+    elif not (pa.types.is_floating(kind) or pa.types.is_integer(kind) or pa.types.is_null(kind)):
+        raise pa.ArrowInvalid("not a number")
+    return _with_nan(plain.cast(pa.float64(), safe=False))
 
 
 def _plain(values: pa.Array) -> pa.Array:
-    return values.dictionary_decode() if pa.types.is_dictionary(values.type) else values
+    """Values without a dictionary; bytes as the text that they hold, for some writers mark no column as text."""
+    if pa.types.is_dictionary(values.type):
+        values = values.dictionary_decode()
+    kind = values.type
+    if pa.types.is_large_string(kind) or pa.types.is_string_view(kind):
+        return values.cast(pa.string())
+    if pa.types.is_binary(kind) or pa.types.is_large_binary(kind):
+        with contextlib.suppress(pa.ArrowInvalid):
+            return values.cast(pa.string())
+    return values
 
 
 def _with_nan(values: pa.Array) -> F64:
@@ -256,61 +336,64 @@ def _clock(column: ColumnOf, clock: ClockField, rows: int, faults: Faults, name:
     zones = column(clock.zone_path) if clock.zone_path else None
     if any(part is None for part in parts):
         return np.full(rows, NOT_REPORTED_US)
-    read = _whole_clock(parts[0], clock) if len(parts) == 1 and zones is None else None
-    if read is not None:
-        return read
+    if len(parts) == 1 and clock.zone_path is None and isinstance(parts[0], pa.Array):
+        read = _whole_clock(_plain(parts[0]), clock)
+        if read is not None:
+            return read
     reason = Reason.CLOCK_UNPARSEABLE if name == "fixed_at" else Reason.VALUE_UNPARSEABLE
     result = np.full(rows, NOT_REPORTED_US)
-    zone_names = zones.to_pylist() if zones is not None else [None] * rows
-    lists = [_plain(part).to_pylist() for part in parts if part is not None]
+    zone_names = _listed(zones) if zones is not None else [None] * rows
+    lists = [_listed(part if isinstance(part, list) else _plain(part)) for part in parts if part is not None]
     for row in range(rows):
-        value = _joined([values[row] for values in lists])
+        values, zone = [values[row] for values in lists], zone_names[row]
         try:
-            at = clock_us(value, clock, zone_names[row])
+            value = values[0] if len(values) == 1 else joined(values)
+            at = clock_us(value, clock, None if zone is None else str(zone))
         except Unconvertible as error:
-            faults.add(row, reason, f"{' '.join(clock.all_paths)}: {error}")
+            faults.add(row, reason, f"{'+'.join(clock.all_paths)}: {error}")
         else:
             result[row] = NOT_REPORTED_US if at is None else at
     return result
 
 
-def _whole_clock(values: pa.Array | None, clock: ClockField) -> I64 | None:
+def _whole_clock(values: pa.Array, clock: ClockField) -> I64 | None:
     """The column at once; None where only a look at each value tells."""
-    assert values is not None
-    values = _plain(values)
+    kind = values.type
     try:
-        if pa.types.is_timestamp(values.type):
-            if values.type.tz is None and (clock.zone or "UTC") != "UTC":
-                return None
-            instants = values.cast(_INSTANT if values.type.tz else pa.timestamp("us"), safe=False)
-            return _instants(instants)
+        if pa.types.is_timestamp(kind):
+            local = kind.tz is None or is_local(clock)
+            return _settled(_instants(values.cast(pa.timestamp("us", tz=kind.tz), safe=False)), clock, local)
         if is_number(clock):
-            if pa.types.is_string(values.type):
-                values = values.cast(pa.float64() if clock.clock == "epoch_s" else pa.int64())
-            return _epochs(values, unit_us(clock))
-        if clock.clock == "iso8601" and clock.zone in (None, "UTC") and pa.types.is_string(values.type):
-            return _instants(values.cast(_INSTANT))
+            return _counted(_whole_numbers(values), clock)
+        if pa.types.is_string(kind) and clock.clock in ("iso8601", "bson_date"):
+            try:
+                return _settled(_instants(values.cast(_INSTANT)), clock, False)
+            except pa.ArrowInvalid:
+                return _settled(_instants(values.cast(pa.timestamp("us"))), clock, True)
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
         return None
     return None
 
 
-def _epochs(values: pa.Array, factor: float) -> I64 | None:
-    if pa.types.is_integer(values.type):
-        plain = values.cast(pa.int64())
-        counted = plain.fill_null(0).to_numpy(zero_copy_only=False)
-        if len(counted) and (counted.max() > LAST_US / factor or counted.min() < FIRST_US / factor):
+def _counted(numbers: F64, clock: ClockField) -> I64 | None:
+    with np.errstate(invalid="ignore", over="ignore"):
+        counted = counted_us(numbers, clock)
+        missing = np.isnan(counted)
+        if not ((counted >= FIRST_US) & (counted <= LAST_US) | missing).all():
             return None
-        whole = counted * np.int64(factor)
-        whole[plain.is_null().to_numpy(zero_copy_only=False)] = NOT_REPORTED_US
-        return np.asarray(whole, np.int64)
-    if not pa.types.is_floating(values.type):
+    read = np.where(missing, NOT_REPORTED_US, np.where(missing, 0, counted).astype(np.int64))
+    return _settled(read, clock, is_local(clock))
+
+
+def _settled(read: I64, clock: ClockField, local: bool) -> I64 | None:
+    """The column with local times put into UTC; None where one of them does not exist or lies outside the calendar."""
+    missing = read == NOT_REPORTED_US
+    if ((read < FIRST_US) | (read > LAST_US))[~missing].any():
         return None
-    counted = _with_nan(values.cast(pa.float64())) * factor
-    missing = np.isnan(counted)
-    if (np.abs(np.where(missing, 0, counted)) > LAST_US).any() or (counted[~missing] < FIRST_US).any():
-        return None
-    return np.where(missing, NOT_REPORTED_US, np.rint(np.where(missing, 0, counted)).astype(np.int64))
+    if not local:
+        return read
+    utc, skipped = utc_of_local(read, zone_of(clock, None), clock.fold)
+    return None if skipped[~missing].any() else np.where(missing, NOT_REPORTED_US, utc)
 
 
 def _instants(values: pa.Array) -> I64:
@@ -318,29 +401,17 @@ def _instants(values: pa.Array) -> I64:
     return read
 
 
-def _joined(values: list[Any]) -> Any:
-    if len(values) == 1:
-        return values[0]
-    if any(value is None for value in values):
-        return None
-    return " ".join(value.isoformat() if isinstance(value, datetime) else str(value) for value in values)
-
-
-def _ignition(values: pa.Array, mapped: IgnitionField | ValidField, faults: Faults) -> I8:
+def _ignition(values: Column, mapped: IgnitionField | ValidField, faults: Faults) -> I8:
     """int8[rows]: 1 on, 0 off, -1 not reported."""
-    encoded = values if pa.types.is_dictionary(values.type) else values.dictionary_encode()
-    meaning: list[int] = []
-    for value in encoded.dictionary.to_pylist():
-        on, off = (any(_same(value, known) for known in listed) for listed in (mapped.on, mapped.off))
-        meaning.append(1 if on else 0 if off else -1 if value in (None, "") else -2)
-    codes = encoded.indices.cast(pa.int32()).fill_null(-1).to_numpy(zero_copy_only=False)
-    read = np.array([*meaning, -1], np.int8)[codes]
-    for row in np.flatnonzero(read == -2).tolist():
-        faults.add(row, Reason.VALUE_UNPARSEABLE, f"{mapped.path}: {values[row].as_py()!r} is neither on nor off")
-    return np.asarray(read, np.int8)
-
-
-def _same(value: Any, known: Any) -> bool:
-    if isinstance(value, str) and isinstance(known, str):
-        return value.strip().casefold() == known.casefold()
-    return isinstance(value, str) == isinstance(known, str) and bool(value == known)
+    present, codes = _distinct(values)
+    states = np.full(len(present) + 1, -1, np.int8)
+    bad: dict[int, str] = {}
+    for code, value in enumerate(present):
+        try:
+            states[code] = switch(value, mapped.on, mapped.off)
+        except Unconvertible as error:
+            bad[code] = f"{mapped.path}: {error}"
+    if bad:
+        for row in np.flatnonzero(np.isin(codes, list(bad))).tolist():
+            faults.add(row, Reason.VALUE_UNPARSEABLE, bad[int(codes[row])])
+    return states[codes]

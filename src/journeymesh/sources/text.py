@@ -21,6 +21,7 @@ from journeymesh.journeys.reasons import Reason
 from journeymesh.sources.field_tally import FieldTally
 from journeymesh.sources.files import SourceFile, described, files_of, opened, origins_from
 from journeymesh.sources.mapping import Mapping
+from journeymesh.sources.paths import column_name, reach
 from journeymesh.sources.port import SourceBatch, SourceItem, SourceSize
 from journeymesh.sources.refused_rows import refusals_of
 from journeymesh.sources.row_keys import RowKeys
@@ -128,7 +129,9 @@ class CsvSource(_TextSource):
         except pa.ArrowInvalid as error:
             raise SourceUnreadable(f"{file.name} has no header line", todo="name the columns in line 1") from error
         names: list[str] = list(parsed.column_names)
-        absent = [path for path in required_paths(self._fields, self._where) if path not in names]
+        absent = [
+            name for path in required_paths(self._fields, self._where) if (name := column_name(path)) not in names
+        ]
         if absent:
             some = ", ".join(names[:20])
             todo = f"map it to one of {some}" if self._mapping else f"give a --mapping; the columns are {some}"
@@ -142,11 +145,11 @@ class CsvSource(_TextSource):
         if blank.any():
             batch, origins = batch.filter(pa.array(~blank)), origins[~blank]
         columns = {
-            name: _clean_text(batch.column(name))
-            for name in paths_of(self._fields, self._where)
-            if name in batch.schema.names
+            path: _clean_text(batch.column(name))
+            for path in paths_of(self._fields, self._where)
+            if (name := column_name(path)) in batch.schema.names
         }
-        fixes, faults = to_fixes(columns.get, self._fields, origins, self.tally, self._where)
+        fixes, faults = to_fixes(columns.get, self._fields, origins, self.tally, self._where, untyped=True)
         names = self.describe(origins) if faults.reasons else []
         refusals = refusals_of(faults, names, lambda row: _text_row(batch, row), keys)
         return SourceBatch(fixes, refusals, read_bytes=read_bytes, others=faults.others)
@@ -200,7 +203,7 @@ class NdjsonSource(_TextSource):
         origins = origins[kept]
         columns = {}
         for path in paths_of(self._fields, self._where):
-            values = [_at(document, path) for document in documents]
+            values = [reach(document, path) for document in documents]
             if any(value is not None for value in values):
                 columns[path] = as_array(values)
         fixes, faults = (
@@ -236,20 +239,6 @@ def _clean_text(column: pa.Array) -> pa.Array:
 def _text_row(batch: pa.RecordBatch, row: int) -> dict[str, Any]:
     held = batch.slice(row, 1)
     return {name: _clean_text(held.column(name))[0].as_py() for name in held.schema.names}
-
-
-def _at(document: dict[str, Any], path: str) -> Any:
-    if path in document:
-        return document[path]
-    held: Any = document
-    for step in path.split("."):
-        if isinstance(held, dict):
-            held = held.get(step)
-        elif isinstance(held, list) and step.isdecimal() and int(step) < len(held):
-            held = held[int(step)]
-        else:
-            return None
-    return held
 
 
 def _corrupt(origin: str, fault: str, text: str, key: str) -> Refusal:

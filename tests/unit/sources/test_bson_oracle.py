@@ -1,6 +1,6 @@
 """The compiled reader against pymongo's decoder and a slow conversion of its own, over every BSON type."""
 
-# ruff: noqa: DTZ001, E501, F601 - naive datetimes, by design
+# ruff: noqa: DTZ001, E501 - naive datetimes, by design
 
 from __future__ import annotations
 
@@ -90,17 +90,55 @@ def slow_number(value) -> float | None:
     return None
 
 
+def slow_name(value) -> str | None:
+    """The identifier; None where there is none, or none can be made of it."""
+    if isinstance(value, bson.Decimal128):
+        value = value.to_decimal()
+        return str(int(value)) if value.is_finite() and value == int(value) else None
+    if isinstance(value, float):
+        return str(int(value)) if value.is_integer() and abs(value) < 2**53 else None
+    if type(value) is bytes:
+        try:
+            value = value.decode() if value.decode().isprintable() or not value.strip() else value.hex()
+        except UnicodeDecodeError:
+            value = value.hex()
+    if type(value) in (int, bson.Int64, bson.ObjectId):
+        return str(value)
+    return value if type(value) is str and value.strip() else None
+
+
+def slow_switch(value) -> int | None:
+    """1, 0, or -1 where there is none; None where it is neither."""
+    read = value.strip().casefold() if type(value) is str else value
+    if read in ("on", "true") or read is True:
+        return 1
+    if read in ("off", "false") or read is False:
+        return 0
+    if type(value) not in (str, int, bson.Int64, float, bson.Decimal128, type(None)):
+        return None
+    as_number = slow_number(value)
+    if as_number is None:
+        return None
+    return -1 if math.isnan(as_number) else {1.0: 1, 0.0: 0}.get(as_number)
+
+
 def slow_fix(document) -> tuple | str:
     """The fix as plain values, or the code of the reason to refuse it."""
-    vehicle = document.get("v")
-    usable = type(vehicle) in (str, int, bson.Int64, bson.ObjectId) and vehicle != ""
-    if not usable:
+    vehicle = slow_name(document.get("v"))
+    if vehicle is None:
         return "vehicle_missing"
     at = document.get("t")
-    if at is None:
+    if at is None or (isinstance(at, float | bson.Decimal128) and math.isnan(slow_number(at) or 0.0)):
         return "clock_missing"
     if isinstance(at, bson.Timestamp):
         at = at.as_datetime()
+    if type(at) is str and not at.strip():
+        return "clock_missing"
+    if type(at) is str and len(at.strip()) == 8 and at.strip().isdecimal():
+        try:
+            at = datetime.strptime(at.strip(), "%Y%m%d").replace(tzinfo=UTC)
+        except ValueError:
+            return "clock_unparseable"
     if not isinstance(at, datetime):
         return "clock_unparseable"
     lat, lon = (slow_number(reach(document, "p", "q", i)) for i in (1, 0))
@@ -109,15 +147,10 @@ def slow_fix(document) -> tuple | str:
     speed, heading = slow_number(document.get("s")), slow_number(document.get("h"))
     if speed is None or heading is None:
         return "value_unparseable"
-    switch = document.get("i")
-    states = {True: 1, 1: 1, "on": 1, "true": 1, "1": 1, False: 0, 0: 0, "off": 0, "false": 0, "0": 0}
-    if switch is None or switch == "":
-        ignition = -1
-    elif type(switch) in (bool, int, bson.Int64, float, str) and switch in states:
-        ignition = states[switch]
-    else:
+    ignition = slow_switch(document.get("i"))
+    if ignition is None:
         return "value_unparseable"
-    return str(vehicle), (at - EPOCH) // timedelta(microseconds=1), lat, lon, speed * (1 / 3.6), heading, ignition
+    return vehicle, (at - EPOCH) // timedelta(microseconds=1), lat, lon, speed * (1 / 3.6), heading, ignition
 
 
 def read(content: bytes):

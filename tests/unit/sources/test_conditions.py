@@ -206,7 +206,7 @@ def test_a_condition_on_a_column_that_is_not_there_is_an_error(tmp_path, kind):
     [
         ("{type: []}", "'type' has no value"),
         ('{"a[].b": 1}', r"stands in an array"),
-        ('{"a..b": 1}', r"where: path 'a\.\.b'"),
+        ('{"a[].b[]": 1}', r"where: path 'a\[\]\.b\[\]'"),
         ("{type: {in: [a]}}", "where"),
         ("position", "where"),
     ],

@@ -178,7 +178,7 @@ def test_an_impossible_length_refuses_the_rest_of_the_file_as_one(tmp_path):
     ("changes", "reason", "detail"),
     [
         ({"t": ...}, "clock_missing", "t: missing"),
-        ({"t": "yesterday"}, "clock_unparseable", "t: expected a date, found string"),
+        ({"t": "yesterday"}, "clock_unparseable", "t: expected a date, found 'yesterday'"),
         ({"device": None}, "vehicle_missing", "device: missing"),
         ({"device": {"a": 1}}, "vehicle_missing", "device: expected a text, found object"),
         ({"p": [4.0, {"x": 1}]}, "position_unparseable", "p.1: expected a number, found object"),

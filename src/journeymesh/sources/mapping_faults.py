@@ -1,0 +1,161 @@
+"""What a mapping must be beyond its types, and how a fault in it is explained."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, Final, get_args
+
+import msgspec
+
+from journeymesh.errors import MappingInvalid
+from journeymesh.sources.clock_texts import format_fault
+from journeymesh.sources.collection_names import check_names
+from journeymesh.sources.conditions import check_where
+from journeymesh.sources.mapping_fields import BaseClock, BaseClockKind, Clock, ClockField, Layout
+from journeymesh.sources.paths import array_of, marks_array, parsed
+from journeymesh.sources.units import AccelUnit, AngleUnit, DistanceUnit, LengthUnit, SpeedUnit
+from journeymesh.sources.zones import is_zone
+
+if TYPE_CHECKING:
+    from journeymesh.sources.mapping import Mapping
+
+MOST_PATHS: Final = 60
+"""What the walk over documents has bits for."""
+_UNITS_OF_FIELD: Final[dict[str, Any]] = {
+    "speed": SpeedUnit,
+    "speed_limit": SpeedUnit,
+    "accel_longitudinal": AccelUnit,
+    "accel_lateral": AccelUnit,
+    "lat": AngleUnit,
+    "lon": AngleUnit,
+    "heading": AngleUnit,
+    "accuracy": LengthUnit,
+    "declared_annual_distance": DistanceUnit,
+}
+
+
+def explained(where: str, content: object, message: str) -> MappingInvalid:
+    """The validation error as one line that names the place, what stands there and what may."""
+    fault, _, place = message.partition(" - at `$")
+    place = place.rstrip("`").lstrip(".")
+    steps = place.split(".") if place else []
+    found: Any = content
+    for step in steps:
+        found = found.get(step) if isinstance(found, dict) else None
+    known: Any = None
+    match steps:
+        case [*_, field, "unit"]:
+            known = _UNITS_OF_FIELD.get(field)
+        case [*_, "base", "clock"]:
+            known = BaseClockKind
+        case [*_, "clock"]:
+            known = Clock
+        case ["layout"]:
+            known = Layout
+    at = f"{where}: {place}" if place else where
+    if known is not None and "enum" in fault:
+        what = steps[-1]
+        return MappingInvalid(f"{at}: unknown {what} {found!r}", todo=f"use one of {', '.join(get_args(known))}")
+    fault = fault.replace("Object", "The mapping" if not place else "The section")
+    return MappingInvalid(f"{at}: {fault[:1].lower()}{fault[1:]}", todo="see `journeymesh mapping schema`")
+
+
+def paths_in(fields: object, at: str = "fields") -> Iterator[tuple[str, str]]:
+    """Every path in the mapping with its place in the file."""
+    if not isinstance(fields, msgspec.Struct):
+        return
+    for name in fields.__struct_fields__:
+        value = getattr(fields, name)
+        if name in ("path", "zone_path") and value is not None:
+            yield f"{at}.{name}", value
+        elif name == "paths":
+            yield from ((f"{at}.paths[{number}]", path) for number, path in enumerate(value))
+        else:
+            yield from paths_in(value, f"{at}.{name}")
+
+
+def check_rules(where: str, mapping: Mapping) -> None:
+    """Refuse what the types allow and the reading cannot follow."""
+    conditions = (("where", path) for path in mapping.where)
+    for at, path in (*paths_in(mapping.fields), *paths_in(mapping.policies, "policies"), *conditions):
+        fault = _path_fault(path)
+        arrays = at == "where" or (mapping.layout != "document" and not at.startswith("policies"))
+        if fault is None and marks_array(path) and not arrays:
+            fault = f"has [] in layout {mapping.layout}"
+        if fault is not None:
+            todo = "name it as in loc.coordinates.0, samples[].lat for every element; put a name in double quotes"
+            raise MappingInvalid(f"{where}: {at}: path {path!r} {fault}", todo=todo)
+    check_where(where, mapping.where)
+    check_names(where, mapping.collections)
+    if len({*mapping.where, *(path for _, path in paths_in(mapping.fields))}) > MOST_PATHS:
+        raise MappingInvalid(f"{where}: fields name more than {MOST_PATHS} paths", todo="map fewer of them")
+    for at, clock in _clocks(mapping):
+        _check_clock(f"{where}: {at}", clock)
+    if mapping.layout != "document":
+        _check_arrays(where, mapping)
+    policies = mapping.policies
+    if policies is not None and policies.device is None and policies.vehicle is None:
+        raise MappingInvalid(f"{where}: policies name neither device nor vehicle", todo="add one of them")
+    if policies is not None:
+        for name in ("device", "vehicle", "zone", "tenant", "product", "status"):
+            part = getattr(policies, name)
+            if part is not None and part.path is None and part.default is None:
+                raise MappingInvalid(f"{where}: policies.{name} has no path", todo="give a path or a default")
+
+
+def _path_fault(path: str) -> str | None:
+    try:
+        parsed(path)
+    except ValueError as error:
+        return str(error)
+    return None
+
+
+def _clocks(mapping: Mapping) -> Iterator[tuple[str, ClockField | BaseClock]]:
+    held = {"fields": (mapping.fields, ("fixed_at", "received_at"))}
+    if mapping.policies is not None:
+        held["policies"] = (mapping.policies, ("valid_from", "valid_to"))  # type: ignore[assignment]
+    for section, (fields, names) in held.items():
+        for name in names:
+            clock = getattr(fields, name)
+            if clock is not None:
+                yield f"{section}.{name}", clock
+                if clock.base is not None:
+                    yield f"{section}.{name}.base", clock.base
+
+
+def _check_clock(at: str, clock: ClockField | BaseClock) -> None:
+    def refuse(fault: str, todo: str) -> MappingInvalid:
+        return MappingInvalid(f"{at}: {fault}", todo=todo)
+
+    if (clock.path is None) == (not clock.paths):
+        raise refuse("needs either path or paths", "name one path, or several whose texts are joined by a space")
+    if clock.paths and clock.clock not in ("strftime", "iso8601"):
+        raise refuse(f"clock {clock.clock} reads one path", "use path, or clock: strftime for several")
+    if (clock.clock == "strftime") != (clock.format is not None):
+        raise refuse("format goes with clock strftime and with no other", "give both, for example %m/%d/%Y %H:%M:%S")
+    if clock.format is not None and (fault := format_fault(clock.format)):
+        raise refuse(*fault)
+    if clock.zone is not None and not is_zone(clock.zone):
+        raise refuse(f"unknown time zone {clock.zone!r}", "use an IANA name such as Europe/London, or an offset")
+    if (clock.zone or clock.zone_path) and clock.clock.startswith(("epoch", "offset")):
+        todo = "leave it out" if clock.clock.startswith("epoch") else "give it to the base"
+        raise refuse(f"zone means nothing to clock {clock.clock}, which counts from one instant everywhere", todo)
+    base = clock.base if isinstance(clock, ClockField) else None
+    if clock.clock.startswith("offset") != (base is not None):
+        raise refuse("base goes with clock offset_s or offset_ms and with no other", "give both or neither")
+
+
+def _check_arrays(where: str, mapping: Mapping) -> None:
+    paths = [path for _, path in paths_in(mapping.fields) if marks_array(path)]
+    if not paths:
+        todo = "mark the array as in samples[].lat, or use layout: document"
+        raise MappingInvalid(f"{where}: layout {mapping.layout} and no path with []", todo=todo)
+    if mapping.layout == "embedded" and mapping.array_path is None:
+        named = ", ".join(sorted({str(array_of(path)) for path in paths}))
+        todo = "name one array, or use layout: bucketed"
+        raise MappingInvalid(f"{where}: layout embedded and several arrays ({named})", todo=todo)
+    fixed_at = mapping.fields.fixed_at
+    if not any(marks_array(path) for path in fixed_at.all_paths):
+        todo = "give each fix its own time, as in samples[].t"
+        raise MappingInvalid(f"{where}: fields.fixed_at is the same for every element", todo=todo)

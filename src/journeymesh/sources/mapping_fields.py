@@ -1,0 +1,151 @@
+"""The fields of a mapping: where a value is, and how it is written."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+from journeymesh.sources.units import UNITS_TO_SI, AccelUnit, AngleUnit, DistanceUnit, SpeedUnit
+
+Layout = Literal["document", "embedded", "bucketed"]
+Clock = Literal[
+    "bson_date", "epoch_s", "epoch_ms", "epoch_us", "epoch_ns", "excel_days", "iso8601", "strftime", "offset_s",
+    "offset_ms",
+]  # fmt: skip
+BaseClockKind = Literal["bson_date", "epoch_s", "epoch_ms", "epoch_us", "epoch_ns", "excel_days", "iso8601", "strftime"]
+
+
+class TextField(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """An identifier: ``path``. Text stands as it is; whole numbers, UUIDs and ObjectIds are taken as their text."""
+
+    path: str
+
+
+class PolicyText(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A text of a policy: ``path``, and ``default`` for documents without it. One of the two may be left out."""
+
+    path: str | None = None
+    default: str | None = None
+
+
+class CoordinateField(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A coordinate in WGS84 degrees: ``path``; ``scale`` for integers such as 1e-7 degrees."""
+
+    path: str
+    unit: AngleUnit = "deg"
+    scale: float = 1.0
+
+    @property
+    def to_si(self) -> float:
+        """Factor to degrees."""
+        return self.scale
+
+
+class SpeedField(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A speed: ``path``, ``unit`` and, for raw counts, ``scale``."""
+
+    path: str
+    unit: SpeedUnit
+    scale: float = 1.0
+
+    @property
+    def to_si(self) -> float:
+        """Factor to m/s."""
+        return UNITS_TO_SI[self.unit] * self.scale
+
+
+class AngleField(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A heading, clockwise from north: ``path`` and ``scale``."""
+
+    path: str
+    unit: AngleUnit = "deg"
+    scale: float = 1.0
+
+    @property
+    def to_si(self) -> float:
+        """Factor to degrees."""
+        return self.scale
+
+
+class AccelField(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """An acceleration: ``path``, ``unit``; ``negate`` where the sensor's axis points the other way."""
+
+    path: str
+    unit: AccelUnit
+    scale: float = 1.0
+    negate: bool = False
+
+    @property
+    def to_si(self) -> float:
+        """Factor to m/s², with the sign."""
+        return UNITS_TO_SI[self.unit] * self.scale * (-1.0 if self.negate else 1.0)
+
+
+class DistanceField(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A distance: ``path`` and ``unit``."""
+
+    path: str
+    unit: DistanceUnit
+
+    @property
+    def to_si(self) -> float:
+        """Factor to metres."""
+        return UNITS_TO_SI[self.unit]
+
+
+class IgnitionField(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The ignition: ``path``, and which values mean on and off. Any other value is refused."""
+
+    path: str
+    on: tuple[bool | int | float | str, ...] = (True, 1, "on", "true", "1")
+    off: tuple[bool | int | float | str, ...] = (False, 0, "off", "false", "0")
+
+
+class BaseClock(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The instant that a bucket's offsets count from."""
+
+    path: str | None = None
+    paths: tuple[str, ...] = ()
+    clock: BaseClockKind
+    format: str | None = None
+    zone: str | None = None
+    zone_path: str | None = None
+    fold: Literal["earlier", "later"] = "earlier"
+
+    @property
+    def all_paths(self) -> tuple[str, ...]:
+        """The paths read, in the order in which their texts are joined."""
+        return (self.path,) if self.path is not None else self.paths
+
+
+class ClockField(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A clock: where the instant is and how it is written.
+
+    - ``bson_date``: a date of BSON or Parquet, or its ISO 8601 text. A date is understood under every other clock too
+    - ``epoch_s``, ``epoch_ms``, ``epoch_us``, ``epoch_ns``: a number (or its text) since 1970 UTC, fractions allowed
+    - ``excel_days``: days since 1899-12-30 as spreadsheets count them, local time
+    - ``iso8601``: text; without an offset it is local time in the zone
+    - ``strftime``: text of ``path``, or of several ``paths`` joined by a space, in Python's ``format``
+    - ``offset_s``, ``offset_ms``: a number that counts from ``base``, for buckets
+
+    Local times are in the zone that the document names at ``zone_path``, else in ``zone``, else in UTC: an IANA name,
+    a Windows name or an offset such as ``+02:00``. Dates without a zone of their own (Parquet) are local times, and
+    under ``bson_date`` with a ``zone`` all dates are. A local time that occurs twice (the clock is put back) is the
+    ``earlier`` one unless ``fold`` says ``later``; one that does not occur (the clock is put forward) is refused as
+    unparseable.
+    """
+
+    path: str | None = None
+    paths: tuple[str, ...] = ()
+    clock: Clock
+    format: str | None = None
+    zone: str | None = None
+    zone_path: str | None = None
+    fold: Literal["earlier", "later"] = "earlier"
+    base: BaseClock | None = None
+
+    @property
+    def all_paths(self) -> tuple[str, ...]:
+        """The paths read, in the order in which their texts are joined."""
+        return (self.path,) if self.path is not None else self.paths
