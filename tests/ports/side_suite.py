@@ -42,6 +42,7 @@ POLICIES = (
 _EXAMPLES = settings(
     max_examples=25, deadline=None, suppress_health_check=[HealthCheck.differing_executors]
 )  # every side runs the inherited test
+_ORDER = [("started_at", "ascending"), ("journey_id", "ascending")]
 EVER = datetime(1970, 1, 1, tzinfo=UTC), datetime(2100, 1, 1, tzinfo=UTC)
 
 
@@ -65,7 +66,20 @@ def expected(
         made = made.filter(pc.greater_equal(made["started_at"], pa.scalar(started_from, INSTANT)))
     if started_to is not None:
         made = made.filter(pc.less(made["started_at"], pa.scalar(started_to, INSTANT)))
-    return made.sort_by([("started_at", "ascending"), ("journey_id", "ascending")])
+    return made.sort_by(_ORDER)
+
+
+def terms_of_one_number() -> tuple[tuple[Policy, ...], Fixes]:
+    """A policy renewed for another vehicle after days without cover, another tenant's of the number, and drives."""
+    days = timedelta(days=1)
+    held = (
+        Policy(number="P", device="V0", valid_from=NOON - 9 * days, valid_to=NOON + days, tenant="north"),
+        Policy(number="P", device="V1", valid_from=NOON + 40 * days, tenant="north", product="van", zone="Asia/Tokyo"),
+        Policy(number="P", device="V2", valid_from=NOON - 9 * days, tenant="south", zone="Europe/Paris"),
+    )
+    starts = [("V0", 0), ("V0", 2), ("V1", 1), ("V2", 3), ("V1", 24 * 41), ("V1", 24 * 45), ("V2", 24 * 43)]
+    starts += [("V0", 5), ("V0", 24 * 41)]
+    return held, Fixes.concat([drive((15.0, 300.0), vehicle=v, start=NOON + timedelta(hours=h)) for v, h in starts])
 
 
 class SideSuite:
@@ -140,6 +154,35 @@ class SideSuite:
         side = self.make_side(fixes, policies, ALWAYS_ON)
         assert side.policies() == sorted(policies, key=lambda policy: policy.number)
         assert side.policies(policies[2].number) == [policies[2]]
+
+    def test_terms_of_one_number_are_asked_for_whole_by_tenant_and_by_term(self):
+        held, drives = terms_of_one_number()
+        side = self.make_side(drives, held, ALWAYS_ON)
+        old, renewed, _ = held
+        made = expected(drives, ALWAYS_ON, held, "P")
+        own = made.filter(pc.equal(made["tenant"], "north"))
+        assert len(made) > len(own) > 3
+        assert side.policies("P") == sorted(held, key=lambda policy: policy.term)
+        for query, wanted in (
+            (JourneyQuery(policy="P"), made),
+            (JourneyQuery(policy="P", tenant="north"), own),
+            (JourneyQuery(policy="P", tenant="south"), made.filter(pc.equal(made["tenant"], "south"))),
+            (JourneyQuery(policy="P", tenant="north", terms=(old.valid_from,)),
+             own.filter(pc.equal(own["policy_from"], pa.scalar(old.valid_from, INSTANT)))),
+            (JourneyQuery(policy="P", terms=(renewed.valid_from,)),
+             own.filter(pc.equal(own["policy_from"], pa.scalar(renewed.valid_from, INSTANT)))),
+            (JourneyQuery(policy="P", terms=(NOON - timedelta(days=1),)), made.slice(0, 0)),
+            (JourneyQuery(policy="P", tenant="west"), made.slice(0, 0)),
+        ):  # fmt: skip
+            assert answer_bytes(side.journeys(query)) == answer_bytes(wanted)
+        columns = side.journeys(JourneyQuery(policy="P", columns=("vehicle", "policy_from"), limit=4))
+        assert columns.equals(made.select(["vehicle", "policy_from"]).slice(0, 4).combine_chunks())
+        pages, query = [], JourneyQuery(policy="P", limit=2)
+        while len(page := side.journeys(query)):
+            pages.append(page)
+            last = page.slice(len(page) - 1).to_pylist()[0]
+            query = replace(query, after=(last["started_at"], last["journey_id"]))
+        assert answer_bytes(pa.concat_tables(pages)) == answer_bytes(made)
 
     def test_filters_and_columns_mean_the_same(self):
         drives = onwards(drive((15.0, 300.0), vehicle="V1"), (15.0, 300.0), pause_s=1000.0, vehicle="V1")

@@ -33,9 +33,10 @@ class Told:
     retry_after_s: float | None = None
     purpose_needed: bool = False
     forbids_tenants: frozenset[str] = frozenset()
+    who: Identity = ANALYST
 
     def decide(self, token: str | None, ask: Ask) -> Decision:
-        meant = ask.meant(ANALYST.tenant)
+        meant = ask.meant(self.who.tenant)
         if meant:
             ask = structs.replace(ask, policy=meant[-1])
         self.asked.append(ask)
@@ -45,7 +46,7 @@ class Told:
             reason=reason,
             ask=ask,
             terms=meant if reason is Reason.ALLOWED else (),
-            identity=ANALYST if token in ("analyst", "other") else None,
+            identity=self.who if token in ("analyst", "other") else None,
             obligations=self.obligations,
             retry_after_s=self.retry_after_s,
             recorded=self.recorded.pop(0) if self.recorded else done(),

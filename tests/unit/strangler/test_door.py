@@ -29,7 +29,7 @@ from journeymesh.strangler.sides import Side
 from journeymesh.strangler.slices import Selector
 from journeymesh.wiring import open_store
 from tests.builders import NOON, NOW_US
-from tests.ports.side_suite import SideSuite
+from tests.ports.side_suite import SideSuite, terms_of_one_number
 from tests.ports.test_sides import filled
 from tests.recorded_legacy import RecordedLegacy
 from tests.unit.strangler.doors import RENEWED, STORE, a_control, a_door, fill, following, put_routes, route, several
@@ -225,6 +225,29 @@ def test_an_error_of_the_side_that_answers_is_the_callers_and_nobody_else_is_ask
         with pytest.raises(type(fault), match="is away"):
             door.fixes("V0", NOON, NOON)
     assert other.asked == 0
+
+
+def test_terms_of_one_number_in_two_slices_are_put_together_of_what_each_side_has(tmp_path: Path) -> None:
+    held, drives = terms_of_one_number()
+    source = RecordedLegacy(held_policies=list(held), recorded=drives)
+    vans = route("vans", Phase.TARGET_WITH_REVERSE_SHADOW, Selector(product="van"))
+    others = route("others", Phase.SHADOW, Selector(product="default"))
+    store = fill(MemoryStore(), source)
+    with following(a_control(tmp_path, vans, others)) as follower:
+        target = CountedSide(store)
+        door = a_door(follower, source, {STORE: target})
+        for query in (
+            JourneyQuery(policy="P"),
+            JourneyQuery(policy="P", tenant="north"),
+            JourneyQuery(policy="P", tenant="north", limit=3, columns=("vehicle", "distance_m")),
+        ):
+            target.asked = 0
+            assert answer_bytes(door.journeys(query)) == answer_bytes(store.journeys(query))
+            assert target.asked == 1
+        assert door.policies("P") == store.policies("P")
+        target.asked = 0
+        assert len(door.journeys(JourneyQuery(policy="P", tenant="south"))) == 2
+        assert target.asked == 0, "no van is among the other tenant's policies"
 
 
 def test_routes_that_cannot_be_read_any_longer_are_refused(control: Control, source: RecordedLegacy) -> None:
