@@ -34,6 +34,7 @@ def compare(
     from journeymesh.cli.progress import count_progress
     from journeymesh.strangler.comparing import compare_policies
     from journeymesh.strangler.coverage import compared_policies, coverage_of, reads_of
+    from journeymesh.strangler.members import members_of
     from journeymesh.strangler.mismatches import open_mismatches
     from journeymesh.strangler.opened_door import opened_door
     from journeymesh.strangler.shadow import ShadowReader
@@ -42,15 +43,14 @@ def compare(
     with open_installation(plan) as installation:
         installation.control.require_schema()
         route = _shadowed(installation, slice_name)
-        held = [policy.number for policy in installation.policies() if route.slice.selector.holds(policy)]
-        members = list(dict.fromkeys(held))
+        members = members_of(route.slice.selector, installation.policies())
         done_before = set() if everything else compared_policies(installation.control, slice_name)
-        left = [number for number in members if number not in done_before]
+        left = [member for member in members if member.name not in done_before]
         with count_progress("policies compared") as on_done, opened_door(installation) as door:
             assert isinstance(door.shadow, ShadowReader)
             done = compare_policies(door.shadow, route, left, time.monotonic() + timeout_s, on_done)
             fault = door.shadow.fault
-        found = coverage_of(installation.control, slice_name, members)
+        found = coverage_of(installation.control, slice_name, [member.name for member in members])
         reads = reads_of(installation.control, slice_name)
         mismatches = open_mismatches(installation.control, slice_name)
     told = ", ".join(f"{count:,} {outcome}" for outcome, count in reads.items() if count)

@@ -13,9 +13,9 @@ from queue import Empty, SimpleQueue
 from typing import Final
 
 from journeymesh.errors import JourneymeshError
-from journeymesh.stores.port import JourneyQuery
 from journeymesh.strangler.coverage import COMPARED, Outcome
-from journeymesh.strangler.questions import JourneysAsked, PolicyAsked, Question
+from journeymesh.strangler.members import Member
+from journeymesh.strangler.questions import Question
 from journeymesh.strangler.routes import Route
 from journeymesh.strangler.shadow import ShadowReader
 
@@ -49,14 +49,14 @@ class Compared:
 def compare_policies(
     shadow: ShadowReader,
     route: Route,
-    numbers: Sequence[str],
+    members: Sequence[Member],
     until: float,
     on_done: Callable[[int], None] | None = None,
 ) -> Compared:
     """Ask both sides for these policies and their journeys and compare; until ``time.monotonic()`` is ``until``."""
     compared = Compared()
-    for at in range(0, len(numbers), AT_ONCE):
-        some = numbers[at : at + AT_ONCE]
+    for at in range(0, len(members), AT_ONCE):
+        some = members[at : at + AT_ONCE]
         left = _to_their_end(shadow, route, some, until)
         compared.left |= left
         compared.policies += len(some) - len(left)
@@ -65,12 +65,12 @@ def compare_policies(
     return compared
 
 
-def _to_their_end(shadow: ShadowReader, route: Route, numbers: Sequence[str], until: float) -> dict[str, str]:
+def _to_their_end(shadow: ShadowReader, route: Route, members: Sequence[Member], until: float) -> dict[str, str]:
     """Compare some policies at once; returns those that were not, each with the reason."""
     left: dict[_Asked, Outcome | None] = {}
-    for number in numbers:
-        left[number, PolicyAsked(number)] = None
-        left[number, JourneysAsked(JourneyQuery(policy=number))] = None
+    for member in members:
+        for question in member.questions():
+            left[member.name, question] = None
     for _ in range(TRIES):
         again = [asked for asked, outcome in left.items() if outcome is not Outcome.LATE]
         results: SimpleQueue[tuple[_Asked, Outcome]] = SimpleQueue()
@@ -92,4 +92,4 @@ def _note(results: SimpleQueue[tuple[_Asked, Outcome]], asked: _Asked, outcome: 
 
 
 def _reasons(left: dict[_Asked, Outcome | None]) -> dict[str, str]:
-    return {number: _WHY[outcome] for (number, _), outcome in left.items()}
+    return {name: _WHY[outcome] for (name, _), outcome in left.items()}

@@ -18,6 +18,7 @@ from journeymesh.stores.port import JourneyQuery
 from journeymesh.stores.rows import selected
 from journeymesh.strangler.asks import NO_SLICE, Asks
 from journeymesh.strangler.journey_places import Located, Locator
+from journeymesh.strangler.members import recorded_name
 from journeymesh.strangler.plan import LEGACY
 from journeymesh.strangler.policy_book import PolicyBook
 from journeymesh.strangler.questions import (
@@ -180,7 +181,8 @@ class Door:
         self, route: Route | None, policy: Policy, question: Question, name: str, answer: pa.Table | None
     ) -> None:
         if self.shadow is not None and route is not None:
-            self.shadow.offer(route, policy.number, question, name, answer)
+            of_number = self.policy_book.now().terms(policy.number)
+            self.shadow.offer(route, recorded_name(policy, of_number), question, name, answer)
 
     def _in_force(self, located: Located) -> Policy | None:
         """The policy under which the journey began, as the book says; a store's word for it may be what is wrong."""

@@ -14,6 +14,7 @@ from journeymesh.strangler.control_tables import accepted_writes
 from journeymesh.strangler.coverage import COMPARED, coverage_of, reads_of
 from journeymesh.strangler.feeds import feed_of, lag_of
 from journeymesh.strangler.gates import Readings
+from journeymesh.strangler.members import members_of
 from journeymesh.strangler.mismatches import open_mismatches
 from journeymesh.strangler.routes import Route, read_routes
 
@@ -24,7 +25,7 @@ def read_slice(control: Control, route: Route, policies: Sequence[Policy]) -> Re
     present = read_routes(control).get(name) or route
     reads = reads_of(control, name)
     lag = lag_of(feed_of(control, present.upstream, present.target), now_us())
-    coverage = coverage_of(control, name, [p.number for p in policies if present.slice.selector.holds(p)])
+    coverage = coverage_of(control, name, [member.name for member in members_of(present.slice.selector, policies)])
     state = backfill_of(control, name, present.target)
     return Readings(
         complete=present.complete,

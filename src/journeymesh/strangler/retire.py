@@ -27,6 +27,7 @@ from journeymesh.sources.vehicle_port import DocumentRemover
 from journeymesh.strangler.control import Control, now_us
 from journeymesh.strangler.control_tables import feeds, pending_moves
 from journeymesh.strangler.gates import GateClosed
+from journeymesh.strangler.members import members_of
 from journeymesh.strangler.phases import Phase
 from journeymesh.strangler.plan import LEGACY
 from journeymesh.strangler.routes import STALE_S, Route, note, read_routes, record
@@ -173,7 +174,7 @@ class Retiring:
             documents=documents,
             sha256=digest.hexdigest(),
             vehicles=len(vehicles),
-            policies=sum(1 for policy in self.policies if route.slice.selector.holds(policy)),
+            policies=len(members_of(route.slice.selector, self.policies)),
             exported_at=datetime.now(UTC),
         )
         (folder / _MANIFEST).write_bytes(msgspec.json.format(msgspec.json.encode(manifest)))

@@ -14,6 +14,7 @@ from journeymesh.strangler.control_tables import backfills, history, pending_mov
 from journeymesh.strangler.coverage import reads_of
 from journeymesh.strangler.feeds import all_feeds, lag_of
 from journeymesh.strangler.gates import Readings, closed_gates
+from journeymesh.strangler.members import members_of
 from journeymesh.strangler.phases import Phase, needs_gates
 from journeymesh.strangler.plan import Plan
 from journeymesh.strangler.readings import read_slice
@@ -140,7 +141,7 @@ def _status(plan: Plan, control: Control, route: Route, policies: Sequence[Polic
         source=route.source,
         target=route.target,
         upstream=route.upstream,
-        policies=sum(1 for policy in policies if route.slice.selector.holds(policy)),
+        policies=len(members_of(route.slice.selector, policies)),
         complete=route.complete,
         detail=route.detail,
         lag_state=readings.lag_state,

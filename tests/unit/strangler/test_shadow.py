@@ -14,15 +14,18 @@ import pyarrow as pa
 import pytest
 
 from journeymesh.errors import StoreUnavailable
+from journeymesh.journeys.policies import Policy
 from journeymesh.stores.port import JourneyQuery
 from journeymesh.strangler.comparing import compare_policies
 from journeymesh.strangler.control import Control, now_us
 from journeymesh.strangler.coverage import coverage_of, reads_of
+from journeymesh.strangler.members import Member
 from journeymesh.strangler.mismatches import list_mismatches, open_mismatches
 from journeymesh.strangler.phases import Phase
 from journeymesh.strangler.plan import LEGACY, Shadow
 from journeymesh.strangler.questions import JourneysAsked
 from journeymesh.strangler.shadow import ShadowReader
+from tests.builders import NOON
 from tests.racing_sides import AnswersAtHand, RacingSides
 from tests.unit.strangler.doors import STORE, a_control, following, put_routes, route
 
@@ -203,13 +206,18 @@ class Flawed(AnswersAtHand):
         return AnswersAtHand.journeys(self, query)
 
 
+def members(*numbers: str) -> list[Member]:
+    """Policies of one term."""
+    return [Member(n, (Policy(number=n, vehicle="V", valid_from=NOON),), whole=True) for n in numbers]
+
+
 def test_what_is_asked_to_be_compared_is_whatever_the_sample_the_room_and_the_time(shadowed: Shadowed) -> None:
     slow = Flawed(shadowed.racing.target.answers)
     slow.takes_s, slow.failures = 0.15, 2
     shadowed.sides[STORE] = slow
     tight = Shadow(sample=0.0, waiting=1, budget_s=0.1, reread_after_s=(0.02,))
     with shadowed.reader(plan=tight) as reader:
-        compared = compare_policies(reader, ROUTE, NUMBERS[:20], time.monotonic() + 60)
+        compared = compare_policies(reader, ROUTE, members(*NUMBERS[:20]), time.monotonic() + 60)
     assert (compared.policies, compared.left) == (20, {})
     assert coverage_of(shadowed.control, "all", NUMBERS[:20]).compared == 20
 
@@ -219,10 +227,10 @@ def test_what_cannot_be_compared_is_named_with_the_reason(shadowed: Shadowed) ->
     broken.failures = 10**9
     shadowed.sides[STORE] = broken
     with shadowed.reader() as reader:
-        compared = compare_policies(reader, ROUTE, ["P1", "P2"], time.monotonic() + 60)
+        compared = compare_policies(reader, ROUTE, members("P1", "P2"), time.monotonic() + 60)
         assert (compared.policies, set(compared.left)) == (0, {"P1", "P2"})
         assert compared.left["P1"] == "a side could not be read"
-        late = compare_policies(reader, ROUTE, ["P3"], time.monotonic() - 1)
+        late = compare_policies(reader, ROUTE, members("P3"), time.monotonic() - 1)
     assert late.left == {"P3": "there was no time left"}
 
 
