@@ -23,7 +23,7 @@ from journeymesh.sources.columnar import ParquetSource
 from journeymesh.sources.mapping import load_mapping
 from journeymesh.sources.mongodump import MongodumpSource
 from journeymesh.sources.port import Source
-from journeymesh.sources.text import text_source
+from journeymesh.sources.text import TextSource
 from journeymesh.stores.memory import MemoryStore
 from journeymesh.stores.port import RefusalQuery, StoreBatch
 
@@ -73,7 +73,7 @@ def table(folder: Path, *lines: str) -> Source:
     """A CSV file of these rows."""
     folder.mkdir(exist_ok=True)
     (folder / "fixes.csv").write_text("dev,ts,lat,lon,spd,note\n" + "".join(f"{line}\n" for line in lines))
-    return text_source(str(folder / "fixes.csv"), ROWS)
+    return TextSource(str(folder / "fixes.csv"), ROWS)
 
 
 BAD = "V1,2024-05-06T08:00:00Z,bad,-0.1,3,"
@@ -148,7 +148,7 @@ def test_lines_of_ndjson_and_rows_of_parquet_too(tmp_path: Path) -> None:
         pq.write_table(pa.table(columns), tmp_path / day / "fixes.parquet")
     lines, rows = MemoryStore(), MemoryStore()
     for day in ("monday", "tuesday", "monday"):
-        taken(text_source(str(tmp_path / day / "fixes.ndjson"), ROWS), lines)
+        taken(TextSource(str(tmp_path / day / "fixes.ndjson"), ROWS), lines)
         taken(ParquetSource(str(tmp_path / day / "fixes.parquet"), ROWS), rows)
     assert quarantine(lines) == {"position_unparseable": 4, "document_corrupt": 4}
     assert quarantine(rows) == {"position_unparseable": 4}

@@ -13,6 +13,7 @@ def warm() -> None:
         "journeymesh.engines.local",
         "journeymesh.sources.mongodump",
         "journeymesh.sources.document_places",
+        "journeymesh.sources.json_splitter",
         "journeymesh.fleets.fleet",
         "journeymesh.fleets.writers",
         "journeymesh.reports.page",

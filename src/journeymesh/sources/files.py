@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import IO, Any, Final
+from typing import IO, Any, Final, cast
 
 import numpy as np
 
@@ -16,6 +16,9 @@ _ROW_BITS: Final = 40
 """An origin is the file's number above, the row or line in it below: room for 10¹² rows in 8 million files."""
 
 
+_GZIP: Final = b"\x1f\x8b"
+
+
 @dataclass(frozen=True, slots=True)
 class SourceFile:
     """A file: ``path`` in its file system, ``name`` as users call it in origins, size in bytes where known."""
@@ -24,6 +27,14 @@ class SourceFile:
     path: str
     name: str
     size: int | None
+    is_named: bool = False
+    """Whether the user gave this very file, not a folder or a pattern."""
+
+    @property
+    def stem(self) -> str:
+        """Its own name without ``.gz`` and its ending."""
+        own = self.path.rpartition("/")[2].removesuffix(".gz")
+        return own.rpartition(".")[0] or own
 
     @property
     def is_local(self) -> bool:
@@ -36,8 +47,8 @@ class SourceFile:
         return str(self.filesystem.unstrip_protocol(self.path))
 
 
-def files_of(location: str, endings: Sequence[str]) -> list[SourceFile]:
-    """The file, or the files in the folder or of the glob with one of these endings, sorted by path.
+def files_of(location: str, endings: Sequence[str] = ("",)) -> list[SourceFile]:
+    """The file, or the files of the glob, or those in the folder and below it with one of these endings, by path.
 
     Raises:
         SourceMissing: nothing is there.
@@ -45,16 +56,17 @@ def files_of(location: str, endings: Sequence[str]) -> list[SourceFile]:
     """
     try:
         filesystem, path = _place(location)
-        if any(sign in path for sign in "*?["):
+        is_named = False
+        if any(sign in path for sign in "*?[") and not filesystem.exists(path):
             paths = [found for found in filesystem.glob(path) if not filesystem.isdir(found)]
         elif filesystem.isdir(path):
             paths = [found for found in filesystem.find(path) if found.lower().endswith(tuple(endings))]
         else:
-            paths = [path] if filesystem.exists(path) else []
+            is_named = filesystem.exists(path)
+            paths = [path] if is_named else []
         names = _names(sorted(paths))
-        return [SourceFile(filesystem, found, names[found], filesystem.size(found)) for found in sorted(paths)] or (
-            _nothing(location, endings)
-        )
+        files = [SourceFile(filesystem, one, names[one], filesystem.size(one), is_named) for one in sorted(paths)]
+        return files or _nothing(location, endings)
     except OSError as error:
         raise SourceUnreadable(
             f"source {location} cannot be read: {error}", todo="check the path and its rights"
@@ -74,22 +86,32 @@ def names_in(location: str) -> list[str]:
 
 @contextmanager
 def opened(file: SourceFile) -> Iterator[IO[bytes]]:
-    """The file's bytes, decompressed where its name ends in ``.gz``.
+    """The file's bytes, decompressed where they are gzip, whatever the name says.
 
     Raises:
         SourceUnreadable: for whatever goes wrong with the file itself while it is open.
     """
     import gzip
+    import zlib
 
     try:
         with file.filesystem.open(file.path, "rb") as raw:
-            if file.path.endswith(".gz"):
-                with gzip.open(raw, "rb") as plain:
-                    yield plain
+            packed = raw.read(2) == _GZIP
+            raw.seek(0)
+            if packed:
+                with gzip.GzipFile(fileobj=raw) as plain:
+                    yield cast("IO[bytes]", plain)
             else:
                 yield raw
-    except (OSError, EOFError) as error:
+    except PermissionError as error:
+        raise SourceUnreadable(f"{file.name} cannot be read: {error.strerror}", todo="check its rights") from error
+    except (OSError, EOFError, zlib.error) as error:
         raise SourceUnreadable(f"{file.name} cannot be read: {error}", todo="check that the file is whole") from error
+
+
+def read_position(raw: IO[bytes]) -> int:
+    """How many bytes of the file were read: of a gzip, of what is on disk."""
+    return int(getattr(raw, "fileobj", raw).tell())
 
 
 def origins_from(file_number: int, first_row: int, rows: int) -> I64:
@@ -132,7 +154,8 @@ def _common_folder(paths: list[str]) -> str:
 
 
 def _nothing(location: str, endings: Sequence[str]) -> list[SourceFile]:
-    raise SourceMissing(f"source {location}: nothing is there", todo=f"name a {endings[0]} file or a folder of them")
+    wanted = f"name a {endings[0]} file" if endings[0] else "name a file"
+    raise SourceMissing(f"source {location}: nothing is there", todo=f"{wanted} or a folder of them")
 
 
 def _protocols(filesystem: Any) -> tuple[str, ...]:

@@ -17,6 +17,7 @@ import yaml
 from journeymesh.errors import MappingInvalid
 from journeymesh.sources.accuracy import AccuracyField, HdopField, ValidField
 from journeymesh.sources.conditions import Wanted
+from journeymesh.sources.csv_dialect import CsvDialect
 from journeymesh.sources.mapping_faults import check_rules, explained, paths_in
 from journeymesh.sources.mapping_fields import (
     AccelField,
@@ -33,6 +34,7 @@ from journeymesh.sources.mapping_fields import (
 )
 from journeymesh.sources.mapping_yaml import MappingYaml
 from journeymesh.sources.paths import array_of
+from journeymesh.sources.signal_layout import SignalsLayout
 
 __all__ = [
     "NUMBER_COLUMNS",
@@ -112,7 +114,9 @@ class Mapping(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     """How a collection becomes fixes; or several of one kind, by a list or a pattern such as ``fixes_*``.
 
     ``layout``: ``document``, one document per fix; ``embedded``, fixes in one array of sub-documents; ``bucketed``,
-    fixes in arrays beside each other or in an array of sub-documents, counted from shared values of the bucket.
+    fixes in arrays beside each other or in an array of sub-documents, counted from shared values of the bucket;
+    ``signals``, rows of a file of one signal each, where ``signals`` says how, and the paths of all fields but the
+    vehicle's and the clock's are names of signals. ``csv`` says how files of columns are written.
     ``database`` is needed only where a source holds the collection in more than one. ``where: {type: position}`` says
     which documents are for us: by path the value that must be there, or a list of such.
     """
@@ -124,6 +128,8 @@ class Mapping(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     where: dict[str, Wanted | tuple[Wanted, ...]] = {}
     fields: FieldMappings
     policies: PolicyMappings | None = None
+    csv: CsvDialect | None = None
+    signals: SignalsLayout | None = None
 
     @property
     def collections(self) -> tuple[str, ...]:

@@ -13,6 +13,7 @@ from journeymesh.sources.collection_names import check_names
 from journeymesh.sources.conditions import check_where
 from journeymesh.sources.mapping_fields import BaseClock, BaseClockKind, Clock, ClockField, Layout
 from journeymesh.sources.paths import array_of, marks_array, parsed
+from journeymesh.sources.signal_layout import check_layout
 from journeymesh.sources.units import AccelUnit, AngleUnit, DistanceUnit, LengthUnit, SpeedUnit
 from journeymesh.sources.zones import is_zone
 
@@ -74,12 +75,15 @@ def paths_in(fields: object, at: str = "fields") -> Iterator[tuple[str, str]]:
             yield from paths_in(value, f"{at}.{name}")
 
 
+_WITHOUT_ARRAYS: Final = ("document", "signals")
+
+
 def check_rules(where: str, mapping: Mapping) -> None:
     """Refuse what the types allow and the reading cannot follow."""
     conditions = (("where", path) for path in mapping.where)
     for at, path in (*paths_in(mapping.fields), *paths_in(mapping.policies, "policies"), *conditions):
         fault = _path_fault(path)
-        arrays = at == "where" or (mapping.layout != "document" and not at.startswith("policies"))
+        arrays = at == "where" or (mapping.layout not in _WITHOUT_ARRAYS and not at.startswith("policies"))
         if fault is None and marks_array(path) and not arrays:
             fault = f"has [] in layout {mapping.layout}"
         if fault is not None:
@@ -91,7 +95,8 @@ def check_rules(where: str, mapping: Mapping) -> None:
         raise MappingInvalid(f"{where}: fields name more than {MOST_PATHS} paths", todo="map fewer of them")
     for at, clock in _clocks(mapping):
         _check_clock(f"{where}: {at}", clock)
-    if mapping.layout != "document":
+    check_layout(where, mapping.layout, mapping.signals, mapping.csv)
+    if mapping.layout not in _WITHOUT_ARRAYS:
         _check_arrays(where, mapping)
     policies = mapping.policies
     if policies is not None and policies.device is None and policies.vehicle is None:

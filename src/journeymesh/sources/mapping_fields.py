@@ -8,7 +8,7 @@ import msgspec
 
 from journeymesh.sources.units import UNITS_TO_SI, AccelUnit, AngleUnit, DistanceUnit, SpeedUnit
 
-Layout = Literal["document", "embedded", "bucketed"]
+Layout = Literal["document", "embedded", "bucketed", "signals"]
 Clock = Literal[
     "bson_date", "epoch_s", "epoch_ms", "epoch_us", "epoch_ns", "excel_days", "iso8601", "strftime", "offset_s",
     "offset_ms",

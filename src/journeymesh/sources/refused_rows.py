@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
@@ -11,15 +11,17 @@ import numpy as np
 
 from journeymesh.journeys.fixes import NOT_REPORTED_US, Fixes
 from journeymesh.journeys.journey import Refusal
+from journeymesh.journeys.reasons import Reason
 from journeymesh.sources.clocks import FIRST_US, LAST_US
 from journeymesh.sources.row_keys import RowKeys
 from journeymesh.sources.tabular import Faults
 
+CONTENT_BYTES: Final = 65_536
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def refusals_of(
-    faults: Faults, origins: Sequence[str], row_content: Callable[[int], object], keys: RowKeys
+    faults: Faults, origins: Sequence[str] | Mapping[int, str], row_content: Callable[[int], object], keys: RowKeys
 ) -> list[Refusal]:
     """One refusal per faulty row. ``origins`` are by row; ``row_content`` gives what stands in the input."""
     refusals = []
@@ -28,6 +30,13 @@ def refusals_of(
         key = keys.key(content.encode(), _line(origins[row]))
         refusals.append(Refusal(reason.code, origins[row], detail, *_known(faults.met, row), content, key))
     return refusals
+
+
+def refused_text(origin: str, fault: str, text: bytes, keys: RowKeys) -> Refusal:
+    """The refusal of text that is no row and no document. It is kept as a JSON text, cut where it is absurdly long."""
+    shown = as_json(text[:CONTENT_BYTES].decode("utf-8", "replace").strip())
+    key = keys.key(text.strip(), _line(origin))
+    return Refusal(Reason.DOCUMENT_CORRUPT.code, origin, fault, content=shown, input_key=key)
 
 
 def as_json(content: object) -> str:

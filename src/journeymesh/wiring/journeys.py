@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 STORE_SCHEMES: Final = ("memory", "sqlite", "postgresql", "mongodb", "mongodb+srv", "lake")
 SOURCE_KINDS: Final = "a mongodump (folder, .bson, .archive), .parquet, .csv, .ndjson or a mongodb:// URL"
-_TEXT_ENDINGS: Final = (".csv", ".csv.gz", ".ndjson", ".ndjson.gz", ".jsonl", ".jsonl.gz")
+_PARQUET_ENDINGS: Final = (".parquet", ".pq")
 _BSON_ENDINGS: Final = (".bson", ".bson.gz", ".archive", ".archive.gz")
 
 
@@ -74,10 +74,10 @@ def open_source(location: str, mapping_path: str | Path | None = None) -> Source
             from journeymesh.sources.columnar import ParquetSource
 
             return ParquetSource(location, mapping)
-        case "text":
-            from journeymesh.sources.text import text_source
+        case "files":
+            from journeymesh.sources.text import TextSource
 
-            return text_source(location, mapping)
+            return TextSource(location, mapping)
         case kind:
             if mapping is None:
                 raise UsageError(
@@ -226,35 +226,23 @@ def without_credentials(url: str) -> str:
 
 
 def _kind_of(location: str) -> str:
-    """parquet, text, mongodb or mongodump."""
+    """parquet, files (of text, or of several kinds), mongodb or mongodump."""
     if location.startswith(("mongodb://", "mongodb+srv://")):
         return "mongodb"
-    if "://" not in location and not any(sign in location for sign in "*?[") and not Path(location).exists():
+    is_pattern = any(sign in location for sign in "*?[") and not Path(location).exists()
+    if "://" not in location and not is_pattern and not Path(location).exists():
         raise SourceMissing(f"source {location} does not exist", todo="give the path or URL of the source")
     from journeymesh.sources.dump_files import is_dump
+    from journeymesh.sources.files import files_of
 
-    lower = location.lower()
-    if lower.endswith(_BSON_ENDINGS) or is_dump(location):
+    if location.lower().endswith(_BSON_ENDINGS) or is_dump(location):
         return "mongodump"
-    if lower.endswith((".parquet", ".pq")):
+    if location.lower().endswith(_PARQUET_ENDINGS):
         return "parquet"
-    if lower.endswith(_TEXT_ENDINGS):
-        return "text"
-    if "://" in location or Path(location).is_dir():
-        return _kind_of_folder(location)
-    raise UsageError(f"source {location}: unknown kind", todo=f"give {SOURCE_KINDS}")
-
-
-def _kind_of_folder(location: str) -> str:
-    """What a folder holds: Parquet or text files, else it is a dump."""
-    from journeymesh.sources.files import names_in
-
-    names = [name.lower() for name in names_in(location)]
+    names = [file.path.lower() for file in files_of(location)]
     if any(name.endswith(_BSON_ENDINGS) for name in names):
         return "mongodump"
-    if any(name.endswith((".parquet", ".pq")) for name in names):
-        return "parquet"
-    return "text" if any(name.endswith(_TEXT_ENDINGS) for name in names) else "mongodump"
+    return "parquet" if all(name.endswith(_PARQUET_ENDINGS) for name in names) else "files"
 
 
 def _reason(error: OSError | UnicodeDecodeError) -> str:

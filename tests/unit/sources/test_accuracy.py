@@ -90,14 +90,14 @@ def test_it_can_be_written_back_as_far_as_the_mapping_has_a_place_for_it(fields:
 
 
 def test_a_file_of_our_own_columns_needs_no_mapping_for_it(tmp_path: Path) -> None:
-    from journeymesh.sources.text import CsvSource
+    from journeymesh.sources.text import TextSource
 
     path = tmp_path / "fixes.csv"
     path.write_text(
         "vehicle,fixed_at,lat_deg,lon_deg,accuracy_m\n"
         "V1,2024-05-01T10:00:00Z,51.5,-0.1,4.5\nV1,2024-05-01T10:00:01Z,51.5,-0.1,\n"
     )
-    (batch,) = CsvSource(str(path)).batches()
+    (batch,) = TextSource(str(path)).batches()
     assert batch.fixes.accuracy_m is not None
     assert batch.fixes.accuracy_m[0] == 4.5
     assert np.isnan(batch.fixes.accuracy_m[1])

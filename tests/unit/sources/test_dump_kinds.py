@@ -65,9 +65,12 @@ def test_what_a_file_is_its_content_says_and_not_its_name(tmp_path, name, zipped
 
 
 def test_text_and_an_empty_file_are_no_archives(tmp_path):
-    for content in (b"", b"vehicle,fixed_at\n", b'{"a": 1}\n', "vehicle\n".encode("utf-16"), b"\0" * 100, b"\x1f\x8b"):
+    for content in (b"", b"vehicle,fixed_at\n", b'{"a": 1}\n', "vehicle\n".encode("utf-16")):
         (tmp_path / "x.dump").write_bytes(content)
-        with pytest.raises((SourceUnreadable, Exception), match=r"not an archive|unknown kind|needs a mapping"):
+        assert not isinstance(open_source(str(tmp_path / "x.dump"), None), MongodumpSource)
+    for content in (b"\0" * 100, b"\x1f\x8b"):
+        (tmp_path / "x.dump").write_bytes(content)
+        with pytest.raises(SourceUnreadable, match=r"x\.dump"):
             open_source(str(tmp_path / "x.dump"), None)
 
 

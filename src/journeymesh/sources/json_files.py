@@ -1,0 +1,173 @@
+"""JSON: an object on each line, objects one after the other, or an array of them. One that cannot be read is refused,
+and the others are read."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import msgspec
+import numpy as np
+
+from journeymesh.errors import SourceUnreadable
+from journeymesh.journeys.fixes import I64, Fixes
+from journeymesh.journeys.journey import Refusal
+from journeymesh.sources.extended_json import plain
+from journeymesh.sources.files import SourceFile, opened, origins_from, read_position
+from journeymesh.sources.paths import reach
+from journeymesh.sources.port import SourceBatch
+from journeymesh.sources.refused_rows import refusals_of, refused_text
+from journeymesh.sources.row_keys import RowKeys
+from journeymesh.sources.row_reading import RowReading
+from journeymesh.sources.signals import SignalRows
+from journeymesh.sources.tabular import as_array
+from journeymesh.sources.text_encoding import Utf8Stream, repaired
+
+BLOCK_BYTES: Final = 8 << 20
+PEEK_BYTES: Final = 1 << 20
+MOST_DOCUMENT_BYTES: Final = 64 << 20
+
+
+@dataclass(slots=True)
+class JsonFile:
+    """One file being read."""
+
+    file: SourceFile
+    number: int
+    reading: RowReading
+    encoding: str | None = None
+    signals: SignalRows | None = None
+    notes: list[str] = field(default_factory=list)
+    keys: RowKeys = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.keys = RowKeys(self.file.place)
+
+    def batches(self) -> Iterator[SourceBatch]:
+        """Every document once.
+
+        Raises:
+            SourceUnreadable: a document is too long, or the text ends within one.
+        """
+        with opened(self.file) as raw:
+            stream = Utf8Stream(raw, self.encoding)
+            if stream.encoding != "utf-8" and self.encoding is None:
+                self.notes.append(f"encoding {stream.encoding}")
+            position = 0
+            for first, values in self._values(stream):
+                moved, position = read_position(raw) - position, read_position(raw)
+                yield self._read(values, origins_from(self.number, first, len(values)), moved)
+        if self.signals is not None:
+            yield self.signals.batch(self.number, self.keys)
+            self.notes += self.signals.notes
+
+    def _values(self, stream: Utf8Stream) -> Iterator[tuple[int, list[bytes]]]:
+        """The texts of documents, and the number of the first: of its line, or among its like."""
+        kind = kind_of(stream.peek(PEEK_BYTES))
+        if kind == "lines":
+            yield from self._lines(stream)
+            return
+        from journeymesh.sources.json_splitter import JsonSplitter
+
+        self.notes.append("a JSON array" if kind == "array" else "JSON objects over several lines")
+        splitter = JsonSplitter(in_array=kind == "array")
+        number = 1
+        while piece := stream.read(BLOCK_BYTES):
+            values = splitter.feed(piece)
+            yield number, values
+            number += len(values)
+            if len(splitter.unfinished) > MOST_DOCUMENT_BYTES:
+                raise SourceUnreadable(
+                    f"{self.file.name}: document {number} is longer than {MOST_DOCUMENT_BYTES >> 20} MiB",
+                    todo="check that its brackets and quotes are closed",
+                )
+        if splitter.unfinished.strip():
+            yield number, [splitter.unfinished]
+
+    def _lines(self, stream: Utf8Stream) -> Iterator[tuple[int, list[bytes]]]:
+        number, tail = 1, b""
+        while piece := stream.read(BLOCK_BYTES):
+            lines = (tail + piece).split(b"\n")
+            tail = lines.pop()
+            if len(tail) > MOST_DOCUMENT_BYTES:
+                raise SourceUnreadable(
+                    f"{self.file.name}: line {number + len(lines)} is longer than {MOST_DOCUMENT_BYTES >> 20} MiB",
+                    todo="give each document its own line",
+                )
+            yield number, lines
+            number += len(lines)
+        if tail:
+            yield number, [tail]
+
+    def _read(self, texts: Sequence[bytes], origins: I64, read_bytes: int) -> SourceBatch:
+        documents: list[dict[str, Any]] = []
+        refusals: list[Refusal] = []
+        kept = np.ones(len(texts), np.bool_)
+        decoder = msgspec.json.Decoder()
+        for row, text in enumerate(texts):
+            document, fault = _document(decoder, text)
+            if document is not None:
+                documents.append(document)
+                continue
+            kept[row] = False
+            if fault:
+                refusals.append(refused_text(self._origin(origins[row]), fault, text, self.keys))
+        origins = origins[kept]
+        if not documents:
+            return SourceBatch(Fixes.empty(), refusals, read_bytes=read_bytes)
+        columns = {}
+        for path in self.reading.paths + ([] if self.signals is None else self.signals.required):
+            values = [plain(reach(document, path)) for document in documents]
+            if any(value is not None for value in values):
+                columns[path] = as_array(values)
+        if self.signals is None:
+            fixes, faults = self.reading.fixes(columns.get, origins)
+        else:
+            fixes, faults = Fixes.empty(), self.signals.add(columns.get, origins, untyped=False)
+        names = {row: self._origin(origins[row]) for row in faults.reasons}
+        refusals += refusals_of(faults, names, documents.__getitem__, self.keys)
+        return SourceBatch(fixes, refusals, read_bytes=read_bytes, others=faults.others)
+
+    def _origin(self, origin: int) -> str:
+        return f"{self.file.name}:{int(origin) & ((1 << 40) - 1)}"
+
+
+def kind_of(head: bytes) -> str:
+    """``lines``, where each line is a document; ``array`` of documents; ``values`` that go over several lines."""
+    text = head.lstrip()
+    if text.startswith(b"["):
+        rest = text[1:].lstrip()
+        # A line such as [1, 2] among objects is a bad line, not an array of documents.
+        return "array" if not rest or rest[:1] in (b"{", b"]") else "lines"
+    lines = [line for line in text.split(b"\n", 40)[:40] if line.strip()]
+    if len(lines) > 1 and not any(_document(msgspec.json.Decoder(), line)[0] is not None for line in lines):
+        return (
+            "values" if text.startswith(b"{") and not all(line.lstrip().startswith(b"{") for line in lines) else "lines"
+        )
+    return "lines" if b"\n" in text or len(head) < PEEK_BYTES else "values"
+
+
+def _document(decoder: msgspec.json.Decoder[Any], text: bytes) -> tuple[dict[str, Any] | None, str]:
+    """The document, or why it is none; neither where the line is blank."""
+    if not text or text.isspace():
+        return None, ""
+    try:
+        document = decoder.decode(text)
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
+        document = _lenient(text)
+        if document is None:
+            return None, str(error) or type(error).__name__
+    return (document, "") if isinstance(document, dict) else (None, "it is not a JSON object")
+
+
+def _lenient(text: bytes) -> Any:
+    """The document where only its encoding is wrong, or it has NaN or Infinity as Python and JavaScript write them."""
+    fixed, was_wrong = repaired(text)
+    if not was_wrong and b"NaN" not in text and b"Infinity" not in text:
+        return None
+    try:
+        return json.loads(fixed)
+    except (ValueError, RecursionError):
+        return None
