@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 import msgspec
@@ -14,15 +14,13 @@ import numpy as np
 from journeymesh.errors import SourceUnreadable
 from journeymesh.journeys.fixes import I64, Fixes
 from journeymesh.journeys.journey import Refusal
-from journeymesh.sources.extended_json import plain
+from journeymesh.sources.document_rows import Rows, columns_of, only_array, rows_of
 from journeymesh.sources.files import SourceFile, opened, origins_from, read_position
-from journeymesh.sources.paths import reach
 from journeymesh.sources.port import SourceBatch
-from journeymesh.sources.refused_rows import refusals_of, refused_text
+from journeymesh.sources.refused_rows import as_json, refusals_of, refused_text
 from journeymesh.sources.row_keys import RowKeys
 from journeymesh.sources.row_reading import RowReading
 from journeymesh.sources.signals import SignalRows
-from journeymesh.sources.tabular import as_array
 from journeymesh.sources.text_encoding import Utf8Stream, repaired
 
 BLOCK_BYTES: Final = 8 << 20
@@ -73,9 +71,14 @@ class JsonFile:
 
         self.notes.append("a JSON array" if kind == "array" else "JSON objects over several lines")
         splitter = JsonSplitter(in_array=kind == "array")
+        around = (b"", b"")
+        if kind == "values" and (steps := only_array(self.reading.fields, self.reading.where)):
+            # Every mapped value stands in one array: its elements are read one by one, however many there are.
+            splitter = JsonSplitter(steps)
+            around = _around(steps)
         number = 1
         while piece := stream.read(BLOCK_BYTES):
-            values = splitter.feed(piece)
+            values = [around[0] + value + around[1] for value in splitter.feed(piece)]
             yield number, values
             number += len(values)
             if len(splitter.unfinished) > MOST_DOCUMENT_BYTES:
@@ -117,18 +120,39 @@ class JsonFile:
         origins = origins[kept]
         if not documents:
             return SourceBatch(Fixes.empty(), refusals, read_bytes=read_bytes)
-        columns = {}
-        for path in self.reading.paths + ([] if self.signals is None else self.signals.required):
-            values = [plain(reach(document, path)) for document in documents]
-            if any(value is not None for value in values):
-                columns[path] = as_array(values)
+        rows = self._rows(documents)
+        numbers = np.asarray(rows.document, np.int64)
         if self.signals is None:
-            fixes, faults = self.reading.fixes(columns.get, origins)
+            reading = replace(self.reading, fields=rows.fields)
+            fixes, faults = reading.fixes(rows.columns.get, origins[numbers])
         else:
-            fixes, faults = Fixes.empty(), self.signals.add(columns.get, origins, untyped=False)
-        names = {row: self._origin(origins[row]) for row in faults.reasons}
-        refusals += refusals_of(faults, names, documents.__getitem__, self.keys)
+            fixes, faults = Fixes.empty(), self.signals.add(rows.columns.get, origins[numbers], untyped=False)
+        names = {row: self._place(origins[numbers[row]], rows.element[row]) for row in faults.reasons}
+        refusals += refusals_of(faults, names, lambda row: self._content(documents, rows, row), self.keys)
+        refusals += [
+            refused_text(
+                self._origin(origins[number]), "no array of fixes", as_json(documents[number]).encode(), self.keys
+            )
+            for number in rows.without
+        ]
         return SourceBatch(fixes, refusals, read_bytes=read_bytes, others=faults.others)
+
+    def _rows(self, documents: Sequence[dict[str, Any]]) -> Rows:
+        if self.signals is None:
+            return rows_of(documents, self.reading.fields, self.reading.where)
+        paths = dict.fromkeys([*self.signals.required, *self.reading.paths])
+        return Rows(columns_of(documents, paths), self.reading.fields, range(len(documents)), [-1] * len(documents))
+
+    def _content(self, documents: Sequence[dict[str, Any]], rows: Rows, row: int) -> object:
+        """The document; of one with an array of fixes, what was read for this one of them."""
+        if rows.element[row] < 0:
+            return documents[rows.document[row]]
+        named = {path: column for path, column in rows.columns.items() if not path.startswith("\0")}
+        return {path: one[row] if isinstance(one, list) else one[row].as_py() for path, one in named.items()}
+
+    def _place(self, origin: int, element: int) -> str:
+        """Where a row is: ``trips.json:3``, or ``trips.json:3[17]`` for an element of the document's array."""
+        return self._origin(origin) + (f"[{element}]" if element >= 0 else "")
 
     def _origin(self, origin: int) -> str:
         return f"{self.file.name}:{int(origin) & ((1 << 40) - 1)}"
@@ -147,6 +171,12 @@ def kind_of(head: bytes) -> str:
             "values" if text.startswith(b"{") and not all(line.lstrip().startswith(b"{") for line in lines) else "lines"
         )
     return "lines" if b"\n" in text or len(head) < PEEK_BYTES else "values"
+
+
+def _around(steps: Sequence[str]) -> tuple[bytes, bytes]:
+    """What makes an element the only one of its document."""
+    before = b"".join(b"{" + msgspec.json.encode(step) + b":" for step in steps)
+    return before + b"[", b"]" + b"}" * len(steps)
 
 
 def _document(decoder: msgspec.json.Decoder[Any], text: bytes) -> tuple[dict[str, Any] | None, str]:

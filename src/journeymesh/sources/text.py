@@ -86,8 +86,8 @@ class TextSource:
         first: MappingInvalid | None = None
         usable = 0
         for number, file in enumerate(self._files):
-            reader = self._reader(number, file, self._kinds[number])
             try:
+                reader = self._reader(number, file, self._kinds[number])
                 yield from reader.batches()
             except MappingInvalid as error:
                 if len(self._files) == 1:
@@ -125,6 +125,9 @@ class TextSource:
         signals = None
         if mapping is not None and mapping.signals is not None:
             signals = SignalRows(file.name, self._reading(OWN_FIELDS), mapping.signals)
+        if kind in ("columns", "gpx", "nmea") and mapping is not None and mapping.layout in ("embedded", "bucketed"):
+            todo = "use layout: document for rows of a file"
+            raise MappingInvalid(f"{file.name}: layout {mapping.layout} is for documents with arrays", todo=todo)
         match kind:
             case "columns":
                 return CsvFile(file, number, self._reading(OWN_FIELDS), dialect, mapping is not None, signals)
