@@ -52,6 +52,8 @@ def generate(
         begins = date.fromisoformat(first_day)
     except ValueError as error:
         raise UsageError(f"--first-day {first_day!r} is not a date", todo="write 2025-03-10") from error
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise UsageError(f"--out {out} is there already", todo="name a folder that is new or empty")
     given: dict[str, Any] = {"zones": tuple(zone)} if zone else {}
     spec = FleetSpec(
         seed=seed,

@@ -30,6 +30,34 @@ def schema() -> None:
     print(msgspec.json.format(msgspec.json.encode(mapping_schema()), indent=2).decode())
 
 
+@app.command("guess")
+def guess(source: Annotated[str, typer.Argument(help="A source of any kind that can be opened.")]) -> None:
+    """Propose a mapping: YAML on standard output, with the evidence of each field as comments.
+
+    Ends with exit code 2 where nothing was found for a field that fixes need.
+    """
+    from journeymesh.cli.mapping_guess import guess as propose
+
+    propose(source)
+
+
+@app.command("list")
+def list_shipped() -> None:
+    """List the mappings that come with journeymesh, for formats that many have."""
+    from journeymesh.sources.shipped_mappings import shipped
+
+    for name, summary in shipped().items():
+        print(f"{name:<24} {summary}")
+
+
+@app.command("show")
+def show(name: Annotated[str, typer.Argument(help="A name that `mapping list` shows.")]) -> None:
+    """Print a mapping that comes with journeymesh, to use as it is or to start from."""
+    from journeymesh.sources.shipped_mappings import shipped_text
+
+    print(shipped_text(name), end="")
+
+
 @app.command("check")
 def check(
     source: SourceOption = None,

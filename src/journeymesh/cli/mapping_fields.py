@@ -52,8 +52,9 @@ def check_lines(found: MappingCheck) -> list[str]:
     ]
     for one in found.fields:
         lines += _field_lines(one)
-    if found.refused:
+    if found.refused or found.doubts:
         lines.append("")
+    lines += [f"in doubt: {doubt}" for doubt in found.doubts]
     for reason, count in found.refused.items():
         first = found.first[reason]
         lines.append(f"refused {count:,} by {reason}: first {first.origin}: {first.detail}")

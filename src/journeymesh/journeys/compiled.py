@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 import shutil
 import stat
@@ -52,13 +53,22 @@ def entry(returns: Any, *arguments: Any, allocates: bool = False) -> Callable[[C
 
     def decorate(function: Callable[..., Any]) -> Any:
         before = numba.config.CACHE_DIR
-        numba.config.CACHE_DIR = str(_cache_folder(Path(function.__code__.co_filename).parent))
+        folder = _cache_folder(Path(function.__code__.co_filename).parent)
+        if not folder.is_dir():
+            _say_that_it_compiles()
+        numba.config.CACHE_DIR = str(folder)
         try:
             return numba.njit(returns(*arguments), cache=True, **(_OPTIONS | {"_nrt": allocates}))(function)
         finally:
             numba.config.CACHE_DIR = before
 
     return decorate
+
+
+@cache
+def _say_that_it_compiles() -> None:
+    """Once in a process: whoever waits half a minute for a first result wants to know why."""
+    logging.getLogger(__name__).warning("compiling kernels, once for this installation: it takes up to a minute")
 
 
 @cache

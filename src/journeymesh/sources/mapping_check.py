@@ -13,6 +13,7 @@ from journeymesh.journeys.fixes import Fixes
 from journeymesh.journeys.pipeline import PassResult, make_journeys
 from journeymesh.journeys.reasons import Reason
 from journeymesh.journeys.rules import ALWAYS_ON
+from journeymesh.journeys.sensor_doubts import sensor_doubts
 from journeymesh.sources.field_tally import FieldCount, FieldTally, instant_text
 from journeymesh.sources.mapping import FieldMappings
 from journeymesh.sources.port import Source, SourceItem
@@ -43,7 +44,8 @@ class MappingCheck:
     """What a run would make of the first ``inputs`` of a source.
 
     ``usable`` fixes would be accepted by a run; ``refused`` counts by reason, with the ``first`` of each. ``vehicles``
-    and the span are of the fixes whose clock is possible; ``is_whole``: there are no more inputs.
+    and the span are of the fixes whose clock is possible; ``doubts`` are what looks wrong with the sensors, in words;
+    ``is_whole``: there are no more inputs.
     """
 
     source: str
@@ -58,6 +60,7 @@ class MappingCheck:
     last_at: str | None
     policies: int
     items: tuple[SourceItem, ...]
+    doubts: tuple[str, ...]
     is_whole: bool
     others: int = 0
     """Inputs that the mapping's conditions leave to somebody else; not among ``inputs``."""
@@ -109,6 +112,7 @@ def check_mapping(source: Source, fields: FieldMappings, inputs: int = SAMPLE_IN
         last_at=_rfc3339(sample.last_us),
         policies=len(source.policies()),
         items=tuple(source.items()),
+        doubts=tuple(doubt.text for doubt in sensor_doubts(Fixes.concat(sample.parts))) if sample.parts else (),
         is_whole=is_whole,
         others=sample.others,
     )
@@ -123,6 +127,7 @@ class _Sample:
         self.refused: Counter[str] = Counter()
         self.first: dict[str, Example] = {}
         self.vehicles: set[str] = set()
+        self.parts: list[Fixes] = []
         self.first_us: int | None = None
         self.last_us: int | None = None
 
@@ -134,6 +139,7 @@ class _Sample:
     def add(self, fixes: Fixes) -> None:
         if not len(fixes):
             return
+        self.parts.append(fixes)
         now_us = int(datetime.now(UTC).timestamp() * 1e6)
         result = make_journeys(fixes, ALWAYS_ON, (), now_us)
         self.usable += result.counts.accepted

@@ -42,7 +42,7 @@ class MongodumpSource:
         self._mapping = mapping
         self._dump = dump_at(location)
         self._chosen = chosen(self._dump, mapping)
-        self._streams = _streams(self._chosen)
+        self._streams = streams_of(self._chosen)
         self._starts = [0] * len(self._streams)
         self._faults: dict[str, str] = {}
 
@@ -148,7 +148,7 @@ class MongodumpSource:
 
     def _documents(self, dumped: DumpedCollection) -> Iterator[dict[str, Any]]:
         reading = Reading()
-        (stream,) = _streams([(dumped.collection, dumped)])
+        (stream,) = streams_of([(dumped.collection, dumped)])
         content = b"".join(piece.tobytes() for _, piece in stream.pieces(reading))
         try:
             yield from bson.decode_iter(content, OPTIONS)
@@ -158,7 +158,7 @@ class MongodumpSource:
             raise SourceUnreadable(f"{dumped.path}: {reading.fault}", todo="dump the collection again")
 
 
-def _streams(collections: list[tuple[str, DumpedCollection]]) -> list[DumpStream]:
+def streams_of(collections: list[tuple[str, DumpedCollection]]) -> list[DumpStream]:
     """The files to read, each once: what each collection goes by in places, and where it is."""
     wanted: dict[str, dict[tuple[str, str], str]] = {}
     for name, one in collections:

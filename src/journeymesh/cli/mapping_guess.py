@@ -1,0 +1,93 @@
+"""``journeymesh mapping guess``: a mapping proposed for a source, as YAML with its evidence."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from journeymesh.errors import JourneymeshError, MappingInvalid
+
+if TYPE_CHECKING:
+    from journeymesh.sources.mapping_guess import Guess
+
+
+def guess(source: str) -> None:
+    """Propose a mapping for a source: valid YAML on standard output, the evidence of each field as comments.
+
+    Ends with exit code 2 where a field that fixes need was not found; what was found is written all the same.
+    """
+    from journeymesh.sources.guess_rows import guess_rows
+    from journeymesh.sources.mapping_guess import guess_mapping
+    from journeymesh.wiring import without_credentials
+
+    held = guess_rows(source)
+    guesses = [(guess_mapping(one.collection, one.documents), one.database) for one in held]
+    guesses.sort(key=lambda one: one[0].score, reverse=True)
+    if not guesses:
+        raise MappingInvalid(f"source {without_credentials(source)} holds no collection", todo="check the source")
+    found, database = guesses[0]
+    several = sum(one.collection == found.collection for one, _ in guesses) > 1
+    body = yaml_lines(found, database if several else None)
+    tried = [] if found.missing else _tried(source, "\n".join(body) + "\n")
+    shown = without_credentials(source)
+    lines = [
+        f"# Guessed from the first {found.rows:,} rows of {found.collection} in {shown}.",
+        *(f"# {line}" for line in tried),
+        "# Look it over, then try it: journeymesh mapping check --source SOURCE --mapping THIS_FILE",
+        *body,
+    ]
+    print("\n".join(lines))
+    if found.missing:
+        some = ", ".join(found.paths[:30]) or "nothing"
+        raise MappingInvalid(
+            f"no column of {found.collection} looks like {' or '.join(found.missing)}",
+            todo=f"map it by hand to one of {some}",
+        )
+
+
+def yaml_lines(found: Guess, database: str | None) -> list[str]:
+    """The mapping as YAML, each field behind its evidence."""
+    lines = ["version: 1", f"collection: {_scalar(found.collection)}"]
+    lines += [f"database: {_scalar(database)}"] if database else []
+    lines += [f"layout: {found.layout}", "fields:"]
+    for one in found.fields:
+        lines += [f"  # {line}" for line in one.evidence]
+        keys = ", ".join(f"{key}: {_scalar(value)}" for key, value in one.keys.items())
+        lines.append(f"  {one.name}: {{{keys}}}")
+    lines += [f"  # {name}: not found" for name in found.missing]
+    return lines
+
+
+def _scalar(value: Any) -> str:
+    """A value as YAML has it, which JSON's are: plain where no sign in it means something."""
+    if isinstance(value, float):
+        return f"{value:.1e}"
+    plain = isinstance(value, str) and value.replace("_", "").replace(".", "").isalnum() and value[:1].isalpha()
+    return (
+        value
+        if plain and value.lower() not in ("y", "n", "on", "off", "yes", "no", "true", "false", "null")
+        else json.dumps(value, ensure_ascii=False)
+    )
+
+
+def _tried(source: str, text: str) -> list[str]:
+    """What a check with this mapping says, in a line or two."""
+    from journeymesh.sources.mapping import load_mapping
+    from journeymesh.sources.mapping_check import check_mapping
+    from journeymesh.wiring import open_source
+
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "guess.yaml"
+        path.write_text(text, "utf-8")
+        try:
+            with closing(open_source(source, path)) as opened:
+                checked = check_mapping(opened, load_mapping(path).fields)
+        except JourneymeshError as error:
+            return [f"It could not be tried: {' '.join(error.what.split())}"]
+    lines = [f"Tried: of {checked.inputs:,} inputs {checked.usable:,} can be used, {checked.vehicles:,} vehicles."]
+    lines += [f"Refused: {count:,} by {reason}." for reason, count in checked.refused.items()]
+    lines += [f"In doubt: {one}" for one in checked.doubts]
+    return lines

@@ -1,0 +1,181 @@
+"""The first rows of a source without a mapping: what a guess is made of."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import io
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any, Final
+
+from journeymesh.errors import SourceUnreadable, UsageError
+from journeymesh.sources.files import SourceFile, files_of, names_in, opened
+
+ROWS: Final = 2_000
+HEAD_BYTES: Final = 4 << 20
+_TEXTS: Final = (
+    ".csv", ".tsv", ".txt", ".plt", ".rec", ".log", ".json", ".ndjson", ".jsonl", ".geojson", ".parquet", ".pq",
+)  # fmt: skip
+_SEPARATORS: Final = ",;\t|"
+
+
+@dataclass(frozen=True, slots=True)
+class GuessRows:
+    """Documents or rows of one collection, and what the mapping has to call it."""
+
+    collection: str
+    documents: list[dict[str, Any]]
+    database: str | None = None
+
+
+def guess_rows(location: str) -> list[GuessRows]:
+    """The first documents of every collection, or rows of the first file, of any source that can be opened.
+
+    Raises:
+        SourceMissing: nothing is there. SourceUnreadable: it is there and cannot be read.
+        UsageError: its format says what its columns mean, so that it needs no mapping.
+    """
+    if location.startswith(("mongodb://", "mongodb+srv://")):
+        return list(_live(location))
+    plain = location.lower().removesuffix(".gz")
+    if plain.endswith((".gpx", ".nmea")):
+        raise UsageError(f"source {location} needs no mapping", todo="give it to `journeymesh preprocess` as it is")
+    if not plain.endswith(_TEXTS):
+        from journeymesh.sources.dump_files import is_dump
+
+        names = [name.lower().removesuffix(".gz") for name in names_in(location)]
+        if is_dump(location) or any(name.endswith((".bson", ".archive")) for name in names):
+            return list(_dumped(location))
+    endings = [ending + packed for ending in _TEXTS for packed in ("", ".gz")]
+    return [_of_file(files_of(location, endings)[0])]
+
+
+def _of_file(file: SourceFile) -> GuessRows:
+    own = file.path.rpartition("/")[2]
+    stem = own.partition(".")[0] or "fixes"
+    plain = own.lower().removesuffix(".gz")
+    if plain.endswith((".parquet", ".pq")):
+        return GuessRows(stem, _parquet_rows(file))
+    with opened(file) as plain_bytes:
+        head = plain_bytes.read(HEAD_BYTES)
+    text = _decoded(head)
+    if text.lstrip()[:1] in ("{", "["):
+        return GuessRows(stem, list(islice(_json_documents(text, len(head) == HEAD_BYTES, file.name), ROWS)))
+    return GuessRows(stem, _csv_rows(text))
+
+
+def _parquet_rows(file: SourceFile) -> list[dict[str, Any]]:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        with file.filesystem.open(file.path, "rb") as raw:
+            batch = next(pq.ParquetFile(raw).iter_batches(ROWS), None)
+    except (pa.ArrowException, OSError) as error:
+        what = " ".join(str(error).split())
+        raise SourceUnreadable(f"{file.name} cannot be read as Parquet: {what}", todo="check the file") from error
+    return [] if batch is None else batch.to_pylist()
+
+
+def _decoded(head: bytes) -> str:
+    if head.startswith((b"\xff\xfe", b"\xfe\xff")):
+        return head.decode("utf-16", "replace")
+    try:
+        return head.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        # Cut in the middle of a character at the end, or another encoding.
+        return head[: error.start].decode("utf-8-sig") if error.start > len(head) - 4 else head.decode("latin-1")
+
+
+def _json_documents(text: str, is_cut: bool, name: str) -> Iterator[dict[str, Any]]:
+    """The objects of a line each, of an array, or the one that the text is."""
+    if not is_cut:
+        try:
+            whole = json.loads(text)
+        except ValueError:
+            pass
+        else:
+            yield from (one for one in (whole if isinstance(whole, list) else [whole]) if isinstance(one, dict))
+            return
+    decoder = json.JSONDecoder()
+    at, is_array, seen = 0, text.lstrip().startswith("["), 0
+    at = text.index("[") + 1 if is_array else 0
+    while True:
+        while at < len(text) and (text[at].isspace() or text[at] == ","):
+            at += 1
+        try:
+            document, at = decoder.raw_decode(text, at)
+        except ValueError:
+            break
+        seen += 1
+        if isinstance(document, dict):
+            yield document
+    if not seen:
+        raise SourceUnreadable(f"{name} holds no JSON objects that can be read", todo="check the file")
+
+
+def _csv_rows(text: str) -> list[dict[str, Any]]:
+    lines = text.splitlines()[: ROWS + 50]
+    widths = {sign: [line.count(sign) for line in lines[:50]] for sign in _SEPARATORS}
+    separator = max(_SEPARATORS, key=lambda sign: (sum(min(n, 4) for n in widths[sign]), -_SEPARATORS.index(sign)))
+    most = max(widths[separator], default=0)
+    head = next((n for n, width in enumerate(widths[separator]) if width == most), 0)
+    read = csv.DictReader(io.StringIO("\n".join(lines[head:])), delimiter=separator, restkey="")
+    rows = []
+    for row in islice(read, ROWS):
+        rows.append({name: value for name, value in row.items() if name and value not in (None, "")})
+    return rows
+
+
+def _dumped(location: str) -> Iterator[GuessRows]:
+    import bson
+    from bson.errors import BSONError
+
+    from journeymesh.sources.bson_values import OPTIONS
+    from journeymesh.sources.dump_bytes import Reading
+    from journeymesh.sources.dump_files import dump_at
+    from journeymesh.sources.mongodump import streams_of
+
+    for one in dump_at(location).collections:
+        documents: list[dict[str, Any]] = []
+        (stream,) = streams_of([(one.collection, one)])
+        kept = b""
+        for _, piece in stream.pieces(Reading()):
+            kept += piece.tobytes()
+            at = 0
+            while len(documents) < ROWS and at + 4 <= len(kept):
+                length = int.from_bytes(kept[at : at + 4], "little", signed=True)
+                if length < 5 or at + length > len(kept):
+                    break
+                with contextlib.suppress(BSONError):
+                    documents.append(bson.decode(kept[at : at + length], OPTIONS))
+                at += length
+            kept = kept[at:]
+            if len(documents) >= ROWS or len(kept) > HEAD_BYTES * 16:
+                break
+        yield GuessRows(one.collection, documents, one.database)
+
+
+def _live(url: str) -> Iterator[GuessRows]:
+    from pymongo import MongoClient
+    from pymongo.errors import PyMongoError
+
+    from journeymesh.sources.bson_values import OPTIONS
+    from journeymesh.sources.mongodb import plain_text, without_credentials
+
+    name = without_credentials(url)
+    try:
+        client: MongoClient[dict[str, Any]] = MongoClient(url, serverSelectionTimeoutMS=5000)
+        with client:
+            database = client.get_default_database(codec_options=OPTIONS)
+            for collection in sorted(database.list_collection_names()):
+                if not collection.startswith("system."):
+                    yield GuessRows(collection, list(database[collection].find().limit(ROWS)), None)
+    except PyMongoError as error:
+        raise SourceUnreadable(
+            f"source {name} cannot be read: {plain_text(error)}",
+            todo="check the address, and that it ends in /DATABASE",
+        ) from error

@@ -1,0 +1,333 @@
+"""A mapping proposed from the first rows of a source, with the evidence for each field.
+
+Names propose, values decide: a column is a latitude because it is called so and its values are within ±90; a speed's
+unit is the one that agrees with the way travelled. What is only a guess is said to be one.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from itertools import pairwise
+from typing import Any, Final
+
+from journeymesh.sources.guess_clocks import ClockForm, clock_form
+
+MOST_DEPTH: Final = 8
+Row = dict[str, Any]
+
+_WORDS: Final[dict[str, dict[str, int]]] = {
+    "lat": {"lat": 4, "latitude": 4, "latitudee7": 4, "latdeg": 4, "ycoord": 2, "y": 1, "breite": 3, "latitud": 3},
+    "lon": {
+        "lon": 4, "lng": 4, "long": 4, "longitude": 4, "longitudee7": 4, "londeg": 4, "xcoord": 2, "x": 1, "laenge": 3,
+        "longitud": 3,
+    },
+    "fixed_at": {
+        "fixtime": 6, "devicetime": 6, "fixed": 5, "gpstime": 5, "timestamp": 4, "timestampms": 4, "ts": 4, "tst": 4,
+        "datetime": 4, "time": 3, "date": 2, "at": 2, "when": 2, "zeit": 3, "t": 1, "recorded": 4,
+    },
+    "received_at": {"received": 5, "servertime": 5, "server": 4, "created": 3, "inserted": 3, "arrived": 4},
+    "vehicle": {
+        "vehicle": 6, "vehicleid": 6, "deviceid": 6, "device": 5, "imei": 6, "unit": 3, "box": 4, "car": 4, "truck": 4,
+        "taxi": 4, "bus": 4, "vin": 5, "plate": 4, "tid": 3, "asset": 4, "tracker": 4, "dev": 4, "unitid": 4, "user": 2,
+        "userid": 2, "id": 1, "serial": 3, "name": 1, "veh": 4, "vehid": 5,
+    },
+    "speed": {"speed": 5, "velocity": 4, "spd": 4, "kmh": 4, "kph": 4, "mph": 4, "vel": 3, "sog": 4, "tempo": 3},
+    "heading": {"heading": 5, "course": 5, "bearing": 5, "cog": 4, "azimuth": 3, "direction": 3, "hdg": 4, "track": 1},
+    "ignition": {"ignition": 5, "ign": 4, "acc": 1, "engine": 3, "motor": 2, "key": 1},
+    "accuracy": {"accuracy": 5, "acc": 2, "horizontalaccuracy": 5, "precision": 2, "uncertainty": 3},
+    "hdop": {"hdop": 5},
+}  # fmt: skip
+_NOT: Final[dict[str, set[str]]] = {
+    "speed": {"limit", "obd", "engine", "rpm", "accuracy", "wind", "max"},
+    "fixed_at": {"received", "server", "created", "zone", "timezone", "inserted", "upload", "elapsed"},
+    "accuracy": {"vertical", "speed", "bearing", "altitude", "vac", "heading"},
+    "heading": {"accuracy"},
+    "lat": {"lateral", "accel"},
+    "lon": {"longitudinal", "accel"},
+    "vehicle": {"speed", "limit"},
+}
+_UNITS: Final = {"m/s": 1.0, "km/h": 3.6, "mph": 2.236936, "knots": 1.943844}
+_NAMED_UNITS: Final = {
+    "kmh": "km/h", "kph": "km/h", "kmph": "km/h", "km": "km/h", "mph": "mph", "knots": "knots", "kn": "knots",
+    "kts": "knots", "sog": "knots", "mps": "m/s", "ms": "m/s", "m": "m/s",
+}  # fmt: skip
+_SWITCHES: Final = {"true", "false", "on", "off", "0", "1"}
+
+
+@dataclass(slots=True)
+class GuessedField:
+    """A field of the mapping: what stands in the YAML after its name, and the evidence in words."""
+
+    name: str
+    keys: dict[str, Any]
+    evidence: list[str] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class Guess:
+    """A proposed mapping. ``missing`` are required fields for which nothing was found."""
+
+    collection: str
+    layout: str
+    rows: int
+    fields: list[GuessedField]
+    missing: list[str]
+    paths: list[str]
+
+    @property
+    def score(self) -> tuple[int, int]:
+        """How well it fits, to choose among collections."""
+        return (-len(self.missing), self.rows)
+
+
+def guess_mapping(collection: str, documents: Sequence[Row]) -> Guess:
+    """The mapping that these documents look as if they needed."""
+    layout, rows = _rows(documents)
+    columns = _columns(rows)
+    found: dict[str, GuessedField] = {}
+    taken: set[str] = set()
+    _positions(columns, len(rows), found, taken)
+    _clocks(columns, len(rows), found, taken)
+    _vehicle(columns, len(rows), found, taken)
+    _speed(rows, columns, found, taken)
+    for name, fits in (("heading", _is_heading), ("hdop", _is_positive), ("accuracy", _is_positive)):
+        _number(name, columns, len(rows), fits, found, taken)
+    _ignition(columns, len(rows), found, taken)
+    order = ("vehicle", "fixed_at", "lat", "lon", "received_at", "speed", "heading", "ignition", "accuracy", "hdop")
+    missing = [name for name in order[:4] if name not in found]
+    return Guess(
+        collection, layout, len(rows), [found[name] for name in order if name in found], missing, list(columns)
+    )
+
+
+def _rows(documents: Sequence[Row]) -> tuple[str, list[Row]]:
+    """(layout, flat rows): of the array that most fixes stand in where the documents themselves hold no position."""
+    flat = [dict(_flat(document)) for document in documents]
+    columns = _columns(flat)
+    if all(_candidates(name, columns) for name in ("lat", "lon")):
+        return "document", flat
+    arrays: dict[str, list[Row]] = {}
+    for document, shared in zip(documents, flat, strict=True):
+        for path, items in _arrays(document):
+            for item in items:
+                inner = {f"{path}[].{name}": value for name, value in _flat(item)}
+                arrays.setdefault(path, []).append({**shared, **inner})
+    best = max(arrays, key=lambda path: len(arrays[path]), default=None)
+    return ("document", flat) if best is None else ("embedded", arrays[best])
+
+
+def _flat(document: Row, before: str = "", depth: int = 0) -> Iterator[tuple[str, Any]]:
+    for name, value in document.items():
+        path = f"{before}{name}"
+        if isinstance(value, dict) and depth < MOST_DEPTH:
+            yield from _flat(value, f"{path}.", depth + 1)
+        elif isinstance(value, list) and 0 < len(value) <= 4 and not any(isinstance(one, dict | list) for one in value):
+            yield from ((f"{path}.{number}", one) for number, one in enumerate(value))
+        elif not isinstance(value, dict | list):
+            yield path, value
+
+
+def _arrays(document: Row, before: str = "", depth: int = 0) -> Iterator[tuple[str, list[Row]]]:
+    for name, value in document.items():
+        if isinstance(value, list) and value and all(isinstance(one, dict) for one in value):
+            yield f"{before}{name}", value
+        elif isinstance(value, dict) and depth < MOST_DEPTH:
+            yield from _arrays(value, f"{before}{name}.", depth + 1)
+
+
+def _columns(rows: Sequence[Row]) -> dict[str, list[Any]]:
+    columns: dict[str, list[Any]] = {}
+    for row in rows:
+        for path, value in row.items():
+            if value is not None:
+                columns.setdefault(path, []).append(value)
+    return columns
+
+
+def _words(path: str) -> list[str]:
+    """The words of a path: of ``gps.fixTime[s]`` gps, fix, time, fixtime and s."""
+    words: list[str] = []
+    for step in re.split(r"[.\[\]()/ ]+", path):
+        parts = [part.lower() for part in re.findall(r"[A-Z]?[a-zà-ÿ0-9]+|[A-Z]+(?![a-z])", step)]
+        words += parts
+        if len(parts) > 1:
+            words.append("".join(parts))
+    return words
+
+
+def _candidates(name: str, columns: dict[str, list[Any]]) -> list[tuple[int, str]]:
+    """(weight, path) by name, the best first; the last step of a path weighs most."""
+    found = []
+    for path in columns:
+        words, last = _words(path), _words(path.rpartition(".")[2])
+        if set(words) & _NOT.get(name, set()):
+            continue
+        weight = max((_WORDS[name].get(word, 0) * (2 if word in last else 1) for word in words), default=0)
+        if name == "lat" and re.search(r"coord\w*\.1$", path.lower()):
+            weight = 8
+        if name == "lon" and re.search(r"coord\w*\.0$", path.lower()):
+            weight = 8
+        if weight:
+            found.append((weight, path))
+    return sorted(found, key=lambda one: (-one[0], one[1].count("."), one[1]))
+
+
+def as_number(value: Any) -> float | None:
+    """The number that a value is or writes; None for anything else."""
+    if isinstance(value, bool) or value is None or isinstance(value, datetime):
+        return None
+    try:
+        number = float(value.strip().replace(",", ".") if isinstance(value, str) else value)
+    except (TypeError, ValueError):
+        try:
+            number = float(str(value))
+        except ValueError:
+            return None
+    return number if math.isfinite(number) else None
+
+
+def _numbers(values: Sequence[Any]) -> list[float]:
+    return [number for value in values if (number := as_number(value)) is not None]
+
+
+def _share(count: int, rows: int) -> str:
+    return f"{count:,} of {rows:,} rows"
+
+
+def _positions(columns: dict[str, list[Any]], rows: int, found: dict[str, GuessedField], taken: set[str]) -> None:
+    for name, most in (("lat", 90.0), ("lon", 180.0)):
+        for _, path in _candidates(name, columns):
+            numbers = _numbers(columns[path])
+            if path in taken or len(numbers) * 2 < len(columns[path]):
+                continue
+            largest = max(map(abs, numbers))
+            scale = next((s for s in (1.0, 1e-5, 1e-6, 1e-7) if largest * s <= most), None)
+            if scale is None or (scale != 1.0 and any(number != int(number) for number in numbers)):
+                continue
+            if "e7" in path.lower():
+                scale = 1e-7
+            keys: dict[str, Any] = {"path": path} | ({} if scale == 1.0 else {"scale": scale})
+            ends = f"{min(numbers) * scale:.6g} to {max(numbers) * scale:.6g} degrees"
+            found[name] = GuessedField(name, keys, [f"{_share(len(numbers), rows)}, {ends}, by its name"])
+            taken.add(path)
+            break
+
+
+def _clocks(columns: dict[str, list[Any]], rows: int, found: dict[str, GuessedField], taken: set[str]) -> None:
+    for name in ("received_at", "fixed_at"):
+        best: tuple[int, str, ClockForm] | None = None
+        for weight, path in _candidates(name, columns):
+            form = None if path in taken else clock_form(columns[path])
+            if form is not None and (best is None or weight > best[0]):
+                best = (weight, path, form)
+        if best is None and name == "fixed_at":  # whatever is a clock by its values
+            forms = [(path, form) for path in columns if path not in taken and (form := clock_form(columns[path]))]
+            best = (0, *forms[0]) if forms else None
+        if best is not None:
+            _, path, form = best
+            said = [f"{_share(form.count, rows)}, {form.first} to {form.last}: {form.words}"]
+            if form.is_local:
+                said.append("local time or UTC? It names no zone: add zone: Europe/Berlin, or leave it for UTC")
+            found[name] = GuessedField(name, {"path": path} | form.keys, said)
+            taken.add(path)
+    if "fixed_at" not in found and "received_at" in found:
+        found["fixed_at"] = found.pop("received_at")
+        found["fixed_at"].name = "fixed_at"
+
+
+def _vehicle(columns: dict[str, list[Any]], rows: int, found: dict[str, GuessedField], taken: set[str]) -> None:
+    for weight, path in _candidates("vehicle", columns):
+        values = [value for value in columns[path] if not isinstance(value, bool | float | dict | list)]
+        different = list(dict.fromkeys(str(value) for value in values))
+        is_key = len(different) > max(1, len(values) // 2) and len(values) > 3
+        if path in taken or not values or is_key or (weight <= 2 and path.rpartition(".")[2] == "_id"):
+            continue
+        some = ", ".join(different[:3])
+        said = f"{_share(len(values), rows)}, {len(different):,} different, such as {some}"
+        found["vehicle"] = GuessedField("vehicle", {"path": path}, [said])
+        taken.add(path)
+        return
+
+
+def _speed(rows: Sequence[Row], columns: dict[str, list[Any]], found: dict[str, GuessedField], taken: set[str]) -> None:
+    for _, path in _candidates("speed", columns):
+        numbers = _numbers(columns[path])
+        if path in taken or len(numbers) * 2 < len(columns[path]) or min(numbers) < -1:
+            continue
+        ratios = _ratios(rows, path, found)
+        said = [f"{_share(len(numbers), len(rows))}, {min(numbers):g} to {max(numbers):g}"]
+        named = next((_NAMED_UNITS[word] for word in _words(path) if word in _NAMED_UNITS), None)
+        if len(ratios) >= 10:
+            middle = sorted(ratios)[len(ratios) // 2]
+            unit = min(_UNITS, key=lambda one: abs(math.log(middle / _UNITS[one])) if middle > 0 else math.inf)
+            said.append(f"unit by the way travelled: over {len(ratios):,} steps {middle:.2f} times the m/s covered")
+            if named is not None and named != unit:
+                said.append(f"its name says {named}: look at it")
+        else:
+            unit = named or "km/h"
+            said.append("unit by its name" if named else "the unit is a mere guess: too few steps to compare it with")
+        found["speed"] = GuessedField("speed", {"path": path, "unit": unit}, said)
+        taken.add(path)
+        return
+
+
+def _ratios(rows: Sequence[Row], path: str, found: dict[str, GuessedField]) -> list[float]:
+    """Reported speed over metres per second covered, for each step of a moving vehicle."""
+    if any(name not in found for name in ("fixed_at", "lat", "lon")):
+        return []
+    clock, lat, lon = found["fixed_at"].keys, found["lat"].keys, found["lon"].keys
+    form = clock_form([row[clock["path"]] for row in rows if row.get(clock["path"]) is not None])
+    vehicle = found["vehicle"].keys["path"] if "vehicle" in found else ""
+    fixes = []
+    for row in rows:
+        at = None if form is None else form.seconds(row.get(clock["path"]))
+        here = [as_number(row.get(one["path"])) for one in (lat, lon)]
+        speed = as_number(row.get(path))
+        if at is not None and here[0] is not None and here[1] is not None and speed is not None:
+            fixes.append(
+                (str(row.get(vehicle)), at, here[0] * lat.get("scale", 1), here[1] * lon.get("scale", 1), speed)
+            )
+    fixes.sort()
+    ratios = []
+    for (v1, t1, la1, lo1, s1), (v2, t2, la2, lo2, s2) in pairwise(fixes):
+        if v1 == v2 and 0 < t2 - t1 <= 60:
+            east = (lo2 - lo1) * math.cos(math.radians(la1))
+            covered = math.hypot(la2 - la1, east) * 111_195 / (t2 - t1)
+            if 3 < covered < 70 and s1 + s2 > 0:
+                ratios.append((s1 + s2) / 2 / covered)
+    return ratios
+
+
+def _number(
+    name: str, columns: dict[str, list[Any]], rows: int, fits: Any, found: dict[str, GuessedField], taken: set[str]
+) -> None:
+    for _, path in _candidates(name, columns):
+        numbers = _numbers(columns[path])
+        if path not in taken and len(numbers) * 2 >= len(columns[path]) and fits(numbers):
+            ends = f"{min(numbers):g} to {max(numbers):g}"
+            found[name] = GuessedField(name, {"path": path}, [f"{_share(len(numbers), rows)}, {ends}, by its name"])
+            taken.add(path)
+            return
+
+
+def _is_heading(numbers: list[float]) -> bool:
+    return min(numbers) >= -1 and max(numbers) <= 511 and max(numbers) > 6.3
+
+
+def _is_positive(numbers: list[float]) -> bool:
+    return min(numbers) >= 0
+
+
+def _ignition(columns: dict[str, list[Any]], rows: int, found: dict[str, GuessedField], taken: set[str]) -> None:
+    for _, path in _candidates("ignition", columns):
+        different = {str(value).lower() for value in columns[path]}
+        if path not in taken and different <= _SWITCHES:
+            some = ", ".join(sorted(different))
+            said = f"{_share(len(columns[path]), rows)}, {some}"
+            found["ignition"] = GuessedField("ignition", {"path": path}, [said])
+            taken.add(path)
+            return
