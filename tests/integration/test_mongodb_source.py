@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import uuid
 from datetime import UTC, datetime, timedelta
 from urllib.parse import urlsplit
@@ -16,8 +15,6 @@ from journeymesh.sources.mapping import load_mapping
 from journeymesh.sources.mapping_check import check_mapping
 from journeymesh.sources.mongodb import MongodbSource, without_credentials
 
-URL = os.environ.get("JOURNEYMESH_TEST_MONGODB")
-server = pytest.mark.skipif(not URL, reason="JOURNEYMESH_TEST_MONGODB is unset")
 START = datetime(2024, 5, 1, tzinfo=UTC)
 BOXES = load_mapping("""
 collection: boxes
@@ -31,13 +28,12 @@ policies: {collection: covers, number: {path: n}, device: {path: d}, valid_from:
 
 
 @pytest.fixture
-def database():
+def database(mongodb_url):
     from pymongo import MongoClient
 
-    assert URL is not None
-    parts = urlsplit(URL)
+    parts = urlsplit(mongodb_url)
     name = f"jm{uuid.uuid4().hex[:12]}"
-    client: MongoClient = MongoClient(URL)
+    client: MongoClient = MongoClient(mongodb_url)
     yield client[name], parts._replace(path=f"/{name}").geturl()
     client.drop_database(name)
     client.close()
@@ -54,7 +50,6 @@ def read(source: MongodbSource, resume: str | None = None):
     return batches, fixes, [refusal for batch in batches for refusal in batch.refusals]
 
 
-@server
 def test_every_document_comes_once_and_reading_can_be_taken_up_at_any_batch(database):
     collection, url = database[0]["boxes"], database[1]
     collection.insert_many([box(number, number) for number in range(50)])
@@ -71,7 +66,6 @@ def test_every_document_comes_once_and_reading_can_be_taken_up_at_any_batch(data
     source.close()
 
 
-@server
 def test_ids_of_several_types_are_all_read_after_a_resume(database):
     collection, url = database[0]["boxes"], database[1]
     ids = [1, 2.5, "a", "b", bson.ObjectId(b"123456789012"), START]
@@ -82,7 +76,6 @@ def test_ids_of_several_types_are_all_read_after_a_resume(database):
     assert len(read(source, batches[0].resume)[1]) == 6 - len(batches[0].fixes)
 
 
-@server
 def test_a_refused_document_is_named_and_policies_are_read(database):
     database[0]["boxes"].insert_many([box(1, 1), box(2, 2, t="late")])
     database[0]["covers"].insert_one({"n": "P1", "d": "D1", "from": START})
@@ -94,7 +87,6 @@ def test_a_refused_document_is_named_and_policies_are_read(database):
     assert check_mapping(source, BOXES.fields).inputs == 2
 
 
-@server
 def test_a_missing_collection_is_named_with_those_that_are_there(database):
     database[0]["others"].insert_one({})
     with pytest.raises(SourceMissing, match="no collection 'boxes', only others"):
@@ -116,7 +108,6 @@ def test_a_url_that_cannot_be_understood_never_shows_its_password(url):
     assert "s3" not in without_credentials(url)
 
 
-@server
 @pytest.mark.parametrize("path", ["kind", "event.kind"])
 def test_documents_that_are_not_for_us_are_neither_fixes_nor_refused(database, path):
     from msgspec.structs import replace
@@ -135,7 +126,6 @@ def test_documents_that_are_not_for_us_are_neither_fixes_nor_refused(database, p
         source.close()
 
 
-@server
 def test_several_collections_are_read_one_after_the_other_and_taken_up_where_each_was_left(database):
     from msgspec.structs import replace
 

@@ -46,6 +46,9 @@ _LATER_TYPES: Final = (
 no driver has written for a decade, are left out."""
 
 
+_KEY_TYPES: Final = ("minKey", "maxKey")
+
+
 @entry(types.int64, U8_IN)
 def _last_document(buffer):  # type: ignore[no-untyped-def]
     """Where the last whole document of a batch begins; -1 if there is none."""
@@ -83,6 +86,8 @@ class MongodbSource:
         self._read = 0
         self._numbering = threading.Lock()
         self._there: set[str] = set()
+        self._lacks_types = False
+        """Whether the server does not know MongoDB's smallest and largest key, so that no ``_id`` is one."""
         self._client = self._connect(url)
         try:
             path = urlsplit(url).path.strip("/")
@@ -211,6 +216,10 @@ class MongodbSource:
                         moved = True
                         yield content, resume
                     return
+            except SourceUnreadable as error:
+                if self._lacks_types or "type name alias" not in str(error):
+                    raise
+                self._lacks_types = True
             except (AutoReconnect, CursorNotFound) as error:
                 if not moved:
                     raise SourceUnreadable(
@@ -221,7 +230,7 @@ class MongodbSource:
 
     def _cursor(self, collection: str, resume: str | None) -> Any:
         return self._database[collection].find_raw_batches(
-            both(_after(resume), server_query(self._mapping.where)),
+            both(_after(resume, without=_KEY_TYPES if self._lacks_types else ()), server_query(self._mapping.where)),
             projection=projection(self._mapping),
             sort=[("_id", 1)],
             batch_size=self._batch_documents,
@@ -250,8 +259,7 @@ class MongodbSource:
             start, collection, resume = starts[batch]
             if self._names_several:
                 reader.collection = collection
-            with self._faults():
-                content = next(iter(self._cursor(collection, resume)), b"")
+            content, _ = next(self._raw_batches(collection, resume), (b"", None))
             for origin in members:
                 at = (origin >> ELEMENT_BITS) - start
                 length = int.from_bytes(content[at : at + 4], "little")
@@ -312,7 +320,7 @@ def plain_text(error: Exception) -> str:
     return str(error).split(", Timeout:")[0].split(", full error:")[0].splitlines()[0][:200]
 
 
-def _after(resume: str | None) -> dict[str, Any]:
+def _after(resume: str | None, without: Sequence[str] = ()) -> dict[str, Any]:
     """The query for the documents after this ``_id``, whatever their types."""
     if resume is None:
         return {}
@@ -320,7 +328,9 @@ def _after(resume: str | None) -> dict[str, Any]:
     later = _LATER_TYPES[_type_order(last) + 1 :]
     if not later:
         return {"_id": {"$gt": last}}
-    names = [name for group in later for name in group]
+    names = [name for group in later for name in group if name not in without]
+    if not names:
+        return {"_id": {"$gt": last}}
     return {"$or": [{"_id": {"$gt": last}}, {"_id": {"$type": names}}]}
 
 

@@ -62,6 +62,12 @@ class Snapshot:
         return {"batch": batch, **conditions}
 
 
+_EMPTY_HEAD: Final[dict[str, Any]] = {
+    "last": 0, "committed": 0, "position": 0, "writing": None, "applying": None, "rolled_back": [], "to_sweep": [],
+}  # fmt: skip
+"""The head of an empty store. Some servers keep no null and no empty list: what is absent is read as it stands here."""
+
+
 class Commits:
     """The commit protocol on one database. ``collection(kind)`` gives a collection with the store's concerns."""
 
@@ -74,13 +80,13 @@ class Commits:
     def head(self) -> dict[str, Any] | None:
         """The head document; None where the store was never migrated."""
         found: dict[str, Any] | None = self._collection("head").find_one({"_id": HEAD_ID})
-        return found
+        return None if found is None else _EMPTY_HEAD | found
 
     def create_head(self, schema: str) -> None:
         """Make the head of an empty store, unless it is there."""
-        empty = {"schema": schema, "last": 0, "committed": 0, "position": 0, "writing": None, "applying": None}
-        lists: dict[str, Any] = {"rolled_back": [], "to_sweep": []}
-        self._collection("head").update_one({"_id": HEAD_ID}, {"$setOnInsert": empty | lists}, upsert=True)
+        self._collection("head").update_one(
+            {"_id": HEAD_ID}, {"$setOnInsert": {"schema": schema, **_EMPTY_HEAD}}, upsert=True
+        )
 
     def read(self, reading: Callable[[Snapshot], T], head: Mapping[str, Any]) -> T:
         """What ``reading`` returns for a snapshot that held throughout; ``head`` was read just before."""
@@ -202,7 +208,7 @@ class Commits:
         if head["applying"] is not None:
             notes = self._collection("replaced").find({"batch": head["applying"]["sequence"]})
             replaced = frozenset(document_id for note in notes for document_id in note["ids"])
-        return Snapshot(head["committed"], tuple(head["rolled_back"]), replaced, head.get("position", 0))
+        return Snapshot(head["committed"], tuple(head["rolled_back"]), replaced, head["position"])
 
     def _sweep(self, sequences: Sequence[int]) -> None:
         for kind in (*KINDS, "replaced"):

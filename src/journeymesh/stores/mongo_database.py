@@ -17,6 +17,9 @@ _DATABASE: Final = "journeymesh"
 _REACH_MS: Final = 10_000
 
 
+_NOT_IMPLEMENTED: Final = 238
+
+
 class Database:
     """The database that a URL names (``journeymesh`` unless it names one). Opens lazily."""
 
@@ -72,6 +75,21 @@ class Database:
                 if limit is not None and len(found) == limit:
                     break
         return found
+
+    def grouped(
+        self, kind: str, seen: Snapshot, conditions: Mapping[str, Any], group: Mapping[str, Any]
+    ) -> list[Document] | None:
+        """The documents grouped by the server; None where it has no such grouping, as some that speak MongoDB's wire
+        protocol have not."""
+        from pymongo.errors import OperationFailure
+
+        pipeline = [{"$match": seen.filter(**conditions)}, {"$group": dict(group)}]
+        try:
+            return list(self.collection(kind).aggregate(pipeline))
+        except OperationFailure as error:
+            if error.code != _NOT_IMPLEMENTED:
+                raise
+            return None
 
     def cursor(
         self,

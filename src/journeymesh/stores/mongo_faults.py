@@ -32,7 +32,15 @@ def mongo_faults(url: str, shown: str) -> Iterator[None]:
             f"{shown}: {without_secrets(str(error), url)}", todo="correct the store's URL"
         ) from error
     except errors.PyMongoError as error:
-        said = without_secrets(str(error), url)
+        said = without_secrets(_said(error), url)
         code = getattr(error, "code", None) or 0
         what, todo = _BY_CODE.get(code, (said, "check the store, then run again"))
         raise StoreUnavailable(f"{shown}: {what}", todo=todo) from error
+
+
+def _said(error: errors.PyMongoError) -> str:
+    """The driver's text without the documents that it repeats: they are policyholders'."""
+    if isinstance(error, errors.BulkWriteError):
+        first: dict[str, object] = next(iter((error.details or {}).get("writeErrors", ())), {})
+        return f"a write was refused (code {first.get('code', 'unknown')})"
+    return str(error).partition(", full error:")[0]

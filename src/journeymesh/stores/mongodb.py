@@ -338,15 +338,13 @@ class MongodbStore:
     def _spans(
         self, kind: str, seen: Snapshot, conditions: Mapping[str, Any], first: str, last: str
     ) -> Iterable[tuple[str, int, int]]:
-        if seen.replaced:
-            for found in self._database.find(kind, seen, conditions, fields=("vehicle", first, last)):
-                yield found["vehicle"], found[first], found[last]
-            return
         group = {"_id": "$vehicle", "low": {"$min": f"${first}"}, "high": {"$max": f"${last}"}}
-        for found in self._database.collection(kind).aggregate(
-            [{"$match": seen.filter(**conditions)}, {"$group": group}]
-        ):
-            yield found["_id"], found["low"], found["high"]
+        grouped = None if seen.replaced else self._database.grouped(kind, seen, conditions, group)
+        if grouped is not None:
+            yield from ((found["_id"], found["low"], found["high"]) for found in grouped)
+            return
+        for found in self._database.find(kind, seen, conditions, fields=("vehicle", first, last)):
+            yield found["vehicle"], found[first], found[last]
 
     def _digest(self, seen: Snapshot) -> dict[str, str]:
         def stream(kind: str, order: Sequence[str]) -> Iterator[Document]:
