@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from journeymesh.journeys.fixes import Fixes
     from journeymesh.journeys.policies import Policy
     from journeymesh.journeys.rules import JourneyRules
+    from journeymesh.reports.basemap import Basemap
     from journeymesh.stores.port import Store
 
 
@@ -22,18 +23,33 @@ def report(
     policy: Annotated[str, typer.Argument(help="Number of the policy.")],
     out: Annotated[Path, typer.Option("--out", help="The HTML file to write.")],
     tenant: TenantOption = None,
+    basemap: Annotated[
+        str | None,
+        typer.Option(
+            "--basemap",
+            help="Load this map's tiles beneath the journeys: https://…/{z}/{x}/{y}.png. Its server learns the places.",
+            show_default=False,
+        ),
+    ] = None,
+    basemap_credit: Annotated[
+        str | None, typer.Option("--basemap-credit", help="Whose map it is, as shown on it.", show_default=False)
+    ] = None,
     rules: RulesOption = None,
     store: StoreOption = None,
 ) -> None:
     """Write a policy's journeys as one HTML file that needs no network."""
     from journeymesh.cli.summary import score_rules
+    from journeymesh.reports.basemap import Basemap
 
+    beneath = None if basemap is None else Basemap.of(basemap, basemap_credit)
     with opened_store(store) as opened:
-        write_report(opened, terms_of(opened, policy, tenant), score_rules(opened, rules), out)
+        write_report(opened, terms_of(opened, policy, tenant), score_rules(opened, rules), out, beneath)
     print(f"report: {out}")
 
 
-def write_report(store: Store, terms: Sequence[Policy], rules: JourneyRules, out: Path) -> None:
+def write_report(
+    store: Store, terms: Sequence[Policy], rules: JourneyRules, out: Path, basemap: Basemap | None = None
+) -> None:
     """Write the page of a policy with all its terms, whole or not at all."""
     from journeymesh.cli.render import replacing
     from journeymesh.journeys.summaries import summarise_each
@@ -63,6 +79,7 @@ def write_report(store: Store, terms: Sequence[Policy], rules: JourneyRules, out
         refusals=refused,
         score_rules=rules.score,
         terms=len(terms),
+        basemap=basemap,
     )
     with replacing(out) as temporary:
         temporary.write_text(page, "utf-8")

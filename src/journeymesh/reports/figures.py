@@ -7,7 +7,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+import numpy as np
+
+from journeymesh.journeys.fixes import Fixes
 from journeymesh.journeys.rules import ScorePart, ScoreRules
+from journeymesh.reports.journey_map import Tracks
 from journeymesh.reports.units import Units, percent
 
 Row = dict[str, Any]
@@ -28,6 +32,7 @@ class Totals:
     idle_s: float
     night_share: float
     speeding_share: float
+    """Of the distance; where the source has no limits, what was above the rules' absolute one."""
     max_speed_mps: float
     harsh: int
     harsh_per_100km: float
@@ -89,12 +94,56 @@ class Month:
     share: float
 
 
+@dataclass(frozen=True, slots=True)
+class HarshListed:
+    """A harsh event in the list. ``number`` is its journey's, ``row`` its row of ``harsh_events``."""
+
+    number: int
+    row: Row
+
+
 @dataclass(slots=True)
 class HarshTable:
-    """Harsh events by kind and severity."""
+    """Harsh events by kind and severity, and one by one in order of time."""
 
     rows: list[tuple[str, list[int], int]] = field(default_factory=list)
     total: int = 0
+    listed: list[HarshListed] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class LimitsSeen:
+    """Whether speed limits were reported, found out from the kept fixes as they are drawn."""
+
+    tracks: Tracks
+    kept: bool = False
+    reported: bool = False
+
+    def __call__(self, journey: Row) -> Fixes | None:
+        """The journey's kept fixes."""
+        fixes = self.tracks(journey)
+        if fixes is not None and len(fixes):
+            self.kept = True
+            limits = fixes.speed_limit_mps
+            self.reported = self.reported or bool(limits is not None and np.any(limits > 0.0))
+        return fixes
+
+    def known(self, totals: Totals) -> bool:
+        """Whether it is known how much was driven over the limit. Without kept fixes nobody can tell a source without
+        limits from a driver who never broke one."""
+        return self.reported or (not self.kept and totals.speeding_share > 0.0)
+
+
+def scored(row: Row, limits_known: bool) -> Row:
+    """The row of ``SUMMARY_SCHEMA`` with the score of what is known."""
+    if limits_known:
+        return row
+    parts = [part for part in row["score_parts"] if part["part"] != "speeding_share"]
+    weights = sum(part["weight"] for part in parts)
+    if not weights:
+        return row
+    score = round(sum(part["score"] * part["weight"] for part in parts) / weights, 1)
+    return row | {"score_parts": parts, "score": score}
 
 
 def score_parts(term: Row, rules: ScoreRules | None) -> list[PartShown]:
@@ -159,13 +208,16 @@ def months(rows: Sequence[Row]) -> list[Month]:
     return [Month(f"{row['period_from']:%b %Y}", row, row["distance_m"] / most) for row in rows]
 
 
-def harsh_table(journeys: Sequence[Row]) -> HarshTable:
-    """How many harsh events of each kind and severity."""
+def harsh_table(journeys: Sequence[Row], most: int) -> HarshTable:
+    """How many harsh events of each kind and severity, and the ``most`` most severe of them by time."""
     counts = Counter((event["kind"], event["severity"]) for row in journeys for event in row["harsh_events"])
     table = HarshTable(total=sum(counts.values()))
     for kind in KINDS:
         by_severity = [counts[kind, severity] for severity in SEVERITIES]
         table.rows.append((kind, by_severity, sum(by_severity)))
+    events = [HarshListed(number, event) for number, row in enumerate(journeys) for event in row["harsh_events"]]
+    events.sort(key=lambda event: (-SEVERITIES.index(event.row["severity"]), -event.row["peak_mps2"]))
+    table.listed = sorted(events[:most], key=lambda event: (event.row["peak_at"], event.row["kind"]))
     return table
 
 

@@ -48,11 +48,39 @@ class MapMarker:
     row: Row
 
 
+@dataclass(frozen=True, slots=True)
+class Plane:
+    """A flat map around a point, right to a few per mille over a region's size. ``north`` and ``east`` are the metres
+    of a degree there."""
+
+    lat_deg: float
+    lon_deg: float
+    north: float
+    east: float
+
+    @classmethod
+    def around(cls, lat_deg: float, lon_deg: float) -> Plane:
+        """The map around this point."""
+        return cls(lat_deg, lon_deg, *metres_per_degree(lat_deg))
+
+    def x(self, lon_deg: F64) -> F64:
+        """Metres east of the point."""
+        apart = (lon_deg - self.lon_deg + 180.0) % 360.0 - 180.0
+        metres: F64 = apart * self.east
+        return metres
+
+    def y(self, lat_deg: F64) -> F64:
+        """Metres south of the point."""
+        metres: F64 = (self.lat_deg - lat_deg) * self.north
+        return metres
+
+
 @dataclass(slots=True)
 class JourneyMap:
     """Everything to draw. x grows east, y south, in metres; ``view`` is (left, top, width, height)."""
 
     view: tuple[int, int, int, int]
+    plane: Plane
     lines: list[MapLine] = field(default_factory=list)
     markers: list[MapMarker] = field(default_factory=list)
     straight: int = 0
@@ -64,39 +92,16 @@ class JourneyMap:
         return self.view[2]
 
 
-@dataclass(frozen=True, slots=True)
-class _Plane:
-    """A flat map around a point, right to a few per mille over a region's size."""
-
-    lat_deg: float
-    lon_deg: float
-    north: float
-    east: float
-
-    @classmethod
-    def around(cls, lat_deg: float, lon_deg: float) -> _Plane:
-        return cls(lat_deg, lon_deg, *metres_per_degree(lat_deg))
-
-    def x(self, lon_deg: F64) -> F64:
-        apart = (lon_deg - self.lon_deg + 180.0) % 360.0 - 180.0
-        metres: F64 = apart * self.east
-        return metres
-
-    def y(self, lat_deg: F64) -> F64:
-        metres: F64 = (self.lat_deg - lat_deg) * self.north
-        return metres
-
-
 def draw_map(journeys: Sequence[Row], tracks: Tracks, *, most_points: int, most_markers: int) -> JourneyMap:
     """The map of these journeys (rows of ``JOURNEY_SCHEMA``), with about ``most_points`` points in all its lines.
 
     A journey whose fixes are not kept is a straight line from start to end.
     """
     if not journeys:
-        return JourneyMap((0, 0, 1000, 625))
-    plane = _Plane.around(_median(journeys, "start_lat_deg"), _median(journeys, "start_lon_deg"))
+        return JourneyMap((0, 0, 1000, 625), Plane.around(0.0, 0.0))
+    plane = Plane.around(_median(journeys, "start_lat_deg"), _median(journeys, "start_lon_deg"))
     budget = max(8, most_points // len(journeys))
-    drawn = JourneyMap((0, 0, 0, 0))
+    drawn = JourneyMap((0, 0, 0, 0), plane)
     for number, row in enumerate(journeys):
         drawn.lines.append(_line(number, row, tracks(row), plane, budget))
     drawn.straight = sum(line.straight for line in drawn.lines)
@@ -109,7 +114,7 @@ def _median(journeys: Sequence[Row], name: str) -> float:
     return float(np.median([row[name] for row in journeys]))
 
 
-def _line(number: int, row: Row, fixes: Fixes | None, plane: _Plane, budget: int) -> MapLine:
+def _line(number: int, row: Row, fixes: Fixes | None, plane: Plane, budget: int) -> MapLine:
     straight = fixes is None or len(fixes) < 2
     lat = np.array([row["start_lat_deg"], row["end_lat_deg"]])
     lon = np.array([row["start_lon_deg"], row["end_lon_deg"]])
@@ -166,7 +171,7 @@ def _path(x: list[int], y: list[int]) -> str:
     return "".join(parts)
 
 
-def _put_markers(drawn: JourneyMap, journeys: Sequence[Row], plane: _Plane, most: int) -> None:
+def _put_markers(drawn: JourneyMap, journeys: Sequence[Row], plane: Plane, most: int) -> None:
     events = [(number, event) for number, row in enumerate(journeys) for event in row["harsh_events"]]
     events.sort(key=lambda pair: (_SEVERITIES.index(pair[1]["severity"]), -pair[1]["peak_mps2"]))
     drawn.markers_left_out = max(0, len(events) - most)

@@ -1,4 +1,5 @@
-"""A policy's journeys as one HTML page that stands alone: nothing is fetched when it is looked at."""
+"""A policy's journeys as one HTML page that stands alone: nothing is fetched when it is looked at, but for the tiles of
+a basemap where one is asked for."""
 
 from __future__ import annotations
 
@@ -18,12 +19,14 @@ from journeymesh.journeys.policies import Policy
 from journeymesh.journeys.rules import ScoreRules
 from journeymesh.journeys.summaries import Period
 from journeymesh.reports import figures
+from journeymesh.reports.basemap import Basemap
 from journeymesh.reports.journey_map import Tracks, draw_map
 from journeymesh.reports.units import DistanceUnit, Units, counted, lasting, percent
 
 _TEMPLATES: Final = Path(__file__).parent / "templates"
 _MOST_POINTS: Final = 90_000
 _MOST_MARKERS: Final = 1_500
+_MOST_LISTED: Final = 1_000
 _GAUGE_ARC: Final = 251.3  # half the circumference of the gauge's circle of radius 80
 
 
@@ -39,6 +42,7 @@ def policy_report(
     distance_unit: DistanceUnit = "km",
     made_at: datetime | None = None,
     terms: int = 1,
+    basemap: Basemap | None = None,
 ) -> str:
     """The page of a policy as HTML text, under 3 MB for thousands of journeys.
 
@@ -48,16 +52,22 @@ def policy_report(
     - ``tracks``: the kept fixes of a journey, None where they are not kept (then it is a straight line)
     - ``refusals``: how many inputs of the policy's vehicle were quarantined, by reason code
     - ``score_rules``: explain how each part of the score came about
+    - ``basemap``: load the tiles of this map beneath the journeys when the page is looked at; None: load nothing
     """
     units = Units(distance_unit, policy.zone)
     rows = journeys.sort_by([("started_at", "ascending"), ("journey_id", "ascending")]).to_pylist()
-    term = _latest(summaries.get("term"))
-    month_table = summaries.get("month")
+    limits = figures.LimitsSeen(tracks)
+    drawn = draw_map(rows, limits, most_points=_MOST_POINTS, most_markers=_MOST_MARKERS)
     totals = figures.Totals.of(rows)
+    limits_known = limits.known(totals)
+    term = _latest(summaries.get("term"))
+    term = None if term is None else figures.scored(term, limits_known)
+    month_table = summaries.get("month")
+    month_rows = [] if month_table is None else month_table.to_pylist()
     made = made_at or datetime.now(UTC)
     style, script = (_TEMPLATES / "policy.css").read_text("utf-8"), (_TEMPLATES / "policy.js").read_text("utf-8")
     context: dict[str, Any] = {
-        "csp": _content_policy(style, script),
+        "csp": _content_policy(style, script, basemap),
         "style": Markup(style),  # noqa: S704 - our own file
         "script": Markup(script),  # noqa: S704 - our own file
         "policy": policy,
@@ -65,15 +75,17 @@ def policy_report(
         "units": units,
         "rows": rows,
         "totals": totals,
+        "limits_known": limits_known,
+        "basemap": basemap,
         "term": term,
         "gauge": _gauge(term["score"]) if term else None,
         "parts": figures.score_parts(term, score_rules) if term else [],
         "mileage": _mileage(term, units) if term else None,
-        "map": draw_map(rows, tracks, most_points=_MOST_POINTS, most_markers=_MOST_MARKERS),
+        "map": drawn,
         "week": figures.week_map(rows, units),
         "weekdays": figures.WEEKDAYS,
-        "months": figures.months(month_table.to_pylist() if month_table is not None else []),
-        "harsh": figures.harsh_table(rows),
+        "months": figures.months([figures.scored(row, limits_known) for row in month_rows]),
+        "harsh": figures.harsh_table(rows, _MOST_LISTED),
         "severities": figures.SEVERITIES,
         "refusals": figures.refusal_rows(refusals or {}),
         "rules_version": rules_version or (rows[0]["rules_version"] if rows else ""),
@@ -95,14 +107,15 @@ def _environment() -> Environment:
     return environment
 
 
-def _content_policy(style: str, script: str) -> str:
-    """Nothing but this page's own style and script, by their digests; no address at all."""
+def _content_policy(style: str, script: str, basemap: Basemap | None) -> str:
+    """Nothing but this page's own style and script, by their digests, and no address but that of the tiles."""
 
     def digest(text: str) -> str:
         return base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
 
+    pictures = "" if basemap is None else f"img-src {basemap.origin}; "
     return (
-        f"default-src 'none'; style-src 'sha256-{digest(style)}'; script-src 'sha256-{digest(script)}'; "
+        f"default-src 'none'; {pictures}style-src 'sha256-{digest(style)}'; script-src 'sha256-{digest(script)}'; "
         "base-uri 'none'; form-action 'none'"
     )
 

@@ -48,6 +48,10 @@ class Units:
         """Date and minute on the policy's clock: 2025-03-10 08:16."""
         return f"{self.local(at):%Y-%m-%d %H:%M}"
 
+    def second(self, at: datetime) -> str:
+        """Date and second on the policy's clock: 2025-03-10 08:16:05."""
+        return f"{self.local(at):%Y-%m-%d %H:%M:%S}"
+
 
 def lasting(seconds: float) -> str:
     """A duration for people: 45 s, 12 min, 3 h 05 min."""

@@ -8,12 +8,16 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pytest
 
+from journeymesh.errors import UsageError
 from journeymesh.journeys.fixes import Fixes
 from journeymesh.journeys.journey import JOURNEY_SCHEMA
 from journeymesh.journeys.policies import Policy
 from journeymesh.journeys.rules import ALWAYS_ON
 from journeymesh.journeys.summaries import summarise
+from journeymesh.reports.basemap import Basemap
+from journeymesh.reports.figures import harsh_table, scored
 from journeymesh.reports.lines import simplify
 from journeymesh.reports.page import policy_report
 from journeymesh.reports.units import Units, lasting, percent
@@ -102,3 +106,94 @@ def test_refused_fixes_among_the_kept_ones_draw_no_line_across_the_country() -> 
     drawn = re.search(r'viewBox="([^"]+)" preserveAspectRatio="xMidYMid meet"', page(1, tracks=lambda row: track))
     assert drawn is not None
     assert float(drawn[1].split()[2]) < 25_000
+
+
+def with_limits(limit_mps: float | None) -> Any:
+    """Kept fixes that report this limit, or none."""
+
+    def track(row: dict[str, Any]) -> Fixes:
+        at_us = int(row["started_at"].timestamp() * 1e6) + np.arange(3, dtype=np.int64) * 1_000_000
+        limits = None if limit_mps is None else np.full(3, limit_mps)
+        positions = np.array([51.5, 51.55, 51.6]), np.full(3, -0.1)
+        return Fixes(("BB-1",), np.zeros(3, np.int32), at_us, *positions, speed_limit_mps=limits)
+
+    return track
+
+
+@pytest.mark.parametrize("tracks", [with_limits(None), with_limits(np.nan), with_limits(0.0), lambda row: None])
+def test_without_limits_in_the_data_speeding_is_not_known_and_is_no_part_of_the_score(tracks: Any) -> None:
+    html = page(3, tracks=tracks)
+    assert "Not known" in html
+    assert "no speed limits in the data" in html
+    assert "Distance over the limit</th>" not in html
+    assert "Speeding, s" not in html
+    part, score = re.search(r"by their weight: (.+?) = <b>([0-9.]+)</b>", html).groups()  # type: ignore[union-attr]
+    parts = [
+        (float(one), float(share.split(" ")[0]) / 100) for one, share in (p.split(" × ") for p in part.split(" + "))
+    ]
+    assert len(parts) == 3
+    assert sum(share for _, share in parts) == pytest.approx(1.0, abs=0.02)
+    assert sum(one * share for one, share in parts) == pytest.approx(float(score), abs=1.5)
+
+
+def test_with_limits_in_the_data_speeding_is_a_share_and_a_part_of_the_score() -> None:
+    html = page(3, tracks=with_limits(13.9))
+    assert "Not known" not in html
+    assert "Distance over the limit" in html
+    assert "Speeding, s" in html
+
+
+def test_the_score_of_what_is_known_is_the_mean_of_the_other_parts() -> None:
+    parts = [
+        {"part": "night_share", "value": 0.1, "score": 80.0, "weight": 0.25},
+        {"part": "speeding_share", "value": 0.0, "score": 100.0, "weight": 0.5},
+        {"part": "harsh_events_per_100km", "value": 9.0, "score": 60.0, "weight": 0.25},
+    ]
+    row = {"score": 85.0, "score_parts": parts}
+    assert scored(row, True) is row
+    assert scored(row, False) == {"score": 70.0, "score_parts": [parts[0], parts[2]]}
+    only = {"score": 100.0, "score_parts": parts[1:2]}
+    assert scored(only, False) is only
+
+
+def test_each_harsh_event_is_listed_with_time_place_and_strength() -> None:
+    html = page(2)
+    listed = re.findall(r'data-j="(\d)" data-at="([^"]+)">([^<]+)</button>.*?<td>(high)</td><td>(5\.4)</td>', html)
+    assert listed == [
+        ("0", "51.55000 -0.10000", "2025-07-01 22:30:00", "high", "5.4"),
+        ("1", "51.55000 -0.10000", "2025-07-02 22:30:00", "high", "5.4"),
+    ]
+
+
+def test_of_too_many_harsh_events_the_most_severe_are_listed_in_order_of_time() -> None:
+    rows = [journey(n) for n in range(5)]
+    for n, row in enumerate(rows):
+        row["harsh_events"][0] |= {"severity": "high" if n in (1, 3) else "low", "peak_mps2": 5.0 + n}
+    table = harsh_table(rows, 3)
+    assert [event.number for event in table.listed] == [1, 3, 4]
+    assert table.total == 5
+
+
+def test_a_basemap_is_the_only_address_that_the_page_may_load_from() -> None:
+    html = page(2, basemap=Basemap.of("https://tiles.example.com:8443/a/{z}/{x}/{y}.png?k=1"))
+    policy = re.search(r'Content-Security-Policy" content="([^"]+)"', html)[1]  # type: ignore[index]
+    assert "img-src https://tiles.example.com:8443;" in policy
+    assert policy.startswith("default-src &#39;none&#39;")
+    assert "Map: tiles.example.com" in html
+    assert "which learns from that where it shows" in html
+    assert "img-src" not in page(2)
+    assert Basemap.of("https://tile.openstreetmap.org/{z}/{x}/{y}.png").credit == "© OpenStreetMap contributors"
+
+
+@pytest.mark.parametrize(
+    "template",
+    [
+        "http://tiles.example.com/{z}/{x}/{y}.png", "https://tiles.example.com/{z}/{x}.png", "javascript:alert(1)",
+        "https://tiles.example.com/{z}/{x}/{y}/{q}.png", "https://a b/{z}/{x}/{y}", "https://x;script-src/{z}/{x}/{y}",
+        "https://u:p@tiles.example.com/{z}/{x}/{y}.png", "https:///{z}/{x}/{y}.png", "{z}/{x}/{y}", "",
+        'https://tiles.example.com/{z}/{x}/{y}"onload="', "https://*.example.com/{z}/{x}/{y}.png",
+    ],
+)  # fmt: skip
+def test_a_basemap_that_a_page_cannot_be_allowed_is_refused(template: str) -> None:
+    with pytest.raises(UsageError, match="basemap"):
+        Basemap.of(template)

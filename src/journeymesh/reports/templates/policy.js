@@ -27,6 +27,42 @@
     parent.append(made);
     return made;
   };
+  // Tiles of a basemap are in Web Mercator: each is laid where its corners are on this flat map.
+  const [lat0, lon0, north, east] = svg.dataset.plane.split(" ").map(Number);
+  const onMap = (lat, lon) => [(((lon - lon0 + 540) % 360) - 180) * east, (lat0 - lat) * north];
+  const tiles = document.getElementById("tiles");
+  const laid = new Map();
+  const layTiles = () => {
+    if (!svg.dataset.tiles) return;
+    const rad = Math.PI / 180;
+    const metres = perPixel() * 256;
+    const z = Math.max(0, Math.min(19, Math.round(Math.log2((40075016 * Math.cos(lat0 * rad)) / metres))));
+    const n = 2 ** z;
+    const column = (x) => Math.floor(((lon0 + x / east + 180) / 360) * n);
+    const row = (y) => {
+      const lat = Math.max(-85, Math.min(85, lat0 - y / north)) * rad;
+      return Math.floor(((1 - Math.asinh(Math.tan(lat)) / Math.PI) / 2) * n);
+    };
+    const latOf = (k) => Math.atan(Math.sinh(Math.PI * (1 - (2 * k) / n))) / rad;
+    const [c0, c1] = [column(view[0]), column(view[0] + view[2])];
+    const [r0, r1] = [Math.max(0, row(view[1])), Math.min(n - 1, row(view[1] + view[3]))];
+    const wanted = new Set();
+    if ((c1 - c0 + 1) * (r1 - r0 + 1) <= 80) {
+      for (let c = c0; c <= c1; c++) for (let r = r0; r <= r1; r++) {
+        const key = `${z}/${c}/${r}`;
+        wanted.add(key);
+        if (laid.has(key)) continue;
+        const left = (((c / n) * 360 - 180) - lon0) * east, right = ((((c + 1) / n) * 360 - 180) - lon0) * east;
+        const top = (lat0 - latOf(r)) * north, low = (lat0 - latOf(r + 1)) * north;
+        const href = svg.dataset.tiles.replace("{z}", z).replace("{x}", ((c % n) + n) % n).replace("{y}", r);
+        laid.set(key, element("image", { x: left, y: top, width: right - left, height: low - top, preserveAspectRatio: "none", href }, tiles));
+      }
+    }
+    for (const [key, image] of laid) if (!wanted.has(key)) {
+      image.remove();
+      laid.delete(key);
+    }
+  };
   const show = () => {
     svg.setAttribute("viewBox", view.join(" "));
     const metres = perPixel();
@@ -41,6 +77,14 @@
     for (let x = Math.ceil(left / step) * step; x < right; x += step) element("line", { x1: x, x2: x, y1: top, y2: low }, grid);
     for (let y = Math.ceil(top / step) * step; y < low; y += step) element("line", { x1: left, x2: right, y1: y, y2: y }, grid);
     for (const dot of svg.querySelectorAll("#chosen circle")) dot.setAttribute("r", 6 * metres);
+    layTiles();
+  };
+  // The view that holds this box with some space around it.
+  const goTo = (box, least) => {
+    const width = Math.max(box.width, (box.height * all[2]) / all[3], least) * 1.3;
+    const height = (width * all[3]) / all[2];
+    view = [box.x + box.width / 2 - width / 2, box.y + box.height / 2 - height / 2, width, height];
+    show();
   };
   const zoom = (factor, at) => {
     const width = Math.min(all[2] * 4, Math.max(120, view[2] * factor));
@@ -124,10 +168,7 @@
     rows[number].classList.add("on");
     const cells = [...rows[number].cells].map((cell) => cell.textContent);
     text.textContent = `${cells[0]}: ${cells[2]} ${miles ? "miles" : "km"} in ${cells[1]} min`;
-    const box = path.getBBox();
-    const outside = box.x < view[0] || box.y < view[1] || box.x + box.width > view[0] + view[2] || box.y + box.height > view[1] + view[3];
-    if (outside) whole();
-    show();
+    goTo(path.getBBox(), 400);
   };
   svg.addEventListener("click", (event) => {
     if (dragged) return;
@@ -136,12 +177,28 @@
     else if (target.dataset && target.dataset.j) choose(Number(target.dataset.j));
     else choose(-1);
   });
+  const toMap = () => document.getElementById("map").scrollIntoView({ block: "nearest", behavior: "smooth" });
   body.addEventListener("click", (event) => {
     const button = event.target.closest(".go");
     if (!button) return;
     choose(rows.indexOf(button.closest("tr")));
-    document.getElementById("map").scrollIntoView({ block: "nearest", behavior: "smooth" });
+    toMap();
   });
+  const events = document.getElementById("events-table");
+  if (events) events.addEventListener("click", (event) => {
+    const button = event.target.closest(".go");
+    if (!button) return;
+    choose(Number(button.dataset.j));
+    const [x, y] = onMap(...button.dataset.at.split(" ").map(Number));
+    goTo({ x, y, width: 0, height: 0 }, 400);
+    toMap();
+  });
+
+  // On a phone a row is a card: each value has its title before it.
+  for (const each of document.querySelectorAll("table.rows")) {
+    const names = [...each.tHead.rows[0].cells].map((cell) => cell.textContent.trim());
+    for (const row of each.tBodies[0].rows) [...row.cells].forEach((cell, k) => k && (cell.dataset.t = names[k]));
+  }
 
   // The table sorts by the column whose title is clicked.
   const titles = [...table.tHead.rows[0].cells];
