@@ -36,8 +36,8 @@ class Ask(msgspec.Struct, frozen=True, kw_only=True):
         own tenant has none of that number, to be denied."""
         if self.policy is not None:
             return (self.policy,)
-        if not self.terms:
-            return ()
+        if len(self.terms) < 2:
+            return self.terms
         tenants = {policy.tenant for policy in self.terms}
         whose = tenant if tenant in tenants else min(tenants)
         return tuple(sorted((policy for policy in self.terms if policy.tenant == whose), key=by_time))
