@@ -153,6 +153,8 @@ def report_lines(report: RunReport, rules_version: str, store: str) -> list[str]
         f"duplicates      {counts['duplicates']:,}",
         f"refused         {counts['refused']:,}",
     ]
+    if counts.get("values_unreadable"):
+        lines.append(f"unreadable      {counts['values_unreadable']:,} fixes used without a value, kept in quarantine")
     if counts.get("other_documents"):
         lines.append(f"others          {counts['other_documents']:,} documents that the mapping's conditions leave out")
     reasons = {name: n for name, n in counts.items() if name.startswith("refused_") and n}

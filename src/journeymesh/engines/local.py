@@ -19,15 +19,17 @@ from journeymesh.errors import RulesConflict
 from journeymesh.journeys.fixes import Fixes
 from journeymesh.journeys.journey import Refusal
 from journeymesh.journeys.policies import Policy, PolicyTerm, check_overlaps, replaced_by
+from journeymesh.journeys.reasons import USED_WITHOUT
 from journeymesh.sources.port import Source, SourceBatch, SourceSize
 from journeymesh.stores.port import RefusalQuery, RulesUsed, Run, Store, StoreBatch
 
 _WRITTEN = ("journeys", "journeys_changed", "journeys_removed", "harsh_events")
 _NAMES = (
-    "read_bytes", "read", "fixes", "accepted", "duplicates", "refused", "other_documents",
+    "read_bytes", "read", "fixes", "accepted", "duplicates", "refused", "values_unreadable", "other_documents",
     "outside_policy", "outside_journey", "vehicles",
     *_WRITTEN,
 )  # fmt: skip
+_VALUES = frozenset(reason.code for reason in USED_WITHOUT)
 _FLUSH_REFUSALS = 50_000
 _JOURNEYS_AT_ONCE = 10_000
 _HELD_S = 2.0
@@ -207,7 +209,7 @@ class _Run:
         self.counts["read_bytes"] += batch.read_bytes
         self.counts["fixes"] += len(batch.fixes)
         self.counts["other_documents"] += batch.others
-        self.counts["read"] += len(batch.fixes) + len(batch.refusals)
+        self.counts["read"] += len(batch.fixes) + sum(one.reason not in _VALUES for one in batch.refusals)
         self._refuse(batch.refusals)
         self.pending += batch.refusals
         if len(self.pending) >= _FLUSH_REFUSALS:
@@ -218,6 +220,9 @@ class _Run:
 
     def _refuse(self, refusals: Sequence[Refusal]) -> None:
         for refusal in refusals:
+            if refusal.reason in _VALUES:
+                self.counts["values_unreadable"] += 1
+                continue
             self.counts["refused"] += 1
             self.counts[f"refused_{refusal.reason}"] += 1
             self.examples.setdefault(refusal.reason, refusal)

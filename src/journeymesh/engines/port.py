@@ -45,7 +45,8 @@ class RunOptions:
 class RunReport:
     """What a run did. ``counts`` are by name, all of them present:
 
-    ``read_bytes, fixes`` (read), ``accepted, duplicates, refused`` (fixes and inputs refused), ``other_documents``
+    ``read_bytes, fixes`` (read), ``accepted, duplicates, refused`` (fixes and inputs refused), ``values_unreadable``
+    (fixes used without a value, which is kept in quarantine), ``other_documents``
     (read, and by the mapping's conditions not for us: neither fixes nor refused), ``outside_policy``
     (accepted fixes of vehicles or times without a policy), ``outside_journey`` (accepted fixes that belong to no
     journey: parked, or below the minimum), ``vehicles, journeys, journeys_changed, journeys_removed, harsh_events``;

@@ -45,7 +45,7 @@ class Reason(IntEnum):
     POSITION_UNPARSEABLE = 19
     """A coordinate is there and is not a number."""
     VALUE_UNPARSEABLE = 20
-    """A mapped optional field is there and has a type or text that cannot be converted."""
+    """A mapped optional field is there and has a type or text that cannot be converted: the fix is used without it."""
     DOCUMENT_CORRUPT = 21
     """The document's bytes are not well-formed."""
     FIXES_NOT_KEPT = 22
@@ -56,6 +56,9 @@ class Reason(IntEnum):
         """The code users see: ``position_spike``."""
         return self.name.lower()
 
+
+USED_WITHOUT: frozenset[Reason] = frozenset({Reason.VALUE_UNPARSEABLE})
+"""Reasons that keep a value in quarantine while the fix is used without it: nothing is refused."""
 
 PASS_REASONS: frozenset[Reason] = frozenset(r for r in Reason if Reason.DUPLICATE < r < Reason.UNDECIDED)
 """Reasons that the pass gives. They are recomputed when a late fix re-opens their time."""

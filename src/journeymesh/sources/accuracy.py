@@ -15,6 +15,7 @@ class AccuracyField(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     path: str
     unit: LengthUnit = "m"
     scale: float = 1.0
+    missing: tuple[str | int | float, ...] | None = None
 
     @property
     def to_si(self) -> float:
@@ -28,6 +29,7 @@ class HdopField(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
 
     path: str
     error_m: float = 5.0
+    missing: tuple[str | int | float, ...] | None = None
 
     @property
     def to_si(self) -> float:
@@ -42,6 +44,7 @@ class ValidField(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     path: str
     valid: tuple[bool | int | float | str, ...] = (True, 1, "A", "valid", "true", "1")
     invalid: tuple[bool | int | float | str, ...] = (False, 0, "V", "invalid", "false", "0")
+    missing: tuple[str | int | float, ...] | None = None
 
     @property
     def on(self) -> tuple[bool | int | float | str, ...]:

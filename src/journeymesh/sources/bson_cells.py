@@ -13,10 +13,20 @@ from journeymesh.sources.accuracy import ValidField
 from journeymesh.sources.bson_columns import FIRST_US, LAST_US, MISSING_US, SCRATCH, program_of
 from journeymesh.sources.bson_documents import U8
 from journeymesh.sources.bson_values import KINDS, value_at
-from journeymesh.sources.clocks import clock_us, counted_us, is_local, is_number, joined, utc_of_local, zone_of
+from journeymesh.sources.clocks import (
+    clock_us,
+    counted_us,
+    is_local,
+    is_number,
+    joined,
+    marked_us,
+    utc_of_local,
+    zone_of,
+)
 from journeymesh.sources.conditions import Wanted, equals
-from journeymesh.sources.conversions import Unconvertible, identifier, number, switch
+from journeymesh.sources.conversions import Markers, Unconvertible, identifier, number, switch
 from journeymesh.sources.mapping import BaseClock, ClockField, IgnitionField
+from journeymesh.sources.mapping_fields import Missing
 
 Faults = dict[int, str]
 """What is wrong with a row's value, by row."""
@@ -38,11 +48,13 @@ class Cells:
         slot = self._slots[path]
         return value_at(self._buffer, int(self._kinds[row, slot]), int(self._offsets[row, slot]), expected)
 
-    def numbers(self, path: str, factor: float) -> tuple[F64, Faults]:
-        """float64[n], NaN where missing, times ``factor``."""
+    def numbers(self, mapped: Any) -> tuple[F64, Faults]:
+        """float64[n], NaN where missing, in SI: ``mapped`` has a ``path``, ``to_si`` and ``missing`` markers."""
+        path, factor, markers = mapped.path, mapped.to_si, Markers.of(mapped.missing)
         out = np.empty(len(self._kinds), np.float64)
+        once = 1.0 if markers.numbers else factor  # markers are compared with what stands in the document
         waiting = bson_columns.numbers(
-            self._buffer, self._offsets, self._kinds, self._slots[path], factor, out, self._todo
+            self._buffer, self._offsets, self._kinds, self._slots[path], once, out, self._todo
         )
         faults: Faults = {}
         for row in self._todo[:waiting].tolist():
@@ -51,9 +63,13 @@ class Cells:
                 faults[row] = f"{path}: expected a number, found {KINDS[kind]}"
                 continue
             try:
-                out[row] = number(self._value(row, path, "a number")) * factor
+                value = self._value(row, path, "a number")
+                out[row] = np.nan if markers.has(value) else number(value) * once
             except Unconvertible as error:
                 faults[row] = f"{path}: {error}"
+        if markers.numbers:
+            out[markers.among(out)] = np.nan
+            out *= factor
         return out, faults
 
     def _codes(self, path: str) -> tuple[I32, list[tuple[int, Any]], Faults]:
@@ -98,14 +114,15 @@ class Cells:
                 faults[row] = bad[int(codes[row])]
                 codes[row] = -1
 
-    def names(self, path: str) -> tuple[tuple[str, ...], I32, Faults]:
+    def names(self, path: str, missing: Missing = None) -> tuple[tuple[str, ...], I32, Faults]:
         """(dictionary, int32[n] codes, faults): identifiers as texts. Missing is a fault."""
+        markers = Markers.of(missing)
         codes, values, faults = self._codes(path)
         known: dict[str, int] = {}
         bad: Faults = {}
         recode = np.full(len(values) + 1, -1, np.int32)
         for code, (kind, value) in enumerate(values):
-            if not kind:
+            if not kind or (markers and markers.has(value)):
                 continue
             try:
                 name = value if kind == 0x02 and not value.isspace() else identifier(value)
@@ -122,10 +139,11 @@ class Cells:
     def switches(self, ignition: IgnitionField | ValidField) -> tuple[I8, Faults]:
         """int8[n]: 1 on, 0 off, -1 where missing."""
         codes, values, faults = self._codes(ignition.path)
+        markers = Markers.of(ignition.missing)
         bad: Faults = {}
         states = np.full(len(values) + 1, -1, np.int8)
         for code, (kind, value) in enumerate(values):
-            if not kind:
+            if not kind or markers.has(value):
                 continue
             try:
                 states[code] = switch(value, ignition.on, ignition.off)
@@ -186,6 +204,8 @@ class Cells:
                 out[row] = MISSING_US if us is None else us
             except Unconvertible as error:
                 faults[row] = f"{label}: {error}"
+        if clock.missing and (marked := marked_us(clock)):
+            out[np.isin(out, marked)] = MISSING_US
         absent = np.flatnonzero(out == MISSING_US).tolist()
         return out, {row: f"{label}: missing" for row in absent if row not in faults}, faults
 
@@ -195,6 +215,8 @@ class Cells:
         slot = self._slots[path]
         waiting = bson_columns.numbers(self._buffer, self._offsets, self._kinds, slot, 1.0, counted, self._todo)
         todo = set(self._todo[:waiting].tolist())
+        if (markers := Markers.of(clock.missing)).numbers:
+            counted[markers.among(counted)] = np.nan
         base = np.zeros(len(out), np.int64) if base_us is None else base_us
         absent = np.isnan(counted) | (base == MISSING_US)
         with np.errstate(invalid="ignore", over="ignore"):

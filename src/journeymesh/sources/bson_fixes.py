@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from journeymesh.journeys.fixes import NOT_REPORTED_US, Fixes
 from journeymesh.journeys.journey import Refusal
-from journeymesh.journeys.reasons import Reason
+from journeymesh.journeys.reasons import USED_WITHOUT, Reason
 from journeymesh.sources.accuracy import accuracy_of
 from journeymesh.sources.blame import paths_of_field
 from journeymesh.sources.bson_cells import Cells
@@ -65,7 +65,7 @@ class ReadPart:
 
 @dataclass(slots=True)
 class _Refused:
-    """Rows refused so far, the first reason for each."""
+    """Rows refused so far, the first reason for each; and those of which a value is missing only."""
 
     rows: dict[int, tuple[Reason, str]] = field(default_factory=dict)
     every: list[Fault] | None = None
@@ -75,7 +75,11 @@ class _Refused:
         if self.every is not None:
             self.every += [(row, reason, detail) for row, detail in faults.items()]
         for row, detail in faults.items():
-            self.rows.setdefault(row, (reason, detail))
+            before = self.rows.get(row)
+            if before is None or (before[0] in USED_WITHOUT and reason not in USED_WITHOUT):
+                self.rows[row] = (reason, detail)
+            elif before[0] in USED_WITHOUT:
+                self.rows[row] = (reason, f"{before[1]}; {detail}")
 
 
 class BsonReader:
@@ -179,7 +183,7 @@ class BsonReader:
         fields = self.mapping.fields
         cells = Cells(buffer, rows.offsets, rows.kinds, self.trie.slots)
         refused = _Refused(every=None if self._tally is None else [])
-        vehicles, vehicle, faults = cells.names(fields.vehicle.path)
+        vehicles, vehicle, faults = cells.names(fields.vehicle.path, fields.vehicle.missing)
         refused.add(faults, Reason.VEHICLE_MISSING)
         fixed_at, missing, faults = cells.instants(fields.fixed_at)
         refused.add(missing, Reason.CLOCK_MISSING)
@@ -188,7 +192,7 @@ class BsonReader:
         for name, column in NUMBER_COLUMNS.items():
             mapped = getattr(fields, name)
             if mapped is not None:
-                columns[column], faults = cells.numbers(mapped.path, mapped.to_si)
+                columns[column], faults = cells.numbers(mapped)
                 position = name in ("lat", "lon")
                 refused.add(faults, Reason.POSITION_UNPARSEABLE if position else Reason.VALUE_UNPARSEABLE)
         if fields.received_at is not None:
@@ -199,7 +203,7 @@ class BsonReader:
             refused.add(faults, Reason.VALUE_UNPARSEABLE)
         hdop = valid = None
         if fields.hdop is not None:
-            hdop, faults = cells.numbers(fields.hdop.path, fields.hdop.to_si)
+            hdop, faults = cells.numbers(fields.hdop)
             refused.add(faults, Reason.VALUE_UNPARSEABLE)
         if fields.valid is not None:
             valid, faults = cells.switches(fields.valid)
@@ -213,7 +217,7 @@ class BsonReader:
         if not refused.rows:
             return fixes, [], fixes
         kept = np.ones(len(fixes), np.bool_)
-        kept[list(refused.rows)] = False
+        kept[[row for row, (reason, _) in refused.rows.items() if reason not in USED_WITHOUT]] = False
         return fixes.take(kept), self._refusals(buffer, rows, fixes, refused, stream_offset), fixes
 
     def _kinds(self, rows: Rows) -> dict[str, Counter[str]]:

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, time, timedelta
+from decimal import Decimal
 from functools import cache
 from typing import Final
 from zoneinfo import ZoneInfo
 
 import numpy as np
 import numpy.typing as npt
+from msgspec.structs import replace
 
 from journeymesh.journeys.fixes import F64, I64
 from journeymesh.journeys.local_time import transitions
 from journeymesh.sources import zones
 from journeymesh.sources.clock_texts import wall_of_format, wall_of_iso
-from journeymesh.sources.conversions import Unconvertible, is_nan, kind_of, number, shown
+from journeymesh.sources.conversions import Markers, Unconvertible, identifier, is_nan, kind_of, number, shown
 from journeymesh.sources.mapping_fields import BaseClock, ClockField
 from journeymesh.sources.zones import is_zone
 
@@ -71,12 +74,14 @@ def clock_us(value: object, clock: ClockField | BaseClock, zone: str | None = No
     """
     if value is None or (isinstance(value, str) and not value.strip()) or is_nan(value):
         return None
+    if clock.missing and Markers.of(clock.missing).has(value):
+        return None
     if isinstance(value, date):
         return _date_us(value, clock, zone)
     if is_number(clock):
         return _counted_us(value, clock, zone, base_us)
-    if isinstance(value, int) and not isinstance(value, bool) and clock.clock in ("iso8601", "strftime"):
-        value = str(value)  # 20240506
+    if isinstance(value, int | float | Decimal) and clock.clock in ("iso8601", "strftime"):
+        value = identifier(value)  # 20240506, refused where it has a fraction
     if not isinstance(value, str):
         expected = "a date" if clock.clock == "bson_date" else "a text"
         raise Unconvertible(f"expected {expected}, found {kind_of(value)}")
@@ -88,6 +93,17 @@ def clock_us(value: object, clock: ClockField | BaseClock, zone: str | None = No
     if wall.tzinfo is not None:
         return (wall - _EPOCH.replace(tzinfo=UTC)) // _US
     return _utc((wall - _EPOCH) // _US, named or zone_of(clock, zone), clock.fold, value)
+
+
+def marked_us(clock: ClockField | BaseClock) -> list[int]:
+    """The instants that the clock's missing markers say, where it is a text or a date: 0001-01-01, 1970-01-01."""
+    plain = replace(clock, missing=())
+    found = []
+    for word in () if is_number(clock) else Markers.of(clock.missing).words:
+        with contextlib.suppress(Unconvertible):
+            if (at := clock_us(word, plain)) is not None:
+                found.append(at)
+    return found
 
 
 def joined(parts: Sequence[object]) -> object:

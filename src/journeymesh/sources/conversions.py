@@ -8,12 +8,18 @@ from __future__ import annotations
 
 import math
 import re
+from dataclasses import dataclass
 from datetime import date, datetime, time
 from decimal import Decimal
+from functools import cache
 from typing import Any, Final
 from uuid import UUID
 
 import bson
+import numpy as np
+import numpy.typing as npt
+
+from journeymesh.journeys.fixes import F64
 
 EXACT: Final = 2**53
 """From here on a double no longer holds every integer."""
@@ -57,6 +63,38 @@ def shown(value: object) -> str:
 def is_nan(value: object) -> bool:
     """Whether the value is a number that is none."""
     return value.is_nan() if isinstance(value, Decimal) else isinstance(value, float) and math.isnan(value)
+
+
+@dataclass(frozen=True, slots=True)
+class Markers:
+    """Values of a mapping that mean that there is none: numbers, and texts in lower case without blanks around."""
+
+    numbers: tuple[float, ...] = ()
+    words: tuple[str, ...] = ()
+
+    @classmethod
+    @cache
+    def of(cls, missing: tuple[str | int | float, ...] | None) -> Markers:
+        """The markers as a mapping gives them; the text of a number means the number."""
+        words = [_word(marker) for marker in missing or ()]
+        return cls(
+            tuple(word for word in words if isinstance(word, float)),
+            tuple(word for word in words if isinstance(word, str)),
+        )
+
+    def __bool__(self) -> bool:
+        return bool(self.numbers or self.words)
+
+    def has(self, value: object) -> bool:
+        """Whether the value is one of them."""
+        if not self or isinstance(value, bool) or not isinstance(value, str | int | float | Decimal):
+            return False
+        word = _word(value)
+        return word in self.words if isinstance(word, str) else word in self.numbers
+
+    def among(self, numbers: F64) -> npt.NDArray[np.bool_]:
+        """Which of the numbers are."""
+        return np.isin(numbers, self.numbers)
 
 
 def identifier(value: object, *, untyped: bool = False) -> str | None:

@@ -13,6 +13,7 @@ from typing import Any, Final, Literal
 
 import msgspec
 import yaml
+from msgspec.structs import force_setattr
 
 from journeymesh.errors import MappingInvalid
 from journeymesh.sources.accuracy import AccuracyField, HdopField, ValidField
@@ -31,6 +32,7 @@ from journeymesh.sources.mapping_fields import (
     PolicyText,
     SpeedField,
     TextField,
+    with_missing,
 )
 from journeymesh.sources.mapping_yaml import MappingYaml
 from journeymesh.sources.paths import array_of
@@ -118,7 +120,8 @@ class Mapping(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     ``signals``, rows of a file of one signal each, where ``signals`` says how, and the paths of all fields but the
     vehicle's and the clock's are names of signals. ``csv`` says how files of columns are written.
     ``database`` is needed only where a source holds the collection in more than one. ``where: {type: position}`` says
-    which documents are for us: by path the value that must be there, or a list of such.
+    which documents are for us: by path the value that must be there, or a list of such. ``missing: ["-", n/a]`` says
+    which values mean that there is none, for all fields that do not say so themselves.
     """
 
     version: Literal[1] = 1
@@ -126,10 +129,16 @@ class Mapping(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     database: str | None = None
     layout: Layout = "document"
     where: dict[str, Wanted | tuple[Wanted, ...]] = {}
+    missing: tuple[str | int | float, ...] = ()
     fields: FieldMappings
     policies: PolicyMappings | None = None
     csv: CsvDialect | None = None
     signals: SignalsLayout | None = None
+
+    def __post_init__(self) -> None:
+        """Give the mapping's missing markers to the fields that have none of their own."""
+        if self.missing:
+            force_setattr(self, "fields", with_missing(self.fields, self.missing))
 
     @property
     def collections(self) -> tuple[str, ...]:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal, TypeVar
 
 import msgspec
+from msgspec.structs import replace
 
 from journeymesh.sources.units import UNITS_TO_SI, AccelUnit, AngleUnit, DistanceUnit, SpeedUnit
 
@@ -15,11 +16,17 @@ Clock = Literal[
 ]  # fmt: skip
 BaseClockKind = Literal["bson_date", "epoch_s", "epoch_ms", "epoch_us", "epoch_ns", "excel_days", "iso8601", "strftime"]
 
+Missing = tuple[str | int | float, ...] | None
+"""Values that mean that there is none; None: those of the mapping."""
+
+Part = TypeVar("Part", bound=msgspec.Struct)
+
 
 class TextField(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """An identifier: ``path``. Text stands as it is; whole numbers, UUIDs and ObjectIds are taken as their text."""
 
     path: str
+    missing: Missing = None
 
 
 class PolicyText(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -35,6 +42,7 @@ class CoordinateField(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
     path: str
     unit: AngleUnit = "deg"
     scale: float = 1.0
+    missing: Missing = None
 
     @property
     def to_si(self) -> float:
@@ -48,6 +56,7 @@ class SpeedField(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     path: str
     unit: SpeedUnit
     scale: float = 1.0
+    missing: Missing = None
 
     @property
     def to_si(self) -> float:
@@ -61,6 +70,7 @@ class AngleField(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     path: str
     unit: AngleUnit = "deg"
     scale: float = 1.0
+    missing: Missing = None
 
     @property
     def to_si(self) -> float:
@@ -75,6 +85,7 @@ class AccelField(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     unit: AccelUnit
     scale: float = 1.0
     negate: bool = False
+    missing: Missing = None
 
     @property
     def to_si(self) -> float:
@@ -100,6 +111,7 @@ class IgnitionField(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     path: str
     on: tuple[bool | int | float | str, ...] = (True, 1, "on", "true", "1")
     off: tuple[bool | int | float | str, ...] = (False, 0, "off", "false", "0")
+    missing: Missing = None
 
 
 class BaseClock(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -112,6 +124,7 @@ class BaseClock(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
     zone: str | None = None
     zone_path: str | None = None
     fold: Literal["earlier", "later"] = "earlier"
+    missing: Missing = None
 
     @property
     def all_paths(self) -> tuple[str, ...]:
@@ -144,8 +157,21 @@ class ClockField(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     zone_path: str | None = None
     fold: Literal["earlier", "later"] = "earlier"
     base: BaseClock | None = None
+    missing: Missing = None
 
     @property
     def all_paths(self) -> tuple[str, ...]:
         """The paths read, in the order in which their texts are joined."""
         return (self.path,) if self.path is not None else self.paths
+
+
+def with_missing(part: Part, missing: tuple[str | int | float, ...]) -> Part:
+    """The part with these missing markers wherever it has none of its own."""
+    changes: dict[str, Any] = {}
+    for name in part.__struct_fields__:
+        value = getattr(part, name)
+        if isinstance(value, msgspec.Struct):
+            changes[name] = with_missing(value, missing)
+        elif name == "missing" and value is None:
+            changes[name] = missing
+    return replace(part, **changes)

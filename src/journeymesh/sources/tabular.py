@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 
 from journeymesh.errors import MappingInvalid
 from journeymesh.journeys.fixes import F64, I8, I32, I64, NOT_REPORTED_US, Fixes
-from journeymesh.journeys.reasons import Reason
+from journeymesh.journeys.reasons import USED_WITHOUT, Reason
 from journeymesh.sources.accuracy import AccuracyField, ValidField, accuracy_of
 from journeymesh.sources.blame import paths_of_field
 from journeymesh.sources.clocks import (
@@ -26,11 +26,12 @@ from journeymesh.sources.clocks import (
     is_local,
     is_number,
     joined,
+    marked_us,
     utc_of_local,
     zone_of,
 )
 from journeymesh.sources.conditions import Where, wanted_at, wanted_rows
-from journeymesh.sources.conversions import Unconvertible, identifier, kind_of, number, switch
+from journeymesh.sources.conversions import Markers, Unconvertible, identifier, kind_of, number, switch
 from journeymesh.sources.field_tally import Fault, FieldTally
 from journeymesh.sources.mapping import (
     NUMBER_COLUMNS,
@@ -83,10 +84,14 @@ class Faults:
     met: Fixes | None = None
 
     def add(self, row: int, reason: Reason, detail: str) -> None:
-        """Refuse the row, unless it is already."""
+        """Refuse the row, unless it is already; or only note its value, where the fix is used without it."""
         if self.every is not None:
             self.every.append((row, reason, detail))
-        self.reasons.setdefault(row, (reason, detail))
+        before = self.reasons.get(row)
+        if before is None or (before[0] in USED_WITHOUT and reason not in USED_WITHOUT):
+            self.reasons[row] = (reason, detail)
+        elif before[0] in USED_WITHOUT:
+            self.reasons[row] = (reason, f"{before[1]}; {detail}")
 
 
 def where_of(mapping: Mapping | None) -> Where:
@@ -164,7 +169,7 @@ def _to_fixes(
 ) -> tuple[Fixes, Faults]:
     faults = Faults(every=None if tally is None else [])
     rows = len(origins)
-    vehicles, codes = _vehicles(column(fields.vehicle.path), fields.vehicle.path, rows, faults, untyped)
+    vehicles, codes = _vehicles(column(fields.vehicle.path), fields.vehicle, rows, faults, untyped)
     columns: dict[str, Any] = {"vehicle": codes, "origin": origins}
     columns["fixed_at_us"] = _clock(column, fields.fixed_at, rows, faults, "fixed_at")
     for row in np.flatnonzero(columns["fixed_at_us"] == NOT_REPORTED_US).tolist():
@@ -179,7 +184,7 @@ def _to_fixes(
                 columns[target] = np.full(rows, np.nan)
             continue
         reason = Reason.POSITION_UNPARSEABLE if name in REQUIRED else Reason.VALUE_UNPARSEABLE
-        read = _numbers(values, mapped.path, reason, faults)
+        read = _numbers(values, mapped, reason, faults)
         columns[target] = read if mapped.to_si == 1.0 else read * mapped.to_si
     if fields.ignition is not None and (values := column(fields.ignition.path)) is not None:
         columns["ignition"] = _ignition(values, fields.ignition, faults)
@@ -189,7 +194,7 @@ def _to_fixes(
         columns.get("accuracy_m"),
         None
         if hdop is None or fields.hdop is None
-        else fields.hdop.to_si * _numbers(hdop, fields.hdop.path, Reason.VALUE_UNPARSEABLE, faults),
+        else fields.hdop.to_si * _numbers(hdop, fields.hdop, Reason.VALUE_UNPARSEABLE, faults),
         None if valid is None or fields.valid is None else _ignition(valid, fields.valid, faults),
     )
     fixes = Fixes(vehicles, **columns)
@@ -198,7 +203,7 @@ def _to_fixes(
     if faults.reasons:
         faults.met = fixes
         kept = np.ones(rows, np.bool_)
-        kept[list(faults.reasons)] = False
+        kept[[row for row, (reason, _) in faults.reasons.items() if reason not in USED_WITHOUT]] = False
         fixes = fixes.take(kept)
     return fixes, faults
 
@@ -230,15 +235,18 @@ def _listed(values: Column) -> list[Any]:
 
 
 def _vehicles(
-    values: Column | None, path: str, rows: int, faults: Faults, untyped: bool
+    values: Column | None, mapped: TextField, rows: int, faults: Faults, untyped: bool
 ) -> tuple[tuple[str, ...], I32]:
     if values is None:
         values = pa.nulls(rows, pa.string())
+    path, markers = mapped.path, Markers.of(mapped.missing)
     present, codes = _distinct(values)
     known: dict[str, int] = {}
     recode = np.full(len(present) + 1, -1, np.int32)
     bad: dict[int, str] = {}
     for code, value in enumerate(present):
+        if markers and markers.has(value):
+            continue
         try:
             name = value if not untyped and type(value) is str and value.strip() else identifier(value, untyped=untyped)
         except Unconvertible as error:
@@ -282,29 +290,36 @@ def _distinct_objects(values: list[Any]) -> tuple[list[Any], I32]:
     return present, codes
 
 
-def _numbers(values: Column, path: str, reason: Reason, faults: Faults) -> F64:
+def _numbers(values: Column, mapped: Any, reason: Reason, faults: Faults) -> F64:
+    """float64[rows] as they stand, NaN where missing; ``mapped`` has a ``path`` and ``missing`` markers."""
+    markers = Markers.of(mapped.missing)
+    read: F64 | None = None
     if isinstance(values, pa.Array):
-        try:
-            return _whole_numbers(values)
-        except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
-            pass
-    read = np.full(len(values), np.nan)
-    for row, value in enumerate(_listed(values)):
-        try:
-            read[row] = number(value)
-        except Unconvertible as error:
-            faults.add(row, reason, f"{path}: {error}")
-    return read
+        with contextlib.suppress(pa.ArrowInvalid, pa.ArrowNotImplementedError):
+            read = _whole_numbers(values, markers)
+    if read is None:
+        read = np.full(len(values), np.nan)
+        for row, value in enumerate(_listed(values)):
+            try:
+                read[row] = np.nan if markers and markers.has(value) else number(value)
+            except Unconvertible as error:
+                faults.add(row, reason, f"{mapped.path}: {error}")
+    if not markers.numbers:
+        return read
+    return np.where(markers.among(read), np.nan, read)
 
 
-def _whole_numbers(values: pa.Array) -> F64:
+def _whole_numbers(values: pa.Array, markers: Markers) -> F64:
     plain = _plain(values)
     kind = plain.type
     if pa.types.is_decimal(kind):
         plain = plain.cast(pa.string())  # from text to the nearest double, as everywhere
     elif pa.types.is_string(kind):
         plain = pc.utf8_trim_whitespace(plain)
-        plain = pc.if_else(pc.equal(plain, ""), None, plain)
+        none = pc.equal(plain, "")
+        if markers.words:
+            none = pc.or_(none, pc.is_in(pc.utf8_lower(plain), pa.array(markers.words)))
+        plain = pc.if_else(none, None, plain)
     elif not (pa.types.is_floating(kind) or pa.types.is_integer(kind) or pa.types.is_null(kind)):
         raise pa.ArrowInvalid("not a number")
     return _with_nan(plain.cast(pa.float64(), safe=False))
@@ -331,6 +346,13 @@ def _with_nan(values: pa.Array) -> F64:
 
 
 def _clock(column: ColumnOf, clock: ClockField, rows: int, faults: Faults, name: str) -> I64:
+    """int64[rows] in µs, ``NOT_REPORTED_US`` where missing; what cannot be read is a fault."""
+    read = _read_clock(column, clock, rows, faults, name)
+    marked = marked_us(clock) if clock.missing else []
+    return np.where(np.isin(read, marked), NOT_REPORTED_US, read) if marked else read
+
+
+def _read_clock(column: ColumnOf, clock: ClockField, rows: int, faults: Faults, name: str) -> I64:
     """int64[rows] in µs, ``NOT_REPORTED_US`` where missing; what cannot be read is a fault."""
     parts = [column(path) for path in clock.all_paths]
     zones = column(clock.zone_path) if clock.zone_path else None
@@ -363,8 +385,10 @@ def _whole_clock(values: pa.Array, clock: ClockField) -> I64 | None:
         if pa.types.is_timestamp(kind):
             local = kind.tz is None or is_local(clock)
             return _settled(_instants(values.cast(pa.timestamp("us", tz=kind.tz), safe=False)), clock, local)
+        markers = Markers.of(clock.missing)
         if is_number(clock):
-            return _counted(_whole_numbers(values), clock)
+            counts = _whole_numbers(values, markers)
+            return _counted(np.where(markers.among(counts), np.nan, counts) if markers.numbers else counts, clock)
         if pa.types.is_string(kind) and clock.clock in ("iso8601", "bson_date"):
             try:
                 return _settled(_instants(values.cast(_INSTANT)), clock, False)
@@ -404,9 +428,11 @@ def _instants(values: pa.Array) -> I64:
 def _ignition(values: Column, mapped: IgnitionField | ValidField, faults: Faults) -> I8:
     """int8[rows]: 1 on, 0 off, -1 not reported."""
     present, codes = _distinct(values)
-    states = np.full(len(present) + 1, -1, np.int8)
+    states, markers = np.full(len(present) + 1, -1, np.int8), Markers.of(mapped.missing)
     bad: dict[int, str] = {}
     for code, value in enumerate(present):
+        if markers.has(value):
+            continue
         try:
             states[code] = switch(value, mapped.on, mapped.off)
         except Unconvertible as error:
