@@ -92,10 +92,45 @@ def e_mission(folder: Path) -> Path:
     return folder / "db" / "Stage_timeseries.bson"
 
 
+def as_json(folder: Path, document: Any) -> Path:
+    (folder / "a.json").write_text(json.dumps(document, indent=1))
+    return folder / "a.json"
+
+
+def traccar_api_array(folder: Path) -> Path:
+    return as_json(folder, [json.loads(line) for line in traccar_api(folder).read_text().splitlines()])
+
+
+def google_records(folder: Path) -> Path:
+    locations = [
+        {"latitudeE7": round(lat * 1e7), "longitudeE7": 50_000_000, "accuracy": 4, "velocity": SPEED_MPS, "heading": 0,
+         "altitude": 10, "verticalAccuracy": 3, "source": "GPS", "deviceTag": -1234567890,
+         "timestamp": f"{at:%Y-%m-%dT%H:%M:%S}.000Z", "activity": [{"activity": [{"type": "IN_VEHICLE"}]}]}
+        for at, lat in fixes()
+    ]  # fmt: skip
+    return as_json(folder, {"locations": locations})
+
+
+def envirocar(folder: Path) -> Path:
+    features = [
+        {"type": "Feature", "geometry": {"type": "Point", "coordinates": [5.0, lat]},
+         "properties": {"id": f"m{n}", "time": f"{at:%Y-%m-%dT%H:%M:%SZ}",
+                        "phenomenons": {"Speed": {"value": SPEED_MPS * 3.6, "unit": "km/h"},
+                                        "CO2": {"value": 4.1, "unit": "kg/h"}}}}
+        for n, (at, lat) in enumerate(fixes())
+    ]  # fmt: skip
+    sensor = {"type": "car", "properties": {"id": "V7", "manufacturer": "Any", "fuelType": "gasoline"}}
+    return as_json(
+        folder, {"type": "FeatureCollection", "properties": {"id": "t1", "sensor": sensor}, "features": features}
+    )
+
+
 RECORDINGS = {
     "traccar-database": (traccar_database, "7"),
-    "traccar-api": (traccar_api, "7"),
+    "traccar-api": (traccar_api_array, "7"),
     "owntracks": (owntracks, "V7"),
+    "google-records": (google_records, "-1234567890"),
+    "envirocar": (envirocar, "V7"),
     "gpslogger": (gpslogger, "V7"),
     "e-mission": (e_mission, "V7"),
 }
@@ -129,5 +164,5 @@ def test_every_shipped_mapping_can_be_used_and_says_what_it_is_for() -> None:
 
 
 def test_an_unknown_name_is_answered_with_those_that_are_there() -> None:
-    with pytest.raises(NotFound, match="use one of blackbox, e-mission"):
+    with pytest.raises(NotFound, match="use one of blackbox, e-mission, envirocar"):
         shipped_text("tracar")
