@@ -80,7 +80,7 @@ class ParquetSource:
         """Nothing is held between batches."""
 
     def _check(self, file: SourceFile, schema: pa.Schema) -> None:
-        absent = [path for path in required_paths(self._fields, self._where) if _type_at(schema, path) is None]
+        absent = [path for path in required_paths(self._fields, self._where) if type_at(schema, path) is None]
         if absent:
             some = ", ".join(schema.names[:20])
             todo = f"map it to one of {some}" if self._mapping else f"give a --mapping; the columns are {some}"
@@ -91,7 +91,7 @@ class ParquetSource:
         with _Opened(file, [self._fields.vehicle.path]) as parquet:
             schema = parquet.schema_arrow
             columns = [
-                column_name(path) for path in paths_of(self._fields, self._where) if _type_at(schema, path) is not None
+                column_name(path) for path in paths_of(self._fields, self._where) if type_at(schema, path) is not None
             ]
             straight = self._mapping is None and self.tally is None and _is_ours(schema)
             per_row = (file.size or 0) / max(parquet.metadata.num_rows, 1)
@@ -105,7 +105,7 @@ class ParquetSource:
                 yield self._mapped(batch, np.arange(first, first + len(batch)), int(per_row * len(batch)), keys)
 
     def _mapped(self, batch: pa.RecordBatch, origins: I64, read_bytes: int, keys: RowKeys) -> SourceBatch:
-        fixes, faults = to_fixes(lambda path: _column_at(batch, path), self._fields, origins, self.tally, self._where)
+        fixes, faults = to_fixes(lambda path: column_at(batch, path), self._fields, origins, self.tally, self._where)
         names = self.describe(origins) if faults.reasons else []
         refusals = refusals_of(faults, names, lambda row: _row(batch, row), keys)
         return SourceBatch(fixes, refusals, read_bytes=read_bytes, others=faults.others)
@@ -200,7 +200,8 @@ def _straight(batch: pa.RecordBatch, first_origin: int) -> Fixes | None:
     return Fixes.from_arrow(batch, first_origin, is_ours=True)
 
 
-def _type_at(schema: pa.Schema, path: str) -> pa.DataType | None:
+def type_at(schema: pa.Schema, path: str) -> pa.DataType | None:
+    """The type of the column at a path; None where there is none."""
     if (name := column_name(path)) in schema.names:
         return schema.field(name).type
     first, *rest = parsed(path).steps
@@ -211,7 +212,8 @@ def _type_at(schema: pa.Schema, path: str) -> pa.DataType | None:
     return held
 
 
-def _column_at(batch: pa.RecordBatch, path: str) -> pa.Array | None:
+def column_at(batch: pa.RecordBatch, path: str) -> pa.Array | None:
+    """The column at a path; None where there is none."""
     if (name := column_name(path)) in batch.schema.names:
         return batch.column(name)
     first, *rest = parsed(path).steps

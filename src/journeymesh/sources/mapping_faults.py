@@ -11,6 +11,7 @@ from journeymesh.errors import MappingInvalid
 from journeymesh.sources.clock_texts import format_fault
 from journeymesh.sources.collection_names import check_names
 from journeymesh.sources.conditions import check_where
+from journeymesh.sources.file_vehicles import check_identifier
 from journeymesh.sources.mapping_fields import BaseClock, BaseClockKind, Clock, ClockField, Layout
 from journeymesh.sources.paths import array_of, marks_array, parsed
 from journeymesh.sources.signal_layout import check_layout
@@ -96,6 +97,9 @@ def check_rules(where: str, mapping: Mapping) -> None:
     for at, clock in _clocks(mapping):
         _check_clock(f"{where}: {at}", clock)
     check_layout(where, mapping.layout, mapping.signals, mapping.csv)
+    check_identifier(f"{where}: fields.vehicle", mapping.fields.vehicle)
+    if mapping.policies is not None:
+        check_identifier(f"{where}: policies.number", mapping.policies.number, only_path=True)
     if mapping.layout not in _WITHOUT_ARRAYS:
         _check_arrays(where, mapping)
     policies = mapping.policies

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, TypeVar
+from typing import Any, Final, Literal, TypeVar
 
 import msgspec
 from msgspec.structs import replace
@@ -22,11 +22,26 @@ Missing = tuple[str | int | float, ...] | None
 Part = TypeVar("Part", bound=msgspec.Struct)
 
 
-class TextField(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """An identifier: ``path``. Text stands as it is; whole numbers, UUIDs and ObjectIds are taken as their text."""
+BESIDE: Final = "(beside the rows)"
+"""The path of an identifier that does not stand in the rows."""
 
-    path: str
+
+class TextField(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """An identifier: ``path``. Text stands as it is; whole numbers, UUIDs and ObjectIds are taken as their text.
+
+    For the vehicle of files, instead: ``value``, one for all of them; or ``file``, a regular expression that is looked
+    for in each file's path, where the first group is the identifier: ``device=([^/]+)``.
+    """
+
+    path: str = BESIDE
+    value: str | None = None
+    file: str | None = None
     missing: Missing = None
+
+    @property
+    def is_beside(self) -> bool:
+        """Whether the identifier does not stand in the rows."""
+        return self.value is not None or self.file is not None
 
 
 class PolicyText(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

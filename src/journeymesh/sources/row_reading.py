@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import pyarrow as pa
+
 from journeymesh.journeys.fixes import I64, Fixes
 from journeymesh.sources.conditions import Where
 from journeymesh.sources.field_tally import FieldTally
 from journeymesh.sources.mapping import FieldMappings
-from journeymesh.sources.tabular import ColumnOf, Faults, paths_of, required_paths, to_fixes
+from journeymesh.sources.tabular import Column, ColumnOf, Faults, paths_of, required_paths, to_fixes
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +20,8 @@ class RowReading:
     fields: FieldMappings
     where: Where
     tally: FieldTally | None = None
+    vehicle: str | None = None
+    """The vehicle of rows that do not name one themselves."""
 
     @property
     def paths(self) -> list[str]:
@@ -27,8 +31,23 @@ class RowReading:
     @property
     def required(self) -> list[str]:
         """The paths without which there are no fixes."""
-        return required_paths(self.fields, self.where)
+        beside = self.fields.vehicle.path if self.vehicle is not None else None
+        return [path for path in required_paths(self.fields, self.where) if path != beside]
+
+    def column_of(self, column: ColumnOf, rows: int) -> ColumnOf:
+        """The columns, with the vehicle's where the rows have none."""
+        vehicle = self.vehicle
+        if vehicle is None:
+            return column
+
+        def of(path: str) -> Column | None:
+            found = column(path)
+            return pa.repeat(pa.scalar(vehicle), rows) if found is None and path == self.fields.vehicle.path else found
+
+        return of
 
     def fixes(self, column: ColumnOf, origins: I64, *, untyped: bool = False) -> tuple[Fixes, Faults]:
         """The rows that can be read as fixes, and the faults of the others. ``untyped``: there is nothing but text."""
-        return to_fixes(column, self.fields, origins, self.tally, self.where, untyped=untyped)
+        return to_fixes(
+            self.column_of(column, len(origins)), self.fields, origins, self.tally, self.where, untyped=untyped
+        )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 import msgspec
@@ -24,7 +24,7 @@ from journeymesh.sources.refused_rows import refusals_of
 from journeymesh.sources.row_keys import RowKeys
 from journeymesh.sources.row_reading import RowReading
 from journeymesh.sources.signal_layout import SignalsLayout
-from journeymesh.sources.tabular import Column, ColumnOf, Faults, as_array, paths_of, required_paths, to_fixes
+from journeymesh.sources.tabular import Column, ColumnOf, Faults, as_array, paths_of, to_fixes
 
 MOST_ROWS: Final = 20_000_000
 _ZERO: Final = "\0zero"
@@ -59,6 +59,7 @@ class SignalRows:
     def add(self, column: ColumnOf, origins: I64, *, untyped: bool) -> Faults:
         """Take rows; returns those whose vehicle or instant cannot be read."""
         rows = len(origins)
+        column = self.reading.column_of(column, rows)
 
         def of(path: str) -> Column | None:
             return pa.array(np.zeros(rows)) if path == _ZERO else column(path)
@@ -84,8 +85,8 @@ class SignalRows:
     def required(self) -> list[str]:
         """The paths of a row that must be there."""
         fields = self.reading.fields
-        conditions = required_paths(row_fields(fields), self.reading.where)
-        return [*(path for path in conditions if path != _ZERO), self.layout.name, self.layout.value]
+        own = replace(self.reading, fields=row_fields(fields)).required
+        return [*(path for path in own if path != _ZERO), self.layout.name, self.layout.value]
 
     @property
     def notes(self) -> list[str]:

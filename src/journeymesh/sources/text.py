@@ -16,9 +16,11 @@ from journeymesh.sources.csv_dialect import CsvDialect
 from journeymesh.sources.csv_files import CsvFile
 from journeymesh.sources.field_tally import FieldTally
 from journeymesh.sources.file_kinds import Kind, kind_of
+from journeymesh.sources.file_vehicles import partition_of, vehicle_of
 from journeymesh.sources.files import SourceFile, described, files_of, origins_from
 from journeymesh.sources.json_files import JsonFile
 from journeymesh.sources.mapping import FieldMappings, Mapping
+from journeymesh.sources.parquet_rows import ParquetRows
 from journeymesh.sources.port import SourceBatch, SourceItem, SourceSize
 from journeymesh.sources.refused_rows import refused_text
 from journeymesh.sources.row_keys import RowKeys
@@ -124,29 +126,35 @@ class TextSource:
         dialect = (mapping and mapping.csv) or CsvDialect()
         signals = None
         if mapping is not None and mapping.signals is not None:
-            signals = SignalRows(file.name, self._reading(OWN_FIELDS), mapping.signals)
+            signals = SignalRows(file.name, self._reading(file, OWN_FIELDS), mapping.signals)
         if kind in ("columns", "gpx", "nmea") and mapping is not None and mapping.layout in ("embedded", "bucketed"):
             todo = "use layout: document for rows of a file"
             raise MappingInvalid(f"{file.name}: layout {mapping.layout} is for documents with arrays", todo=todo)
         match kind:
             case "columns":
-                return CsvFile(file, number, self._reading(OWN_FIELDS), dialect, mapping is not None, signals)
+                return CsvFile(file, number, self._reading(file, OWN_FIELDS), dialect, mapping is not None, signals)
             case "json":
-                return JsonFile(file, number, self._reading(OWN_FIELDS), dialect.encoding, signals)
+                return JsonFile(file, number, self._reading(file, OWN_FIELDS), dialect.encoding, signals)
             case "gpx":
                 from journeymesh.sources.gpx_files import GPX_FIELDS, GpxFile
 
-                return GpxFile(file, number, self._reading(GPX_FIELDS))
+                return GpxFile(file, number, self._reading(file, GPX_FIELDS))
             case "nmea":
                 from journeymesh.sources.nmea_files import NMEA_FIELDS, NmeaFile
 
-                return NmeaFile(file, number, self._reading(NMEA_FIELDS))
+                return NmeaFile(file, number, self._reading(file, NMEA_FIELDS))
             case "parquet":
+                if mapping is not None and (mapping.layout != "document" or self._is_beside(file, mapping)):
+                    return ParquetRows(file, number, self._reading(file, OWN_FIELDS))
                 return _ParquetFile(file, number, mapping, self.tally)
 
-    def _reading(self, unmapped: FieldMappings) -> RowReading:
+    def _is_beside(self, file: SourceFile, mapping: Mapping) -> bool:
+        field = mapping.fields.vehicle
+        return field.is_beside or partition_of(file, field.path) is not None
+
+    def _reading(self, file: SourceFile, unmapped: FieldMappings) -> RowReading:
         fields = unmapped if self._mapping is None else self._mapping.fields
-        return RowReading(fields, where_of(self._mapping), self.tally)
+        return RowReading(fields, where_of(self._mapping), self.tally, vehicle_of(file, fields.vehicle))
 
 
 class _ParquetFile:

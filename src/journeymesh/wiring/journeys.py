@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
-from journeymesh.errors import RulesInvalid, SourceMissing, UsageError
+from journeymesh.errors import MappingInvalid, RulesInvalid, SourceMissing, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -69,7 +69,7 @@ def open_source(location: str, mapping_path: str | Path | None = None) -> Source
     from journeymesh.sources.mapping import load_mapping
 
     mapping = None if mapping_path is None else load_mapping(Path(mapping_path))
-    match _kind_of(location):
+    match _kind_of(location, mapping):
         case "parquet":
             from journeymesh.sources.columnar import ParquetSource
 
@@ -84,6 +84,7 @@ def open_source(location: str, mapping_path: str | Path | None = None) -> Source
                     f"source {without_credentials(location)} needs a mapping",
                     todo="give --mapping FILE; `journeymesh mapping schema` says what it holds",
                 )
+            _check_vehicle(mapping)
             if kind == "mongodb":
                 from journeymesh.sources.mongodb import MongodbSource
 
@@ -173,7 +174,15 @@ def _live(location: str, mapping_path: str | Path | None) -> tuple[str, Mapping]
         )
     from journeymesh.sources.mapping import load_mapping
 
-    return location, load_mapping(Path(mapping_path))
+    mapping = load_mapping(Path(mapping_path))
+    _check_vehicle(mapping)
+    return location, mapping
+
+
+def _check_vehicle(mapping: Mapping) -> None:
+    """Refuse a vehicle that does not stand in the documents of a database."""
+    if mapping.fields.vehicle.is_beside:
+        raise MappingInvalid("fields.vehicle: value and file are for files", todo="give the path of a field")
 
 
 def load_rules(name_or_path: str) -> JourneyRules:
@@ -225,7 +234,7 @@ def without_credentials(url: str) -> str:
     return f"{scheme}://{authority.rpartition('@')[2]}{slash}{path}"
 
 
-def _kind_of(location: str) -> str:
+def _kind_of(location: str, mapping: Mapping | None = None) -> str:
     """parquet, files (of text, or of several kinds), mongodb or mongodump."""
     if location.startswith(("mongodb://", "mongodb+srv://")):
         return "mongodb"
@@ -237,12 +246,16 @@ def _kind_of(location: str) -> str:
 
     if location.lower().endswith(_BSON_ENDINGS) or is_dump(location):
         return "mongodump"
-    if location.lower().endswith(_PARQUET_ENDINGS):
-        return "parquet"
     names = [file.path.lower() for file in files_of(location)]
     if any(name.endswith(_BSON_ENDINGS) for name in names):
         return "mongodump"
-    return "parquet" if all(name.endswith(_PARQUET_ENDINGS) for name in names) else "files"
+    if not all(name.endswith(_PARQUET_ENDINGS) for name in names):
+        return "files"
+    if mapping is None:
+        return "parquet"
+    vehicle = mapping.fields.vehicle
+    is_beside = vehicle.is_beside or any(f"/{vehicle.path.lower()}=" in name for name in names)
+    return "files" if is_beside or mapping.layout != "document" else "parquet"
 
 
 def _reason(error: OSError | UnicodeDecodeError) -> str:

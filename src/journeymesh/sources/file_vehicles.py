@@ -1,0 +1,54 @@
+"""The vehicle of a file whose rows do not say it: a constant, a part of the file's path, or a partition's folder."""
+
+from __future__ import annotations
+
+import re
+from urllib.parse import unquote
+
+from journeymesh.errors import MappingInvalid
+from journeymesh.sources.files import SourceFile
+from journeymesh.sources.mapping_fields import BESIDE, TextField
+
+
+def check_identifier(where: str, field: TextField, *, only_path: bool = False) -> None:
+    """Refuse an identifier of which it is not clear where it stands."""
+    given = [name for name in ("path", "value", "file") if getattr(field, name) not in (None, BESIDE)]
+    if len(given) != 1 or (only_path and given != ["path"]):
+        names = "path" if only_path else "one of path, value and file"
+        raise MappingInvalid(f"{where}: it needs {names}", todo="see `journeymesh mapping schema`")
+    if field.value is not None and not field.value.strip():
+        raise MappingInvalid(f"{where}.value is empty", todo="name the vehicle")
+    if field.file is not None:
+        try:
+            re.compile(field.file)
+        except re.error as error:
+            todo = "write it as in device=([^/]+)"
+            raise MappingInvalid(f"{where}.file {field.file!r} is no regular expression: {error}", todo=todo) from error
+
+
+def vehicle_of(file: SourceFile, field: TextField) -> str | None:
+    """The vehicle of all rows of a file; None where its rows say it. A folder such as ``device=V1`` says it, too, for
+    rows without a column ``device``.
+
+    Raises:
+        MappingInvalid: the file's path has nothing of the kind that the mapping describes.
+    """
+    if field.value is not None:
+        return field.value
+    if field.file is None:
+        return partition_of(file, field.path)
+    found = re.search(field.file, file.path)
+    name = None if found is None else unquote(found[1] if found.re.groups else found[0])
+    if not name:
+        todo = "correct fields.vehicle.file; the path is " + file.path
+        raise MappingInvalid(f"{file.name}: its path does not match {field.file!r}", todo=todo)
+    return name
+
+
+def partition_of(file: SourceFile, column: str) -> str | None:
+    """What a folder above the file says of the column: ``V1`` for ``device=V1``; None where none does."""
+    for folder in reversed(file.path.split("/")[:-1]):
+        name, equals, value = folder.partition("=")
+        if equals and unquote(name) == column:
+            return unquote(value) or None
+    return None

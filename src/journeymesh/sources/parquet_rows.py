@@ -1,0 +1,73 @@
+"""Parquet whose rows hold arrays of fixes, or whose vehicle stands in the file's path."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from typing import Any, Final
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from journeymesh.errors import MappingInvalid, SourceUnreadable
+from journeymesh.sources.columnar import column_at, type_at
+from journeymesh.sources.document_rows import rows_of
+from journeymesh.sources.files import SourceFile, opened, origins_from
+from journeymesh.sources.paths import array_of, parsed
+from journeymesh.sources.port import SourceBatch
+from journeymesh.sources.refused_rows import refusals_of
+from journeymesh.sources.row_keys import RowKeys
+from journeymesh.sources.row_reading import RowReading
+
+BATCH_ROWS: Final = 1 << 16
+
+
+@dataclass(slots=True)
+class ParquetRows:
+    """One file being read."""
+
+    file: SourceFile
+    number: int
+    reading: RowReading
+    notes: list[str] = field(default_factory=list)
+
+    def batches(self) -> Iterator[SourceBatch]:
+        """Every row once.
+
+        Raises:
+            MappingInvalid: a column that fixes need is not there. SourceUnreadable: it is not whole.
+        """
+        keys, first = RowKeys(self.file.place), 1
+        with opened(self.file) as raw:
+            try:
+                parquet = pq.ParquetFile(raw)
+                schema = parquet.schema_arrow
+                for path in self.reading.required:
+                    name = path if type_at(schema, path) is not None else parsed(path).steps[0]
+                    if name not in schema.names and type_at(schema, path) is None:
+                        todo = f"map it to one of {', '.join(schema.names[:20])}"
+                        raise MappingInvalid(f"{self.file.name}: there is no column {path!r}", todo=todo)
+                for batch in parquet.iter_batches(BATCH_ROWS, use_threads=False):
+                    yield self._read(batch, origins_from(self.number, first, len(batch)), keys)
+                    first += len(batch)
+            except pa.ArrowException as error:
+                what = " ".join(str(error).split())
+                todo = "check that the file is whole"
+                raise SourceUnreadable(f"{self.file.name} cannot be read as Parquet: {what}", todo=todo) from error
+
+    def _read(self, batch: pa.RecordBatch, origins: Any, keys: RowKeys) -> SourceBatch:
+        if not any(array_of(path) for path in self.reading.paths):
+            fixes, faults = self.reading.fixes(lambda path: column_at(batch, path), origins)
+            numbers, element = np.arange(len(batch)), [-1] * len(batch)
+        else:
+            rows = rows_of(batch.to_pylist(), self.reading.fields, self.reading.where)
+            numbers, element = np.asarray(rows.document, np.int64), list(rows.element)
+            fixes, faults = replace(self.reading, fields=rows.fields).fixes(rows.columns.get, origins[numbers])
+        first = int(origins[0]) & ((1 << 40) - 1) if len(origins) else 1
+        names = {
+            row: f"{self.file.name}:{first + numbers[row]}" + (f"[{element[row]}]" if element[row] >= 0 else "")
+            for row in faults.reasons
+        }
+        content = lambda row: dict(batch.slice(int(numbers[row]), 1).to_pylist()[0])  # noqa: E731
+        return SourceBatch(fixes, refusals_of(faults, names, content, keys), others=faults.others)
