@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import os
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from journeymesh.journeys.journey import Refusal
 from journeymesh.journeys.pipeline import PassResult, make_journeys
 from journeymesh.journeys.policies import Policy
 from journeymesh.journeys.reasons import Reason
-from journeymesh.journeys.rules import ENGINE_SWITCHED, JourneyRules
+from journeymesh.journeys.rules import ALL_BELIEVED, ENGINE_SWITCHED, ENGINE_SWITCHED_2026_1, JourneyRules
 from journeymesh.wiring import load_rules, open_source
 
 REPOSITORY = Path(__file__).parents[2]
@@ -66,9 +66,15 @@ def trips() -> Recording:
     return _recording("trips")
 
 
+@pytest.fixture(scope="module", params=[ENGINE_SWITCHED, ENGINE_SWITCHED_2026_1], ids=lambda rules: rules.version)
+def rules(request: pytest.FixtureRequest) -> JourneyRules:
+    found: JourneyRules = request.param
+    return found
+
+
 @pytest.fixture(scope="module")
-def drives(blackbox: Recording) -> list[dict[str, Any]]:
-    rows: list[dict[str, Any]] = blackbox.made(ENGINE_SWITCHED).journeys.to_pylist()
+def drives(blackbox: Recording, rules: JourneyRules) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = blackbox.made(rules).journeys.to_pylist()
     return rows
 
 
@@ -94,10 +100,13 @@ def test_miles_are_within_three_per_cent_of_the_truth_in_the_median(drives):
             assert (found["distance_m"] - found["bridged_distance_m"]) / true == pytest.approx(1, abs=0.032)
 
 
-def test_the_rows_that_the_recorder_marked_are_inside_the_events(blackbox):
+def test_the_rows_that_the_recorder_marked_are_inside_the_events(blackbox, rules):
     """Each marked row is a fix of an event and no other fix is. The recorder knows one kind of event: its band is the
     highest severity among ours that share its rows: a braking that turns into a cornering is one event to it."""
-    result = blackbox.made(load_rules(str(REPOSITORY / "examples" / "rules" / "recorder-marks.yaml")))
+    marks = load_rules(str(REPOSITORY / "examples" / "rules" / "recorder-marks.yaml"))
+    if rules.sensors == ALL_BELIEVED:
+        marks = replace(marks, sensors=ALL_BELIEVED)
+    result = blackbox.made(marks)
     truth = _truth("blackbox_harsh_rows")
     assert len(truth) == 93
     at_s = np.unique(blackbox.fixes.fixed_at_us) / 1e6
@@ -127,27 +136,27 @@ def test_drives_belong_to_the_policy_in_force_across_the_renewal(drives):
     assert abs((first_of_new - renewal).total_seconds()) < 2 * 86_400
 
 
-def test_exactly_the_corrupt_dates_are_refused_for_their_clock(trips):
-    result = trips.made(ENGINE_SWITCHED)
+def test_exactly_the_corrupt_dates_are_refused_for_their_clock(trips, rules):
+    result = trips.made(rules)
     assert len(trips.fixes) + len(trips.refusals) == 43_056
     assert Counter(refusal.reason for refusal in trips.refusals) == {"clock_unparseable": 170}
     reasons = Counter(Reason(reason) for reason in result.reasons.tolist())
     assert reasons[Reason.CLOCK_FUTURE] == reasons[Reason.CLOCK_IMPOSSIBLE] == 0
 
 
-def test_exactly_the_four_zero_latitudes_are_refused_for_their_position(trips):
-    result = trips.made(ENGINE_SWITCHED)
+def test_exactly_the_four_zero_latitudes_are_refused_for_their_position(trips, rules):
+    result = trips.made(rules)
     zero = result.reasons == Reason.POSITION_ZERO
     origins = trips.source.describe(result.refused.origin[zero])
     assert sorted(origins) == [f"trips/T1_06_30_2021_2.samples[{k}]" for k in range(3204, 3208)]
     assert (result.refused.lat_deg[zero] == 0.0).all()
 
 
-def test_every_other_refusal_is_named(trips):
+def test_every_other_refusal_is_named(trips, rules):
     """This recorder repeats a position for up to a minute and then catches up within a second. Twice it catches up by
     more than the vehicle drove meanwhile: by 191 m while it reports that it stands (and for two seconds only until it
     moves), and by 1.9 km, after four seconds at 15 m/s, with another 273 m two seconds later."""
-    result = trips.made(ENGINE_SWITCHED)
+    result = trips.made(rules)
     other = result.reasons != Reason.POSITION_ZERO
     assert set(result.reasons[other].tolist()) == {Reason.POSITION_SPIKE}
     assert sorted(trips.source.describe(result.refused.origin[other])) == [
@@ -158,8 +167,8 @@ def test_every_other_refusal_is_named(trips):
     ]
 
 
-def test_each_trip_is_one_journey_of_its_policy(trips):
-    journeys = trips.made(ENGINE_SWITCHED).journeys.to_pylist()
+def test_each_trip_is_one_journey_of_its_policy(trips, rules):
+    journeys = trips.made(rules).journeys.to_pylist()
     assert {journey["policy"] for journey in journeys} == {"SBT-000201"}
     assert len({journey["started_at"].date() for journey in journeys}) == 5
     assert len(journeys) == 7

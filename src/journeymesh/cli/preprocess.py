@@ -67,26 +67,26 @@ def preprocess(
     from journeymesh.engines.local import run
     from journeymesh.engines.port import Retention, RunOptions
     from journeymesh.settings import retention_of
-    from journeymesh.wiring import load_policies, load_rules, open_source, without_credentials
+    from journeymesh.wiring import load_policies, open_source, rules_kept, without_credentials
 
     held = settings()
     location = source or held.source
     if location is None:
         raise UsageError("no source is named", todo="give --source, or set JOURNEYMESH_SOURCE")
-    options = RunOptions(
-        rules=load_rules(rules or held.rules),
-        policies=load_policies(file) if (file := policies or held.policies) else None,
-        retention=Retention(retention_of(keep_fixes or held.keep_fixes)),
-        jobs=jobs or held.jobs or usable_cores(),
-        memory_bytes=(memory_mb or held.memory_mb) * 2**20,
-        allow_mixed_rules=allow_mixed_rules,
-    )
     named = mapping or held.mapping
     with (
         closing(open_source(location, named)) as opened_source,
         opened_store(store or held.store, create=True) as opened,
         run_progress() as on_progress,
     ):
+        options = RunOptions(
+            rules=rules_kept(rules, held.rules, [opened]),
+            policies=load_policies(file) if (file := policies or held.policies) else None,
+            retention=Retention(retention_of(keep_fixes or held.keep_fixes)),
+            jobs=jobs or held.jobs or usable_cores(),
+            memory_bytes=(memory_mb or held.memory_mb) * 2**20,
+            allow_mixed_rules=allow_mixed_rules,
+        )
         report = run(opened_source, opened, options, on_progress)
         items = opened_source.items()
     tell(report, options, without_credentials(store or held.store), form, items)
@@ -155,6 +155,9 @@ def report_lines(report: RunReport, rules_version: str, store: str) -> list[str]
     ]
     if counts.get("values_unreadable"):
         lines.append(f"unreadable      {counts['values_unreadable']:,} fixes used without a value, kept in quarantine")
+    if counts.get("speed_doubted"):
+        told = "of which the reported speed contradicts the way travelled: their speed is taken from positions"
+        lines.append(f"speed doubted   {counts['speed_doubted']:,} fixes, {told}")
     if counts.get("other_documents"):
         lines.append(f"others          {counts['other_documents']:,} documents that the mapping's conditions leave out")
     reasons = {name: n for name, n in counts.items() if name.startswith("refused_") and n}

@@ -20,10 +20,12 @@ def list_rules(form: FormatOption = Format.table, out: OutOption = None) -> None
     import pyarrow as pa
 
     from journeymesh.cli.show import text
-    from journeymesh.journeys.rules import BUILT_IN
+    from journeymesh.journeys.rules import BUILT_IN, VERSIONS
 
     names = ("name", "version", "profile", "max_silence_s", "digest")
-    rows = [{"name": name, **{field: getattr(rules, field) for field in names[1:]}} for name, rules in BUILT_IN.items()]
+    earlier = {version: rules for version, rules in VERSIONS.items() if rules not in BUILT_IN.values()}
+    shown = (BUILT_IN | earlier).items()
+    rows = [{"name": name, **{field: getattr(rules, field) for field in names[1:]}} for name, rules in shown]
     table = pa.Table.from_pylist(rows)
     render(Listing(table.schema, [table], [Column(name, text(name)) for name in names]), form, out, limited=True)
 

@@ -226,13 +226,13 @@ def score_rules(store: Store, named: str | None) -> JourneyRules:
         UsageError: the rules cannot be told: the store was filled with a rules file, and none is named.
     """
     from journeymesh.cli.options import settings
-    from journeymesh.journeys.rules import BUILT_IN
+    from journeymesh.journeys.rules import VERSIONS
     from journeymesh.wiring import load_rules
 
     used = {rules.digest for rules in store.rules()}
     if named is not None:
         return load_rules(named)
-    for rules in BUILT_IN.values():
+    for rules in VERSIONS.values():
         if not used or rules.digest in used:
             return rules
     configured = load_rules(settings().rules)

@@ -26,7 +26,7 @@ from journeymesh.stores.port import RefusalQuery, RulesUsed, Run, Store, StoreBa
 _WRITTEN = ("journeys", "journeys_changed", "journeys_removed", "harsh_events")
 _NAMES = (
     "read_bytes", "read", "fixes", "accepted", "duplicates", "refused", "values_unreadable", "other_documents",
-    "outside_policy", "outside_journey", "vehicles",
+    "outside_policy", "outside_journey", "speed_doubted", "vehicles",
     *_WRITTEN,
 )  # fmt: skip
 _VALUES = frozenset(reason.code for reason in USED_WITHOUT)
@@ -121,11 +121,11 @@ class _Run:
             if other.version == used.version:
                 raise RulesConflict(
                     f"the store's journeys were made with other rules of the same version {used.version}",
-                    todo="give the edited rules a version of their own, and a store of their own",
+                    todo="give the edited rules their own version; in a file from before 2026.2 set base: …-2026.1",
                 )
             raise RulesConflict(
                 f"the store holds journeys of rules {other.version}, this run has {used.version}",
-                todo="use another store, or allow mixed rules",
+                todo="run `journeymesh store recompute --rules …`, use another store, or allow mixed rules",
             )
         return used
 
@@ -250,6 +250,7 @@ class _Run:
         self.counts["duplicates"] += settled.counts.duplicates
         self.counts["outside_policy"] += settled.counts.outside_policy
         self.counts["outside_journey"] += settled.counts.outside_journey
+        self.counts["speed_doubted"] += settled.counts.speed_doubted
         self.counts["vehicles"] += settled.vehicles
         self.counts["journeys"] += settled.journeys
         self.counts["journeys_changed"] += settled.changed

@@ -49,7 +49,8 @@ class RunReport:
     (fixes used without a value, which is kept in quarantine), ``other_documents``
     (read, and by the mapping's conditions not for us: neither fixes nor refused), ``outside_policy``
     (accepted fixes of vehicles or times without a policy), ``outside_journey`` (accepted fixes that belong to no
-    journey: parked, or below the minimum), ``vehicles, journeys, journeys_changed, journeys_removed, harsh_events``;
+    journey: parked, or below the minimum), ``speed_doubted`` (accepted fixes whose reported speed was not used),
+    ``vehicles, journeys, journeys_changed, journeys_removed, harsh_events``;
     ``refused_<reason code>`` for each reason met.
     """
 

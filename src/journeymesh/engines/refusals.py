@@ -30,6 +30,7 @@ _DETAIL: Final[dict[int, str]] = {
     Reason.POSITION_NULL_ISLAND: "latitude and longitude are exactly 0",
     Reason.POSITION_ZERO: "latitude {lat_deg}, longitude {lon_deg}: a zero that implies an impossible jump",
     Reason.POSITION_SPIKE: "latitude {lat_deg}, longitude {lon_deg}: an impossible jump that was not confirmed",
+    Reason.POSITION_INACCURATE: "by the recorder's own word the position is not valid, or too far off to be of use",
     Reason.CONFLICTING_FIX: "another fix at {fixed_at} comes first",
     Reason.FIXES_NOT_KEPT: "a late fix touches a journey whose own fixes are no longer kept",
 }

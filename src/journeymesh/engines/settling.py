@@ -350,6 +350,7 @@ def _counts_of_arrived(arrived: Fixes, result: PassResult, kept: int) -> PassCou
         result.counts.duplicates,
         round(result.counts.outside_policy * share),
         round(result.counts.outside_journey * share),
+        round(result.counts.speed_doubted * share),
     )
 
 

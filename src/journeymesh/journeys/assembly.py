@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from journeymesh.journeys.doubting import FIRST_COMPARED_M
 from journeymesh.journeys.fixes import I64
 from journeymesh.journeys.harsh import EVENT, KINDS, SEVERITIES
 from journeymesh.journeys.journey import HARSH_EVENT_TYPE, HOUR_TYPE, INSTANT, JOURNEY_SCHEMA, journey_id
@@ -98,7 +99,7 @@ def journey_table(found: Found, vehicles: tuple[str, ...], timeline: PolicyTimel
     duration_s = np.round((rows["ended_at_us"] - rows["started_at_us"]) / US_PER_S, _DECIMALS)
     driving_s = np.minimum(np.round(rows["driving_s"], _DECIMALS), duration_s)
     distance_m = np.round(rows["distance_m"], _DECIMALS)
-    mean_mps = np.divide(distance_m, driving_s, out=np.zeros(len(rows)), where=driving_s > 0)
+    mean_mps = np.round(np.divide(distance_m, driving_s, out=np.zeros(len(rows)), where=driving_s > 0), _DECIMALS)
     columns: dict[str, Any] = {
         "journey_id": pa.array(ids, pa.string()),
         "vehicle": pa.array(vehicles, pa.string()).take(pa.array(rows["vehicle"])),
@@ -109,7 +110,7 @@ def journey_table(found: Found, vehicles: tuple[str, ...], timeline: PolicyTimel
         "duration_s": duration_s,
         "driving_s": driving_s,
         "idle_s": np.round(duration_s - driving_s, _DECIMALS),
-        "mean_speed_mps": np.round(mean_mps, _DECIMALS),
+        "mean_speed_mps": mean_mps,
         "fixes": rows["fixes"].astype(np.int32),
         "quarantined": found.quarantined.astype(np.int32),
         "rules_version": pa.repeat(pa.scalar(rules.version, pa.string()), len(rows)),
@@ -117,6 +118,8 @@ def journey_table(found: Found, vehicles: tuple[str, ...], timeline: PolicyTimel
         "harsh_events": _events(found, rules),
         **_policy_columns(rows["policy"], timeline),
     }
+    if rules.sensors.speed_ratio > 0.0:
+        columns["max_speed_mps"] = np.maximum(np.round(_max_speed(rows, rules), _DECIMALS), mean_mps)
     for kind, name in enumerate(KINDS):
         of_kind = found.event_journey[found.events["kind"] == kind]  # type: ignore[index]
         columns[f"harsh_{name}"] = np.bincount(of_kind, minlength=len(rows)).astype(np.int32)
@@ -125,6 +128,14 @@ def journey_table(found: Found, vehicles: tuple[str, ...], timeline: PolicyTimel
             values = np.ascontiguousarray(rows[name])
             columns[name] = values if name.endswith("_deg") else np.round(values, _DECIMALS)
     return pa.table([columns[name] for name in JOURNEY_SCHEMA.names], schema=JOURNEY_SCHEMA)
+
+
+def _max_speed(rows: npt.NDArray[Any], rules: JourneyRules) -> npt.NDArray[np.float64]:
+    """The highest reported speed; by positions where the reported one of the journey is not believed."""
+    said, way, ratio = rows["said_m"], rows["way_m"], rules.sensors.speed_ratio
+    far = way >= FIRST_COMPARED_M
+    doubted = np.where(far, (said > ratio * way) | (way > ratio * said), rows["doubted_s"] > 0.5 * rows["driving_s"])
+    return np.where(doubted, rows["max_by_way_mps"], np.maximum(rows["max_speed_mps"], 0.0))
 
 
 def _policy_columns(policy: npt.NDArray[np.int32], timeline: PolicyTimeline) -> dict[str, pa.Array]:

@@ -34,6 +34,7 @@ _NULL_ISLAND: Final = int(Reason.POSITION_NULL_ISLAND)
 _ZERO: Final = int(Reason.POSITION_ZERO)
 _SPIKE: Final = int(Reason.POSITION_SPIKE)
 _CONFLICT: Final = int(Reason.CONFLICTING_FIX)
+_INACCURATE: Final = int(Reason.POSITION_INACCURATE)
 
 _CONFIRMING_FIXES: Final = 3
 """So many fixes that agree begin a stretch; what contradicts them from then on has to prove itself."""
@@ -83,6 +84,7 @@ class CleaningLimits(NamedTuple):
     relocation_fixes: int
     relocation_us: int
     max_delay_us: int
+    max_accuracy_m: float
 
     @classmethod
     def of(cls, rules: JourneyRules, now_us: int) -> CleaningLimits:
@@ -100,11 +102,12 @@ class CleaningLimits(NamedTuple):
             relocation_fixes=cleaning.relocation_fixes,
             relocation_us=round(cleaning.relocation_s * US_PER_S),
             max_delay_us=round(cleaning.max_delay_days * DAY_US),
+            max_accuracy_m=rules.sensors.max_accuracy_m or math.inf,
         )
 
 
 @compiled
-def alone(limits, at_us, received_us, lat_deg, lon_deg):
+def alone(limits, at_us, received_us, lat_deg, lon_deg, accuracy_m):
     """The verdict on a fix by itself, whatever its neighbours."""
     if at_us < limits.earliest_us:
         return _IMPOSSIBLE
@@ -116,6 +119,8 @@ def alone(limits, at_us, received_us, lat_deg, lon_deg):
         return _OUTSIDE if math.isfinite(lat_deg) and math.isfinite(lon_deg) else _MISSING
     if lat_deg == 0.0 and lon_deg == 0.0:
         return _NULL_ISLAND
+    if accuracy_m > limits.max_accuracy_m:
+        return _INACCURATE
     return ACCEPTED
 
 
@@ -268,11 +273,17 @@ def received_at(received_us, row):
 
 
 @compiled
+def value_at(column, row):
+    """The row's value; NaN as for a whole column that is absent."""
+    return column[row] if len(column) > 0 else np.nan
+
+
+@compiled
 def _by_itself(limits, settled_us, before, before_us, row, at_us, received_us, floats, ignition):
     """The verdict on a fix before its neighbours are asked: whether it is possible, and no other of its instant."""
     now = at_us[row]
     received = received_at(received_us, row)
-    judged = alone(limits, now, received, floats[0][row], floats[1][row])
+    judged = alone(limits, now, received, floats[0][row], floats[1][row], value_at(floats[7], row))
     if now == before_us:
         if same_fix(before, row, floats, ignition):
             return DUPLICATE

@@ -11,18 +11,14 @@ aside: they are the journey's if the halt turns out to be its end.
 
 from __future__ import annotations
 
-import math
-from typing import Final
-
 import numpy as np
 
+from journeymesh.journeys.adding import add, begin, count_pending, flush_slots
 from journeymesh.journeys.compiled import compiled
+from journeymesh.journeys.doubting import add_doubting, stays_put
 from journeymesh.journeys.geodesy import step_m
-from journeymesh.journeys.local_time import US_PER_S, local_hour
-from journeymesh.journeys.movement_state import DRIVING, HOURS_OF_WEEK, NOWHERE, PARKED, SLOTS
-
-_PLAUSIBLE_ACCEL_MPS2: Final = 12.0
-"""A speed counts towards the maximum when a neighbour's is within this acceleration of it: one bad fix does not."""
+from journeymesh.journeys.local_time import US_PER_S
+from journeymesh.journeys.movement_state import DRIVING, HOURS_OF_WEEK, NOWHERE, PARKED
 
 
 @compiled
@@ -39,198 +35,6 @@ def find_policy(state, at_us, first, last, timeline):
             state.policy, state.zone = policy[span], zone[span]
             state.policy_until_us = to_us[span]
             return
-
-
-@compiled
-def _is_night(limits, hour_of_week):
-    hour = hour_of_week % 24
-    if limits.night_from_hour <= limits.night_to_hour:
-        return limits.night_from_hour <= hour < limits.night_to_hour
-    return hour >= limits.night_from_hour or hour < limits.night_to_hour
-
-
-@compiled
-def _flush_slots(state, hours):
-    for k in range(state.slots):
-        hour = state.slot_hour[k]
-        hours[hour, 0] += state.slot_m[k]
-        hours[hour, 1] += state.slot_s[k]
-        state.hours_used = 1
-    state.slots = 0
-
-
-@compiled
-def _to_hour(state, hours, hour, metres, seconds):
-    if state.mode == DRIVING and state.halted == 0:
-        hours[hour, 0] += metres
-        hours[hour, 1] += seconds
-        state.hours_used = 1
-        return
-    k = state.slots - 1
-    if k < 0 or state.slot_hour[k] != hour:
-        if state.slots == SLOTS:
-            _flush_slots(state, hours)
-        k = state.slots
-        state.slots += 1
-        state.slot_hour[k] = hour
-        state.slot_m[k] = 0.0
-        state.slot_s[k] = 0.0
-    state.slot_m[k] += metres
-    state.slot_s[k] += seconds
-
-
-@compiled
-def _over_hours(state, sums, hours, limits, zones, from_us, to_us, metres, driving_s):
-    """Add an interval to the hours of the week it falls into, in proportion to time, and to the night's sums."""
-    if from_us < state.hour_until_us and to_us <= state.hour_until_us and state.hour_zone == sums.zone:
-        if state.is_night == 1:
-            sums.night_s += (to_us - from_us) / US_PER_S
-            sums.night_distance_m += metres
-        if metres > 0.0 or driving_s > 0.0:
-            _to_hour(state, hours, state.hour, metres, driving_s)
-        return
-    length_us = to_us - from_us
-    at = from_us
-    while at < to_us:
-        if at >= state.hour_until_us or state.hour_zone != sums.zone:
-            state.hour, state.hour_until_us = local_hour(sums.zone, at, zones[0], zones[1], zones[2])
-            state.hour_zone = sums.zone
-            state.is_night = _is_night(limits, state.hour)
-        until = min(to_us, state.hour_until_us)
-        share = (until - at) / length_us
-        if state.is_night == 1:
-            sums.night_s += (until - at) / US_PER_S
-            sums.night_distance_m += metres * share
-        if metres > 0.0 or driving_s > 0.0:
-            _to_hour(state, hours, state.hour, metres * share, driving_s * share)
-        at = until
-
-
-@compiled
-def _speeding(state, sums, limits, now_us, speed, limit, dt, metres):
-    if 0.0 < limit < math.inf:
-        over = speed > limit + limits.over_posted_mps
-    else:
-        over = speed > limits.absolute_mps
-    if not over:
-        state.over_limit = 0
-        return
-    if state.over_limit == 0 and (state.over_at_us == 0 or now_us - state.over_at_us > limits.speeding_merge_us):
-        state.over_s = state.over_m = 0.0
-        state.speeding_counts = 0
-    elif state.over_limit == 1:
-        state.over_s += dt
-        state.over_m += metres
-    state.over_limit = 1
-    state.over_at_us = now_us
-    if state.over_s >= limits.speeding_min_s or state.speeding_counts == 1:
-        sums.speeding_s += state.over_s
-        sums.speeding_distance_m += state.over_m
-        state.over_s = state.over_m = 0.0
-        state.speeding_counts = 1
-
-
-@compiled
-def begin(state, sums, hours, now_us, lat, lon):
-    """A journey may begin at this fix: everything before it is none of it."""
-    if state.hours_used == 1:
-        hours[:, :] = 0.0
-        state.hours_used = 0
-    state.slots = 0
-    state.held_s = state.pending_m = 0.0
-    state.over_at_us = 0
-    state.over_limit = 0
-    state.counted_lat_deg, state.counted_lon_deg = lat, lon
-    sums.started_at_us = now_us
-    sums.start_lat_deg, sums.start_lon_deg = lat, lon
-    sums.distance_m = sums.driving_s = sums.idle_s = sums.max_speed_mps = 0.0
-    sums.night_distance_m = sums.night_s = sums.speeding_distance_m = sums.speeding_s = 0.0
-    sums.bridged_s = sums.bridged_distance_m = sums.extent_m = 0.0
-    sums.fixes = 1
-    sums.policy, sums.zone = state.policy, state.zone
-
-
-@compiled
-def _fastest(state, sums, scale, speed_now, dt, lat, lon, reported):
-    """Let a speed count towards the maximum when the fix before bears it out, or the distance driven since then."""
-    fastest = max(speed_now, state.speed_mps)
-    if fastest > sums.max_speed_mps:
-        near = abs(speed_now - state.speed_mps) <= _PLAUSIBLE_ACCEL_MPS2 * min(max(dt, 1.0), 2.0)
-        if near or (reported and fastest * dt <= 2.0 * step_m(scale, state.lat_deg, state.lon_deg, lat, lon)):
-            sums.max_speed_mps = fastest
-
-
-@compiled
-def add(state, sums, hours, limits, zones, scale, now_us, lat, lon, speed, limit):
-    """Add the interval from the fix before to this one. Returns whether the vehicle stands.
-
-    Distance is counted from the last counted position to this one, once it is more than noise: with a reported speed
-    from ``min_step_m`` on, standing from ``stop_radius_m`` on; without one from ``jitter_radius_m`` on if it moved
-    there at more than the standstill's speed.
-    """
-    dt = (now_us - state.at_us) / US_PER_S
-    away = step_m(scale, state.counted_lat_deg, state.counted_lon_deg, lat, lon)
-    reported = speed == speed
-    interval_s = dt
-    driven_s = 0.0
-    if reported:
-        standing = speed < limits.standstill_mps
-        was_moving = state.speed_mps >= limits.standstill_mps
-        if standing:
-            counts = was_moving or away > limits.stop_m
-        else:
-            counts = away >= limits.min_step_m
-        if not standing or was_moving or (counts and away >= limits.standstill_mps * dt):
-            driven_s = dt
-        state.held_s = 0.0
-    else:
-        interval_s += state.held_s
-        moving = away >= limits.standstill_mps * interval_s
-        counts = away > limits.stop_m or (moving and away > limits.jitter_m)
-        standing = not counts and (
-            not moving or step_m(scale, state.lat_deg, state.lon_deg, lat, lon) < limits.standstill_mps * dt
-        )
-        if counts:
-            speed = away / interval_s
-            if moving:
-                driven_s = interval_s
-        state.held_s = 0.0 if counts else interval_s
-    metres = 0.0
-    state.pending_m = 0.0
-    if counts:
-        metres = away
-        state.counted_lat_deg, state.counted_lon_deg = lat, lon
-        sums.distance_m += metres
-        if sums.extent_m < limits.min_extent_m:
-            sums.extent_m = max(sums.extent_m, step_m(scale, sums.start_lat_deg, sums.start_lon_deg, lat, lon))
-    elif not standing:
-        state.pending_m = away
-    sums.driving_s += driven_s
-    sums.idle_s += dt - driven_s
-    if dt > limits.bridged_s:
-        sums.bridged_s += dt
-        sums.bridged_distance_m += metres
-    _over_hours(state, sums, hours, limits, zones, state.at_us, now_us, metres, driven_s)
-    if speed == speed:
-        if state.speed_mps == state.speed_mps:
-            _fastest(state, sums, scale, speed, interval_s, lat, lon, reported)
-        _speeding(state, sums, limits, now_us, speed, limit, interval_s, metres)
-        state.speed_mps = speed
-    sums.fixes += 1
-    return standing
-
-
-@compiled
-def _count_pending(state, sums, hours):
-    """The journey ends while the vehicle moves: what is not counted yet is driven, too."""
-    if state.pending_m > 0.0:
-        sums.distance_m += state.pending_m
-        sums.driving_s += state.held_s
-        sums.idle_s -= state.held_s
-        if state.is_night == 1:
-            sums.night_distance_m += state.pending_m
-        _to_hour(state, hours, state.hour, state.pending_m, state.held_s)
-    state.held_s = state.pending_m = 0.0
 
 
 @compiled
@@ -271,7 +75,7 @@ def close(state, sums, at_halt, hours, limits, found, found_hours, counts, vehic
             _emit(at_halt, hours, limits, found, found_hours, counts, vehicle)
         else:
             _end_at(sums, state.at_us, state.lat_deg, state.lon_deg)
-            _count_pending(state, sums, hours)
+            count_pending(state, sums, hours)
             _emit(sums, hours, limits, found, found_hours, counts, vehicle)
     state.mode = NOWHERE
     state.halted = 0
@@ -291,7 +95,7 @@ def _while_parked(state, sums, hours, limits, scale, standing, now_us, lat, lon,
     if away > limits.stop_m:
         state.mode = DRIVING
         state.halted = 0
-        _flush_slots(state, hours)
+        flush_slots(state, hours)
     elif standing:
         begin(state, sums, hours, now_us, lat, lon)
         state.speed_mps = speed
@@ -304,16 +108,45 @@ def _while_driving(state, sums, at_halt, hours, limits, scale, standing, now_us,
         away = step_m(scale, state.anchor_lat_deg, state.anchor_lon_deg, lat, lon)
         if away > limits.stop_m:
             state.halted = 0
-            _flush_slots(state, hours)
+            flush_slots(state, hours)
         elif not (standing and state.was_standing == 0 and away > limits.jitter_m):
             return
     if standing:
-        _flush_slots(state, hours)
-        state.halted = 1
-        state.halted_at_us = now_us
-        state.anchor_lat_deg, state.anchor_lon_deg = lat, lon
-        at_halt[0] = sums[0]
-        _end_at(at_halt[0], now_us, lat, lon)
+        _halt(state, sums, at_halt, hours, now_us, lat, lon)
+
+
+@compiled
+def _halt(state, sums, at_halt, hours, at_us, lat, lon):
+    """A halt begins; the sums so far are set aside."""
+    flush_slots(state, hours)
+    state.halted = 1
+    state.halted_by_place = 0
+    state.halted_at_us = at_us
+    state.anchor_lat_deg, state.anchor_lon_deg = lat, lon
+    at_halt[0] = sums[0]
+    _end_at(at_halt[0], at_us, lat, lon)
+
+
+@compiled
+def _follow_place(state, sums, at_halt, hours, limits, speed, stays):
+    """A vehicle whose recorder repeats position and speed may have halted where the position came up; one whose speed
+    changes has not."""
+    if stays and state.mode == DRIVING and state.halted == 0:
+        _halt(state, sums, at_halt, hours, state.at_us, state.lat_deg, state.lon_deg)
+        state.halted_by_place = 1
+    elif not stays and state.halted == 1 and state.halted_by_place == 1:
+        state.halted_by_place = 0
+        if speed >= limits.standstill_mps:
+            state.halted = 0
+            flush_slots(state, hours)
+
+
+@compiled
+def _add(state, sums, hours, limits, zones, scale, now_us, lat, lon, speed, limit, stays):
+    """Add the interval since the fix before, as the rules have it. Returns whether the vehicle stands."""
+    if limits.speed_ratio > 0.0:
+        return add_doubting(state, sums, hours, limits, zones, scale, now_us, lat, lon, speed, limit, stays)
+    return add(state, sums, hours, limits, zones, scale, now_us, lat, lon, speed, limit)
 
 
 @compiled
@@ -324,19 +157,43 @@ def _halt_lasted(state, limits, scale, now_us, lat, lon):
 
 
 @compiled
+def _never_on(state, sums, hours, limits, zones, scale, now_us, lat, lon, speed, limit, stays):
+    """The ignition has been off since the last silence. A vehicle that leaves its place all the same drives: such an
+    ignition is not believed."""
+    if state.mode == NOWHERE:
+        if state.was_on == 0 and limits.ignition_doubt_m > 0.0:
+            _park(state, sums, hours, now_us, lat, lon)
+            state.speed_mps = speed
+        return
+    standing = _add(state, sums, hours, limits, zones, scale, now_us, lat, lon, speed, limit, stays)
+    if step_m(scale, state.anchor_lat_deg, state.anchor_lon_deg, lat, lon) > limits.ignition_doubt_m:
+        state.mode = DRIVING
+        state.halted = 0
+        flush_slots(state, hours)
+    elif standing:
+        begin(state, sums, hours, now_us, lat, lon)
+        state.speed_mps = speed
+
+
+@compiled
 def _move_switched(
     state, sums, hours, limits, zones, scale, found, found_hours, counts, vehicle, now_us, lat, lon, speed, limit,
-    ignition,
+    ignition, stays,
 ):  # fmt: skip
-    if state.mode == NOWHERE:
+    if state.mode != DRIVING:
         if ignition != 0:
             state.mode = DRIVING
             state.halted = 0
+            state.was_on = 1
             begin(state, sums, hours, now_us, lat, lon)
             state.speed_mps = speed
+        else:
+            _never_on(state, sums, hours, limits, zones, scale, now_us, lat, lon, speed, limit, stays)
         return False
-    add(state, sums, hours, limits, zones, scale, now_us, lat, lon, speed, limit)
-    if ignition == 0:
+    _add(state, sums, hours, limits, zones, scale, now_us, lat, lon, speed, limit, stays)
+    if ignition != 0:
+        state.was_on = 1
+    elif state.was_on == 1:
         state.at_us, state.lat_deg, state.lon_deg = now_us, lat, lon
         close(state, sums, sums, hours, limits, found, found_hours, counts, vehicle)
         return True
@@ -357,11 +214,20 @@ def move(
         state.mode = NOWHERE
     if broken:
         state.counted_lat_deg, state.counted_lon_deg = lat, lon
+        state.said_m = np.nan
+    stays = False
+    if gap_us > limits.max_silence_us:
+        state.was_on = 0
+        state.stuck_s = 0.0
+        state.told_mps = np.nan
+    if limits.speed_ratio > 0.0:
+        state.doubts_speed = 0
+        stays = stays_put(state, limits, scale, now_us, lat, lon, speed)
     if state.mode != NOWHERE and gap_us > limits.max_silence_us:
         close(state, sums[0], at_halt[0], hours, limits, found, found_hours, counts, vehicle)
     if not limits.always_on:
         ended = _move_switched(state, sums[0], hours, limits, zones, scale, found, found_hours, counts, vehicle,
-                               now_us, lat, lon, speed, limit, ignition)  # fmt: skip
+                               now_us, lat, lon, speed, limit, ignition, stays)  # fmt: skip
     elif state.mode == NOWHERE:
         _park(state, sums[0], hours, now_us, lat, lon)
         state.was_standing = 1
@@ -374,11 +240,14 @@ def move(
         state.speed_mps = speed
         ended = True
     else:
-        standing = add(state, sums[0], hours, limits, zones, scale, now_us, lat, lon, speed, limit)
+        if limits.speed_ratio > 0.0:
+            _follow_place(state, sums, at_halt, hours, limits, speed, stays)
+        standing = _add(state, sums[0], hours, limits, zones, scale, now_us, lat, lon, speed, limit, stays)
         if state.mode == PARKED:
             _while_parked(state, sums[0], hours, limits, scale, standing, now_us, lat, lon, speed)
         else:
             _while_driving(state, sums, at_halt, hours, limits, scale, standing, now_us, lat, lon)
         state.was_standing = standing
     state.at_us, state.lat_deg, state.lon_deg = now_us, lat, lon
+    state.told_mps = speed
     return ended

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -33,6 +34,10 @@ SUMS: Final = np.dtype(
         ("bridged_s", np.float64),
         ("bridged_distance_m", np.float64),
         ("extent_m", np.float64),  # the furthest from the start, as far as min_extent_m is not reached
+        ("said_m", np.float64),  # how far the reported speed says it drove, where the positions can tell,
+        ("way_m", np.float64),  # and how far it drove there by positions
+        ("doubted_s", np.float64),  # a speed was reported and not used
+        ("max_by_way_mps", np.float64),  # the highest speed by positions, of the time whose reported speed was not used
         ("fixes", np.int64),
         ("vehicle", np.int32),
         ("policy", np.int32),
@@ -72,6 +77,19 @@ MOVEMENT_STATE: Final = np.dtype(
         ("hour_until_us", np.int64),
         ("is_night", np.int8),  # whether that hour is of the night
         ("slots", np.int8),  # hours of the part that may turn out not to belong to the journey
+        ("doubted", np.int8),  # the reported speed is not believed; how many fixes in a row contradict it
+        ("contradictions", np.int8),
+        ("doubts_speed", np.int8),  # the latest fix's reported speed was not used
+        ("was_on", np.int8),  # the ignition has been on since the last silence
+        ("halted_by_place", np.int8),  # the halt under way was seen by the position alone
+        ("told_mps", np.float64),  # the latest reported speed
+        ("said_m", np.float64),  # how far it says that the vehicle drove since the position counted last
+        ("counted_at_us", np.int64),
+        ("way_mps", np.float64),  # the latest speed by positions where the reported one is not used
+        ("still_s", np.float64),  # by positions alone: it has not moved for so long, and so much of held_s it stood
+        ("stood_s", np.float64),
+        ("stood_m", np.float64),  # how far from the position counted last
+        ("stuck_s", np.float64),  # for so long position and reported speed have been repeated
         ("slot_hour", np.int32, (SLOTS,)),
         ("slot_m", np.float64, (SLOTS,)),
         ("slot_s", np.float64, (SLOTS,)),
@@ -101,6 +119,9 @@ class MovementLimits(NamedTuple):
     absolute_mps: float
     speeding_min_s: float
     speeding_merge_us: int
+    speed_ratio: float
+    stuck_s: float
+    ignition_doubt_m: float
 
     @classmethod
     def of(cls, rules: JourneyRules) -> MovementLimits:
@@ -123,4 +144,7 @@ class MovementLimits(NamedTuple):
             absolute_mps=rules.speeding.absolute_limit_mps,
             speeding_min_s=rules.speeding.min_duration_s,
             speeding_merge_us=round(rules.speeding.merge_s * US_PER_S),
+            speed_ratio=rules.sensors.speed_ratio,
+            stuck_s=rules.sensors.stuck_s or math.inf,
+            ignition_doubt_m=rules.sensors.ignition_doubt_m,
         )

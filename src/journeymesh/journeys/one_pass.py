@@ -26,6 +26,7 @@ from journeymesh.journeys.cleaning import (
     clean_vehicle,
     received_at,
     same_fix,
+    value_at,
 )
 from journeymesh.journeys.compiled import F64_IN, I8_IN, I32_IN, I64_IN, U32_IN, compiled, entry
 from journeymesh.journeys.geodesy import forget
@@ -57,7 +58,7 @@ _SIGNATURE = (
     types.int64,  # how many vehicles of the states are before the one with code 0
     I64_IN,  # fixed_at_us
     I64_IN,  # received_at_us
-    types.UniTuple(F64_IN, 7),  # lat, lon, speed, heading, accelerations, speed limit; absent ones empty
+    types.UniTuple(F64_IN, 8),  # lat, lon, speed, heading, accelerations, speed limit, accuracy; absent ones empty
     I8_IN,  # ignition
     types.boolean,  # final
     types.Tuple([_limits_type(CleaningLimits), _limits_type(MovementLimits), _limits_type(HarshLimits)]),
@@ -83,7 +84,7 @@ def _settled_until(limits, first, last, order, at_us, received_us):
     for place in range(last - 1, first - 1, -1):
         row = order[place]
         received = received_at(received_us, row)
-        if alone(limits, at_us[row], received, 1.0, 1.0) == ACCEPTED:
+        if alone(limits, at_us[row], received, 1.0, 1.0, np.nan) == ACCEPTED:
             newest = at_us[row]
             break
     ready = last
@@ -100,7 +101,7 @@ def _leave(limits, verdict, first, ready, last, order, at_us, received_us, float
         row = order[place]
         now = at_us[row]
         received = received_at(received_us, row)
-        judged = alone(limits, now, received, floats[0][row], floats[1][row])
+        judged = alone(limits, now, received, floats[0][row], floats[1][row], np.nan)
         if now == newest_us or judged not in (_FUTURE, _IMPOSSIBLE):
             verdict[place] = UNDECIDED
             continue
@@ -112,14 +113,9 @@ def _leave(limits, verdict, first, ready, last, order, at_us, received_us, float
 
 
 @compiled
-def _at(column, row):
-    return column[row] if len(column) > 0 else np.nan
-
-
-@compiled
 def _speed(column, row, fastest_mps):
     """The reported speed. A negative one or one no vehicle drives says that it is not known (-1, 255 km/h)."""
-    speed = _at(column, row)
+    speed = value_at(column, row)
     return speed if 0.0 <= speed <= fastest_mps else np.nan
 
 
@@ -128,7 +124,7 @@ def _go(
     v, first, ready, order, at_us, floats, ignition, limits, first_span, timeline, zones, scale, movement, sums, at_halt,
     harsh, events, hours, found, counts, verdict,
 ):  # fmt: skip
-    lat, lon, speeds, headings, forward, side, posted = floats
+    lat, lon, speeds, headings, forward, side, posted, _ = floats
     for place in range(first, ready):
         at = np.uint64(place)
         judged = verdict[at]
@@ -143,11 +139,19 @@ def _go(
         speed = _speed(speeds, row, limits[0].max_speed_mps)
         on = ignition[row] if len(ignition) > 0 else -1
         broken = judged == RELOCATED
+        heading = value_at(headings, row)
         ended = move(movement, sums, at_halt, hours, limits[1], zones, scale, found[0], found[1], counts, v, broken,
-                     now, lat[row], lon[row], speed, _at(posted, row), on)  # fmt: skip
-        feel(harsh, events, limits[2], v, broken, now, lat[row], lon[row], speed, _at(headings, row),
-             _at(forward, row), _at(side, row), found[2], counts)  # fmt: skip
+                     now, lat[row], lon[row], speed, value_at(posted, row), on)  # fmt: skip
+        if limits[2].borne_out_share > 0.0:
+            if not 0.0 <= heading <= 360.0:
+                heading = np.nan
+            if movement.doubted == 1:
+                speed = np.nan
+        counts[5] += movement.doubts_speed
+        feel(harsh, events, limits[2], scale, v, broken, now, lat[row], lon[row], speed, heading,
+             value_at(forward, row), value_at(side, row), found[2], counts)  # fmt: skip
         if ended:
+            harsh.waits = 0
             close_events(events, limits[2], v, found[2], counts)
 
 
@@ -158,8 +162,8 @@ def run_pass(
 ):  # fmt: skip
     """Run the pass over one chunk.
 
-    ``counts`` (int64[5]): journeys, hours of the week, harsh events put into ``found``; accepted fixes outside any
-    policy; vehicles. ``verdict`` (uint8[n]): a ``Reason`` per place, or RELOCATED.
+    ``counts`` (int64[6]): journeys, hours of the week, harsh events put into ``found``; accepted fixes outside any
+    policy; vehicles; fixes whose reported speed was not used. ``verdict`` (uint8[n]): a ``Reason`` per place, or RELOCATED.
     """
     cleaning, movement, sums, at_halt, harsh, events = state
     forget(scale)

@@ -52,12 +52,14 @@ _IS_TIMELINE = ~np.isin(np.arange(256), (DUPLICATE, UNDECIDED, *_CLOCK_REASONS))
 
 @dataclass(frozen=True, slots=True)
 class PassCounts:
-    """How many fixes came to what. ``outside_policy`` and ``outside_journey`` are among ``accepted``."""
+    """How many fixes came to what. ``outside_policy``, ``outside_journey`` and ``speed_doubted`` (their reported speed
+    was not used, for it contradicts the way travelled) are among ``accepted``."""
 
     accepted: int = 0
     duplicates: int = 0
     outside_policy: int = 0
     outside_journey: int = 0
+    speed_doubted: int = 0
 
     def __add__(self, other: PassCounts) -> PassCounts:
         return PassCounts(
@@ -65,6 +67,7 @@ class PassCounts:
             self.duplicates + other.duplicates,
             self.outside_policy + other.outside_policy,
             self.outside_journey + other.outside_journey,
+            self.speed_doubted + other.speed_doubted,
         )
 
 
@@ -167,7 +170,7 @@ class JourneyPass:
                 else Fixes.empty(tuple(self._vehicles)),
                 self._named(fixes.take(order[refused]), before),
                 verdict[refused],
-                PassCounts(accepted, int(told[DUPLICATE]), int(counts[3]), accepted - inside),
+                PassCounts(accepted, int(told[DUPLICATE]), int(counts[3]), accepted - inside, int(counts[5])),
                 int(counts[4]),
             )
         )
@@ -229,7 +232,7 @@ class JourneyPass:
         self, fixes: Fixes, before: int, order: U32, verdict: npt.NDArray[np.uint8], final: bool
     ) -> tuple[Found, I64]:
         n, vehicles = len(fixes), len(self._vehicles)
-        found, counts = self._room_for(n, vehicles), np.zeros(5, np.int64)
+        found, counts = self._room_for(n, vehicles), np.zeros(6, np.int64)
         floats = tuple(
             np.ascontiguousarray(column) if column is not None else _NO_FLOATS
             for column in (
@@ -240,6 +243,7 @@ class JourneyPass:
                 fixes.accel_longitudinal_mps2,
                 fixes.accel_lateral_mps2,
                 fixes.speed_limit_mps,
+                fixes.accuracy_m,
             )
         )
         timeline, zones = self._timeline, self._timeline.zones

@@ -32,6 +32,8 @@ class Reason(IntEnum):
     """An impossible jump that the following fixes do not confirm."""
     CONFLICTING_FIX = 9
     """Another fix of the vehicle at the same instant came first in the canonical order."""
+    POSITION_INACCURATE = 10
+    """The recorder itself says that the position is not valid, or may be further off than the rules allow."""
 
     UNDECIDED = 15
     """Inside the pass only: the next chunk decides."""

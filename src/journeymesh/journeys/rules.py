@@ -6,7 +6,7 @@ import hashlib
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields, is_dataclass
+from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
 from typing import Any, Literal, get_args, get_type_hints
 
 from journeymesh.errors import RulesInvalid
@@ -54,6 +54,34 @@ class MovementRules:
     drifts within it has not moved."""
     bridged_gap_s: float = 15.0
     """A gap between two fixes longer than this, inside a journey, is counted as bridged (tunnel, lost reception)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SensorRules:
+    """From when a reported value is not believed. A number of 0 leaves its check out."""
+
+    max_accuracy_m: float = 100.0
+    """A position that may be further off by the recorder's own word, or is marked invalid, is refused."""
+    speed_ratio: float = 1.3
+    """Where the reported speed says that a journey so far is so many times longer or shorter than its positions do, or
+    that a vehicle stands which gets away, speed is taken from positions. 0: it is believed whatever they say."""
+    stuck_s: float = 60.0
+    """A reported speed repeated for so long, to the last digit and at one position, is not believed."""
+    borne_out_share: float = 0.5
+    """So much of a harsh change of speed or heading must the next sample keep, and the way between them must allow it.
+    0: one sample is enough."""
+    ignition_doubt_m: float = 50.0
+    """engine_switched: a vehicle that gets so far with an ignition that has been off since the last silence drives."""
+
+    def __post_init__(self) -> None:
+        if 0.0 < self.speed_ratio < 1.0:
+            raise RulesInvalid(f"rules: sensors.speed_ratio is {self.speed_ratio}", todo="give 1 or more, or 0")
+        if self.borne_out_share > 1.0:
+            raise RulesInvalid(f"rules: sensors.borne_out_share is {self.borne_out_share}", todo="give 0 to 1")
+
+
+ALL_BELIEVED = SensorRules(max_accuracy_m=0.0, speed_ratio=0.0, stuck_s=0.0, borne_out_share=0.0, ignition_doubt_m=0.0)
+"""As it was before 2026.2."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -146,6 +174,7 @@ class JourneyRules:
     """The furthest a journey gets from where it began; less is a parked car whose position wanders."""
     cleaning: CleaningRules = field(default_factory=CleaningRules)
     movement: MovementRules = field(default_factory=MovementRules)
+    sensors: SensorRules = field(default_factory=SensorRules)
     harsh: HarshRules = field(default_factory=HarshRules)
     night: NightRules = field(default_factory=NightRules)
     speeding: SpeedingRules = field(default_factory=SpeedingRules)
@@ -184,11 +213,15 @@ class JourneyRules:
     @property
     def digest(self) -> str:
         """A digest of every number: two rules with one version and different digests are a mistake."""
-        return hashlib.blake2b(json.dumps(asdict(self), sort_keys=True).encode(), digest_size=16).hexdigest()
+        numbers = asdict(self)
+        if self.sensors == ALL_BELIEVED:  # the digest that such rules had before there was anything to doubt
+            del numbers["sensors"]
+        return hashlib.blake2b(json.dumps(numbers, sort_keys=True).encode(), digest_size=16).hexdigest()
 
 
 def rules_from_mapping(document: Mapping[str, Any]) -> JourneyRules:
-    """Rules from a parsed YAML or JSON document. Left-out numbers take the profile's built-in value.
+    """Rules from a parsed YAML or JSON document. Left-out numbers take the value of ``base``, a version that ships;
+    without it that of the profile's newest.
 
     Raises:
         RulesInvalid: naming the path of the first wrong key or value.
@@ -196,7 +229,14 @@ def rules_from_mapping(document: Mapping[str, Any]) -> JourneyRules:
     profile = document.get("profile")
     if profile not in get_args(Profile):
         raise RulesInvalid(f"rules: profile is {profile!r}", todo=f"use one of {', '.join(get_args(Profile))}")
+    document, base = dict(document), document.get("base")
+    document.pop("base", None)
     start = ALWAYS_ON if profile == "always_on" else ENGINE_SWITCHED
+    if base is not None:
+        if base not in VERSIONS or VERSIONS[base].profile != profile:
+            known = ", ".join(version for version, rules in VERSIONS.items() if rules.profile == profile)
+            raise RulesInvalid(f"rules: base is {base!r}", todo=f"use one of {known}")
+        start = VERSIONS[base]
     if "version" not in document:
         raise RulesInvalid("rules: version is missing", todo="name one, for results compare only within a version")
     merged: JourneyRules = _merge(start, document, "rules")
@@ -244,7 +284,11 @@ def _numbers(rules: Any, path: str = "") -> list[tuple[str, float]]:
     return found
 
 
-ALWAYS_ON = JourneyRules(version="always-on-2026.1", profile="always_on", max_silence_s=300.0)
-ENGINE_SWITCHED = JourneyRules(version="engine-switched-2026.1", profile="engine_switched", max_silence_s=100.0)
+ALWAYS_ON = JourneyRules(version="always-on-2026.2", profile="always_on", max_silence_s=300.0)
+ENGINE_SWITCHED = JourneyRules(version="engine-switched-2026.2", profile="engine_switched", max_silence_s=100.0)
+ALWAYS_ON_2026_1 = replace(ALWAYS_ON, version="always-on-2026.1", sensors=ALL_BELIEVED)
+ENGINE_SWITCHED_2026_1 = replace(ENGINE_SWITCHED, version="engine-switched-2026.1", sensors=ALL_BELIEVED)
 BUILT_IN = {"always-on": ALWAYS_ON, "engine-switched": ENGINE_SWITCHED}
-"""The rules that ship, by the name that ``--rules`` takes."""
+"""The newest rules that ship, by the name that ``--rules`` takes."""
+VERSIONS = {rules.version: rules for rules in (ALWAYS_ON, ENGINE_SWITCHED, ALWAYS_ON_2026_1, ENGINE_SWITCHED_2026_1)}
+"""Every version that ships; ``--rules`` takes them, too. An earlier one makes the journeys that it made."""

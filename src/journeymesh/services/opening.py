@@ -14,7 +14,7 @@ from journeymesh.wiring.access import (
     cursor_key,
     open_access,
 )
-from journeymesh.wiring.journeys import load_rules, open_installation, open_store
+from journeymesh.wiring.journeys import open_installation, open_store, rules_kept
 
 if TYPE_CHECKING:
     from litestar import Litestar
@@ -51,7 +51,7 @@ def open_journeyapi(
         if plan is not None:
             used, parts = _behind_the_door(opened, plan)
         else:
-            used, parts = _behind_a_store(opened, store or "", load_rules(rules))
+            used, parts = _behind_a_store(opened, store or "", rules)
         life.checks = {"store": parts["versions"].fault, "approvals": access.book.fault}
         yield build_app(
             JourneyapiConfig(cursor_key=cursor_key(access.file), http=config, score=used.score),
@@ -89,13 +89,14 @@ def open_identityapi(access_path: str | Path, *, config: HttpConfig, life: Life)
         yield build_app(parts, config=config, life=life)
 
 
-def _behind_a_store(opened: ExitStack, url: str, rules: JourneyRules) -> tuple[JourneyRules, dict[str, Any]]:
+def _behind_a_store(opened: ExitStack, url: str, named: str) -> tuple[JourneyRules, dict[str, Any]]:
     from journeymesh.services.journeyapi.takers import StoreTaker
     from journeymesh.services.journeyapi.versions import StoreVersions
     from journeymesh.strangler.policy_book import PolicyBook
 
     store = opened.enter_context(closing(open_store(url)))
     store.policies()  # a mistyped store is refused here, not made
+    rules = rules_kept(named, named, [store])
     return rules, {
         "reads": store,
         "policies": opened.enter_context(PolicyBook(store.policies)),

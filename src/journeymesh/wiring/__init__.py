@@ -11,6 +11,7 @@ from journeymesh.wiring.journeys import (
     open_source,
     open_store,
     open_vehicle_source,
+    rules_kept,
     without_credentials,
 )
 
@@ -23,5 +24,6 @@ __all__ = [
     "open_source",
     "open_store",
     "open_vehicle_source",
+    "rules_kept",
     "without_credentials",
 ]

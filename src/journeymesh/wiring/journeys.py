@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
-from journeymesh.errors import MappingInvalid, RulesInvalid, SourceMissing, UsageError
+from journeymesh.errors import JourneymeshError, MappingInvalid, RulesInvalid, SourceMissing, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from journeymesh.journeys.policies import Policy
     from journeymesh.journeys.rules import JourneyRules
@@ -149,7 +150,7 @@ def open_installation(
     legacy = plan.legacy
     return Installation(
         plan=plan,
-        rules=load_rules(legacy.rules),
+        rules=rules_kept(legacy.rules, legacy.rules, _reachable(store.url for store in plan.stores.values())),
         control=Control(plan.control),
         open_store=open_store,
         open_legacy=lambda: open_vehicle_source(legacy.source, legacy.mapping),
@@ -158,6 +159,14 @@ def open_installation(
         keep_fixes=retention_of,
         exports=Path(plan_path).parent / "retired",
     )
+
+
+def _reachable(urls: Iterable[str]) -> Iterator[Store]:
+    """Those stores that can be opened and have been written to."""
+    for url in urls:
+        with suppress(JourneymeshError), closing(open_store(url)) as store:
+            if store.schema_version()[0] is not None:
+                yield store
 
 
 def _live(location: str, mapping_path: str | Path | None) -> tuple[str, Mapping]:
@@ -185,22 +194,41 @@ def _check_vehicle(mapping: Mapping) -> None:
         raise MappingInvalid("fields.vehicle: value and file are for files", todo="give the path of a field")
 
 
+def rules_kept(named: str | None, configured: str, stores: Iterable[Store]) -> JourneyRules:
+    """The rules for work on these stores: those named, else those configured. A built-in name that says no version
+    means the version that the stores' journeys were made with; the newest where there are none yet.
+
+    Raises:
+        RulesInvalid: as ``load_rules``.
+    """
+    from journeymesh.journeys.rules import BUILT_IN, VERSIONS
+
+    name = named or configured
+    if name not in BUILT_IN:
+        return load_rules(name)
+    profile = BUILT_IN[name].profile
+    held = {used.digest for store in stores for used in store.rules()}
+    kept = [rules for rules in VERSIONS.values() if rules.digest in held and rules.profile == profile]
+    return kept[0] if len(kept) == 1 else BUILT_IN[name]
+
+
 def load_rules(name_or_path: str) -> JourneyRules:
-    """The rules of a built-in name (``always-on``, ``engine-switched``) or of a YAML file.
+    """The rules of a built-in name (``always-on``, ``engine-switched``: the newest; ``always-on-2026.1``: that version)
+    or of a YAML file.
 
     Raises:
         RulesInvalid: naming the file and the first wrong key or value.
     """
-    from journeymesh.journeys.rules import BUILT_IN, rules_from_mapping
+    from journeymesh.journeys.rules import BUILT_IN, VERSIONS, rules_from_mapping
 
-    if name_or_path in BUILT_IN:
-        return BUILT_IN[name_or_path]
+    if (built_in := BUILT_IN.get(name_or_path) or VERSIONS.get(name_or_path)) is not None:
+        return built_in
     import yaml
 
     try:
         document = yaml.safe_load(Path(name_or_path).read_text("utf-8"))
     except (OSError, UnicodeDecodeError) as error:
-        known = ", ".join(BUILT_IN)
+        known = ", ".join([*BUILT_IN, *VERSIONS])
         raise RulesInvalid(
             f"rules {name_or_path} cannot be read: {_reason(error)}", todo=f"give a YAML file, or one of {known}"
         ) from error

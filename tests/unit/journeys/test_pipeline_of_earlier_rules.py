@@ -16,9 +16,9 @@ from journeymesh.fleets.spec import FaultRates, FleetSpec
 from journeymesh.journeys.fixes import Fixes
 from journeymesh.journeys.pipeline import PassResult, make_journeys
 from journeymesh.journeys.policies import Policy
-from journeymesh.journeys.rules import ALWAYS_ON, ENGINE_SWITCHED, JourneyRules
+from journeymesh.journeys.rules import ALWAYS_ON_2026_1, ENGINE_SWITCHED_2026_1, JourneyRules
 
-OF_2026_1 = {"always_on": ALWAYS_ON, "engine_switched": ENGINE_SWITCHED}
+OF_2026_1 = {"always_on": ALWAYS_ON_2026_1, "engine_switched": ENGINE_SWITCHED_2026_1}
 NOT_THERE_IN_2026_1: tuple[str, ...] = ("policy_from",)
 """Columns of a journey that came later."""
 

@@ -219,7 +219,7 @@ def test_results_of_two_rules_versions_do_not_add_up():
     table = pa.concat_tables(
         [_journeys(_utc(2024, 6, 3)), _journeys(_utc(2024, 6, 4), rules=replace(ENGINE_SWITCHED, version="x"))]
     )
-    with pytest.raises(RulesConflict, match=r"engine-switched-2026\.1 and x"):
+    with pytest.raises(RulesConflict, match=r"engine-switched-2026\.2 and x"):
         summarise(table, POLICY, "month", SCORE)
 
 
