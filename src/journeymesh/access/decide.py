@@ -72,6 +72,7 @@ class Decider:
         except BaseException as error:  # any fault denies; a panic of Cedar's or of a cipher's Rust is no Exception
             reason = self._fault(error, found)
         allowed = reason is Reason.ALLOWED
+        about = ask
         if not allowed:
             found.obligations, found.terms = NOTHING_LEAVES, ()
         if found.policy is not None:
@@ -89,7 +90,27 @@ class Decider:
             all_terms=found.all_terms,
             recorded=self._recorded(reason, ask, found),
             admits=self._each(ask, found) if allowed else _no_policy,
+            known_for=lambda: self._known_for(token, about),
         )
+
+    def _known_for(self, token: str | None, ask: Ask) -> str | None:
+        """A purpose other than the one asked for, for which the bearer may know of a policy of their own tenant."""
+        try:
+            contract = self._contracts.of(ask.product)
+            for purpose in () if contract is None else contract.purposes:
+                found = Found(decision_id="")
+                if purpose == ask.purpose:
+                    continue
+                reason = self._reason(token, structs.replace(ask, purpose=purpose), found)
+                rows = found.obligations.rows
+                single = found.obligations.minimum_group_size <= 1
+                if reason is Reason.ALLOWED and single and any(rows.admits(policy) for policy in found.terms):
+                    return purpose
+        except (KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException as error:  # as in ``decide``
+            self._fault(error, Found(decision_id=""))
+        return None
 
     def _each(self, ask: Ask, found: Found) -> Callable[[Policy], bool]:
         """Judges policies one by one by what was found for the whole: no term of it is looked up again."""

@@ -62,6 +62,10 @@ def _none(_: Policy) -> bool:
     return False
 
 
+def _nothing() -> str | None:
+    return None
+
+
 class Decision(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     """The answer for one request. It allows only where ``reason`` is ALLOWED.
 
@@ -74,6 +78,8 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     - ``retry_after_s``: where a fault denied and may pass; None elsewhere
     - ``admits``: whether an answer may leave that is about this policy among others, as the same bearer, purpose and
       approval would have it decided alone. It raises nothing: whatever goes wrong is no
+    - ``known_for``: another purpose for which the same bearer may know of the policy that was asked about; None: there
+      is none. It raises nothing
     - ``recorded``: done when its audit record is durable. Nothing may leave before.
     """
 
@@ -87,6 +93,7 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     retry_after_s: float | None = None
     recorded: Future[None]
     admits: Callable[[Policy], bool] = _none
+    known_for: Callable[[], str | None] = _nothing
     terms: tuple[Policy, ...] = ()
     all_terms: bool = True
 

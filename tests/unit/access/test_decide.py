@@ -336,3 +336,45 @@ def test_each_term_of_a_renewed_policy_is_judged_by_its_own_status() -> None:
     assert (decision.terms, decision.all_terms, decision.ask.policy) == ((active,), False, active)
     denied = decider.decide("ana", ask(policy=None, terms=(lapsed, again)))
     assert (denied.reason, denied.terms, denied.ask.policy) == (Reason.POLICY_FORBIDS, (), again)
+
+
+CLAIMS = Obligations(rows=RowPredicate(statuses=frozenset({"active", "lapsed"})))
+
+
+def _also_for_claims(**changes: object) -> Twins:
+    twins = Twins(approvals=TwinApprovals([TwinApproval(), TwinApproval(id="A-2", purpose="claims")]))
+    twins.contracts.contracts["journeys"].purposes["claims"] = CLAIMS  # type: ignore[index]
+    twins.contracts.catalogue |= {"claims"}
+    return twins
+
+
+def test_who_may_know_a_hidden_policy_for_another_purpose_is_told_which() -> None:
+    decider = _also_for_claims().decider()
+    lapsed = decider.decide("ana", ask(policy=policy(status="lapsed")))
+    assert (lapsed.reason, lapsed.determining) == (Reason.POLICY_FORBIDS, ("former-customers",))
+    assert lapsed.known_for() == "claims"
+
+
+@pytest.mark.parametrize("changes", [{"status": "cancelled"}, {"tenant": "south", "status": "lapsed"}])
+def test_who_may_know_a_policy_for_no_purpose_is_told_nothing(changes: dict[str, str]) -> None:
+    assert _also_for_claims().decider().decide("ana", ask(policy=policy(**changes))).known_for() is None
+
+
+def test_a_purpose_without_a_live_approval_or_for_groups_only_makes_nothing_known() -> None:
+    twins = _also_for_claims()
+    twins.approvals = TwinApprovals([TwinApproval()])
+    assert twins.decider().decide("ana", ask(policy=policy(status="lapsed"))).known_for() is None
+    twins = _also_for_claims()
+    groups = Obligations(rows=CLAIMS.rows, minimum_group_size=5)
+    twins.contracts.contracts["journeys"].purposes["claims"] = groups  # type: ignore[index]
+    assert twins.decider().decide("ana", ask(policy=policy(status="lapsed"))).known_for() is None
+
+
+def test_a_fault_on_the_way_to_another_purpose_makes_nothing_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    decision = _also_for_claims().decider().decide("ana", ask(policy=policy(status="lapsed")))
+
+    def burst(*_: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(CedarPolicies, "judge", burst)
+    assert decision.known_for() is None

@@ -34,6 +34,9 @@ class Told:
     purpose_needed: bool = False
     forbids_tenants: frozenset[str] = frozenset()
     who: Identity = ANALYST
+    known_for: str | None = None
+    determining: tuple[str, ...] = ()
+    forbids_statuses: frozenset[str] = frozenset()
 
     def decide(self, token: str | None, ask: Ask) -> Decision:
         meant = ask.meant(self.who.tenant)
@@ -50,6 +53,8 @@ class Told:
             obligations=self.obligations,
             retry_after_s=self.retry_after_s,
             recorded=self.recorded.pop(0) if self.recorded else done(),
+            known_for=lambda: self.known_for,
+            determining=self.determining,
             admits=lambda policy: self.obligations.rows.admits(policy) and policy.tenant not in self.forbids_tenants,
         )
 
@@ -65,6 +70,8 @@ class Told:
             return self.reasons[ask.capability]
         if self.purpose_needed and ask.purpose is None:
             return Reason.PURPOSE_MISSING
+        if ask.policy is not None and ask.policy.status in self.forbids_statuses:
+            return Reason.POLICY_FORBIDS
         if ask.policy is not None and ask.policy.tenant in self.forbids_tenants:
             return Reason.POLICY_FORBIDS
         return Reason.ALLOWED

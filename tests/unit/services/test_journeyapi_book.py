@@ -284,3 +284,30 @@ def test_behind_a_door_each_policy_is_asked_for_alone() -> None:
         object.__setattr__(api.app.state["parts"], "book_reads", EachPolicy(OneByOne()))  # type: ignore[arg-type]
         assert walked(api, "/v1/summaries", 100) == expected
         assert asked == [f"P-{n}" for n in range(6)]
+
+
+@pytest.mark.parametrize("path", ["/v1/policies/P-4/summary", "/v1/policies/P-4/journeys"])
+def test_a_lapsed_policy_is_not_there_and_who_may_know_it_is_told_which_rule_hides_it(path: str) -> None:
+    by_cedar = Told(OWN, forbids_statuses=frozenset({"lapsed"}), determining=("former-customers",))
+    active = Obligations(rows=RowPredicate(tenants=frozenset({"default"}), statuses=frozenset({"active"})))
+    for told, rule in ((by_cedar, "the access policy former-customers"), (Told(active), "the product's contract")):
+        with Served(book(), decisions=told) as api:
+            plain = api.get(path, **{"data-purpose": "pricing"})
+            unknown = api.get(path.replace("P-4", "P-99"), **{"data-purpose": "pricing"})
+            bodies = [{**answer.json(), "request_id": ""} for answer in (plain, unknown)]
+            assert plain.status_code == 404
+            assert bodies[0] == bodies[1]
+            told.known_for = "claims-handling"
+            answer = api.get(path, **{"data-purpose": "pricing"})
+            assert answer.status_code == 404
+            assert answer.json()["detail"] == (
+                f"{rule} hides this policy, with its status lapsed, for the purpose pricing: "
+                "you may know it for claims-handling"
+            )
+
+
+def test_of_another_tenants_policy_nobody_is_told_anything() -> None:
+    told = Told(OWN, forbids_tenants=frozenset({"other"}), known_for="claims-handling")
+    with Served(book(), decisions=told) as api:
+        answer = api.get("/v1/policies/P-4x/summary")
+        assert (answer.status_code, answer.json().get("detail", "")) == (404, "")

@@ -23,9 +23,9 @@ from journeymesh.services.http.limits import Rates
 from journeymesh.services.http.metrics import HttpMetrics
 from journeymesh.services.http.problems import (
     MALFORMED,
-    NOT_FOUND,
     TOO_MANY_REQUESTS,
     ProblemRaised,
+    hidden,
     of_decision,
 )
 from journeymesh.services.http.requests import DECISION_IDS, bearer_token, client_address, header
@@ -139,10 +139,11 @@ class Gate:
         if decision.reason is Reason.ALLOWED:
             return decision
         if terms and decision.reason in _NO_LEAK:
+            about = decision
             decision = await self._decide(token, msgspec.structs.replace(ask, terms=()))
             told.append(decision.decision_id)
             if decision.allowed:
-                raise ProblemRaised(NOT_FOUND)
+                raise hidden(about)
         raise of_decision(decision)
 
     async def _decide(self, token: Bearer | None, ask: Ask) -> Decision:

@@ -20,7 +20,7 @@ from journeymesh.journeys.policies import Policy, PolicyTerm
 from journeymesh.journeys.policy_table import policy_table
 from journeymesh.services.http.answers import ReadyAnswer, raw_headers
 from journeymesh.services.http.conditions import is_unchanged, tag_of
-from journeymesh.services.http.problems import GROUP_TOO_SMALL, NOT_FOUND, POLICY_FORBIDS, ProblemRaised
+from journeymesh.services.http.problems import GROUP_TOO_SMALL, POLICY_FORBIDS, ProblemRaised, hidden
 from journeymesh.services.http.requests import Scope
 from journeymesh.services.journeyapi.book import KnownPolicies
 from journeymesh.services.journeyapi.config import JourneyapiConfig
@@ -145,7 +145,7 @@ def admitted(decision: Decision) -> Admitted:
         raise ProblemRaised(GROUP_TOO_SMALL, decision=decision)
     terms = tuple(policy for policy in decision.terms if admits(decision.obligations, policy))
     if not terms:
-        raise ProblemRaised(NOT_FOUND)
+        raise hidden(decision)
     return Admitted(terms, decision.all_terms and len(terms) == len(decision.terms))
 
 
