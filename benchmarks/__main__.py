@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.audit import audit
+from benchmarks.book import book
 from benchmarks.decisions import decisions
 from benchmarks.environments import ROOT, NotBuilt, python_of, version_of
 from benchmarks.http_reads import http_reads
@@ -24,7 +25,7 @@ from benchmarks.strangler import burst, door, kills, lag, strangler
 
 MOVES_AND_SERVICES = {
     "strangler": strangler, "door": door, "lag": lag, "burst": burst, "kills": kills,
-    "decisions": decisions, "http": http_reads, "audit": audit,
+    "decisions": decisions, "http": http_reads, "audit": audit, "book": book,
 }  # fmt: skip
 PARTS = ("parquet", "slow", "bson", "rows", "memory", "cold", *MOVES_AND_SERVICES)
 PER_S = "fixes/s/core"

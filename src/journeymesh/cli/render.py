@@ -56,7 +56,8 @@ def render(listing: Listing, form: Format, out: Path | None = None, *, limited: 
                 writer = csv.writer(file, lineterminator="\n")
                 writer.writerow(listing.schema.names)
                 for page in listing.pages:
-                    writer.writerows([_csv_cell(value) for value in row.values()] for row in page.to_pylist())
+                    columns = [_csv_cells(page[name]) for name in listing.schema.names]
+                    writer.writerows(zip(*columns, strict=True))
         case Format.parquet:
             _parquet(listing, out)
         case Format.arrow:
@@ -77,6 +78,18 @@ def render_object(row: Row, form: Format, show: Callable[[Row], None]) -> None:
             show(row)
         case _:
             raise UsageError(f"one object cannot be written as {form}", todo="use --format json, ndjson or table")
+
+
+def _csv_cells(column: pa.ChunkedArray) -> list[Any]:
+    """The column's values as CSV has them; only what JSON has otherwise is looked at one by one."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    kind, values = column.type, column.to_pylist()
+    plainly = pa.types.is_string(kind) or pa.types.is_integer(kind) or pa.types.is_boolean(kind)
+    if plainly or (pa.types.is_floating(kind) and pc.all(pc.is_finite(column.drop_null())).as_py() is not False):
+        return list(values)
+    return [_csv_cell(value) for value in values]
 
 
 def _csv_cell(value: Any) -> Any:
