@@ -80,6 +80,7 @@ picture: $(WARM)  ## take the README's picture of a report in Chromium
 
 fuzz: $(WARM)  ## hostile BSON for FUZZ_SECONDS (60), then FUZZ_REQUESTS (1,000,000) decisions beside their oracle
 	@$(BIN)/python tests/fuzz/fuzz_bson.py --seconds $(FUZZ_SECONDS)
+	@$(BIN)/python tests/fuzz/fuzz_columns.py --seconds $(FUZZ_SECONDS)
 	@$(BIN)/python -m tests.differential --requests $(FUZZ_REQUESTS)
 
 clean:  ## remove what these commands made, but not journeys

@@ -18,6 +18,15 @@ def test_hostile_bson_neither_crashes_nor_hangs_nor_touches_its_neighbours():
     assert int(ran.stdout.split()[0]) > 50
 
 
+def test_hostile_columns_are_refused_in_time_and_within_bounds():
+    ran = subprocess.run(
+        [sys.executable, str(FUZZ.with_name("fuzz_columns.py")), "--seconds", "5", "--seed", "20260101"],
+        check=False, capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+    assert ran.returncode == 0, f"exit {ran.returncode}\n{ran.stdout[-500:]}\n{ran.stderr[-3000:]}"
+    assert int(ran.stdout.split()[0]) > 50
+
+
 def test_a_read_past_the_buffer_ends_the_process():
     reading_past_the_end = (
         f"import sys; sys.path.insert(0, {str(FUZZ.parent)!r})\n"

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Generator, Iterator
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
@@ -29,12 +29,14 @@ from journeymesh.sources.bson_values import (
     has_id,
     raw_json,
 )
-from journeymesh.sources.bson_walker import ARRAY_MISSING, FAULTS, ILL_SHAPED, LENGTH_IMPLAUSIBLE, NEEDS_ROOM
+from journeymesh.sources.bson_walker import ARRAY_MISSING, FAULTS, ILL_SHAPED, LENGTH_IMPLAUSIBLE, NEEDS_ROOM, NO_ARRAY
+from journeymesh.sources.compressed_buckets import Expanded, expanded
 from journeymesh.sources.conditions import meets, wanted_at
 from journeymesh.sources.field_tally import Fault, FieldTally
 from journeymesh.sources.mapping import NUMBER_COLUMNS, Mapping, mapped_paths
 from journeymesh.sources.paths import array_of, reach
 from journeymesh.sources.row_keys import RowKeys
+from journeymesh.sources.simple8b import DamagedColumn
 
 ELEMENT_BITS: Final = 21
 """An origin is the offset of a document in its stream, shifted by these bits, and the position in its array."""
@@ -43,6 +45,9 @@ REFUSALS_PER_DOCUMENT: Final = 10_000
 """A document with more elements that do not fit is refused from there on as one: it may hold two million."""
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _CONVERT_ROWS: Final = 1 << 18
+_EXPANDED_BYTES: Final = 16 << 20
+Faulty = tuple[int, int, int]
+"""Where a document begins and ends, and what is wrong with it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +102,11 @@ class BsonReader:
         self.keys: RowKeys | None = None
         self._last_keyed: tuple[int, str | None] = (-1, None)
         self.trie = PathTrie.of(mapped_paths(mapping))
+        self._arrays = sorted({array for path in self.trie.slots if (array := array_of(path)) is not None})
+        self._of_expanded: BsonReader | None = None
+        """Reads buckets that were compressed; made when the first comes."""
+        self._moved: Expanded | None = None
+        """Where the buckets that are being read stood before, of such a reader."""
         self._walk = Walk(self.trie)
         self._last_decoded: tuple[int, dict[str, Any] | None] = (-1, None)
 
@@ -111,6 +121,8 @@ class BsonReader:
             rows = self._walk.rows(buffer, at)
             end = rows.end
             faults, others = self._faults(buffer, rows)
+            if any(fault == NO_ARRAY for _, _, fault in faults):
+                faults = yield from self._compressed(buffer, faults, stream_offset, at)
             refusals = [self._corrupt(buffer, *fault, stream_offset) for fault in faults]
             pieces = max(1, -(-len(rows.document) // _CONVERT_ROWS))
             for piece in range(pieces):
@@ -126,6 +138,46 @@ class BsonReader:
             at = end
             if rows.stop != NEEDS_ROOM:
                 return
+
+    def _compressed(
+        self, buffer: U8, faults: list[Faulty], stream_offset: int, at: int
+    ) -> Generator[ReadPart, None, list[Faulty]]:
+        """The fixes of compressed buckets among the documents without an array; returns the faults of the others."""
+        others: list[Faulty] = []
+        buckets: list[tuple[int, bytes]] = []
+        size = 0
+        for start, end, fault in faults:
+            document, whole = buffer[start:end].tobytes(), None
+            try:
+                whole = expanded(document, self._arrays) if fault == NO_ARRAY else None
+            except DamagedColumn as error:
+                place = self.document_place(document, stream_offset + start)
+                key = self._key(document, stream_offset + start)
+                code, content = Reason.DOCUMENT_CORRUPT.code, raw_json(document)
+                refusal = Refusal(code, place, str(error), content=content, input_key=key)
+                yield ReadPart(Fixes.empty(), [refusal], at, 0, Fixes.empty())
+                continue
+            if whole is None:
+                others.append((start, end, fault))
+                continue
+            buckets.append((start, whole))
+            size += len(whole)
+            if size > _EXPANDED_BYTES:
+                yield from self._expanded(buckets, stream_offset, at)
+                buckets, size = [], 0
+        if buckets:
+            yield from self._expanded(buckets, stream_offset, at)
+        return others
+
+    def _expanded(self, buckets: list[tuple[int, bytes]], stream_offset: int, at: int) -> Iterator[ReadPart]:
+        reader = self._of_expanded
+        if reader is None:
+            reader = self._of_expanded = BsonReader(self.mapping, self._tally)
+        reader.collection, reader.keys = self.collection, self.keys
+        reader._moved = moved = Expanded.of(buckets)
+        reader._last_decoded = reader._last_keyed = (-1, None)
+        for part in reader.parts(moved.content, stream_offset):
+            yield replace(part, end=at, documents=0, is_broken=False)
 
     def unreadable(self, first: U8, at: int, end: int | None, cause: str) -> Refusal:
         """The refusal of all from stream offset ``at`` to ``end`` (None: unknown), of which ``first`` is at hand."""
@@ -210,7 +262,8 @@ class BsonReader:
             refused.add(faults, Reason.VALUE_UNPARSEABLE)
         columns["accuracy_m"] = accuracy_of(columns.get("accuracy_m"), hdop, valid)
         element = np.maximum(rows.element, 0)
-        columns["origin"] = ((rows.document + stream_offset) << ELEMENT_BITS) | element
+        starts = rows.document if self._moved is None else self._moved.origin_of(rows.document)
+        columns["origin"] = ((starts + stream_offset) << ELEMENT_BITS) | element
         fixes = Fixes(vehicles, **columns)
         if self._tally is not None:
             self._tally.add(fixes, refused.every or (), self._kinds(rows))
@@ -292,9 +345,8 @@ class BsonReader:
             return raw_json(document) if first else None
         kept: Any = content
         if element >= 0:
-            arrays = sorted({array for path in self.trie.slots if (array := array_of(path)) is not None})
-            found = {array: _item(reach(content, array), element) for array in arrays}
-            kept = found[arrays[0]] if len(arrays) == 1 else found
+            found = {array: _item(reach(content, array), element) for array in self._arrays}
+            kept = found[self._arrays[0]] if len(self._arrays) == 1 else found
         return canonical(kept) or (raw_json(document) if first else None)
 
     def _corrupt(self, buffer: U8, start: int, end: int, fault: int, stream_offset: int) -> Refusal:

@@ -63,6 +63,7 @@ FAULTS: Final = {
     10: "the mapped array is not there",
 }
 ARRAY_MISSING: Final = 10
+NO_ARRAY: Final = 9
 ILL_SHAPED: Final = (8, 9)
 """Faults of documents that are well-formed BSON and not what the mapping expects."""
 

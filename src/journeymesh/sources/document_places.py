@@ -219,7 +219,7 @@ def places_of(met: Fixes, identities: Identities, stream_offset: int) -> Documen
     vehicle, us = met.vehicle[rows], met.fixed_at_us[rows]
     change = np.empty(len(rows), np.bool_)
     change[0] = True
-    if len(met.vehicles) > 1:
+    if len(met.vehicles) > 1 or (np.diff(document) < 0).any():  # compressed buckets come before the others
         ordered = np.lexsort((vehicle, document))
         document, vehicle, us = document[ordered], vehicle[ordered], us[ordered]
     change[1:] = (document[1:] != document[:-1]) | (vehicle[1:] != vehicle[:-1])

@@ -23,6 +23,7 @@ def chosen(dump: Dump, mapping: Mapping) -> list[tuple[str, DumpedCollection]]:
     """
     if dump.only is not None:
         mine = _the_file(dump, mapping)
+        _refuse_buckets(dump, mapping, [("", mine)])
         return [(mine.collection if names_several(mapping.collections) else mapping.collection, mine)]
     found: dict[int, tuple[str, DumpedCollection]] = {}
     for named in mapping.collections:
@@ -32,7 +33,18 @@ def chosen(dump: Dump, mapping: Mapping) -> list[tuple[str, DumpedCollection]]:
         else:
             one = one_named(dump, named, mapping.database)
             found.setdefault(id(one), (named, one))
+    _refuse_buckets(dump, mapping, list(found.values()))
     return list(found.values())
+
+
+def _refuse_buckets(dump: Dump, mapping: Mapping, found: list[tuple[str, DumpedCollection]]) -> None:
+    """Refuse a mapping of measurements where a dump has buckets: it would find nothing in them."""
+    buckets = next((one for _, one in found if one.stored_as.startswith(BUCKETS)), None)
+    if buckets is not None and mapping.layout == "document":
+        raise MappingInvalid(
+            f"source {dump.location}: {buckets.name} is a time-series collection, of which a dump has the buckets",
+            todo="map them: layout: bucketed, with paths such as data.lat[] for measurements and meta.id",
+        )
 
 
 def _fitting(dump: Dump, pattern: str, database: str | None) -> list[DumpedCollection]:

@@ -238,6 +238,8 @@ def _announced(location: str, filesystem: Any, path: str) -> tuple[list[DumpedCo
     for one in announced:
         database, stored_as = str(one.get("db")), str(one.get("collection"))
         logical = stored_as.removeprefix(BUCKETS)
+        if one.get("type") == "timeseries":
+            stored_as = f"{BUCKETS}{logical}"
         if not one.get("db"):
             others.append(SourceItem(f"{location}: {stored_as}", "skipped", THE_OPLOG))
             continue

@@ -212,6 +212,16 @@ def test_the_two_names_of_a_time_series_collection_are_one(tmp_path, collection,
     assert list(states(source).values()) == ["read"]
 
 
+@pytest.mark.parametrize("form", ["archive", "folder", "file"])
+def test_a_mapping_of_measurements_is_refused_where_there_are_buckets(tmp_path, form):
+    (tmp_path / "db").mkdir()
+    (tmp_path / "db" / "system.buckets.c.bson").write_bytes(bucket(9))
+    (tmp_path / "ts").write_bytes(archive([("system.buckets.c", bucket(9))], [("c", "timeseries", {})]))
+    location = tmp_path / {"archive": "ts", "folder": "db", "file": "db/system.buckets.c.bson"}[form]
+    with pytest.raises(MappingInvalid, match=r"db\.c is a time-series collection.*layout: bucketed"):
+        read(location)
+
+
 def test_a_collection_that_is_announced_and_never_comes_is_told(tmp_path):
     announced = [("c", "collection", {}), ("d", "collection", {})]
     (tmp_path / "a").write_bytes(archive([("d", OTHERS)], announced, ended=["d"]))
