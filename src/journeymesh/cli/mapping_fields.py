@@ -15,6 +15,7 @@ def as_json(found: MappingCheck) -> str:
     told: dict[str, Any] = {"is_usable": found.is_usable, "refused_inputs": sum(found.refused.values())}
     told |= msgspec.to_builtins(found)
     told["fields"] = [_field_row(one) for one in found.fields]
+    told["policy_fields"] = [_field_row(one) for one in found.policy_fields]
     return msgspec.json.encode(told).decode()
 
 
@@ -47,16 +48,17 @@ def check_lines(found: MappingCheck) -> list[str]:
         f"duplicates      {found.duplicates:,}",
         f"refused         {refused:,}",
         *([f"others          {found.others:,} that the mapping's conditions leave out"] if found.others else []),
-        f"policies        {found.policies:,}",
+        f"policies        {found.policies:,}"
+        + (f", and {unusable:,} that cannot be used" if (unusable := sum(found.policies_refused.values())) else ""),
         "",
     ]
-    for one in found.fields:
+    for one in (*found.fields, *found.policy_fields):
         lines += _field_lines(one)
-    if found.refused or found.doubts:
+    if found.refused or found.doubts or found.policies_refused:
         lines.append("")
     lines += [f"in doubt: {doubt}" for doubt in found.doubts]
-    for reason, count in found.refused.items():
-        first = found.first[reason]
+    for reason, count in (*found.refused.items(), *found.policies_refused.items()):
+        first = (found.first | found.first_policy_refused)[reason]
         lines.append(f"refused {count:,} by {reason}: first {first.origin}: {first.detail}")
     return lines
 

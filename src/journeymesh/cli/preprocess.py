@@ -142,6 +142,7 @@ def report_lines(report: RunReport, rules_version: str, store: str) -> list[str]
     counts = report.counts
     rate = counts["read"] / report.seconds if report.seconds else 0.0
     changed = f" ({counts['journeys_changed']:,} changed, {counts['journeys_removed']:,} removed)"
+    unusable = f", and {counts['policies_refused']:,} that cannot be used" if counts["policies_refused"] else ""
     touched = counts["journeys_changed"] or counts["journeys_removed"]
     lines = [
         f"read            {counts['read']:,} fixes of {counts['vehicles']:,} vehicles"
@@ -150,6 +151,7 @@ def report_lines(report: RunReport, rules_version: str, store: str) -> list[str]
         f"harsh events    {counts['harsh_events']:,}",
         f"accepted        {counts['accepted']:,}, of which {counts['outside_journey']:,} in no journey"
         f" and {counts['outside_policy']:,} outside any policy",
+        *([f"policies        {counts['policies']:,}{unusable}"] if unusable else []),
         f"duplicates      {counts['duplicates']:,}",
         f"refused         {counts['refused']:,}",
     ]
@@ -165,6 +167,6 @@ def report_lines(report: RunReport, rules_version: str, store: str) -> list[str]
         f"  {n:>10,}    {name.removeprefix('refused_')}"
         for name, n in sorted(reasons.items(), key=lambda item: (-item[1], item[0]))
     ]
-    if counts["refused"]:
+    if counts["refused"] or unusable:
         lines.append(f"see them with   journeymesh quarantine list --store {store}")
     return lines

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import time
 import uuid
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from itertools import chain
 
@@ -18,15 +19,16 @@ from journeymesh.engines.settling import Settled, Settler, joined
 from journeymesh.errors import RulesConflict
 from journeymesh.journeys.fixes import Fixes
 from journeymesh.journeys.journey import Refusal
-from journeymesh.journeys.policies import Policy, PolicyTerm, check_overlaps, replaced_by
-from journeymesh.journeys.reasons import USED_WITHOUT
+from journeymesh.journeys.policies import Policy, PolicyTerm, replaced_by
+from journeymesh.journeys.policy_conflicts import without_conflicts
+from journeymesh.journeys.reasons import USED_WITHOUT, Reason
 from journeymesh.sources.port import Source, SourceBatch, SourceSize
 from journeymesh.stores.port import RefusalQuery, RulesUsed, Run, Store, StoreBatch
 
 _WRITTEN = ("journeys", "journeys_changed", "journeys_removed", "harsh_events")
 _NAMES = (
     "read_bytes", "read", "fixes", "accepted", "duplicates", "refused", "values_unreadable", "other_documents",
-    "outside_policy", "outside_journey", "speed_doubted", "vehicles",
+    "outside_policy", "outside_journey", "speed_doubted", "vehicles", "policies", "policies_refused",
     *_WRITTEN,
 )  # fmt: skip
 _VALUES = frozenset(reason.code for reason in USED_WITHOUT)
@@ -130,18 +132,22 @@ class _Run:
         return used
 
     def _policies(self) -> tuple[list[Policy], list[PolicyTerm], set[str]]:
-        """The policies, the terms that the given ones replace, and the ids whose policies this run changes."""
-        given = self.source.policies() if self.options.policies is None else list(self.options.policies)
-        check_overlaps(given)
+        """The policies, the terms that the given ones replace, and the ids whose policies this run changes. Those that
+        cannot be used are refused."""
+        given = self.source.policies() if self.options.policies is None else self.options.policies
         stored = {policy.term: policy for policy in self.store.policies()}
         replaced = replaced_by(given, stored.values())
         gone = [policy.term for policy in replaced]
+        named = {policy.term for policy in given} | set(gone)
+        used, contradicting = without_conflicts(given, [p for term, p in stored.items() if term not in named])
+        refused = [*getattr(given, "refusals", ()), *(_contradicting(policy, why) for policy, why in contradicting)]
+        self.pending += refused
+        self.counts["policies"], self.counts["policies_refused"] = len(used), len(refused)
         merged = {term: policy for term, policy in stored.items() if term not in set(gone)}
-        merged |= {policy.term: policy for policy in given}
-        check_overlaps(merged.values())
+        merged |= {policy.term: policy for policy in used}
         touched: list[Policy | None] = [*replaced]
-        touched += [stored.get(p.term) for p in given if stored.get(p.term) != p]
-        touched += [p for p in given if stored.get(p.term) != p]
+        touched += [stored.get(p.term) for p in used if stored.get(p.term) != p]
+        touched += [p for p in used if stored.get(p.term) != p]
         ids = {name for p in touched if p is not None for name in (p.device, p.vehicle) if name is not None}
         return list(merged.values()), gone, ids
 
@@ -272,6 +278,14 @@ class _Run:
             resume=self.resume,
         )
         self.store.write(replace(batch, refusals=refusals, refusals_withdrawn=withdrawn, run=record))
+
+
+def _contradicting(policy: Policy, why: str) -> Refusal:
+    """The refusal of a policy that can be used by itself."""
+    held = asdict(policy)
+    content = json.dumps(held, default=str, ensure_ascii=False)
+    key = "\0".join(("policy", policy.number, policy.tenant, policy.valid_from.isoformat(), content))
+    return Refusal(Reason.POLICY_CONTRADICTS.code, f"policy {policy.number}", why, content=content, input_key=key)
 
 
 def _row_bytes(batch: SourceBatch) -> int:

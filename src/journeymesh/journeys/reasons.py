@@ -52,6 +52,10 @@ class Reason(IntEnum):
     """The document's bytes are not well-formed."""
     FIXES_NOT_KEPT = 22
     """A late fix touches a journey whose own fixes are no longer kept, so it cannot be recomputed."""
+    POLICY_UNUSABLE = 23
+    """A policy has no number, no beginning, no device or vehicle, ends as it begins, or a field that cannot be read."""
+    POLICY_CONTRADICTS = 24
+    """A policy is in force for a device or vehicle at the same time as one that began before, or is given twice."""
 
     @property
     def code(self) -> str:

@@ -12,12 +12,12 @@ import pyarrow.parquet as pq
 
 from journeymesh.errors import MappingInvalid, SourceUnreadable
 from journeymesh.journeys.fixes import FIX_SCHEMA, I64, Fixes, renumbered
-from journeymesh.journeys.policies import Policy
 from journeymesh.sources.decoding_memory import decoding_memory
 from journeymesh.sources.field_tally import FieldTally
 from journeymesh.sources.files import SourceFile, described, files_of, origins_from
 from journeymesh.sources.mapping import Mapping
 from journeymesh.sources.paths import column_name, parsed
+from journeymesh.sources.policy_reading import UsablePolicies
 from journeymesh.sources.port import SourceBatch, SourceItem, SourceSize
 from journeymesh.sources.refused_rows import refusals_of
 from journeymesh.sources.row_keys import RowKeys
@@ -70,7 +70,7 @@ class ParquetSource:
         """Every file."""
         return [SourceItem(file.name) for file in self._files]
 
-    def policies(self) -> list[Policy]:
+    def policies(self) -> UsablePolicies:
         """Those that the mapping names: a file of that name beside this one."""
         from journeymesh.sources.policies_file import policies_beside
 

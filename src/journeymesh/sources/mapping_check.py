@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Final
 
@@ -64,6 +64,10 @@ class MappingCheck:
     is_whole: bool
     others: int = 0
     """Inputs that the mapping's conditions leave to somebody else; not among ``inputs``."""
+    policy_fields: tuple[CheckedField, ...] = ()
+    """What was found of each field of the mapping's policies, over all of them."""
+    policies_refused: dict[str, int] = field(default_factory=dict)
+    first_policy_refused: dict[str, Example] = field(default_factory=dict)
 
     @property
     def is_usable(self) -> bool:
@@ -90,6 +94,8 @@ def check_mapping(source: Source, fields: FieldMappings, inputs: int = SAMPLE_IN
             is_whole = False
             break
     source.tally = None
+    policies = source.policies()
+    refused = policies.refusals
     checked = tuple(
         CheckedField(
             count,
@@ -110,7 +116,14 @@ def check_mapping(source: Source, fields: FieldMappings, inputs: int = SAMPLE_IN
         vehicles=len(sample.vehicles),
         first_at=_rfc3339(sample.first_us),
         last_at=_rfc3339(sample.last_us),
-        policies=len(source.policies()),
+        policies=len(policies),
+        policy_fields=tuple(
+            CheckedField(one.count, None if unreadable is None else Example(one.first or "", unreadable[1]))
+            for one in policies.fields
+            for unreadable in (one.count.first_unreadable,)
+        ),
+        policies_refused=dict(Counter(refusal.reason for refusal in refused)),
+        first_policy_refused={one.reason: Example(one.origin, one.detail) for one in reversed(refused)},
         items=tuple(source.items()),
         doubts=tuple(doubt.text for doubt in sensor_doubts(Fixes.concat(sample.parts))) if sample.parts else (),
         is_whole=is_whole,

@@ -19,7 +19,6 @@ from numba import types
 from journeymesh.errors import SourceMissing, SourceUnreadable, UsageError
 from journeymesh.journeys.compiled import U8_IN, entry
 from journeymesh.journeys.fixes import I64
-from journeymesh.journeys.policies import Policy
 from journeymesh.sources.bson_fixes import ELEMENT_BITS, BsonReader
 from journeymesh.sources.bson_policies import policies_of
 from journeymesh.sources.bson_values import OPTIONS, canonical
@@ -29,6 +28,7 @@ from journeymesh.sources.conditions import both, server_query
 from journeymesh.sources.field_tally import FieldTally
 from journeymesh.sources.mapping import Mapping, mapped_paths
 from journeymesh.sources.paths import parsed
+from journeymesh.sources.policy_reading import UsablePolicies
 from journeymesh.sources.port import SourceBatch, SourceItem, SourceSize
 
 if TYPE_CHECKING:
@@ -279,11 +279,11 @@ class MongodbSource:
         why = "the mapping does not name it"
         return [*told, *(SourceItem(f"{self._database.name}.{name}", "skipped", why) for name in others)]
 
-    def policies(self) -> list[Policy]:
+    def policies(self) -> UsablePolicies:
         """The policies in the mapping's policies collection, in the same database."""
         section = self._mapping.policies
         if section is None:
-            return []
+            return UsablePolicies()
         (collection,) = self._named([section.collection])
         with self._faults():
             documents = list(self._database[collection].find())

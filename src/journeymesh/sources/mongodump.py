@@ -12,7 +12,6 @@ from bson.errors import BSONError
 
 from journeymesh.errors import SourceUnreadable
 from journeymesh.journeys.fixes import I64, Fixes
-from journeymesh.journeys.policies import Policy
 from journeymesh.sources.bson_documents import U8
 from journeymesh.sources.bson_fixes import ELEMENT_BITS, BsonReader
 from journeymesh.sources.bson_policies import policies_of
@@ -23,6 +22,7 @@ from journeymesh.sources.dump_files import DumpedCollection, dump_at
 from journeymesh.sources.dump_streams import DumpStream
 from journeymesh.sources.field_tally import FieldTally
 from journeymesh.sources.mapping import Mapping
+from journeymesh.sources.policy_reading import UsablePolicies
 from journeymesh.sources.port import SourceBatch, SourceItem, SourceSize
 from journeymesh.sources.row_keys import RowKeys
 
@@ -135,11 +135,11 @@ class MongodumpSource:
                 told.append(SourceItem(one.name, "skipped", why))
         return [*told, *(self._dump.others if self._dump.only is None else ())]
 
-    def policies(self) -> list[Policy]:
+    def policies(self) -> UsablePolicies:
         """The policies in the mapping's policies collection, in the same database."""
         section = self._mapping.policies
         if section is None:
-            return []
+            return UsablePolicies()
         dumped = one_named(self._dump, section.collection, self._chosen[0][1].database)
         return policies_of(self._documents(dumped), section)
 

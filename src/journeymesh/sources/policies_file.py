@@ -2,62 +2,75 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterator
 from collections.abc import Mapping as Keys
 from dataclasses import MISSING, fields
-from datetime import UTC, date, datetime
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any, Final
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from journeymesh.errors import PoliciesInvalid, SourceMissing
-from journeymesh.journeys.policies import Policy, check_overlaps
-from journeymesh.sources.clocks import clock_us
-from journeymesh.sources.conversions import Unconvertible
-from journeymesh.sources.mapping import ClockField, Mapping, PolicyMappings, PolicyText
-from journeymesh.sources.paths import reach
+from journeymesh.journeys.policies import Policy
+from journeymesh.sources.conversions import Unconvertible, identifier, kind_of, number
+from journeymesh.sources.mapping import Mapping
+from journeymesh.sources.policy_reading import PolicyInput, UsablePolicies, is_without_end, mapped_policies, usable
+from journeymesh.sources.refused_rows import as_json
+from journeymesh.sources.row_keys import RowKeys
 
 ENDINGS: Final = (".yaml", ".yml", ".json", ".ndjson", ".csv", ".parquet")
 _KNOWN: Final = {f.name: f for f in fields(Policy)}
+_OTHERS: Final = ("valid_from", "valid_to", "declared_annual_distance_m")
 _REQUIRED: Final = tuple(f.name for f in fields(Policy) if f.default is MISSING)
 
 
-def load_policies(path: str | Path) -> list[Policy]:
+def load_policies(path: str | Path) -> UsablePolicies:
     """The policies in a file: a list of objects (or ``policies: [...]``), or rows, with the names of ``Policy``.
 
-    Instants are RFC 3339, or a date: midnight in the policy's own zone.
+    Instants are RFC 3339, or a date: midnight in the policy's own zone. Policies that cannot be used are refused, each
+    with its reason, and the others are read.
 
     Raises:
         SourceMissing: there is no such file.
-        PoliciesInvalid: naming the policy, the field and what is wrong with it.
+        PoliciesInvalid: it cannot be read, or names a field that policies do not have.
     """
     path = Path(path)
-    found = [_policy(f"{path.name}: policy {number}", row) for number, row in enumerate(_rows(path), 1)]
-    check_overlaps(found)
-    return found
+    rows = _rows(path)
+    for at, row in enumerate(rows, 1):
+        if isinstance(row, Keys) and (unknown := sorted({str(name) for name in row} - set(_KNOWN))):
+            where = f"{path.name}: policy {at}"
+            raise PoliciesInvalid(f"{where}: unknown field {unknown[0]!r}", todo=f"known: {', '.join(_KNOWN)}")
+    return usable(_inputs(path, rows), _policy)
 
 
-def policies_beside(location: str, mapping: Mapping | None) -> list[Policy]:
+def policies_beside(location: str, mapping: Mapping | None) -> UsablePolicies:
     """The policies that the mapping names: rows of the file ``<collection>.<ending>`` in the same folder.
 
     Raises:
-        PoliciesInvalid: there is none, or one that cannot be used.
+        PoliciesInvalid: there is none, or it cannot be read.
     """
     named = None if mapping is None else mapping.policies
     if named is None:
-        return []
+        return UsablePolicies()
     at = Path(location)
     folder = at if at.is_dir() else at.parent
     for ending in ENDINGS:
         beside = folder / f"{named.collection}{ending}"
         if beside.is_file():
-            rows = enumerate(_rows(beside), 1)
-            found = [_mapped_policy(f"{beside.name}: policy {number}", row, named) for number, row in rows]
-            check_overlaps(found)
-            return found
+            return mapped_policies(_inputs(beside, _rows(beside)), named)
     raise PoliciesInvalid(
         f"the mapping's policies: there is no file {folder / named.collection} with ending {' '.join(ENDINGS)}",
         todo="put it there, or give --policies FILE",
     )
+
+
+def _inputs(path: Path, rows: list[Any]) -> Iterator[PolicyInput]:
+    keys = RowKeys(path.resolve().as_uri())
+    for at, row in enumerate(rows, 1):
+        content = as_json(row)
+        key = keys.key(content.encode(), at)
+        yield PolicyInput(row, f"{path.name}: policy {at}", content, key, untyped=path.suffix.lower() == ".csv")
 
 
 def _rows(path: Path) -> list[Any]:
@@ -107,59 +120,36 @@ def _content(path: Path) -> Any:
             raise PoliciesInvalid(f"policies {path}: unknown ending {ending or 'none'!r}", todo=f"use {known}")
 
 
-def _policy(where: str, row: Any) -> Policy:
-    if not isinstance(row, Keys):
-        raise PoliciesInvalid(f"{where}: expected keys and values, found {row!r}", todo="correct the file")
-    held = {str(name): value for name, value in row.items() if value is not None}
-    if unknown := sorted(set(held) - set(_KNOWN)):
-        raise PoliciesInvalid(f"{where}: unknown field {unknown[0]!r}", todo=f"known: {', '.join(_KNOWN)}")
+def _policy(one: PolicyInput) -> Policy:
+    if not isinstance(one.held, Keys):
+        raise Unconvertible(f"expected keys and values, found {kind_of(one.held)}")
+    given = {str(name): value for name, value in one.held.items() if value is not None}
+    held: dict[str, Any] = {
+        name: text
+        for name, value in given.items()
+        if name not in _OTHERS and (text := _text(name, value, one.untyped)) is not None
+    }
+    zone = held.get("zone", "UTC")
+    for name in ("valid_from", "valid_to"):
+        if name in given and not (name == "valid_to" and is_without_end(given[name])):
+            held[name] = _instant(name, given[name], zone)
+    if "declared_annual_distance_m" in given:
+        distance_m = _number("declared_annual_distance_m", given["declared_annual_distance_m"])
+        held["declared_annual_distance_m"] = None if math.isnan(distance_m) else distance_m
     for name in _REQUIRED:
         if name not in held:
-            raise PoliciesInvalid(f"{where}: {name} is missing", todo="add it")
-    zone = str(held.get("zone", "UTC"))
-    for name, value in held.items():
-        if name in ("valid_from", "valid_to"):
-            held[name] = _instant(f"{where}: {name}", value, zone)
-        elif name == "declared_annual_distance_m":
-            held[name] = _number(f"{where}: {name}", value)
-        else:
-            held[name] = str(value)
+            raise Unconvertible(f"{name} is missing")
     return Policy(**held)
 
 
-def _mapped_policy(where: str, row: Any, named: PolicyMappings) -> Policy:
-    def text(field: PolicyText | None) -> Any:
-        if field is None:
-            return None
-        value = None if field.path is None else reach(row, field.path)
-        return field.default if value is None else value
-
-    zone = str(text(named.zone) or "UTC")
-    held = {
-        "number": reach(row, named.number.path),
-        "valid_from": _clock(f"{where}: valid_from", row, named.valid_from),
-        "valid_to": None if named.valid_to is None else _clock(f"{where}: valid_to", row, named.valid_to),
-        "zone": zone,
-    }
-    held |= {name: text(getattr(named, name)) for name in ("device", "vehicle", "tenant", "product", "status")}
-    distance = named.declared_annual_distance
-    if distance is not None and (value := reach(row, distance.path)) is not None:
-        held["declared_annual_distance_m"] = _number(f"{where}: {distance.path}", value) * distance.to_si
-    return _policy(where, held)
-
-
-def _clock(where: str, row: Any, clock: ClockField) -> datetime | None:
-    values = [reach(row, path) for path in clock.all_paths]
-    value = values[0] if len(values) == 1 else " ".join(str(value) for value in values)
-    zone = reach(row, clock.zone_path) if clock.zone_path else None
+def _text(name: str, value: Any, untyped: bool) -> str | None:
     try:
-        at = clock_us(value, clock, zone)
+        return identifier(value, untyped=untyped)
     except Unconvertible as error:
-        raise PoliciesInvalid(f"{where}: {error}", todo="correct the clock in the mapping, or the file") from error
-    return None if at is None else datetime.fromtimestamp(at / 1e6, UTC)
+        raise Unconvertible(f"{name}: {error}") from error
 
 
-def _instant(where: str, value: Any, zone: str) -> datetime:
+def _instant(name: str, value: Any, zone: str) -> datetime:
     try:
         if isinstance(value, str):
             value = datetime.fromisoformat(value)
@@ -167,13 +157,15 @@ def _instant(where: str, value: Any, zone: str) -> datetime:
             value = datetime(value.year, value.month, value.day)  # noqa: DTZ001 - its zone is applied below
         if isinstance(value, datetime):
             return value if value.tzinfo else value.replace(tzinfo=ZoneInfo(zone))
-    except (ValueError, ZoneInfoNotFoundError):
+    except ZoneInfoNotFoundError:
+        raise Unconvertible(f"unknown time zone {zone!r}") from None
+    except ValueError:
         pass
-    raise PoliciesInvalid(f"{where} {value!r} is not an instant", todo="write 2019-05-27 or 2019-05-27T05:00:00Z")
+    raise Unconvertible(f"{name} {value!r} is not an instant such as 2019-05-27 or 2019-05-27T05:00:00Z")
 
 
-def _number(where: str, value: Any) -> float:
+def _number(name: str, value: Any) -> float:
     try:
-        return float(value)
-    except (TypeError, ValueError) as error:
-        raise PoliciesInvalid(f"{where} {value!r} is not a number", todo="write metres as a number") from error
+        return number(value)
+    except Unconvertible as error:
+        raise Unconvertible(f"{name}: {error}") from error

@@ -8,8 +8,8 @@ from typing import Literal, Protocol
 
 from journeymesh.journeys.fixes import I64, Fixes
 from journeymesh.journeys.journey import Refusal
-from journeymesh.journeys.policies import Policy
 from journeymesh.sources.field_tally import FieldTally
+from journeymesh.sources.policy_reading import UsablePolicies
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,8 +69,8 @@ class Source(Protocol):
         """Every file or collection that is there, each as read, skipped or refused. What only reading shows, such as
         a file that ends early, is told once it was read."""
 
-    def policies(self) -> list[Policy]:
-        """The policies that the source's mapping names; empty where it names none."""
+    def policies(self) -> UsablePolicies:
+        """The policies that the source's mapping names, and the refusals of others; empty where it names none."""
 
     def close(self) -> None:
         """Release files and connections. Idempotent."""

@@ -11,7 +11,6 @@ import numpy as np
 
 from journeymesh.errors import MappingInvalid, SourceMissing, SourceUnreadable
 from journeymesh.journeys.fixes import I64, Fixes
-from journeymesh.journeys.policies import Policy
 from journeymesh.sources.csv_dialect import CsvDialect
 from journeymesh.sources.csv_files import CsvFile
 from journeymesh.sources.field_tally import FieldTally
@@ -21,6 +20,7 @@ from journeymesh.sources.files import SourceFile, described, files_of, origins_f
 from journeymesh.sources.json_files import JsonFile
 from journeymesh.sources.mapping import FieldMappings, Mapping
 from journeymesh.sources.parquet_rows import ParquetRows
+from journeymesh.sources.policy_reading import UsablePolicies
 from journeymesh.sources.port import SourceBatch, SourceItem, SourceSize
 from journeymesh.sources.refused_rows import refused_text
 from journeymesh.sources.row_keys import RowKeys
@@ -112,7 +112,7 @@ class TextSource:
         """Every file, and how it is written where the mapping does not say."""
         return list(self._items.values())
 
-    def policies(self) -> list[Policy]:
+    def policies(self) -> UsablePolicies:
         """Those that the mapping names: a file of that name beside this one."""
         from journeymesh.sources.policies_file import policies_beside
 

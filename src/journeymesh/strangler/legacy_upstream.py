@@ -88,8 +88,8 @@ class LegacyUpstream:
         ]
 
     def nameless(self) -> Iterable[Refusal]:
-        """Refusals of documents in which the mapping finds no vehicle."""
-        return self.source.nameless().refusals
+        """Refusals of documents in which the mapping finds no vehicle, and of policies that cannot be used."""
+        return [*self.source.nameless().refusals, *getattr(self.source.policies(), "refusals", ())]
 
     def position(self) -> str:
         """The position after everything written until now."""

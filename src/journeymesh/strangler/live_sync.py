@@ -149,6 +149,7 @@ class LiveSync:
         before = self.feeding.scope
         if batch.policies_changed:
             self.feeding.reload()
+            self._nameless_due = True  # another one may be refused
         policies, renamed = self.feeding.policy_changes() if batch.policies_changed else (StoreBatch(), [])
         former = self._places.of(batch.unplaced)
         known = [place for held in former.values() for place in held]

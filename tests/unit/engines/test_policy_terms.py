@@ -11,13 +11,12 @@ from tests.builders import NOON, drive
 
 from journeymesh.engines.local import run
 from journeymesh.engines.port import RunOptions
-from journeymesh.errors import PoliciesInvalid
 from journeymesh.journeys.fixes import Fixes
 from journeymesh.journeys.policies import Policy
 from journeymesh.journeys.rules import ENGINE_SWITCHED
 from journeymesh.sources.port import SourceBatch, SourceSize
 from journeymesh.stores.memory import MemoryStore
-from journeymesh.stores.port import JourneyQuery, Store
+from journeymesh.stores.port import JourneyQuery, RefusalQuery, Store
 
 DAY = timedelta(days=1)
 OLD = Policy(number="P1", device="V1", valid_from=NOON - 365 * DAY, valid_to=NOON, status="lapsed")
@@ -76,9 +75,15 @@ def test_a_beginning_that_is_corrected_moves_its_journeys_and_leaves_no_second_t
     assert store.policies() == [OLD, RENEWED]
 
 
-def test_terms_of_one_number_that_overlap_are_refused(store: MemoryStore) -> None:
-    with pytest.raises(PoliciesInvalid, match="two terms of policy P1 are in force for V1"):
-        passed(store, replace(OLD, valid_to=None), RENEWED)
+def test_of_terms_of_one_number_that_overlap_the_later_one_is_refused_and_the_run_goes_on(store: MemoryStore) -> None:
+    endless = replace(OLD, valid_to=None)
+    passed(store, RENEWED, endless)
+    assert store.policies() == [endless]
+    (refusal,) = (refused for _, refused in store.refusals(RefusalQuery()))
+    assert refusal.reason == "policy_contradicts"
+    assert refusal.detail.startswith("two terms of policy P1 are in force for V1")
+    passed(store, RENEWED, endless)
+    assert len(list(store.refusals(RefusalQuery()))) == 1
 
 
 def test_another_tenants_policy_of_the_number_is_another_policy(store: MemoryStore) -> None:

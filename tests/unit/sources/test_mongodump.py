@@ -13,7 +13,7 @@ import fsspec
 import numpy as np
 import pytest
 
-from journeymesh.errors import MappingInvalid, PoliciesInvalid, SourceMissing, SourceUnreadable
+from journeymesh.errors import MappingInvalid, SourceMissing, SourceUnreadable
 from journeymesh.journeys.fixes import Fixes
 from journeymesh.sources import dump_bytes
 from journeymesh.sources.mapping import Mapping, load_mapping
@@ -243,8 +243,11 @@ def test_a_collection_in_two_databases_asks_for_one(tmp_path):
 def test_a_policy_without_a_beginning_is_named(tmp_path):
     location = folder(tmp_path, box(0))
     (tmp_path / "db" / "covers.bson").write_bytes(bson.encode({"_id": "C", "n": "P1", "device": "D1"}))
-    with pytest.raises(PoliciesInvalid, match="covers/C: from: the policy has no beginning"):
-        MongodumpSource(location, BOXES).policies()
+    found = MongodumpSource(location, BOXES).policies()
+    assert list(found) == []
+    assert [(one.reason, one.origin, one.detail) for one in found.refusals] == [
+        ("policy_unusable", "covers/C", "from: the policy has no beginning")
+    ]
 
 
 def test_a_mapping_is_checked_field_by_field(tmp_path):

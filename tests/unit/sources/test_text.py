@@ -101,14 +101,30 @@ def test_policies_are_read_from_yaml_with_local_dates(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("- {number: P1, device: V1}", "valid_from is missing"),
-        ("- {number: P1, device: V1, valid_from: soon}", "not an instant"),
         ("- {number: P1, device: V1, valid_from: 2025-06-01, colour: red}", "'colour'"),
         ("- [1, 2", "cannot be read"),
     ],
 )
-def test_policies_that_cannot_be_used_are_named(tmp_path: Path, text: str, said: str) -> None:
+def test_a_policies_file_that_cannot_be_used_is_named(tmp_path: Path, text: str, said: str) -> None:
     path = tmp_path / "policies.yaml"
     path.write_text(text)
     with pytest.raises(PoliciesInvalid, match=said):
         load_policies(path)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("- {number: P1, device: V1}", "valid_from is missing"),
+        ("- {number: P1, device: V1, valid_from: soon}", "valid_from 'soon' is not an instant"),
+        ("- {number: P1, device: V1, valid_from: 2025-06-01, zone: Mars/Olympus}", "unknown time zone"),
+        ("- {number: P1, device: V1, valid_from: 2025-06-01, declared_annual_distance_m: far}", "is not a number"),
+    ],
+)
+def test_policies_of_a_file_that_cannot_be_used_are_refused(tmp_path: Path, text: str, said: str) -> None:
+    path = tmp_path / "policies.yaml"
+    path.write_text(text)
+    found = load_policies(path)
+    assert list(found) == []
+    (refusal,) = found.refusals
+    assert said in refusal.detail
