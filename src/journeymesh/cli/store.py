@@ -76,6 +76,36 @@ def compact(
     )
 
 
+@app.command("recompute")
+def recompute_store(
+    rules: Annotated[
+        str, typer.Option("--rules", help="Built-in rules (always-on, always-on-2026.1 …) or a YAML file.")
+    ],
+    store: StoreOption = None,
+    allow_mixed_rules: Annotated[
+        bool, typer.Option("--allow-mixed-rules", help="Let journeys whose fixes are not kept stay as they are.")
+    ] = False,
+) -> None:
+    """Make the store's journeys anew by other rules, out of its kept fixes. It may be stopped and run again."""
+    from journeymesh.cli.progress import count_progress
+    from journeymesh.engines.recompute import recompute
+    from journeymesh.wiring import load_rules
+
+    loaded = load_rules(rules)
+    with opened_store(store) as opened, count_progress("vehicles") as on_vehicle:
+        report = recompute(opened, loaded, allow_mixed_rules=allow_mixed_rules, on_vehicle=on_vehicle)
+    if not report.before:
+        print(f"by rules {report.version} already, nothing to do")
+        return
+    print(f"rules           {', '.join(report.before)} → {report.version}")
+    print(f"vehicles        {report.vehicles:,}")
+    print(f"journeys        {report.journeys:,} new, {report.changed:,} changed, {report.removed:,} removed")
+    if report.lost:
+        print(
+            f"not recomputed  {report.lost:,} journeys of {report.lost_vehicles:,} vehicles: their fixes are not kept"
+        )
+
+
 @app.command("export")
 def export(
     out: Annotated[Path, typer.Option("--out", help="A folder to write into, made if need be.")],

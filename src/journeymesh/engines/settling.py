@@ -131,6 +131,12 @@ class Settler:
         """What the vehicle's kept fixes give under the present policies."""
         return self._known(Fixes.empty((vehicle,)), everything=True)
 
+    def not_recomputable(self, vehicle: str) -> int:
+        """How many journeys of a vehicle that the store knows cannot be made again: their fixes are not kept."""
+        stretch = self._stretch(vehicle, Fixes.empty((vehicle,)), True)
+        before, kept = self._journeys_within(vehicle, *stretch), self._kept(vehicle, *stretch)
+        return len(self._not_recomputable(before, JOURNEY_SCHEMA.empty_table(), kept))
+
     def _fresh(self, fixes: Fixes) -> None:
         """Take vehicles that the store does not know, on as many threads as there are jobs."""
         if self.jobs == 1:
@@ -169,6 +175,7 @@ class Settler:
             refused, again = list(once.values()), len(turned_away) - len(once)
             arrived = arrived.take(~touching)
             result = self._one(_beside(kept, arrived))
+            result = replace(result, journeys=_apart_from(result.journeys, lost))
             before = before.filter(pc.invert(pc.is_in(before["journey_id"], lost["journey_id"].combine_chunks())))
         counts = _counts_of_arrived(arrived, result, len(kept)) + PassCounts(duplicates=again)
         new_rows = _arrived_rows(result.timeline)
@@ -339,6 +346,17 @@ def _touching(at_us: I64, journeys: pa.Table, silence_us: int) -> Mask:
     group = np.empty(len(begins), np.int64)
     group[order] = np.r_[0, np.cumsum(begins[order][1:] - reach[:-1] > silence_us)]
     return np.isin(group[: len(at_us)], group[len(at_us) :])
+
+
+def _apart_from(journeys: pa.Table, lost: pa.Table) -> pa.Table:
+    """The journeys that overlap none of these: what is left of a journey's fixes makes no other beside it."""
+    starts, ends = (journeys[name].cast(pa.int64()).to_numpy() for name in ("started_at", "ended_at"))
+    apart = np.ones(len(journeys), np.bool_)
+    for first, last in zip(
+        lost["started_at"].cast(pa.int64()).to_pylist(), lost["ended_at"].cast(pa.int64()).to_pylist(), strict=True
+    ):
+        apart &= (starts > last) | (ends < first)
+    return journeys.filter(pa.array(apart))
 
 
 def _counts_of_arrived(arrived: Fixes, result: PassResult, kept: int) -> PassCounts:

@@ -214,7 +214,7 @@ class LakeStore:
         if not parts or limit < 1:
             return []
         condition = "vehicle IS NOT NULL" if after is None else "vehicle > ?"
-        named = [f"SELECT vehicle FROM {{{k}}} WHERE {condition}" for k in range(len(parts))]  # noqa: S608
+        named = [f"SELECT DISTINCT vehicle FROM {{{k}}} WHERE {condition}" for k in range(len(parts))]  # noqa: S608
         sql = f"{' UNION '.join(named)} ORDER BY vehicle LIMIT {limit:d}"
         found = self._queries.ask(state, parts, sql, *([] if after is None else [after] * len(parts)))
         return list(found["vehicle"].to_pylist())

@@ -31,7 +31,8 @@ _LOCK: Final = "_writer.lock"
 
 
 class Marker(msgspec.Struct, frozen=True):
-    """What one commit did. ``removed`` has, by file, the rows that it superseded; ``runs`` and ``rules`` are put."""
+    """What one commit did. ``removed`` has, by file, the rows that it superseded; ``runs`` and ``rules`` are put,
+    ``rules_gone`` first taken away."""
 
     number: int
     written_at: datetime
@@ -40,6 +41,7 @@ class Marker(msgspec.Struct, frozen=True):
     added: list[LakeFile] = []
     removed: dict[str, list[int]] = {}
     rules: list[tuple[str, str]] = []
+    rules_gone: list[tuple[str, str]] = []
     runs: list[tuple[Any, ...]] = []
 
 
@@ -79,7 +81,7 @@ class LakeState:
             marker.position,
             files,
             removed,
-            before.rules | frozenset(marker.rules),
+            (before.rules - frozenset(marker.rules_gone)) | frozenset(marker.rules),
             before.runs | {run[0]: run for run in marker.runs},
         )
 

@@ -44,6 +44,7 @@ class LakePlan:
         self._removed: dict[str, list[int]] = defaultdict(list)
         self._vehicles: dict[str | None, None] = {}
         self._rules: list[tuple[str, str]] = []
+        self._rules_gone: list[tuple[str, str]] = []
         self._runs: list[tuple[Any, ...]] = []
 
     def put_batch(self, batch: StoreBatch) -> None:
@@ -65,6 +66,8 @@ class LakePlan:
         self._put_policies(policies, [records.term_row(term) for term in batch.policies_withdrawn])
         blocks = [] if batch.fixes is None else encode_blocks(batch.fixes)
         self._put_blocks({(block.vehicle, block.day): block for block in blocks}, batch.fixes_withdrawn)
+        gone = [(each.version, each.digest) for each in batch.rules_withdrawn]
+        self._rules_gone += [each for each in gone if each in self.state.rules]
         if batch.rules is not None and (used := (batch.rules.version, batch.rules.digest)) not in self.state.rules:
             self._rules.append(used)
         if batch.run is not None and (run := records.run_row(batch.run)) != self.state.runs.get(run[0]):
@@ -92,7 +95,7 @@ class LakePlan:
 
     def changes(self) -> bool:
         """Whether anything is left to commit."""
-        return bool(self._added or self._removed or self._rules or self._runs)
+        return bool(self._added or self._removed or self._rules or self._rules_gone or self._runs)
 
     def written(self) -> Marker:
         """Write the files; the marker that would commit them."""
@@ -110,7 +113,9 @@ class LakePlan:
             raise
         position = first + max(len(known), 1) - 1
         gone = {path: sorted(rows) for path, rows in self._removed.items()}
-        return Marker(number, datetime.now(UTC), position, False, files, gone, self._rules, self._runs)
+        return Marker(
+            number, datetime.now(UTC), position, False, files, gone, self._rules, self._rules_gone, self._runs
+        )
 
     def _put_journeys(self, put: Mapping[str, JourneyRow], successors: Mapping[str, str | None]) -> None:
         """Put journeys, and move superseded ones to history unless the batch puts the very content that is live.

@@ -289,7 +289,7 @@ def _next_state(state: _State, batch: StoreBatch) -> _State:
         history=history,
         refusals=refusals,
         policies=policies | {records.term_row(p.term): records.policy_row(p) for p in batch.policies},
-        rules=state.rules | ({batch.rules} if batch.rules else set()),
+        rules=(state.rules - set(batch.rules_withdrawn)) | ({batch.rules} if batch.rules else set()),
         runs=state.runs | ({batch.run.run_id: records.run_row(batch.run)} if batch.run else {}),
         blocks=blocks,
     )

@@ -156,6 +156,7 @@ class MongodbStore:
             )
             planned.remove("policies", list(map(documents.policy_key, batch.policies_withdrawn)))
             planned.put("policies", [[documents.policy_document(policy)] for policy in batch.policies])
+            planned.remove("rules", ["\0".join((gone.version, gone.digest)) for gone in batch.rules_withdrawn])
             if batch.rules is not None:
                 used = (batch.rules.version, batch.rules.digest)
                 planned.put("rules", [[documents.record_document(("version", "digest_used"), used, "\0".join(used))]])

@@ -60,6 +60,7 @@ class StoreBatch:
     - ``fixes_withdrawn``: (vehicle, UTC day since 1970) of which no fixes are to be kept; they go before ``fixes``
     - ``policies``: put by their term: number, tenant and ``valid_from``
     - ``policies_withdrawn``: terms of policies that are no more; they go before ``policies`` are put
+    - ``rules_withdrawn``: rules by which no journey here is made any more; they go before ``rules`` are put
     - ``run``: put by ``run_id``
     - ``under``: the run in whose name the batch is written, put by ``run_id``. The whole batch is refused where the
       store has one of this id that started later: another writer has taken over (``stores/writers.py``)
@@ -74,6 +75,7 @@ class StoreBatch:
     policies: Sequence[Policy] = ()
     policies_withdrawn: Sequence[PolicyTerm] = ()
     rules: RulesUsed | None = None
+    rules_withdrawn: Sequence[RulesUsed] = ()
     run: Run | None = None
     under: Run | None = None
 

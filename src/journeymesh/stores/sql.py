@@ -117,6 +117,10 @@ class SqlStore:
             put_rows(connection, tables.refusals, [records.refusal_row(r) for r in batch.refusals], keep=True)
             delete_keys(connection, tables.policies, [records.term_row(term) for term in batch.policies_withdrawn])
             put_rows(connection, tables.policies, [records.policy_row(policy) for policy in batch.policies])
+            for gone in batch.rules_withdrawn:
+                used = tables.rules.c
+                this = sa.and_(used.version == gone.version, used.digest == gone.digest)
+                connection.execute(sa.delete(tables.rules).where(this))
             if batch.rules is not None:
                 put_rows(connection, tables.rules, [(batch.rules.version, batch.rules.digest)])
             if batch.run is not None:
