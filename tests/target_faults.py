@@ -187,7 +187,7 @@ KINDS = (
     Kind("a successor is lost", _C.MISSING, "journey_id", forgets_ids=True, asks="journey"),
     Kind("a kept fix is lost", _C.MISSING, "fixed_at", fixes=_without_fix, asks="fixes"),
     Kind("a kept fix is rounded", _C.VALUE, "lat_deg", fixes=_rounded_fix, asks="fixes"),
-    Kind("a policy is lost", _C.MISSING, "number", policies=lambda _: [], asks="policies"),
+    Kind("a policy is lost", _C.MISSING, "valid_from_us", policies=lambda _: [], asks="policies"),
     Kind("a policy's zone is another", _C.VALUE, "zone",
          policies=lambda held: [replace(policy, zone="Europe/Paris") for policy in held], asks="policies"),
 )  # fmt: skip
