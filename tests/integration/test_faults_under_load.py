@@ -20,6 +20,7 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 from urllib.parse import parse_qs
 
 import httpx
@@ -184,7 +185,7 @@ def access(tmp_path: Path, postgresql: PostgresqlServer) -> Iterator[tuple[Path,
     with closing(open_store(postgresql.url)) as store:
         store.migrate()
         # Lately, for what is older than the purpose's retention does not leave.
-        put = [records.journey(start=datetime.now(UTC) - timedelta(hours=hours)) for hours in (30, 27)]
+        put = [_lately(hours) for hours in (30, 27)]
         store.write(StoreBatch(journeys=records.journeys(*put), policies=[replace(POLICY, valid_from=NOON)]))
     with scripted_server(issuer.answer) as server:
         issuer.url = server.url
@@ -204,6 +205,10 @@ def access(tmp_path: Path, postgresql: PostgresqlServer) -> Iterator[tuple[Path,
                 opened.approvals.step(made.id, Step.APPROVE, _officer(tenant), "agreed")
                 opened.approvals.step(made.id, Step.ACKNOWLEDGE, analyst)
         yield file, issuer
+
+
+def _lately(hours: int) -> dict[str, Any]:
+    return records.journey(start=datetime.now(UTC) - timedelta(hours=hours), policy_from=NOON)
 
 
 def _officer(tenant: str) -> Person:

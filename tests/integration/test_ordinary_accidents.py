@@ -9,7 +9,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -215,14 +214,21 @@ def test_kernels_go_to_a_folder_of_ones_own_where_neither_install_nor_home_can_b
 
 def test_ctrl_c_ends_with_130_and_one_line(tmp_path: Path) -> None:
     options = files(tmp_path)
-    pipe = tmp_path / "fixes.ndjson"
-    os.mkfifo(pipe)  # which nobody writes to: the program waits in the middle of its work
-    command = [sys.executable, "-c", SCRIPT, "preprocess", "--source", str(pipe), *options[2:]]
+    source = as_ndjson(tmp_path, rows(3))
+    # Where tests run in the background of a shell, children are born deaf to Ctrl-C.
+    script = f"""if True:
+        import signal, time
+        from journeymesh.engines import local
+        def run(*_):
+            print("under way", flush=True)
+            time.sleep(60)
+        local.run = run
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        {SCRIPT}"""
+    command = [sys.executable, "-c", script, "preprocess", "--source", source, *options[2:]]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as running:
-        deadline = time.monotonic() + 120
-        while not (tmp_path / "journeys.db").exists() and time.monotonic() < deadline and running.poll() is None:
-            time.sleep(0.05)
-        time.sleep(0.5)
+        assert running.stdout is not None
+        assert running.stdout.readline() == "under way\n"
         running.send_signal(signal.SIGINT)
         _, told = running.communicate(timeout=60)
     assert running.returncode == 130, told

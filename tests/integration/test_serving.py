@@ -90,13 +90,17 @@ def room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     with closing(open_store("sqlite:///journeys.db")) as store:
         store.migrate()
         # Lately, for what is older than the purpose's retention does not leave.
-        put = [records.journey(start=datetime.now(UTC) - timedelta(hours=hours)) for hours in (30, 27)]
+        put = [_lately(hours) for hours in (30, 27)]
         lasting = replace(POLICY, valid_from=NOON, valid_to=None)
         store.write(StoreBatch(journeys=records.journeys(*put), policies=[lasting]))
     assert outcome(["access", "init", "access"]) == 0
     (tmp_path / "access/people.yaml").write_text(PEOPLE)
     monkeypatch.setenv("JOURNEYMESH_ACCESS", str(tmp_path / "access/access.yaml"))
     return tmp_path
+
+
+def _lately(hours: int) -> dict[str, Any]:
+    return records.journey(start=datetime.now(UTC) - timedelta(hours=hours), policy_from=NOON)
 
 
 @contextmanager

@@ -52,6 +52,8 @@ def filled(room: Path, capsys: pytest.CaptureFixture[str]) -> Path:
 def test_a_wrong_call_is_one_line_and_its_exit_code(
     room: Path, capsys: pytest.CaptureFixture[str], arguments: str, code: int, said: str
 ) -> None:
+    (room / "dump").mkdir(exist_ok=True)
+    (room / "dump/fixes.bson").write_bytes(b"\5\0\0\0\0")
     assert outcome(arguments.split()) == code
     told = capsys.readouterr().err
     assert told.count("\n") == 1
