@@ -85,7 +85,7 @@ def open_source(location: str, mapping_path: str | Path | None = None) -> Source
                     f"source {without_credentials(location)} needs a mapping",
                     todo="give --mapping FILE; `journeymesh mapping schema` says what it holds",
                 )
-            _check_vehicle(mapping)
+            _check_for_documents(mapping)
             if kind == "mongodb":
                 from journeymesh.sources.mongodb import MongodbSource
 
@@ -184,12 +184,16 @@ def _live(location: str, mapping_path: str | Path | None) -> tuple[str, Mapping]
     from journeymesh.sources.mapping import load_mapping
 
     mapping = load_mapping(Path(mapping_path))
-    _check_vehicle(mapping)
+    _check_for_documents(mapping)
     return location, mapping
 
 
-def _check_vehicle(mapping: Mapping) -> None:
-    """Refuse a vehicle that does not stand in the documents of a database."""
+def _check_for_documents(mapping: Mapping) -> None:
+    """Refuse what does not stand in documents of a database: a vehicle beside them, one signal a row."""
+    if mapping.layout == "signals":
+        raise MappingInvalid(
+            "layout signals is for files of one signal a row", todo="use layout: document, with the signals' paths"
+        )
     if mapping.fields.vehicle.is_beside:
         raise MappingInvalid("fields.vehicle: value and file are for files", todo="give the path of a field")
 

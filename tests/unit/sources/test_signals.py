@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 from tests.unit.sources.text_inputs import read
 
+from journeymesh.errors import MappingInvalid
 from journeymesh.sources.mapping import load_mapping
+from journeymesh.wiring import open_source
 
-MAPPING = load_mapping(
-    """version: 1
+TEXT = """version: 1
 collection: trace
 layout: signals
 signals: {name: name, value: value, max_age_s: 2}
@@ -22,7 +23,7 @@ fields:
   speed: {path: vehicle_speed, unit: km/h}
   ignition: {path: ignition_status, on: [run], off: ["off"]}
 """
-)
+MAPPING = load_mapping(TEXT)
 T = 1_714_982_400
 
 
@@ -90,3 +91,11 @@ def test_a_row_whose_instant_cannot_be_read_is_refused_by_its_line(tmp_path: Pat
     fixes, refusals = read(tmp_path / "t.csv", MAPPING)
     assert len(fixes) == 1
     assert [(one.origin, one.reason) for one in refusals] == [("t.csv:2", "clock_unparseable")]
+
+
+def test_documents_of_a_database_are_not_read_as_one_signal_each(tmp_path: Path) -> None:
+    (tmp_path / "c.bson").write_bytes(b"")
+    mapping = tmp_path / "mapping.yaml"
+    mapping.write_text(TEXT)
+    with pytest.raises(MappingInvalid, match="layout signals is for files"):
+        open_source(str(tmp_path / "c.bson"), mapping)
