@@ -15,13 +15,12 @@ from numba import types
 from journeymesh.journeys.compiled import U8_IN, compiled, entry
 from journeymesh.journeys.fixes import I32, I64
 from journeymesh.sources.bson_paths import PathTrie
+from journeymesh.sources.bson_values import MAX_DOCUMENT_BYTES, MIN_DOCUMENT_BYTES
 from journeymesh.sources.bson_walker import (
     DOCUMENTS,
     FAULTY,
     LENGTH_IMPLAUSIBLE,
     MAX_DEPTH,
-    MAX_DOCUMENT_BYTES,
-    MIN_DOCUMENT_BYTES,
     NEEDS_BYTES,
     NEEDS_ROOM,
     POSITION,

@@ -19,6 +19,10 @@ from journeymesh.sources.conversions import Unconvertible
 
 U8 = npt.NDArray[np.uint8]
 
+MAX_DOCUMENT_BYTES: Final = 16 * 2**20 + 16 * 2**10
+"""What MongoDB stores at most, with the headroom that its own tools allow."""
+MIN_DOCUMENT_BYTES: Final = 5
+
 KINDS: Final = {
     0x01: "double",
     0x02: "string",

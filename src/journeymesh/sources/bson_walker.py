@@ -31,12 +31,10 @@ from journeymesh.sources.bson_paths import (
     SLOTS_TO,
     WHOLE,
 )
+from journeymesh.sources.bson_values import MIN_DOCUMENT_BYTES
 
 U8 = npt.NDArray[np.uint8]
 
-MAX_DOCUMENT_BYTES: Final = 16 * 2**20 + 16 * 2**10
-"""What MongoDB stores at most, with the headroom that its own tools allow."""
-MIN_DOCUMENT_BYTES: Final = 5
 SHAPE_SETS: Final = 64
 SHAPE_WAYS: Final = 8
 SHAPES: Final = SHAPE_SETS * SHAPE_WAYS

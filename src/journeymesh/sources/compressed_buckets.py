@@ -12,8 +12,7 @@ from bson.raw_bson import RawBSONDocument
 
 from journeymesh.journeys.fixes import I64
 from journeymesh.sources.bson_documents import U8
-from journeymesh.sources.bson_values import OPTIONS, decoded
-from journeymesh.sources.bson_walker import MAX_DOCUMENT_BYTES
+from journeymesh.sources.bson_values import MAX_DOCUMENT_BYTES, OPTIONS, decoded
 from journeymesh.sources.compressed_columns import Value, column_values
 from journeymesh.sources.simple8b import DamagedColumn
 

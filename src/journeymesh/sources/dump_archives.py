@@ -12,8 +12,8 @@ from bson.errors import BSONError
 from numba import types
 
 from journeymesh.journeys.compiled import U8_IN, entry
-from journeymesh.sources.bson_documents import U8
-from journeymesh.sources.bson_walker import MAX_DOCUMENT_BYTES, MIN_DOCUMENT_BYTES, read_i32
+from journeymesh.sources.bson_values import MAX_DOCUMENT_BYTES, MIN_DOCUMENT_BYTES, U8
+from journeymesh.sources.bson_walker import read_i32
 from journeymesh.sources.checksums import crc64
 from journeymesh.sources.dump_bytes import ARCHIVE_MAGIC, Reading
 

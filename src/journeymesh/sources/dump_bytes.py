@@ -11,9 +11,7 @@ from typing import IO, Any, Final, Literal
 import numpy as np
 
 from journeymesh.errors import SourceUnreadable
-from journeymesh.sources.bson_documents import U8
-from journeymesh.sources.bson_values import KINDS
-from journeymesh.sources.bson_walker import MAX_DOCUMENT_BYTES, MIN_DOCUMENT_BYTES
+from journeymesh.sources.bson_values import KINDS, MAX_DOCUMENT_BYTES, MIN_DOCUMENT_BYTES, U8
 
 PIECE_BYTES: Final = 8 * 2**20
 ARCHIVE_MAGIC: Final = (0x8199E26D).to_bytes(4, "little")
@@ -64,6 +62,17 @@ def content_of(filesystem: Any, path: str) -> tuple[Content, bool]:
     if not plain:
         return "empty", zipped
     return ("bson" if _begins_as_bson(plain) else "other"), zipped
+
+
+def is_dump(location: str) -> bool:
+    """Whether this file is an archive or a file of BSON documents by its content, whatever it is called."""
+    import fsspec
+
+    try:
+        filesystem, path = fsspec.core.url_to_fs(location)
+        return filesystem.isfile(path) and content_of(filesystem, path)[0] in ("archive", "bson")
+    except (OSError, ImportError, ValueError, SourceUnreadable):
+        return False  # whoever opens it says why
 
 
 def is_gzip(head: bytes) -> bool:

@@ -95,17 +95,6 @@ def dump_at(location: str) -> Dump:
         raise SourceUnreadable(f"source {location} cannot be read: {error}", todo="check the path") from error
 
 
-def is_dump(location: str) -> bool:
-    """Whether this file is an archive or a file of BSON documents by its content, whatever it is called."""
-    import fsspec
-
-    try:
-        filesystem, path = fsspec.core.url_to_fs(location)
-        return filesystem.isfile(path) and content_of(filesystem, path)[0] in ("archive", "bson")
-    except (OSError, ImportError, ValueError, SourceUnreadable):
-        return False  # whoever opens it says why
-
-
 def _file(location: str, filesystem: Any, path: str) -> Dump:
     content, _ = content_of(filesystem, path)
     if content == "archive":

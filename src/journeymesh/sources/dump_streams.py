@@ -6,8 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from journeymesh.sources.bson_documents import U8
-from journeymesh.sources.bson_walker import MAX_DOCUMENT_BYTES
+from journeymesh.sources.bson_values import MAX_DOCUMENT_BYTES, U8
 from journeymesh.sources.dump_archives import Namespace, archived
 from journeymesh.sources.dump_bytes import Reading, chunks_of, content_of, opened
 

@@ -44,7 +44,7 @@ def guess_rows(location: str) -> list[GuessRows]:
     if plain.endswith((".gpx", ".nmea")):
         raise UsageError(f"source {location} needs no mapping", todo="give it to `journeymesh preprocess` as it is")
     if not plain.endswith(_TEXTS):
-        from journeymesh.sources.dump_files import is_dump
+        from journeymesh.sources.dump_bytes import is_dump
 
         names = [name.lower().removesuffix(".gz") for name in names_in(location)]
         if is_dump(location) or any(name.endswith((".bson", ".archive")) for name in names):

@@ -21,8 +21,8 @@ from journeymesh.journeys.compiled import U8_IN, entry
 from journeymesh.journeys.fixes import I64
 from journeymesh.sources.bson_fixes import ELEMENT_BITS, BsonReader
 from journeymesh.sources.bson_policies import policies_of
-from journeymesh.sources.bson_values import OPTIONS, canonical
-from journeymesh.sources.bson_walker import MAX_DOCUMENT_BYTES, MIN_DOCUMENT_BYTES, read_i32
+from journeymesh.sources.bson_values import MAX_DOCUMENT_BYTES, MIN_DOCUMENT_BYTES, OPTIONS, canonical
+from journeymesh.sources.bson_walker import read_i32
 from journeymesh.sources.collection_names import BUCKETS, is_pattern, named_in, names_several
 from journeymesh.sources.conditions import both, server_query
 from journeymesh.sources.field_tally import FieldTally

@@ -273,7 +273,7 @@ def _kind_of(location: str, mapping: Mapping | None = None) -> str:
     is_pattern = any(sign in location for sign in "*?[") and not Path(location).exists()
     if "://" not in location and not is_pattern and not Path(location).exists():
         raise SourceMissing(f"source {location} does not exist", todo="give the path or URL of the source")
-    from journeymesh.sources.dump_files import is_dump
+    from journeymesh.sources.dump_bytes import is_dump
     from journeymesh.sources.files import files_of
 
     if location.lower().endswith(_BSON_ENDINGS) or is_dump(location):
