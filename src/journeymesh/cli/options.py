@@ -35,7 +35,7 @@ StoreOption = Annotated[
 ]
 SourceOption = Annotated[
     str | None,
-    typer.Option("--source", help="Mongodump, Parquet, CSV, NDJSON or mongodb:// URL.", show_default=False),
+    typer.Option("--source", help="Mongodump, Parquet, CSV, JSON, GPX, NMEA or mongodb:// URL.", show_default=False),
 ]
 MappingOption = Annotated[str | None, typer.Option("--mapping", help="Mapping file (YAML).", show_default=False)]
 RulesOption = Annotated[

@@ -12,11 +12,12 @@ from journeymesh.cli.render import Column, Row
 
 
 def local(name: str) -> Callable[[Row], str]:
-    """The instant on the clock of the row's zone."""
+    """The instant on the clock of the row's zone; a Z behind it where that is UTC."""
 
     def show(row: Row) -> str:
         at: datetime | None = row[name]
-        return "" if at is None else f"{at.astimezone(ZoneInfo(row.get('zone') or 'UTC')):%Y-%m-%d %H:%M:%S}"
+        zone = row.get("zone") or "UTC"
+        return "" if at is None else f"{at.astimezone(ZoneInfo(zone)):%Y-%m-%d %H:%M:%S}{'Z' if zone == 'UTC' else ''}"
 
     return show
 

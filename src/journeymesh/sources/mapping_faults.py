@@ -87,6 +87,8 @@ def check_rules(where: str, mapping: Mapping) -> None:
         arrays = at == "where" or (mapping.layout not in _WITHOUT_ARRAYS and not at.startswith("policies"))
         if fault is None and marks_array(path) and not arrays:
             fault = f"has [] in layout {mapping.layout}"
+            todo = "add layout: embedded, or bucketed for arrays beside each other"
+            raise MappingInvalid(f"{where}: {at}: path {path!r} {fault}", todo=todo)
         if fault is not None:
             todo = "name it as in loc.coordinates.0, samples[].lat for every element; put a name in double quotes"
             raise MappingInvalid(f"{where}: {at}: path {path!r} {fault}", todo=todo)
