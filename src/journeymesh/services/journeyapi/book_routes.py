@@ -31,6 +31,7 @@ from journeymesh.services.http.problems import (
     POLICY_FORBIDS,
     PRECONDITION_FAILED,
     RULES_CONFLICT,
+    Kind,
     ProblemRaised,
 )
 from journeymesh.services.http.queries import query_of
@@ -124,6 +125,19 @@ class SummariesQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True, re
     ] = None
 
 
+def _book_documents(what: str, page: type, row: type, query: type[msgspec.Struct], *problems: Kind) -> dict[str, Any]:
+    """What OpenAPI says of a route that answers for many policies, by page or streamed."""
+    return documents(
+        answers=(
+            Answer(200, what, {JSON: page, NDJSON: row, ARROW: None, PARQUET: None, CSV: str}, _NEXT),
+            Answer(304, "The caller has them already", {}, {"ETag": "names the answer"}),
+        ),
+        query=query,
+        headers=_HEADERS,
+        problems=(CURSOR_REFUSED, NOT_ACCEPTABLE, PRECONDITION_FAILED, *problems),
+    )
+
+
 @get(
     "/v1/policies",
     operation_id="policies",
@@ -131,20 +145,7 @@ class SummariesQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True, re
     tags=["policies"],
     **needs(
         "summaries:read",
-        opt=documents(
-            answers=(
-                Answer(
-                    200,
-                    "Policies by number",
-                    {JSON: ListedPolicyPage, NDJSON: ListedPolicy, ARROW: None, PARQUET: None, CSV: str},
-                    _NEXT,
-                ),
-                Answer(304, "The caller has them already", {}, {"ETag": "names the answer"}),
-            ),
-            query=PoliciesQuery,
-            headers=_HEADERS,
-            problems=(CURSOR_REFUSED, NOT_ACCEPTABLE, PRECONDITION_FAILED),
-        ),
+        opt=_book_documents("Policies by number", ListedPolicyPage, ListedPolicy, PoliciesQuery),
     ),
 )
 async def policies(request: Request[Any, Any, Any], decision: Decided) -> ASGIResponse:
@@ -168,20 +169,7 @@ async def policies(request: Request[Any, Any, Any], decision: Decided) -> ASGIRe
     tags=["policies"],
     **needs(
         "summaries:read",
-        opt=documents(
-            answers=(
-                Answer(
-                    200,
-                    "Summaries by policy and period",
-                    {JSON: SummariesPage, NDJSON: Summary, ARROW: None, PARQUET: None, CSV: str},
-                    _NEXT,
-                ),
-                Answer(304, "The caller has them already", {}, {"ETag": "names the answer"}),
-            ),
-            query=SummariesQuery,
-            headers=_HEADERS,
-            problems=(CURSOR_REFUSED, NOT_ACCEPTABLE, PRECONDITION_FAILED, RULES_CONFLICT),
-        ),
+        opt=_book_documents("Summaries by policy and period", SummariesPage, Summary, SummariesQuery, RULES_CONFLICT),
     ),
 )
 async def summaries(request: Request[Any, Any, Any], decision: Decided) -> ASGIResponse:
