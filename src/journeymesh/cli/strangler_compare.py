@@ -26,7 +26,7 @@ def compare(
     everything: Annotated[bool, typer.Option("--all", help="Also policies that were compared before.")] = False,
     timeout_s: Annotated[float, typer.Option("--timeout", min=1, help="End after so many seconds.")] = 600.0,
 ) -> None:
-    """Compare policies that nobody asked for yet.
+    """Compare the policies that have not been compared yet.
 
     Both sides are asked and compared as shadow reads are. A policy that cannot be compared is named with the reason
     and ends the command with exit code 7.

@@ -32,7 +32,7 @@ _WHY: Final = {
 
 
 class PoliciesNotCompared(JourneymeshError):
-    """Policies that somebody asked for could not be compared."""
+    """Some of the policies to compare could not be compared."""
 
     exit_code = 7
 
