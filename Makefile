@@ -102,7 +102,7 @@ $(BENCH_SYNCED): $(SYNCED)
 	@touch $@
 
 # Numba keeps what it compiled beside the source; done here, the first result of the command line comes at once.
-$(WARM): $(SYNCED) $(wildcard src/journeymesh/*/*.py)
+$(WARM): $(SYNCED) $(wildcard src/journeymesh/*/*.py src/journeymesh/*/*/*.py)
 	@$(BIN)/journeymesh warm >/dev/null
 	@touch $@
 
