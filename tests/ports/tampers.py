@@ -142,6 +142,30 @@ def moved_to_another_chain(chains: Chains, rng: random.Random) -> BAD:
     return other, row[1]
 
 
+def planted_without_a_digest(chains: Chains, rng: random.Random) -> BAD:
+    """A record that cannot be digested, with nothing as its digest, and the rest linked to that nothing.
+
+    What stands before the next signed head is then of the attacker's making: no digest led to it.
+    """
+    writer, rows, at = _any(chains, rng)
+    rows[at][5] = rng.choice(['{"reason":"nothing"}', None, b'{"reason":"nothing"}'])
+    rows[at][6] = rng.choice([b"", None, "", rng.randbytes(31), rng.randbytes(64)])
+    previous = rows[at][6] if isinstance(rows[at][6], bytes) else b""
+    for row in rows[at + 1 :]:
+        row[6] = previous = link(previous, *row[1:6])
+    return writer, at + 1
+
+
+def of_another_type(chains: Chains, rng: random.Random) -> BAD:
+    """One value, or one and the digest, of a type that nobody writes."""
+    writer, rows, at = _any(chains, rng)
+    column, value = rng.choice([(2, None), (3, None), (5, None), (5, "{}"), (6, None), (6, ""), (6, "0" * 32)])
+    rows[at][column] = value
+    if rng.random() < 0.5:
+        rows[at][6] = rng.choice([None, b"", ""])
+    return writer, at + 1
+
+
 LINKED_ANEW = frozenset(
     {content_and_its_own_digest_changed, inserted_and_linked, tail_cut, rewritten, deleted_and_rewritten}
 )
@@ -161,4 +185,6 @@ CHAIN_TAMPERS: tuple[Callable[[Chains, random.Random], BAD], ...] = (
     deleted_and_rewritten,
     chain_removed,
     moved_to_another_chain,
+    planted_without_a_digest,
+    of_another_type,
 )

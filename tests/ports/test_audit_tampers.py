@@ -58,13 +58,15 @@ class Installation:
         self._allow_changes()
 
     def _allow_changes(self) -> None:
-        """Whoever can write to a database can drop its triggers, too."""
+        """Whoever owns a database can drop its triggers, its key and its NOT NULLs, too."""
+        loose = [
+            "CREATE TABLE loose AS SELECT * FROM audit_records",
+            "DROP TABLE audit_records",
+            "ALTER TABLE loose RENAME TO audit_records",
+        ]
         with self.database.writing() as connection:
-            if self.database.is_sqlite:
-                for name in ("no_update", "no_delete", "no_replace"):
-                    connection.exec_driver_sql(f"DROP TRIGGER audit_records_{name}")
-            else:
-                connection.exec_driver_sql("DROP TRIGGER audit_records_append_only ON audit_records")
+            for statement in loose:
+                connection.exec_driver_sql(statement)
 
     def chains(self) -> Chains:
         chains: Chains = {}
@@ -74,6 +76,8 @@ class Installation:
 
     def replace(self, rows: list[Row]) -> None:
         mark = ", ".join(["?" if self.database.is_sqlite else "%s"] * 7)
+        if not self.database.is_sqlite:  # its columns of bytes keep bytes, whoever owns them
+            rows = [[*row[:5], *(each.encode() if isinstance(each, str) else each for each in row[5:])] for row in rows]
         with self.database.writing() as connection:
             connection.exec_driver_sql("DELETE FROM audit_records")
             connection.exec_driver_sql(f"INSERT INTO audit_records VALUES ({mark})", [tuple(row) for row in rows])
@@ -188,6 +192,23 @@ def test_a_key_is_changed_and_older_checkpoints_still_count(installation: Instal
     found = installation.audit.verify(installation.kept, CheckpointKeys([OTHER_PEM, PEM]))
     assert (found.checkpoints, found.findings) == (5, ())
     assert len(installation.audit.verify(installation.kept, CheckpointKeys([OTHER_PEM])).findings) == 4
+
+
+def test_a_record_that_cannot_be_digested_is_told_wherever_it_stands(installation: Installation) -> None:
+    """A text as its body and nothing as its digest: behind the newest head, and where signed heads follow."""
+    chain = [row for row in installation.rows if row[0] == "api-1"]
+    others = [row for row in installation.rows if row[0] != "api-1"]
+    for number in (len(chain) + 1, 15):
+        planted = ["api-1", number, chain[-1][2], "decision.made", None, None, b""]
+        installation.replace([*others, *(row for row in chain if row[1] != number), planted])
+        (found,) = installation.findings()
+        assert str(found) == f"api-1: record {number}: its digest is not 32 bytes"
+
+
+def test_a_record_without_a_writer_is_told(installation: Installation) -> None:
+    rows = [[*row] for row in installation.rows]
+    installation.replace([*rows, [None, 1, rows[0][2], "decision.made", None, b"{}", b""]])
+    assert [str(found) for found in installation.findings()] == ["1 records have no writer: no chain vouches for them"]
 
 
 def test_checkpoints_are_not_verified_without_keys(installation: Installation) -> None:

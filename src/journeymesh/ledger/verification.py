@@ -9,7 +9,7 @@ from typing import Any, Final
 import sqlalchemy as sa
 
 from journeymesh.databases.database import SqlDatabase
-from journeymesh.ledger.chain import genesis, link
+from journeymesh.ledger.chain import DIGEST_BYTES, genesis, link
 from journeymesh.ledger.checkpoints import Checkpoint
 
 _AT_ONCE: Final = 1_000
@@ -88,6 +88,8 @@ def verify_chains(
     findings = [*broken, *findings]
     records = unsigned = 0
     with database.reading() as connection:
+        if nameless := _nameless(connection):
+            findings.append(Finding("", 0, 0, f"{nameless} records have no writer: no chain vouches for them"))
         writers = list(_writers(connection))
         for writer in writers:
             if not isinstance(writer, str):  # SQLite keeps bytes in a column of text
@@ -135,29 +137,47 @@ def _verify_chain(writer: str, stored: Iterable[Stored], signed: _Signed) -> tup
     for found, at_us, kind, key, body, digest in rows:
         number += 1
         fault = ""
+        reckoned = b""
         if found != number:
             fault = f"it is missing; record {found} comes next" if _is_after(found, number) else "another stands here"
-        else:
+        elif not (fault := _fault_of_form(at_us, kind, key, body, digest)):
             try:
                 reckoned = link(previous, number, at_us, kind, key, body)
-            except (TypeError, AttributeError, UnicodeEncodeError):
-                reckoned = b""
-            if reckoned != digest:
-                fault = "it does not follow from the record before it: one of the two is not what was written"
-            elif at_us < at_before:
-                fault = "it is dated before the record in front of it"
+            except UnicodeEncodeError:  # half a character, which SQLite keeps
+                fault = "its kind or its key is no text"
+            else:
+                if reckoned != digest:
+                    fault = "it does not follow from the record before it: one of the two is not what was written"
+                elif at_us < at_before:
+                    fault = "it is dated before the record in front of it"
         if fault:
             return number + sum(1 for _ in rows), bad(fault, number, number)
         if number in digests:
-            if digests[number] != digest:
+            if digests[number] != reckoned:
                 what = f"rewritten: {signed.names[number]} signed another digest of record {number}"
                 return number + sum(1 for _ in rows), bad(what, vouched + 1, number)
             vouched = number
-        previous, at_before = digest, at_us
+        previous, at_before = reckoned, at_us
     if number < signed.last:  # cut, or something before the end removed and the rest linked anew
         what = f"the chain ends at record {number}; {signed.names[signed.last]} signed record {signed.last}"
         return number, bad(what, vouched + 1, signed.last)
     return number, None
+
+
+def _fault_of_form(at_us: object, kind: object, key: object, body: object, digest: object) -> str:
+    """What is of another type or length than what is written; empty: nothing.
+
+    Whoever owns a database can drop its NOT NULLs and change its types, and SQLite keeps any type in any column.
+    """
+    if type(digest) is not bytes or len(digest) != DIGEST_BYTES:
+        return f"its digest is not {DIGEST_BYTES} bytes"
+    if type(body) is not bytes:
+        return "its body is not bytes"
+    if type(at_us) is not int:
+        return "its instant is no whole number"
+    if type(kind) is not str or (key is not None and type(key) is not str):
+        return "its kind or its key is no text"
+    return ""
 
 
 def _is_after(found: object, number: int) -> bool:
@@ -173,6 +193,10 @@ WITH RECURSIVE known(writer) AS (
 )
 SELECT writer FROM known WHERE writer IS NOT NULL ORDER BY writer
 """  # one step in the index per writer, however many records each has
+
+
+def _nameless(connection: sa.Connection) -> int:
+    return int(connection.exec_driver_sql("SELECT count(*) FROM audit_records WHERE writer IS NULL").scalar_one())
 
 
 def _writers(connection: sa.Connection) -> Iterator[Any]:
