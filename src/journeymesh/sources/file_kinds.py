@@ -28,6 +28,7 @@ BY_CONTENT: Final = (".txt", ".log", ".dat", ".plt", ".rec", ".asc", ".out", ".x
 """Endings that recordings have, and much else."""
 _HEAD_BYTES: Final = 4096
 _PACKED: Final = {b"PK\x03\x04": "zip", b"BZh": "bzip2", b"\xfd7zXZ": "xz", b"\x28\xb5\x2f\xfd": "zstandard"}
+_BEFORE_JSON: Final = re.compile(rb"[^{}\t]*(?:\t[^{}\t]*)*\t\{.*\}\s*")
 _SENTENCE: Final = re.compile(rb"^[^\n$!]{0,40}[$!][A-Z]{2}[A-Z]{3},", re.MULTILINE)
 
 
@@ -81,6 +82,15 @@ def _by_content(raw_head: bytes, head: bytes, known: Kind | None) -> Found:
         return Found("gpx") if is_gpx else Found(None, "XML that is not GPX")
     if re.match(rb"\{|\[\s*(\{|\]|$)", text):
         return Found("json")
+    if known is None and _is_json_behind_tabs(text):
+        return Found("json")
     if _SENTENCE.search(text) and known in (None, "nmea"):
         return Found("nmea")
     return Found(known or "columns")
+
+
+def _is_json_behind_tabs(text: bytes) -> bool:
+    """Whether every line ends with an object behind a tab, as recorders and logs write it."""
+    lines = text.splitlines()
+    whole = [line for line in (lines[:-1] or lines) if line.strip()]  # the last one may be cut
+    return bool(whole) and all(_BEFORE_JSON.fullmatch(line) for line in whole)

@@ -1,5 +1,5 @@
 """JSON: an object on each line, objects one after the other, or an array of them. One that cannot be read is refused,
-and the others are read."""
+and the others are read. What stands before an object on its line, parted from it by a tab, is left out."""
 
 from __future__ import annotations
 
@@ -183,6 +183,8 @@ def _document(decoder: msgspec.json.Decoder[Any], text: bytes) -> tuple[dict[str
     """The document, or why it is none; neither where the line is blank."""
     if not text or text.isspace():
         return None, ""
+    if not text.lstrip().startswith(b"{") and (tab := text.find(b"\t{")) >= 0:
+        text = text[tab + 1 :]
     try:
         document = decoder.decode(text)
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:

@@ -63,6 +63,8 @@ class TextSource:
                 self._items[file.path] = SourceItem(file.name, "skipped", "policies")
                 continue
             kind, reason = kind_of(file, named=named)
+            if kind == "json" and mapping is not None and mapping.csv is not None and mapping.csv.separator is not None:
+                kind = "columns"  # whose last one holds JSON
             self._items[file.path] = SourceItem(file.name, "read" if kind else "skipped", reason)
             if kind is not None:
                 self._files.append(file)

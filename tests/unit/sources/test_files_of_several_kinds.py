@@ -120,3 +120,24 @@ def test_rows_keep_their_places_in_files_of_several_kinds(tmp_path: Path, mappin
     source = open_source(str(tmp_path), mapping)
     origins = np.concatenate([np.asarray(batch.fixes.origin) for batch in source.batches() if len(batch.fixes)])
     assert source.describe(origins) == ["a.csv:2", "b.parquet:1", "b.parquet:2"]
+
+
+def test_an_object_behind_tabs_is_the_document_of_its_line(tmp_path: Path, mapping: Path) -> None:
+    lines = [f"2024-05-06T08:00:0{n}Z\tINFO {n}\t{document(n)}" for n in range(4)]
+    lines[2] = "2024-05-06T08:00:02Z\tINFO 2\t{cut"
+    for ending in ("rec", "log", "txt"):
+        (tmp_path / f"a.{ending}").write_text("\n".join(lines[:2] if ending == "txt" else lines) + "\n")
+    assert seconds(open_source(str(tmp_path / "a.txt"), mapping)) == [0, 1]
+    (tmp_path / "b.log").write_text("\n".join(lines[:2] + lines[3:] + lines[2:3]))
+    source = open_source(str(tmp_path / "b.log"), mapping)
+    refused = [refusal for batch in source.batches() for refusal in batch.refusals]
+    assert [(one.reason, one.origin) for one in refused] == [("document_corrupt", "b.log:4")]
+    assert [item.state for item in source.items()] == ["read"]
+
+
+def test_columns_of_which_the_last_holds_json_stay_columns_where_the_mapping_says_so(tmp_path: Path) -> None:
+    (tmp_path / "m.yaml").write_text(
+        MAPPING + "csv: {separator: '\\t', header: [dev, ts, lat, lon, spd, more]}\n".replace("'", '"')
+    )
+    (tmp_path / "a.txt").write_text('V1\t2024-05-06T08:00:07Z\t52.5\t5.25\t15\t{"a": 1}\n')
+    assert seconds(open_source(str(tmp_path / "a.txt"), tmp_path / "m.yaml")) == [7]

@@ -4,18 +4,30 @@ from __future__ import annotations
 
 import json
 import math
+import re
+import uuid
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
+from functools import reduce
+from operator import xor
 from pathlib import Path
 from typing import Any
 
 import bson
+import numpy as np
 import pytest
 
 from journeymesh.cli.main import outcome
 from journeymesh.errors import NotFound
+from journeymesh.journeys.fixes import Fixes
+from journeymesh.journeys.ordering import in_canonical_order
+from journeymesh.sources.gpx_files import GPX_FIELDS
 from journeymesh.sources.mapping import load_mapping
+from journeymesh.sources.nmea_files import NMEA_FIELDS
 from journeymesh.sources.shipped_mappings import shipped, shipped_text
+from journeymesh.wiring import open_source
 
+USER = uuid.UUID("6f1d8c1e-5a50-4a6e-9c7e-0d1f2a3b4c5d")
 START = datetime(2024, 5, 6, 8, tzinfo=UTC)
 STEP_DEG = 0.0007
 STEP_M = STEP_DEG * 111_267  # of a meridian at 52°
@@ -75,13 +87,70 @@ def gpslogger(folder: Path) -> Path:
     return folder / "20240506.csv"
 
 
+def torque(folder: Path) -> Path:
+    head = (
+        "GPS Time, Device Time, Longitude, Latitude,GPS Speed (Meters/second), Horizontal Dilution of Precision, "
+        "Altitude, Bearing, G(x), G(y), G(z), G(calibrated),GPS Accuracy(m),Engine RPM(rpm)"
+    )
+    lines = []
+    for n, (at, lat) in enumerate(fixes()):
+        if n in (20, 40):
+            lines.append(head)
+        gps = f"{at:%a %b %d %H:%M:%S} GMT+00:00 {at:%Y}"
+        values = f"0.1,9.8,0.2,0.01,{'-' if n % 3 else '4.0'},{'-' if n < 5 else 1800}"
+        lines.append(f"{gps},{at:%d-%b-%Y %H:%M:%S}.250,5.0,{lat:.8f},{SPEED_MPS:.2f},38.0,10.0,0.0,{values}")
+    nowhere = "-,06-May-2024 08:02:02.000,-,-,-,-,-,-,0.1,9.8,0.2,0.01,-,1800"
+    (folder / "trackLog.csv").write_text("\n".join([head, *lines, nowhere]) + "\n")
+    return folder / "trackLog.csv"
+
+
+def owntracks_rec(folder: Path) -> Path:
+    place = folder / "rec" / "jane" / "phone"
+    place.mkdir(parents=True)
+    messages = [json.loads(line) for line in owntracks(folder).read_text().splitlines()]
+    lines = [
+        f"{datetime.fromtimestamp(one.get('tst', 1714982400), UTC):%Y-%m-%dT%H:%M:%SZ}\t{kind:<18}\t{json.dumps(one)}"
+        for one in messages
+        for kind in ["*" if one["_type"] == "location" else one["_type"]]
+    ]
+    (place / "2024-05.rec").write_text("\n".join(lines) + "\n")
+    return folder / "rec"
+
+
+def gpx(folder: Path) -> Path:
+    points = [
+        f'<trkpt lat="{lat:.6f}" lon="5.0"><ele>10</ele><time>{at:%Y-%m-%dT%H:%M:%SZ}</time><hdop>0.9</hdop>'
+        f"<extensions><gpxtpx:TrackPointExtension><gpxtpx:speed>{SPEED_MPS:.2f}</gpxtpx:speed>"
+        "<gpxtpx:course>0</gpxtpx:course></gpxtpx:TrackPointExtension></extensions></trkpt>"
+        for at, lat in fixes()
+    ]
+    spaces = 'xmlns="http://www.topografix.com/GPX/1/1" xmlns:gpxtpx="http://www.garmin.com/xmlschemas/TrackPointExtension/v2"'
+    text = f'<gpx version="1.1" {spaces}><trk><name>Work</name><trkseg>{"".join(points)}</trkseg></trk></gpx>'
+    (folder / "V7.gpx").write_text(text)
+    return folder / "V7.gpx"
+
+
+def nmea(folder: Path) -> Path:
+    def sentence(body: str) -> str:
+        return f"${body}*{reduce(xor, body.encode(), 0):02X}"
+
+    lines = []
+    for at, lat in fixes():
+        place = f"{int(lat):02d}{lat % 1 * 60:09.6f},N,00500.0000,E"
+        knots = f"{SPEED_MPS / 0.514444:.2f}"
+        lines.append(sentence(f"GPRMC,{at:%H%M%S}.00,A,{place},{knots},000.0,{at:%d%m%y},,,A"))
+        lines.append(sentence(f"GPGGA,{at:%H%M%S}.00,{place},1,08,0.9,10.0,M,45.0,M,,"))
+    (folder / "V7.nmea").write_text("\r\n".join(lines) + "\r\n")
+    return folder / "V7.nmea"
+
+
 def e_mission(folder: Path) -> Path:
     entries: list[dict[str, Any]] = [
         {
-            "_id": bson.ObjectId(), "user_id": "V7",
+            "_id": bson.ObjectId(), "user_id": bson.Binary(USER.bytes, bson.binary.OLD_UUID_SUBTYPE),
             "metadata": {"key": "background/location", "platform": "android", "write_ts": at.timestamp() + 1},
             "data": {"latitude": lat, "longitude": 5.0, "ts": at.timestamp(), "sensed_speed": SPEED_MPS,
-                     "bearing": 0.0, "accuracy": 4.0, "altitude": 10.0},
+                     "heading": 0.0, "accuracy": 4.0, "altitude": 10.0},
         }
         for at, lat in fixes()
     ]  # fmt: skip
@@ -141,7 +210,11 @@ RECORDINGS = {
     "envirocar": (envirocar, "V7"),
     "geolife": (geolife, "000"),
     "gpslogger": (gpslogger, "V7"),
-    "e-mission": (e_mission, "V7"),
+    "e-mission": (e_mission, str(USER)),
+    "torque": (torque, "my-car"),
+    "owntracks-rec": (owntracks_rec, "jane/phone"),
+    "gpx": (gpx, "V7"),
+    "nmea": (nmea, "V7"),
 }
 
 
@@ -156,18 +229,67 @@ def test_a_recording_of_the_format_gives_the_journey_that_was_driven(
     made = ["preprocess", "--source", source, "--mapping", str(tmp_path / "mapping.yaml"), "--store", store]
     assert outcome([*made, "--format", "json"]) == 0, capsys.readouterr().err
     counts = json.loads(capsys.readouterr().out)["counts"]
-    assert (counts["accepted"], counts["refused"]) == (61, 0)
+    assert (counts["accepted"], counts["refused"]) == (61, 1 if name == "torque" else 0)  # its row without a position
     assert outcome(["journeys", "list", "--store", store, "--format", "json"]) == 0
     (journey,) = json.loads(capsys.readouterr().out)
     assert journey["vehicle"] == vehicle
-    assert (journey["started_at"], journey["ended_at"]) == ("2024-05-06T08:00:00Z", "2024-05-06T08:05:00Z")
+    span = [journey[name].replace(".250000Z", "Z") for name in ("started_at", "ended_at")]  # Torque has milliseconds
+    assert span == ["2024-05-06T08:00:00Z", "2024-05-06T08:05:00Z"]
     assert math.isclose(journey["distance_m"], 60 * STEP_M, rel_tol=0.005)
     if name != "geolife":  # which reports no speed
         assert math.isclose(journey["max_speed_mps"], SPEED_MPS, rel_tol=0.02)
 
 
+@pytest.mark.parametrize("name", RECORDINGS)
+def test_each_fix_has_the_values_that_were_recorded(name: str, tmp_path: Path) -> None:
+    mapping = load_mapping(shipped_text(name))
+    (tmp_path / "mapping.yaml").write_text(shipped_text(name))
+    with closing(open_source(str(RECORDINGS[name][0](tmp_path)), tmp_path / "mapping.yaml")) as source:
+        read = Fixes.concat([batch.fixes for batch in source.batches() if len(batch.fixes)])
+    read = in_canonical_order(read.take(np.isfinite(read.lat_deg)))
+    expected = fixes()
+    late_us = 250_000 if name == "torque" else 0
+    assert read.fixed_at_us.tolist() == [int(at.timestamp()) * 1_000_000 + late_us for at, _ in expected]
+    np.testing.assert_allclose(read.lat_deg, [lat for _, lat in expected], atol=2e-6)
+    np.testing.assert_allclose(read.lon_deg, 5.0)
+    present = mapping.fields.present()
+    for field, column, value, within in (
+        ("speed", read.speed_mps, SPEED_MPS, 0.15),  # whole km/h in OwnTracks
+        ("heading", read.heading_deg, 0.0, 0.0),
+        ("accuracy", read.accuracy_m, 4.0, 0.0),
+    ):
+        assert (column is not None) == (field in present or (field == "accuracy" and "hdop" in present)), field
+        if column is not None and field in present:
+            np.testing.assert_allclose(column[np.isfinite(column)], value, atol=within)
+    if name == "torque":  # "-" is no value
+        assert read.accuracy_m is not None
+        assert np.flatnonzero(np.isfinite(read.accuracy_m)).tolist() == list(range(0, 61, 3))
+    if "received_at" in present:
+        assert read.received_at_us is not None
+        assert set((read.received_at_us - read.fixed_at_us).tolist()) <= {0, 1_000_000}
+
+
+def test_gpx_and_nmea_are_mapped_as_they_are_read_without_a_mapping() -> None:
+    assert load_mapping(shipped_text("gpx")).fields == GPX_FIELDS
+    assert load_mapping(shipped_text("nmea")).fields == NMEA_FIELDS
+
+
+def test_an_accuracy_of_0_is_none_to_traccar(tmp_path: Path) -> None:
+    place = traccar_database(tmp_path)
+    place.write_text(re.sub(r",4,null,null", ",0,null,null", place.read_text()))
+    (tmp_path / "mapping.yaml").write_text(shipped_text("traccar-database"))
+    with closing(open_source(str(place), tmp_path / "mapping.yaml")) as source:
+        read = Fixes.concat([batch.fixes for batch in source.batches() if len(batch.fixes)])
+    assert read.accuracy_m is None or np.isnan(read.accuracy_m).all()
+
+
+def test_every_shipped_format_says_where_its_facts_are_from() -> None:
+    for name in set(shipped()) - {"blackbox", "trips"}:  # which are our own
+        assert "\n# Source: " in shipped_text(name), name
+
+
 def test_every_shipped_mapping_can_be_used_and_says_what_it_is_for() -> None:
-    assert set(RECORDINGS) < set(shipped())
+    assert set(shipped()) - set(RECORDINGS) == {"blackbox", "trips"}
     for name, summary in shipped().items():
         load_mapping(shipped_text(name))
         assert len(summary) > 20
