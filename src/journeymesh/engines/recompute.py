@@ -1,8 +1,8 @@
 """A store's journeys made anew by other rules, out of the fixes that it keeps.
 
 Vehicle by vehicle, each in one write with the position behind it, so that it may be killed at any moment and goes on
-where it was. Nothing is read but kept fixes; what they no longer hold cannot be recomputed, and is found before
-anything is changed.
+where it was, unless another run wrote since: then it begins anew. Nothing is read but kept fixes; what they no longer
+hold cannot be recomputed, and is found before anything is changed.
 """
 
 from __future__ import annotations
@@ -91,11 +91,26 @@ def recompute(
 
 
 def _begun(store: Store, rules: JourneyRules, at: datetime) -> Run:
-    """The run that was broken off, or a new one."""
-    for earlier in reversed(store.runs()):
-        if earlier.source == SOURCE and earlier.rules_version == rules.version and earlier.finished_at is None:
-            return earlier
-    return Run(uuid.uuid4().hex[:16], SOURCE, rules.version, at, None, {})
+    """The run by these very rules that was broken off, where no other run has written since; or a new one.
+
+    Its ``run_id`` begins with the rules' digest: an edited file may have kept its version.
+    """
+    runs = store.runs()
+    mark = f"{rules.digest[:16]}-"
+    for earlier in reversed(runs):
+        if earlier.source != SOURCE or earlier.finished_at is not None or not earlier.run_id.startswith(mark):
+            continue
+        if any(_wrote_since(other, earlier) for other in runs):
+            break
+        return earlier
+    return Run(f"{mark}{uuid.uuid4().hex[:16]}", SOURCE, rules.version, at, None, {})
+
+
+def _wrote_since(other: Run, broken_off: Run) -> bool:
+    """Whether another run began, or ended, after this one began: what lies behind its position may be its work."""
+    if other.run_id == broken_off.run_id:
+        return False
+    return max(other.started_at, other.finished_at or other.started_at) > broken_off.started_at
 
 
 def _vehicles(store: Store, after: str | None) -> Iterator[str]:

@@ -10,8 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from tests.builders import NOON, drive, with_column
+from tests.integration.test_runs import Parts
 
-from journeymesh.engines.port import Retention
+from journeymesh.engines.local import run
+from journeymesh.engines.port import Retention, RunOptions
 from journeymesh.engines.recompute import recompute
 from journeymesh.engines.settling import Settler
 from journeymesh.errors import RulesConflict
@@ -139,3 +141,59 @@ def test_the_inputs_of_these_tests_differ_between_the_rules() -> None:
     one, other = by(ALWAYS_ON), by(ALWAYS_ON_2026_1)
     assert len(one) == len(other) == 8
     assert not np.isclose([float(str(row["max_speed_mps"])) for row in one], 0.0).any()
+
+
+def killed_after(vehicles: int, store: Store, rules: JourneyRules) -> None:
+    """A recomputing run that ends without a word behind so many vehicles."""
+
+    class Killed(BaseException):
+        pass
+
+    def stop(done: int) -> None:
+        if done == vehicles:
+            raise Killed
+
+    with pytest.raises(Killed):
+        recompute(store, rules, now=NOW, on_vehicle=stop)
+
+
+def test_a_killed_run_does_not_go_on_where_others_were_recomputed_since(store: Store) -> None:
+    fill(store, ALWAYS_ON_2026_1)
+    killed_after(2, store, ALWAYS_ON)
+    recompute(store, ALWAYS_ON_2026_1, now=NOW + timedelta(hours=1))
+    assert rows(store) == by(ALWAYS_ON_2026_1)
+    report = recompute(store, ALWAYS_ON, now=NOW + timedelta(hours=2))
+    assert report.vehicles == 4
+    assert rows(store) == by(ALWAYS_ON)
+    assert store.rules() == [RulesUsed(ALWAYS_ON.version, ALWAYS_ON.digest)]
+
+
+def test_a_killed_run_does_not_go_on_where_others_were_read_since(store: Store) -> None:
+    fill(store, ALWAYS_ON_2026_1)
+    killed_after(2, store, ALWAYS_ON)
+    late = replace(two_days("V0"), fixed_at_us=two_days("V0").fixed_at_us + 7 * 86_400_000_000)
+    read = RunOptions(rules=ALWAYS_ON_2026_1, allow_mixed_rules=True, now=NOW)
+    run(Parts([late]), store, read)
+    recompute(store, ALWAYS_ON, now=NOW + timedelta(hours=2))
+    assert {row["rules_version"] for row in rows(store)} == {"always-on-2026.2"}
+    assert len(rows(store)) == 10
+
+
+def test_a_killed_run_does_not_go_on_by_rules_that_were_edited_since(store: Store) -> None:
+    fill(store, ALWAYS_ON_2026_1)
+    killed_after(2, store, ALWAYS_ON)
+    edited = replace(ALWAYS_ON, min_distance_m=100_000.0)
+    assert (edited.version, edited.digest != ALWAYS_ON.digest) == (ALWAYS_ON.version, True)
+    assert recompute(store, edited, now=NOW).vehicles == 4
+    assert rows(store) == by(edited) == []
+    assert store.rules() == [RulesUsed(edited.version, edited.digest)]
+
+
+def test_a_run_goes_on_after_a_kill_before_its_first_vehicle(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    fill(store, ALWAYS_ON_2026_1)
+    with monkeypatch.context() as patch:
+        patch.setattr(Settler, "again", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            recompute(store, ALWAYS_ON, now=NOW)
+    assert recompute(store, ALWAYS_ON, now=NOW).vehicles == 4
+    assert rows(store) == by(ALWAYS_ON)
