@@ -9,7 +9,8 @@ import math
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
-from uuid import UUID
+from urllib.parse import urlsplit
+from uuid import UUID, uuid4
 
 import bson
 import pyarrow as pa
@@ -50,8 +51,31 @@ def read(kind: str, folder: Path, documents: list[dict[str, Any]], mapping: str)
     """
     path = write(kind, folder, documents)
     (folder / "mapping.yaml").write_text(mapping)
-    source = open_source(str(path.parent if kind == "bson" else path), folder / "mapping.yaml")
-    found: list[dict[str, Any] | str] = []
+    by_origin = made_of(str(path.parent if kind == "bson" else path), folder / "mapping.yaml")
+    first = {"bson": 0, "ndjson": 1, "parquet": 1, "csv": 2}[kind]
+    names = [f"c/{number}" if kind == "bson" else f"{path.name}:{number + first}" for number in range(len(documents))]
+    return [by_origin[name] for name in names]
+
+
+def read_live(url: str, folder: Path, documents: list[dict[str, Any]], mapping: str) -> list[dict[str, Any] | str]:
+    """As ``read``, of a collection ``c`` in a database of its own on the server at ``url``."""
+    from pymongo import MongoClient
+
+    name = f"jm{uuid4().hex[:12]}"
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "mapping.yaml").write_text(mapping)
+    with MongoClient[dict[str, Any]](url) as client:
+        try:
+            client[name]["c"].insert_many([{"_id": number} | one for number, one in enumerate(documents)])
+            by_origin = made_of(urlsplit(url)._replace(path=f"/{name}").geturl(), folder / "mapping.yaml")
+        finally:
+            client.drop_database(name)
+    return [by_origin[f"c/{number}"] for number in range(len(documents))]
+
+
+def made_of(location: str, mapping: Path) -> dict[str, dict[str, Any] | str]:
+    """What a source makes of its inputs by their origins: the fix as plain values, or the reason to refuse it."""
+    source = open_source(location, mapping)
     by_origin: dict[str, dict[str, Any] | str] = {}
     try:
         for batch in source.batches():
@@ -70,11 +94,7 @@ def read(kind: str, folder: Path, documents: list[dict[str, Any]], mapping: str)
                 by_origin.setdefault(refusal.origin, refusal.reason)
     finally:
         source.close()
-    first = {"bson": 0, "ndjson": 1, "parquet": 1, "csv": 2}[kind]
-    for number in range(len(documents)):
-        name = f"c/{number}" if kind == "bson" else f"{path.name}:{number + first}"
-        found.append(by_origin[name])
-    return found
+    return by_origin
 
 
 def _absent(value: Any) -> bool:

@@ -19,7 +19,7 @@ import bson
 import pytest
 
 from journeymesh.wiring.journeys import open_source
-from tests.every_source import SOURCES, read
+from tests.every_source import SOURCES, read, read_live
 
 MAPPING = """
 collection: c
@@ -179,3 +179,75 @@ def test_a_clock_has_markers_too(tmp_path, kind):
     found = read(kind, tmp_path, [GOOD | {"t": "1970-01-01T00:00:00Z"}, GOOD], mapping)
     assert found[0] == "clock_missing"
     assert found[1]["vehicle"] == "V1"
+
+
+FORMS = ("degrees", "0_to_360", "hemisphere", "ddmm", "dms", "wkt", "geojson", "lat_lon", "lon_lat")
+BOTH_IN_ONE = FORMS[-4:]
+COORDINATES = (
+    "52.5N", "N52.5", "n 52.5", "52.5 S", "52.5°N", "52,5 N", "-52.5N", "+52.5 N", "N52.5S", "52.5Q", "13.4E", "W 13.4",
+    "52.5E", "5230.25", "5230.25N", "5230,25 S", "5275.1N", "00130.5W", "-5230.25", "01324.36 E", "180.0", "359.9",
+    "360", "361", "-0.0", "52°30'15.2\"N", "52° 30′ 15,2″ S", "52 30 15 N", "52:30:15", "-13:24:36", "52° 30.5' N",
+    "52.5° 30' N", "52°60'N", "52deg 30' 15.00\" N", "13°24'36\"E", "POINT(13.4 52.5)", "point ( 13.4  52.5 )",
+    "SRID=4326;POINT (13.4 52.5)", "SRID=3857;POINT(1491681 6891042)", "POINT Z (13.4 52.5 34)", "POINT EMPTY",
+    "POINT(13.4, 52.5)", "POINT(13.4)", "LINESTRING(13.4 52.5,13.5 52.6)", "POINT(1.34e1 -5.25E+1)",
+    '{"type":"Point","coordinates":[13.4,52.5]}', '{"type": "Point", "coordinates": [13, -52, 34.5]}',
+    '{"type":"Feature","geometry":{"type":"Point","coordinates":[13.4,52.5]},"properties":{}}', "{}", "[13.4,52.5]",
+    '{"type":"Point","coordinates":[]}', '{"type":"Point","coordinates":["13.4","52.5"]}', '{"type":"Point"',
+    '{"type":"Point","coordinates":[true,false]}', '{"coordinates":[13.4,52.5]}', '{"type":"LineString"}', "null",
+    "52.5,13.4", "52.5, 13.4", "52.5;13.4", "52,5;13,4", "52.5 13.4", "52,5 13,4", "(52.5, 13.4)", "[52.5,13.4]",
+    "52.5|13.4", "52.5/13.4", "52.5\t13.4", "-52.5,-13.4", "52.5N,13.4W", "N 52.5 E 13.4", "52.5 N 13.4 E", "52,13",
+    "52,5,13,4", "52.5,", ",", "52.5,13.4,100", "N", "13.4E 52.5N", "5" * 300,
+)  # fmt: skip
+
+
+def with_form(axis, form, hemisphere=False):
+    at = ", hemisphere_path: side" if hemisphere else ""
+    mapping = MAPPING.replace("CLOCK", "iso8601")
+    return mapping.replace(f"{axis}: {{path: {axis}}}", f"{axis}: {{path: {axis}, form: {form}{at}}}")
+
+
+def form_differences(tmp_path, axis, form, documents, kinds=SOURCES, url=None, hemisphere=False):
+    mapping = with_form(axis, form, hemisphere)
+    made = {kind: read(kind, tmp_path / kind, documents, mapping) for kind in kinds}
+    if url is not None:
+        made["mongodb"] = read_live(url, tmp_path / "live", documents, mapping)
+    first = made.pop(kinds[0])
+    return [
+        (one, kind, first[number], others[number])
+        for number, one in enumerate(documents)
+        for kind, others in made.items()
+        if repr(first[number]) != repr(others[number])
+    ]
+
+
+@pytest.mark.parametrize("axis", ["lat", "lon"])
+@pytest.mark.parametrize("form", FORMS)
+def test_coordinates_mean_the_same_in_every_source_whatever_their_form(tmp_path, axis, form):
+    if (axis, form) != ("lat", "0_to_360"):
+        documents = [GOOD | {axis: text} for text in (*TEXTS, *COORDINATES)]
+        assert form_differences(tmp_path, axis, form, documents) == []
+
+
+@pytest.mark.parametrize("form", [form for form in FORMS if form not in BOTH_IN_ONE])
+def test_coordinates_that_are_numbers_mean_the_same_in_every_source(tmp_path, form):
+    documents = [GOOD | {"lon": float(number)} for number in (*NUMBERS, 5230.25, 1324.36, 200, 359.9, 361)]
+    assert form_differences(tmp_path, "lon", form, documents) == []
+    mixed = [GOOD | {"lon": value} for value in (*PLAIN, *NESTED)]
+    assert form_differences(tmp_path, "lon", form, mixed, ("bson", "ndjson")) == []
+
+
+@pytest.mark.parametrize("form", ["hemisphere", "ddmm", "dms"])
+def test_a_hemisphere_in_another_field_means_the_same_in_every_source(tmp_path, form):
+    letters = ("E", "w", " W ", "West", "", "N", "Q", "5")
+    documents = [
+        GOOD | {"lon": text, "side": letter} for text in ("13.4", "1324.36", "-13.4", "13.4E", "") for letter in letters
+    ]
+    assert form_differences(tmp_path, "lon", form, documents, hemisphere=True) == []
+
+
+def test_a_live_mongodb_reads_coordinates_as_a_dump_of_it(tmp_path, mongodb_url):
+    for axis, form in (("lat", "ddmm"), ("lon", "hemisphere"), ("lat", "wkt"), ("lon", "geojson"), ("lat", "lat_lon")):
+        documents = [GOOD | {axis: text} for text in COORDINATES]
+        assert form_differences(tmp_path / form, axis, form, documents, ("bson",), mongodb_url) == []
+    documents = [GOOD | {"lon": "13.4", "side": letter} for letter in ("E", "W", "")]
+    assert form_differences(tmp_path / "side", "lon", "hemisphere", documents, ("bson",), mongodb_url, True) == []

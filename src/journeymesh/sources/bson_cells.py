@@ -25,7 +25,9 @@ from journeymesh.sources.clocks import (
 )
 from journeymesh.sources.conditions import Wanted, equals
 from journeymesh.sources.conversions import Markers, Unconvertible, identifier, number, switch
-from journeymesh.sources.mapping import BaseClock, ClockField, IgnitionField
+from journeymesh.sources.coordinates import Axis, coordinates, wrapped
+from journeymesh.sources.coordinates import is_number as is_plain_number
+from journeymesh.sources.mapping import BaseClock, ClockField, CoordinateField, IgnitionField
 from journeymesh.sources.mapping_fields import Missing
 
 Faults = dict[int, str]
@@ -71,6 +73,19 @@ class Cells:
             out[markers.among(out)] = np.nan
             out *= factor
         return out, faults
+
+    def coordinates(self, field: CoordinateField, axis: Axis) -> tuple[F64, Faults]:
+        """float64[n] in degrees, NaN where missing."""
+        if is_plain_number(field):
+            degrees, faults = self.numbers(field)
+            return wrapped(degrees, field), faults
+        codes, values, faults = self._codes(field.path)
+        letters = None
+        if field.hemisphere_path is not None:
+            letter_codes, named, _ = self._codes(field.hemisphere_path)
+            letters = ([value for _, value in named], letter_codes)
+        degrees, bad = coordinates([value for _, value in values], codes, field, axis, letters)
+        return degrees * field.to_si, bad | faults
 
     def _codes(self, path: str) -> tuple[I32, list[tuple[int, Any]], Faults]:
         """(codes, (kind, value) of each code, faults); a code is -1 where there is no value or a fault."""

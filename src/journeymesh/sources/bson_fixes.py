@@ -33,7 +33,7 @@ from journeymesh.sources.bson_walker import ARRAY_MISSING, FAULTS, ILL_SHAPED, L
 from journeymesh.sources.compressed_buckets import Expanded, expanded
 from journeymesh.sources.conditions import meets, wanted_at
 from journeymesh.sources.field_tally import Fault, FieldTally
-from journeymesh.sources.mapping import NUMBER_COLUMNS, Mapping, mapped_paths
+from journeymesh.sources.mapping import NUMBER_COLUMNS, CoordinateField, Mapping, mapped_paths
 from journeymesh.sources.paths import array_of, reach
 from journeymesh.sources.row_keys import RowKeys
 from journeymesh.sources.simple8b import DamagedColumn
@@ -244,9 +244,12 @@ class BsonReader:
         for name, column in NUMBER_COLUMNS.items():
             mapped = getattr(fields, name)
             if mapped is not None:
+                if isinstance(mapped, CoordinateField):
+                    columns[column], faults = cells.coordinates(mapped, "lat" if name == "lat" else "lon")
+                    refused.add(faults, Reason.POSITION_UNPARSEABLE)
+                    continue
                 columns[column], faults = cells.numbers(mapped)
-                position = name in ("lat", "lon")
-                refused.add(faults, Reason.POSITION_UNPARSEABLE if position else Reason.VALUE_UNPARSEABLE)
+                refused.add(faults, Reason.VALUE_UNPARSEABLE)
         if fields.received_at is not None:
             columns["received_at_us"], _, faults = cells.instants(fields.received_at)
             refused.add(faults, Reason.VALUE_UNPARSEABLE)

@@ -16,6 +16,7 @@ from journeymesh.errors import MappingInvalid, SourceUnreadable
 from journeymesh.journeys.fixes import I64, Fixes
 from journeymesh.journeys.journey import Refusal
 from journeymesh.sources.conditions import Where
+from journeymesh.sources.coordinates import BOTH_IN_ONE
 from journeymesh.sources.csv_dialect import CsvDialect, CsvForm, form_of, place_of, split
 from journeymesh.sources.csv_lines import Block, blocks_of, row_starts
 from journeymesh.sources.files import SourceFile, opened, origins_from, read_position
@@ -281,7 +282,9 @@ def _is_plain(mapped: msgspec.Struct, plain: tuple[str, ...]) -> bool:
 
 
 def _number_paths(fields: FieldMappings) -> list[str]:
-    return [mapped.path for name, mapped in fields.present().items() if name in NUMBER_COLUMNS and mapped.path]
+    """The columns of one number each; a comma in a position stands between two."""
+    named = [(name, mapped) for name, mapped in fields.present().items() if name in NUMBER_COLUMNS and mapped.path]
+    return [mapped.path for _, mapped in named if getattr(mapped, "form", None) not in BOTH_IN_ONE]
 
 
 def _comma_paths(fields: FieldMappings) -> list[str]:

@@ -10,12 +10,13 @@ from typing import Any, Final
 import msgspec
 
 from journeymesh.sources.clocks import clock_us
+from journeymesh.sources.column_values import Column, as_array
 from journeymesh.sources.conditions import Where
 from journeymesh.sources.conversions import Unconvertible
 from journeymesh.sources.extended_json import plain
 from journeymesh.sources.mapping import ClockField, FieldMappings
 from journeymesh.sources.paths import array_of, parsed, quoted, reach
-from journeymesh.sources.tabular import Column, as_array, paths_of
+from journeymesh.sources.tabular import paths_of
 
 _COUNTED: Final = "\0fixed_at"
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)

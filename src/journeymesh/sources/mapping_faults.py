@@ -11,8 +11,17 @@ from journeymesh.errors import MappingInvalid
 from journeymesh.sources.clock_texts import format_fault
 from journeymesh.sources.collection_names import check_names
 from journeymesh.sources.conditions import check_where
+from journeymesh.sources.coordinates import WITH_HEMISPHERE
 from journeymesh.sources.file_vehicles import check_identifier
-from journeymesh.sources.mapping_fields import BaseClock, BaseClockKind, Clock, ClockField, Layout
+from journeymesh.sources.mapping_fields import (
+    BaseClock,
+    BaseClockKind,
+    Clock,
+    ClockField,
+    CoordinateField,
+    CoordinateForm,
+    Layout,
+)
 from journeymesh.sources.paths import array_of, marks_array, parsed
 from journeymesh.sources.signal_layout import check_layout
 from journeymesh.sources.units import AccelUnit, AngleUnit, DistanceUnit, LengthUnit, SpeedUnit
@@ -54,6 +63,8 @@ def explained(where: str, content: object, message: str) -> MappingInvalid:
             known = Clock
         case ["layout"]:
             known = Layout
+        case [*_, "form"]:
+            known = CoordinateForm
     at = f"{where}: {place}" if place else where
     if known is not None and "enum" in fault:
         what = steps[-1]
@@ -68,7 +79,7 @@ def paths_in(fields: object, at: str = "fields") -> Iterator[tuple[str, str]]:
         return
     for name in fields.__struct_fields__:
         value = getattr(fields, name)
-        if name in ("path", "zone_path") and value is not None:
+        if name in ("path", "zone_path", "hemisphere_path") and value is not None:
             yield f"{at}.{name}", value
         elif name == "paths":
             yield from ((f"{at}.paths[{number}]", path) for number, path in enumerate(value))
@@ -98,6 +109,8 @@ def check_rules(where: str, mapping: Mapping) -> None:
         raise MappingInvalid(f"{where}: fields name more than {MOST_PATHS} paths", todo="map fewer of them")
     for at, clock in _clocks(mapping):
         _check_clock(f"{where}: {at}", clock)
+    for axis in ("lat", "lon"):
+        _check_coordinate(f"{where}: fields.{axis}", getattr(mapping.fields, axis), axis)
     check_layout(where, mapping.layout, mapping.signals, mapping.csv)
     check_identifier(f"{where}: fields.vehicle", mapping.fields.vehicle)
     if mapping.policies is not None:
@@ -155,6 +168,18 @@ def _check_clock(at: str, clock: ClockField | BaseClock) -> None:
     base = clock.base if isinstance(clock, ClockField) else None
     if clock.clock.startswith("offset") != (base is not None):
         raise refuse("base goes with clock offset_s or offset_ms and with no other", "give both or neither")
+
+
+def _check_coordinate(at: str, field: CoordinateField, axis: str) -> None:
+    if field.hemisphere_path is not None and field.form not in WITH_HEMISPHERE:
+        todo = f"add form: {', '.join(WITH_HEMISPHERE[:-1])} or {WITH_HEMISPHERE[-1]}"
+        raise MappingInvalid(f"{at}: hemisphere_path means nothing to form {field.form}", todo=todo)
+    if field.form == "0_to_360" and axis == "lat":
+        raise MappingInvalid(f"{at}: form 0_to_360 is of longitudes", todo="leave the form out")
+    if field.scale != 1.0 and field.form in ("ddmm", "dms", "wkt", "geojson"):
+        raise MappingInvalid(
+            f"{at}: scale means nothing to form {field.form}, which is in degrees", todo="leave it out"
+        )
 
 
 def _check_arrays(where: str, mapping: Mapping) -> None:

@@ -14,6 +14,9 @@ Clock = Literal[
     "bson_date", "epoch_s", "epoch_ms", "epoch_us", "epoch_ns", "excel_days", "iso8601", "strftime", "offset_s",
     "offset_ms",
 ]  # fmt: skip
+CoordinateForm = Literal[
+    "degrees", "0_to_360", "hemisphere", "ddmm", "dms", "wkt", "geojson", "lat_lon", "lon_lat",
+]  # fmt: skip
 BaseClockKind = Literal["bson_date", "epoch_s", "epoch_ms", "epoch_us", "epoch_ns", "excel_days", "iso8601", "strftime"]
 
 Missing = tuple[str | int | float, ...] | None
@@ -51,20 +54,6 @@ class PolicyText(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     default: str | None = None
 
 
-class CoordinateField(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """A coordinate in WGS84 degrees: ``path``; ``scale`` for integers such as 1e-7 degrees."""
-
-    path: str
-    unit: AngleUnit = "deg"
-    scale: float = 1.0
-    missing: Missing = None
-
-    @property
-    def to_si(self) -> float:
-        """Factor to degrees."""
-        return self.scale
-
-
 class SpeedField(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """A speed: ``path``, ``unit`` and, for raw counts, ``scale``."""
 
@@ -91,6 +80,27 @@ class AngleField(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     def to_si(self) -> float:
         """Factor to degrees."""
         return self.scale
+
+
+class CoordinateField(AngleField, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A coordinate in WGS84 degrees: ``path``; ``scale`` for integers such as 1e-7 degrees; ``form``, how it is
+    written.
+
+    - ``degrees``: a number, or the text of one; south and west are negative
+    - ``0_to_360``: a longitude that counts eastwards all round
+    - ``hemisphere``: ``52.5N``, ``W 13.4°``
+    - ``ddmm``: degrees and minutes in one number as NMEA has them: ``5230.25``, ``5230.25N``
+    - ``dms``: degrees, minutes and seconds: ``52°30'15.2"N``, ``52 30 15.2 N``, ``-13:24:36``
+    - ``wkt``: ``POINT(13.4 52.5)``, ``SRID=4326;POINT(13.4 52.5)``
+    - ``geojson``: a text: ``{"type":"Point","coordinates":[13.4,52.5]}``
+    - ``lat_lon``, ``lon_lat``: both in one text, between them a comma, semicolon, bar, slash or blank: ``52.5,13.4``
+
+    For the last four ``lat`` and ``lon`` have the same path. For ``hemisphere``, ``ddmm`` and ``dms`` the letter N, S,
+    E or W stands in the value or at ``hemisphere_path``; ``ddmm`` and ``dms`` may have a sign instead.
+    """
+
+    form: CoordinateForm = "degrees"
+    hemisphere_path: str | None = None
 
 
 class AccelField(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

@@ -46,6 +46,9 @@ def invertible(mapping: Mapping) -> str | None:
         mapped = getattr(mapping.fields, name)
         if mapped is not None and not (np.isfinite(mapped.to_si) and mapped.to_si != 0.0):
             return f"fields.{name}: nothing times {mapped.to_si} gives the number back"
+    for name in ("lat", "lon"):
+        if (form := getattr(mapping.fields, name).form) != "degrees":
+            return f"fields.{name}: form {form} is read, and not written"
     if mapping.fields.ignition is not None and None in _switch_values(mapping.fields.ignition):
         return "fields.ignition: no value means on, or none means off, and nothing else"
     if mapping.fields.valid is not None and None in _switch_values(mapping.fields.valid):

@@ -9,12 +9,12 @@ import numpy as np
 
 from journeymesh.errors import MappingInvalid
 from journeymesh.journeys.fixes import Fixes
+from journeymesh.sources.column_values import as_array
 from journeymesh.sources.files import SourceFile, origins_from
 from journeymesh.sources.port import SourceBatch
 from journeymesh.sources.refused_rows import refusals_of
 from journeymesh.sources.row_keys import RowKeys
 from journeymesh.sources.row_reading import RowReading
-from journeymesh.sources.tabular import as_array
 
 
 class RecordedRows:

@@ -13,8 +13,8 @@ from journeymesh.journeys.fixes import NOT_REPORTED_US, Fixes
 from journeymesh.journeys.journey import Refusal
 from journeymesh.journeys.reasons import Reason
 from journeymesh.sources.clocks import FIRST_US, LAST_US
+from journeymesh.sources.column_values import Faults
 from journeymesh.sources.row_keys import RowKeys
-from journeymesh.sources.tabular import Faults
 
 CONTENT_BYTES: Final = 65_536
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)

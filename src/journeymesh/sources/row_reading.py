@@ -7,10 +7,11 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 from journeymesh.journeys.fixes import I64, Fixes
+from journeymesh.sources.column_values import Column, ColumnOf, Faults
 from journeymesh.sources.conditions import Where
 from journeymesh.sources.field_tally import FieldTally
 from journeymesh.sources.mapping import FieldMappings
-from journeymesh.sources.tabular import Column, ColumnOf, Faults, paths_of, required_paths, to_fixes
+from journeymesh.sources.tabular import paths_of, required_paths, to_fixes
 
 
 @dataclass(frozen=True, slots=True)

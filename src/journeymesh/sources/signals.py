@@ -17,6 +17,7 @@ import pyarrow as pa
 
 from journeymesh.errors import SourceUnreadable
 from journeymesh.journeys.fixes import I64, Fixes
+from journeymesh.sources.column_values import Column, ColumnOf, Faults, as_array
 from journeymesh.sources.files import origins_from
 from journeymesh.sources.mapping import ClockField, CoordinateField, FieldMappings, TextField
 from journeymesh.sources.port import SourceBatch
@@ -24,7 +25,7 @@ from journeymesh.sources.refused_rows import refusals_of
 from journeymesh.sources.row_keys import RowKeys
 from journeymesh.sources.row_reading import RowReading
 from journeymesh.sources.signal_layout import SignalsLayout
-from journeymesh.sources.tabular import Column, ColumnOf, Faults, as_array, paths_of, to_fixes
+from journeymesh.sources.tabular import paths_of, to_fixes
 
 MOST_ROWS: Final = 20_000_000
 _ZERO: Final = "\0zero"

@@ -11,9 +11,10 @@ import pytest
 
 from journeymesh.journeys.fixes import Fixes
 from journeymesh.sources.bson_fixes import BsonReader
+from journeymesh.sources.column_values import as_array
 from journeymesh.sources.mapping import load_mapping
 from journeymesh.sources.mapping_inverse import MappingInverse
-from journeymesh.sources.tabular import as_array, to_fixes
+from journeymesh.sources.tabular import to_fixes
 
 BARE = """
 collection: boxes

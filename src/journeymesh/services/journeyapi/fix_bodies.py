@@ -19,7 +19,8 @@ from journeymesh.services.http.problems import (
 )
 from journeymesh.services.journeyapi.ports import RefusedFix
 from journeymesh.services.journeyapi.rendering import ARROW, JSON
-from journeymesh.sources.tabular import OWN_FIELDS, ColumnOf, as_array, paths_of, required_paths, to_fixes
+from journeymesh.sources.column_values import ColumnOf, as_array
+from journeymesh.sources.tabular import OWN_FIELDS, paths_of, required_paths, to_fixes
 
 TAKEN_TYPES: Final = (JSON, ARROW)
 
