@@ -125,6 +125,8 @@ def _driven(policies: list[Policy], journeys: int, rng: np.random.Generator) -> 
             columns[name] = pa.array(rng.uniform(0.0, 1.0, rows) * 10_000.0, kind)
         elif pa.types.is_integer(kind):
             columns[name] = pa.array(rng.integers(0, 3, rows), kind)
+        elif pa.types.is_boolean(kind):
+            columns[name] = pa.array(rng.random(rows) < 0.1, kind)
         else:
             texts = {
                 "vehicle": [policy.device for policy in policies],

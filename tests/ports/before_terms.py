@@ -14,7 +14,8 @@ from journeymesh.errors import StoreUnavailable
 from journeymesh.stores.migrations import SCHEMA
 from journeymesh.stores.mongo_database import Database
 from journeymesh.stores.port import JourneyQuery, Store, StoreBatch, Superseded
-from tests.ports.records import BEGIN, DAY, NOON, full_batch, ids, journey, journeys, only, policy
+from tests.ports.before_limits import lake_before_limits, mongodb_before_limits, sql_before_limits
+from tests.ports.records import BEGIN, DAY, NOON, NOT_RECORDED, full_batch, ids, journey, journeys, only, policy
 
 _TERM = 5
 """Where the term's beginning stands in a history entry's content."""
@@ -31,8 +32,12 @@ class BeforeTermsSuite:
         others = policy("P-2", tenant="north", vehicle="car-2", valid_from=NOON - DAY)
         of_others = {"policy": "P-2", "tenant": "north", "policy_from": NOON - DAY}
         nobodys = {"policy": None, "tenant": None, "product": None, "policy_from": None}
-        held = [journey(), journey("car-2", NOON + DAY, **of_others), journey("car-3", NOON + 40 * DAY, **nobodys)]
-        changed = journey(distance_m=-0.0)
+        held = [
+            journey(**NOT_RECORDED),
+            journey("car-2", NOON + DAY, **of_others | NOT_RECORDED),
+            journey("car-3", NOON + 40 * DAY, **nobodys | NOT_RECORDED),
+        ]
+        changed = journey(distance_m=-0.0, **NOT_RECORDED)
         store.write(full_batch(journeys=journeys(*held), policies=[policy(), others]))
         again = Superseded(changed["journey_id"], changed["journey_id"])
         store.write(StoreBatch(journeys=journeys(changed), superseded=[again]))
@@ -59,6 +64,7 @@ class BeforeTermsSuite:
 
 def sql_before_terms(connection: sa.Connection) -> None:
     """Tables and rows of schema 0003."""
+    sql_before_limits(connection)
     connection.exec_driver_sql("ALTER TABLE journeys DROP COLUMN policy_from_us")
     connection.exec_driver_sql("ALTER TABLE policies RENAME TO renewed")
     collation = "" if connection.dialect.name == "sqlite" else ' COLLATE "C"'
@@ -77,6 +83,7 @@ def sql_before_terms(connection: sa.Connection) -> None:
 
 def mongodb_before_terms(database: Database) -> None:
     """Documents of schema 0003."""
+    mongodb_before_limits(database)
     database.collection("journeys").update_many({}, {"$unset": {"policy_from_us": ""}})
     for document in list(database.collection("policies").find({})):
         database.collection("policies").update_one({"_id": document["_id"]}, {"$set": {"key": document["number"]}})
@@ -88,6 +95,7 @@ def mongodb_before_terms(database: Database) -> None:
 
 def lake_before_terms(root: Path) -> None:
     """Files of schema 0002."""
+    lake_before_limits(root)
     for path in root.rglob("*.parquet"):
         table = pq.read_table(path, partitioning=None)
         if "policy_from" in table.column_names:

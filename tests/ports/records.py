@@ -11,13 +11,15 @@ import numpy as np
 import pyarrow as pa
 
 from journeymesh.journeys.fixes import Fixes
-from journeymesh.journeys.journey import JOURNEY_SCHEMA, Refusal, journey_id
+from journeymesh.journeys.journey import JOURNEY_SCHEMA, RECORDED_LATER, Refusal, journey_id
 from journeymesh.journeys.policies import Policy
 from journeymesh.stores.port import RulesUsed, Run, StoreBatch
 
 NOON = datetime(2024, 3, 10, 12, tzinfo=UTC)
 DAY = timedelta(days=1)
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+NOT_RECORDED: dict[str, Any] = dict.fromkeys(RECORDED_LATER)
+"""What a journey made before there were these columns says in them."""
 BEGIN = NOON - 99 * DAY
 """When the policies begin."""
 ODD_NAMES = ("Käfer 🚗", "O'Brien; DROP TABLE", 'a"b\\c,d\te', " ", "$where", "a.b", "zero\0byte\1one", "é", "e\u0301")
@@ -40,6 +42,7 @@ def journey(vehicle: str = "car-1", start: datetime = NOON, **changed: Any) -> d
         "rules_version": "r-1",
         "hours": [{"hour_of_week": 12, "distance_m": 1.5, "driving_s": 0.1 + 0.2}],
         "harsh_events": [],
+        "speed_doubted": True,
     }
     return row | changed
 

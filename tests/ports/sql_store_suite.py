@@ -19,6 +19,7 @@ from journeymesh.stores import records, sql, tables
 from journeymesh.stores.migrations import SCHEMA
 from journeymesh.stores.port import JourneyQuery, Store, StoreBatch, StoreChanges
 from journeymesh.stores.sql import SqlStore
+from tests.ports.before_limits import BeforeLimitsSuite, sql_before_limits
 from tests.ports.before_terms import BeforeTermsSuite, sql_before_terms
 from tests.ports.former_refusals import FORMER, FormerRefusalsSuite
 from tests.ports.records import DAY, NOON, full_batch, journey, journeys, refusal
@@ -34,7 +35,7 @@ def upgrade_to(connection: sa.Connection, revision: str) -> None:
     command.upgrade(config, revision)
 
 
-class SqlStoreSuite(BeforeTermsSuite, FormerRefusalsSuite, JourneyStoreSuite):
+class SqlStoreSuite(BeforeLimitsSuite, BeforeTermsSuite, FormerRefusalsSuite, JourneyStoreSuite):
     """Inherited by the tests of SQLite and PostgreSQL. ``unmigrated`` opens an empty database."""
 
     @pytest.fixture
@@ -62,6 +63,11 @@ class SqlStoreSuite(BeforeTermsSuite, FormerRefusalsSuite, JourneyStoreSuite):
             put_rows(connection, table, *rest, **options)
 
         monkeypatch.setattr(sql, "put_rows", fail_at_runs)
+
+    def put_back_to_0004(self, store: SqlStore) -> SqlStore:
+        with store._sql.writing() as connection:
+            sql_before_limits(connection)
+        return SqlStore.connect(store._sql.url)
 
     def put_back(self, store: SqlStore) -> SqlStore:
         with store._sql.writing() as connection:

@@ -24,6 +24,7 @@ from journeymesh.stores import lake_commits
 from journeymesh.stores.lake import SCHEMA_VERSION, LakeStore
 from journeymesh.stores.memory import MemoryStore
 from journeymesh.stores.port import JourneyQuery, Store, StoreBatch, Superseded
+from tests.ports.before_limits import BeforeLimitsSuite, lake_before_limits
 from tests.ports.before_terms import BeforeTermsSuite, lake_before_terms
 from tests.ports.follower import Follower
 from tests.ports.former_refusals import FORMER, FormerRefusalsSuite
@@ -40,7 +41,7 @@ def _parquet(root: Path) -> set[Path]:
     return set(root.rglob("*.parquet"))
 
 
-class TestLakeStore(BeforeTermsSuite, FormerRefusalsSuite, JourneyStoreSuite):
+class TestLakeStore(BeforeLimitsSuite, BeforeTermsSuite, FormerRefusalsSuite, JourneyStoreSuite):
     @pytest.fixture
     def root(self, tmp_path: Path) -> Path:
         return tmp_path / "a lake's folder"
@@ -74,6 +75,10 @@ class TestLakeStore(BeforeTermsSuite, FormerRefusalsSuite, JourneyStoreSuite):
 
     def break_next_write(self, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(lake_commits, "link_marker", _stop)
+
+    def put_back_to_0004(self, store: LakeStore) -> LakeStore:
+        lake_before_limits(store._root)
+        return LakeStore(store._root, store.url)
 
     def put_back(self, store: LakeStore) -> LakeStore:
         lake_before_terms(store._root)

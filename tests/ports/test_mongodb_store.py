@@ -14,6 +14,7 @@ from journeymesh.stores import mongo_commits
 from journeymesh.stores.mongo_commits import Commits
 from journeymesh.stores.mongodb import SCHEMA_VERSION, MongodbStore
 from journeymesh.stores.port import JourneyQuery, Store, StoreBatch, StoreChanges, Superseded
+from tests.ports.before_limits import BeforeLimitsSuite, mongodb_before_limits
 from tests.ports.before_terms import BeforeTermsSuite, mongodb_before_terms
 from tests.ports.former_refusals import FORMER, FormerRefusalsSuite
 from tests.ports.records import full_batch, journey, journeys, only, refusal, unique_names
@@ -46,7 +47,7 @@ def _kill(*_: object) -> None:
     raise Killed
 
 
-class TestMongodbStore(BeforeTermsSuite, FormerRefusalsSuite, JourneyStoreSuite):
+class TestMongodbStore(BeforeLimitsSuite, BeforeTermsSuite, FormerRefusalsSuite, JourneyStoreSuite):
     @pytest.fixture
     def unmigrated(self, mongodb_url: str) -> Iterator[Callable[[], MongodbStore]]:
         name = next(_DATABASES)
@@ -79,6 +80,10 @@ class TestMongodbStore(BeforeTermsSuite, FormerRefusalsSuite, JourneyStoreSuite)
 
     def break_next_write(self, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(Commits, "commit", _stop)
+
+    def put_back_to_0004(self, store: MongodbStore) -> MongodbStore:
+        mongodb_before_limits(store._database)
+        return MongodbStore(store._given)
 
     def put_back(self, store: MongodbStore) -> MongodbStore:
         mongodb_before_terms(store._database)

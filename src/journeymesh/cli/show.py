@@ -43,8 +43,8 @@ def clock(name: str) -> Callable[[Row], str]:
 
 
 def percent(name: str) -> Callable[[Row], str]:
-    """A share as per cent."""
-    return lambda row: f"{row[name]:.1%}"
+    """A share as per cent, "not known" for none."""
+    return lambda row: "not known" if row[name] is None else f"{row[name]:.1%}"
 
 
 def text(name: str) -> Callable[[Row], str]:

@@ -75,6 +75,9 @@ class Journey(TypedDict, total=False):
     rules_version: str | None
     hours: list[HourDriven] | None
     harsh_events: list[HarshEvent] | None
+    limit_known_distance_m: float | None
+    over_limit_distance_m: float | None
+    speed_doubted: bool | None
 
 
 class ScorePart(TypedDict):
@@ -124,6 +127,9 @@ class Summary(TypedDict, total=False):
     score: float | None
     score_parts: list[ScorePart] | None
     rules_version: str | None
+    limit_known_distance_m: float | None
+    over_limit_distance_m: float | None
+    speed_doubted_journeys: int | None
 
 
 class ListedPolicy(TypedDict, total=False):

@@ -83,8 +83,22 @@ def over_hours(state, sums, hours, limits, zones, from_us, to_us, metres, drivin
 
 
 @compiled
+def is_limit(limit):
+    """Whether a fix reports a speed limit. 0 and infinity say that none is known."""
+    return 0.0 < limit < math.inf
+
+
+@compiled
+def take_limit(state, sums, limit, metres):
+    """Note whether the limit of the interval that ends here is known. Whether it was broken is for ``speeding``."""
+    state.limit_known = is_limit(limit)
+    if state.limit_known == 1:
+        sums.limit_known_distance_m += metres
+
+
+@compiled
 def speeding(state, sums, limits, now_us, speed, limit, dt, metres):
-    if 0.0 < limit < math.inf:
+    if is_limit(limit):
         over = speed > limit + limits.over_posted_mps
     else:
         over = speed > limits.absolute_mps
@@ -92,17 +106,20 @@ def speeding(state, sums, limits, now_us, speed, limit, dt, metres):
         state.over_limit = 0
         return
     if state.over_limit == 0 and (state.over_at_us == 0 or now_us - state.over_at_us > limits.speeding_merge_us):
-        state.over_s = state.over_m = 0.0
+        state.over_s = state.over_m = state.over_known_m = 0.0
         state.speeding_counts = 0
     elif state.over_limit == 1:
         state.over_s += dt
         state.over_m += metres
+        if is_limit(limit):
+            state.over_known_m += metres
     state.over_limit = 1
     state.over_at_us = now_us
     if state.over_s >= limits.speeding_min_s or state.speeding_counts == 1:
         sums.speeding_s += state.over_s
         sums.speeding_distance_m += state.over_m
-        state.over_s = state.over_m = 0.0
+        sums.over_limit_distance_m += state.over_known_m
+        state.over_s = state.over_m = state.over_known_m = 0.0
         state.speeding_counts = 1
 
 
@@ -122,6 +139,7 @@ def begin(state, sums, hours, now_us, lat, lon):
     sums.distance_m = sums.driving_s = sums.idle_s = sums.max_speed_mps = 0.0
     sums.night_distance_m = sums.night_s = sums.speeding_distance_m = sums.speeding_s = 0.0
     sums.bridged_s = sums.bridged_distance_m = sums.extent_m = 0.0
+    sums.limit_known_distance_m = sums.over_limit_distance_m = 0.0
     sums.said_m = sums.way_m = sums.doubted_s = sums.max_by_way_mps = 0.0
     state.doubted = state.contradictions = 0
     state.said_m = state.way_mps = state.still_s = state.stood_s = state.stood_m = 0.0
@@ -191,6 +209,7 @@ def add(state, sums, hours, limits, zones, scale, now_us, lat, lon, speed, limit
         sums.bridged_s += dt
         sums.bridged_distance_m += metres
     over_hours(state, sums, hours, limits, zones, state.at_us, now_us, metres, driven_s)
+    take_limit(state, sums, limit, metres)
     if speed == speed:
         if state.speed_mps == state.speed_mps:
             take_fastest(state, sums, scale, speed, interval_s, lat, lon, reported)
@@ -210,5 +229,7 @@ def count_pending(state, sums, hours):
         sums.idle_s -= driven_s
         if state.is_night == 1:
             sums.night_distance_m += state.pending_m
+        if state.limit_known == 1:
+            sums.limit_known_distance_m += state.pending_m
         to_hour(state, hours, state.hour, state.pending_m, driven_s)
     state.held_s = state.pending_m = 0.0

@@ -116,10 +116,13 @@ def journey_table(found: Found, vehicles: tuple[str, ...], timeline: PolicyTimel
         "rules_version": pa.repeat(pa.scalar(rules.version, pa.string()), len(rows)),
         "hours": _hours(found),
         "harsh_events": _events(found, rules),
+        "speed_doubted": _doubted(rows, rules),
         **_policy_columns(rows["policy"], timeline),
     }
     if rules.sensors.speed_ratio > 0.0:
-        columns["max_speed_mps"] = np.maximum(np.round(_max_speed(rows, rules), _DECIMALS), mean_mps)
+        fastest = np.maximum(rows["max_speed_mps"], 0.0)
+        fastest = np.where(columns["speed_doubted"], rows["max_by_way_mps"], fastest)
+        columns["max_speed_mps"] = np.maximum(np.round(fastest, _DECIMALS), mean_mps)
     for kind, name in enumerate(KINDS):
         of_kind = found.event_journey[found.events["kind"] == kind]  # type: ignore[index]
         columns[f"harsh_{name}"] = np.bincount(of_kind, minlength=len(rows)).astype(np.int32)
@@ -130,12 +133,13 @@ def journey_table(found: Found, vehicles: tuple[str, ...], timeline: PolicyTimel
     return pa.table([columns[name] for name in JOURNEY_SCHEMA.names], schema=JOURNEY_SCHEMA)
 
 
-def _max_speed(rows: npt.NDArray[Any], rules: JourneyRules) -> npt.NDArray[np.float64]:
-    """The highest reported speed; by positions where the reported one of the journey is not believed."""
+def _doubted(rows: npt.NDArray[Any], rules: JourneyRules) -> npt.NDArray[np.bool_]:
+    """Whether the reported speed of each journey is not believed: its speeds are by positions then."""
     said, way, ratio = rows["said_m"], rows["way_m"], rules.sensors.speed_ratio
+    if ratio == 0.0:
+        return np.zeros(len(rows), np.bool_)
     far = way >= FIRST_COMPARED_M
-    doubted = np.where(far, (said > ratio * way) | (way > ratio * said), rows["doubted_s"] > 0.5 * rows["driving_s"])
-    return np.where(doubted, rows["max_by_way_mps"], np.maximum(rows["max_speed_mps"], 0.0))
+    return np.where(far, (said > ratio * way) | (way > ratio * said), rows["doubted_s"] > 0.5 * rows["driving_s"])
 
 
 def _policy_columns(policy: npt.NDArray[np.int32], timeline: PolicyTimeline) -> dict[str, pa.Array]:

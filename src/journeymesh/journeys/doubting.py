@@ -17,7 +17,7 @@ from typing import Final
 
 import numpy as np
 
-from journeymesh.journeys.adding import PLAUSIBLE_ACCEL_MPS2, over_hours, speeding, take_fastest
+from journeymesh.journeys.adding import PLAUSIBLE_ACCEL_MPS2, over_hours, speeding, take_fastest, take_limit
 from journeymesh.journeys.compiled import compiled
 from journeymesh.journeys.geodesy import step_m
 from journeymesh.journeys.local_time import US_PER_S
@@ -161,6 +161,7 @@ def add_doubting(state, sums, hours, limits, zones, scale, now_us, lat, lon, spe
         sums.bridged_s += dt
         sums.bridged_distance_m += metres
     over_hours(state, sums, hours, limits, zones, state.at_us, now_us, metres, driven_s)
+    take_limit(state, sums, limit, metres)
     if speed == speed:
         if state.speed_mps == state.speed_mps:
             if was_told and judged != _BELIEVED:

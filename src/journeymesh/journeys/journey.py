@@ -68,6 +68,9 @@ JOURNEY_SCHEMA: Final = pa.schema(
         pa.field("rules_version", pa.string(), nullable=False),
         pa.field("hours", pa.list_(HOUR_TYPE), nullable=False),
         pa.field("harsh_events", pa.list_(HARSH_EVENT_TYPE), nullable=False),
+        pa.field("limit_known_distance_m", pa.float64()),
+        pa.field("over_limit_distance_m", pa.float64()),
+        pa.field("speed_doubted", pa.bool_()),
     ]
 )
 """One row per journey. ``duration_s = driving_s + idle_s``; ``mean_speed_mps = distance_m / driving_s``.
@@ -75,7 +78,15 @@ JOURNEY_SCHEMA: Final = pa.schema(
 ``hours`` is the hour-of-week profile in the journey's ``zone`` (only hours driven in); ``zone`` is the policy's, or
 UTC where no policy was in force at ``started_at`` (then ``policy``, ``tenant``, ``product`` and ``policy_from`` are
 null). ``policy`` is the number, ``policy_from`` the ``valid_from`` of the policy's term that was in force.
+
+``speeding_distance_m`` is over the limit that the source reports or, where it reports none, over the rules' absolute
+one. ``limit_known_distance_m`` is the part of ``distance_m`` whose limit is reported, 0 where none ever is, and
+``over_limit_distance_m`` the part of that which was over it. ``speed_doubted`` says that the speeds are of positions,
+because the reported ones contradict them. These three are null in journeys made before they were recorded.
 """
+
+RECORDED_LATER: Final = ("limit_known_distance_m", "over_limit_distance_m", "speed_doubted")
+"""The last columns of ``JOURNEY_SCHEMA``, null in journeys made before there were these: nobody knows then."""
 
 JOURNEY_ID_CHARS: Final = 26
 

@@ -33,6 +33,8 @@ SUMS: Final = np.dtype(
         ("speeding_s", np.float64),
         ("bridged_s", np.float64),
         ("bridged_distance_m", np.float64),
+        ("limit_known_distance_m", np.float64),  # driven to fixes that report a speed limit,
+        ("over_limit_distance_m", np.float64),  # and of it over that limit
         ("extent_m", np.float64),  # the furthest from the start, as far as min_extent_m is not reached
         ("said_m", np.float64),  # how far the reported speed says it drove, where the positions can tell,
         ("way_m", np.float64),  # and how far it drove there by positions
@@ -69,6 +71,8 @@ MOVEMENT_STATE: Final = np.dtype(
         ("over_at_us", np.int64),  # speeding: the last fix over the limit, and what is not counted yet
         ("over_s", np.float64),
         ("over_m", np.float64),
+        ("over_known_m", np.float64),  # of it over a reported limit
+        ("limit_known", np.int8),  # whether the latest fix reports one
         ("policy", np.int32),  # the policy in force at the latest fix
         ("zone", np.int32),
         ("policy_until_us", np.int64),

@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 
 from journeymesh.errors import RulesConflict, UsageError
 from journeymesh.journeys.fixes import I64
-from journeymesh.journeys.journey import JOURNEY_SCHEMA
+from journeymesh.journeys.journey import JOURNEY_SCHEMA, RECORDED_LATER
 from journeymesh.journeys.local_time import DAY_US, local_us
 from journeymesh.journeys.policies import Policy
 from journeymesh.journeys.rules import ScorePart, ScoreRules
@@ -54,7 +54,7 @@ SUMMARY_SCHEMA: Final = pa.schema(
         pa.field("night_share", pa.float64(), nullable=False),  # of distance
         pa.field("speeding_distance_m", pa.float64(), nullable=False),
         pa.field("speeding_s", pa.float64(), nullable=False),
-        pa.field("speeding_share", pa.float64(), nullable=False),  # of distance
+        pa.field("speeding_share", pa.float64()),  # over the limit, of distance whose limit is known
         pa.field("harsh_braking", pa.int64(), nullable=False),
         pa.field("harsh_acceleration", pa.int64(), nullable=False),
         pa.field("harsh_cornering", pa.int64(), nullable=False),
@@ -68,8 +68,13 @@ SUMMARY_SCHEMA: Final = pa.schema(
         pa.field("score", pa.float64(), nullable=False),
         pa.field("score_parts", pa.list_(SCORE_PART_TYPE), nullable=False),
         pa.field("rules_version", pa.string(), nullable=False),
+        pa.field("limit_known_distance_m", pa.float64()),
+        pa.field("over_limit_distance_m", pa.float64()),
+        pa.field("speed_doubted_journeys", pa.int64()),
     ]
 )
+"""``limit_known_distance_m``, ``over_limit_distance_m`` and ``speed_doubted_journeys`` are of the journeys that say so,
+null where none does; ``speeding_share`` is as ``speeding_share`` says."""
 
 
 _SUMS: Final = (
@@ -94,6 +99,7 @@ SUMMED_COLUMNS: Final = (
     "rules_version",
     *_SUMS,
     *_COUNTS,
+    *RECORDED_LATER,
 )
 """The columns of ``JOURNEY_SCHEMA`` that summaries are made of."""
 _DAYS_PER_YEAR: Final = 365.25
@@ -169,6 +175,9 @@ def _summed(journeys: pa.Table, owner: I64, policies: Sequence[Policy], period: 
     columns: dict[str, Any] = {
         name: np.round(np.add.reduceat(journeys[name].to_numpy(), firsts), 3) for name in _SUMS
     } | {name: np.add.reduceat(journeys[name].to_numpy().astype(np.int64), firsts) for name in _COUNTS}
+    for name in RECORDED_LATER:
+        summed = "speed_doubted_journeys" if name == "speed_doubted" else name
+        columns[summed] = _sum_of_known(journeys[name], SUMMARY_SCHEMA.field(summed).type, firsts)
     columns["journeys"] = np.diff(np.r_[firsts, len(journeys)])
     columns["active_days"] = np.add.reduceat((begins | np.r_[True, day[1:] != day[:-1]]).astype(np.int64), firsts)
     columns["max_speed_mps"] = np.maximum.reduceat(journeys["max_speed_mps"].to_numpy(), firsts)
@@ -186,6 +195,13 @@ def _summed(journeys: pa.Table, owner: I64, policies: Sequence[Policy], period: 
     _add_ratios(columns)
     columns["score_parts"], columns["score"] = _scores(columns, rules)
     return pa.table([columns[name] for name in SUMMARY_SCHEMA.names], schema=SUMMARY_SCHEMA)
+
+
+def _sum_of_known(column: pa.ChunkedArray, kind: pa.DataType, firsts: I64) -> pa.Array:
+    """What the values add up to from each of these rows to the next; null where there is none."""
+    known = column.is_valid().to_numpy()
+    values = column.cast(kind).fill_null(0).to_numpy()
+    return pa.array(np.round(np.add.reduceat(values, firsts), 3), kind, mask=~np.logical_or.reduceat(known, firsts))
 
 
 def _groups(policies: Sequence[Policy]) -> I64:
@@ -268,34 +284,60 @@ def _observed_days(starts: I64, ends: I64, rows: I64, terms: I64, groups: I64) -
     return days
 
 
+def speeding_share(columns: Mapping[str, Any]) -> pa.Array:
+    """The share of the distance whose speed limit is known that was driven over it: null where no limit is known.
+
+    Of journeys that do not say how much was known (``RECORDED_LATER``), speeding shows that something was: then it is
+    ``speeding_distance_m`` of the whole distance. Without speeding nobody can tell a source without limits from a
+    driver who never broke one: null.
+    """
+    distance, speeding = (np.asarray(columns[name]) for name in ("distance_m", "speeding_distance_m"))
+    known, over = (columns[name] for name in ("limit_known_distance_m", "over_limit_distance_m"))
+    says = np.asarray(known.is_valid())
+    share = np.where(
+        says,
+        _per(np.asarray(over.fill_null(0.0)), np.asarray(known.fill_null(0.0))),
+        _per(speeding, distance),
+    )
+    unknown = np.where(says, np.asarray(known.fill_null(0.0)) == 0.0, speeding == 0.0)
+    return pa.array(np.round(share, 6), mask=unknown)
+
+
+def _per(value: npt.NDArray[Any], by: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
+    ratio: npt.NDArray[np.float64] = np.divide(value, by, out=np.zeros(len(by)), where=by > 0)
+    return ratio
+
+
 def _add_ratios(columns: dict[str, Any]) -> None:
     distance = columns["distance_m"]
-
-    def per(value: npt.NDArray[Any], by: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
-        ratio: npt.NDArray[np.float64] = np.divide(value, by, out=np.zeros(len(by)), where=by > 0)
-        return ratio
-
     harsh = columns["harsh_braking"] + columns["harsh_acceleration"] + columns["harsh_cornering"]
-    columns["mean_speed_mps"] = np.round(per(distance, columns["driving_s"]), 3)
-    columns["night_share"] = np.round(per(columns["night_distance_m"], distance), 6)
-    columns["speeding_share"] = np.round(per(columns["speeding_distance_m"], distance), 6)
-    columns["harsh_events_per_100km"] = np.round(per(harsh * 100_000.0, distance), 3)
+    columns["mean_speed_mps"] = np.round(_per(distance, columns["driving_s"]), 3)
+    columns["night_share"] = np.round(_per(columns["night_distance_m"], distance), 6)
+    columns["speeding_share"] = speeding_share(columns)
+    columns["harsh_events_per_100km"] = np.round(_per(harsh * 100_000.0, distance), 3)
     columns["annualised_distance_m"] = np.round(distance / columns["observed_days"] * _DAYS_PER_YEAR, 3)
     declared = columns["declared_annual_distance_m"].fill_null(0.0).to_numpy()
-    ratio = np.round(per(columns["annualised_distance_m"], declared), 6)
+    ratio = np.round(_per(columns["annualised_distance_m"], declared), 6)
     columns["mileage_ratio"] = pa.array(ratio, mask=declared == 0)
 
 
 def _scores(columns: dict[str, Any], rules: ScoreRules) -> tuple[pa.ListArray, npt.NDArray[np.float64]]:
-    """The score's parts and the score, where the mileage is declared and where it is not."""
-    unknown = columns["mileage_ratio"].is_null().to_numpy(zero_copy_only=False)
-    plain = {name: column for name, column in columns.items() if isinstance(column, np.ndarray)}
+    """The score's parts and the score: of all periods in which the same parts are known at once."""
+    known = {
+        name: columns[name].is_valid().to_numpy(zero_copy_only=False) for name in ("mileage_ratio", "speeding_share")
+    }
+    weighed = [part.name for part in fields(rules) if getattr(rules, part.name).weight > 0]
+    if set(weighed) <= known.keys():
+        # Where no part that is weighed is known, what the rules call speeding without a reported limit stands for it.
+        known["speeding_share"] = known["speeding_share"] | ~np.logical_or.reduce([known[name] for name in weighed])
+        plain_share = np.round(_per(columns["speeding_distance_m"], columns["distance_m"]), 6)
+        columns = columns | {"speeding_share": pc.coalesce(columns["speeding_share"], pa.array(plain_share))}
+    pattern = known["mileage_ratio"] + 2 * known["speeding_share"]
     found = []
-    for rows in (np.flatnonzero(~unknown), np.flatnonzero(unknown)):
-        chosen: dict[str, Any] = {name: column[rows] for name, column in plain.items()}
-        chosen["mileage_ratio"] = columns["mileage_ratio"].take(pa.array(rows))
-        if not chosen["mileage_ratio"].null_count:
-            chosen["mileage_ratio"] = chosen["mileage_ratio"].to_numpy()
+    for kind in np.unique(pattern):
+        rows = np.flatnonzero(pattern == kind)
+        told = [name for name in weighed if name not in known or known[name][rows[0]]]
+        chosen = {name: np.asarray(columns[name])[rows] for name in ("distance_m", *told)}
         found.append((rows, *score(chosen, rules)))
     place = np.argsort(np.concatenate([rows for rows, _, _ in found]))
     parts = pa.concat_arrays([parts for _, parts, _ in found]).take(pa.array(place))
@@ -306,14 +348,15 @@ def score(columns: Mapping[str, Any], rules: ScoreRules) -> tuple[pa.ListArray, 
     """The score's parts (list of ``SCORE_PART_TYPE``) and the score (float64[n], 0–100) of n periods.
 
     Each part is 100 at its ``best`` or below and 0 at its ``worst`` or above; the score is their mean by weight. A
-    part whose value is unknown (no declared mileage) is left out, and the others' weights stand for the whole.
+    part that is not among the columns, for its value is not known (no declared mileage, no speed limits), is left out,
+    and the others' weights stand for the whole.
     """
     n = len(columns["distance_m"])
     names, values, scores, weights = [], [], [], []
     for part in fields(rules):
         rule: ScorePart = getattr(rules, part.name)
-        value = columns[part.name]
-        if rule.weight == 0 or isinstance(value, pa.Array):
+        value = columns.get(part.name)
+        if rule.weight == 0 or value is None:
             continue
         span = max(rule.worst - rule.best, 1e-12)
         names.append(part.name)

@@ -10,14 +10,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from journeymesh.errors import RulesConflict
-from journeymesh.journeys.summaries import SUMMARY_SCHEMA, Period
+from journeymesh.journeys.summaries import SUMMARY_SCHEMA, Period, speeding_share
 
 GroupName = Literal["tenant", "product"]
 GROUP_NAMES: Final[tuple[GroupName, ...]] = get_args(GroupName)
 _SUMS: Final = (
     "observed_days", "journeys", "distance_m", "duration_s", "driving_s", "idle_s", "night_distance_m", "night_s",
     "speeding_distance_m", "speeding_s", "harsh_braking", "harsh_acceleration", "harsh_cornering", "fixes",
-    "quarantined", "bridged_s",
+    "quarantined", "bridged_s", "limit_known_distance_m", "over_limit_distance_m", "speed_doubted_journeys",
 )  # fmt: skip
 _DAYS_PER_YEAR: Final = 365.25
 
@@ -33,7 +33,7 @@ def group_schema(by: Sequence[GroupName]) -> pa.Schema:
         "driving_s", "idle_s", "mean_speed_mps", "max_speed_mps", "night_distance_m", "night_s", "night_share",
         "speeding_distance_m", "speeding_s", "speeding_share", "harsh_braking", "harsh_acceleration",
         "harsh_cornering", "harsh_events_per_100km", "annualised_distance_m", "fixes", "quarantined", "bridged_s",
-        "score", "rules_version",
+        "score", "rules_version", "limit_known_distance_m", "over_limit_distance_m", "speed_doubted_journeys",
     ]  # fmt: skip
     policies = pa.field("policies", pa.int64(), nullable=False)
     return pa.schema([policies if name == "policies" else SUMMARY_SCHEMA.field(name) for name in names])
@@ -150,7 +150,7 @@ def _finished(kept: pa.Table, by: Sequence[GroupName], period: Period) -> pa.Tab
         "rules_version": kept["latest_rules"],
         "mean_speed_mps": per(distance, kept["driving_s"].to_numpy(), 3),
         "night_share": per(kept["night_distance_m"].to_numpy(), distance, 6),
-        "speeding_share": per(kept["speeding_distance_m"].to_numpy(), distance, 6),
+        "speeding_share": speeding_share(columns),
         "harsh_events_per_100km": per(harsh * 100_000.0, distance, 3),
         "annualised_distance_m": per(distance * _DAYS_PER_YEAR, kept["observed_days"].to_numpy(), 3),
         "score": per(kept["scores"].to_numpy(), kept["rows"].to_numpy(), 1),

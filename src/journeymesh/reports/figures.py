@@ -7,11 +7,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-import numpy as np
+import pyarrow as pa
 
-from journeymesh.journeys.fixes import Fixes
 from journeymesh.journeys.rules import ScorePart, ScoreRules
-from journeymesh.reports.journey_map import Tracks
+from journeymesh.journeys.summaries import speeding_share
 from journeymesh.reports.units import Units, percent
 
 Row = dict[str, Any]
@@ -31,8 +30,10 @@ class Totals:
     driving_s: float
     idle_s: float
     night_share: float
-    speeding_share: float
-    """Of the distance; where the source has no limits, what was above the rules' absolute one."""
+    speeding_share: float | None
+    """Of the distance whose limit is known; None where none is."""
+    limits_recorded: bool
+    """Whether any journey says how much of its way had a known limit: those made before there was that do not."""
     max_speed_mps: float
     harsh: int
     harsh_per_100km: float
@@ -55,7 +56,8 @@ class Totals:
             driving_s=total("driving_s"),
             idle_s=total("idle_s"),
             night_share=total("night_distance_m") / distance if distance else 0.0,
-            speeding_share=total("speeding_distance_m") / distance if distance else 0.0,
+            speeding_share=_speeding_share(journeys),
+            limits_recorded=any(row["limit_known_distance_m"] is not None for row in journeys),
             max_speed_mps=max((row["max_speed_mps"] for row in journeys), default=0.0),
             harsh=harsh,
             harsh_per_100km=harsh / distance * 100_000.0 if distance else 0.0,
@@ -63,6 +65,18 @@ class Totals:
             quarantined=int(total("quarantined")),
             bridged_share=total("bridged_s") / duration if duration else 0.0,
         )
+
+
+def _speeding_share(journeys: Sequence[Row]) -> float | None:
+    """As summaries have it: the rows as one period."""
+
+    def total(name: str) -> pa.Array:
+        known = [row[name] for row in journeys if row[name] is not None]
+        return pa.array([sum(known) if known else None], pa.float64())
+
+    names = ("distance_m", "speeding_distance_m", "limit_known_distance_m", "over_limit_distance_m")
+    share: float | None = speeding_share({name: total(name) for name in names})[0].as_py() if journeys else None
+    return share
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,41 +123,6 @@ class HarshTable:
     rows: list[tuple[str, list[int], int]] = field(default_factory=list)
     total: int = 0
     listed: list[HarshListed] = field(default_factory=list)
-
-
-@dataclass(slots=True)
-class LimitsSeen:
-    """Whether speed limits were reported, found out from the kept fixes as they are drawn."""
-
-    tracks: Tracks
-    kept: bool = False
-    reported: bool = False
-
-    def __call__(self, journey: Row) -> Fixes | None:
-        """The journey's kept fixes."""
-        fixes = self.tracks(journey)
-        if fixes is not None and len(fixes):
-            self.kept = True
-            limits = fixes.speed_limit_mps
-            self.reported = self.reported or bool(limits is not None and np.any(limits > 0.0))
-        return fixes
-
-    def known(self, totals: Totals) -> bool:
-        """Whether it is known how much was driven over the limit. Without kept fixes nobody can tell a source without
-        limits from a driver who never broke one."""
-        return self.reported or (not self.kept and totals.speeding_share > 0.0)
-
-
-def scored(row: Row, limits_known: bool) -> Row:
-    """The row of ``SUMMARY_SCHEMA`` with the score of what is known."""
-    if limits_known:
-        return row
-    parts = [part for part in row["score_parts"] if part["part"] != "speeding_share"]
-    weights = sum(part["weight"] for part in parts)
-    if not weights:
-        return row
-    score = round(sum(part["score"] * part["weight"] for part in parts) / weights, 1)
-    return row | {"score_parts": parts, "score": score}
 
 
 def score_parts(term: Row, rules: ScoreRules | None) -> list[PartShown]:

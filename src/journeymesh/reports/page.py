@@ -56,12 +56,9 @@ def policy_report(
     """
     units = Units(distance_unit, policy.zone)
     rows = journeys.sort_by([("started_at", "ascending"), ("journey_id", "ascending")]).to_pylist()
-    limits = figures.LimitsSeen(tracks)
-    drawn = draw_map(rows, limits, most_points=_MOST_POINTS, most_markers=_MOST_MARKERS)
+    drawn = draw_map(rows, tracks, most_points=_MOST_POINTS, most_markers=_MOST_MARKERS)
     totals = figures.Totals.of(rows)
-    limits_known = limits.known(totals)
     term = _latest(summaries.get("term"))
-    term = None if term is None else figures.scored(term, limits_known)
     month_table = summaries.get("month")
     month_rows = [] if month_table is None else month_table.to_pylist()
     made = made_at or datetime.now(UTC)
@@ -75,7 +72,10 @@ def policy_report(
         "units": units,
         "rows": rows,
         "totals": totals,
-        "limits_known": limits_known,
+        "limits_known": totals.speeding_share is not None,
+        "limits_unknown": "no speed limits in the data"
+        if totals.limits_recorded
+        else "journeys made before limits were recorded do not say",
         "basemap": basemap,
         "term": term,
         "gauge": _gauge(term["score"]) if term else None,
@@ -84,7 +84,7 @@ def policy_report(
         "map": drawn,
         "week": figures.week_map(rows, units),
         "weekdays": figures.WEEKDAYS,
-        "months": figures.months([figures.scored(row, limits_known) for row in month_rows]),
+        "months": figures.months(month_rows),
         "harsh": figures.harsh_table(rows, _MOST_LISTED),
         "severities": figures.SEVERITIES,
         "refusals": figures.refusal_rows(refusals or {}),

@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from journeymesh.journeys.fixes import FIX_SCHEMA
+from journeymesh.journeys.journey import RECORDED_LATER
 
 REFUSAL_DIGEST_SCHEMA: Final = pa.schema(
     [
@@ -42,7 +43,7 @@ POLICY_SCHEMA: Final = pa.schema(
     ]
 )
 KEPT_FIX_SCHEMA: Final = pa.schema([field for field in FIX_SCHEMA if field.name != "vehicle"])
-_ADDED_LATER: Final = frozenset({"accuracy_m"})
+_ADDED_LATER: Final = frozenset({"accuracy_m", *RECORDED_LATER})
 """Columns that count only where a row has a value, so that what was held before they came keeps its digest."""
 _BLOCK_SCHEMA: Final = pa.schema([("vehicle", pa.string()), ("day", pa.int64()), ("rows", pa.int64())])
 

@@ -21,7 +21,7 @@ from journeymesh.errors import StoreCorrupt, StoreUnavailable, UsageError
 from journeymesh.journeys.fixes import Fixes
 from journeymesh.journeys.journey import Refusal
 from journeymesh.journeys.policies import Policy
-from journeymesh.stores import records, rows, term_upgrade
+from journeymesh.stores import records, rows
 from journeymesh.stores.digests import POLICY_SCHEMA, REFUSAL_DIGEST_SCHEMA, fixes_digest, table_digest
 from journeymesh.stores.fix_blocks import DAY_US, decoded, fixes_of
 from journeymesh.stores.former_refusals import ROWS_AT_ONCE, renamed
@@ -31,7 +31,7 @@ from journeymesh.stores.lake_current import write_current
 from journeymesh.stores.lake_files import month_of, month_of_day, remove_files, replace_text, sync_folder
 from journeymesh.stores.lake_plan import LakePlan, keys_table
 from journeymesh.stores.lake_queries import LakeQueries, lake_faults, require_duckdb
-from journeymesh.stores.lake_term_upgrade import upgrade_to_terms
+from journeymesh.stores.lake_upgrade import upgrade_files
 from journeymesh.stores.port import (
     HistoryEntry,
     JourneyQuery,
@@ -47,7 +47,7 @@ from journeymesh.stores.records import from_us, to_us
 
 T = TypeVar("T")
 
-SCHEMA_VERSION: Final = "0004"
+SCHEMA_VERSION: Final = "0005"
 BUSY_TIMEOUT_S: Final = 60.0
 GRACE_S: Final = 3600.0
 """How long a compaction leaves files that it replaced to readers that began before."""
@@ -107,10 +107,9 @@ class LakeStore:
         """Step by step; one that was stopped is done again, for the head names the version last."""
         if found < "0002":
             self._rename_refusals()
-        if found < term_upgrade.SCHEMA:
-            with self._writing, self._commits.writing():
-                self._until_first(lambda: upgrade_to_terms(self._root, self._queries, self._commits))
-                write_current(self._root, self._commits.current())
+        with self._writing, self._commits.writing():
+            self._until_first(lambda: upgrade_files(self._root, self._queries, self._commits, found))
+            write_current(self._root, self._commits.current())
 
     def schema_version(self) -> tuple[str | None, str]:
         """(the version the store has, the version this code needs)."""

@@ -40,7 +40,7 @@ from journeymesh.stores.records import from_us, to_us
 from journeymesh.stores.rows import COLUMNS, ID, STARTED, JourneyRow
 from journeymesh.stores.writers import row_to_put
 
-SCHEMA_VERSION = "0004"
+SCHEMA_VERSION = "0005"
 _POLICY, _TERM, _VEHICLE, _TENANT, _PRODUCT, _ENDED = (
     COLUMNS.index(name) for name in ("policy", "policy_from_us", "vehicle", "tenant", "product", "ended_at_us")
 )

@@ -13,6 +13,7 @@ from typing import Any, Final
 import msgspec
 from bson.int64 import Int64
 
+from journeymesh.journeys.journey import RECORDED_LATER
 from journeymesh.journeys.policies import Policy, PolicyTerm
 from journeymesh.stores.fix_blocks import FixBlock
 from journeymesh.stores.records import POLICY_COLUMNS, policy_row, term_row
@@ -22,7 +23,6 @@ Document = dict[str, Any]
 
 HISTORY_COLUMNS: Final = ("entry_id", "journey_id", "successor_id", "superseded_at_us", "position", "latest", "content")
 CHANGE_COLUMNS: Final = ("vehicle", "position")
-_FLAT: Final = tuple(name for name in COLUMNS if name not in NESTED)
 _BLOCK_PART: Final = 8 * 2**20
 _PLAIN_TEXT: Final = 2**20
 
@@ -37,9 +37,12 @@ def journey_document(row: JourneyRow) -> Document:
 
 def journey_row(document: Mapping[str, Any]) -> JourneyRow:
     """The inverse of ``journey_document``."""
-    flat = [_plain(document[name]) for name in _FLAT]
-    assert COLUMNS[-2:] == tuple(NESTED)
-    return (*flat, *(_nested_text(document[name]) for name in NESTED))
+    return tuple(
+        _nested_text(document[name])
+        if name in NESTED
+        else _plain(document.get(name) if name in RECORDED_LATER else document[name])
+        for name in COLUMNS
+    )
 
 
 def _nested_text(entries: Iterable[Mapping[str, Any]]) -> str:

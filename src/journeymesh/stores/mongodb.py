@@ -16,7 +16,7 @@ from journeymesh.journeys.fixes import Fixes
 from journeymesh.journeys.journey import Refusal
 from journeymesh.journeys.policies import Policy
 from journeymesh.stores import mongo_documents as documents
-from journeymesh.stores import records, rows
+from journeymesh.stores import records, rows, term_upgrade
 from journeymesh.stores.digests import POLICY_SCHEMA, REFUSAL_DIGEST_SCHEMA, fixes_digest, table_digest
 from journeymesh.stores.fix_blocks import DAY_US, decoded, encode_blocks, fixes_of
 from journeymesh.stores.former_refusals import ROWS_AT_ONCE, renamed
@@ -42,7 +42,7 @@ from journeymesh.stores.writers import row_to_put
 
 T = TypeVar("T")
 
-SCHEMA_VERSION: Final = "0004"
+SCHEMA_VERSION: Final = "0005"
 BUSY_TIMEOUT_S: Final = 60.0
 _PAGE: Final = 10_000
 _INDEXES: Final[dict[str, tuple[tuple[str, ...], ...]]] = {
@@ -108,9 +108,13 @@ class MongodbStore:
         after: str | None = "" if found < "0003" else None
         while after is not None:
             after = self._rename_refusals(after)
-        self._write(
-            lambda planned, seen: upgrade_to_terms(self._database, self._commits, planned, seen), schema=SCHEMA_VERSION
-        )
+        if found < term_upgrade.SCHEMA:
+            self._write(
+                lambda planned, seen: upgrade_to_terms(self._database, self._commits, planned, seen),
+                schema=term_upgrade.SCHEMA,
+            )
+        # Fields that came with 0005 are absent from journeys made before, which reads as null.
+        self._write(lambda *_: None, schema=SCHEMA_VERSION)
 
     def _rename_refusals(self, after: str) -> str | None:
         """Give refusals behind this id, as many as are read at once, the id of their input; the last one's."""

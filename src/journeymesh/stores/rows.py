@@ -1,4 +1,5 @@
-"""Journeys as stores keep them: scalars, instants as int64 microseconds, the two nested columns as JSON text.
+"""Journeys as stores keep them: scalars, instants as int64 microseconds, the two nested columns as JSON text, booleans
+as 0 and 1.
 
 The stored form is exact (floats keep every bit, −0.0 included) and canonical: equal journeys give equal rows, so
 rows can be compared and digested. Conversion is by column, for thousands of journeys at a time.
@@ -16,7 +17,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from journeymesh.journeys.journey import HARSH_EVENT_TYPE, HOUR_TYPE, INSTANT, JOURNEY_SCHEMA
+from journeymesh.journeys.journey import HARSH_EVENT_TYPE, HOUR_TYPE, INSTANT, JOURNEY_SCHEMA, RECORDED_LATER
 
 JourneyRow = tuple[Any, ...]
 """One stored journey: the values of ``STORED_SCHEMA``'s columns, in order."""
@@ -33,6 +34,8 @@ def _stored_field(field: pa.Field) -> pa.Field:
         return pa.field(f"{field.name}_us", pa.int64(), field.nullable)
     if field.name in NESTED:
         return pa.field(field.name, pa.string(), field.nullable)
+    if pa.types.is_boolean(field.type):
+        return pa.field(field.name, pa.int32(), field.nullable)
     return field
 
 
@@ -56,7 +59,7 @@ def stored_journeys(journeys: pa.Table) -> pa.Table:
         column = _one_chunk(column.cast(field.type))
         if column.null_count and not field.nullable:
             raise ValueError(f"journeys: {field.name} is null in {column.null_count} rows")
-        if pa.types.is_floating(field.type) and not pc.all(pc.is_finite(column)).as_py() and len(column):
+        if pa.types.is_floating(field.type) and not pc.all(pc.is_finite(column).fill_null(True), min_count=0).as_py():
             raise ValueError(f"journeys: {field.name} is not a finite number in some rows")
         if field.name in NESTED:
             column = pa.array(_nested_texts(column), pa.string())
@@ -110,13 +113,17 @@ def journeys_of(rows: Sequence[JourneyRow], columns: Sequence[str] | None = None
 
 
 def row_content(row: JourneyRow) -> bytes:
-    """The row as JSON text, exact and canonical: how history keeps it."""
-    return msgspec.json.encode(row)
+    """The row as JSON text, exact and canonical: how history keeps it. Of a journey made before ``RECORDED_LATER``
+    it is what it was."""
+    later = row[-len(RECORDED_LATER) :]
+    return msgspec.json.encode(row if any(value is not None for value in later) else row[: -len(RECORDED_LATER)])
 
 
 def row_from_content(content: bytes | str) -> JourneyRow:
     """The inverse of ``row_content``."""
     values = msgspec.json.decode(content)
+    if len(values) == len(COLUMNS) - len(RECORDED_LATER):
+        values += [None] * len(RECORDED_LATER)
     return tuple(
         float(value) if pa.types.is_floating(field.type) and value is not None else value
         for field, value in zip(STORED_SCHEMA, values, strict=True)

@@ -24,7 +24,7 @@ SHIPPED: dict[str, Any] = yaml.safe_load(SHIPPED_CONTRACT.read_text("utf-8"))
 
 def test_the_shipped_contract_says_what_may_be_done_for_which_purpose() -> None:
     contract = load_contract()
-    assert (contract.product, contract.version, contract.major) == (JOURNEYS, "1.1.0", 1)
+    assert (contract.product, contract.version, contract.major) == (JOURNEYS, "1.2.0", 1)
     assert contract.approvers == ("domain:privacy",)
     claims, pricing = contract.purposes["claims-handling"], contract.purposes["pricing"]
     assert claims.rows.statuses == {"active", "lapsed", "cancelled"}

@@ -58,12 +58,14 @@ def test_a_speed_that_is_always_zero_is_not_believed(every_s, speed):
     assert journey["max_speed_mps"] == pytest.approx(speed, rel=0.06)
     assert journey["max_speed_mps"] >= journey["mean_speed_mps"]
     assert doubted(fixes) > 200 / every_s
+    assert journey["speed_doubted"] is True
 
 
 def test_rules_2026_1_go_on_to_believe_it():
     journey = one(with_column(drive((0.0, 30), (20.0, 300), (0.0, 400)), "speed_mps", 0.0), ALWAYS_ON_2026_1)
     assert journey["max_speed_mps"] == 0.0
     assert journey["driving_s"] < 120
+    assert journey["speed_doubted"] is False
 
 
 @pytest.mark.parametrize("every_s", [1.0, 10.0, 60.0])
@@ -100,6 +102,7 @@ def test_a_speed_in_a_wrong_unit_is_not_believed(unit, times):
     assert journey["driving_s"] == pytest.approx(true["driving_s"], abs=30)
     assert journey["harsh_braking"] <= true["harsh_braking"]
     assert doubted(wrong) > 200
+    assert (journey["speed_doubted"], true["speed_doubted"]) == (True, False)
 
 
 def test_a_sound_speed_is_believed_through_noise_and_halts():
@@ -109,6 +112,7 @@ def test_a_sound_speed_is_believed_through_noise_and_halts():
     assert doubted(fixes) == 0
     assert doubted(noisy) < 20
     assert one(noisy)["max_speed_mps"] == 14.0
+    assert one(noisy)["speed_doubted"] is False
 
 
 def test_a_parked_car_whose_position_jumps_once_does_not_drive():

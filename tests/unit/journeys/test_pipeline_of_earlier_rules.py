@@ -14,12 +14,13 @@ from tests.hostile_fixes import hostile
 from journeymesh.fleets.fleet import generate
 from journeymesh.fleets.spec import FaultRates, FleetSpec
 from journeymesh.journeys.fixes import Fixes
+from journeymesh.journeys.journey import RECORDED_LATER
 from journeymesh.journeys.pipeline import PassResult, make_journeys
 from journeymesh.journeys.policies import Policy
 from journeymesh.journeys.rules import ALWAYS_ON_2026_1, ENGINE_SWITCHED_2026_1, JourneyRules
 
 OF_2026_1 = {"always_on": ALWAYS_ON_2026_1, "engine_switched": ENGINE_SWITCHED_2026_1}
-NOT_THERE_IN_2026_1: tuple[str, ...] = ("policy_from",)
+NOT_THERE_IN_2026_1: tuple[str, ...] = ("policy_from", *RECORDED_LATER)
 """Columns of a journey that came later."""
 
 _WORSE = FaultRates(

@@ -11,6 +11,7 @@ import pytest
 from tests.builders import NOW_US, changed, drive, with_column
 
 from journeymesh.errors import RulesConflict, UsageError
+from journeymesh.journeys.journey import JOURNEY_SCHEMA, RECORDED_LATER
 from journeymesh.journeys.pipeline import make_journeys
 from journeymesh.journeys.policies import Policy
 from journeymesh.journeys.rules import ENGINE_SWITCHED, ScorePart
@@ -22,9 +23,11 @@ POLICY = Policy(number="P", device="V1", zone="Europe/Paris", tenant="t", produc
 SCORE = ENGINE_SWITCHED.score
 
 
-def _journeys(*starts: datetime, policy: Policy = POLICY, rules=ENGINE_SWITCHED, speed: float = 20.0) -> pa.Table:
-    tables = [make_journeys(drive((speed, 600), start=at), rules, [policy], NOW_US).journeys for at in starts]
-    return pa.concat_tables(tables)
+def _journeys(
+    *starts: datetime, policy: Policy = POLICY, rules=ENGINE_SWITCHED, speed: float = 20.0, limit: float = 36.0
+) -> pa.Table:
+    driven = [with_column(drive((speed, 600), start=at), "speed_limit_mps", limit) for at in starts]
+    return pa.concat_tables([make_journeys(fixes, rules, [policy], NOW_US).journeys for fixes in driven])
 
 
 def _rows(period: str, *starts: datetime, policy: Policy = POLICY) -> list[dict]:
@@ -199,6 +202,74 @@ def test_the_parts_of_the_score_add_up_to_it():
         assert row["score"] == pytest.approx(sum(p["weight"] * p["score"] for p in parts), abs=0.051)
         assert all(row[part["part"]] == part["value"] for part in parts)
     assert rows[1]["score"] < rows[0]["score"]
+
+
+def _of(*journeys: dict, period: str = "term", score=SCORE) -> dict:
+    """The one row of some journeys with other values than they have."""
+    (first,) = _journeys(_utc(2024, 6, 3, 12)).to_pylist()
+    rows = [first | {"journey_id": str(number), **each} for number, each in enumerate(journeys)]
+    (row,) = summarise(pa.Table.from_pylist(rows, JOURNEY_SCHEMA), POLICY, period, score).to_pylist()
+    return row
+
+
+def _said(known: float | None, over: float | None, speeding: float, distance: float = 10_000.0) -> dict:
+    return {"limit_known_distance_m": known, "over_limit_distance_m": over, "speeding_distance_m": speeding,
+            "distance_m": distance}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("journeys", "share"),
+    [
+        ([_said(10_000.0, 0.0, 0.0)], 0.0),
+        ([_said(0.0, 0.0, 0.0)], None),
+        ([_said(0.0, 0.0, 900.0)], None),  # over the rules' absolute limit, on roads whose own nobody knows
+        ([_said(4_000.0, 500.0, 2_000.0)], 0.125),
+        ([_said(4_000.0, 500.0, 500.0), _said(0.0, 0.0, 0.0)], 0.125),
+        ([_said(4_000.0, 500.0, 500.0), _said(None, None, 3_000.0)], 0.125),
+        ([_said(0.0, 0.0, 0.0), _said(None, None, 3_000.0)], None),
+        ([_said(None, None, 0.0)], None),
+        ([_said(None, None, 1_000.0), _said(None, None, 0.0)], 0.05),
+    ],
+)
+def test_the_speeding_share_is_of_the_distance_whose_limit_is_known(journeys, share):
+    row = _of(*journeys)
+    assert row["speeding_share"] == share
+    assert ("speeding_share" in [part["part"] for part in row["score_parts"]]) == (share is not None)
+    assert sum(part["weight"] for part in row["score_parts"]) == pytest.approx(1.0)
+
+
+def test_what_no_journey_says_of_limits_and_doubts_is_null_and_what_some_say_adds_up():
+    unsaid = _of(dict.fromkeys(RECORDED_LATER))
+    names = ("limit_known_distance_m", "over_limit_distance_m", "speed_doubted_journeys")
+    assert [unsaid[name] for name in names] == [None, None, None]
+    row = _of(dict.fromkeys(RECORDED_LATER), _said(5.25, 1.5, 2.0) | {"speed_doubted": True}, _said(2.0, 0.0, 0.0))
+    assert [row[name] for name in names] == [7.25, 1.5, 1]
+
+
+def test_a_score_of_speeding_alone_is_of_what_the_rules_call_speeding_where_no_limit_is_known():
+    nothing = ScorePart(best=0.0, worst=1.0, weight=0.0)
+    alone = replace(SCORE, night_share=nothing, harsh_events_per_100km=nothing, mileage_ratio=nothing)
+    row = _of(_said(0.0, 0.0, 1_000.0), score=alone)
+    assert (row["speeding_share"], row["score"]) == (None, 50.0)
+
+
+def test_periods_in_which_different_parts_are_known_are_scored_as_each_alone():
+    limits = (36.0, 0.0, 10.0, 0.0)
+    other = replace(POLICY, number="Q", declared_annual_distance_m=None)
+    days = [_journeys(_utc(2024, 6, 3 + n, 12), limit=limit) for n, limit in enumerate(limits)]
+    days += [_journeys(_utc(2024, 6, 3 + n, 12), policy=other, limit=limit) for n, limit in enumerate(limits)]
+    rows = summarise_each(pa.concat_tables(days), [POLICY, other], "day", SCORE).to_pylist()
+    assert [row["speeding_share"] for row in rows] == 2 * [0.0, None, pytest.approx(1.0, abs=0.01), None]
+    for row, day in zip(rows, days, strict=True):
+        known = {"harsh_events_per_100km": 0.4, "night_share": 0.2}
+        known |= {"speeding_share": 0.3} if row["speeding_share"] is not None else {}
+        known |= {"mileage_ratio": 0.1} if row["policy"] == "P" else {}
+        weights = {name: round(weight / sum(known.values()), 6) for name, weight in known.items()}
+        assert {part["part"]: part["weight"] for part in row["score_parts"]} == weights
+        assert all(part["value"] == row[part["part"]] for part in row["score_parts"])
+        assert row["score"] == pytest.approx(sum(p["weight"] * p["score"] for p in row["score_parts"]), abs=0.051)
+        (alone,) = summarise(day, other if row["policy"] == "Q" else POLICY, "day", SCORE).to_pylist()
+        assert row["policy"] == "P" or row == alone
 
 
 def test_a_policy_without_declared_mileage_is_scored_by_the_other_parts():

@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
+import numpy as np
 import pytest
 from tests.builders import changed, drive, made, onwards, with_column, without
 
 from journeymesh.journeys.policies import Policy
-from journeymesh.journeys.rules import ALWAYS_ON, ENGINE_SWITCHED
+from journeymesh.journeys.rules import ALWAYS_ON, ENGINE_SWITCHED, ENGINE_SWITCHED_2026_1
 
 BOTH = pytest.mark.parametrize("rules", [ALWAYS_ON, ENGINE_SWITCHED], ids=["always_on", "engine_switched"])
 
@@ -121,6 +122,34 @@ def test_the_tolerance_over_a_posted_limit_is_no_speeding():
 def test_where_no_limit_is_posted_the_absolute_one_holds(limit):
     fixes = with_column(drive((33.0, 60), (40.0, 20), (33.0, 60)), "speed_limit_mps", limit)
     assert made(fixes, ENGINE_SWITCHED)[0]["speeding_s"] == 19
+
+
+@BOTH
+@pytest.mark.parametrize("every_s", [0.5, 1.0, 10.0])
+def test_the_whole_way_has_a_known_limit_where_each_fix_reports_one(rules, every_s):
+    fixes = drive((0.0, 20), (13.0, 300), (0.0, 40), (18.0, 200), (9.0, 100), every_s=every_s)
+    for journey in made(with_column(fixes, "speed_limit_mps", 13.9), rules):
+        assert journey["limit_known_distance_m"] == journey["distance_m"]
+        assert journey["over_limit_distance_m"] == journey["speeding_distance_m"] > 0
+
+
+@BOTH
+@pytest.mark.parametrize("limit", [None, float("nan"), 0.0, float("inf")])
+def test_no_way_has_a_known_limit_where_no_fix_reports_one(rules, limit):
+    fixes = drive((33.0, 60), (40.0, 20), (33.0, 60))
+    (journey,) = made(fixes if limit is None else with_column(fixes, "speed_limit_mps", limit), rules)
+    assert (journey["limit_known_distance_m"], journey["over_limit_distance_m"]) == (0.0, 0.0)
+    assert journey["speeding_distance_m"] > 0
+
+
+@pytest.mark.parametrize("rules", [ENGINE_SWITCHED, ENGINE_SWITCHED_2026_1])
+def test_only_the_way_to_fixes_that_report_a_limit_has_a_known_one(rules):
+    limits = np.r_[np.full(61, 27.0), np.full(60, np.nan), np.full(60, 50.0)]
+    fixes = drive((40.0, 180))
+    (journey,) = made(with_column(fixes, "speed_limit_mps", limits[: len(fixes)]), rules)
+    assert journey["limit_known_distance_m"] == pytest.approx(120 * 40, abs=81)
+    assert journey["over_limit_distance_m"] == pytest.approx(60 * 40, abs=81)
+    assert journey["speeding_distance_m"] == pytest.approx(120 * 40, abs=81)
 
 
 def test_two_seconds_over_the_limit_are_no_speeding():

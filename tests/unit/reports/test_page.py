@@ -17,7 +17,7 @@ from journeymesh.journeys.policies import Policy
 from journeymesh.journeys.rules import ALWAYS_ON
 from journeymesh.journeys.summaries import summarise
 from journeymesh.reports.basemap import Basemap
-from journeymesh.reports.figures import harsh_table, scored
+from journeymesh.reports.figures import harsh_table
 from journeymesh.reports.lines import simplify
 from journeymesh.reports.page import policy_report
 from journeymesh.reports.units import Units, lasting, percent
@@ -43,14 +43,17 @@ def journey(n: int) -> dict[str, Any]:
         "distance_m": 16_093.44, "duration_s": 1200.0, "driving_s": 1100.0, "idle_s": 100.0, "mean_speed_mps": 14.6,
         "max_speed_mps": 20.0, "harsh_braking": 1, "fixes": 1200, "rules_version": "r-1",
         "hours": [{"hour_of_week": 46, "distance_m": 16_093.44, "driving_s": 1100.0}], "harsh_events": [event],
+        "speed_doubted": False,
     }  # fmt: skip
 
 
-def page(journeys: int, **options: Any) -> str:
-    table = pa.Table.from_pylist([journey(n) for n in range(journeys)], JOURNEY_SCHEMA)
-    term = summarise(table, POLICY, "term", ALWAYS_ON.score)
+def page(journeys: int, *said: dict[str, Any], **options: Any) -> str:
+    """The page of so many journeys; ``said`` is what each of them says otherwise."""
+    rows = [journey(n) | (said[n] if n < len(said) else {}) for n in range(journeys)]
+    table = pa.Table.from_pylist(rows, JOURNEY_SCHEMA)
+    summaries = {period: summarise(table, POLICY, period, ALWAYS_ON.score) for period in ("term", "month")}
     tracks = options.pop("tracks", lambda row: None)
-    return policy_report(POLICY, table, {"term": term}, tracks, score_rules=ALWAYS_ON.score, **options)
+    return policy_report(POLICY, table, summaries, tracks, score_rules=ALWAYS_ON.score, **options)  # type: ignore[arg-type]
 
 
 def test_what_comes_from_outside_is_escaped() -> None:
@@ -108,23 +111,25 @@ def test_refused_fixes_among_the_kept_ones_draw_no_line_across_the_country() -> 
     assert float(drawn[1].split()[2]) < 25_000
 
 
-def with_limits(limit_mps: float | None) -> Any:
-    """Kept fixes that report this limit, or none."""
-
-    def track(row: dict[str, Any]) -> Fixes:
-        at_us = int(row["started_at"].timestamp() * 1e6) + np.arange(3, dtype=np.int64) * 1_000_000
-        limits = None if limit_mps is None else np.full(3, limit_mps)
-        positions = np.array([51.5, 51.55, 51.6]), np.full(3, -0.1)
-        return Fixes(("BB-1",), np.zeros(3, np.int32), at_us, *positions, speed_limit_mps=limits)
-
-    return track
+NONE_KNOWN = {"limit_known_distance_m": 0.0, "over_limit_distance_m": 0.0}
+NOT_RECORDED: dict[str, Any] = dict.fromkeys(NONE_KNOWN)
 
 
-@pytest.mark.parametrize("tracks", [with_limits(None), with_limits(np.nan), with_limits(0.0), lambda row: None])
-def test_without_limits_in_the_data_speeding_is_not_known_and_is_no_part_of_the_score(tracks: Any) -> None:
-    html = page(3, tracks=tracks)
+@pytest.mark.parametrize(
+    ("said", "why"),
+    [
+        ([NONE_KNOWN] * 3, "no speed limits in the data"),
+        ([NONE_KNOWN | {"speeding_distance_m": 900.0}] * 3, "no speed limits in the data"),
+        ([NOT_RECORDED, NONE_KNOWN, NOT_RECORDED], "no speed limits in the data"),
+        ([NOT_RECORDED] * 3, "journeys made before limits were recorded do not say"),
+    ],
+)
+def test_without_known_limits_speeding_is_not_known_and_is_no_part_of_the_score(
+    said: list[dict[str, Any]], why: str
+) -> None:
+    html = page(3, *said)
     assert "Not known" in html
-    assert "no speed limits in the data" in html
+    assert html.count(why) == 2
     assert "Distance over the limit</th>" not in html
     assert "Speeding, s" not in html
     part, score = re.search(r"by their weight: (.+?) = <b>([0-9.]+)</b>", html).groups()  # type: ignore[union-attr]
@@ -137,23 +142,26 @@ def test_without_limits_in_the_data_speeding_is_not_known_and_is_no_part_of_the_
 
 
 def test_with_limits_in_the_data_speeding_is_a_share_and_a_part_of_the_score() -> None:
-    html = page(3, tracks=with_limits(13.9))
+    html = page(3, {"limit_known_distance_m": 10_000.0, "over_limit_distance_m": 1_300.0}, NONE_KNOWN, NOT_RECORDED)
     assert "Not known" not in html
+    assert '<p class="big">13 %</p><p class="note">of the distance whose limit is known' in html
+    assert "Distance over the limit</th>" not in html
     assert "Distance over the limit" in html
     assert "Speeding, s" in html
 
 
-def test_the_score_of_what_is_known_is_the_mean_of_the_other_parts() -> None:
-    parts = [
-        {"part": "night_share", "value": 0.1, "score": 80.0, "weight": 0.25},
-        {"part": "speeding_share", "value": 0.0, "score": 100.0, "weight": 0.5},
-        {"part": "harsh_events_per_100km", "value": 9.0, "score": 60.0, "weight": 0.25},
-    ]
-    row = {"score": 85.0, "score_parts": parts}
-    assert scored(row, True) is row
-    assert scored(row, False) == {"score": 70.0, "score_parts": [parts[0], parts[2]]}
-    only = {"score": 100.0, "score_parts": parts[1:2]}
-    assert scored(only, False) is only
+def test_speeding_of_journeys_made_before_limits_were_recorded_stays_known() -> None:
+    html = page(2, *[NOT_RECORDED | {"speeding_distance_m": 1_609.344}] * 2)
+    assert '<p class="big">10 %</p><p class="note">of the distance; fastest' in html
+    assert "Distance over the limit" in html
+
+
+def test_a_month_without_known_limits_says_so_beside_others() -> None:
+    known = {"limit_known_distance_m": 10_000.0, "over_limit_distance_m": 500.0}
+    html = page(40, *[known if n < 3 else NONE_KNOWN for n in range(40)])
+    assert re.findall(r'<td class="n">(not known|[0-9.]+ %)</td><td class="n">[0-9.]+</td><td class="n"><b>', html) == [
+        "5.0 %", "not known",
+    ]  # fmt: skip
 
 
 def test_each_harsh_event_is_listed_with_time_place_and_strength() -> None:

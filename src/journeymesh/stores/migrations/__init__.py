@@ -8,7 +8,7 @@ from typing import Final
 from journeymesh.databases.schema import Schema
 
 SCHEMA: Final = Schema(
-    head="0004",
+    head="0005",
     version_table="journeymesh_schema",
     migrations=Path(__file__).parent,
     writers_lock=0x6A6F7572_6E657973,  # "journeys"

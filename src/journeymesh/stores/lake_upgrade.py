@@ -1,4 +1,4 @@
-"""The upgrade of a lake to policy terms: files of journeys and history are written anew, put in place by one commit."""
+"""The upgrade of a lake to the columns that journeys have now: files are written anew, put in place by one commit."""
 
 from __future__ import annotations
 
@@ -12,23 +12,25 @@ from journeymesh.journeys.journey import INSTANT
 from journeymesh.stores.lake_commits import LakeCommits, LakeState, Marker
 from journeymesh.stores.lake_files import KINDS, LakeFile, remove_files, sync_folders, write_batches
 from journeymesh.stores.lake_queries import LakeQueries
-from journeymesh.stores.term_upgrade import content_with_term
+from journeymesh.stores.term_upgrade import SCHEMA, content_with_term
 
 _TERM = "policy_from"
 
 
-def upgrade_to_terms(root: Path, queries: LakeQueries, commits: LakeCommits) -> None:
-    """Commit files that say the beginning of each journey's term in place of those that do not.
+def upgrade_files(root: Path, queries: LakeQueries, commits: LakeCommits, found: str) -> None:
+    """Commit files of journeys with every column in place of those that lack some, from schema ``found`` on.
 
-    An upgrade that was stopped before the lake's head said so is done again: files that say it stay. The files before
-    stay for a compaction's grace period. The writer's turn must be held.
+    What a file does not say is null, but for the beginning of each journey's term, which follows from the policies;
+    there history gets it as well. An upgrade that was stopped before the lake's head said so is done again: files that
+    have every column stay. The files before stay for a compaction's grace period. The writer's turn must be held.
 
     Raises:
         NumberTaken: another machine's writer committed meanwhile.
     """
     state = commits.current()
-    old = [file for file in state.of("journeys") if _TERM not in pq.read_schema(root / file.path).names]
-    history = state.of("history")
+    columns = set(KINDS["journeys"].schema.names)
+    old = [file for file in state.of("journeys") if not columns <= set(pq.read_schema(root / file.path).names)]
+    history = state.of("history") if found < SCHEMA else []
     if not old and not history:
         return
     held = queries.rows(state, "policies", state.of("policies"), columns=("number", "valid_from_us"))
@@ -68,9 +70,11 @@ def _rewritten(root: Path, file: LakeFile, number: int, batches: Iterator[pa.Rec
 def _journeys(root: Path, file: LakeFile, begins: Mapping[str, int]) -> Iterator[pa.RecordBatch]:
     schema = KINDS["journeys"].schema
     for batch in _batches(root, file):
-        numbers = batch["policy"].to_pylist()
-        begin = pa.array([begins.get(number) for number in numbers], pa.int64()).cast(INSTANT)
-        columns = {name: batch[name] for name in batch.schema.names} | {_TERM: begin}
+        columns = {field.name: pa.nulls(len(batch), field.type) for field in schema if field.nullable}
+        columns |= {name: batch[name] for name in batch.schema.names}
+        if _TERM not in batch.schema.names:
+            numbers = batch["policy"].to_pylist()
+            columns[_TERM] = pa.array([begins.get(number) for number in numbers], pa.int64()).cast(INSTANT)
         yield pa.RecordBatch.from_arrays([columns[name] for name in schema.names], schema=schema)
 
 
