@@ -21,7 +21,7 @@ DOCS_SYNCED := .venv/.synced-docs
 BENCH_SYNCED := .venv/.synced-bench
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format bench bench-delivery e2e image release docs reference picture fuzz clean
+.PHONY: help setup demo test check format bench bench-delivery e2e image release wheel docs reference picture fuzz clean
 .DELETE_ON_ERROR:
 
 help:  ## list these commands
@@ -68,6 +68,12 @@ image: $(SYNCED)  ## build a workload's image from its source and push it (SERVI
 release: $(SYNCED)  ## sign a workload's image and bring its digest into dev (SERVICE=name)
 	@deploy/image/workload release $(SERVICE)
 
+wheel: $(SYNCED)  ## build a wheel into dist/, with kernels compiled ahead for this Python on x86-64
+	@rm -rf src/journeymesh/compiled_ahead src/journeymesh/*/compiled_ahead src/journeymesh/*/*/compiled_ahead
+	@$(BIN)/journeymesh warm --ahead >/dev/null
+	@$(UV) build --quiet --wheel --out-dir dist
+	@ls dist/*.whl
+
 docs: $(DOCS_SYNCED)  ## build the documentation strictly into site/
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 	@echo "documentation: site/index.html"
@@ -85,7 +91,7 @@ fuzz: $(WARM)  ## hostile BSON for FUZZ_SECONDS (60), then FUZZ_REQUESTS (1,000,
 
 clean:  ## remove what these commands made, but not journeys
 	@rm -rf .venv .cache .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache build dist site
-	@find src tests benchmarks docs -name __pycache__ -type d -prune -exec rm -rf {} +
+	@find src tests benchmarks docs \( -name __pycache__ -o -name compiled_ahead \) -type d -prune -exec rm -rf {} +
 
 # --- how the environment comes about -------------------------------------------------------------------------------
 

@@ -2,10 +2,21 @@
 
 from __future__ import annotations
 
+from typing import Annotated
 
-def warm() -> None:
+import typer
+
+
+def warm(
+    ahead: Annotated[bool, typer.Option("--ahead", help="For a wheel: for any machine, beside the sources.")] = False,
+) -> None:
     """Compile every kernel into its cache. Set-up calls it."""
     from importlib import import_module
+
+    if ahead:
+        from journeymesh.journeys.kernel_cache import compile_ahead
+
+        compile_ahead()
 
     # Importing a kernel's module compiles it, or takes it from the cache.
     for module in (

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import logging
 import os
 import shutil
 import stat
@@ -16,6 +15,9 @@ from typing import Any, Final
 
 import numba
 from numba import types
+from numba.extending import register_jitable
+
+from journeymesh.journeys.kernel_cache import KernelCache
 
 F64_IN: Final = types.Array(types.float64, 1, "C", readonly=True)
 I64_IN: Final = types.Array(types.int64, 1, "C", readonly=True)
@@ -29,17 +31,22 @@ one signature and each kernel is compiled once."""
 _OPTIONS: Final[dict[str, Any]] = {"nogil": True, "error_model": "numpy", "_nrt": False}
 """Without Numba's reference counts, which cost ten times what the pass does: kernels allocate nothing, they write into
 the arrays they are given."""
+_INNER: Final = _OPTIONS | {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
 
 
 def compiled(function: Callable[..., Any]) -> Any:
-    """Compile a function that kernels call, into each of them. No fast-math: the same input gives the same bytes."""
-    return numba.njit(forceinline=True, **_OPTIONS)(function)
+    """Compile a function that kernels call, into each of them. No fast-math: the same input gives the same bytes.
+
+    From Python it runs as it is written. An entry of its own from there would be two more copies of its code, and of
+    all that is compiled into it, for LLVM to optimise.
+    """
+    return register_jitable(forceinline=True, **_INNER)(function)
 
 
 def compiled_apart(function: Callable[..., Any]) -> Any:
     """Compile a function that kernels call, but seldom: apart from them, so that the code they run for every fix stays
     small and its values in registers."""
-    return numba.njit(**_OPTIONS)(function)
+    return register_jitable(**_INNER)(function)
 
 
 def entry(returns: Any, *arguments: Any, allocates: bool = False) -> Callable[[Callable[..., Any]], Any]:
@@ -53,31 +60,33 @@ def entry(returns: Any, *arguments: Any, allocates: bool = False) -> Callable[[C
 
     def decorate(function: Callable[..., Any]) -> Any:
         before = numba.config.CACHE_DIR
-        folder = _cache_folder(Path(function.__code__.co_filename).parent)
-        if not folder.is_dir():
-            _say_that_it_compiles()
-        numba.config.CACHE_DIR = str(folder)
+        sources = Path(function.__code__.co_filename).parent
+        numba.config.CACHE_DIR = str(_cache_folder(sources))
         try:
-            return numba.njit(returns(*arguments), cache=True, **(_OPTIONS | {"_nrt": allocates}))(function)
+            kernel = numba.njit(no_cfunc_wrapper=True, **(_OPTIONS | {"_nrt": allocates}))(function)
+            kernel._cache = KernelCache(function, _digest(sources))
         finally:
             numba.config.CACHE_DIR = before
+        kernel.compile(returns(*arguments))
+        kernel.disable_compile()
+        return kernel
 
     return decorate
 
 
 @cache
-def _say_that_it_compiles() -> None:
-    """Once in a process: whoever waits half a minute for a first result wants to know why."""
-    logging.getLogger(__name__).warning("compiling kernels, once for this installation: it takes up to a minute")
-
-
-@cache
-def _cache_folder(sources: Path) -> Path:
+def _digest(sources: Path) -> str:
+    """Of everything that a kernel of this package may be compiled from."""
     digest = hashlib.blake2b(digest_size=8)
     for folder in sorted({sources, Path(__file__).parent}):
         for path in sorted(folder.glob("*.py")):
             digest.update(path.read_bytes())
-    name = f"kernels-{sys.implementation.cache_tag}-{digest.hexdigest()}"
+    return digest.hexdigest()
+
+
+@cache
+def _cache_folder(sources: Path) -> Path:
+    name = f"kernels-{sys.implementation.cache_tag}-{_digest(sources)}"
     beside = sources / "__pycache__" / name
     if _is_writable(beside):
         return beside
