@@ -27,7 +27,7 @@ MOVES_AND_SERVICES = {
     "strangler": strangler, "door": door, "lag": lag, "burst": burst, "kills": kills,
     "decisions": decisions, "http": http_reads, "audit": audit, "book": book,
 }  # fmt: skip
-PARTS = ("parquet", "slow", "bson", "rows", "memory", "cold", *MOVES_AND_SERVICES)
+PARTS = ("parquet", "slow", "bson", "rows", "files", "memory", "cold", *MOVES_AND_SERVICES)
 PER_S = "fixes/s/core"
 DOCUMENTS_PER_S = "documents/s/core"
 ENVIRONMENT = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
@@ -181,6 +181,23 @@ def rows(bench: Bench) -> None:
         bench.add(Result(name, rate(cost), PER_S, note=cost.get("why") or note + memory))
 
 
+def files(bench: Bench, quick: bool) -> None:
+    """Files as others write them, beside what Arrow takes to read a CSV alone; and one refused row of each kind."""
+    from benchmarks.files_read import measured
+
+    cost_s = measured(200_000 if quick else 1_000_000)
+    alone = cost_s.pop("pyarrow.csv alone")
+    for name, cost in cost_s.items():
+        key = "_".join(name.lower().replace(":", "").replace(",", "").split())
+        if name.startswith("refused"):
+            bench.add(Result(key, cost * 1e6, "µs", None, 40.0, note="of CPU for one row"))
+        elif name.startswith("CSV"):
+            note = f"{alone / cost:.2f} of pyarrow.csv reading alone, one thread"
+            bench.add(Result(key, 1 / cost, "rows/s/core", note=note))
+        else:
+            bench.add(Result(key, 1 / cost, "rows/s/core"))
+
+
 def memory(bench: Bench, keep: bool) -> None:
     """Peak resident memory by the size of the input."""
     largest = bench.sizes.memory[-1]
@@ -242,6 +259,8 @@ def main() -> None:
         print(f"{part} …", file=sys.stderr, flush=True)
         if part == "memory":
             memory(bench, options.keep)
+        elif part == "files":
+            files(bench, options.quick)
         elif part in MOVES_AND_SERVICES:
             MOVES_AND_SERVICES[part](bench, options.quick)
         else:

@@ -71,8 +71,8 @@ def journeys(place: Path) -> int:
     return run(open_source(str(place)), store, options).counts["fixes"]
 
 
-def measure(works: dict[str, Callable[[], int]]) -> None:
-    """Print how many rows a second and core each reads: the median of several turns."""
+def measure(works: dict[str, Callable[[], int]]) -> dict[str, float]:
+    """Print how many rows a second and core each reads: the median of several turns. Returns seconds a row."""
     spent: dict[str, list[float]] = {name: [] for name in works}
     for turn in range(TURNS + 1):
         for name, work in works.items():
@@ -80,14 +80,14 @@ def measure(works: dict[str, Callable[[], int]]) -> None:
             rows = work()
             if turn:
                 spent[name].append((cpu_s() - before) / rows)
-    for name, costs in spent.items():
-        cost = statistics.median(costs)
-        print(f"{name:44} {cost * 1e6:8.3f} µs a row {1 / max(cost, 1e-9):14,.0f} rows/s/core", flush=True)
+    found = {name: max(statistics.median(costs), 1e-9) for name, costs in spent.items()}
+    for name, cost in found.items():
+        print(f"{name:44} {cost * 1e6:8.3f} µs a row {1 / cost:14,.0f} rows/s/core", file=sys.stderr, flush=True)
+    return found
 
 
-def main() -> None:
-    """Make the files, measure, print."""
-    rows = int(sys.argv[1]) if len(sys.argv) > 1 else 1_000_000
+def measured(rows: int) -> dict[str, float]:
+    """Make the files, measure. Returns seconds of CPU a row by what was read."""
     table = fleet(rows)
     instants = table["fixed_at"].cast(pa.timestamp("us", tz="UTC"))
     with tempfile.TemporaryDirectory(prefix="journeymesh-bench-") as name:
@@ -101,7 +101,7 @@ def main() -> None:
         )
         pq.write_table(plain, room / "spark.parquet", use_deprecated_int96_timestamps=True, row_group_size=1 << 17)
         alone = pa_csv.ReadOptions(use_threads=False)
-        measure(
+        found = measure(
             {
                 "pyarrow.csv alone": lambda: pa_csv.read_csv(room / "f.csv", alone).num_rows,
                 "CSV read": lambda: read(room / "f.csv"),
@@ -122,13 +122,14 @@ def main() -> None:
             (room / "bad.csv").write_text("\n".join(lines) + "\n")
             (room / "bad.ndjson").write_text("".join(json.dumps(row) + "\n" for row in bad))
             pq.write_table(pa.Table.from_pylist(bad), room / "bad.parquet")
-            measure(
+            found |= measure(
                 {
                     f"refused, {kind}, {columns} columns": lambda kind=kind: read(room / f"bad.{kind}", room / "m.yaml")
                     for kind in ("csv", "ndjson", "parquet")
                 }
             )
+    return found
 
 
 if __name__ == "__main__":
-    main()
+    measured(int(sys.argv[1]) if len(sys.argv) > 1 else 1_000_000)

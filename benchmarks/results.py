@@ -47,7 +47,7 @@ class Result:
         bound = self.least if self.least is not None else self.goal
         if bound is None:
             return ""
-        smaller_is_better = self.unit in {"s", "ms", "MB", "or fewer", "× or less"}
+        smaller_is_better = self.unit in {"s", "ms", "µs", "MB", "or fewer", "× or less"}
         reached = [
             self.value <= b if smaller_is_better else self.value >= b for b in (self.goal, bound) if b is not None
         ]

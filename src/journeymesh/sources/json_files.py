@@ -3,7 +3,6 @@ and the others are read. What stands before an object on its line, parted from i
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
@@ -16,12 +15,13 @@ from journeymesh.journeys.fixes import I64, Fixes
 from journeymesh.journeys.journey import Refusal
 from journeymesh.sources.document_rows import Rows, columns_of, only_array, rows_of
 from journeymesh.sources.files import SourceFile, opened, origins_from, read_position
+from journeymesh.sources.json_documents import JsonDocuments, is_document, mapped_paths
 from journeymesh.sources.port import SourceBatch
 from journeymesh.sources.refused_rows import as_json, refusals_of, refused_text
 from journeymesh.sources.row_keys import RowKeys
 from journeymesh.sources.row_reading import RowReading
 from journeymesh.sources.signals import SignalRows
-from journeymesh.sources.text_encoding import Utf8Stream, repaired
+from journeymesh.sources.text_encoding import Utf8Stream
 
 BLOCK_BYTES: Final = 8 << 20
 PEEK_BYTES: Final = 1 << 20
@@ -39,9 +39,12 @@ class JsonFile:
     signals: SignalRows | None = None
     notes: list[str] = field(default_factory=list)
     keys: RowKeys = field(init=False)
+    _documents: JsonDocuments = field(init=False)
 
     def __post_init__(self) -> None:
         self.keys = RowKeys(self.file.place)
+        required = [] if self.signals is None else self.signals.required
+        self._documents = JsonDocuments(mapped_paths([*required, *self.reading.paths], self.reading.fields))
 
     def batches(self) -> Iterator[SourceBatch]:
         """Every document once.
@@ -108,11 +111,12 @@ class JsonFile:
         documents: list[dict[str, Any]] = []
         refusals: list[Refusal] = []
         kept = np.ones(len(texts), np.bool_)
-        decoder = msgspec.json.Decoder()
+        whole: list[bytes] = []
         for row, text in enumerate(texts):
-            document, fault = _document(decoder, text)
+            document, fault = self._documents.read(text)
             if document is not None:
                 documents.append(document)
+                whole.append(text)
                 continue
             kept[row] = False
             if fault:
@@ -128,10 +132,13 @@ class JsonFile:
         else:
             fixes, faults = Fixes.empty(), self.signals.add(rows.columns.get, origins[numbers], untyped=False)
         names = {row: self._place(origins[numbers[row]], rows.element[row]) for row in faults.reasons}
-        refusals += refusals_of(faults, names, lambda row: self._content(documents, rows, row), self.keys)
+        refusals += refusals_of(faults, names, lambda row: self._content(whole, rows, row), self.keys)
         refusals += [
             refused_text(
-                self._origin(origins[number]), "no array of fixes", as_json(documents[number]).encode(), self.keys
+                self._origin(origins[number]),
+                "no array of fixes",
+                as_json(self._documents.whole(whole[number])).encode(),
+                self.keys,
             )
             for number in rows.without
         ]
@@ -143,10 +150,10 @@ class JsonFile:
         paths = dict.fromkeys([*self.signals.required, *self.reading.paths])
         return Rows(columns_of(documents, paths), self.reading.fields, range(len(documents)), [-1] * len(documents))
 
-    def _content(self, documents: Sequence[dict[str, Any]], rows: Rows, row: int) -> object:
+    def _content(self, texts: Sequence[bytes], rows: Rows, row: int) -> object:
         """The document; of one with an array of fixes, what was read for this one of them."""
         if rows.element[row] < 0:
-            return documents[rows.document[row]]
+            return self._documents.whole(texts[rows.document[row]])
         named = {path: column for path, column in rows.columns.items() if not path.startswith("\0")}
         return {path: one[row] if isinstance(one, list) else one[row].as_py() for path, one in named.items()}
 
@@ -166,7 +173,7 @@ def kind_of(head: bytes) -> str:
         # A line such as [1, 2] among objects is a bad line, not an array of documents.
         return "array" if not rest or rest[:1] in (b"{", b"]") else "lines"
     lines = [line for line in text.split(b"\n", 40)[:40] if line.strip()]
-    if len(lines) > 1 and not any(_document(msgspec.json.Decoder(), line)[0] is not None for line in lines):
+    if len(lines) > 1 and not any(is_document(line) for line in lines if not line.isspace()):
         return (
             "values" if text.startswith(b"{") and not all(line.lstrip().startswith(b"{") for line in lines) else "lines"
         )
@@ -177,29 +184,3 @@ def _around(steps: Sequence[str]) -> tuple[bytes, bytes]:
     """What makes an element the only one of its document."""
     before = b"".join(b"{" + msgspec.json.encode(step) + b":" for step in steps)
     return before + b"[", b"]" + b"}" * len(steps)
-
-
-def _document(decoder: msgspec.json.Decoder[Any], text: bytes) -> tuple[dict[str, Any] | None, str]:
-    """The document, or why it is none; neither where the line is blank."""
-    if not text or text.isspace():
-        return None, ""
-    if not text.lstrip().startswith(b"{") and (tab := text.find(b"\t{")) >= 0:
-        text = text[tab + 1 :]
-    try:
-        document = decoder.decode(text)
-    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
-        document = _lenient(text)
-        if document is None:
-            return None, str(error) or type(error).__name__
-    return (document, "") if isinstance(document, dict) else (None, "it is not a JSON object")
-
-
-def _lenient(text: bytes) -> Any:
-    """The document where only its encoding is wrong, or it has NaN or Infinity as Python and JavaScript write them."""
-    fixed, was_wrong = repaired(text)
-    if not was_wrong and b"NaN" not in text and b"Infinity" not in text:
-        return None
-    try:
-        return json.loads(fixed)
-    except (ValueError, RecursionError):
-        return None

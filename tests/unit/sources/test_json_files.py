@@ -111,3 +111,26 @@ def test_the_elements_of_an_array_deep_in_an_object_are_found_in_any_pieces(step
     values = [value for at in range(0, len(text), step) for value in splitter.feed(text[at : at + step])]
     assert [json.loads(value) for value in values] == DOCUMENTS
     assert (splitter.arrays, splitter.unfinished) == (1, b"")
+
+
+def test_what_no_value_can_hold_refuses_a_document_only_where_it_is_read(tmp_path: Path) -> None:
+    beside, mapped = (json.dumps(document(**{name: "?"})).replace('"?"', "1e999") for name in ("note", "lat"))
+    (tmp_path / "large.ndjson").write_text("\n".join((json.dumps(document(1)), mapped, beside)))
+    fixes, refusals = read(tmp_path / "large.ndjson")
+    assert len(fixes) == 2
+    assert [(one.reason, one.origin) for one in refusals] == [("document_corrupt", "large.ndjson:2")]
+
+
+@pytest.mark.parametrize("note", [{"deep": [1, None, 2.50]}, "é\u20ac"])
+def test_a_refusal_keeps_what_is_not_mapped_too(tmp_path: Path, note: Any) -> None:
+    bad = document(lat="north", note=note)
+    (tmp_path / "bad.ndjson").write_text(json.dumps(bad))
+    fixes, refusals = read(tmp_path / "bad.ndjson")
+    assert (len(fixes), [json.loads(one.content or "") for one in refusals]) == (0, [bad])
+
+
+def test_a_refusal_keeps_the_text_of_what_cannot_be_decoded(tmp_path: Path) -> None:
+    text = json.dumps(document(lat="north", note="?")).replace('"?"', "1e999")
+    (tmp_path / "bad.ndjson").write_text(text)
+    fixes, refusals = read(tmp_path / "bad.ndjson")
+    assert (len(fixes), [json.loads(one.content or "") for one in refusals]) == (0, [text])

@@ -1,0 +1,80 @@
+"""JSON texts as documents: of each one only what is mapped is decoded, the whole of it where it is refused.
+
+A document of 179 keys takes several times as long to decode as its four that are mapped, and what is kept of it takes
+memory until its batch is done. So, as in BSON, what no field and no condition reads is passed over: it must be JSON,
+but a number there that no double can hold does not refuse the document.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from typing import Any, TypedDict
+
+import msgspec
+
+from journeymesh.sources.mapping import FieldMappings
+from journeymesh.sources.paths import first_steps
+from journeymesh.sources.text_encoding import repaired
+
+Document = dict[str, Any]
+
+
+class JsonDocuments:
+    """Decodes documents for those who read these paths."""
+
+    def __init__(self, paths: Iterable[str]) -> None:
+        keys = dict.fromkeys(key for path in paths for key in first_steps(path))
+        mapped = TypedDict("mapped", dict.fromkeys(keys, Any), total=False)  # type: ignore[misc]
+        self._whole = msgspec.json.Decoder()
+        # msgspec does not find keys of a typed dict that are not ASCII.
+        self._mapped: msgspec.json.Decoder[Any] = (
+            msgspec.json.Decoder(mapped) if all(map(str.isascii, keys)) else msgspec.json.Decoder(Document)
+        )
+
+    def read(self, text: bytes) -> tuple[Document | None, str]:
+        """Of the document what the paths lead to, or why it is none; neither where the text is blank."""
+        if not text or text.isspace():
+            return None, ""
+        try:
+            return self._mapped.decode(text), ""
+        except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
+            return _document(self._whole, text)
+
+    def whole(self, text: bytes) -> object:
+        """All of a document that was read; its text where what is not mapped cannot be decoded."""
+        document, _ = _document(self._whole, text)
+        return text.decode("utf-8", "replace").strip() if document is None else document
+
+
+def mapped_paths(paths: Iterable[str], fields: FieldMappings) -> list[str]:
+    """The paths, and those of what offsets count from."""
+    base = fields.fixed_at.base
+    more = () if base is None else (*base.all_paths, *([base.zone_path] if base.zone_path else []))
+    return [*paths, *more]
+
+
+def is_document(text: bytes) -> bool:
+    """Whether the whole text is one."""
+    return _document(msgspec.json.Decoder(), text)[0] is not None
+
+
+def _document(decoder: msgspec.json.Decoder[Any], text: bytes) -> tuple[Document | None, str]:
+    try:
+        document = decoder.decode(text)
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
+        document = _lenient(text)
+        if document is None:
+            return None, str(error) or type(error).__name__
+    return (document, "") if isinstance(document, dict) else (None, "it is not a JSON object")
+
+
+def _lenient(text: bytes) -> Any:
+    """The document where only its encoding is wrong, or it has NaN or Infinity as Python and JavaScript write them."""
+    fixed, was_wrong = repaired(text)
+    if not was_wrong and b"NaN" not in text and b"Infinity" not in text:
+        return None
+    try:
+        return json.loads(fixed)
+    except (ValueError, RecursionError):
+        return None
