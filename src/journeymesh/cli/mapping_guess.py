@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from journeymesh.errors import JourneymeshError, MappingInvalid
 
 if TYPE_CHECKING:
+    from journeymesh.sources.guess_rows import GuessRows
     from journeymesh.sources.mapping_guess import Guess
 
 
@@ -20,11 +21,10 @@ def guess(source: str) -> None:
     Ends with exit code 2 where a field that fixes need was not found; what was found is written all the same.
     """
     from journeymesh.sources.guess_rows import guess_rows
-    from journeymesh.sources.mapping_guess import guess_mapping
     from journeymesh.wiring import without_credentials
 
     held = guess_rows(source)
-    guesses = [(guess_mapping(one.collection, one.documents), one.database) for one in held]
+    guesses = [(_guess_of(one), one.database) for one in held]
     guesses.sort(key=lambda one: one[0].score, reverse=True)
     if not guesses:
         raise MappingInvalid(f"source {without_credentials(source)} holds no collection", todo="check the source")
@@ -48,6 +48,16 @@ def guess(source: str) -> None:
         )
 
 
+def _guess_of(one: GuessRows) -> Guess:
+    if one.kind in ("gpx", "nmea"):
+        from journeymesh.sources.guess_recorded import guess_recorded
+
+        return guess_recorded("gpx" if one.kind == "gpx" else "nmea", one.collection, one.files)
+    from journeymesh.sources.mapping_guess import guess_mapping
+
+    return guess_mapping(one.collection, one.documents, one.files)
+
+
 def yaml_lines(found: Guess, database: str | None) -> list[str]:
     """The mapping as YAML, each field behind its evidence."""
     lines = ["version: 1", f"collection: {_scalar(found.collection)}"]
@@ -63,6 +73,8 @@ def yaml_lines(found: Guess, database: str | None) -> list[str]:
 
 def _scalar(value: Any) -> str:
     """A value as YAML has it, which JSON's are: plain where no sign in it means something."""
+    if isinstance(value, list):
+        return f"[{', '.join(map(_scalar, value))}]"
     if isinstance(value, float):
         return f"{value:.1e}"
     plain = isinstance(value, str) and value.replace("_", "").replace(".", "").isalnum() and value[:1].isalpha()

@@ -12,59 +12,86 @@ from itertools import islice
 from typing import Any, Final
 
 from journeymesh.errors import SourceUnreadable, UsageError
+from journeymesh.sources.file_kinds import ENDINGS, Kind, ending_of, kind_of
 from journeymesh.sources.files import SourceFile, files_of, names_in, opened
 
 ROWS: Final = 2_000
 HEAD_BYTES: Final = 4 << 20
-_TEXTS: Final = (
-    ".csv", ".tsv", ".txt", ".plt", ".rec", ".log", ".json", ".ndjson", ".jsonl", ".geojson", ".parquet", ".pq",
-)  # fmt: skip
+MOST_FILES: Final = 500
+"""So many files are looked at, to see their kinds and names."""
 _SEPARATORS: Final = ",;\t|"
 
 
 @dataclass(frozen=True, slots=True)
 class GuessRows:
-    """Documents or rows of one collection, and what the mapping has to call it."""
+    """Documents or rows of one collection, what the mapping has to call it, and the files of their kind.
+
+    ``kind`` is that of the files, and None where there are none.
+    """
 
     collection: str
     documents: list[dict[str, Any]]
     database: str | None = None
+    files: tuple[SourceFile, ...] = ()
+    kind: Kind | None = None
 
 
 def guess_rows(location: str) -> list[GuessRows]:
-    """The first documents of every collection, or rows of the first file, of any source that can be opened.
+    """The first documents of every collection, or rows of the first file of the kind that most files are, of any
+    source that can be opened.
 
     Raises:
         SourceMissing: nothing is there. SourceUnreadable: it is there and cannot be read.
-        UsageError: its format says what its columns mean, so that it needs no mapping.
+        UsageError: it is one file whose format says what its columns mean, so that it needs no mapping.
     """
     if location.startswith(("mongodb://", "mongodb+srv://")):
         return list(_live(location))
     plain = location.lower().removesuffix(".gz")
     if plain.endswith((".gpx", ".nmea")):
         raise UsageError(f"source {location} needs no mapping", todo="give it to `journeymesh preprocess` as it is")
-    if not plain.endswith(_TEXTS):
+    if ending_of(plain.rpartition("/")[2]) not in ENDINGS:
         from journeymesh.sources.dump_bytes import is_dump
 
         names = [name.lower().removesuffix(".gz") for name in names_in(location)]
         if is_dump(location) or any(name.endswith((".bson", ".archive")) for name in names):
             return list(_dumped(location))
-    endings = [ending + packed for ending in _TEXTS for packed in ("", ".gz")]
-    return [_of_file(files_of(location, endings)[0])]
+    return [_of_files(location)]
 
 
-def _of_file(file: SourceFile) -> GuessRows:
-    own = file.path.rpartition("/")[2]
+def _of_files(location: str) -> GuessRows:
+    every = files_of(location)
+    named = len(every) == 1 and every[0].is_named
+    by_kind: dict[Kind, list[SourceFile]] = {}
+    why = ""
+    for file in every[:MOST_FILES]:
+        kind, reason = kind_of(file, named=named)
+        why = why or f"{file.name}: {reason}"
+        if kind is not None:
+            by_kind.setdefault(kind, []).append(file)
+    if not by_kind:
+        todo = "name a file of columns, JSON, GPX, NMEA or Parquet, or a folder of them"
+        raise SourceUnreadable(f"source {location} has no file that can be read ({why})", todo=todo)
+    kind, files = max(by_kind.items(), key=lambda one: len(one[1]))
+    own = files[0].path.rpartition("/")[2]
     stem = own.partition(".")[0] or "fixes"
-    plain = own.lower().removesuffix(".gz")
-    if plain.endswith((".parquet", ".pq")):
-        return GuessRows(stem, _parquet_rows(file))
+    if kind in ("gpx", "nmea"):
+        if named:
+            raise UsageError(f"source {location} needs no mapping", todo="give it to `journeymesh preprocess` as it is")
+        return GuessRows(stem, [], files=tuple(files), kind=kind)
+    return GuessRows(stem, _documents_of(files[0], kind), files=tuple(files), kind=kind)
+
+
+def _documents_of(file: SourceFile, kind: Kind) -> list[dict[str, Any]]:
+    if kind == "parquet":
+        return _parquet_rows(file)
     with opened(file) as plain_bytes:
         head = plain_bytes.read(HEAD_BYTES)
     text = _decoded(head)
-    if text.lstrip()[:1] in ("{", "["):
-        return GuessRows(stem, list(islice(_json_documents(text, len(head) == HEAD_BYTES, file.name), ROWS)))
-    return GuessRows(stem, _csv_rows(text))
+    if kind == "columns":
+        return _csv_rows(text)
+    if text.lstrip()[:1] not in ("{", "["):  # objects behind tabs
+        text = "\n".join(line[line.find("\t{") + 1 :] for line in text.splitlines() if "\t{" in line)
+    return list(islice(_json_documents(text, len(head) == HEAD_BYTES, file.name), ROWS))
 
 
 def _parquet_rows(file: SourceFile) -> list[dict[str, Any]]:

@@ -14,48 +14,23 @@ from datetime import datetime
 from itertools import pairwise
 from typing import Any, Final
 
+from journeymesh.sources.conversions import EXACT
+from journeymesh.sources.files import SourceFile
 from journeymesh.sources.guess_clocks import ClockForm, clock_form
+from journeymesh.sources.guess_names import guess_names
+from journeymesh.sources.guess_words import NOT, WORDS, words_of
 
 MOST_DEPTH: Final = 8
 Row = dict[str, Any]
 
-_WORDS: Final[dict[str, dict[str, int]]] = {
-    "lat": {"lat": 4, "latitude": 4, "latitudee7": 4, "latdeg": 4, "ycoord": 2, "y": 1, "breite": 3, "latitud": 3},
-    "lon": {
-        "lon": 4, "lng": 4, "long": 4, "longitude": 4, "longitudee7": 4, "londeg": 4, "xcoord": 2, "x": 1, "laenge": 3,
-        "longitud": 3,
-    },
-    "fixed_at": {
-        "fixtime": 6, "devicetime": 6, "fixed": 5, "gpstime": 5, "timestamp": 4, "timestampms": 4, "ts": 4, "tst": 4,
-        "datetime": 4, "time": 3, "date": 2, "at": 2, "when": 2, "zeit": 3, "t": 1, "recorded": 4,
-    },
-    "received_at": {"received": 5, "servertime": 5, "server": 4, "created": 3, "inserted": 3, "arrived": 4},
-    "vehicle": {
-        "vehicle": 6, "vehicleid": 6, "deviceid": 6, "device": 5, "imei": 6, "unit": 3, "box": 4, "car": 4, "truck": 4,
-        "taxi": 4, "bus": 4, "vin": 5, "plate": 4, "tid": 3, "asset": 4, "tracker": 4, "dev": 4, "unitid": 4, "user": 2,
-        "userid": 2, "id": 1, "serial": 3, "name": 1, "veh": 4, "vehid": 5,
-    },
-    "speed": {"speed": 5, "velocity": 4, "spd": 4, "kmh": 4, "kph": 4, "mph": 4, "vel": 3, "sog": 4, "tempo": 3},
-    "heading": {"heading": 5, "course": 5, "bearing": 5, "cog": 4, "azimuth": 3, "direction": 3, "hdg": 4, "track": 1},
-    "ignition": {"ignition": 5, "ign": 4, "acc": 1, "engine": 3, "motor": 2, "key": 1},
-    "accuracy": {"accuracy": 5, "acc": 2, "horizontalaccuracy": 5, "precision": 2, "uncertainty": 3},
-    "hdop": {"hdop": 5},
-}  # fmt: skip
-_NOT: Final[dict[str, set[str]]] = {
-    "speed": {"limit", "obd", "engine", "rpm", "accuracy", "wind", "max"},
-    "fixed_at": {"received", "server", "created", "zone", "timezone", "inserted", "upload", "elapsed"},
-    "accuracy": {"vertical", "speed", "bearing", "altitude", "vac", "heading"},
-    "heading": {"accuracy"},
-    "lat": {"lateral", "accel"},
-    "lon": {"longitudinal", "accel"},
-    "vehicle": {"speed", "limit"},
-}
 _UNITS: Final = {"m/s": 1.0, "km/h": 3.6, "mph": 2.236936, "knots": 1.943844}
 _NAMED_UNITS: Final = {
     "kmh": "km/h", "kph": "km/h", "kmph": "km/h", "km": "km/h", "mph": "mph", "knots": "knots", "kn": "knots",
     "kts": "knots", "sog": "knots", "mps": "m/s", "ms": "m/s", "m": "m/s",
 }  # fmt: skip
 _SWITCHES: Final = {"true", "false", "on", "off", "0", "1"}
+_DAY: Final = re.compile(r"\d{4}[-/.]\d\d?[-/.]\d\d?|\d\d?[-/.]\d\d?[-/.](?:\d{4}|\d\d)|\d{8}|\d\d?-[A-Za-z]{3}-\d{4}")
+_TIME: Final = re.compile(r"\d\d?:\d\d(?::\d\d(?:[.,]\d+)?)?(?:\s*[AaPp][Mm])?|\d{6}")
 
 
 @dataclass(slots=True)
@@ -84,8 +59,8 @@ class Guess:
         return (-len(self.missing), self.rows)
 
 
-def guess_mapping(collection: str, documents: Sequence[Row]) -> Guess:
-    """The mapping that these documents look as if they needed."""
+def guess_mapping(collection: str, documents: Sequence[Row], files: Sequence[SourceFile] = ()) -> Guess:
+    """The mapping that these documents look as if they needed. ``files`` are all that such documents stand in."""
     layout, rows = _rows(documents)
     columns = _columns(rows)
     found: dict[str, GuessedField] = {}
@@ -97,6 +72,8 @@ def guess_mapping(collection: str, documents: Sequence[Row]) -> Guess:
     for name, fits in (("heading", _is_heading), ("hdop", _is_positive), ("accuracy", _is_positive)):
         _number(name, columns, len(rows), fits, found, taken)
     _ignition(columns, len(rows), found, taken)
+    if "vehicle" not in found and {"fixed_at", "lat", "lon"} <= set(found) and (named := guess_names(files)):
+        found["vehicle"] = GuessedField("vehicle", named[0], [named[1]])
     order = ("vehicle", "fixed_at", "lat", "lon", "received_at", "speed", "heading", "ignition", "accuracy", "hdop")
     missing = [name for name in order[:4] if name not in found]
     return Guess(
@@ -148,25 +125,14 @@ def _columns(rows: Sequence[Row]) -> dict[str, list[Any]]:
     return columns
 
 
-def _words(path: str) -> list[str]:
-    """The words of a path: of ``gps.fixTime[s]`` gps, fix, time, fixtime and s."""
-    words: list[str] = []
-    for step in re.split(r"[.\[\]()/ ]+", path):
-        parts = [part.lower() for part in re.findall(r"[A-Z]?[a-zà-ÿ0-9]+|[A-Z]+(?![a-z])", step)]
-        words += parts
-        if len(parts) > 1:
-            words.append("".join(parts))
-    return words
-
-
 def _candidates(name: str, columns: dict[str, list[Any]]) -> list[tuple[int, str]]:
     """(weight, path) by name, the best first; the last step of a path weighs most."""
     found = []
     for path in columns:
-        words, last = _words(path), _words(path.rpartition(".")[2])
-        if set(words) & _NOT.get(name, set()):
+        words, last = words_of(path), words_of(path.rpartition(".")[2])
+        if set(words) & NOT.get(name, set()):
             continue
-        weight = max((_WORDS[name].get(word, 0) * (2 if word in last else 1) for word in words), default=0)
+        weight = max((WORDS[name].get(word, 0) * (2 if word in last else 1) for word in words), default=0)
         if name == "lat" and re.search(r"coord\w*\.1$", path.lower()):
             weight = 8
         if name == "lon" and re.search(r"coord\w*\.0$", path.lower()):
@@ -221,28 +187,63 @@ def _clocks(columns: dict[str, list[Any]], rows: int, found: dict[str, GuessedFi
     for name in ("received_at", "fixed_at"):
         best: tuple[int, str, ClockForm] | None = None
         for weight, path in _candidates(name, columns):
-            form = None if path in taken else clock_form(columns[path])
+            form = None if path in taken else clock_form(columns[path], days=weight > 1)
             if form is not None and (best is None or weight > best[0]):
                 best = (weight, path, form)
+        pair = _day_and_time(columns, taken) if name == "fixed_at" else None
+        if pair is not None and (best is None or best[1] in pair[0]):
+            paths, form = pair
+            found[name] = GuessedField(name, {"paths": paths} | form.keys, _clock_evidence(form, rows))
+            taken.update(paths)
+            continue
         if best is None and name == "fixed_at":  # whatever is a clock by its values
-            forms = [(path, form) for path in columns if path not in taken and (form := clock_form(columns[path]))]
+            forms = [
+                (path, form)
+                for path in columns
+                if path not in taken and (form := clock_form(columns[path], days=False))
+            ]
             best = (0, *forms[0]) if forms else None
         if best is not None:
             _, path, form = best
-            said = [f"{_share(form.count, rows)}, {form.first} to {form.last}: {form.words}"]
-            if form.is_local:
-                said.append("local time or UTC? It names no zone: add zone: Europe/Berlin, or leave it for UTC")
-            found[name] = GuessedField(name, {"path": path} | form.keys, said)
+            found[name] = GuessedField(name, {"path": path} | form.keys, _clock_evidence(form, rows))
             taken.add(path)
     if "fixed_at" not in found and "received_at" in found:
         found["fixed_at"] = found.pop("received_at")
         found["fixed_at"].name = "fixed_at"
 
 
+def _clock_evidence(form: ClockForm, rows: int) -> list[str]:
+    said = [f"{_share(form.count, rows)}, {form.first} to {form.last}: {form.words}"]
+    if form.or_else is not None:
+        said.append(f"the day or the month first? All of them could be read as {form.or_else}, too")
+    if form.is_local:
+        said.append("local time or UTC? It names no zone: add zone: Europe/Berlin, or leave it for UTC")
+    return said
+
+
+def _day_and_time(columns: dict[str, list[Any]], taken: set[str]) -> tuple[list[str], ClockForm] | None:
+    """The columns of the day and of the time of day, and how they are read together; None where there are none."""
+    texts = {path: values for path, values in columns.items() if path not in taken and _are_texts(values)}
+    days = [path for path, values in texts.items() if all(_DAY.fullmatch(one.strip()) for one in values)]
+    times = [path for path, values in texts.items() if all(_TIME.fullmatch(one.strip()) for one in values)]
+    known = {path for _, path in _candidates("fixed_at", columns)}
+    for day in sorted(days, key=lambda path: path not in known):
+        for time in sorted(times, key=lambda path: path not in known):
+            if len(texts[day]) == len(texts[time]):
+                form = clock_form([f"{a} {b}" for a, b in zip(texts[day], texts[time], strict=True)])
+                if form is not None:
+                    return [day, time], form
+    return None
+
+
+def _are_texts(values: Sequence[Any]) -> bool:
+    return all(isinstance(value, str) for value in values)
+
+
 def _vehicle(columns: dict[str, list[Any]], rows: int, found: dict[str, GuessedField], taken: set[str]) -> None:
     for weight, path in _candidates("vehicle", columns):
-        values = [value for value in columns[path] if not isinstance(value, bool | float | dict | list)]
-        different = list(dict.fromkeys(str(value) for value in values))
+        values = [value for value in columns[path] if _is_id(value)]
+        different = list(dict.fromkeys(_shown_id(value) for value in values))
         is_key = len(different) > max(1, len(values) // 2) and len(values) > 3
         if path in taken or not values or is_key or (weight <= 2 and path.rpartition(".")[2] == "_id"):
             continue
@@ -253,6 +254,17 @@ def _vehicle(columns: dict[str, list[Any]], rows: int, found: dict[str, GuessedF
         return
 
 
+def _is_id(value: Any) -> bool:
+    """Whether a value may be an identifier: a double is where it is whole and exact."""
+    if isinstance(value, float):
+        return value.is_integer() and abs(value) < EXACT
+    return not isinstance(value, bool | dict | list | datetime)
+
+
+def _shown_id(value: Any) -> str:
+    return str(int(value)) if isinstance(value, float) else str(value)
+
+
 def _speed(rows: Sequence[Row], columns: dict[str, list[Any]], found: dict[str, GuessedField], taken: set[str]) -> None:
     for _, path in _candidates("speed", columns):
         numbers = _numbers(columns[path])
@@ -260,7 +272,7 @@ def _speed(rows: Sequence[Row], columns: dict[str, list[Any]], found: dict[str, 
             continue
         ratios = _ratios(rows, path, found)
         said = [f"{_share(len(numbers), len(rows))}, {min(numbers):g} to {max(numbers):g}"]
-        named = next((_NAMED_UNITS[word] for word in _words(path) if word in _NAMED_UNITS), None)
+        named = next((_NAMED_UNITS[word] for word in words_of(path) if word in _NAMED_UNITS), None)
         if len(ratios) >= 10:
             middle = sorted(ratios)[len(ratios) // 2]
             unit = min(_UNITS, key=lambda one: abs(math.log(middle / _UNITS[one])) if middle > 0 else math.inf)
@@ -280,11 +292,13 @@ def _ratios(rows: Sequence[Row], path: str, found: dict[str, GuessedField]) -> l
     if any(name not in found for name in ("fixed_at", "lat", "lon")):
         return []
     clock, lat, lon = found["fixed_at"].keys, found["lat"].keys, found["lon"].keys
-    form = clock_form([row[clock["path"]] for row in rows if row.get(clock["path"]) is not None])
-    vehicle = found["vehicle"].keys["path"] if "vehicle" in found else ""
+    paths = clock.get("paths") or [clock["path"]]
+    instants = [_joined(row, paths) for row in rows]
+    form = clock_form([value for value in instants if value is not None])
+    vehicle = found["vehicle"].keys.get("path", "") if "vehicle" in found else ""
     fixes = []
-    for row in rows:
-        at = None if form is None else form.seconds(row.get(clock["path"]))
+    for row, instant in zip(rows, instants, strict=True):
+        at = None if form is None else form.seconds(instant)
         here = [as_number(row.get(one["path"])) for one in (lat, lon)]
         speed = as_number(row.get(path))
         if at is not None and here[0] is not None and here[1] is not None and speed is not None:
@@ -300,6 +314,11 @@ def _ratios(rows: Sequence[Row], path: str, found: dict[str, GuessedField]) -> l
             if 3 < covered < 70 and s1 + s2 > 0:
                 ratios.append((s1 + s2) / 2 / covered)
     return ratios
+
+
+def _joined(row: Row, paths: Sequence[str]) -> Any:
+    values = [row.get(path) for path in paths]
+    return values[0] if len(values) == 1 else None if None in values else " ".join(map(str, values))
 
 
 def _number(

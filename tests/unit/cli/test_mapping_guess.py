@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from tests.written_sources import Row, Write, as_csv, as_ndjson, every_source
 
 from journeymesh.cli.main import outcome
 from journeymesh.sources.mapping import Mapping, load_mapping
+from journeymesh.wiring import open_source
 
 START = datetime(2024, 5, 6, 8, tzinfo=UTC)
 STEP_DEG = 0.0007
@@ -125,3 +127,164 @@ def test_a_file_that_is_no_recording_is_never_a_bug(
     (tmp_path / f"a.{ending}").write_bytes(content)
     assert outcome(["mapping", "guess", str(tmp_path / f"a.{ending}")]) in (2, 3, 4)
     assert "bug" not in capsys.readouterr().err
+
+
+NAMES = {
+    "German": ("Fahrzeug", "Zeit", "Breite", "Länge", "Geschwindigkeit", "Richtung", "Zündung"),
+    "German by degrees": (
+        "Kennzeichen", "Zeitstempel", "Breitengrad", "Laengengrad", "Geschwindigkeit [km/h]", "Kurs", "Zuendung",
+    ),
+    "French": ("Véhicule", "Horodatage", "Latitude", "Longitude", "Vitesse", "Cap", "Contact"),
+    "Spanish": ("Vehículo", "Fecha hora", "Latitud", "Longitud", "Velocidad", "Rumbo", "Encendido"),
+    "Italian": ("Veicolo", "Data ora", "Latitudine", "Longitudine", "Velocità", "Rotta", "Accensione"),
+    "Dutch": ("Voertuig", "Tijdstip", "Breedtegraad", "Lengtegraad", "Snelheid", "Koers", "Ontsteking"),
+    "capitals": ("VEHICLE_ID", "GPS_TIME", "LATITUDE", "LONGITUDE", "SPEED", "HEADING", "IGNITION"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "latin-1"])
+@pytest.mark.parametrize("language", NAMES)
+def test_columns_are_known_in_the_languages_of_our_neighbours(
+    language: str, encoding: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    names = NAMES[language]
+    lines = [";".join(names)]
+    for n in range(60):
+        values = ("B-AB 12", instant(5 * n).strftime("%Y-%m-%d %H:%M:%S"), f"{52 + n * STEP_DEG:.5f}", "5.00000")
+        lines.append(";".join([*values, f"{15.57 * 3.6:.1f}", "359.0", "1"]).replace(".", ","))
+    (tmp_path / "a.csv").write_text("\n".join(lines) + "\n", encoding)
+    mapping, told = guessed(str(tmp_path / "a.csv"), capsys)
+    fields = mapping.fields
+    assert (fields.vehicle.path, fields.fixed_at.path, fields.lat.path, fields.lon.path) == names[:4]
+    assert fields.speed is not None
+    assert fields.heading is not None
+    assert fields.ignition is not None
+    assert (fields.speed.path, fields.speed.unit, fields.heading.path, fields.ignition.path) == (
+        names[4], "km/h", names[5], names[6],
+    )  # fmt: skip
+    assert "of 60 inputs 60 can be used, 1 vehicles" in told
+
+
+@pytest.mark.parametrize(
+    ("write_clock", "expected"),
+    [
+        (lambda at: int(at.timestamp() * 1e6), {"clock": "epoch_us"}),
+        (lambda at: int(at.timestamp()) * 10**9, {"clock": "epoch_ns"}),
+        (lambda at: at.timestamp() / 86_400 + 25_569, {"clock": "excel_days"}),
+        (lambda at: f"{at:%Y-%m-%dT%H:%M:%S}+02:00[Europe/Paris]", {"clock": "iso8601"}),
+        (lambda at: f"{at:%Y-%m-%d %H:%M:%S},250", {"clock": "iso8601"}),
+        (lambda at: f"{at:%Y%m%d%H%M%S}", {"clock": "iso8601"}),
+        (lambda at: f"{at:%Y%m%dT%H%M%S}z", {"clock": "iso8601"}),
+        (lambda at: f"{at:%d.%m.%y %H:%M:%S}", {"clock": "strftime", "format": "%d.%m.%y %H:%M:%S"}),
+        (lambda at: f"{at:%d-%b-%Y %H:%M:%S}.123", {"clock": "strftime", "format": "%d-%b-%Y %H:%M:%S.%f"}),
+        (lambda at: f"{at:%m/%d/%Y %I:%M:%S %p}", {"clock": "strftime", "format": "%m/%d/%Y %I:%M:%S %p"}),
+    ],
+)
+def test_every_form_of_a_clock_that_a_mapping_can_have_is_known(
+    write_clock: Any, expected: dict[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    content = drive(
+        device=lambda s, lat: "V1", time=lambda s, lat: write_clock(instant(s)), lat=lambda s, lat: lat,
+        lon=lambda s, lat: 5.0,
+    )  # fmt: skip
+    mapping, told = guessed(as_ndjson(tmp_path, content), capsys)
+    found = {"clock": mapping.fields.fixed_at.clock, "format": mapping.fields.fixed_at.format}
+    assert {name: value for name, value in found.items() if value is not None} == expected
+    assert "of 60 inputs 60 can be used" in told
+    names_a_zone = str(write_clock(START)).endswith(("]", "z")) or expected["clock"].startswith("epoch")
+    assert ("local time or UTC?" in told) != names_a_zone
+
+
+def test_a_day_and_a_time_in_two_columns_are_one_clock(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for form, clock in (("%d.%m.%Y", "strftime"), ("%Y-%m-%d", "iso8601")):
+        content = drive(
+            Fahrzeug=lambda s, lat: "V1", Datum=lambda s, lat, form=form: instant(s).strftime(form),
+            Uhrzeit=lambda s, lat: instant(s).strftime("%H:%M:%S"), Breite=lambda s, lat: lat, Länge=lambda s, lat: 5.0,
+            Geschwindigkeit=lambda s, lat: 15.57,
+        )  # fmt: skip
+        mapping, told = guessed(as_ndjson(tmp_path, content), capsys)
+        assert (mapping.fields.fixed_at.paths, mapping.fields.fixed_at.clock) == (("Datum", "Uhrzeit"), clock)
+        assert "of 60 inputs 60 can be used" in told
+        assert "unit by the way travelled: over 59 steps" in told
+
+
+def test_a_day_that_could_be_a_month_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    content = drive(
+        device=lambda s, lat: "V1", time=lambda s, lat: instant(s).strftime("%d/%m/%Y %H:%M:%S"),
+        lat=lambda s, lat: lat, lon=lambda s, lat: 5.0,
+    )  # fmt: skip
+    _, told = guessed(as_ndjson(tmp_path, content), capsys)
+    assert "the day or the month first? All of them could be read as %m/%d/%Y %H:%M:%S, too" in told
+
+
+def test_an_identifier_may_be_a_whole_double(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    content = drive(
+        imei=lambda s, lat: 351756051523999.0, ts=lambda s, lat: instant(s).isoformat(), lat=lambda s, lat: lat,
+        lon=lambda s, lat: 5.0,
+    )  # fmt: skip
+    mapping, told = guessed(as_ndjson(tmp_path, content), capsys)
+    assert mapping.fields.vehicle.path == "imei"
+    assert "1 different, such as 351756051523999\n" in told
+    assert "60 can be used, 1 vehicles" in told
+
+
+@pytest.mark.parametrize(
+    ("places", "vehicles"),
+    [
+        (["device=V1/a.csv", "device=V2/a.csv"], {"V1", "V2"}),
+        (["year=2024/imei=V1/a.csv", "year=2024/imei=V2/a.csv"], {"V1", "V2"}),
+        (["V1.csv", "V2.csv"], {"V1", "V2"}),
+        (["V1_2024-05-06.csv", "V2_2024-05-06.csv", "V2_20240507.csv"], {"V1", "V2"}),
+        (["2024-05-06_V1.csv", "2024-05-06_V2.csv"], {"V1", "V2"}),
+        (["V1/20240506.csv", "V1/20240507.csv", "V2/20240506080000.csv"], {"V1", "V2"}),
+        (["V1/trackLog.csv", "V2/trackLog.csv"], {"V1", "V2"}),
+        (["V 7.csv"], {"V 7"}),
+        (["data.csv"], {"my-vehicle"}),
+        (["20240506.csv"], {"my-vehicle"}),
+    ],
+)
+def test_the_vehicle_is_found_in_the_names_of_files_and_folders(
+    places: list[str], vehicles: set[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for day, place in enumerate(places):
+        (tmp_path / "in" / place).parent.mkdir(parents=True, exist_ok=True)
+        lines = [f"{instant(86_400 * day + 5 * n).isoformat()},{52 + n * STEP_DEG:.5f},5.0" for n in range(20)]
+        (tmp_path / "in" / place).write_text("\n".join(["time,lat,lon", *lines]) + "\n")
+    source = str(tmp_path / "in") if len(places) > 1 else str(tmp_path / "in" / places[0])
+    mapping, told = guessed(source, capsys)
+    (tmp_path / "m.yaml").write_text(told)
+    with closing(open_source(source, tmp_path / "m.yaml")) as opened:
+        named = {name for batch in opened.batches() for name in batch.fixes.vehicles}
+    assert named == vehicles
+    assert mapping.fields.vehicle.is_beside
+    how = "one for all, name it" if "my-vehicle" in vehicles else "no column names a vehicle"
+    assert how in told
+
+
+def test_a_folder_of_gpx_or_nmea_is_mapped_by_its_format(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name in ("V1", "V2"):
+        points = "".join(
+            f'<trkpt lat="{52 + n * STEP_DEG:.5f}" lon="5.0"><time>{instant(5 * n):%Y-%m-%dT%H:%M:%SZ}</time></trkpt>'
+            for n in range(20)
+        )
+        (tmp_path / "gpx" / name).mkdir(parents=True)
+        text = f'<gpx xmlns="http://www.topografix.com/GPX/1/1"><trk><trkseg>{points}</trkseg></trk></gpx>'
+        (tmp_path / "gpx" / name / "track.gpx").write_text(text)
+    mapping, told = guessed(str(tmp_path / "gpx"), capsys)
+    assert mapping.fields.vehicle.file == "([^/]+)/[^/]*$"
+    assert (mapping.fields.lat.path, mapping.fields.speed) == ("lat", None)
+    assert "20 of 20 points of the first file, by the format GPX" in told
+    assert "of 40 inputs 40 can be used, 2 vehicles" in told
+    (tmp_path / "nmea").mkdir()
+    for name in ("V1", "V2"):
+        lines = [
+            f"$GPRMC,{instant(5 * n):%H%M%S}.00,A,52{n:02d}.0000,N,00500.0000,E,30.0,0.0,060524,,,A" for n in range(20)
+        ]
+        (tmp_path / "nmea" / f"{name}.log").write_text("\n".join(lines) + "\n")
+    mapping, told = guessed(str(tmp_path / "nmea"), capsys)
+    assert mapping.fields.vehicle.file is not None
+    assert mapping.fields.speed is not None
+    assert (mapping.fields.speed.path, mapping.fields.speed.unit) == ("speed_kn", "knots")
+    assert "by the format NMEA 0183" in told
+    assert outcome(["mapping", "guess", str(tmp_path / "gpx" / "V1" / "track.gpx")]) == 2
+    assert "needs no mapping" in capsys.readouterr().err
