@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from journeymesh.cli.mapping_fields import as_json, check_lines
-from journeymesh.cli.options import Format, MappingOption, SourceOption, settings
+from journeymesh.cli.options import Format, MappingOption, RulesOption, SourceOption, opened_store, settings
 from journeymesh.cli.refused_share import MOST_REFUSED, FirstRefused, MaxRefusedOption, judge, share, told
 from journeymesh.cli.source_items import item_lines
 from journeymesh.errors import MappingInvalid, UsageError
@@ -65,6 +65,13 @@ def check(
     sample: Annotated[
         int, typer.Option("--sample", min=1, help="At least how many documents or rows to read.")
     ] = SAMPLE_ROWS,
+    rules: RulesOption = None,
+    store: Annotated[
+        str | None,
+        typer.Option(
+            "--store", help="Judge by the rules that this store's journeys were made with.", show_default=False
+        ),
+    ] = None,
     max_refused: MaxRefusedOption = MOST_REFUSED,
     form: Annotated[Format, typer.Option("--format", help="table or json.")] = Format.table,
 ) -> None:
@@ -72,12 +79,12 @@ def check(
 
     Ends with exit code 2 where no fix can be used, and with 10 where more than --max-refused says is refused.
     """
-    from contextlib import closing
+    from contextlib import ExitStack, closing
 
     from journeymesh.sources.mapping import load_mapping
     from journeymesh.sources.mapping_check import check_mapping
     from journeymesh.sources.tabular import OWN_FIELDS
-    from journeymesh.wiring import open_source
+    from journeymesh.wiring import open_source, rules_kept
 
     if form not in (Format.table, Format.json):
         raise UsageError(f"a check cannot be written as {form}", todo="use --format table or json")
@@ -92,8 +99,10 @@ def check(
         print(f"{named} is a mapping of {read_as.collection}, layout {read_as.layout}: give --source to try it")
         return
     fields = OWN_FIELDS if named is None else load_mapping(named).fields
-    with closing(open_source(location, named)) as opened:
-        found = check_mapping(opened, fields, sample)
+    with ExitStack() as stack:
+        stores = [] if store is None else [stack.enter_context(opened_store(store))]
+        opened = stack.enter_context(closing(open_source(location, named)))
+        found = check_mapping(opened, fields, sample, rules_kept(rules, held.rules, stores))
     print(as_json(found) if form is Format.json else "\n".join([*check_lines(found), *item_lines(found.items)]))
     judge_check(found, fields, most_refused)
 
@@ -122,6 +131,8 @@ def judge_check(found: MappingCheck, fields: FieldMappings, most_refused: float)
 
 
 def _remedy(found: MappingCheck) -> str:
+    if found.clocks_that_fit:
+        return " and ".join(f"give {name} {instead}" for name, instead in found.clocks_that_fit.items())
     match next(iter(found.refused), None):
         case None if found.others:
             return "correct the mapping's where"

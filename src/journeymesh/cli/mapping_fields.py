@@ -32,6 +32,7 @@ def _field_row(one: CheckedField) -> dict[str, Any]:
         "types": dict(count.kinds),
         "lowest": count.lowest,
         "highest": count.highest,
+        "unit": count.unit,
         "values": list(count.values),
         "first_unreadable": None if first is None else {"origin": first.origin, "detail": first.detail},
     }
@@ -43,6 +44,7 @@ def check_lines(found: MappingCheck) -> list[str]:
     refused = sum(found.refused.values())
     lines = [
         f"read            {extent} {found.inputs:,} inputs of {found.source}",
+        f"judged by       rules {found.rules}",
         f"usable          {found.usable:,} fixes of {found.vehicles:,} vehicles"
         + (f", {found.first_at} to {found.last_at}" if found.first_at else ""),
         f"duplicates      {found.duplicates:,}",
@@ -73,7 +75,8 @@ def _field_lines(one: CheckedField) -> list[str]:
     if count.values:
         lines.append(f"  such as {', '.join(count.values)}")
     elif count.lowest is not None:
-        lines.append(f"  {_shown(count.lowest)} to {_shown(count.highest)}")
+        unit = f" {count.unit}" if count.unit else ""
+        lines.append(f"  {_shown(count.lowest)} to {_shown(count.highest)}{unit}")
     if one.first_unreadable is not None:
         lines.append(f"  first unreadable {one.first_unreadable.origin}: {one.first_unreadable.detail}")
     return lines

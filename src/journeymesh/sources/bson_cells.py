@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -195,6 +197,12 @@ class Cells:
             for row in (*missing, *faults):
                 out[row] = MISSING_US
         return out, missing, faults
+
+    def first_clocks(self, clock: ClockField, wanted: int) -> Iterator[Any]:
+        """A clock's first values as they stand, joined where it has several paths; up to twice as many as wanted."""
+        for row in range(min(len(self._kinds), 2 * wanted)):
+            with contextlib.suppress(Unconvertible):
+                yield self._joined(row, clock)
 
     def _clock(self, clock: ClockField | BaseClock, base_us: I64 | None) -> tuple[I64, Faults, Faults]:
         out = np.empty(len(self._kinds), np.int64)

@@ -270,6 +270,9 @@ class BsonReader:
         fixes = Fixes(vehicles, **columns)
         if self._tally is not None:
             self._tally.add(fixes, refused.every or (), self._kinds(rows))
+            for name, clock in (("fixed_at", fields.fixed_at), ("received_at", fields.received_at)):
+                if clock is not None and (wanted := self._tally.wants(name)):
+                    self._tally.sample(name, cells.first_clocks(clock, wanted))
         if not refused.rows:
             return fixes, [], fixes
         kept = np.ones(len(fixes), np.bool_)

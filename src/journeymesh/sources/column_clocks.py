@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import suppress
 from typing import Final
 
 import numpy as np
@@ -33,6 +35,17 @@ def clock_column(column: ColumnOf, clock: ClockField, rows: int, faults: Faults,
     read = _read_clock(column, clock, rows, faults, name)
     marked = marked_us(clock) if clock.missing else []
     return np.where(np.isin(read, marked), NOT_REPORTED_US, read) if marked else read
+
+
+def first_clocks(column: ColumnOf, clock: ClockField, wanted: int) -> Iterator[object]:
+    """The clock's first values as they stand, joined where it has several paths; up to twice as many as are wanted."""
+    parts = [column(path) for path in clock.all_paths]
+    first = [listed(part[: 2 * wanted]) for part in parts if part is not None]
+    if len(first) < len(parts):
+        return
+    for values in zip(*first, strict=True):
+        with suppress(Unconvertible):
+            yield values[0] if len(values) == 1 else joined(values)
 
 
 def _read_clock(column: ColumnOf, clock: ClockField, rows: int, faults: Faults, name: str) -> I64:

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from itertools import islice
 from typing import Any, Final
 
 import numpy as np
@@ -14,12 +15,25 @@ import numpy.typing as npt
 from journeymesh.journeys.fixes import NOT_REPORTED_US, Fixes
 from journeymesh.journeys.reasons import Reason
 from journeymesh.sources.blame import field_of, paths_of_field
+from journeymesh.sources.conversions import is_nan
 from journeymesh.sources.mapping import NUMBER_COLUMNS, FieldMappings
 
 Fault = tuple[int, Reason, str]
 """A row, why it or one of its values cannot be read, and what is wrong."""
 
 SHOWN_VALUES: Final = 5
+SAMPLE_VALUES: Final = 200
+"""So many values of a clock are kept as they stand."""
+_UNITS: Final = {
+    "lat": "deg",
+    "lon": "deg",
+    "heading": "deg",
+    "speed": "m/s",
+    "speed_limit": "m/s",
+    "accel_longitudinal": "m/s2",
+    "accel_lateral": "m/s2",
+    "accuracy": "m",
+}
 _MISSING: Final = (Reason.VEHICLE_MISSING, Reason.CLOCK_MISSING)
 _MERGED: Final = ("accuracy", "hdop", "valid")
 """Fields that become one column together: what each of them holds is known by its types only."""
@@ -51,6 +65,11 @@ class FieldCount:
         """Rows without a value."""
         return self.rows - self.found - self.unreadable
 
+    @property
+    def unit(self) -> str | None:
+        """What ``lowest`` and ``highest`` are in; None where they have no unit."""
+        return _UNITS.get(self.name)
+
 
 class FieldTally:
     """Counts over all rows that a source reads, those refused among them."""
@@ -60,6 +79,17 @@ class FieldTally:
         self.counts = {
             name: FieldCount(name, "+".join(paths_of_field(part))) for name, part in fields.present().items()
         }
+        self.samples: dict[str, list[Any]] = {}
+        """The first values of each clock, as the source has them; those of several paths are joined."""
+
+    def wants(self, name: str) -> int:
+        """How many more values of a clock are wanted."""
+        return SAMPLE_VALUES - len(self.samples.get(name, ()))
+
+    def sample(self, name: str, values: Iterable[Any]) -> None:
+        """Keep values of a clock, those that are missing left out."""
+        kept = self.samples.setdefault(name, [])
+        kept += islice((value for value in values if value not in (None, "") and not is_nan(value)), self.wants(name))
 
     def add(self, met: Fixes, faults: Iterable[Fault], kinds: Mapping[str, Mapping[str, int]]) -> None:
         """Add rows: ``met`` has one for every row, refused or not; ``faults`` all of them, several for one row too;

@@ -59,7 +59,7 @@ def clock_form(values: Sequence[Any], *, days: bool = True) -> ClockForm | None:
     best: tuple[int, dict[str, Any], str, Callable[[Any], float | None]] | None = None
     other: str | None = None
     for keys, words, read in _forms(days):
-        fits = _within([read(value) for value in some])
+        fits = within([read(value) for value in some])
         if not fits or len(fits) * 10 < len(some) * 9:
             continue
         if best is None or len(fits) > best[0]:
@@ -69,7 +69,7 @@ def clock_form(values: Sequence[Any], *, days: bool = True) -> ClockForm | None:
     if best is None:
         return None
     _, keys, words, read = best
-    fits = _within([read(value) for value in values])
+    fits = within([read(value) for value in values])
     local = keys["clock"] == "excel_days" or any(is_local(value, keys) for value in some)
     return ClockForm(keys, words, len(fits), _rfc3339(min(fits)), _rfc3339(max(fits)), local, read, other)
 
@@ -91,7 +91,8 @@ def is_local(value: Any, keys: dict[str, Any]) -> bool:
     return False
 
 
-def _within(read_at: Sequence[float | None]) -> list[float]:
+def within(read_at: Sequence[float | None]) -> list[float]:
+    """Those instants, in seconds since 1970, at which a recorder may have been on the road: from 1995 to 2100."""
     return [at for at in read_at if at is not None and _EARLIEST_S <= at <= _LATEST_S]
 
 

@@ -12,13 +12,18 @@ import numpy as np
 from journeymesh.journeys.fixes import Fixes
 from journeymesh.journeys.pipeline import PassResult, make_journeys
 from journeymesh.journeys.reasons import Reason
-from journeymesh.journeys.rules import ALWAYS_ON
+from journeymesh.journeys.rules import ALWAYS_ON, JourneyRules
 from journeymesh.journeys.sensor_doubts import sensor_doubts
+from journeymesh.sources.clock_doubts import clock_doubts
 from journeymesh.sources.field_tally import FieldCount, FieldTally, instant_text
+from journeymesh.sources.file_doubts import file_doubts
 from journeymesh.sources.mapping import FieldMappings
 from journeymesh.sources.port import Source, SourceItem
+from journeymesh.sources.text import TextSource
 
 SAMPLE_INPUTS: Final = 1000
+MOST_FILES: Final = 20
+"""Of so many files the first fixes are compared, where their names tell the vehicle."""
 SEARCHED_INPUTS: Final = 1_000_000
 """So many inputs are looked through for one that can be used, where the first ones hold none."""
 
@@ -41,11 +46,12 @@ class CheckedField:
 
 @dataclass(frozen=True, slots=True)
 class MappingCheck:
-    """What a run would make of the first ``inputs`` of a source.
+    """What a run by ``rules`` (their version) would make of the first ``inputs`` of a source.
 
     ``usable`` fixes would be accepted by a run; ``refused`` counts by reason, with the ``first`` of each. ``vehicles``
-    and the span are of the fixes whose clock is possible; ``doubts`` are what looks wrong with the sensors, in words;
-    ``is_whole``: there are no more inputs.
+    and the span are of the fixes whose clock is possible; ``doubts`` are what looks wrong with the clocks, the
+    vehicles of files and the sensors, in words; ``clocks_that_fit`` says by field what its clock should be, where that
+    is known; ``is_whole``: there are no more inputs.
     """
 
     source: str
@@ -68,6 +74,8 @@ class MappingCheck:
     """What was found of each field of the mapping's policies, over all of them."""
     policies_refused: dict[str, int] = field(default_factory=dict)
     first_policy_refused: dict[str, Example] = field(default_factory=dict)
+    clocks_that_fit: dict[str, str] = field(default_factory=dict)
+    rules: str = ""
 
     @property
     def is_usable(self) -> bool:
@@ -75,15 +83,17 @@ class MappingCheck:
         return self.usable > 0
 
 
-def check_mapping(source: Source, fields: FieldMappings, inputs: int = SAMPLE_INPUTS) -> MappingCheck:
-    """Read at least so many inputs, as a run reads them, and on until one can be used, within a bound.
+def check_mapping(
+    source: Source, fields: FieldMappings, inputs: int = SAMPLE_INPUTS, rules: JourneyRules = ALWAYS_ON
+) -> MappingCheck:
+    """Read at least so many inputs, as a run by these rules reads them, and on until one can be used, within a bound.
 
     Raises:
         SourceMissing, SourceUnreadable, MappingInvalid: as the source says.
     """
     tally = FieldTally(fields)
     source.tally = tally
-    sample = _Sample(source)
+    sample = _Sample(source, rules)
     is_whole = True
     for batch in source.batches():
         for refusal in batch.refusals:
@@ -94,6 +104,7 @@ def check_mapping(source: Source, fields: FieldMappings, inputs: int = SAMPLE_IN
             is_whole = False
             break
     source.tally = None
+    clocks = clock_doubts(fields, tally.samples)
     policies = source.policies()
     refused = policies.refusals
     checked = tuple(
@@ -125,17 +136,26 @@ def check_mapping(source: Source, fields: FieldMappings, inputs: int = SAMPLE_IN
         policies_refused=dict(Counter(refusal.reason for refusal in refused)),
         first_policy_refused={one.reason: Example(one.origin, one.detail) for one in reversed(refused)},
         items=tuple(source.items()),
-        doubts=tuple(doubt.text for doubt in sensor_doubts(Fixes.concat(sample.parts))) if sample.parts else (),
+        doubts=(*(doubt.text for doubt in clocks), *_file_doubts(source, fields), *sample.sensor_doubts()),
         is_whole=is_whole,
         others=sample.others,
+        clocks_that_fit={doubt.field: doubt.instead for doubt in clocks if doubt.instead is not None},
+        rules=rules.version,
     )
+
+
+def _file_doubts(source: Source, fields: FieldMappings) -> list[str]:
+    if not fields.vehicle.is_beside or not isinstance(source, TextSource):
+        return []
+    return file_doubts(fields.vehicle, source.file_spans(MOST_FILES))
 
 
 class _Sample:
     """What was read so far, judged by the pass itself."""
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: Source, rules: JourneyRules) -> None:
         self._source = source
+        self._rules = rules
         self.inputs = self.usable = self.duplicates = self.others = 0
         self.refused: Counter[str] = Counter()
         self.first: dict[str, Example] = {}
@@ -154,7 +174,7 @@ class _Sample:
             return
         self.parts.append(fixes)
         now_us = int(datetime.now(UTC).timestamp() * 1e6)
-        result = make_journeys(fixes, ALWAYS_ON, (), now_us)
+        result = make_journeys(fixes, self._rules, (), now_us)
         self.usable += result.counts.accepted
         self.duplicates += result.counts.duplicates
         self.inputs += result.counts.accepted + result.counts.duplicates
@@ -164,6 +184,10 @@ class _Sample:
             rows = np.flatnonzero(result.reasons == code)
             row = result.refused.take(rows[:1])
             self.refuse(Reason(code).code, len(rows), Example(_origin(self._source, row), _values(row)))
+
+    def sensor_doubts(self) -> list[str]:
+        """What looks wrong with the sensors, in words."""
+        return [doubt.text for doubt in sensor_doubts(Fixes.concat(self.parts))] if self.parts else []
 
     def _note(self, result: PassResult) -> None:
         """The vehicles and the span of the fixes that can be used."""

@@ -14,7 +14,7 @@ from journeymesh.journeys.fixes import F64, I8, I32, I64, NOT_REPORTED_US, Fixes
 from journeymesh.journeys.reasons import USED_WITHOUT, Reason
 from journeymesh.sources.accuracy import AccuracyField, ValidField, accuracy_of
 from journeymesh.sources.blame import paths_of_field
-from journeymesh.sources.column_clocks import clock_column
+from journeymesh.sources.column_clocks import clock_column, first_clocks
 from journeymesh.sources.column_values import Column, ColumnOf, Faults, distinct, listed, plain, whole_numbers
 from journeymesh.sources.conditions import Where, wanted_at, wanted_rows
 from journeymesh.sources.conversions import Markers, Unconvertible, identifier, kind_of, number, switch
@@ -165,6 +165,9 @@ def _to_fixes(
     fixes = Fixes(vehicles, **columns)
     if tally is not None:
         tally.add(fixes, faults.every or (), _kinds(column, fields))
+        for name, clock in (("fixed_at", fields.fixed_at), ("received_at", fields.received_at)):
+            if clock is not None and (wanted := tally.wants(name)):
+                tally.sample(name, first_clocks(column, clock, wanted))
     if faults.reasons:
         faults.met = fixes
         kept = np.ones(rows, np.bool_)

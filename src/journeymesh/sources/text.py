@@ -4,6 +4,7 @@ skipped or refused."""
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 from typing import Protocol
 
@@ -14,6 +15,7 @@ from journeymesh.journeys.fixes import I64, Fixes
 from journeymesh.sources.csv_dialect import CsvDialect
 from journeymesh.sources.csv_files import CsvFile
 from journeymesh.sources.field_tally import FieldTally
+from journeymesh.sources.file_doubts import FileSpan
 from journeymesh.sources.file_kinds import Kind, kind_of
 from journeymesh.sources.file_vehicles import partition_of, vehicle_of
 from journeymesh.sources.files import SourceFile, described, files_of, origins_from
@@ -109,6 +111,20 @@ class TextSource:
     def describe(self, origins: I64) -> list[str]:
         """``fixes.csv:42``, by line from 1; of a JSON array or GPX by document or point."""
         return described(self._files, origins)
+
+    def file_spans(self, most: int) -> list[FileSpan]:
+        """The first fixes of up to so many files whose rows are all of the vehicle that the mapping names or takes
+        from the path; files that cannot be read are left out."""
+        spans = []
+        for number, file in enumerate(self._files[:most]):
+            with suppress(MappingInvalid, SourceUnreadable):
+                vehicle = None if self._mapping is None else vehicle_of(file, self._mapping.fields.vehicle)
+                reader = self._reader(number, file, self._kinds[number])
+                first = next((batch.fixes for batch in reader.batches() if len(batch.fixes)), None)
+                if vehicle is not None and first is not None:
+                    span = int(first.fixed_at_us.min()), int(first.fixed_at_us.max())
+                    spans.append(FileSpan(file.name, vehicle, *span))
+        return spans
 
     def items(self) -> list[SourceItem]:
         """Every file, and how it is written where the mapping does not say."""
