@@ -55,6 +55,10 @@ _EXPECTED: Final = {
 }
 
 
+_GEO: Final = re.compile(r"geo:([^,;]+,[^,;]+)(?:,[^,;]+)?(?:;.*)?", re.IGNORECASE)
+"""A geo URI (RFC 5870): latitude, longitude, perhaps an altitude, and parameters."""
+
+
 def _half(decimals: str) -> str:
     one = rf"[+-]?(?:\d+(?:{decimals}\d*)?|{decimals}\d+)\s*°?"
     return rf"([NSEW]\s*{one}|{one}\s*[NSEW]|{one})"
@@ -233,6 +237,8 @@ def _pair(text: str, form: str, axes: tuple[Axis, Axis]) -> tuple[float, float]:
     plain = text.strip()
     if plain[:1] + plain[-1:] in ("()", "[]"):
         plain = plain[1:-1].strip()
+    if form == "lat_lon" and (uri := _GEO.fullmatch(plain)) is not None:
+        plain = uri[1]
     if (two := _two_numbers(plain)) is not None:  # what most have, and much faster
         return two if axes[0] == "lat" else (two[1], two[0])
     tried = _PAIRS if len(plain) <= _MOST_CHARS else ()

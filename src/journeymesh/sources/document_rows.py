@@ -15,6 +15,7 @@ from journeymesh.sources.conditions import Where
 from journeymesh.sources.conversions import Unconvertible
 from journeymesh.sources.extended_json import plain
 from journeymesh.sources.mapping import ClockField, FieldMappings
+from journeymesh.sources.mapping_fields import BESIDE
 from journeymesh.sources.paths import array_of, parsed, quoted, reach
 from journeymesh.sources.tabular import paths_of
 
@@ -79,11 +80,12 @@ def columns_of(documents: Sequence[Any], paths: Iterable[str]) -> dict[str, Colu
 
 def only_array(fields: FieldMappings, where: Where) -> tuple[str, ...]:
     """The steps to the array that every mapped path goes into; none where some do not, or into another."""
-    arrays = {array_of(path) for path in paths_of(fields, where)}
+    paths = [path for path in paths_of(fields, where) if path != BESIDE]  # a vehicle that all rows share
+    arrays = {array_of(path) for path in paths}
     base = fields.fixed_at.base
     if len(arrays) != 1 or base is not None:
         return ()
-    found = parsed(next(iter(paths_of(fields))))
+    found = parsed(paths[0])
     return found.steps[: found.array] if found.array is not None else ()
 
 

@@ -111,6 +111,8 @@ def test_a_value_that_is_not_there_is_missing_in_every_form(form, value):
         ("wkt", "POINT(1,2)", "expected a point as WKT, found 'POINT(1,2)'"),
         ("wkt", 52.5, "expected a point as WKT, found number"),
         ("geojson", "[13.4, 52.5]", "expected a point as GeoJSON text, found '[13.4, 52.5]'"),
+        ("lat_lon", "geo:52.5", "expected a latitude and a longitude, found 'geo:52.5'"),
+        ("lon_lat", "geo:52.5,13.4", "expected a longitude and a latitude, found 'geo:52.5,13.4'"),
         ("lat_lon", "52,5,13,4", "expected a latitude and a longitude, found '52,5,13,4'"),
         ("lat_lon", "13.4E 52.5N", "expected N or S as hemisphere, found 'E'"),
     ],
@@ -167,3 +169,8 @@ def test_a_mapping_that_cannot_be_meant_is_refused(lat, lon, why):
 def test_fixes_are_not_written_back_in_other_forms():
     mapping = load_mapping(mapping_of("path: a", "path: o, form: 0_to_360"))
     assert invertible(mapping) == "fields.lon: form 0_to_360 is read, and not written"
+
+
+@pytest.mark.parametrize("text", ["geo:52.5,-13.4", "GEO:52.5,-13.4", "geo:52.5,-13.4,34.2", "geo:52.5,-13.4;u=35"])
+def test_a_geo_uri_is_a_latitude_and_a_longitude(text):
+    assert [coordinate(text, field("lat_lon"), axis) for axis in ("lat", "lon")] == [52.5, -13.4]

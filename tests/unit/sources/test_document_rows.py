@@ -28,7 +28,6 @@ fields:
   lat: {path: "lat[]"}
   lon: {path: "lon[]"}
 """
-TIMELINE = EMBEDDED.replace("path: car", 'path: "points[].car"')
 
 
 def point(second: int, **more: Any) -> dict[str, Any]:
@@ -79,7 +78,10 @@ def test_arrays_beside_each_other_count_from_their_documents_start(tmp_path: Pat
     assert fixes.lat_deg.tolist() == [52.5, 52.6, 52.7]
 
 
-def test_one_long_object_is_read_element_by_element(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("vehicle", ['path: "points[].car"', "value: V1"])
+def test_one_long_object_is_read_element_by_element(
+    vehicle: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(json_files, "MOST_DOCUMENT_BYTES", 10_000)
     monkeypatch.setattr(json_files, "BLOCK_BYTES", 1000)
     whole = {
@@ -88,8 +90,10 @@ def test_one_long_object_is_read_element_by_element(tmp_path: Path, monkeypatch:
         "more": 1,
     }
     (tmp_path / "timeline.json").write_text(json.dumps(whole, indent=1))
-    fixes, refusals = read(tmp_path / "timeline.json", load_mapping(TIMELINE))
+    mapping = load_mapping(EMBEDDED.replace("path: car", vehicle))
+    fixes, refusals = read(tmp_path / "timeline.json", mapping)
     assert refusals == []
+    assert fixes.vehicles == ("V1",)
     assert seconds(fixes) == list(range(2000))
 
 

@@ -180,6 +180,20 @@ def google_records(folder: Path) -> Path:
     return as_json(folder, {"locations": locations})
 
 
+def google_timeline(folder: Path) -> Path:
+    signals: list[dict[str, Any]] = []
+    for n, (at, lat) in enumerate(fixes()):
+        here = (at + timedelta(hours=2)).strftime("%Y-%m-%dT%H:%M:%S.000+02:00")
+        place = {"LatLng": f"{lat:.7f}°, 5.0000000°", "accuracyMeters": 4, "altitudeMeters": 10.0, "source": "GPS"}
+        signals.append({"position": place | {"timestamp": here, "speedMetersPerSecond": SPEED_MPS}})
+        if n % 10 == 0:
+            signals.append({"wifiScan": {"deliveryTime": here, "devicesRecords": [{"mac": 1, "rawRssi": -50}]}})
+    path = [{"point": "52.0000000°, 5.0000000°", "time": "2024-05-06T10:00:00.000+02:00"}]
+    segment = {"startTime": "2024-05-06T10:00:00.000+02:00", "endTime": "2024-05-06T12:00:00.000+02:00"}
+    whole = {"semanticSegments": [segment | {"timelinePath": path}], "rawSignals": signals, "userLocationProfile": {}}
+    return as_json(folder, whole)
+
+
 def envirocar(folder: Path) -> Path:
     features = [
         {"type": "Feature", "geometry": {"type": "Point", "coordinates": [5.0, lat]},
@@ -207,6 +221,7 @@ RECORDINGS = {
     "traccar-api": (traccar_api_array, "7"),
     "owntracks": (owntracks, "V7"),
     "google-records": (google_records, "-1234567890"),
+    "google-timeline": (google_timeline, "my-phone"),
     "envirocar": (envirocar, "V7"),
     "geolife": (geolife, "000"),
     "gpslogger": (gpslogger, "V7"),
@@ -216,6 +231,10 @@ RECORDINGS = {
     "gpx": (gpx, "V7"),
     "nmea": (nmea, "V7"),
 }
+
+
+OTHERS = {"torque": 1, "google-timeline": 7}
+"""Rows without a position that stand among the fixes."""
 
 
 @pytest.mark.parametrize("name", RECORDINGS)
@@ -229,7 +248,7 @@ def test_a_recording_of_the_format_gives_the_journey_that_was_driven(
     made = ["preprocess", "--source", source, "--mapping", str(tmp_path / "mapping.yaml"), "--store", store]
     assert outcome([*made, "--format", "json"]) == 0, capsys.readouterr().err
     counts = json.loads(capsys.readouterr().out)["counts"]
-    assert (counts["accepted"], counts["refused"]) == (61, 1 if name == "torque" else 0)  # its row without a position
+    assert (counts["accepted"], counts["refused"]) == (61, OTHERS.get(name, 0))
     assert outcome(["journeys", "list", "--store", store, "--format", "json"]) == 0
     (journey,) = json.loads(capsys.readouterr().out)
     assert journey["vehicle"] == vehicle
