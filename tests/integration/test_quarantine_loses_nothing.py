@@ -90,6 +90,20 @@ def test_documents_of_one_vehicle_instant_and_place_are_all_kept(tmp_path: Path)
     assert quarantine(store) == {"value_unparseable": 3}
 
 
+def test_an_input_whose_value_cannot_be_read_stands_once_however_another_fix_of_its_instant_comes(
+    tmp_path: Path,
+) -> None:
+    sound, unread, other = document(1), document(2, spd="n/a"), document(3, lat=51.4)
+    store = MemoryStore()
+    taken(dump(tmp_path, sound, unread), store, retention=Retention())
+    assert quarantine(store) == {"value_unparseable": 1}
+    taken(dump(tmp_path, sound, unread, other), store, retention=Retention())
+    whole = MemoryStore()
+    taken(dump(tmp_path, sound, unread, other), whole, retention=Retention())
+    assert store.digest() == whole.digest()
+    assert quarantine(store) == {"value_unparseable": 1, "conflicting_fix": 2}
+
+
 @pytest.mark.parametrize(
     "ids",
     [

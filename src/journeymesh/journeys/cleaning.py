@@ -19,11 +19,14 @@ from journeymesh.journeys.compiled import compiled
 from journeymesh.journeys.geodesy import step_squared
 from journeymesh.journeys.local_time import DAY_US, US_PER_S
 from journeymesh.journeys.reasons import Reason
-from journeymesh.journeys.rules import MAX_RELOCATION_FIXES, JourneyRules
+from journeymesh.journeys.rules import ALL_BELIEVED, MAX_RELOCATION_FIXES, JourneyRules
 
 ACCEPTED: Final = int(Reason.ACCEPTED)
 RELOCATED: Final = 14
 """Inside the pass: accepted, and the first of a run that contradicts what was before. No distance is credited to it."""
+AGREES: Final = 13
+"""Inside the pass: not refused, and nothing beyond the fix that stands first of its instant. It is kept, for another may
+stand first when a late fix comes."""
 DUPLICATE: Final = int(Reason.DUPLICATE)
 UNDECIDED: Final = int(Reason.UNDECIDED)
 _IMPOSSIBLE: Final = int(Reason.CLOCK_IMPOSSIBLE)
@@ -85,6 +88,7 @@ class CleaningLimits(NamedTuple):
     relocation_us: int
     max_delay_us: int
     max_accuracy_m: float
+    lets_agree: bool
 
     @classmethod
     def of(cls, rules: JourneyRules, now_us: int) -> CleaningLimits:
@@ -103,6 +107,7 @@ class CleaningLimits(NamedTuple):
             relocation_us=round(cleaning.relocation_s * US_PER_S),
             max_delay_us=round(cleaning.max_delay_days * DAY_US),
             max_accuracy_m=rules.sensors.max_accuracy_m or math.inf,
+            lets_agree=rules.sensors != ALL_BELIEVED,
         )
 
 
@@ -279,8 +284,9 @@ def value_at(column, row):
 
 
 @compiled
-def _by_itself(limits, settled_us, before, before_us, row, at_us, received_us, floats, ignition):
-    """The verdict on a fix before its neighbours are asked: whether it is possible, and no other of its instant."""
+def _by_itself(limits, settled, settled_us, before, before_us, row, at_us, received_us, floats, ignition):
+    """The verdict on a fix before its neighbours are asked: whether it is possible, and no other of its instant.
+    ``settled`` is the one that stands first of the instant ``settled_us``."""
     now = at_us[row]
     received = received_at(received_us, row)
     judged = alone(limits, now, received, floats[0][row], floats[1][row], value_at(floats[7], row))
@@ -288,7 +294,7 @@ def _by_itself(limits, settled_us, before, before_us, row, at_us, received_us, f
         if same_fix(before, row, floats, ignition):
             return DUPLICATE
         if judged == ACCEPTED and now == settled_us:
-            return _CONFLICT
+            return AGREES if limits.lets_agree and says_no_more(settled, row, floats, ignition) else _CONFLICT
     return judged
 
 
@@ -308,17 +314,17 @@ def clean_vehicle(
     # In locals: what is in memory is read anew after each verdict that is written.
     tip = Tip(state.at_us, state.lat_deg, state.lon_deg, state.still_since_us, state.held_m)
     confirmed, seen_us = state.confirmed == 1, state.seen_at_us
-    before, before_us, settled_us = np.uint64(0), NEVER_US, NEVER_US
+    before, before_us, settled, settled_us = np.uint64(0), NEVER_US, np.uint64(0), NEVER_US
     for place in range(first, last):
         at = np.uint64(place)  # an index that cannot be one counted from the end
         row = order[at]
         now = at_us[row]
-        judged = _by_itself(limits, settled_us, before, before_us, row, at_us, received_us, floats, ignition)
-        before, before_us = row, now
+        judged = _by_itself(limits, settled, settled_us, before, before_us, row, at_us, received_us, floats, ignition)
+        before, before_us = np.uint64(row), now
         if judged != ACCEPTED:
             verdict[at] = judged
             continue
-        settled_us = now
+        settled, settled_us = np.uint64(row), now
         if now - seen_us > limits.max_silence_us:
             if n_base > 0:
                 tip = _believe(tip, limits, verdict, base, n_base, order, at_us, lat, lon, speeds)
@@ -345,6 +351,17 @@ def clean_vehicle(
     state.at_us, state.lat_deg, state.lon_deg = tip.at_us, tip.lat_deg, tip.lon_deg
     state.still_since_us, state.held_m = tip.still_since_us, tip.held_m
     state.confirmed, state.seen_at_us = confirmed, seen_us
+
+
+@compiled
+def says_no_more(first, row, columns, heads):
+    """Whether all that a row reports is what the other does, as where a value of it could not be read."""
+    for column in columns:
+        if len(column) > 0:
+            a, b = column[first], column[row]
+            if a != b and b == b:
+                return False
+    return len(heads) == 0 or heads[row] < 0 or heads[first] == heads[row]
 
 
 @compiled

@@ -16,6 +16,7 @@ from numba import types
 
 from journeymesh.journeys.cleaning import (
     ACCEPTED,
+    AGREES,
     CLEANING_STATE,
     DUPLICATE,
     NEVER_US,
@@ -202,7 +203,7 @@ def tell(verdict, counts, refused):
         if judged == ACCEPTED:
             continue
         counts[judged] += 1
-        if judged not in (RELOCATED, DUPLICATE, UNDECIDED):
+        if judged not in (RELOCATED, AGREES, DUPLICATE, UNDECIDED):
             refused[n] = place
             n += 1
     counts[ACCEPTED] = len(verdict) - counts.sum()

@@ -24,6 +24,7 @@ import pyarrow as pa
 from journeymesh.journeys.assembly import Found, found_together, journey_table, journeys_of
 from journeymesh.journeys.cleaning import (
     ACCEPTED,
+    AGREES,
     CLEANING_STATE,
     DUPLICATE,
     RELOCATED,
@@ -53,7 +54,8 @@ _IS_TIMELINE = ~np.isin(np.arange(256), (DUPLICATE, UNDECIDED, *_CLOCK_REASONS))
 @dataclass(frozen=True, slots=True)
 class PassCounts:
     """How many fixes came to what. ``outside_policy``, ``outside_journey`` and ``speed_doubted`` (their reported speed
-    was not used, for it contradicts the way travelled) are among ``accepted``."""
+    was not used, for it contradicts the way travelled) are among ``accepted``, as are fixes that say nothing beyond the
+    one that stands first of their instant: they are not refused, and no journey counts them."""
 
     accepted: int = 0
     duplicates: int = 0
@@ -159,7 +161,7 @@ class JourneyPass:
         refused = refused[: tell(verdict, told, refused)]
         waits = np.flatnonzero(verdict == UNDECIDED) if told[UNDECIDED] else _NO_ROWS
         self._waiting = self._named(fixes.take(order[waits]), before) if len(waits) else None
-        accepted = int(told[ACCEPTED] + told[RELOCATED])
+        used, agree = int(told[ACCEPTED] + told[RELOCATED]), int(told[AGREES])
         inside = int(found.journeys["fixes"].sum())
         self._is_over = final
         self._taken.append(
@@ -170,7 +172,7 @@ class JourneyPass:
                 else Fixes.empty(tuple(self._vehicles)),
                 self._named(fixes.take(order[refused]), before),
                 verdict[refused],
-                PassCounts(accepted, int(told[DUPLICATE]), int(counts[3]), accepted - inside, int(counts[5])),
+                PassCounts(used + agree, int(told[DUPLICATE]), int(counts[3]), used - inside, int(counts[5])),
                 int(counts[4]),
             )
         )

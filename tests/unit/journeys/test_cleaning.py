@@ -23,7 +23,7 @@ from tests.builders import (
 
 from journeymesh.journeys.fixes import NOT_REPORTED_US, Fixes
 from journeymesh.journeys.pipeline import make_journeys
-from journeymesh.journeys.rules import ALWAYS_ON, ENGINE_SWITCHED
+from journeymesh.journeys.rules import ALWAYS_ON, ALWAYS_ON_2026_1, ENGINE_SWITCHED, ENGINE_SWITCHED_2026_1
 
 RULES = [ALWAYS_ON, ENGINE_SWITCHED]
 TOWN = drive((10.0, 120))
@@ -157,6 +157,33 @@ def test_of_two_fixes_at_one_instant_the_first_in_canonical_order_is_kept_whatev
         result = make_journeys(Fixes.concat(parts), ENGINE_SWITCHED, (), NOW_US)
         assert refusals(Fixes.concat(parts), ENGINE_SWITCHED) == [("conflicting_fix", 50.0)]
         assert result.refused.lat_deg[0] == other.lat_deg[0]
+
+
+@pytest.mark.parametrize("rules", [*RULES, ALWAYS_ON_2026_1, ENGINE_SWITCHED_2026_1])
+@pytest.mark.parametrize("lost", [("speed_mps",), ("heading_deg",), ("speed_mps", "heading_deg")])
+def test_a_fix_that_says_nothing_beyond_the_one_of_its_instant_is_no_conflict(rules, lost):
+    """As one whose optional value could not be read. Rules 2026.1 go on to refuse it."""
+    full = with_column(TOWN, "heading_deg", 90.0)
+    less = changed(full.take(slice(50, 51)), [0], **dict.fromkeys(lost, np.nan))
+    agrees = rules in RULES
+    for parts in ([full, less], [less, full], [less, full, less]):
+        fixes = Fixes.concat(parts)
+        assert refusals(fixes, rules) == ([] if agrees else [("conflicting_fix", 50.0)])
+        result = make_journeys(fixes, rules, (), NOW_US)
+        assert result.counts.accepted == len(TOWN) + agrees
+        assert result.counts.duplicates == len(parts) - 2
+        assert len(result.timeline) == len(TOWN) + 1
+        assert made(fixes, rules)[0]["fixes"] == made(full, rules)[0]["fixes"]
+
+
+@pytest.mark.parametrize("rules", RULES)
+@pytest.mark.parametrize(
+    "other", [{"speed_mps": 9.0}, {"heading_deg": 91.0}, {"lat_deg": 52.0001}, {"accuracy_m": 3.0}]
+)
+def test_a_fix_that_says_something_else_of_its_instant_is_one(rules, other):
+    full = with_column(with_column(TOWN, "heading_deg", 90.0), "accuracy_m", np.nan)
+    less = changed(full.take(slice(50, 51)), [0], **{"speed_mps": np.nan, **other})
+    assert refusals(Fixes.concat([full, less]), rules) == [("conflicting_fix", 50.0)]
 
 
 def test_a_good_fix_is_kept_beside_one_without_a_position_at_the_same_instant():
