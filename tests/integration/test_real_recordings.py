@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import hashlib
+import json
 import os
 from collections import Counter
 from dataclasses import dataclass, replace
@@ -12,6 +14,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from tests.builders import refused_rows
+from tests.unit.journeys.test_pipeline_invariants import accepted_of, way_m
 
 from journeymesh.journeys.fixes import Fixes
 from journeymesh.journeys.harsh import SEVERITIES
@@ -19,7 +23,14 @@ from journeymesh.journeys.journey import Refusal
 from journeymesh.journeys.pipeline import PassResult, make_journeys
 from journeymesh.journeys.policies import Policy
 from journeymesh.journeys.reasons import Reason
-from journeymesh.journeys.rules import ALL_BELIEVED, ENGINE_SWITCHED, ENGINE_SWITCHED_2026_1, JourneyRules
+from journeymesh.journeys.rules import (
+    ALL_BELIEVED,
+    ALWAYS_ON,
+    ALWAYS_ON_2026_1,
+    ENGINE_SWITCHED,
+    ENGINE_SWITCHED_2026_1,
+    JourneyRules,
+)
 from journeymesh.wiring import load_rules, open_source
 
 REPOSITORY = Path(__file__).parents[2]
@@ -27,6 +38,14 @@ RECORDINGS = Path(os.environ.get("JOURNEYMESH_TEST_DATA") or REPOSITORY.parent /
 DUMP = RECORDINGS / "legacy-dump"
 NOW_US = 1_767_225_600_000_000
 METRES_PER_MILE = 1609.344
+EVERY = (ALWAYS_ON, ENGINE_SWITCHED, ALWAYS_ON_2026_1, ENGINE_SWITCHED_2026_1)
+WHEN_NEWEST = {
+    ("blackbox", "always-on-2026.1"): "04373ceb06b7663f1b6991e63c318d9f",
+    ("blackbox", "engine-switched-2026.1"): "48e49c9c22d5ce46f1a0f11a6d75e889",
+    ("trips", "always-on-2026.1"): "b17b18bd32576b2e4606d948921967e9",
+    ("trips", "engine-switched-2026.1"): "c72bf35e65ddd9fb1a6c337d2706983a",
+}
+"""Digests of what rules 2026.1 made of the recordings while they were the newest, by that program."""
 
 pytestmark = pytest.mark.skipif(not DUMP.is_dir(), reason=f"no recordings at {RECORDINGS} (JOURNEYMESH_TEST_DATA)")
 
@@ -172,3 +191,38 @@ def test_each_trip_is_one_journey_of_its_policy(trips, rules):
     assert {journey["policy"] for journey in journeys} == {"SBT-000201"}
     assert len({journey["started_at"].date() for journey in journeys}) == 5
     assert len(journeys) == 7
+
+
+def _digest(recording: Recording, result: PassResult) -> str:
+    """Of every journey, but for what was added to journeys since, and of every refused fix with its reason."""
+    journeys = result.journeys.to_pylist()
+    for journey in journeys:
+        journey.pop("policy_from")
+    journeys.sort(key=lambda journey: (journey["vehicle"], journey["started_at"]))
+    told = json.dumps([journeys, refused_rows([result])], default=str)
+    return hashlib.blake2b(told.encode(), digest_size=16).hexdigest()
+
+
+@pytest.mark.parametrize("collection", ["blackbox", "trips"])
+@pytest.mark.parametrize("earlier", [ALWAYS_ON_2026_1, ENGINE_SWITCHED_2026_1], ids=lambda rules: rules.version)
+def test_2026_1_makes_of_recordings_what_it_made_when_it_was_the_newest(request, collection, earlier):
+    recording = request.getfixturevalue(collection)
+    assert _digest(recording, recording.made(earlier)) == WHEN_NEWEST[collection, earlier.version]
+
+
+@pytest.mark.parametrize("collection", ["blackbox", "trips"])
+@pytest.mark.parametrize("chosen", EVERY, ids=lambda rules: rules.version)
+def test_sums_of_recorded_journeys_do_not_contradict_each_other(request, collection, chosen):
+    """The way is added up again on the ellipsoid, by geographiclib, of the fixes that were not refused."""
+    recording = request.getfixturevalue(collection)
+    result, fixes = recording.made(chosen), recording.fixes
+    counts = result.counts
+    assert counts.accepted + counts.duplicates + len(result.refused) == len(fixes)
+    accepted = accepted_of(fixes, chosen)
+    journeys = result.journeys.to_pylist()
+    assert journeys
+    for journey in journeys:
+        assert journey["max_speed_mps"] >= journey["mean_speed_mps"]
+        assert journey["driving_s"] + journey["idle_s"] <= journey["duration_s"] + 0.002
+        first, last = (round(journey[name].timestamp() * 1e6) for name in ("started_at", "ended_at"))
+        assert journey["distance_m"] <= 1.02 * way_m(accepted, journey["vehicle"], first, last)
