@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import socket
 import threading
 import time
@@ -18,8 +17,6 @@ from journeymesh.sources.mapping import load_mapping
 from journeymesh.sources.mongodb_vehicles import MongodbVehicles
 from journeymesh.sources.vehicle_port import ChangeStream, PositionLost, VehicleSource
 
-URL = os.environ.get("JOURNEYMESH_TEST_MONGODB")
-pytestmark = pytest.mark.skipif(not URL, reason="JOURNEYMESH_TEST_MONGODB is unset")
 START = datetime(2024, 5, 1, tzinfo=UTC)
 BOXES = load_mapping("""
 collection: boxes
@@ -33,14 +30,13 @@ policies: {collection: covers, number: {path: n}, device: {path: d}, valid_from:
 
 
 @pytest.fixture
-def database():
+def database(mongodb_url):
     from pymongo import MongoClient
 
-    assert URL is not None
     name = f"jm{uuid.uuid4().hex[:12]}"
-    client: MongoClient = MongoClient(URL)
+    client: MongoClient = MongoClient(mongodb_url)
     client[name]["boxes"].insert_one(box(-1))
-    yield client[name], urlsplit(URL)._replace(path=f"/{name}").geturl()
+    yield client[name], urlsplit(mongodb_url)._replace(path=f"/{name}").geturl()
     client.drop_database(name)
     client.close()
 

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
+from urllib.parse import urlsplit
 from uuid import uuid4
 
 import bson
@@ -27,7 +28,7 @@ def database(mongodb_url: str) -> Iterator[tuple[str, Any]]:
     pymongo = pytest.importorskip("pymongo")
     name = f"remover_{uuid4().hex[:10]}"
     client = pymongo.MongoClient(mongodb_url)
-    yield mongodb_url.replace("/?", f"/{name}?"), client[name]
+    yield urlsplit(mongodb_url)._replace(path=f"/{name}").geturl(), client[name]
     client.drop_database(name)
     client.close()
 

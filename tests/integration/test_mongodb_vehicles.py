@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 import uuid
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
@@ -21,8 +20,6 @@ from journeymesh.sources.mapping import load_mapping
 from journeymesh.sources.mongodb_vehicles import MongodbVehicles
 from journeymesh.sources.vehicle_port import BEGINNING_US, END_US, VehicleTimes
 
-URL = os.environ.get("JOURNEYMESH_TEST_MONGODB")
-pytestmark = pytest.mark.skipif(not URL, reason="JOURNEYMESH_TEST_MONGODB is unset")
 START = datetime(2024, 5, 1, tzinfo=UTC)
 START_US = int(START.timestamp()) * 1_000_000
 DOCUMENTS = """
@@ -70,13 +67,12 @@ def mapping_of(text: str, vehicle: str = "device", clock: str = "bson_date"):
 
 
 @pytest.fixture
-def database():
+def database(mongodb_url):
     from pymongo import MongoClient
 
-    assert URL is not None
     name = f"jm{uuid.uuid4().hex[:12]}"
-    client: MongoClient = MongoClient(URL)
-    yield client[name], urlsplit(URL)._replace(path=f"/{name}").geturl()
+    client: MongoClient = MongoClient(mongodb_url)
+    yield client[name], urlsplit(mongodb_url)._replace(path=f"/{name}").geturl()
     client.drop_database(name)
     client.close()
 

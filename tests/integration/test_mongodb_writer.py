@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import uuid
 from concurrent.futures import ThreadPoolExecutor
@@ -19,8 +18,6 @@ from journeymesh.sources.mongodb_vehicles import MongodbVehicles
 from journeymesh.sources.mongodb_writer import MongodbFixWriter, fix_id
 from journeymesh.sources.vehicle_port import FixWriter, VehicleTimes
 
-URL = os.environ.get("JOURNEYMESH_TEST_MONGODB")
-pytestmark = pytest.mark.skipif(not URL, reason="JOURNEYMESH_TEST_MONGODB is unset")
 NOON_US = 1_714_564_800_000_000
 TEXT = """
 collection: boxes
@@ -35,14 +32,13 @@ BOXES = load_mapping(TEXT)
 
 
 @pytest.fixture
-def database():
+def database(mongodb_url):
     from pymongo import MongoClient
 
-    assert URL is not None
     name = f"jm{uuid.uuid4().hex[:12]}"
-    client: MongoClient = MongoClient(URL)
+    client: MongoClient = MongoClient(mongodb_url)
     client[name].create_collection("boxes")
-    yield client[name], urlsplit(URL)._replace(path=f"/{name}").geturl()
+    yield client[name], urlsplit(mongodb_url)._replace(path=f"/{name}").geturl()
     client.drop_database(name)
     client.close()
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import os
-
 import pytest
 
 from tests.ports import test_mongodb_store as on_the_first
+from tests.second_server import declare_gap, second_server_url
 
 GAPS = {"test_a_journey_comes_back_exactly": "the server keeps -0.0 as 0.0"}
 """What the server cannot do. A test that passes in spite of its gap fails: then the gap has closed."""
@@ -14,15 +13,10 @@ GAPS = {"test_a_journey_comes_back_exactly": "the server keeps -0.0 as 0.0"}
 
 @pytest.fixture(scope="session")
 def mongodb_url() -> str:
-    url = os.environ.get("JOURNEYMESH_TEST_MONGODB_SECOND")
-    if not url:
-        pytest.skip("JOURNEYMESH_TEST_MONGODB_SECOND is unset")
-    return url
+    return second_server_url()
 
 
 class TestMongodbStoreOnASecondServer(on_the_first.TestMongodbStore):
     @pytest.fixture(autouse=True)
     def declared_gap(self, request: pytest.FixtureRequest) -> None:
-        reason = GAPS.get(request.node.originalname)
-        if reason is not None:
-            request.applymarker(pytest.mark.xfail(reason=reason, strict=True))
+        declare_gap(request, GAPS)

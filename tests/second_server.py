@@ -1,0 +1,23 @@
+"""A second server that speaks MongoDB's wire protocol, and what it cannot do."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+
+import pytest
+
+
+def second_server_url() -> str:
+    """The server of ``JOURNEYMESH_TEST_MONGODB_SECOND``; skips the test without one."""
+    url = os.environ.get("JOURNEYMESH_TEST_MONGODB_SECOND")
+    if not url:
+        pytest.skip("JOURNEYMESH_TEST_MONGODB_SECOND is unset")
+    return url
+
+
+def declare_gap(request: pytest.FixtureRequest, gaps: Mapping[str, str]) -> None:
+    """Expect the test to fail where the server has a gap; one that passes in spite of it fails: the gap has closed."""
+    reason = gaps.get(request.node.originalname)
+    if reason is not None:
+        request.applymarker(pytest.mark.xfail(reason=reason, strict=True))
