@@ -31,19 +31,22 @@ Foreign errors are mapped at the adapter that meets them and chained with ``from
 
 from __future__ import annotations
 
+from journeymesh.safe_text import urls_shown
+
 
 class JourneymeshError(Exception):
     """Base of every error that Journeymesh raises on purpose.
 
-    ``what`` states the fault with its place; ``todo`` states the next step. ``str()`` joins both on one line.
+    ``what`` states the fault with its place; ``todo`` states the next step. ``str()`` joins both on one line. Whatever
+    URL stands in them is without its secrets.
     """
 
     exit_code = 1
 
     def __init__(self, what: str, *, todo: str = "") -> None:
-        self.what = what
-        self.todo = todo
-        super().__init__(f"{what}: {todo}" if todo else what)
+        self.what = urls_shown(what)
+        self.todo = urls_shown(todo)
+        super().__init__(f"{self.what}: {self.todo}" if todo else self.what)
 
 
 class UsageError(JourneymeshError):

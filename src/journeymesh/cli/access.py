@@ -10,6 +10,8 @@ from typing import Annotated
 
 import typer
 
+from journeymesh.cli.output import say
+
 app = typer.Typer(no_args_is_help=True, help="Set up by whom and by what decisions are made.")
 
 FILES = ("access.yaml", "people.yaml")
@@ -45,11 +47,11 @@ def init(
 ) -> None:
     """Write an access file with a few people, and new keys, to begin with on one machine."""
     written = write_access(folder)
-    print(f"access file     {written}")
-    print(f"people          {folder / 'people.yaml'}")
-    print(f"keys            {folder / 'keys'}  (only their owner can read them; keep them out of git)")
-    print(f"token           journeymesh token --as analyst --access {written}")
-    print(f"serve           journeymesh serve identityapi --access {written}")
+    say(f"access file     {written}")
+    say(f"people          {folder / 'people.yaml'}")
+    say(f"keys            {folder / 'keys'}  (only their owner can read them; keep them out of git)")
+    say(f"token           journeymesh token --as analyst --access {written}")
+    say(f"serve           journeymesh serve identityapi --access {written}")
 
 
 def write_access(folder: Path) -> Path:
@@ -83,7 +85,7 @@ def migrate(file: AccessArgument) -> None:
     """Create or upgrade the tables of approvals and of the audit."""
     from journeymesh.wiring.access import migrate_access
 
-    print(f"{migrate_access(file)}: approvals and audit are up to date")
+    say(f"{migrate_access(file)}: approvals and audit are up to date")
 
 
 @app.command("check")
@@ -96,11 +98,11 @@ def check(file: AccessArgument) -> None:
 
     with open_access(file, migrate=True) as access:
         contracts = ", ".join(f"{each.product} {each.version}" for each in access.contracts)
-        print(f"contracts       {contracts}")
-        print(f"purposes        {len(access.contracts.purposes)}")
+        say(f"contracts       {contracts}")
+        say(f"purposes        {len(access.contracts.purposes)}")
         for state in access.providers.states():
             told = "ready" if state.ready else "NOT READY"
-            print(
+            say(
                 f"provider        {state.name} ({state.kind}, {state.issuer}): {told}{state.what and f', {state.what}'}"
             )
         if not all(state.ready for state in access.providers.states()):

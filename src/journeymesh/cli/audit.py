@@ -11,6 +11,7 @@ import typer
 
 from journeymesh.cli.access import AccessOption
 from journeymesh.cli.options import Format, FormatOption, LimitOption, OutOption
+from journeymesh.cli.output import say
 from journeymesh.cli.render import Row
 
 app = typer.Typer(no_args_is_help=True, help="Look into the audit, sign it, verify it.")
@@ -80,7 +81,7 @@ def checkpoint(access: AccessOption = None) -> None:
 
     with open_audit(access_file(access)) as (audit, signer, kept):
         made = audit.checkpoint(signer, kept)
-        print(f"{made.name}: {len(made.heads)} chains, {sum(head.number for head in made.heads):,} records")
+        say(f"{made.name}: {len(made.heads)} chains, {sum(head.number for head in made.heads):,} records")
 
 
 @app.command("verify")
@@ -91,9 +92,9 @@ def verify(access: AccessOption = None) -> None:
 
     with open_audit(access_file(access)) as (audit, signer, kept):
         found = audit.verify(kept, signer.keys)
-    print(f"{found.records:,} records of {found.chains} chains, {found.checkpoints} checkpoints")
+    say(f"{found.records:,} records of {found.chains} chains, {found.checkpoints} checkpoints")
     for finding in found.findings:
-        print(f"bad: {finding}", file=sys.stderr)
+        say(f"bad: {finding}", file=sys.stderr)
     if not found.holds:
         raise typer.Exit(5)
-    print("the audit holds")
+    say("the audit holds")

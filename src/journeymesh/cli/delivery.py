@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from journeymesh.cli.options import Format, FormatOption
+from journeymesh.cli.output import say
 
 if TYPE_CHECKING:
     from journeymesh.delivery.applications import Application
@@ -33,11 +34,11 @@ def init(
 
     found = Tree.at(tree)
     changed = write_addresses(found, Addresses(repo, registry))
-    print(f"repository      {repo}")
-    print(f"registry        {registry}")
-    print(f"files changed   {len(changed)}")
+    say(f"repository      {repo}")
+    say(f"registry        {registry}")
+    say(f"files changed   {len(changed)}")
     if changed:
-        print("next            git add customization && git commit && git push")
+        say("next            git add customization && git commit && git push")
 
 
 @app.command("addresses")
@@ -49,7 +50,7 @@ def show_addresses(tree: TreeOption = Path(), form: FormatOption = Format.table)
 
     def show(row: Row) -> None:
         for name, value in row.items():
-            print(f"{name:<15} {value}")
+            say(f"{name:<15} {value}")
 
     now = addresses(Tree.at(tree))
     render_object({"repository": now.repository, "registry": now.registry}, form, show)
@@ -77,10 +78,10 @@ def pin(
             raise UsageError(f"{given} names no image", todo="give NAME=HOST/NAME@sha256:…")
         wanted[name] = PinnedImage.parse(reference)
     for path in pin_everywhere(found, environment, wanted):
-        print(f"pinned          {found.relative(path)}")
+        say(f"pinned          {found.relative(path)}")
     for name, image in sorted(wanted.items()):
         if ApprovedDigests(found, environment).approve(image.digest, name):
-            print(f"approved        {image.digest}  {name}")
+            say(f"approved        {image.digest}  {name}")
 
 
 @app.command("bootstrap")
@@ -103,9 +104,9 @@ def bootstrap(
             line = "is healthy" if state.is_settled else state.trouble[:300]
             if line and said.get(state.name) != line:
                 said[state.name] = line
-                print(f"{time.monotonic() - began:6.1f} s  {state.name}: {line}", file=sys.stderr, flush=True)
+                say(f"{time.monotonic() - began:6.1f} s  {state.name}: {line}", file=sys.stderr, flush=True)
 
     states = apply_roots(Tree.at(tree), environment or ENVIRONMENTS, wait_s=wait_s, told=tell)
-    print(f"{len(states)} applications in {time.monotonic() - began:.0f} s")
+    say(f"{len(states)} applications in {time.monotonic() - began:.0f} s")
     for state in states:
-        print(f"{state.name:<32} {state.sync:<10} {state.health}")
+        say(f"{state.name:<32} {state.sync:<10} {state.health}")

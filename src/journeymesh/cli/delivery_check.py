@@ -12,6 +12,7 @@ import typer
 
 from journeymesh.cli.delivery import TreeOption
 from journeymesh.cli.options import Format, FormatOption
+from journeymesh.cli.output import say
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -76,7 +77,7 @@ def check(
             todo="mend them as each line says, then check again",
         )
     if form is Format.table:
-        print(f"{len(subject.units)} renderings checked, no error", file=sys.stderr)
+        say(f"{len(subject.units)} renderings checked, no error", file=sys.stderr)
 
 
 def diff(
@@ -94,8 +95,8 @@ def diff(
     count = 0
     for each in differences(Tree.at(tree), revision, tuple(environments or ENVIRONMENTS)):
         count += 1
-        print(each.text, end="")
-    print(
+        say(each.text, end="")
+    say(
         f"{count} applications differ from {revision}" if count else f"nothing differs from {revision}", file=sys.stderr
     )
 
@@ -108,4 +109,4 @@ def _show(found: Sequence[Finding], form: Format) -> None:
         return
     for each in found:
         shown = f" ({', '.join(each.applications)})" if each.applications else ""
-        print(f"{each.path}:{each.line}: {each.severity}: {each.rule}: {each.what}{shown}\n    fix: {each.fix}")
+        say(f"{each.path}:{each.line}: {each.severity}: {each.rule}: {each.what}{shown}\n    fix: {each.fix}")

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from journeymesh.cli.output import say
+
 
 def compose(
     tree: Annotated[Path, typer.Option("--tree", metavar="DIR", help="The folder of compose.yaml.")] = Path(),
@@ -24,7 +26,7 @@ def compose(
     if not access.exists():
         write_access(access.parent)
     give_to_containers(room)
-    print(f"passwords       {environment}  (only its owner can read it; keep it out of git)")
-    print(f"access file     {access}")
-    print("next            docker compose --profile demo up --build --detach")
-    print(f"token           journeymesh token --as analyst --access {access}")
+    say(f"passwords       {environment}  (only its owner can read it; keep it out of git)")
+    say(f"access file     {access}")
+    say("next            docker compose --profile demo up --build --detach")
+    say(f"token           journeymesh token --as analyst --access {access}")

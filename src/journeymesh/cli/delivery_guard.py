@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from journeymesh.cli.output import say
 from journeymesh.cli.strangler_run import stopping
 
 if TYPE_CHECKING:
@@ -76,9 +77,9 @@ def guard(
             controller.evidence = _evidence(clone, environment, evidence_key)
         if once:
             for step in controller.turn():
-                print(step)
+                say(str(step))
             return
-        print(f"guarding {environment} at {clone.url}; Ctrl-C or SIGTERM ends it", file=sys.stderr, flush=True)
+        say(f"guarding {environment} at {clone.url}; Ctrl-C or SIGTERM ends it", file=sys.stderr, flush=True)
         with stopping() as stop:
             _go_on(controller, stop, interval_s)
 
@@ -102,6 +103,6 @@ def _go_on(controller: Guard, stop: threading.Event, interval_s: float) -> None:
             now = [f"warning: {error}"]
         for words in now:
             if words not in said:
-                print(words, file=sys.stderr if words.startswith("warning") else sys.stdout, flush=True)
+                say(words, file=sys.stderr if words.startswith("warning") else sys.stdout, flush=True)
         said = now
         stop.wait(interval_s)

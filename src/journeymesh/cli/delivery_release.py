@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from journeymesh.cli.delivery import TreeOption
+from journeymesh.cli.output import say
 
 if TYPE_CHECKING:
     from journeymesh.delivery.images import PinnedImage
@@ -54,8 +55,8 @@ def new(
     from journeymesh.delivery.release.keys import make_key_pair
 
     private, public = make_key_pair(folder)
-    print(f"{private}: keep it secret (a build's or the delivery controller's Secret)")
-    print(f"{public}: commit it as release/keys/NAME.pub to trust it")
+    say(f"{private}: keep it secret (a build's or the delivery controller's Secret)")
+    say(f"{public}: commit it as release/keys/NAME.pub to trust it")
 
 
 def sign(image: ImageArgument, key: KeyOption = None) -> None:
@@ -63,7 +64,7 @@ def sign(image: ImageArgument, key: KeyOption = None) -> None:
     from journeymesh.delivery.release.signatures import sign_image
 
     found = _resolved(image)
-    print(f"{found}: {'signed' if sign_image(found, _key(key)) else 'was signed already'}")
+    say(f"{found}: {'signed' if sign_image(found, _key(key)) else 'was signed already'}")
 
 
 def attest(
@@ -109,7 +110,7 @@ def attest(
     sign_image(found, signing)
     attach_statement(found, sbom_statement(found, bill), signing)
     attach_statement(found, made, signing)
-    print(f"{found}: signed; {len(bill.get('components', ()))} components; provenance by {builder}")
+    say(f"{found}: signed; {len(bill.get('components', ()))} components; provenance by {builder}")
 
 
 def verify(image: ImageArgument, tree: TreeOption = Path()) -> None:
@@ -119,9 +120,7 @@ def verify(image: ImageArgument, tree: TreeOption = Path()) -> None:
 
     found = _resolved(image)
     seen = verify_image(found, trusted_keys(_tree(tree)))
-    print(
-        f"{found}: signed by {seen.signed_by}; {seen.components} components; built by {seen.builder} of {seen.source}"
-    )
+    say(f"{found}: signed by {seen.signed_by}; {seen.components} components; built by {seen.builder} of {seen.source}")
 
 
 def passed(
@@ -153,9 +152,9 @@ def passed(
             made.push(made.commits[-1])
         made.keep()
     for path in written:
-        print(f"{path.relative_to(made.tree.root)}: passed at {commit[:12]}")
+        say(f"{path.relative_to(made.tree.root)}: passed at {commit[:12]}")
     if not written:
-        print(f"{service} in {environment}: was recorded already")
+        say(f"{service} in {environment}: was recorded already")
 
 
 def release(
@@ -224,7 +223,7 @@ def running(
     for each in (environment,) if environment else ENVIRONMENTS:
         containers = running_containers(each)
         require_approved(home, each, containers)
-        print(f"{each}: {len(containers)} containers run, all approved")
+        say(f"{each}: {len(containers)} containers run, all approved")
 
 
 def _carry_out(
@@ -246,7 +245,7 @@ def _carry_out(
     if patch is not None and push:
         raise UsageError("--patch and --push are two ways", todo="give one of them")
     if not moves:
-        print(f"{service} in {environment}: is there already")
+        say(f"{service} in {environment}: is there already")
         return
     with changes(home, sign) as made:
         commits = commit_moves(made, service, environment, moves, verb)
@@ -261,8 +260,8 @@ def _carry_out(
                 _push(made, environment, moves, await_s)
             made.keep()
     for move in moves:
-        print(f"{service} in {environment}: {move.name} {move.before.digest[:19]}… → {move.after.digest[:19]}…")
-    print(f"{patch}: {len(commits)} commits" if patch else f"commits: {' '.join(each[:12] for each in commits)}")
+        say(f"{service} in {environment}: {move.name} {move.before.digest[:19]}… → {move.after.digest[:19]}…")
+    say(f"{patch}: {len(commits)} commits" if patch else f"commits: {' '.join(each[:12] for each in commits)}")
 
 
 def _push(made: Changes, environment: str, moves: list[Move], await_s: float) -> None:

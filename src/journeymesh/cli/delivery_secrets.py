@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from journeymesh.cli.output import say
+
 if TYPE_CHECKING:
     from journeymesh.delivery.secrets import EnvironmentSecrets
 
@@ -54,15 +56,15 @@ def new(
     held = _held(tree, environment, key_file)
     made = held.make_missing(recipient or (), host or ())
     for path in made:
-        print(f"made     {held.tree.relative(path)}")
+        say(f"made     {held.tree.relative(path)}")
     for name in rotate or ():
         if held.file(name) not in made:
-            print(f"renewed  {held.tree.relative(held.renew(name, hosts=host or ()))}")
+            say(f"renewed  {held.tree.relative(held.renew(name, hosts=host or ()))}")
     if not made and not rotate:
-        print(f"{environment} has all it needs; nothing was changed")
+        say(f"{environment} has all it needs; nothing was changed")
         return
-    print(f"read by  {', '.join(held.recipients())}")
-    print(f"next     git add {held.tree.relative(held.folder)} {held.tree.relative(held.config)}")
+    say(f"read by  {', '.join(held.recipients())}")
+    say(f"next     git add {held.tree.relative(held.folder)} {held.tree.relative(held.config)}")
 
 
 @app.command("rotate")
@@ -79,7 +81,7 @@ def rotate(
 ) -> None:
     """Renew a Secret's values. docs/how-to/keep-secrets.md says what else each of them wants."""
     held = _held(tree, environment, key_file)
-    print(f"renewed  {held.tree.relative(held.renew(name, key or (), host or ()))}")
+    say(f"renewed  {held.tree.relative(held.renew(name, key or (), host or ()))}")
 
 
 @app.command("set")
@@ -104,7 +106,7 @@ def put(
     if not value:
         raise UsageError("the value on standard input is empty", todo="pipe it in, or give --random")
     held = _held(tree, environment, key_file)
-    print(f"set      {held.tree.relative(held.put(name, key, value))}")
+    say(f"set      {held.tree.relative(held.put(name, key, value))}")
 
 
 @app.command("rewrap")
@@ -113,8 +115,8 @@ def rewrap(environment: EnvironmentOption, key_file: KeyFileOption = None, tree:
     held = _held(tree, environment, key_file)
     changed = held.rewrap()
     for path in changed:
-        print(f"rewrapped  {held.tree.relative(path)}")
-    print(f"{len(changed)} of {len(held.names())} changed; read by {', '.join(held.recipients())}")
+        say(f"rewrapped  {held.tree.relative(path)}")
+    say(f"{len(changed)} of {len(held.names())} changed; read by {', '.join(held.recipients())}")
 
 
 @app.command("check")
@@ -139,9 +141,9 @@ def check(
         held = _held(tree, each, key_file)
         findings = secret_findings(held, opened=not sealed)
         for finding in findings:
-            print(finding)
+            say(str(finding))
         if not findings:
-            print(f"{each}: {len(held.names())} Secrets in order{' outside' if sealed else ''}")
+            say(f"{each}: {len(held.names())} Secrets in order{' outside' if sealed else ''}")
         count += len(findings)
     if count:
         raise typer.Exit(1)
@@ -160,7 +162,7 @@ def plugin(
     from journeymesh.delivery.tree import Tree
 
     found = Tree.at(tree)
-    print(f"pinned   {found.relative(pin_sidecar(found, PinnedImage.parse(image)))}")
+    say(f"pinned   {found.relative(pin_sidecar(found, PinnedImage.parse(image)))}")
 
 
 @keys_app.command("install")
@@ -171,7 +173,7 @@ def install_keys(
     from journeymesh.delivery.sops_sidecar import SECRET, give_keys
 
     count = give_keys(files)
-    print(f"{count} {'key' if count == 1 else 'keys'} in Secret {SECRET} of argocd; a sidecar that runs has it in 90 s")
+    say(f"{count} {'key' if count == 1 else 'keys'} in Secret {SECRET} of argocd; a sidecar that runs has it in 90 s")
 
 
 @keys_app.command("new")
@@ -183,9 +185,9 @@ def make_key(
     from journeymesh.delivery.age_keys import make_age_key
 
     path, recipient = make_age_key(folder, name)
-    print(f"private  {path}  (keep a copy where no disk failure reaches it; never in git)")
-    print(f"public   {recipient}")
-    print(f"next     journeymesh delivery secrets new --env dev --recipient {recipient}")
+    say(f"private  {path}  (keep a copy where no disk failure reaches it; never in git)")
+    say(f"public   {recipient}")
+    say(f"next     journeymesh delivery secrets new --env dev --recipient {recipient}")
 
 
 def _held(tree: Path, environment: str, key_file: Path | None) -> EnvironmentSecrets:

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from journeymesh.cli.delivery import TreeOption
+from journeymesh.cli.output import say
 
 
 def signers(
@@ -32,9 +33,9 @@ def signers(
     if keys or nobody:
         named = [Signer.read(path) for path in keys or ()]
         for signer in named:
-            print(f"signer   {signer.ids[0]}  {signer.owner}")
+            say(f"signer   {signer.ids[0]}  {signer.owner}")
         for path in write_signers(found, named):
-            print(f"changed  {found.relative(path)}")
+            say(f"changed  {found.relative(path)}")
         return
     wanted = signature_keys(found)
-    print("\n".join(f"signer   {each}" for each in wanted) or "no signature is asked for")
+    say("\n".join(f"signer   {each}" for each in wanted) or "no signature is asked for")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from journeymesh.cli.options import Format, FormatOption, OutOption
+from journeymesh.cli.output import say
 from journeymesh.cli.strangler_run import stopping
 
 if TYPE_CHECKING:
@@ -96,7 +97,7 @@ def _show(found: list[StatusRow], form: Format, out: Path | None) -> None:
     if form is Format.table and out is None:
         for each in found:
             for words in each.words:
-                print(f"{each.application}: {words}")
+                say(f"{each.application}: {words}")
 
 
 def _plain(each: StatusRow) -> Row:

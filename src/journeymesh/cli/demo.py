@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from journeymesh.cli.options import Format
+from journeymesh.cli.output import say
 from journeymesh.cli.render import Column, Listing, render
 
 if TYPE_CHECKING:
@@ -46,9 +47,9 @@ def demo(
     with count_progress("fixes written") as on_written:
         written = write_fleet(spec, room / "legacy-dump", on_written=on_written)
     counts = written.counts
-    print(f"1. A legacy database, as mongodump leaves it: {written.source}")
+    say(f"1. A legacy database, as mongodump leaves it: {written.source}")
     faults = f"{counts['faults']:,} faults left in"
-    print(f"   {counts['fixes']:,} documents of {vehicles} vehicles over {spec.days} days, {faults}\n")
+    say(f"   {counts['fixes']:,} documents of {vehicles} vehicles over {spec.days} days, {faults}\n")
 
     url = f"sqlite:///{room / 'journeys.db'}"
     (room / "journeys.db").unlink(missing_ok=True)
@@ -62,11 +63,11 @@ def demo(
         with run_progress() as on_progress:
             options = RunOptions(rules=ALWAYS_ON, jobs=usable_cores())
             report = run(source, store, options, on_progress)
-        print("2. Journeys from it")
-        print("\n".join(f"   {line}" for line in report_lines(report, ALWAYS_ON.version, url)))
+        say("2. Journeys from it")
+        say("\n".join(f"   {line}" for line in report_lines(report, ALWAYS_ON.version, url)))
         chosen = _show_policies(store, ALWAYS_ON, room)
         _show_truth(store, written.truth)
-    print(f"   {time.perf_counter() - began:.1f} s so far. Look further:  journeymesh journeys list --store {url}")
+    say(f"   {time.perf_counter() - began:.1f} s so far. Look further:  journeymesh journeys list --store {url}")
     _serve(room, url, chosen.number, once)
 
 
@@ -78,16 +79,16 @@ def _serve(room: Path, url: str, policy: str, once: bool) -> None:
     from journeymesh.cli.demo_apis import served, show, wait_for_the_end
 
     if importlib.util.find_spec("litestar") is None:
-        print('\n7. The APIs need more: pip install "journeymesh[services]"')
+        say('\n7. The APIs need more: pip install "journeymesh[services]"')
         return
     if shutil.which("curl") is None:
-        print("\n7. The APIs are shown by curl, which is not installed here")
+        say("\n7. The APIs are shown by curl, which is not installed here")
         return
     with served(room, url, "always-on") as at:
-        print(f"\n7. The same over HTTP: journeyapi at {at.journeyapi}, identityapi at {at.identityapi}\n")
+        say(f"\n7. The same over HTTP: journeyapi at {at.journeyapi}, identityapi at {at.identityapi}\n")
         show(at, policy)
         if not once:
-            print("\nBoth go on serving; Ctrl-C ends them.", flush=True)
+            say("\nBoth go on serving; Ctrl-C ends them.", flush=True)
             wait_for_the_end()
 
 
@@ -102,18 +103,18 @@ def _show_policies(store: Store, rules: JourneyRules, room: Path) -> Policy:
 
     policies = store.policies()
     terms = {policy.term: _summary(store, policy, rules, "term") for policy in policies}
-    print("\n3. What it adds up to, per policy")
+    say("\n3. What it adds up to, per policy")
     columns = (Column("policy", text("policy")), Column("product", text("product")), *SUMMARY_COLUMNS[2:])
     render(Listing(SUMMARY_SCHEMA, [pa.concat_tables(terms.values())], columns), Format.table, limited=True)
     chosen = max(policies, key=lambda policy: sum(terms[policy.term]["journeys"].to_pylist()))
-    print(f"4. One of them, {chosen.number}: its months, and its first journeys")
+    say(f"4. One of them, {chosen.number}: its months, and its first journeys")
     months = Listing(SUMMARY_SCHEMA, [_summary(store, chosen, rules, "month")], SUMMARY_COLUMNS)
     render(months, Format.table, limited=True)
     first = store.journeys(JourneyQuery(policy=chosen.number, limit=5))
     render(Listing(JOURNEY_SCHEMA, [first], JOURNEY_COLUMNS), Format.table, limited=True)
     page = room / f"{chosen.number}.html"
     write_report(store, [chosen], rules, page)
-    print(f"5. The same for people who would rather look: {page}")
+    say(f"5. The same for people who would rather look: {page}")
     return chosen
 
 
@@ -133,7 +134,7 @@ def _show_truth(store: Store, truth: Path) -> None:
 
     true = pq.read_table(truth / "journeys.parquet")
     found = score(store.journeys(JourneyQuery()), true)
-    print(
+    say(
         f"6. Against the truth: {found.matched:,} of {found.true:,} true journeys found, {found.found:,} reported: "
         f"F1 {found.f1:.4f} at IoU 0.9, median boundary error {found.boundary_error_s:.1f} s, "
         f"median distance error {found.distance_error:.2%}"

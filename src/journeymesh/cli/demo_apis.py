@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from journeymesh.cli.output import say
 from journeymesh.errors import JourneymeshError
 
 STARTS_WITHIN_S: Final = 600.0
@@ -65,21 +66,21 @@ def show(at: Served, policy: str) -> None:
     summary = f"{at.journeyapi}/v1/policies/{policy}/summary?period=month"
     approvals = f"{at.identityapi}/v1/approvals"
     for name in people:
-        print(f"   {_variable(name)}=$(journeymesh token --as {name} --access {at.access})")
-    print("\n   What is the analyst capable of?")
+        say(f"   {_variable(name)}=$(journeymesh token --as {name} --access {at.access})")
+    say("\n   What is the analyst capable of?")
     curl.ask("analyst", f"{at.identityapi}/v1/me/capabilities?product=journeys")
-    print("\n   Capable is not enough: personal data also wants a purpose, and somebody's approval of it.")
+    say("\n   Capable is not enough: personal data also wants a purpose, and somebody's approval of it.")
     curl.ask("analyst", summary, purpose="pricing", expected=403)
-    print("\n   The analyst asks for it, the privacy officer approves, the analyst takes on what it obliges to.")
+    say("\n   The analyst asks for it, the privacy officer approves, the analyst takes on what it obliges to.")
     wish = {"product": "journeys", "purpose": "pricing", "domain": "pricing", "reason": "the tariff of next year"}
     asked = curl.ask("analyst", approvals, body=wish, expected=201)
     one = f"{approvals}/{asked['id']}"
     curl.ask("privacy-officer", f"{one}:approve", body={"why": "the tariff rests on distance, not on places"})
     curl.ask("analyst", f"{one}:acknowledge", body={"why": "we keep to it"})
-    print("\n   Within a second every replica knows, and the answer comes.")
+    say("\n   Within a second every replica knows, and the answer comes.")
     time.sleep(1.0)
     curl.ask("analyst", summary, purpose="pricing")
-    print("\n   What was decided is on record, and the record holds.")
+    say("\n   What was decided is on record, and the record holds.")
     curl.ask("privacy-officer", f"{at.identityapi}/v1/audit?limit=2")
     curl.ask("privacy-officer", f"{at.identityapi}/v1/audit:verify", body={})
 
@@ -115,7 +116,7 @@ class _Curl:
             line += ["-H", "Content-Type: application/json", "-d", json.dumps(body)]
         line.append(url)
         shown = " ".join(shlex.quote(part) for part in line[1:])
-        print(f'\n   $ curl -H "Authorization: Bearer ${_variable(person)}" {shown}')
+        say(f'\n   $ curl -H "Authorization: Bearer ${_variable(person)}" {shown}')
         # The token goes in by a file descriptor: arguments are there for every user of the machine to read.
         ran = subprocess.run(
             [*line, "-K", "-", "-w", "\n%{http_code}"],
@@ -125,7 +126,7 @@ class _Curl:
             check=False,
         )
         text, _, status = ran.stdout.rpartition("\n")
-        print("\n".join(f"   {part}" for part in _abridged(text)))
+        say("\n".join(f"   {part}" for part in _abridged(text)))
         if ran.returncode or status != str(expected):
             raise DemoFailed(f"{url} answered {status or 'nothing'}, not {expected}", todo="see what it says above")
         answer: dict[str, Any] = json.loads(text)

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
+from journeymesh.cli.output import say
 from journeymesh.errors import UsageError
 
 
@@ -68,7 +69,7 @@ def generate(
     with count_progress("fixes written") as on_written:
         written = write_fleet(spec, out, format=form.value, order=order.value, on_written=on_written)
     counted = ", ".join(f"{n:,} {name.replace('_', ' ')}" for name, n in written.counts.items())
-    print(f"source    {written.source}\ntruth     {written.truth}")
+    say(f"source    {written.source}\ntruth     {written.truth}")
     if written.policies:
-        print(f"policies  {written.policies}")
-    print(counted)
+        say(f"policies  {written.policies}")
+    say(counted)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
@@ -23,9 +24,12 @@ from journeymesh.cli.options import (
     opened_store,
     terms_of,
 )
-from journeymesh.cli.render import TABLE_ROWS, Listing, Row, render, render_object
+from journeymesh.cli.output import say
+from journeymesh.cli.render import TABLE_ROWS, Column, Listing, Row, render, render_object
+from journeymesh.cli.tables import write_table
 from journeymesh.errors import NotFound, UsageError
 from journeymesh.journeys.answers import rfc3339
+from journeymesh.safe_text import on_terminal
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -121,29 +125,30 @@ def _cursor(store: Store, journey_id: str) -> tuple[datetime, str]:
 
 
 def _show(row: Row, former: int) -> None:
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
-
     from journeymesh.cli.show import local
 
-    console = Console(highlight=False)
-    grid = Table(box=None, show_header=False, pad_edge=False)
+    told: dict[str, str] = {}
     for name, value in row.items():
         if name not in ("hours", "harsh_events"):
             shown = f"{value:.6g}" if isinstance(value, float) and not name.endswith("_deg") else value
             if name in ("started_at", "ended_at"):
                 shown = f"{rfc3339(value)}  ({local(name)(row)} {row['zone']})"
-            grid.add_row(name, "" if shown is None else str(shown))
+            told[name] = "" if shown is None else on_terminal(str(shown))
     if former:
-        grid.add_row("former contents", str(former))
-    console.print(grid)
+        told["former contents"] = str(former)
+    wide = max(map(len, told))
+    for name, text in told.items():
+        say(f"{name:<{wide}}  {text}".rstrip())
     if row["harsh_events"]:
-        events = Table(title="harsh events", box=box.SIMPLE_HEAD, title_justify="left", pad_edge=False)
-        for heading in ("kind", "severity", "peak at", "m/s²", "lat", "lon"):
-            events.add_column(heading)
-        for event in row["harsh_events"]:
-            peak = rfc3339(event["peak_at"])
-            place = (f"{event['lat_deg']:.5f}", f"{event['lon_deg']:.5f}")
-            events.add_row(event["kind"], event["severity"], peak, f"{event['peak_mps2']:.2f}", *place)
-        console.print(events)
+        say()
+        write_table(sys.stdout, _EVENTS, row["harsh_events"], title="harsh events", else_by="use --format json")
+
+
+_EVENTS: Final = (
+    Column("kind", lambda event: str(event["kind"])),
+    Column("severity", lambda event: str(event["severity"])),
+    Column("peak at", lambda event: rfc3339(event["peak_at"])),
+    Column("m/s²", lambda event: f"{event['peak_mps2']:.2f}", right=True),
+    Column("lat", lambda event: f"{event['lat_deg']:.5f}", right=True, rank=1),
+    Column("lon", lambda event: f"{event['lon_deg']:.5f}", right=True, rank=1),
+)

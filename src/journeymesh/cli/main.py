@@ -40,8 +40,9 @@ from journeymesh.cli import (
     workload,
 )
 from journeymesh.cli.accidents import accident
-from journeymesh.cli.output import EXIT_PIPE_CLOSED, drop_output, prepare_output
+from journeymesh.cli.output import EXIT_PIPE_CLOSED, drop_output, prepare_output, say
 from journeymesh.errors import Interrupted, JourneymeshError, OutputUnwritable
+from journeymesh.safe_text import on_terminal, urls_shown
 
 EXIT_BUG = 70
 """The program itself is at fault (sysexits.h: EX_SOFTWARE)."""
@@ -103,7 +104,7 @@ def _version(asked: bool) -> None:
     if asked:
         from importlib.metadata import version
 
-        print(f"journeymesh {version('journeymesh')}")
+        say(f"journeymesh {version('journeymesh')}")
         raise typer.Exit
 
 
@@ -167,13 +168,13 @@ def outcome(arguments: list[str] | None = None) -> int:
 
 
 def _tell(error: JourneymeshError) -> int:
-    print(f"error: {_one_line(str(error))}", file=sys.stderr)
+    say(f"error: {_one_line(str(error))}", file=sys.stderr)
     return error.exit_code
 
 
 def _tell_wrong_call(error: Any) -> int:
     where = getattr(getattr(error, "ctx", None), "command_path", None) or "journeymesh"
-    print(f"error: {_one_line(error.format_message())}: see `{where} --help`".replace(".:", ":"), file=sys.stderr)
+    say(f"error: {_one_line(error.format_message())}: see `{where} --help`".replace(".:", ":"), file=sys.stderr)
     return int(error.exit_code)
 
 
@@ -183,7 +184,7 @@ def _tell_bug(error: Exception) -> int:
 
         traceback.print_exc()
     fault = _one_line(f"{type(error).__name__}: {error}")
-    print(
+    say(
         f"error: this is a bug in journeymesh ({fault}): run it again with --debug and report what it shows",
         file=sys.stderr,
     )
@@ -191,4 +192,4 @@ def _tell_bug(error: Exception) -> int:
 
 
 def _one_line(text: str) -> str:
-    return " ".join(text.split())
+    return on_terminal(" ".join(urls_shown(text).split()))

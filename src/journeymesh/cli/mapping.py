@@ -8,6 +8,7 @@ import typer
 
 from journeymesh.cli.mapping_fields import as_json, check_lines
 from journeymesh.cli.options import Format, MappingOption, RulesOption, SourceOption, opened_store, settings
+from journeymesh.cli.output import say, say_json
 from journeymesh.cli.refused_share import MOST_REFUSED, FirstRefused, MaxRefusedOption, judge, share, told
 from journeymesh.cli.source_items import item_lines
 from journeymesh.errors import MappingInvalid, UsageError
@@ -27,7 +28,7 @@ def schema() -> None:
 
     from journeymesh.sources.mapping import mapping_schema
 
-    print(msgspec.json.format(msgspec.json.encode(mapping_schema()), indent=2).decode())
+    say_json(msgspec.json.format(msgspec.json.encode(mapping_schema()), indent=2).decode())
 
 
 @app.command("guess")
@@ -47,7 +48,7 @@ def list_shipped() -> None:
     from journeymesh.sources.shipped_mappings import shipped
 
     for name, summary in shipped().items():
-        print(f"{name:<24} {summary}")
+        say(f"{name:<24} {summary}")
 
 
 @app.command("show")
@@ -55,7 +56,7 @@ def show(name: Annotated[str, typer.Argument(help="A name that `mapping list` sh
     """Print a mapping that comes with journeymesh, to use as it is or to start from."""
     from journeymesh.sources.shipped_mappings import shipped_text
 
-    print(shipped_text(name), end="")
+    say(shipped_text(name), end="")
 
 
 @app.command("check")
@@ -96,14 +97,17 @@ def check(
         if named is None:
             raise UsageError("no mapping is named", todo="give --mapping FILE, or set JOURNEYMESH_MAPPING")
         read_as = load_mapping(named)
-        print(f"{named} is a mapping of {read_as.collection}, layout {read_as.layout}: give --source to try it")
+        say(f"{named} is a mapping of {read_as.collection}, layout {read_as.layout}: give --source to try it")
         return
     fields = OWN_FIELDS if named is None else load_mapping(named).fields
     with ExitStack() as stack:
         stores = [] if store is None else [stack.enter_context(opened_store(store))]
         opened = stack.enter_context(closing(open_source(location, named)))
         found = check_mapping(opened, fields, sample, rules_kept(rules, held.rules, stores))
-    print(as_json(found) if form is Format.json else "\n".join([*check_lines(found), *item_lines(found.items)]))
+    if form is Format.json:
+        say_json(as_json(found))
+    else:
+        say("\n".join([*check_lines(found), *item_lines(found.items)]))
     judge_check(found, fields, most_refused)
 
 

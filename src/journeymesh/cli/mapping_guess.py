@@ -8,7 +8,9 @@ from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from journeymesh.cli.output import say
 from journeymesh.errors import JourneymeshError, MappingInvalid
+from journeymesh.safe_text import shown_url
 
 if TYPE_CHECKING:
     from journeymesh.sources.guess_rows import GuessRows
@@ -21,25 +23,24 @@ def guess(source: str) -> None:
     Ends with exit code 2 where a field that fixes need was not found; what was found is written all the same.
     """
     from journeymesh.sources.guess_rows import guess_rows
-    from journeymesh.wiring import without_credentials
 
     held = guess_rows(source)
     guesses = [(_guess_of(one), one.database) for one in held]
     guesses.sort(key=lambda one: one[0].score, reverse=True)
     if not guesses:
-        raise MappingInvalid(f"source {without_credentials(source)} holds no collection", todo="check the source")
+        raise MappingInvalid(f"source {shown_url(source)} holds no collection", todo="check the source")
     found, database = guesses[0]
     several = sum(one.collection == found.collection for one, _ in guesses) > 1
     body = yaml_lines(found, database if several else None)
     tried = [] if found.missing else _tried(source, "\n".join(body) + "\n")
-    shown = without_credentials(source)
+    shown = shown_url(source)
     lines = [
         f"# Guessed from the first {found.rows:,} rows of {found.collection} in {shown}.",
         *(f"# {line}" for line in tried),
         "# Look it over, then try it: journeymesh mapping check --source SOURCE --mapping THIS_FILE",
         *body,
     ]
-    print("\n".join(lines))
+    say("\n".join(lines))
     if found.missing:
         some = ", ".join(found.paths[:30]) or "nothing"
         raise MappingInvalid(

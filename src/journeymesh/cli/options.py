@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from journeymesh.errors import NotFound, UsageError
+from journeymesh.safe_text import shown_url
 
 if TYPE_CHECKING:
     from journeymesh.journeys.policies import Policy
@@ -71,7 +72,7 @@ def opened_store(url: str | None, *, create: bool = False) -> Iterator[Store]:
 
     A reader never makes an empty SQLite file of a mistyped path: ``NotFound`` says that it is not there.
     """
-    from journeymesh.wiring import open_store, without_credentials
+    from journeymesh.wiring import open_store
 
     at = url or settings().store
     if at.startswith("sqlite:///") and not create:
@@ -87,12 +88,10 @@ def opened_store(url: str | None, *, create: bool = False) -> Iterator[Store]:
             if has != needs:
                 store.migrate()
         elif has is None:
-            raise NotFound(
-                f"store {without_credentials(at)} holds no journeys", todo="fill it with `journeymesh preprocess`"
-            )
+            raise NotFound(f"store {shown_url(at)} holds no journeys", todo="fill it with `journeymesh preprocess`")
         elif has != needs:
             raise UsageError(
-                f"store {without_credentials(at)} has schema {has}, this program needs {needs}",
+                f"store {shown_url(at)} has schema {has}, this program needs {needs}",
                 todo="run `journeymesh store migrate`",
             )
         yield store

@@ -7,7 +7,9 @@ import errno
 import io
 import os
 import sys
-from typing import Any, Final, NoReturn
+from typing import IO, Any, Final, NoReturn
+
+from journeymesh.safe_text import json_on_terminal, on_terminal
 
 EXIT_PIPE_CLOSED: Final = 141
 """The reader of a pipe went away, as ``| head`` does: 128 and the number of SIGPIPE, as shells have it."""
@@ -24,6 +26,16 @@ def prepare_output() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="json_escape")
+
+
+def say(text: str = "", *, end: str = "\n", file: IO[str] | None = None, flush: bool = False) -> None:
+    """Print lines for people: what a terminal would obey is written as escapes."""
+    print(on_terminal(text, lines=True), end=end, file=file or sys.stdout, flush=flush)
+
+
+def say_json(text: str) -> None:
+    """Print JSON: on a terminal, what it would obey is written as JSON's own escapes."""
+    print(json_on_terminal(text) if sys.stdout.isatty() else text)
 
 
 def drop_output() -> None:

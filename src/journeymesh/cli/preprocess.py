@@ -16,9 +16,11 @@ from journeymesh.cli.options import (
     opened_store,
     settings,
 )
+from journeymesh.cli.output import say, say_json
 from journeymesh.cli.refused_share import MOST_REFUSED, FirstRefused, MaxRefusedOption, judge, share
 from journeymesh.cli.source_items import item_lines
 from journeymesh.errors import UsageError
+from journeymesh.safe_text import shown_url
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -67,7 +69,7 @@ def preprocess(
     from journeymesh.engines.local import run
     from journeymesh.engines.port import Retention, RunOptions
     from journeymesh.settings import retention_of
-    from journeymesh.wiring import load_policies, open_source, rules_kept, without_credentials
+    from journeymesh.wiring import load_policies, open_source, rules_kept
 
     held = settings()
     location = source or held.source
@@ -89,7 +91,7 @@ def preprocess(
         )
         report = run(opened_source, opened, options, on_progress)
         items = opened_source.items()
-    tell(report, options, without_credentials(store or held.store), form, items)
+    tell(report, options, shown_url(store or held.store), form, items)
     judge_run(report, opened_source.name, named, most_refused)
 
 
@@ -132,9 +134,9 @@ def tell(report: RunReport, options: RunOptions, store: str, form: Format, items
         rate = report.counts["read"] / report.seconds if report.seconds else None
         told = {"run_id": report.run_id, "rules_version": options.rules.version, "seconds": report.seconds}
         told |= {"fixes_per_s": rate, "counts": report.counts, "items": items}
-        print(msgspec.json.encode(told).decode())
+        say_json(msgspec.json.encode(told).decode())
         return
-    print("\n".join([*report_lines(report, options.rules.version, store), *item_lines(items)]))
+    say("\n".join([*report_lines(report, options.rules.version, store), *item_lines(items)]))
 
 
 def report_lines(report: RunReport, rules_version: str, store: str) -> list[str]:

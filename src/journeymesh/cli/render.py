@@ -13,9 +13,11 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Final
 
 from journeymesh.cli.options import Format
+from journeymesh.cli.output import say, say_json
 from journeymesh.cli.tables import Column, Row, write_table
 from journeymesh.errors import OutputUnwritable, UsageError
 from journeymesh.journeys.answers import json_array, json_lines, plain
+from journeymesh.safe_text import column_in_spreadsheet, json_on_terminal, on_terminal
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -46,17 +48,19 @@ def render(listing: Listing, form: Format, out: Path | None = None, *, limited: 
             _table(listing, out, None if limited else TABLE_ROWS)
         case Format.json:
             with _text(out) as file:
-                file.writelines(json_array(line for page in listing.pages for line in json_lines(page)))
+                safe = _json_for(file)
+                file.writelines(map(safe, json_array(line for page in listing.pages for line in json_lines(page))))
         case Format.ndjson:
             with _text(out) as file:
+                safe = _json_for(file)
                 for page in listing.pages:
-                    file.writelines(f"{line}\n" for line in json_lines(page))
+                    file.writelines(f"{safe(line)}\n" for line in json_lines(page))
         case Format.csv:
             with _text(out) as file:
-                writer = csv.writer(file, lineterminator="\n")
+                writer = csv.writer(_EndedByLineFeed(file), lineterminator="\r\n")
                 writer.writerow(listing.schema.names)
                 for page in listing.pages:
-                    columns = [_csv_cells(page[name]) for name in listing.schema.names]
+                    columns = [_csv_cells(page[name], on_screen=file.isatty()) for name in listing.schema.names]
                     writer.writerows(zip(*columns, strict=True))
         case Format.parquet:
             _parquet(listing, out)
@@ -71,25 +75,45 @@ def render_object(row: Row, form: Format, show: Callable[[Row], None]) -> None:
     encoded = msgspec.json.encode(plain(row))
     match form:
         case Format.json:
-            print(msgspec.json.format(encoded, indent=2).decode())
+            say_json(msgspec.json.format(encoded, indent=2).decode())
         case Format.ndjson:
-            print(encoded.decode())
+            say_json(encoded.decode())
         case Format.table:
             show(row)
         case _:
             raise UsageError(f"one object cannot be written as {form}", todo="use --format json, ndjson or table")
 
 
-def _csv_cells(column: pa.ChunkedArray) -> list[Any]:
+class _EndedByLineFeed:
+    """Takes whole rows that end in CR LF, which makes a row's writer quote a CR in a value, and ends them in LF."""
+
+    def __init__(self, file: IO[str]) -> None:
+        self._file = file
+
+    def write(self, row: str) -> int:
+        """Write one row."""
+        return self._file.write(f"{row[:-2]}\n")
+
+
+def _json_for(file: IO[str]) -> Callable[[str], str]:
+    """What JSON goes through on its way: a terminal obeys characters that JSON leaves as they are."""
+    return json_on_terminal if file.isatty() else str
+
+
+def _csv_cells(column: pa.ChunkedArray, *, on_screen: bool) -> list[Any]:
     """The column's values as CSV has them; only what JSON has otherwise is looked at one by one."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    kind, values = column.type, column.to_pylist()
+    kind, values = column.type, column_in_spreadsheet(column).to_pylist()
     plainly = pa.types.is_string(kind) or pa.types.is_integer(kind) or pa.types.is_boolean(kind)
     if plainly or (pa.types.is_floating(kind) and pc.all(pc.is_finite(column.drop_null())).as_py() is not False):
-        return list(values)
-    return [_csv_cell(value) for value in values]
+        cells = list(values)
+    else:
+        cells = [_csv_cell(value) for value in values]
+    if on_screen:
+        return [on_terminal(cell) if isinstance(cell, str) else cell for cell in cells]
+    return cells
 
 
 def _csv_cell(value: Any) -> Any:
@@ -109,11 +133,11 @@ def _table(listing: Listing, out: Path | None, most: int | None) -> None:
             break
     with _text(out) as file:
         if not rows:
-            print(listing.empty, file=file)
+            say(listing.empty, file=file)
             return
         write_table(file, listing.columns, rows[:most], title=listing.title, else_by=listing.more_columns)
     if more:
-        print(listing.more, file=sys.stderr)
+        say(listing.more, file=sys.stderr)
 
 
 def _parquet(listing: Listing, out: Path | None) -> None:

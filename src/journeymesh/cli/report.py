@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from journeymesh.cli.options import RulesOption, StoreOption, TenantOption, opened_store, terms_of
+from journeymesh.cli.output import say
 
 if TYPE_CHECKING:
     from journeymesh.journeys.fixes import Fixes
@@ -44,7 +45,7 @@ def report(
     beneath = None if basemap is None else Basemap.of(basemap, basemap_credit)
     with opened_store(store) as opened:
         write_report(opened, terms_of(opened, policy, tenant), score_rules(opened, rules), out, beneath)
-    print(f"report: {out}")
+    say(f"report: {out}")
 
 
 def write_report(

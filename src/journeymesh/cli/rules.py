@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from journeymesh.cli.options import Format, FormatOption, OutOption
+from journeymesh.cli.output import say, say_json
 from journeymesh.cli.render import Column, Listing, render
 from journeymesh.errors import UsageError
 
@@ -43,11 +44,11 @@ def show_rules(
         case Format.table:
             import yaml
 
-            print(yaml.safe_dump(held, sort_keys=False, default_flow_style=None), end="")
+            say(yaml.safe_dump(held, sort_keys=False, default_flow_style=None), end="")
         case Format.json:
             import msgspec
 
-            print(msgspec.json.format(msgspec.json.encode(held), indent=2).decode())
+            say_json(msgspec.json.format(msgspec.json.encode(held), indent=2).decode())
         case _:
             raise UsageError(f"rules cannot be written as {form}", todo="use --format table or json")
 

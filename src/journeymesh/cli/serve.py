@@ -10,6 +10,7 @@ import typer
 
 from journeymesh.cli.access import AccessOption
 from journeymesh.cli.options import RulesOption, StoreOption
+from journeymesh.cli.output import say
 
 app = typer.Typer(no_args_is_help=True, help="Serve journeys or identity over HTTP.")
 
@@ -70,4 +71,4 @@ def identityapi(access: AccessOption = None, host: HostOption = "127.0.0.1", por
 
 
 def _ready(name: str, host: str, port: int) -> None:
-    print(f"{name}: http://{host}:{port}", file=sys.stderr, flush=True)
+    say(f"{name}: http://{host}:{port}", file=sys.stderr, flush=True)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from journeymesh.cli.options import Format, StoreOption, opened_store, settings
+from journeymesh.cli.output import say, say_json
 from journeymesh.errors import StoreCorrupt, UsageError
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ def migrate(store: StoreOption = None) -> None:
     with closing(open_store(store or settings().store)) as opened:
         before, needs = opened.schema_version()
         opened.migrate()
-    print(f"schema {needs}, as it was" if before == needs else f"schema {before or 'none'} → {needs}")
+    say(f"schema {needs}, as it was" if before == needs else f"schema {before or 'none'} → {needs}")
 
 
 @app.command("verify")
@@ -47,11 +48,11 @@ def verify(
         import msgspec
 
         told: dict[str, Any] = {"schema": schema, "rules": rules, "digests": digests, "faults": faults}
-        print(msgspec.json.encode(told).decode())
+        say_json(msgspec.json.encode(told).decode())
     else:
         lines = [f"schema      {schema}", f"rules       {', '.join(rules) or 'none'}"]
         lines += [f"{part:<11} {digest}" for part, digest in sorted(digests.items())]
-        print("\n".join([*lines, *(f"fault       {fault}" for fault in faults)]))
+        say("\n".join([*lines, *(f"fault       {fault}" for fault in faults)]))
     if faults:
         raise StoreCorrupt(f"the store has {len(faults)} faults, first: {faults[0]}", todo="run `preprocess` again")
 
@@ -70,7 +71,7 @@ def compact(
         if not isinstance(opened, LakeStore):
             raise UsageError("this store has nothing to compact", todo="name a lake: --store lake:///FOLDER")
         done = opened.compact(grace_s)
-    print(
+    say(
         f"{done.merged} files merged into {done.made}, {done.dropped_rows} superseded rows dropped, "
         f"{done.removed_files} old files removed"
     )
@@ -95,15 +96,13 @@ def recompute_store(
     with opened_store(store) as opened, count_progress("vehicles") as on_vehicle:
         report = recompute(opened, loaded, allow_mixed_rules=allow_mixed_rules, on_vehicle=on_vehicle)
     if not report.before:
-        print(f"by rules {report.version} already, nothing to do")
+        say(f"by rules {report.version} already, nothing to do")
         return
-    print(f"rules           {', '.join(report.before)} → {report.version}")
-    print(f"vehicles        {report.vehicles:,}")
-    print(f"journeys        {report.journeys:,} new, {report.changed:,} changed, {report.removed:,} removed")
+    say(f"rules           {', '.join(report.before)} → {report.version}")
+    say(f"vehicles        {report.vehicles:,}")
+    say(f"journeys        {report.journeys:,} new, {report.changed:,} changed, {report.removed:,} removed")
     if report.lost:
-        print(
-            f"not recomputed  {report.lost:,} journeys of {report.lost_vehicles:,} vehicles: their fixes are not kept"
-        )
+        say(f"not recomputed  {report.lost:,} journeys of {report.lost_vehicles:,} vehicles: their fixes are not kept")
 
 
 @app.command("export")
@@ -129,7 +128,7 @@ def export(
         _write_policies(opened, out / "policies.ndjson")
         digests = opened.digest()
     for part, digest in sorted(digests.items()):
-        print(f"{part:<11} {digest}")
+        say(f"{part:<11} {digest}")
 
 
 def _write_policies(store: Store, path: Path) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from journeymesh.cli.options import Format, FormatOption, LimitOption
+from journeymesh.cli.output import say, say_json
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -81,7 +82,7 @@ def swap(
         outcomes = installation.applying(who).apply(why or f"swap to {to}")
         wanted = installation.plan.slice(slice_name)
     _show_outcomes(outcomes, Format.table, False)
-    print(f"commit this for slice {slice_name}: source: {wanted.source}, target: {wanted.target}, phase: shadow")
+    say(f"commit this for slice {slice_name}: source: {wanted.source}, target: {wanted.target}, phase: shadow")
 
 
 @app.command("status")
@@ -117,11 +118,11 @@ def status(plan: PlanArgument, form: FormatOption = Format.table) -> None:
         return
     for each in found:
         if each.next is not None:
-            print(f"{each.slice}: {f'before {each.next}:' if each.closed_gates else f'ready for {each.next}'}")
+            say(f"{each.slice}: {f'before {each.next}:' if each.closed_gates else f'ready for {each.next}'}")
             for gate in each.closed_gates:
-                print(f"    {gate}")
+                say(f"    {gate}")
     if left:
-        print(f"unfinished: retiring {', '.join(left)}; `journeymesh strangler apply` goes on with it")
+        say(f"unfinished: retiring {', '.join(left)}; `journeymesh strangler apply` goes on with it")
 
 
 @app.command("lag")
@@ -184,7 +185,7 @@ def plan_check(plan: PlanArgument) -> None:
     from journeymesh.strangler.plan import load_plan
 
     found = load_plan(plan)
-    print(f"plan {plan}: {len(found.slices)} slices, {len(found.stores)} stores, nothing wrong with it by itself")
+    say(f"plan {plan}: {len(found.slices)} slices, {len(found.stores)} stores, nothing wrong with it by itself")
 
 
 @plan_app.command("schema")
@@ -194,7 +195,7 @@ def plan_schema() -> None:
 
     from journeymesh.strangler.plan import plan_schema
 
-    print(msgspec.json.format(msgspec.json.encode(plan_schema()), indent=2).decode())
+    say_json(msgspec.json.format(msgspec.json.encode(plan_schema()), indent=2).decode())
 
 
 def _phases(settings: Sequence[str]) -> dict[str, str]:
@@ -217,18 +218,18 @@ def _show_outcomes(outcomes: Sequence[Outcome], form: Format, dry_run: bool) -> 
 
         for each in outcomes:
             row = {"slice": each.slice, "kind": each.kind, "before": each.before, "after": each.after}
-            print(msgspec.json.encode(plain(row | {"moved": each.moved, "closed_gates": each.closed})).decode())
+            say_json(msgspec.json.encode(plain(row | {"moved": each.moved, "closed_gates": each.closed})).decode())
         return
     if not outcomes:
-        print("every slice is where the plan wants it")
+        say("every slice is where the plan wants it")
     for each in outcomes:
         step = f"{each.before or 'not recorded'} → {each.after or 'forgotten'}"
         if each.moved:
-            print(f"{each.slice}: {step}{' (would move)' if dry_run else ''}")
+            say(f"{each.slice}: {step}{' (would move)' if dry_run else ''}")
         else:
-            print(f"{each.slice}: {step} refused")
+            say(f"{each.slice}: {step} refused")
             for gate in each.closed:
-                print(f"    {gate}")
+                say(f"    {gate}")
 
 
 def show_listing(rows: list[dict[str, Any]], columns: Sequence[Column], form: Format, empty: str) -> None:
@@ -240,7 +241,7 @@ def show_listing(rows: list[dict[str, Any]], columns: Sequence[Column], form: Fo
 
     if form in (Format.json, Format.ndjson):
         encoded = msgspec.json.encode(rows)
-        print(msgspec.json.format(encoded, indent=2).decode() if form is Format.json else _lines(rows))
+        say_json(msgspec.json.format(encoded, indent=2).decode() if form is Format.json else _lines(rows))
         return
     if form is not Format.table:
         for row in rows:

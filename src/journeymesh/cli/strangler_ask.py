@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from journeymesh.cli.options import Format, FormatOption, FromOption, LimitOption, OutOption, TenantOption, ToOption
+from journeymesh.cli.output import say
 from journeymesh.cli.strangler import PlanArgument
 
 
@@ -49,4 +50,4 @@ def ask(
             listing = Listing(JOURNEY_SCHEMA, paged(door, query, limit), JOURNEY_COLUMNS, empty="no journeys")
             render(listing, form, out, limited=limit is not None)
             where = "in no slice" if route is None else f"slice {route.slice.name}, phase {route.phase}"
-            print(f"answered by {'legacy' if route is None else route.answering_name} ({where})", file=sys.stderr)
+            say(f"answered by {'legacy' if route is None else route.answering_name} ({where})", file=sys.stderr)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from journeymesh.cli.options import Format, FormatOption, LimitOption
+from journeymesh.cli.output import say
 from journeymesh.cli.strangler import PlanArgument, WhoOption, instant_text, show_listing
 
 if TYPE_CHECKING:
@@ -54,8 +55,8 @@ def compare(
         reads = reads_of(installation.control, slice_name)
         mismatches = open_mismatches(installation.control, slice_name)
     told = ", ".join(f"{count:,} {outcome}" for outcome, count in reads.items() if count)
-    print(f"{slice_name}: {len(left):,} policies asked for, {found.compared:,} of {found.policies:,} compared so far")
-    print(f"shadow reads: {told or 'none'}; {mismatches:,} open mismatches")
+    say(f"{slice_name}: {len(left):,} policies asked for, {found.compared:,} of {found.policies:,} compared so far")
+    say(f"shadow reads: {told or 'none'}; {mismatches:,} open mismatches")
     if done.left:
         raise _not_compared(slice_name, len(left), done.left, fault)
 
@@ -115,7 +116,7 @@ def accept(
     with open_installation(plan) as installation:
         installation.control.require_schema()
         accept_mismatch(installation.control, cause, who or operator(), reason, until_us)
-    print(f"{cause}: accepted until {instant_text(until_us)}")
+    say(f"{cause}: accepted until {instant_text(until_us)}")
 
 
 def reconcile(
@@ -143,7 +144,7 @@ def reconcile(
         installation.control.require_schema()
         run = installation.reconciliation(slice_name, repair=repair, run_id=resume)
         if form is Format.table:
-            print(f"comparing {slice_name}; if it is stopped: --resume {run.run_id}", file=sys.stderr)
+            say(f"comparing {slice_name}; if it is stopped: --resume {run.run_id}", file=sys.stderr)
         standing: list[Difference] = []
         with count_progress("vehicles compared") as on_done:
             for chunk in run.chunks():
@@ -168,7 +169,7 @@ def reconcile(
     if form is Format.table:
         told = "repaired" if repair else "would be repaired with --repair"
         counts = run.counts
-        print(
+        say(
             f"{counts['vehicles']:,} vehicles, {counts['days']:,} days compared: {counts['missing']:,} missing, "
             f"{counts['extra']:,} extra, {counts['value']:,} values differ{f'; {told}' if rows else ''}"
         )

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
+from journeymesh.cli.output import say
 from journeymesh.cli.strangler import PlanArgument
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ def run(
                 feeder.run(stop, once=True)
                 _say_where(installation)
                 return
-            print("feeding; Ctrl-C or SIGTERM ends it when what is under way is done", file=sys.stderr, flush=True)
+            say("feeding; Ctrl-C or SIGTERM ends it when what is under way is done", file=sys.stderr, flush=True)
             deliverer = threading.Thread(target=_deliver, args=(installation, stop), name="deliver", daemon=True)
             deliverer.start()
             feeder.run(stop)
@@ -86,7 +87,7 @@ def _metrics(installation: Installation, host: str, port: int | None) -> Iterato
         server, thread = start_http_server(port, addr=host, registry=registry_of(installation.metrics()))
     except OSError as error:
         raise UsageError(f"metrics: {host}:{port}: {error.strerror}", todo="choose another --metrics-port") from error
-    print(f"metrics: http://{host}:{server.server_port}/metrics", file=sys.stderr, flush=True)
+    say(f"metrics: http://{host}:{server.server_port}/metrics", file=sys.stderr, flush=True)
     try:
         yield
     finally:
@@ -96,7 +97,7 @@ def _metrics(installation: Installation, host: str, port: int | None) -> Iterato
 
 
 def _warn(target: str, fault: JourneymeshError) -> None:
-    print(f"warning: feed of {target}: {fault}", file=sys.stderr)
+    say(f"warning: feed of {target}: {fault}", file=sys.stderr)
 
 
 def _deliver(installation: Installation, stop: threading.Event) -> None:
@@ -109,7 +110,7 @@ def _deliver(installation: Installation, stop: threading.Event) -> None:
             while deliverer.deliver(read_routes(installation.control)) and not stop.is_set():
                 continue
         except JourneymeshError as error:  # what was accepted waits; the metrics and the status show it
-            print(f"warning: accepted fixes are not delivered: {error}", file=sys.stderr)
+            say(f"warning: accepted fixes are not delivered: {error}", file=sys.stderr)
             stop.wait(10 * DELIVER_S)
 
 
@@ -127,4 +128,4 @@ def _say_where(installation: Installation) -> None:
         if each.backfill is not None:
             held = each.backfill
             told = f"{held.vehicles_done:,} vehicles, {held.fixes:,} fixes at {held.fixes_per_s:,.0f}/s"
-            print(f"{each.slice}: {each.target} is {'complete' if each.complete else 'not complete'}, {told}")
+            say(f"{each.slice}: {each.target} is {'complete' if each.complete else 'not complete'}, {told}")

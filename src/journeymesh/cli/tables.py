@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from itertools import zip_longest
 from typing import IO, Any, Final
 
+from journeymesh.safe_text import on_terminal
+
 Row = dict[str, Any]
 
 PLAIN_WIDTH: Final = 80
@@ -47,11 +49,11 @@ def width_of(file: IO[str]) -> int:
 
 def write_table(file: IO[str], columns: Sequence[Column], rows: Sequence[Row], *, title: str, else_by: str) -> None:
     """Write the rows as a table. ``else_by`` says how to see the columns that do not fit."""
-    cells = [[_on_one_line(column.show(row)) for row in rows] for column in columns]
+    cells = [[on_terminal(column.show(row)) for row in rows] for column in columns]
     width = width_of(file)
     kept = _fitting(columns, cells, width)
     if title:
-        print(_on_one_line(title), end="\n\n", file=file)
+        print(on_terminal(title), end="\n\n", file=file)
     headings = [_in_lines(columns[number].heading, wide) for number, wide in kept.items()]
     high = max(map(len, headings))
     aligned = [(columns[number].right, wide) for number, wide in kept.items()]
@@ -77,11 +79,6 @@ def _line(cells: Sequence[str], aligned: Sequence[tuple[bool, int]]) -> str:
         gap = " " * (width - cell_len(cell))
         parts.append(gap + cell if right else cell + gap)
     return (" " * _BETWEEN).join(parts).rstrip()
-
-
-def _on_one_line(text: str) -> str:
-    """The text without what moves a terminal's cursor or colours it: such characters are written as escapes."""
-    return text if text.isprintable() else "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 
 def _rule(file: IO[str]) -> str:

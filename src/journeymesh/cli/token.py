@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from journeymesh.cli.access import AccessOption
+from journeymesh.cli.output import say
 
 
 def token(
@@ -24,4 +25,4 @@ def token(
     from journeymesh.cli.access import access_file
     from journeymesh.wiring.access import open_minter
 
-    print(open_minter(access_file(access), provider).mint(subject, ttl_s))
+    say(open_minter(access_file(access), provider).mint(subject, ttl_s))

@@ -6,6 +6,8 @@ from typing import Annotated
 
 import typer
 
+from journeymesh.cli.output import say
+
 
 def warm(
     ahead: Annotated[bool, typer.Option("--ahead", help="For a wheel: for any machine, beside the sources.")] = False,
@@ -32,4 +34,4 @@ def warm(
         "journeymesh.reports.page",
     ):
         import_module(module)
-    print("compiled")
+    say("compiled")

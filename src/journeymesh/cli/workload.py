@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from journeymesh.cli.options import Format, FormatOption
+from journeymesh.cli.output import say
 from journeymesh.delivery.workloads.pipelines import Ci
 from journeymesh.errors import UsageError
 
@@ -78,13 +79,13 @@ def new(
     written = begin(place, wanted)
     score = place.service(name) / "score.yaml"
     lines = len(score.read_text("utf-8").splitlines())
-    print(f"{place.relative(score)} ({lines} lines), and {len(written) - 1} files from it")
+    say(f"{place.relative(score)} ({lines} lines), and {len(written) - 1} files from it")
     if image is not None:
-        print(f"let it start: commit, then `journeymesh delivery release {name} --image {image}`", file=sys.stderr)
+        say(f"let it start: commit, then `journeymesh delivery release {name} --image {image}`", file=sys.stderr)
     elif source is not None and not source.resolve().is_relative_to(place.root):
-        print(f"{source} is not in this repository: build it there, and pin its digest here", file=sys.stderr)
+        say(f"{source} is not in this repository: build it there, and pin its digest here", file=sys.stderr)
     elif source is not None:
-        print(f"no image yet: build it and pin it with `make image SERVICE={name}`", file=sys.stderr)
+        say(f"no image yet: build it and pin it with `make image SERVICE={name}`", file=sys.stderr)
 
 
 @app.command("render")
@@ -107,16 +108,16 @@ def render(
     if check:
         found = [each for rendered in renderings for each in findings(place, rendered)]
         _refuse_stale(place, [*found, *(() if name else orphans(place))], name)
-        print(f"{len(renderings)} workloads are as rendered")
+        say(f"{len(renderings)} workloads are as rendered")
         return
     changed = [path for rendered in renderings for path in write(place, rendered)]
     if name is None:
         changed += remove(orphans(place))
     for path in changed:
-        print(f"{'wrote' if path.exists() else 'removed'} {place.relative(path)}")
+        say(f"{'wrote' if path.exists() else 'removed'} {place.relative(path)}")
     _refuse_stale(place, [each for rendered in renderings for each in findings(place, rendered)], name)
     if not changed:
-        print("nothing to write")
+        say("nothing to write")
 
 
 @app.command("list")
@@ -165,7 +166,7 @@ def pipeline(
         load_workload(place, each)
     text = pipeline_text(ci, chosen, every=every)
     if out is None:
-        print(text, end="")
+        say(text, end="")
         return
     out.parent.mkdir(parents=True, exist_ok=True)
     with replacing(out) as temporary:
@@ -189,7 +190,7 @@ def _refuse_stale(place: Tree, found: Iterable[Finding], name: str | None) -> No
     if not found:
         return
     for each in found:
-        print(each.diff, end="")
+        say(each.diff, end="")
     said = "; ".join(f"{place.relative(each.path)} {_said(each)}" for each in found)
     raise RenderingStale(said, todo=f"run `journeymesh workload render{f' {name}' if name else ''}` and commit")
 

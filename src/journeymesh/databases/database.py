@@ -11,11 +11,11 @@ from typing import Final
 
 import sqlalchemy as sa
 
-from journeymesh.databases.addresses import shown_url
 from journeymesh.databases.engines import WRITING, postgresql_engine, set_in_file, sqlite_engine
 from journeymesh.databases.faults import sql_faults
 from journeymesh.databases.schema import Schema
 from journeymesh.errors import StoreUnavailable, UsageError
+from journeymesh.safe_text import shown_url
 
 BUSY_TIMEOUT_S: Final = 10.0
 CONNECT_TIMEOUT_S: Final = 5
@@ -37,7 +37,7 @@ class SqlDatabase:
         wish = "use sqlite:///FILE or postgresql://…"
         try:
             self._address = sa.make_url(url)
-        except sa.exc.ArgumentError as error:
+        except (sa.exc.ArgumentError, ValueError) as error:
             raise UsageError(f"{kind} {self.shown} is not a URL", todo=wish) from error
         self.is_sqlite = self._address.get_backend_name() == "sqlite"
         if self._address.get_backend_name() not in ("sqlite", "postgresql"):

@@ -9,8 +9,8 @@ from typing import Final
 
 from sqlalchemy import exc
 
-from journeymesh.databases.addresses import without_secrets
 from journeymesh.errors import StoreCorrupt, StoreUnavailable
+from journeymesh.safe_text import without_secrets
 
 MIGRATE: Final = "create or upgrade it with: journeymesh store migrate --store URL"
 _FREE_SPACE: Final = "free some space and run again; nothing of the unfinished write was kept"

@@ -12,6 +12,7 @@ from itertools import islice
 from typing import Any, Final
 
 from journeymesh.errors import SourceUnreadable, UsageError
+from journeymesh.safe_text import place_of
 from journeymesh.sources.file_kinds import ENDINGS, Kind, ending_of, kind_of
 from journeymesh.sources.files import SourceFile, files_of, names_in, opened
 
@@ -191,9 +192,9 @@ def _live(url: str) -> Iterator[GuessRows]:
     from pymongo.errors import PyMongoError
 
     from journeymesh.sources.bson_values import OPTIONS
-    from journeymesh.sources.mongodb import plain_text, without_credentials
+    from journeymesh.sources.mongodb import plain_text
 
-    name = without_credentials(url)
+    name = place_of(url)
     try:
         client: MongoClient[dict[str, Any]] = MongoClient(url, serverSelectionTimeoutMS=5000)
         with client:

@@ -19,6 +19,7 @@ from numba import types
 from journeymesh.errors import SourceMissing, SourceUnreadable, UsageError
 from journeymesh.journeys.compiled import U8_IN, entry
 from journeymesh.journeys.fixes import I64
+from journeymesh.safe_text import place_of
 from journeymesh.sources.bson_fixes import ELEMENT_BITS, BsonReader
 from journeymesh.sources.bson_policies import policies_of
 from journeymesh.sources.bson_values import MAX_DOCUMENT_BYTES, MIN_DOCUMENT_BYTES, OPTIONS, canonical
@@ -75,7 +76,7 @@ class MongodbSource:
     """
 
     def __init__(self, url: str, mapping: Mapping, *, batch_documents: int = BATCH_DOCUMENTS) -> None:
-        self.name = without_credentials(url)
+        self.name = place_of(url)
         self.tally: FieldTally | None = None
         self._mapping = mapping
         self._names_several = names_several(mapping.collections)
@@ -306,13 +307,6 @@ class MongodbSource:
                 f"source {self.name} cannot be read: {plain_text(error)}",
                 todo="check the address, the credentials and the rights",
             ) from error
-
-
-def without_credentials(url: str) -> str:
-    """The URL's scheme, hosts and database: what may be shown."""
-    scheme, _, rest = url.partition("://")
-    place = rest.rpartition("@")[2]  # first: a password that was not escaped may hold any sign
-    return f"{scheme}://{place.partition('?')[0]}"
 
 
 def plain_text(error: Exception) -> str:

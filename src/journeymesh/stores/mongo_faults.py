@@ -8,8 +8,8 @@ from typing import Final
 
 from pymongo import errors
 
-from journeymesh.databases.addresses import without_secrets
 from journeymesh.errors import StoreUnavailable
+from journeymesh.safe_text import without_secrets
 
 _BY_CODE: Final = {
     13: ("the user may not do this", "grant the user readWrite on the database"),

@@ -10,11 +10,11 @@ from typing import Any, Final, TypeVar
 
 import pyarrow as pa
 
-from journeymesh.databases.addresses import shown_url
 from journeymesh.errors import StoreUnavailable
 from journeymesh.journeys.fixes import Fixes
 from journeymesh.journeys.journey import Refusal
 from journeymesh.journeys.policies import Policy
+from journeymesh.safe_text import shown_url
 from journeymesh.stores import mongo_documents as documents
 from journeymesh.stores import records, rows, term_upgrade
 from journeymesh.stores.digests import POLICY_SCHEMA, REFUSAL_DIGEST_SCHEMA, fixes_digest, table_digest

@@ -10,10 +10,10 @@ from typing import Final
 
 import sqlalchemy as sa
 
-from journeymesh.databases.addresses import shown_url
 from journeymesh.databases.engines import WRITING, postgresql_engine, set_in_file, sqlite_engine
 from journeymesh.databases.faults import MIGRATE, sql_faults
 from journeymesh.errors import StoreUnavailable, UsageError
+from journeymesh.safe_text import shown_url
 from journeymesh.stores.migrations import SCHEMA
 
 BUSY_TIMEOUT_S: Final = 30.0
@@ -38,7 +38,7 @@ class SqlConnections:
         self._checked = False
         try:
             self._address = sa.make_url(url)
-        except sa.exc.ArgumentError as error:
+        except (sa.exc.ArgumentError, ValueError) as error:
             raise UsageError(f"{self.shown} is not a store URL", todo="use sqlite:///FILE or postgresql://…") from error
         self.is_sqlite = self._address.get_backend_name() == "sqlite"
         if self.is_sqlite and self._address.database in (None, "", ":memory:"):

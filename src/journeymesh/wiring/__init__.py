@@ -12,7 +12,6 @@ from journeymesh.wiring.journeys import (
     open_store,
     open_vehicle_source,
     rules_kept,
-    without_credentials,
 )
 
 __all__ = [
@@ -25,5 +24,4 @@ __all__ = [
     "open_store",
     "open_vehicle_source",
     "rules_kept",
-    "without_credentials",
 ]

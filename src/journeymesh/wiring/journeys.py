@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
 from journeymesh.errors import JourneymeshError, MappingInvalid, RulesInvalid, SourceMissing, UsageError
+from journeymesh.safe_text import shown_url
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -82,7 +83,7 @@ def open_source(location: str, mapping_path: str | Path | None = None) -> Source
         case kind:
             if mapping is None:
                 raise UsageError(
-                    f"source {without_credentials(location)} needs a mapping",
+                    f"source {shown_url(location)} needs a mapping",
                     todo="give --mapping FILE; `journeymesh mapping schema` says what it holds",
                 )
             _check_for_documents(mapping)
@@ -171,7 +172,7 @@ def _reachable(urls: Iterable[str]) -> Iterator[Store]:
 
 def _live(location: str, mapping_path: str | Path | None) -> tuple[str, Mapping]:
     """The URL of a live MongoDB and its mapping."""
-    shown = without_credentials(location)
+    shown = shown_url(location)
     if not location.startswith(("mongodb://", "mongodb+srv://")):
         raise UsageError(
             f"source {shown} cannot be asked by vehicle and followed", todo="give a mongodb:// URL of a live database"
@@ -255,15 +256,6 @@ def load_policies(path: str | Path) -> Sequence[Policy]:
     from journeymesh.sources.policies_file import load_policies as load
 
     return load(path)
-
-
-def without_credentials(url: str) -> str:
-    """The URL without user and password."""
-    scheme, separator, rest = url.partition("://")
-    if not separator:
-        return url
-    authority, slash, path = rest.partition("/")
-    return f"{scheme}://{authority.rpartition('@')[2]}{slash}{path}"
 
 
 def _kind_of(location: str, mapping: Mapping | None = None) -> str:

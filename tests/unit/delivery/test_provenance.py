@@ -13,10 +13,10 @@ from journeymesh.delivery.release.provenance import (
     built,
     check_provenance,
     source_at,
-    without_credentials,
 )
 from journeymesh.delivery.release.refusal import ReleaseRefused
 from journeymesh.errors import NotFound, UsageError
+from journeymesh.safe_text import shown_url
 from tests.unit.delivery.released_trees import ONE, TWO, Checkout, git
 
 IMAGE = PinnedImage("registry.example/journeymesh", ONE)
@@ -77,7 +77,7 @@ def test_a_repository_without_a_remote_has_to_be_named(checkout: Checkout) -> No
     ],
 )
 def test_addresses_lose_their_credentials(address: str, public: str) -> None:
-    assert without_credentials(address) == public
+    assert shown_url(address) == public
 
 
 @pytest.mark.parametrize(

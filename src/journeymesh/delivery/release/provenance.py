@@ -18,6 +18,7 @@ from journeymesh.delivery.release.envelopes import Statement
 from journeymesh.delivery.release.refusal import ReleaseRefused
 from journeymesh.delivery.tree import Tree
 from journeymesh.errors import NotFound, UsageError
+from journeymesh.safe_text import shown_url
 
 SLSA: Final = "https://slsa.dev/provenance/v1"
 _BUILD_TYPES: Final = "https://journeymesh.example/docs/how-to/release-securely"
@@ -52,7 +53,7 @@ def source_at(
         raise NotFound(f"no {dockerfile} at {revision[:12]}", todo="name it by --dockerfile") from error
     address = repository or _origin(tree)
     digest = sha256(content.encode()).hexdigest()
-    return Source(without_credentials(address), revision, dockerfile, f"sha256:{digest}", bases_of(content))
+    return Source(shown_url(address), revision, dockerfile, f"sha256:{digest}", bases_of(content))
 
 
 def bases_of(dockerfile: str) -> tuple[str, ...]:
@@ -121,11 +122,6 @@ def check_provenance(statement: Statement) -> None:
         reasons.append("names no commit")
     if reasons:
         raise ReleaseRefused(f"its provenance {' and '.join(reasons)}", todo="attest it again, with its source")
-
-
-def without_credentials(address: str) -> str:
-    """A git address as anyone may read it."""
-    return re.sub(r"^([a-z][a-z0-9+.-]*://)[^/@]*@", r"\1", address)
 
 
 def _statement(

@@ -10,6 +10,7 @@ from typing import Any, BinaryIO, Final, Protocol
 import msgspec
 
 from journeymesh.errors import ExtraMissing
+from journeymesh.safe_text import json_on_terminal, urls_shown
 
 _ENCODE: Final = msgspec.json.Encoder().encode
 
@@ -54,4 +55,4 @@ def _timed(_: Any, __: str, event: Any) -> Any:
 
 
 def _rendered(_: Any, __: str, event: Any) -> bytes:
-    return _ENCODE(event)
+    return json_on_terminal(urls_shown(_ENCODE(event).decode())).encode()

@@ -11,6 +11,7 @@ import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 
 from journeymesh.journeys.answers import json_lines, plain
+from journeymesh.safe_text import column_in_spreadsheet
 
 JSON: Final = "application/json"
 NDJSON: Final = "application/x-ndjson"
@@ -129,7 +130,7 @@ class _Parquet:
 
 
 class _Csv:
-    """CSV with a header line; a nested value is its JSON, an instant RFC 3339 in UTC."""
+    """CSV with a header line; a nested value is its JSON, an instant RFC 3339 in UTC, and no text a formula."""
 
     def __init__(self, schema: pa.Schema) -> None:
         self._sink = _Sink()
@@ -137,7 +138,8 @@ class _Csv:
         self._writer = pa_csv.CSVWriter(pa.PythonFile(self._sink, "w"), self._flat)
 
     def page(self, table: pa.Table) -> bytes:
-        columns = [_flat(column, kind.type) for column, kind in zip(table.columns, self._flat, strict=True)]
+        flat = (_flat(column, kind.type) for column, kind in zip(table.columns, self._flat, strict=True))
+        columns = [column_in_spreadsheet(column) for column in flat]
         self._writer.write_table(pa.table(columns, schema=self._flat))
         return self._sink.taken()
 
