@@ -10,6 +10,7 @@ from typing import Any
 import yaml
 
 from journeymesh.errors import UsageError
+from journeymesh.yaml_files import MANIFESTS, compose_all_yaml
 
 
 class ManifestUnreadable(UsageError):
@@ -54,7 +55,7 @@ def documents(path: Path) -> Iterator[Document]:
     """
     try:
         text = path.read_text("utf-8")
-        for node in yaml.compose_all(text, Loader=yaml.SafeLoader):
+        for node in compose_all_yaml(text, bounds=MANIFESTS):
             loader = yaml.SafeLoader("")
             content = loader.construct_document(node)
             if content:

@@ -12,11 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-import yaml
-
 from journeymesh.delivery.documents import Document, documents
 from journeymesh.delivery.tree import Tree
 from journeymesh.errors import NotFound, UsageError
+from journeymesh.yaml_files import load_yaml
 
 PLACEHOLDER_REGISTRY: Final = "registry.invalid"
 """The registry of a tree that was not told its own: it pulls from nowhere."""
@@ -65,7 +64,7 @@ def pinned(overlay: Path) -> dict[str, PinnedImage]:
 
 def pins_in(kustomization: str) -> dict[str, PinnedImage]:
     """The same of a kustomization's text, as a commit has it."""
-    return _pins(yaml.safe_load(kustomization) or {})
+    return _pins(load_yaml(kustomization) or {})
 
 
 def _pins(content: Any) -> dict[str, PinnedImage]:

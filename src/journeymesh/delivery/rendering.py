@@ -5,9 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from journeymesh.delivery.programs import ProgramMissing, called, first_installed
+from journeymesh.yaml_files import MANIFESTS, load_all_yaml
 
 
 def rendered(folder: Path) -> str:
@@ -27,4 +26,4 @@ def rendered(folder: Path) -> str:
 
 def rendered_objects(folder: Path) -> list[dict[str, Any]]:
     """The folder's manifests, parsed, in Kustomize's order."""
-    return [document for document in yaml.safe_load_all(rendered(folder)) if document]
+    return [document for document in load_all_yaml(rendered(folder), bounds=MANIFESTS) if document]

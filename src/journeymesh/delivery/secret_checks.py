@@ -14,6 +14,7 @@ from journeymesh.delivery.needed_secrets import BY_NAME, NEEDED
 from journeymesh.delivery.secrets import SUFFIX, EnvironmentSecrets, decoded
 from journeymesh.delivery.tree import Tree
 from journeymesh.errors import JourneymeshError
+from journeymesh.yaml_files import load_yaml
 
 BESIDE_SECRETS = frozenset({".gitkeep", "README.md"})
 
@@ -85,7 +86,7 @@ def _outside(held: EnvironmentSecrets, name: str) -> tuple[dict[str, Any], list[
     path = held.file(name)
     place = held.tree.relative(path)
     try:
-        content = yaml.safe_load(path.read_text("utf-8"))
+        content = load_yaml(path.read_text("utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError):
         content = None
     if not isinstance(content, dict):

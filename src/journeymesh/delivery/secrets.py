@@ -16,6 +16,7 @@ from journeymesh.delivery import sops
 from journeymesh.delivery.needed_secrets import BY_NAME, NEEDED, gateway_hosts
 from journeymesh.delivery.tree import Tree
 from journeymesh.errors import NotFound, UsageError
+from journeymesh.yaml_files import load_yaml
 
 SUFFIX: Final = ".enc.yaml"
 _NAME: Final = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
@@ -179,7 +180,7 @@ class EnvironmentSecrets:
     def _rules(self) -> list[dict[str, Any]]:
         if not self.config.is_file():
             return []
-        content = yaml.safe_load(self.config.read_text("utf-8")) or {}
+        content = load_yaml(self.config.read_text("utf-8")) or {}
         return [rule for rule in content.get("creation_rules") or [] if isinstance(rule, dict)]
 
     def _rule(self, rules: Sequence[dict[str, Any]]) -> dict[str, Any] | None:

@@ -13,12 +13,11 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final
 
-import yaml
-
 from journeymesh.delivery.documents import documents
 from journeymesh.delivery.programs import ProgramFailed, called
 from journeymesh.delivery.tree import Tree
 from journeymesh.errors import UsageError
+from journeymesh.yaml_files import load_yaml
 
 _COMPONENT: Final = """\
 # Whose signature a commit needs before Argo CD syncs it. Nobody's while the list is empty.
@@ -91,7 +90,7 @@ def signature_keys(tree: Tree) -> tuple[str, ...]:
     if not _component(tree).is_file():
         return ()
     (document,) = documents(_component(tree))
-    (change,) = yaml.safe_load(document.content["patches"][0]["patch"])
+    (change,) = load_yaml(document.content["patches"][0]["patch"])
     return tuple(each["keyID"] for each in change["value"])
 
 

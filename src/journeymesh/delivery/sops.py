@@ -12,6 +12,7 @@ import yaml
 
 from journeymesh.delivery.programs import ProgramFailed, called
 from journeymesh.errors import JourneymeshError, UsageError
+from journeymesh.yaml_files import load_yaml
 
 ENCRYPTED: Final = "^(data|stringData)$"
 """What of a Secret is encrypted; its name, namespace and keys stay readable, so that a review sees what changed."""
@@ -56,7 +57,7 @@ def decrypted(path: Path, key_file: Path | None = None) -> dict[str, Any]:
         )
     except ProgramFailed as error:
         raise _told(path, error) from error
-    content = yaml.safe_load(text)
+    content = load_yaml(text)
     return content if isinstance(content, dict) else {}
 
 
@@ -107,7 +108,7 @@ def _told(path: Path, error: ProgramFailed) -> JourneymeshError:
     if "metadata not found" in words:
         return SecretUndecryptable(f"{path} is not encrypted", todo="encrypt it, and renew what was in it")
     if "data key" in words or "no identity matched" in words:
-        held = yaml.safe_load(path.read_text("utf-8"))
+        held = load_yaml(path.read_text("utf-8"))
         readers = ", ".join(recipients_of(held)) if isinstance(held, dict) else ""
         return SecretUndecryptable(f"{path}: no key at hand opens it, only those of {readers}", todo=_KEY_TODO)
     return SecretUndecryptable(f"{path}: {words}", todo="correct the file")

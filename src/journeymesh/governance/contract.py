@@ -86,8 +86,8 @@ def load_contract(path: str | Path = SHIPPED_CONTRACT) -> Contract:
     Raises:
         ContractInvalid: naming the file, the place in it and what to do.
     """
-    held = read_yaml(path, _Document, called="contract", invalid=ContractInvalid, see=SEE)
-    document = read_yaml(path, dict[str, Any], called="contract", invalid=ContractInvalid, see=SEE)
+    held = read_yaml(path, _Document, called="contract", invalid=ContractInvalid, see=SEE, variables=False)
+    document = read_yaml(path, dict[str, Any], called="contract", invalid=ContractInvalid, see=SEE, variables=False)
     where = f"contract {path}"
     version = _VERSION.fullmatch(held.version)
     if version is None:

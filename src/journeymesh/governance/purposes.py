@@ -81,7 +81,7 @@ def load_purposes(path: str | Path = SHIPPED_PURPOSES) -> Purposes:
     Raises:
         PurposesInvalid: naming the file, the purpose and what to do.
     """
-    held = read_yaml(path, _File, called="purposes", invalid=PurposesInvalid, see=SEE)
+    held = read_yaml(path, _File, called="purposes", invalid=PurposesInvalid, see=SEE, variables=False)
     if held.version != 1:
         raise PurposesInvalid(f"purposes {path}: version {held.version}", todo="this journeymesh reads version 1")
     found = tuple(_flattened(held.purposes, None))

@@ -24,6 +24,7 @@ from journeymesh.identity.tokens import (
     token_digest,
     verified_claims,
 )
+from journeymesh.yaml_files import load_yaml
 
 if TYPE_CHECKING:
     from joserfc.jwk import Key
@@ -225,7 +226,7 @@ def read_people(path: Path) -> Mapping[str, Person]:
         PeopleInvalid: it cannot be read, or says something that is not understood.
     """
     try:
-        document = yaml.safe_load(path.read_text("utf-8"))
+        document = load_yaml(path.read_text("utf-8"))
         people = msgspec.convert(document, _PeopleFile).people
     except OSError as error:
         raise _unreadable(path, error) from error

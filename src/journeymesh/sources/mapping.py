@@ -37,6 +37,7 @@ from journeymesh.sources.mapping_fields import (
 from journeymesh.sources.mapping_yaml import MappingYaml
 from journeymesh.sources.paths import array_of
 from journeymesh.sources.signal_layout import SignalsLayout
+from journeymesh.yaml_files import load_yaml
 
 __all__ = [
     "NUMBER_COLUMNS",
@@ -174,11 +175,11 @@ def load_mapping(path_or_text: str | Path) -> Mapping:
         except (OSError, UnicodeDecodeError) as error:
             raise MappingInvalid(f"{where} cannot be read: {error}", todo="give a YAML file in UTF-8") from error
     try:
-        content = yaml.load(text, Loader=MappingYaml)  # noqa: S506 - a SafeLoader
+        content = load_yaml(text, loader=MappingYaml)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         at = f", line {mark.line + 1}" if mark is not None else ""
-        problem = getattr(error, "problem", None) or "it cannot be parsed"
+        problem = getattr(error, "problem", None) or str(error) or "it cannot be parsed"
         raise MappingInvalid(f"{where}{at}: not YAML: {problem}", todo="correct the line") from error
     try:
         mapping = msgspec.convert(content, Mapping)

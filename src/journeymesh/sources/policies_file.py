@@ -18,6 +18,7 @@ from journeymesh.sources.mapping import Mapping
 from journeymesh.sources.policy_reading import PolicyInput, UsablePolicies, is_without_end, mapped_policies, usable
 from journeymesh.sources.refused_rows import as_json
 from journeymesh.sources.row_keys import RowKeys
+from journeymesh.yaml_files import load_yaml
 
 ENDINGS: Final = (".yaml", ".yml", ".json", ".ndjson", ".csv", ".parquet")
 _KNOWN: Final = {f.name: f for f in fields(Policy)}
@@ -95,9 +96,7 @@ def _rows(path: Path) -> list[Any]:
 def _content(path: Path) -> Any:
     match path.suffix.lower():
         case ".yaml" | ".yml":
-            import yaml
-
-            return yaml.safe_load(path.read_text("utf-8"))
+            return load_yaml(path.read_text("utf-8"))
         case ".json":
             import msgspec
 

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 from journeymesh.errors import JourneymeshError, MappingInvalid, RulesInvalid, SourceMissing, UsageError
 from journeymesh.safe_text import shown_url
+from journeymesh.yaml_files import load_yaml
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -231,7 +232,7 @@ def load_rules(name_or_path: str) -> JourneyRules:
     import yaml
 
     try:
-        document = yaml.safe_load(Path(name_or_path).read_text("utf-8"))
+        document = load_yaml(Path(name_or_path).read_text("utf-8"))
     except (OSError, UnicodeDecodeError) as error:
         known = ", ".join([*BUILT_IN, *VERSIONS])
         raise RulesInvalid(

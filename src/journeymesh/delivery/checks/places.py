@@ -18,6 +18,7 @@ import yaml
 
 from journeymesh.delivery.checks.findings import Step
 from journeymesh.delivery.documents import Document, documents
+from journeymesh.yaml_files import load_yaml
 
 KUSTOMIZATIONS = ("kustomization.yaml", "kustomization.yml", "Kustomization")
 
@@ -201,7 +202,7 @@ def _patched(kustomization: Document, read: Any, kind: str, name: str, at: tuple
                     yield from _patch_place(document.path, document.node, document.content, 0, entry, kind, name, at)
         elif isinstance(entry.get("patch"), str):
             begun = place_in(kustomization, ("patches", index, "patch")).line
-            content = yaml.safe_load(entry["patch"])
+            content = load_yaml(entry["patch"])
             node = yaml.compose(entry["patch"], Loader=yaml.SafeLoader)
             if node is not None:
                 yield from _patch_place(kustomization.path, node, content, begun, entry, kind, name, at)

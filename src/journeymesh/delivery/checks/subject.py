@@ -17,6 +17,7 @@ from journeymesh.delivery.documents import Document, ManifestUnreadable, documen
 from journeymesh.delivery.programs import ProgramFailed
 from journeymesh.delivery.rendering import rendered
 from journeymesh.delivery.tree import ENVIRONMENTS, Tree
+from journeymesh.yaml_files import MANIFESTS, load_all_yaml
 
 AT_ONCE: Final = 2
 """How many folders are rendered at the same time."""
@@ -216,7 +217,9 @@ class Subject:
         if key not in self.memory.renderings:
             try:
                 text = rendered(unit.folder)
-                objects = [each for each in yaml.load_all(text, Loader=_Loader) if isinstance(each, dict)]
+                objects = [
+                    each for each in load_all_yaml(text, loader=_Loader, bounds=MANIFESTS) if isinstance(each, dict)
+                ]
                 self.memory.renderings[key] = objects, ""
             except (ProgramFailed, yaml.YAMLError) as error:
                 words = str(error).replace(f"{unit.folder}", self.tree.relative(unit.folder))
