@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import json
+import random
 import time
 import tracemalloc
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -110,19 +114,32 @@ def test_variables_come_from_the_environment_where_the_file_is_not_shown(
         read(variables=False)
 
 
-@pytest.mark.parametrize("old", ["name:", "description:", "title:", "id:", "purpose:"])
+def _with_a_variable(content: Any) -> Iterator[Any]:
+    """The content with the variable at the end of one text or key, for each that it has."""
+    if isinstance(content, dict):
+        for name, value in content.items():
+            yield {(f"{key}${{A_SECRET}}" if key == name else key): held for key, held in content.items()}
+            for changed in _with_a_variable(value):
+                yield {**content, name: changed}
+    elif isinstance(content, list):
+        for at, value in enumerate(content):
+            for changed in _with_a_variable(value):
+                yield [*content[:at], changed, *content[at + 1 :]]
+    elif isinstance(content, str):
+        yield f"{content}${{A_SECRET}}"
+
+
+@pytest.mark.parametrize(("shipped", "load"), [(SHIPPED_CONTRACT, load_contract), (SHIPPED_PURPOSES, load_purposes)])
 def test_contracts_and_purposes_tell_no_secret_of_the_environment(
-    old: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    shipped: Path, load: Callable[[Path], object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Wherever in the file the variable stands, and be it a key."""
+    """Wherever in the file the variable stands, and be it in a key."""
     monkeypatch.setenv("A_SECRET", "s3cret")
-    for shipped, load in ((SHIPPED_CONTRACT, load_contract), (SHIPPED_PURPOSES, load_purposes)):
-        text = shipped.read_text("utf-8")
-        if old not in text:
-            continue
-        given = tmp_path / shipped.name
-        for changed in (text.replace(old, f"{old} ${{A_SECRET}} #", 1), text.replace(old, "${A_SECRET}:", 1)):
-            given.write_text(changed)
-            with pytest.raises(JourneymeshError) as caught:
-                load(given)
-            assert "s3cret" not in str(caught.value)
+    everywhere = list(_with_a_variable(yaml.safe_load(shipped.read_text("utf-8"))))
+    assert len(everywhere) > 20
+    given = tmp_path / shipped.name
+    for changed in random.Random(1).sample(everywhere, min(60, len(everywhere))):
+        given.write_text(json.dumps(changed))  # which is YAML, too
+        with pytest.raises(JourneymeshError, match=r"\$\{A_SECRET\} is not taken") as caught:
+            load(given)
+        assert "s3cret" not in str(caught.value)
