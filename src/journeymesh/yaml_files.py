@@ -85,7 +85,8 @@ def _check(text: str, bounds: YamlBounds) -> None:
     values = 0
     anchors: dict[str, int | None] = {}  # how many values each stands for; None: it is still open
     opened: list[tuple[str | None, int]] = []
-    for event in yaml.parse(text, Loader=_PARSER):
+    events: Iterator[Any] = yaml.parse(text, Loader=_PARSER)
+    for event in events:
         where = f"line {event.start_mark.line + 1}"
         if isinstance(event, yaml.CollectionEndEvent):
             anchor, before = opened.pop()
@@ -93,7 +94,7 @@ def _check(text: str, bounds: YamlBounds) -> None:
                 anchors[anchor] = values - before
             continue
         if isinstance(event, yaml.AliasEvent):
-            stands_for = anchors.get(event.anchor, 1)
+            stands_for = anchors.get(event.anchor or "", 1)
             if stands_for is None:
                 raise YamlRefused(f"a value holds itself, {where}")
             values += stands_for
