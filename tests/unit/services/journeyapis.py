@@ -74,6 +74,7 @@ class Served:
     taker: FixTaker | None = None
     kept: KeptAnswers | None = None
     config: dict[str, Any] = field(default_factory=dict)
+    http: dict[str, Any] = field(default_factory=dict)
     token: str = "analyst"
 
     def __enter__(self) -> Served:
@@ -82,7 +83,8 @@ class Served:
         self._open = ExitStack()
         self.versions = self._open.enter_context(StoreVersions(self.store, refresh_s=3600.0))
         self.book = self._open.enter_context(PolicyBook(self.store.policies, refresh_s=3600.0))
-        http = HttpConfig(burst=10**6, requests_per_s=1e6, strangers_burst=10**6)
+        unlimited = {"burst": 10**6, "requests_per_s": 1e6, "strangers_burst": 10**6}
+        http = HttpConfig(**{**unlimited, **self.http})
         self.app = build_app(
             JourneyapiConfig(cursor_key=KEY, http=http, **self.config),
             self.reads,

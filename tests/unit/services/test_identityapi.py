@@ -329,3 +329,18 @@ def test_closed_parts_have_no_threads_left(tmp_path: Path) -> None:
         served.get("officer", "/v1/audit")
     with pytest.raises(RuntimeError):
         parts.threads.submit(int)
+
+
+def test_a_body_larger_than_any_honest_one_is_413_before_anything_is_made_of_it(served: Served) -> None:
+    assert served.post("officer", "/v1/decisions", {**ASK, "purpose": "x" * 66_000}).status_code == 413
+    assert served.post("officer", "/v1/decisions:batch", {"asks": [ASK] * 50_000}).status_code == 413
+    asks = [{**ASK, "token": "t" * 16_384}] * 100
+    assert served.post("officer", "/v1/decisions:batch", {"asks": asks}).status_code == 200
+
+
+@pytest.mark.parametrize("nested", ['{"a":' * 200_000 + "1" + "}" * 200_000, "[" * 60_000 + "]" * 60_000])
+def test_deeply_nested_json_is_refused_and_no_fault(served: Served, nested: str) -> None:
+    for path in ("/v1/decisions", "/v1/decisions:batch", "/v1/approvals"):
+        for body in (nested, f'{{"asks":{nested}}}'):
+            headers = {**served.bearing("officer"), "content-type": "application/json"}
+            assert served.client.post(path, content=body, headers=headers).status_code in (400, 413, 422)

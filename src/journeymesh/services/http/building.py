@@ -16,6 +16,7 @@ from litestar.exceptions import HTTPException
 from prometheus_client import CollectorRegistry
 
 from journeymesh.services.http import health
+from journeymesh.services.http.bodies import BODIES, BodyBudget
 from journeymesh.services.http.compression import Compression
 from journeymesh.services.http.config import HttpConfig
 from journeymesh.services.http.edge import Edge, route_of
@@ -81,6 +82,7 @@ def build_http(service: Service) -> Litestar:
                 "metrics": metrics,
                 "log": log,
                 "config": config,
+                BODIES: BodyBudget(config.bodies_bytes),
             }
         ),
     )

@@ -11,8 +11,8 @@ class HttpConfig:
 
     - ``requests_per_s``/``burst``: what one client (an identity) may ask; ``strangers_per_s``/``strangers_burst``: what
       one network address may ask with tokens that were not seen to hold, or with none
-    - ``max_body_bytes``: larger bodies are refused; ``answer_within_s``: how long a request may take until its answer
-      begins
+    - ``max_body_bytes``: larger bodies are refused; ``bodies_bytes``: of all bodies that are being read or worked on;
+      ``answer_within_s``: how long a request may take until its answer begins
     - ``reading_threads``: reads of a store at once; ``waiting_reads``: how many more may wait before the service says
       that it is overloaded
     - ``drain_s``: how long requests under way may go on after SIGTERM; ``linger_s``: how long new ones are still
@@ -28,6 +28,7 @@ class HttpConfig:
     strangers_burst: int = 500
     clients_remembered: int = 50_000
     max_body_bytes: int = 32 << 20
+    bodies_bytes: int = 64 << 20
     answer_within_s: float = 30.0
     reading_threads: int = 8
     waiting_reads: int = 256

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 from urllib.parse import parse_qsl
 
 import msgspec
 
+from journeymesh.services.http.bodies import BODIES, read_body
 from journeymesh.services.http.problems import MALFORMED, UNPROCESSABLE, UNSUPPORTED_MEDIA_TYPE, ProblemRaised
 from journeymesh.services.http.requests import Scope, header
 
 T = TypeVar("T", bound=msgspec.Struct)
 B = TypeVar("B")
-_MOST_PARAMETERS = 32
+MOST_JSON_BYTES: Final = 64 << 10
+_MOST_PARAMETERS: Final = 32
 
 
 def query_of(scope: Scope, kind: type[T]) -> T:
@@ -45,19 +47,23 @@ def _parsed(query_string: bytes, kind: type[T]) -> T:
         raise ProblemRaised(MALFORMED, f"query: {error}") from error
 
 
-async def json_body(request: Any, kind: type[B]) -> B:
-    """The request's JSON body as this type.
+async def json_body(request: Any, kind: type[B], most_bytes: int = MOST_JSON_BYTES) -> B:
+    """The request's JSON body as this type. ``most_bytes`` bounds what can be made of it, too: a value takes some
+    bytes to be written and some ten times as many in memory.
 
     Raises:
-        ProblemRaised: it is no JSON (400), of another media type (415), or no such value (422).
+        ProblemRaised: it is no JSON (400), larger (413), of another media type (415), no such value (422), or the
+            process holds too much of bodies (429).
     """
     media = (header(request.scope, b"content-type") or "").partition(";")[0].strip().lower()
     if media != "application/json":
         raise ProblemRaised(UNSUPPORTED_MEDIA_TYPE, "send application/json")
-    body = await request.body()
+    lease = request.app.state[BODIES].lease()
     try:
-        return msgspec.json.decode(body, type=kind)
+        return msgspec.json.decode(await read_body(request, lease, most_bytes), type=kind)
     except msgspec.ValidationError as error:
         raise ProblemRaised(UNPROCESSABLE, f"body: {error}") from error
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise ProblemRaised(MALFORMED, f"body: {error}") from error
+    finally:
+        lease.release()

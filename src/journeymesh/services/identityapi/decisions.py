@@ -26,6 +26,8 @@ from journeymesh.services.http.requests import bearer_token
 from journeymesh.services.identityapi.answers import AsksTaken, AskTaken, DecisionGiven, DecisionsGiven, Explained
 from journeymesh.services.identityapi.parts import answered, guarded, id_of_path, parts_of
 
+_MOST_BATCH_BYTES = 2 << 20
+"""A hundred questions, each with a token as long as tokens may be."""
 BODY_PROBLEMS = (TOO_LARGE, UNSUPPORTED_MEDIA_TYPE, UNPROCESSABLE)
 
 
@@ -64,7 +66,7 @@ async def decide(request: Request[Any, Any, Any], decision: Decided) -> ASGIResp
 )
 async def decide_batch(request: Request[Any, Any, Any], decision: Decided) -> ASGIResponse:  # noqa: ARG001 - the guard
     """Each is a decision of its own, with its own audit record; the answer comes when all of them are durable."""
-    body = await json_body(request, AsksTaken)
+    body = await json_body(request, AsksTaken, _MOST_BATCH_BYTES)
     return answered(DecisionsGiven(items=await _decided(request, body.asks)))
 
 

@@ -28,6 +28,9 @@ ROUTES = (policies_listed, summaries, journeys, summary, journey, track, product
 VERSION = "1.0.0"
 """Of the wire contract: a breaking change is a new major version, and a new path."""
 
+_BATCHES_AT_ONCE = 4
+"""Batches of fixes on threads of their own: those that wait for their turn keep no reads waiting."""
+
 
 def build_app(
     config: JourneyapiConfig,
@@ -50,6 +53,7 @@ def build_app(
     take fixes; None: they are not taken here.
     """
     threads = ReadingThreads(config.http.reading_threads, config.http.waiting_reads)
+    taking = ReadingThreads(_BATCHES_AT_ONCE, config.http.waiting_reads)
     parts = Parts(
         config=config,
         reads=reads,
@@ -61,6 +65,7 @@ def build_app(
         kept=kept,
         cursors=Cursors(config.cursor_key),
         threads=threads,
+        taking=taking,
         encoded=EncodedCache(config.summary_cache_bytes),
         places=Places(config.places_remembered),
         digests=Digests(),
@@ -78,6 +83,6 @@ def build_app(
             state={"parts": parts},
             registry=registry or CollectorRegistry(),
             log=log,
-            on_shutdown=(threads.close,),
+            on_shutdown=(threads.close, taking.close),
         )
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import threading
 import time
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
@@ -57,7 +58,10 @@ class Parts:
     encoded: EncodedCache
     places: Places
     digests: Digests
+    taking: ReadingThreads
     known: KnownPolicies = field(default_factory=KnownPolicies)
+    turn: threading.Lock = field(default_factory=threading.Lock)
+    """Held by the one large batch of fixes that is worked on."""
 
 
 @dataclass(slots=True)

@@ -15,6 +15,7 @@ from journeymesh.errors import UsageError
 from journeymesh.governance.obligations import RowPredicate
 from journeymesh.journeys.fixes import Fixes
 from journeymesh.journeys.policies import PolicyBook
+from journeymesh.services.http.bodies import BODIES, read_body
 from journeymesh.services.http.gate import Decided, needs
 from journeymesh.services.http.openapi import Answer, documents
 from journeymesh.services.http.problems import (
@@ -29,13 +30,14 @@ from journeymesh.services.http.problems import (
 from journeymesh.services.http.requests import header
 from journeymesh.services.journeyapi.asked import Parts, parts_of
 from journeymesh.services.journeyapi.fix_bodies import read_fixes
-from journeymesh.services.journeyapi.kept_answers import KeptAnswers, key_of
+from journeymesh.services.journeyapi.kept_answers import KeptAnswers, digest_of, key_of
 from journeymesh.services.journeyapi.ports import FixTaker, Policies, RefusedFix
 from journeymesh.services.journeyapi.rendering import ARROW, JSON
 from journeymesh.services.journeyapi.schemas import GivenFixes, RefusedRow, TakenFixes
 
 VEHICLE_NOT_ADMITTED: Final = "vehicle_not_admitted"
 _LONGEST_KEY: Final = 200
+_SMALL_BYTES: Final = 64 << 10
 
 
 @post(
@@ -72,9 +74,14 @@ async def put_fixes(request: Request[Any, Any, Any], decision: Decided) -> ASGIR
     if header(request.scope, b"content-encoding") not in (None, "identity"):
         raise ProblemRaised(UNSUPPORTED_MEDIA_TYPE, "send the body as it is, without content-encoding")
     media = header(request.scope, b"content-type") or ""
-    body = await request.body()
+    lease = request.app.state[BODIES].lease()
+    try:
+        body = await read_body(request, lease, parts.config.http.max_body_bytes)
+    except BaseException:
+        lease.release()
+        raise
     batch = _Batch(parts, parts.taker, parts.kept, decision, key_of(decision.identity, key), media, body)
-    taken = await parts.threads.run(batch.taken)
+    taken = await parts.taking.work(batch.taken, after=lease.release)
     return ASGIResponse(body=taken, headers={"cache-control": "no-store"}, media_type=JSON)
 
 
@@ -85,18 +92,27 @@ class _Batch(msgspec.Struct, frozen=True):
     decision: Any
     key: str
     media: str
-    body: bytes
+    body: bytearray
 
     def taken(self) -> bytes:
         """The answer, given before or now."""
         kept: KeptAnswers = self.kept
-        request = self.media.encode() + b"\0" + self.body
-        answered, again = kept.once(self.key, request, self._take)
+        answered, again = kept.once(self.key, digest_of(self.media, self.body), self._take)
+        if not again:
+            return answered
         told = msgspec.json.decode(answered, type=TakenFixes)
         told.again = again
         return msgspec.json.encode(told)
 
     def _take(self) -> bytes:
+        """What comes of a large batch takes ten times its bytes while it is worked on: they take turns."""
+        parts: Parts = self.parts
+        if len(self.body) <= _SMALL_BYTES and ARROW not in self.media:
+            return self._take_in_turn()
+        with parts.turn:
+            return self._take_in_turn()
+
+    def _take_in_turn(self) -> bytes:
         parts: Parts = self.parts
         taker: FixTaker = self.taker
         fixes, refused = read_fixes(self.media, self.body, parts.config.most_fixes)
@@ -125,15 +141,19 @@ def _admitted(fixes: Fixes, policies: Policies, decision: Decision) -> tuple[Fix
     timeline = PolicyBook.of(held).timeline(fixes.vehicles)
     may = np.array([rows.admits(policy) for policy in timeline.policies], np.bool_)
     taken = np.zeros(len(fixes), np.bool_)
+    order = np.argsort(fixes.vehicle, kind="stable")
+    bounds = np.searchsorted(fixes.vehicle[order], np.arange(len(fixes.vehicles) + 1))
     for vehicle in range(len(fixes.vehicles)):
-        of_vehicle = fixes.vehicle == vehicle
         spans = range(int(timeline.first[vehicle]), int(timeline.first[vehicle + 1]))
+        if not spans:
+            continue
+        rows_of = order[bounds[vehicle] : bounds[vehicle + 1]]
         # Outside all its policies' times a vehicle is its policies' as a whole.
-        taken[of_vehicle] = bool(spans) and all(may[timeline.policy[span]] for span in spans)
+        taken[rows_of] = all(may[timeline.policy[span]] for span in spans)
+        at = fixes.fixed_at_us[rows_of]
         for span in spans:
-            at = fixes.fixed_at_us
-            inside = of_vehicle & (at >= timeline.from_us[span]) & (at < timeline.to_us[span])
-            taken[inside] = may[timeline.policy[span]]
+            inside = (at >= timeline.from_us[span]) & (at < timeline.to_us[span])
+            taken[rows_of[inside]] = may[timeline.policy[span]]
     origins = fixes.origins
     assert origins is not None
     detail = "no policy that you may hand in fixes for covers this vehicle then"

@@ -47,6 +47,13 @@ def key_of(identity: Identity | None, key: str) -> str:
     return hashlib.blake2b("\0".join((*who, key)).encode(), digest_size=32).hexdigest()
 
 
+def digest_of(media: str, body: bytes | bytearray) -> str:
+    """Names a request by its media type and body, which is not copied."""
+    held = hashlib.blake2b(media.encode() + b"\0", digest_size=32)
+    held.update(body)
+    return held.hexdigest()
+
+
 @dataclass(frozen=True, slots=True)
 class KeptAnswers:
     """Does a thing once by key. Safe for several threads and replicas.
@@ -58,13 +65,12 @@ class KeptAnswers:
     _under_way: set[str] = field(default_factory=set)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def once(self, key: str, request: bytes, do: Callable[[], bytes]) -> tuple[bytes, bool]:
-        """(the answer, whether it was given before).
+    def once(self, key: str, digest: str, do: Callable[[], bytes]) -> tuple[bytes, bool]:
+        """(the answer, whether it was given before). ``digest`` names the request (``digest_of``).
 
         Raises:
             ProblemRaised: the key was used for another request, or one with it is under way.
         """
-        digest = hashlib.blake2b(request, digest_size=32).hexdigest()
         with self._lock:
             if key in self._under_way:
                 raise ProblemRaised(CONFLICT, "a request with this Idempotency-Key is under way", retry_after_s=1.0)

@@ -1,0 +1,93 @@
+"""Bodies of requests: how large one may be, and how many bytes of them the whole process holds."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from journeymesh.services.http.problems import MALFORMED, TOO_LARGE, TOO_MANY_REQUESTS, ProblemRaised
+from journeymesh.services.http.requests import header
+
+BODIES: Final = "bodies"
+"""The key of the application's ``BodyBudget`` in its state."""
+_RETRY_AFTER_S: Final = 2.0
+_MOST_DIGITS: Final = 18
+
+
+@dataclass(slots=True)
+class BodyBudget:
+    """At most ``most_bytes`` of bodies that are being read or worked on. Safe for several threads."""
+
+    most_bytes: int
+    _used: int = 0
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    @property
+    def used_bytes(self) -> int:
+        """Bytes of bodies that are held now."""
+        return self._used
+
+    def lease(self) -> BodyLease:
+        """A share of the budget for one body, empty at first."""
+        return BodyLease(self)
+
+    def change(self, by_bytes: int) -> bool:
+        """Take so many bytes, or give them back where negative; False: there are not so many left."""
+        with self._lock:
+            if by_bytes > 0 and self._used + by_bytes > self.most_bytes:
+                return False
+            self._used += by_bytes
+            return True
+
+
+@dataclass(slots=True)
+class BodyLease:
+    """What one body takes of the budget, until it is released: when nothing works on the body any more, which may be
+    after the request's own end. May be released by any thread, and more than once."""
+
+    budget: BodyBudget
+    _bytes: int = 0
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def grow(self, by_bytes: int) -> None:
+        """Take so many bytes more.
+
+        Raises:
+            ProblemRaised: the process holds as many as it may (429).
+        """
+        if not self.budget.change(by_bytes):
+            told = "the service is working on as many bytes of bodies as it may"
+            raise ProblemRaised(TOO_MANY_REQUESTS, told, retry_after_s=_RETRY_AFTER_S)
+        self._bytes += by_bytes
+
+    def release(self) -> None:
+        """Give all of them back."""
+        with self._lock:
+            held, self._bytes = self._bytes, 0
+        self.budget.change(-held)
+
+
+async def read_body(request: Any, lease: BodyLease, most_bytes: int) -> bytearray:
+    """The request's body; what it takes of the budget is the caller's to release, whatever comes of it.
+
+    Raises:
+        ProblemRaised: it is larger than ``most_bytes`` (413), the process holds too much of bodies (429), or it broke
+            off (400).
+    """
+    too_large = ProblemRaised(TOO_LARGE, f"at most {most_bytes} bytes are taken here")
+    announced = header(request.scope, b"content-length")
+    if announced is not None and announced.isdecimal() and int(announced[:_MOST_DIGITS]) > most_bytes:
+        raise too_large
+    body, more = bytearray(), True
+    while more:
+        message = await request.receive()
+        if message["type"] != "http.request":
+            raise ProblemRaised(MALFORMED, "the body broke off")
+        piece = message.get("body", b"")
+        if len(body) + len(piece) > most_bytes:
+            raise too_large
+        lease.grow(len(piece))
+        body += piece
+        more = message.get("more_body", False)
+    return body
