@@ -18,6 +18,7 @@ from journeymesh.access.decision import Ask, Decision, Reason
 from journeymesh.access.ports import ApprovalHeld, Contract, Contracts, LiveApprovals, Pseudonyms, TokenReader
 from journeymesh.access.random_ids import random_id
 from journeymesh.access.record import RECORD_KIND, Found, body_of
+from journeymesh.access.tokenless import TokenlessRefusals
 from journeymesh.governance.obligations import NO_OBLIGATIONS, Obligations, RowPredicate
 from journeymesh.identity.capabilities import Capability, capability
 from journeymesh.identity.identity import Identity, ProviderUnavailable, TokenRefused
@@ -56,6 +57,7 @@ class Decider:
         self._pseudonyms = pseudonyms
         self._clock = clock
         self._silent_until_s: dict[str, float] = {}
+        self._tokenless = TokenlessRefusals(audit, pseudonyms)
 
     def decide(self, token: str | None, ask: Ask) -> Decision:
         """Whether the token's bearer may do what is asked, with its audit record under way. Never raises: any fault
@@ -92,6 +94,25 @@ class Decider:
             admits=self._each(ask, found) if allowed else _no_policy,
             known_for=lambda: self._known_for(token, about),
         )
+
+    def without_token(self, ask: Ask) -> Decision:
+        """The denial of a request without a token. Its audit record says how many there were (``tokenless``): nothing
+        waits for it, for nothing leaves."""
+        recorded: Future[None] = Future()
+        recorded.set_result(None)
+        return Decision(
+            decision_id=self._tokenless.count(),
+            reason=Reason.TOKEN_MISSING,
+            ask=ask,
+            identity=None,
+            obligations=NOTHING_LEAVES,
+            recorded=recorded,
+            admits=_no_policy,
+        )
+
+    def close(self) -> None:
+        """Write the record of the refusals without a token since the last one."""
+        self._tokenless.write()
 
     def _known_for(self, token: str | None, ask: Ask) -> str | None:
         """A purpose other than the one asked for, for which the bearer may know of a policy of their own tenant."""

@@ -36,6 +36,8 @@ def explain(body: Mapping[str, Any]) -> Explanation:
         lines.append(f"Cedar {verb} it by {', '.join(body['determining'])}.")
     elif reason is Reason.POLICY_FORBIDS:
         lines.append("No Cedar policy permitted it.")
+    if body.get("count"):
+        lines.append(f"It stands for {body['count']} requests without a token.")
     detail = f" ({body['detail']})" if body.get("detail") else ""
     lines.append(f"{'Allowed' if allowed else 'Denied'}: {told.what}{detail}.")
     return Explanation(str(body["decision_id"]), allowed, reason, tuple(lines), told.todo)

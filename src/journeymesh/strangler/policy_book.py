@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
+import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
@@ -12,6 +14,7 @@ from journeymesh.journeys.policies import Policy, PolicyTerm
 
 REFRESH_S: Final = 5.0
 _SOONEST_S: Final = 0.5
+_PAUSE_PER_READ: Final = 9.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +79,7 @@ class PolicyBook:
     _held: HeldPolicies | None = None
     _reading: threading.Lock = field(default_factory=threading.Lock)
     _wake: threading.Event = field(default_factory=threading.Event)
+    _ended: threading.Event = field(default_factory=threading.Event)
     _stopped: bool = False
     _thread: threading.Thread | None = None
 
@@ -87,6 +91,7 @@ class PolicyBook:
 
     def __exit__(self, *_: object) -> None:
         self._stopped = True
+        self._ended.set()
         self._wake.set()
         if self._thread is not None:
             self._thread.join()
@@ -132,13 +137,15 @@ class PolicyBook:
             return held
 
     def _follow(self) -> None:
-        pause = threading.Event()
+        took_s = 0.0
         while not self._stopped:
-            pause.wait(_SOONEST_S)  # unknown numbers do not make it read without end
-            self._wake.wait(max(self.refresh_s - _SOONEST_S, 0.0))
+            # Unknown numbers do not make it read without end: it reads a tenth of the time at most.
+            pause_s = max(_SOONEST_S, _PAUSE_PER_READ * took_s)
+            self._ended.wait(pause_s)
+            self._wake.wait(max(self.refresh_s - pause_s, 0.0))
             self._wake.clear()
             if not self._stopped:
-                try:
+                began_s = time.monotonic()
+                with contextlib.suppress(JourneymeshError):  # ``fault`` says so
                     self.refresh()
-                except JourneymeshError:
-                    continue  # ``fault`` says so
+                took_s = time.monotonic() - began_s

@@ -93,6 +93,7 @@ def open_access(path: str | Path, *, migrate: bool = False) -> Iterator[Access]:
             audit=writer,
             pseudonyms=pseudonyms,
         )
+        opened.callback(decider.close)
         yield Access(
             file=file,
             providers=providers,

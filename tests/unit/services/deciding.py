@@ -58,6 +58,9 @@ class Told:
             admits=lambda policy: self.obligations.rows.admits(policy) and policy.tenant not in self.forbids_tenants,
         )
 
+    def without_token(self, ask: Ask) -> Decision:
+        return self.decide(None, ask)
+
     def would_block(self, token: str | None, ask: Ask) -> bool:
         return self.blocks
 

@@ -43,6 +43,19 @@ async def thing(request: Request, decision: Decided) -> ASGIResponse:
     return ASGIResponse(body=json.dumps({"thing": name * 500, "by": decision.identity.subject}).encode())
 
 
+looked_up: list[str] = []
+
+
+async def _sought(request: Request) -> tuple[Policy, ...]:
+    looked_up.append(request.path_params["thing"])
+    return ()
+
+
+@get("/v1/sought/{thing:str}", operation_id="sought", **needs("product:read", about=_sought))
+async def sought(request: Request, decision: Decided) -> ASGIResponse:
+    return ASGIResponse(body=b"{}")
+
+
 class Served:
     def __init__(self, decisions: Told | None = None, life: Life | None = None, **config: object) -> None:
         self.lines = io.BytesIO()
@@ -53,7 +66,7 @@ class Served:
                 title="Things",
                 version="1",
                 told="Of things",
-                routes=[thing],
+                routes=[thing, sought],
                 decisions=self.decisions,
                 config=HttpConfig(**config),
                 life=life or Life(),
@@ -196,6 +209,25 @@ def test_a_token_that_holds_does_not_use_up_the_strangers_rate() -> None:
     with Served(strangers_burst=1, strangers_per_s=0.001) as served:
         assert served.get().status_code == 200
         assert served.get(authorization="Bearer other").status_code == 200
+
+
+def test_an_identity_does_not_begin_anew_with_a_new_token_once_it_asks_too_much() -> None:
+    with Served(burst=1, requests_per_s=0.001, strangers_burst=4, strangers_per_s=0.001) as served:
+        assert served.get().status_code == 200
+        assert [served.get(authorization="Bearer other").status_code for _ in range(3)] == [429] * 3
+        made = len(served.decisions.asked)
+        # What it could not pay for was taken from its address: tokens never seen before are refused undecided.
+        assert [served.get(authorization=f"Bearer {n}").status_code for n in range(6)] == [401] * 3 + [429] * 3
+        assert len(served.decisions.asked) == made + 3
+
+
+def test_without_a_token_nothing_is_looked_up_and_the_rate_of_the_address_comes_first() -> None:
+    with Served(strangers_burst=3, strangers_per_s=0.001) as served:
+        looked_up.clear()
+        answers = [served.client.get("/v1/sought/x") for _ in range(5)]
+        assert [answer.status_code for answer in answers] == [401, 401, 401, 429, 429]
+        assert answers[0].json()["decision_id"] == answers[0].headers["decision-id"] == "d1"
+        assert looked_up == []
 
 
 def test_an_answer_that_does_not_begin_in_time_is_503() -> None:

@@ -331,6 +331,13 @@ def test_closed_parts_have_no_threads_left(tmp_path: Path) -> None:
         parts.threads.submit(int)
 
 
+def test_a_batch_counts_as_as_many_requests_as_it_has_questions(tmp_path: Path) -> None:
+    with identity_served(tmp_path, config=HttpConfig(burst=150, requests_per_s=0.001)) as served:
+        answers = [served.post("officer", "/v1/decisions:batch", {"asks": [ASK] * 100}) for _ in range(2)]
+        assert [answer.status_code for answer in answers] == [200, 429]
+        assert float(answers[1].headers["retry-after"]) > 1
+
+
 def test_a_body_larger_than_any_honest_one_is_413_before_anything_is_made_of_it(served: Served) -> None:
     assert served.post("officer", "/v1/decisions", {**ASK, "purpose": "x" * 66_000}).status_code == 413
     assert served.post("officer", "/v1/decisions:batch", {"asks": [ASK] * 50_000}).status_code == 413

@@ -16,6 +16,7 @@ from litestar.params import SkipValidation
 
 from journeymesh.access.decision import Ask, Decision, Reason
 from journeymesh.identity.capabilities import JOURNEYS, capability
+from journeymesh.identity.identity import Identity
 from journeymesh.identity.tokens import Bearer
 from journeymesh.journeys.policies import Policy
 from journeymesh.services.http.config import HttpConfig
@@ -48,6 +49,9 @@ class Decisions(Protocol):
 
     def decide(self, token: str | None, ask: Ask) -> Decision:
         """The decision. Never raises: whatever goes wrong denies."""
+
+    def without_token(self, ask: Ask) -> Decision:
+        """The denial of a request without a token, which nothing waits for."""
 
     def would_block(self, token: str | None, ask: Ask) -> bool:
         """Whether deciding may wait for a network, so that an event loop lets a thread do it."""
@@ -89,6 +93,7 @@ def needs(
     async def decided(request: Request[Any, Any, Any]) -> Decision:
         gate: Gate = request.app.state["gate"]
         wanted = name if instead is None else instead[1](request)
+        gate.refuse_without_token(request.scope, product, wanted)
         terms = () if about is None else await about(request)
         return await gate.decided(request.scope, product, wanted, terms)
 
@@ -146,6 +151,30 @@ class Gate:
                 raise hidden(about)
         raise of_decision(decision)
 
+    def refuse_without_token(self, scope: Mapping[str, Any], product: str, capability: str) -> None:
+        """Refuse a request without a token, before anything is looked up for it.
+
+        Raises:
+            ProblemRaised: there is none, or its address asks too much.
+        """
+        if bearer_token(scope) is not None:
+            return
+        self._take(self.strangers, client_address(scope, self.config.trusted_proxies))
+        decision = self.decisions.without_token(Ask(product=product, capability=capability))
+        self.metrics.decided(capability, decision.reason)
+        told: list[str] = scope.get(DECISION_IDS, [])
+        told.append(decision.decision_id)
+        raise of_decision(decision)
+
+    def charge(self, identity: Identity | None, further: int) -> None:
+        """Take so many more from the rate of who asks: for a request that stands for several.
+
+        Raises:
+            ProblemRaised: they ask too much.
+        """
+        if identity is not None and further > 0:
+            self._take(self.clients, (identity.provider, identity.subject), further)
+
     async def _decide(self, token: Bearer | None, ask: Ask) -> Decision:
         if self.decisions.would_block(token, ask):
             loop = asyncio.get_running_loop()
@@ -169,16 +198,16 @@ class Gate:
         def learn(decision: Decision) -> None:
             if decision.identity is None:
                 return
-            self.strangers.give_back(address)
             identity = decision.identity
             self._known[digest] = known = (identity.provider, identity.subject)
             if len(self._known) > self.config.clients_remembered:
                 self._known.popitem(last=False)
-            self._take(self.clients, known)
+            self._take(self.clients, known)  # before the address gets its own back: new tokens do not begin anew
+            self.strangers.give_back(address)
 
         return learn
 
-    def _take(self, rates: Rates, client: object) -> None:
-        wait_s = rates.take(client)
+    def _take(self, rates: Rates, client: object, count: int = 1) -> None:
+        wait_s = rates.take(client, count)
         if wait_s is not None:
             raise ProblemRaised(TOO_MANY_REQUESTS, retry_after_s=wait_s)

@@ -20,13 +20,14 @@ class Rates:
     clock_s: Callable[[], float] = time.monotonic
     _left: OrderedDict[object, tuple[float, float]] = field(default_factory=OrderedDict)
 
-    def take(self, client: object) -> float | None:
-        """Take one; None: it was there. Else the seconds until there is one."""
+    def take(self, client: object, count: int = 1) -> float | None:
+        """Take so many, and never more than ``burst``; None: they were there. Else the seconds until they are."""
+        count = min(count, max(1, self.burst))
         now = self.clock_s()
         left, at = self._left.pop(client, (float(self.burst), now))
         left = min(float(self.burst), left + (now - at) * self.per_s)
-        wait = None if left >= 1.0 else (1.0 - left) / self.per_s
-        self._left[client] = (left if wait is not None else left - 1.0, now)
+        wait = None if left >= count else (count - left) / self.per_s
+        self._left[client] = (left if wait is not None else left - count, now)
         if len(self._left) > self.remembered:
             self._left.popitem(last=False)
         return wait

@@ -18,6 +18,7 @@ REQUEST_ID: Final = "journeymesh.request_id"
 DECISION_IDS: Final = "journeymesh.decision_ids"
 """The key of a list in a request's scope: the ids of the decisions that were made for it, in their order."""
 _HEADERS: Final = "journeymesh.headers"
+_BEARER: Final = "journeymesh.bearer"
 _MAX_HEADER: Final = 16_384
 _RANDOM_ID: Final = re.compile(rb"[0-9a-f]{32}|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _TRACE: Final = re.compile(rb"00-([0-9a-f]{32})-([0-9a-f]{16})-[0-9a-f]{2}")
@@ -72,12 +73,15 @@ def bearer_token(scope: Scope) -> Bearer | None:
     Raises:
         ProblemRaised: there is more than one.
     """
+    if _BEARER in scope:
+        known: Bearer | None = scope[_BEARER]
+        return known
     held = header(scope, b"authorization")
-    if held is None:
-        return None
-    scheme, _, token = held.partition(" ")
+    scheme, _, token = (held or "").partition(" ")
     token = token.strip()
-    return Bearer.of(token) if token and scheme.lower() == "bearer" else None
+    found = Bearer.of(token) if token and scheme.lower() == "bearer" else None
+    cast("MutableMapping[str, Any]", scope)[_BEARER] = found
+    return found
 
 
 def given_id(given: Header | None) -> str | None:

@@ -66,10 +66,10 @@ async def identified(request: Request[Any, Any, Any]) -> tuple[str, Identity]:
         identity = await parts.in_thread(parts.providers.identify, token)
     else:
         identity = parts.providers.identify(token)
-    gate.strangers.give_back(address)
     wait_s = gate.clients.take((identity.provider, identity.subject))
     if wait_s is not None:
         raise ProblemRaised(TOO_MANY_REQUESTS, retry_after_s=wait_s)
+    gate.strangers.give_back(address)
     return token, identity
 
 

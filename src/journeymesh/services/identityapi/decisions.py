@@ -12,7 +12,7 @@ from journeymesh.access.explain import explain
 from journeymesh.access.record import RECORD_KIND
 from journeymesh.identity.capabilities import capability
 from journeymesh.ledger.port import AuditRecord
-from journeymesh.services.http.gate import Decided
+from journeymesh.services.http.gate import Decided, Gate
 from journeymesh.services.http.openapi import JSON, Answer
 from journeymesh.services.http.problems import (
     NOT_FOUND,
@@ -64,9 +64,11 @@ async def decide(request: Request[Any, Any, Any], decision: Decided) -> ASGIResp
         problems=BODY_PROBLEMS,
     ),
 )
-async def decide_batch(request: Request[Any, Any, Any], decision: Decided) -> ASGIResponse:  # noqa: ARG001 - the guard
+async def decide_batch(request: Request[Any, Any, Any], decision: Decided) -> ASGIResponse:
     """Each is a decision of its own, with its own audit record; the answer comes when all of them are durable."""
     body = await json_body(request, AsksTaken, _MOST_BATCH_BYTES)
+    gate: Gate = request.app.state["gate"]  # each counts as a request
+    gate.charge(decision.identity, len(body.asks) - 1)
     return answered(DecisionsGiven(items=await _decided(request, body.asks)))
 
 
