@@ -264,7 +264,7 @@ def decoded(reply: Reply, request: Request, kind: type[T]) -> T:
     """
     try:
         return msgspec.json.decode(reply.body, type=kind)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, RecursionError) as error:
         raise AnswerUnreadable(
             f"{request.place}: the answer is not what this client expects ({type(error).__name__})",
             todo="check the URL, and that client and service are of one version",

@@ -138,5 +138,5 @@ def _problem(body: bytes) -> Problem | None:
     try:
         held: Any = msgspec.json.decode(body)
         return msgspec.convert(held, Problem, strict=False) if isinstance(held, dict) else None
-    except msgspec.MsgspecError:
+    except (msgspec.MsgspecError, RecursionError):
         return None

@@ -44,5 +44,5 @@ def expires_at_s(token: str) -> float:
     try:
         said: Any = msgspec.json.decode(base64.urlsafe_b64decode(parts[1] + "=" * (-len(parts[1]) % 4)))
         return float(said["exp"])
-    except (binascii.Error, msgspec.MsgspecError, KeyError, TypeError, ValueError):
+    except (binascii.Error, msgspec.MsgspecError, KeyError, TypeError, ValueError, RecursionError):
         return float("inf")

@@ -31,8 +31,8 @@ ALGORITHMS: Final = frozenset(
 MAX_TOKEN_BYTES: Final = 16 * 1024
 """Longer than a header may be in most servers; what is longer was not made by a provider of ours."""
 
-_NO_DATE_S: Final = 1e12
-"""In the year 33,658. A larger number is no date, and may be too large to reckon with."""
+_NO_DATE_S: Final = 253_402_214_400.0
+"""The last day of the calendar, 9999-12-31, with room for leeway. A later instant is no date, and cannot be shown."""
 
 _TYPES: Final = frozenset({"jwt", "at+jwt", "application/at+jwt"})
 

@@ -184,7 +184,7 @@ def _well_kept(writer: object, number: object) -> Iterator[None]:
     """What was written can be read; what cannot was changed."""
     try:
         yield
-    except (msgspec.MsgspecError, TypeError, ValueError, AttributeError) as error:
+    except (msgspec.MsgspecError, TypeError, ValueError, AttributeError, RecursionError) as error:
         raise StoreCorrupt(f"audit {writer}: record {number} cannot be read", todo="verify the audit") from error
 
 

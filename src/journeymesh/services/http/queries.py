@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from functools import lru_cache
 from typing import Any, Final, TypeVar
 from urllib.parse import parse_qsl
@@ -16,6 +17,8 @@ T = TypeVar("T", bound=msgspec.Struct)
 B = TypeVar("B")
 MOST_JSON_BYTES: Final = 64 << 10
 _MOST_PARAMETERS: Final = 32
+EARLIEST: Final = datetime(1900, 1, 1)  # noqa: DTZ001 - compared on the clock that was written
+LATEST: Final = datetime(9900, 1, 1)  # noqa: DTZ001 - as above
 
 
 def query_of(scope: Scope, kind: type[T]) -> T:
@@ -42,9 +45,12 @@ def _parsed(query_string: bytes, kind: type[T]) -> T:
             raise ProblemRaised(MALFORMED, f"the query parameter {name[:50]!r} is there twice")
         values[name] = value
     try:
-        return msgspec.convert(values, kind, strict=False)
+        query = msgspec.convert(values, kind, strict=False)
     except msgspec.ValidationError as error:
         raise ProblemRaised(MALFORMED, f"query: {error}") from error
+    if far := _beyond_reckoning(query):
+        raise ProblemRaised(MALFORMED, f"query: {far}")
+    return query
 
 
 async def json_body(request: Any, kind: type[B], most_bytes: int = MOST_JSON_BYTES) -> B:
@@ -60,10 +66,30 @@ async def json_body(request: Any, kind: type[B], most_bytes: int = MOST_JSON_BYT
         raise ProblemRaised(UNSUPPORTED_MEDIA_TYPE, "send application/json")
     lease = request.app.state[BODIES].lease()
     try:
-        return msgspec.json.decode(await read_body(request, lease, most_bytes), type=kind)
+        taken = msgspec.json.decode(await read_body(request, lease, most_bytes), type=kind)
     except msgspec.ValidationError as error:
         raise ProblemRaised(UNPROCESSABLE, f"body: {error}") from error
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise ProblemRaised(MALFORMED, f"body: {error}") from error
     finally:
         lease.release()
+    if far := _beyond_reckoning(taken):
+        raise ProblemRaised(UNPROCESSABLE, f"body: {far}")
+    return taken
+
+
+def _beyond_reckoning(value: Any, name: str = "") -> str:
+    """Which instant is so early or so late that nothing can be reckoned with it; empty: none.
+
+    The calendar ends in 9999: a zone's offset or a lease added to its last days is an overflow, not a date.
+    """
+    if isinstance(value, datetime):
+        naive = value.replace(tzinfo=None)
+        return "" if EARLIEST <= naive < LATEST else f"{name} is not between {EARLIEST:%Y} and {LATEST:%Y}"
+    if isinstance(value, msgspec.Struct):
+        parts = ((field, getattr(value, field)) for field in value.__struct_fields__)
+    elif isinstance(value, list | tuple):
+        parts = ((name, each) for each in value)
+    else:
+        return ""
+    return next((far for field, part in parts if (far := _beyond_reckoning(part, field))), "")
