@@ -30,6 +30,9 @@ def paths_of_field(part: Any) -> tuple[str, ...]:
     """The paths that a mapped field reads, in their order; empty where it reads none."""
     several = tuple(getattr(part, "all_paths", ()) or ())
     path = getattr(part, "path", None)
+    base = getattr(part, "base", None)
+    if not several and path is None and base is not None:
+        return paths_of_field(base)
     return several or ((path,) if path is not None else ())
 
 

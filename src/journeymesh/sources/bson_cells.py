@@ -18,6 +18,7 @@ from journeymesh.sources.bson_values import KINDS, value_at
 from journeymesh.sources.clocks import (
     clock_us,
     counted_us,
+    interval_us,
     is_local,
     is_number,
     joined,
@@ -183,13 +184,21 @@ class Cells:
             met |= (kinds == 0x02) & (codes < 0)
         return met
 
-    def instants(self, clock: ClockField) -> tuple[I64, Faults, Faults]:
-        """(int64[n] µs, missing, faults); ``MISSING_US`` where there is no instant."""
+    def instants(self, clock: ClockField, element: I32) -> tuple[I64, Faults, Faults]:
+        """(int64[n] µs, missing, faults); ``MISSING_US`` where there is no instant. ``element`` is the rows' number in
+        their array."""
         base_us: I64 | None = None
         faults: Faults = {}
         missing: Faults = {}
         if clock.base is not None:
             base_us, missing, faults = self._clock(clock.base, None)
+            if clock.clock == "interval":
+                there = base_us != MISSING_US
+                base_us[there] += interval_us(element[there], clock)
+                for row in np.flatnonzero(there & (base_us > LAST_US)).tolist():
+                    faults[row] = f"{'+'.join(clock.base.all_paths)}: element {element[row]} lies outside the calendar"
+                    base_us[row] = MISSING_US
+                return base_us, missing, faults
         out, missing_here, faults_here = self._clock(clock, base_us)
         faults = {**faults_here, **faults}
         missing = {row: detail for row, detail in {**missing_here, **missing}.items() if row not in faults}

@@ -237,7 +237,7 @@ class BsonReader:
         refused = _Refused(every=None if self._tally is None else [])
         vehicles, vehicle, faults = cells.names(fields.vehicle.path, fields.vehicle.missing)
         refused.add(faults, Reason.VEHICLE_MISSING)
-        fixed_at, missing, faults = cells.instants(fields.fixed_at)
+        fixed_at, missing, faults = cells.instants(fields.fixed_at, rows.element)
         refused.add(missing, Reason.CLOCK_MISSING)
         refused.add(faults, Reason.CLOCK_UNPARSEABLE)
         columns: dict[str, Any] = {"vehicle": vehicle, "fixed_at_us": fixed_at}
@@ -251,7 +251,7 @@ class BsonReader:
                 columns[column], faults = cells.numbers(mapped)
                 refused.add(faults, Reason.VALUE_UNPARSEABLE)
         if fields.received_at is not None:
-            columns["received_at_us"], _, faults = cells.instants(fields.received_at)
+            columns["received_at_us"], _, faults = cells.instants(fields.received_at, rows.element)
             refused.add(faults, Reason.VALUE_UNPARSEABLE)
         if fields.ignition is not None:
             columns["ignition"], faults = cells.switches(fields.ignition)

@@ -51,6 +51,11 @@ def counted_us(numbers: F64, clock: ClockField | BaseClock) -> F64:
     return np.rint(numbers * unit_us(clock))
 
 
+def interval_us(elements: npt.NDArray[np.integer], clock: ClockField) -> I64:
+    """How many µs after the base each element of an array is, int64[n], by its number from 0."""
+    return np.rint(np.asarray(elements, np.float64) * (clock.interval_s or 0.0) * 1e6).astype(np.int64)
+
+
 def is_number(clock: ClockField | BaseClock) -> bool:
     """Whether the clock is written as a number."""
     return clock.clock in _UNITS_US

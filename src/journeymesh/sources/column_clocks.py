@@ -30,6 +30,11 @@ from journeymesh.sources.mapping_fields import ClockField
 _INSTANT: Final = pa.timestamp("us", tz="UTC")
 
 
+def clock_label(clock: ClockField) -> str:
+    """What a clock is called in refusals: its paths. One that was counted already has its field's name."""
+    return "+".join(clock.all_paths).lstrip("\0")
+
+
 def clock_column(column: ColumnOf, clock: ClockField, rows: int, faults: Faults, name: str) -> I64:
     """int64[rows] in µs, ``NOT_REPORTED_US`` where missing; what cannot be read is a fault."""
     read = _read_clock(column, clock, rows, faults, name)
@@ -68,7 +73,7 @@ def _read_clock(column: ColumnOf, clock: ClockField, rows: int, faults: Faults, 
             value = values[0] if len(values) == 1 else joined(values)
             at = clock_us(value, clock, None if zone is None else str(zone))
         except Unconvertible as error:
-            faults.add(row, reason, f"{'+'.join(clock.all_paths)}: {error}")
+            faults.add(row, reason, f"{clock_label(clock)}: {error}")
         else:
             result[row] = NOT_REPORTED_US if at is None else at
     return result

@@ -8,13 +8,14 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 import msgspec
+import numpy as np
 
-from journeymesh.sources.clocks import clock_us
+from journeymesh.sources.clocks import clock_us, interval_us, joined
 from journeymesh.sources.column_values import Column, as_array
 from journeymesh.sources.conditions import Where
 from journeymesh.sources.conversions import Unconvertible
 from journeymesh.sources.extended_json import plain
-from journeymesh.sources.mapping import ClockField, FieldMappings
+from journeymesh.sources.mapping import BaseClock, ClockField, FieldMappings
 from journeymesh.sources.mapping_fields import BESIDE
 from journeymesh.sources.paths import array_of, parsed, quoted, reach
 from journeymesh.sources.tabular import paths_of
@@ -58,7 +59,7 @@ def rows_of(documents: Sequence[Any], fields: FieldMappings, where: Where) -> Ro
         for path in paths:
             values[path] += _cells(one, path, arrays.get(path), rests.get(path), lists, rows)
     if fields.fixed_at.base is not None:
-        fields, values[_COUNTED] = _counted(documents, fields, values, document)
+        fields, values[_COUNTED] = _counted(documents, fields, values, document, element)
     return Rows(_columns(values), fields, document, element, without)
 
 
@@ -101,28 +102,40 @@ def _columns(values: dict[str, list[Any]]) -> dict[str, Column]:
 
 
 def _counted(
-    documents: Sequence[Any], fields: FieldMappings, values: dict[str, list[Any]], document: Sequence[int]
+    documents: Sequence[Any],
+    fields: FieldMappings,
+    values: dict[str, list[Any]],
+    document: Sequence[int],
+    element: Sequence[int],
 ) -> tuple[FieldMappings, list[Any]]:
-    """The fields with instants instead of offsets, and the instants: each document's base and what is counted on it.
-    What cannot be counted is left as it is, for its row to be refused."""
+    """The fields with instants instead of offsets, and the instants: each document's base and what is counted on it,
+    the offset or the interval times the element's number. What cannot be counted is left as it is, for its row to be
+    refused."""
     clock = fields.fixed_at
     base = clock.base
     assert base is not None
-    bases: list[int | None] = []
-    for one in documents:
-        texts = [plain(reach(one, path)) for path in base.all_paths]
-        zone = None if base.zone_path is None else reach(one, base.zone_path)
-        joined = texts[0] if len(texts) == 1 else " ".join(str(text) for text in texts)
-        try:
-            bases.append(clock_us(joined, base, zone))
-        except Unconvertible:
-            bases.append(None)
+    bases = [_base_of(one, base) for one in documents]
     counted: list[Any] = []
-    for row, offset in enumerate(values[clock.all_paths[0]]):
-        start = bases[document[row]]
+    steps = interval_us(np.asarray(element, np.int64), clock).tolist() if clock.clock == "interval" else None
+    offsets = None if steps is not None else values[clock.all_paths[0]]
+    for row, number in enumerate(document):
+        start = bases[number]
+        if not isinstance(start, int):
+            counted.append(start)
+            continue
         try:
-            at_us = None if start is None else clock_us(offset, clock, None, start)
+            at_us = start + steps[row] if offsets is None else clock_us(offsets[row], clock, None, start)
             counted.append(None if at_us is None else _EPOCH + timedelta(microseconds=at_us))
-        except Unconvertible:
-            counted.append(str(offset))
+        except (Unconvertible, OverflowError):
+            counted.append(f"element {element[row]}" if offsets is None else str(offsets[row]))
     return msgspec.structs.replace(fields, fixed_at=ClockField(path=_COUNTED, clock="bson_date")), counted
+
+
+def _base_of(document: Any, base: BaseClock) -> int | str | None:
+    """The instant that a document's clocks count from; the text of what cannot be read as one."""
+    texts = [plain(reach(document, path)) for path in base.all_paths]
+    zone = None if base.zone_path is None else reach(document, base.zone_path)
+    try:
+        return clock_us(texts[0] if len(texts) == 1 else joined(texts), base, zone)
+    except Unconvertible:
+        return " ".join(map(str, texts))

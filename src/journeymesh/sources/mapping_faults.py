@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, Final, get_args
 
 import msgspec
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 MOST_PATHS: Final = 60
 """What the walk over documents has bits for."""
+MOST_INTERVAL_S: Final = 86_400.0
 _UNITS_OF_FIELD: Final[dict[str, Any]] = {
     "speed": SpeedUnit,
     "speed_limit": SpeedUnit,
@@ -108,6 +109,9 @@ def check_rules(where: str, mapping: Mapping) -> None:
     if len({*mapping.where, *(path for _, path in paths_in(mapping.fields))}) > MOST_PATHS:
         raise MappingInvalid(f"{where}: fields name more than {MOST_PATHS} paths", todo="map fewer of them")
     for at, clock in _clocks(mapping):
+        if clock.clock == "interval" and (at != "fields.fixed_at" or mapping.layout not in ("embedded", "bucketed")):
+            todo = "use it for fixed_at in layout embedded or bucketed"
+            raise MappingInvalid(f"{where}: {at}: clock interval counts the elements of an array", todo=todo)
         _check_clock(f"{where}: {at}", clock)
     for axis in ("lat", "lon"):
         _check_coordinate(f"{where}: fields.{axis}", getattr(mapping.fields, axis), axis)
@@ -152,6 +156,11 @@ def _check_clock(at: str, clock: ClockField | BaseClock) -> None:
     def refuse(fault: str, todo: str) -> MappingInvalid:
         return MappingInvalid(f"{at}: {fault}", todo=todo)
 
+    if clock.clock == "interval":
+        _check_interval(clock, refuse)
+        return
+    if isinstance(clock, ClockField) and clock.interval_s is not None:
+        raise refuse("interval_s goes with clock interval and with no other", "leave it out")
     if (clock.path is None) == (not clock.paths):
         raise refuse("needs either path or paths", "name one path, or several whose texts are joined by a space")
     if clock.paths and clock.clock not in ("strftime", "iso8601"):
@@ -168,6 +177,17 @@ def _check_clock(at: str, clock: ClockField | BaseClock) -> None:
     base = clock.base if isinstance(clock, ClockField) else None
     if clock.clock.startswith("offset") != (base is not None):
         raise refuse("base goes with clock offset_s or offset_ms and with no other", "give both or neither")
+
+
+def _check_interval(clock: ClockField, refuse: Callable[[str, str], MappingInvalid]) -> None:
+    if clock.all_paths or clock.format or clock.zone or clock.zone_path or clock.missing:
+        raise refuse("clock interval reads nothing of its own", "give base and interval_s, and zone to the base")
+    if clock.base is None or clock.interval_s is None:
+        raise refuse("clock interval needs base and interval_s", "say where the first instant is and what lies between")
+    if not 0 < clock.interval_s <= MOST_INTERVAL_S:
+        raise refuse(f"interval_s {clock.interval_s} is not above 0 s and at most a day", "correct it")
+    if any(marks_array(path) for path in clock.base.all_paths):
+        raise refuse("base stands in an array", "name a value that all its elements share")
 
 
 def _check_coordinate(at: str, field: CoordinateField, axis: str) -> None:
@@ -192,6 +212,6 @@ def _check_arrays(where: str, mapping: Mapping) -> None:
         todo = "name one array, or use layout: bucketed"
         raise MappingInvalid(f"{where}: layout embedded and several arrays ({named})", todo=todo)
     fixed_at = mapping.fields.fixed_at
-    if not any(marks_array(path) for path in fixed_at.all_paths):
+    if fixed_at.clock != "interval" and not any(marks_array(path) for path in fixed_at.all_paths):
         todo = "give each fix its own time, as in samples[].t"
         raise MappingInvalid(f"{where}: fields.fixed_at is the same for every element", todo=todo)

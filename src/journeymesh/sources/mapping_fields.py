@@ -12,7 +12,7 @@ from journeymesh.sources.units import UNITS_TO_SI, AccelUnit, AngleUnit, Distanc
 Layout = Literal["document", "embedded", "bucketed", "signals"]
 Clock = Literal[
     "bson_date", "epoch_s", "epoch_ms", "epoch_us", "epoch_ns", "excel_days", "iso8601", "strftime", "offset_s",
-    "offset_ms",
+    "offset_ms", "interval",
 ]  # fmt: skip
 CoordinateForm = Literal[
     "degrees", "0_to_360", "hemisphere", "ddmm", "dms", "wkt", "geojson", "lat_lon", "lon_lat",
@@ -140,7 +140,7 @@ class IgnitionField(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
 
 
 class BaseClock(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """The instant that a bucket's offsets count from."""
+    """The instant that a bucket's offsets or intervals count from."""
 
     path: str | None = None
     paths: tuple[str, ...] = ()
@@ -166,6 +166,8 @@ class ClockField(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     - ``iso8601``: text; without an offset it is local time in the zone
     - ``strftime``: text of ``path``, or of several ``paths`` joined by a space, in Python's ``format``
     - ``offset_s``, ``offset_ms``: a number that counts from ``base``, for buckets
+    - ``interval``: no path; the first element of the array is at ``base``, each other ``interval_s`` later than the one
+      before it
 
     Local times are in the zone that the document names at ``zone_path``, else in ``zone``, else in UTC: an IANA name,
     a Windows name or an offset such as ``+02:00``. Dates without a zone of their own (Parquet) are local times, and
@@ -182,6 +184,7 @@ class ClockField(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     zone_path: str | None = None
     fold: Literal["earlier", "later"] = "earlier"
     base: BaseClock | None = None
+    interval_s: float | None = None
     missing: Missing = None
 
     @property

@@ -43,7 +43,8 @@ class ParquetRows:
             try:
                 parquet = pq.ParquetFile(raw)
                 schema = parquet.schema_arrow
-                for path in self.reading.required:
+                base = self.reading.fields.fixed_at.base
+                for path in (*self.reading.required, *(() if base is None else base.all_paths)):
                     name = path if type_at(schema, path) is not None else parsed(path).steps[0]
                     if name not in schema.names and type_at(schema, path) is None:
                         todo = f"map it to one of {', '.join(schema.names[:20])}"
