@@ -30,6 +30,7 @@ from journeymesh.sources.bson_values import (
     raw_json,
 )
 from journeymesh.sources.bson_walker import ARRAY_MISSING, FAULTS, ILL_SHAPED, LENGTH_IMPLAUSIBLE, NEEDS_ROOM, NO_ARRAY
+from journeymesh.sources.clock_corrections import corrected
 from journeymesh.sources.compressed_buckets import Expanded, expanded
 from journeymesh.sources.conditions import meets, wanted_at
 from journeymesh.sources.field_tally import Fault, FieldTally
@@ -240,6 +241,7 @@ class BsonReader:
         fixed_at, missing, faults = cells.instants(fields.fixed_at, rows.element)
         refused.add(missing, Reason.CLOCK_MISSING)
         refused.add(faults, Reason.CLOCK_UNPARSEABLE)
+        fixed_at = corrected(fixed_at, vehicles, vehicle, fields.fixed_at)
         columns: dict[str, Any] = {"vehicle": vehicle, "fixed_at_us": fixed_at}
         for name, column in NUMBER_COLUMNS.items():
             mapped = getattr(fields, name)

@@ -265,7 +265,7 @@ def _types(fields: FieldMappings, places: dict[str, int], where: Where) -> dict[
     for clock in (fields.fixed_at, fields.received_at):
         if clock is None or clock.clock != "iso8601" or clock.path not in places:
             continue
-        if _is_plain(clock, ("path", "clock", "zone", "fold")):
+        if _is_plain(clock, ("path", "clock", "zone", "fold", "corrections")):
             types[str(places[clock.path])] = _INSTANT
     vehicle = fields.vehicle
     if _is_plain(vehicle, ("path",)) and vehicle.path in places:

@@ -116,19 +116,22 @@ def _counted(
     assert base is not None
     bases = [_base_of(one, base) for one in documents]
     counted: list[Any] = []
-    steps = interval_us(np.asarray(element, np.int64), clock).tolist() if clock.clock == "interval" else None
-    offsets = None if steps is not None else values[clock.all_paths[0]]
+    is_interval = clock.clock == "interval"
+    steps = interval_us(np.asarray(element, np.int64), clock).tolist() if is_interval else []
+    offsets = [] if is_interval else values[clock.all_paths[0]]
     for row, number in enumerate(document):
         start = bases[number]
         if not isinstance(start, int):
             counted.append(start)
             continue
         try:
-            at_us = start + steps[row] if offsets is None else clock_us(offsets[row], clock, None, start)
+            at_us = start + steps[row] if is_interval else clock_us(offsets[row], clock, None, start)
             counted.append(None if at_us is None else _EPOCH + timedelta(microseconds=at_us))
         except (Unconvertible, OverflowError):
-            counted.append(f"element {element[row]}" if offsets is None else str(offsets[row]))
-    return msgspec.structs.replace(fields, fixed_at=ClockField(path=_COUNTED, clock="bson_date")), counted
+            counted.append(f"element {element[row]}" if is_interval else str(offsets[row]))
+    return msgspec.structs.replace(
+        fields, fixed_at=ClockField(path=_COUNTED, clock="bson_date", corrections=clock.corrections)
+    ), counted
 
 
 def _base_of(document: Any, base: BaseClock) -> int | str | None:

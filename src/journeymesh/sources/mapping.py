@@ -13,10 +13,11 @@ from typing import Any, Final, Literal
 
 import msgspec
 import yaml
-from msgspec.structs import force_setattr
+from msgspec.structs import force_setattr, replace
 
 from journeymesh.errors import MappingInvalid
 from journeymesh.sources.accuracy import AccuracyField, HdopField, ValidField
+from journeymesh.sources.clock_corrections import read_corrections
 from journeymesh.sources.conditions import Wanted
 from journeymesh.sources.csv_dialect import CsvDialect
 from journeymesh.sources.mapping_faults import check_rules, explained, paths_in
@@ -185,8 +186,18 @@ def load_mapping(path_or_text: str | Path) -> Mapping:
         mapping = msgspec.convert(content, Mapping)
     except msgspec.ValidationError as error:
         raise explained(where, content, str(error)) from error
+    named = mapping.fields.fixed_at.corrections
+    if isinstance(named, str) and named:
+        beside = Path(path_or_text).parent if where != "mapping" else Path()
+        force_setattr(mapping, "fields", _with_corrections(where, mapping.fields, beside / named))
     check_rules(where, mapping)
     return mapping
+
+
+def _with_corrections(where: str, fields: FieldMappings, path: Path) -> FieldMappings:
+    """The fields with the clock's corrections as they stand in a file."""
+    table = read_corrections(f"{where}: fields.fixed_at.corrections", path)
+    return replace(fields, fixed_at=replace(fields.fixed_at, corrections=table))
 
 
 def mapping_schema() -> dict[str, Any]:

@@ -14,6 +14,7 @@ from journeymesh.journeys.pipeline import PassResult, make_journeys
 from journeymesh.journeys.reasons import Reason
 from journeymesh.journeys.rules import ALWAYS_ON, JourneyRules
 from journeymesh.journeys.sensor_doubts import sensor_doubts
+from journeymesh.sources.clock_corrections import table_of
 from journeymesh.sources.clock_doubts import clock_doubts
 from journeymesh.sources.field_tally import FieldCount, FieldTally, instant_text
 from journeymesh.sources.file_doubts import file_doubts
@@ -76,6 +77,10 @@ class MappingCheck:
     first_policy_refused: dict[str, Example] = field(default_factory=dict)
     clocks_that_fit: dict[str, str] = field(default_factory=dict)
     rules: str = ""
+    corrections: int = 0
+    """Vehicles whose clock the mapping corrects."""
+    corrections_unmet: tuple[str, ...] = ()
+    """Those of them that are not in these inputs."""
 
     @property
     def is_usable(self) -> bool:
@@ -107,6 +112,7 @@ def check_mapping(
     clocks = clock_doubts(fields, tally.samples)
     policies = source.policies()
     refused = policies.refusals
+    corrections = table_of(fields.fixed_at)
     checked = tuple(
         CheckedField(
             count,
@@ -138,6 +144,8 @@ def check_mapping(
         items=tuple(source.items()),
         doubts=(*(doubt.text for doubt in clocks), *_file_doubts(source, fields), *sample.sensor_doubts()),
         is_whole=is_whole,
+        corrections=len(corrections),
+        corrections_unmet=tuple(name for name in corrections if name not in sample.named),
         others=sample.others,
         clocks_that_fit={doubt.field: doubt.instead for doubt in clocks if doubt.instead is not None},
         rules=rules.version,
@@ -160,6 +168,7 @@ class _Sample:
         self.refused: Counter[str] = Counter()
         self.first: dict[str, Example] = {}
         self.vehicles: set[str] = set()
+        self.named: set[str] = set()
         self.parts: list[Fixes] = []
         self.first_us: int | None = None
         self.last_us: int | None = None
@@ -173,6 +182,7 @@ class _Sample:
         if not len(fixes):
             return
         self.parts.append(fixes)
+        self.named.update(fixes.vehicles)
         now_us = int(datetime.now(UTC).timestamp() * 1e6)
         result = make_journeys(fixes, self._rules, (), now_us)
         self.usable += result.counts.accepted

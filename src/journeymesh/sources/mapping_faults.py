@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, get_args
 import msgspec
 
 from journeymesh.errors import MappingInvalid
+from journeymesh.sources.clock_corrections import check_corrections
 from journeymesh.sources.clock_texts import format_fault
 from journeymesh.sources.collection_names import check_names
 from journeymesh.sources.conditions import check_where
@@ -113,6 +114,8 @@ def check_rules(where: str, mapping: Mapping) -> None:
             todo = "use it for fixed_at in layout embedded or bucketed"
             raise MappingInvalid(f"{where}: {at}: clock interval counts the elements of an array", todo=todo)
         _check_clock(f"{where}: {at}", clock)
+        if isinstance(clock, ClockField):
+            check_corrections(f"{where}: {at}", clock, allowed=at == "fields.fixed_at")
     for axis in ("lat", "lon"):
         _check_coordinate(f"{where}: fields.{axis}", getattr(mapping.fields, axis), axis)
     check_layout(where, mapping.layout, mapping.signals, mapping.csv)

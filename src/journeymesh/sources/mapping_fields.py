@@ -174,6 +174,9 @@ class ClockField(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     under ``bson_date`` with a ``zone`` all dates are. A local time that occurs twice (the clock is put back) is the
     ``earlier`` one unless ``fold`` says ``later``; one that does not occur (the clock is put forward) is refused as
     unparseable.
+
+    ``corrections`` are seconds to add for a vehicle whose clock is off: a table ``{V1: 3600, "0123": -2.5}``, or the
+    name of a CSV file beside the mapping with the columns ``vehicle`` and ``seconds``. Of ``fixed_at`` only.
     """
 
     path: str | None = None
@@ -185,6 +188,7 @@ class ClockField(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     fold: Literal["earlier", "later"] = "earlier"
     base: BaseClock | None = None
     interval_s: float | None = None
+    corrections: dict[str | int, float] | str = {}
     missing: Missing = None
 
     @property

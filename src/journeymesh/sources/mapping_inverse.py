@@ -21,6 +21,7 @@ from journeymesh.errors import UsageError
 from journeymesh.journeys.fixes import F64, I64, NOT_REPORTED_US, Fixes
 from journeymesh.sources.accuracy import ValidField
 from journeymesh.sources.bson_fixes import BsonReader
+from journeymesh.sources.clock_corrections import corrected
 from journeymesh.sources.clocks import clock_us
 from journeymesh.sources.conditions import wanted_at
 from journeymesh.sources.conversions import Unconvertible
@@ -167,6 +168,7 @@ class MappingInverse:
         yield fields.vehicle.path, [fixes.vehicles[code] for code in fixes.vehicle.tolist()]
         for clock, column in ((fields.fixed_at, fixes.fixed_at_us), (fields.received_at, fixes.received_at_us)):
             if clock is not None and column is not None:
+                column = corrected(column, fixes.vehicles, fixes.vehicle, clock, sign=-1)  # noqa: PLW2901
                 yield str(clock.path), _instants(column, clock)
         for name, column_name in NUMBER_COLUMNS.items():
             mapped, numbers = getattr(fields, name), getattr(fixes, column_name)

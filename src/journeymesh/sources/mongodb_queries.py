@@ -65,8 +65,10 @@ def values_of(vehicle: str) -> list[Any]:
 
 
 def orders_as_time(mapping: DocumentMapping) -> bool:
-    """Whether the server can compare clocks: dates, or numbers since 1970, one to a document."""
+    """Whether the server can compare clocks: dates, or numbers since 1970, one to a document, and none corrected."""
     clock = mapping.fields.fixed_at
+    if clock.corrections:
+        return False
     counts = clock.clock.startswith("epoch") or (clock.clock == "bson_date" and not is_local(clock))
     return mapping.layout == "document" and counts
 

@@ -14,6 +14,7 @@ from journeymesh.journeys.fixes import F64, I8, I32, I64, NOT_REPORTED_US, Fixes
 from journeymesh.journeys.reasons import USED_WITHOUT, Reason
 from journeymesh.sources.accuracy import AccuracyField, ValidField, accuracy_of
 from journeymesh.sources.blame import paths_of_field
+from journeymesh.sources.clock_corrections import corrected
 from journeymesh.sources.column_clocks import clock_column, clock_label, first_clocks
 from journeymesh.sources.column_values import Column, ColumnOf, Faults, distinct, listed, plain, whole_numbers
 from journeymesh.sources.conditions import Where, wanted_at, wanted_rows
@@ -133,7 +134,8 @@ def _to_fixes(
     rows = len(origins)
     vehicles, codes = _vehicles(column(fields.vehicle.path), fields.vehicle, rows, faults, untyped)
     columns: dict[str, Any] = {"vehicle": codes, "origin": origins}
-    columns["fixed_at_us"] = clock_column(column, fields.fixed_at, rows, faults, "fixed_at")
+    fixed_at = clock_column(column, fields.fixed_at, rows, faults, "fixed_at")
+    columns["fixed_at_us"] = corrected(fixed_at, vehicles, codes, fields.fixed_at)
     for row in np.flatnonzero(columns["fixed_at_us"] == NOT_REPORTED_US).tolist():
         faults.add(row, Reason.CLOCK_MISSING, f"{clock_label(fields.fixed_at)}: missing")
     if fields.received_at is not None and any(column(path) is not None for path in fields.received_at.all_paths):
