@@ -13,6 +13,7 @@ import msgspec
 from journeymesh.sources.paths import column_name
 from journeymesh.sources.text_encoding import decoded
 
+BLANKS: Final = "blanks"
 SEPARATORS: Final = (",", ";", "\t", "|")
 _NAMES: Final = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
 _HEADER_LINES: Final = 60
@@ -22,7 +23,9 @@ _HEADER_LINES: Final = 60
 class CsvDialect(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """How text with columns is written. What is left out is found out from the file and told.
 
-    - ``separator``: one character between columns; unsaid, the one of ``, ; tab |`` that fits
+    - ``separator``: one character between columns, or ``blanks`` for runs of blanks and tabs; unsaid, the one of
+      ``, ; tab |`` that fits
+    - ``comment``: what lines that are no rows begin with, such as ``#``
     - ``decimal``: ``.`` or ``,``, unsaid from the first lines
     - ``encoding``: any that Python knows, such as ``latin-1``; a byte order mark is believed before it
     - ``header``: ``true``, ``false`` (columns are named ``0``, ``1``, …) or the columns' names
@@ -37,11 +40,19 @@ class CsvDialect(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     header: bool | tuple[str, ...] = True
     skip_lines: int | None = None
     quote: str = '"'
+    comment: str | None = None
+
+    @property
+    def between(self) -> str | None:
+        """The one character between columns, once runs of blanks are tabs; None where it is to be found out."""
+        return "\t" if self.separator == BLANKS else self.separator
 
     @property
     def fault(self) -> str | None:
         """What cannot be followed; None where all can."""
-        if self.separator is not None and len(self.separator.encode()) != 1:
+        if self.comment is not None and (not self.comment.strip() or set(self.comment) & {"\n", "\r", self.quote}):
+            return f"csv.comment {self.comment!r} is nothing that a line begins with"
+        if self.between is not None and len(self.between.encode()) != 1:
             return f"csv.separator {self.separator!r} is not one character"
         if len(self.quote.encode()) > 1:
             return f"csv.quote {self.quote!r} is not one character"
@@ -59,7 +70,7 @@ class CsvDialect(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
 
 @dataclass(frozen=True, slots=True)
 class CsvForm:
-    """What is read: the columns' names, how they are parted, and how many lines stand before the first row.
+    """What is read: the columns' names, how they are separated, and how many lines stand before the first row.
 
     ``notes`` say what the file showed and the mapping did not say.
     """
@@ -89,14 +100,14 @@ def form_of(head: bytes, said: CsvDialect, wanted: Sequence[str], numbers: Seque
         first = at
         row = next(number for number in range(at, len(lines)) if lines[number].strip())
         count = len(said.header) if isinstance(said.header, tuple) else 0
-        separator = said.separator or _separator(lines[row], said.quote, count)
+        separator = said.between or _separator(lines[row], said.quote, count)
         found = split(lines[row], separator, said.quote)
         names = said.header if isinstance(said.header, tuple) else tuple(str(i) for i in range(len(found)))
     notes = []
     if said.header is True and said.skip_lines is None and any(line.strip() for line in lines[:row]):
         notes.append(f"the header is line {row + 1}")
-    if said.separator is None and separator != ",":
-        notes.append(f"columns are parted by {_NAMES[separator]}")
+    if said.between is None and separator != ",":
+        notes.append(f"columns are separated by {_NAMES[separator]}")
     rows = [split(line, separator, said.quote) for line in lines[first : first + 200] if line.strip()]
     if rows and all(len(one) == len(names) + 1 and not one[-1] for one in rows):
         names = (*names, "")  # rows end with a separator that the header does not have
@@ -131,7 +142,7 @@ def place_of(names: Sequence[str], path: str) -> tuple[int, ...]:
 
 def _header(lines: list[bytes], said: CsvDialect, wanted: Sequence[str]) -> tuple[int, str, tuple[str, ...]]:
     """The first line that names all that is wanted; else the first that is not blank."""
-    separators = (said.separator,) if said.separator else SEPARATORS
+    separators = (said.between,) if said.between else SEPARATORS
     at = said.skip_lines or 0
     places: Sequence[int] = [at] if said.skip_lines is not None else range(min(len(lines), _HEADER_LINES))
     if not wanted or all(path.isdecimal() for path in wanted):
@@ -142,7 +153,7 @@ def _header(lines: list[bytes], said: CsvDialect, wanted: Sequence[str]) -> tupl
             if all(place_of(names, path) for path in wanted):
                 return row, separator, names
     row = next(number for number in range(at, len(lines)) if lines[number].strip())
-    separator = said.separator or _separator(lines[row], said.quote, 0)
+    separator = said.between or _separator(lines[row], said.quote, 0)
     return row, separator, tuple(split(lines[row], separator, said.quote))
 
 

@@ -17,8 +17,8 @@ from journeymesh.journeys.fixes import I64, Fixes
 from journeymesh.journeys.journey import Refusal
 from journeymesh.sources.conditions import Where
 from journeymesh.sources.coordinates import BOTH_IN_ONE
-from journeymesh.sources.csv_dialect import CsvDialect, CsvForm, form_of, place_of, split
-from journeymesh.sources.csv_lines import Block, blocks_of, row_starts
+from journeymesh.sources.csv_dialect import BLANKS, CsvDialect, CsvForm, form_of, place_of, split
+from journeymesh.sources.csv_lines import Block, PlainLines, blocks_of, row_starts
 from journeymesh.sources.files import SourceFile, opened, origins_from, read_position
 from journeymesh.sources.mapping import NUMBER_COLUMNS, ClockField, FieldMappings
 from journeymesh.sources.port import SourceBatch
@@ -100,7 +100,8 @@ class CsvFile:
 
 
 def _from_row(stream: Utf8Stream, dialect: CsvDialect) -> Iterator[Block]:
-    return blocks_of(stream, dialect.separator or ",", dialect.quote)
+    lines = stream if dialect.comment is None and dialect.separator != BLANKS else PlainLines(stream, dialect)
+    return blocks_of(lines, dialect.between or ",", dialect.quote)
 
 
 class _Rows:

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 
 from journeymesh.errors import SourceUnreadable
 from journeymesh.journeys.fixes import I64
+from journeymesh.sources.csv_dialect import BLANKS, CsvDialect
 from journeymesh.sources.text_encoding import Utf8Stream, decoded, repaired
 
 BLOCK_BYTES = 16 << 20
+MOST_LINE_BYTES = 64 << 20
 MOST_VALUE_BYTES = 64 << 10
 """A quoted value that goes on for longer is one whose quote was never closed."""
 
@@ -31,7 +35,52 @@ class Block:
     unclosed: bool = False
 
 
-def blocks_of(stream: Utf8Stream, separator: str, quote: str, block_bytes: int | None = None) -> Iterator[Block]:
+class TextStream(Protocol):
+    """Text in pieces."""
+
+    def read(self, size: int) -> bytes:
+        """About so many bytes, never none before the end."""
+
+
+class PlainLines:
+    """Text with comment lines emptied, so that lines keep their numbers, and runs of blanks made tabs, as a dialect
+    says. A line that begins with the comment's sign is a comment in a quoted value too."""
+
+    def __init__(self, stream: Utf8Stream, dialect: CsvDialect) -> None:
+        self._stream = stream
+        self._tail = b""
+        sign = None if dialect.comment is None else re.escape(dialect.comment.encode())
+        self._comment = None if sign is None else re.compile(rb"(?:^|(?<=[\r\n]))[ \t]*" + sign + rb"[^\r\n]*")
+        self._blanks: re.Pattern[bytes] | None = None
+        if dialect.separator == BLANKS:
+            mark = re.escape(dialect.quote.encode())
+            quoted = mark + rb"(?:[^" + mark + rb"]|" + mark * 2 + rb")*" + mark if mark else rb"(?!)"
+            around = rb"(?:^|(?<=[\r\n]))[ \t]+|[ \t]+(?=[\r\n]|\Z)"
+            self._blanks = re.compile(rb"(" + quoted + rb")|(" + around + rb")|[ \t]+")
+
+    def read(self, size: int) -> bytes:
+        """About so many bytes of whole lines, never none before the end."""
+        while True:
+            piece = self._stream.read(size)
+            text = self._tail + piece
+            end = max(text.rfind(b"\n"), text.rfind(b"\r")) + 1 if piece else len(text)
+            if end and piece and text.endswith(b"\r", 0, end):
+                end = text.rfind(b"\n", 0, end) + 1 or end - 1  # its line feed may be in the next piece
+            text, self._tail = text[:end], text[end:]
+            if text or not piece:
+                return self._plain(text)
+            if len(self._tail) > MOST_LINE_BYTES:
+                raise SourceUnreadable("a line is longer than 64 MiB", todo="check that the file is text with lines")
+
+    def _plain(self, text: bytes) -> bytes:
+        if self._comment is not None:
+            text = self._comment.sub(b"", text)
+        if self._blanks is not None:
+            text = self._blanks.sub(lambda run: run[1] or (b"" if run[2] is not None else b"\t"), text)
+        return text
+
+
+def blocks_of(stream: TextStream, separator: str, quote: str, block_bytes: int | None = None) -> Iterator[Block]:
     """The text in blocks of about so many bytes. A row is a line, or several where a quoted value has line breaks."""
     block_bytes = block_bytes or BLOCK_BYTES
     tail, line, only_returns = b"", 1, None

@@ -125,5 +125,5 @@ def test_what_was_seen_in_a_file_is_told_once_it_was_read(tmp_path: Path) -> Non
     source = TextSource(str(tmp_path / "f.csv"), mapped())
     assert sum(len(batch.fixes) for batch in source.batches()) == 1
     assert [(item.name, item.state, item.reason) for item in source.items()] == [
-        ("f.csv", "read", "encoding utf-16-le, columns are parted by semicolons")
+        ("f.csv", "read", "encoding utf-16-le, columns are separated by semicolons")
     ]
