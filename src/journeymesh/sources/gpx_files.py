@@ -4,7 +4,7 @@ and one that declares a document type is refused: nothing of GPX needs it, and e
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from dataclasses import dataclass, field
 from typing import Any, Final
 from xml.parsers import expat
@@ -30,7 +30,7 @@ GPX_FIELDS: Final = FieldMappings(
 )
 """What points are read as without a mapping; the vehicle is the file's name without its ending."""
 COLUMNS: Final = ("file", "track", "time", "lat", "lon", "speed", "course", "hdop", "ele", "sat", "fix")
-"""And whatever else stands in a point's extensions, by its name without a prefix."""
+"""And whatever else stands in a point's extensions, by its name, with or without the file's prefix of it."""
 BLOCK_BYTES: Final = 1 << 20
 _MOST_TEXT: Final = 64 << 10
 _MOST_VALUES: Final = 200
@@ -53,7 +53,8 @@ class GpxFile:
         """
         named = {path for path in (self.reading.fields.vehicle.path, self.reading.fields.lat.path) if path}
         rows = RecordedRows(self.file, self.number, self.reading, (*COLUMNS, *named))
-        points = _Points()
+        prefixed = {path for path in self.reading.paths if ":" in path}
+        points = _Points(prefixed)
         position = 0
         fault = ""
         with opened(self.file) as raw:
@@ -76,6 +77,7 @@ class GpxFile:
             self.notes.append(f"ends early: {fault}")
         if points.others:
             self.notes.append(f"{points.others} waypoints and route points are left out")
+        self.notes += [f"no point has <{path}>" for path in sorted(prefixed - points.met)]
 
 
 class _Refused(Exception):
@@ -85,7 +87,9 @@ class _Refused(Exception):
 class _Points:
     """Collects track points from pieces of XML."""
 
-    def __init__(self) -> None:
+    def __init__(self, prefixed: Set[str] = frozenset()) -> None:
+        self._prefixed = prefixed
+        self.met: set[str] = set()
         self._parser = expat.ParserCreate()
         self._parser.buffer_text = True
         self._parser.StartElementHandler = self._start
@@ -137,6 +141,9 @@ class _Points:
         if self._point is not None and self._depth > self._point_depth:
             if text and len(self._point) < _MOST_VALUES:
                 self._point.setdefault(local, text)
+                if name in self._prefixed:
+                    self._point.setdefault(name, text)
+                    self.met.add(name)
         elif self._point is not None:
             self.number += 1
             self._ready.append((self.number, self._point | {"track": self._track}))

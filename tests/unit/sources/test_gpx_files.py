@@ -86,3 +86,21 @@ def test_xml_that_is_not_gpx_is_refused(tmp_path: Path) -> None:
     (tmp_path / "f.gpx").write_text("<html><trkpt lat='1' lon='2'/></html>")
     with pytest.raises(SourceUnreadable, match="<html>"):
         read(tmp_path / "f.gpx")
+
+
+def test_an_extension_may_be_named_with_its_prefix_and_one_that_no_point_has_is_told(tmp_path: Path) -> None:
+    mapping = """
+collection: tracks
+fields:
+  vehicle: {path: track}
+  fixed_at: {path: time, clock: iso8601}
+  lat: {path: lat}
+  lon: {path: lon}
+  speed: {path: "gpxtpx:speed", unit: m/s}
+  heading: {path: "ns3:course"}
+"""
+    (tmp_path / "a.gpx").write_bytes(gpx())
+    fixes, refused, told = read(tmp_path / "a.gpx", load_mapping(mapping))
+    assert fixes.speed_mps is not None
+    assert fixes.speed_mps.tolist() == [15.5, 15.5]
+    assert (fixes.heading_deg, refused, told) == (None, [], "no point has <ns3:course>")
