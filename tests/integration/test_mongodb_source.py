@@ -14,7 +14,7 @@ from journeymesh.journeys.fixes import Fixes
 from journeymesh.safe_text import shown_url
 from journeymesh.sources.mapping import load_mapping
 from journeymesh.sources.mapping_check import check_mapping
-from journeymesh.sources.mongodb import MongodbSource
+from journeymesh.sources.mongodb import MongodbSource, projection
 
 START = datetime(2024, 5, 1, tzinfo=UTC)
 BOXES = load_mapping("""
@@ -152,3 +152,37 @@ def test_several_collections_are_read_one_after_the_other_and_taken_up_where_eac
     later.close()
     with pytest.raises(SourceMissing, match="no collection 'trips_"):
         MongodbSource(url, replace(BOXES, named="trips_*"))
+
+
+def test_keys_with_a_dot_in_them_are_read_where_they_are_quoted(database):
+    mapping = load_mapping("""
+collection: boxes
+where: {'"kind.of"': fix, '"plain"': 1}
+fields:
+  vehicle: {path: '"device.id"'}
+  fixed_at: {path: t, clock: bson_date}
+  lat: {path: 'gps."p.lat"'}
+  lon: {path: 'gps."p.lon"'}
+""")
+    keyed = {"kind.of": "fix", "plain": 1, "device.id": "D1", "gps": {"p.lat": 50.5, "p.lon": 4.5}}
+    documents = [{"_id": n, "t": START} | keyed | {"device.id": f"D{n}"} for n in range(3)]
+    documents.append({"_id": 3, "t": START} | keyed | {"kind.of": "event"})
+    database[0]["boxes"].insert_many(documents)
+    assert projection(mapping) is None
+    source = MongodbSource(database[1], mapping)
+    batches, fixes, refusals = read(source)
+    source.close()
+    assert (sorted(fixes.vehicles), refusals, sum(batch.others for batch in batches)) == (["D0", "D1", "D2"], [], 1)
+    assert set(fixes.lat_deg.tolist()) == {50.5}
+
+
+def test_only_what_stands_beside_a_key_with_a_dot_is_asked_for_as_a_whole():
+    text = """
+collection: boxes
+fields:
+  vehicle: {path: device.id}
+  fixed_at: {path: t, clock: bson_date}
+  lat: {path: 'gps."p.lat"'}
+  lon: {path: loc.0}
+"""
+    assert projection(load_mapping(text)) == ["device.id", "gps", "loc", "t"]

@@ -98,6 +98,8 @@ class BsonReader:
         self.mapping = mapping
         self.collection: str = mapping.collection
         """What documents are said to be of: with several collections, the one that is being read."""
+        self.vehicle: str | None = None
+        """The vehicle of documents that do not name one themselves."""
         self._tally = tally
         self._wanted = wanted_at(mapping.where)
         self.keys: RowKeys | None = None
@@ -174,7 +176,7 @@ class BsonReader:
         reader = self._of_expanded
         if reader is None:
             reader = self._of_expanded = BsonReader(self.mapping, self._tally)
-        reader.collection, reader.keys = self.collection, self.keys
+        reader.collection, reader.keys, reader.vehicle = self.collection, self.keys, self.vehicle
         reader._moved = moved = Expanded.of(buckets)
         reader._last_decoded = reader._last_keyed = (-1, None)
         for part in reader.parts(moved.content, stream_offset):
@@ -236,8 +238,11 @@ class BsonReader:
         fields = self.mapping.fields
         cells = Cells(buffer, rows.offsets, rows.kinds, self.trie.slots)
         refused = _Refused(every=None if self._tally is None else [])
-        vehicles, vehicle, faults = cells.names(fields.vehicle.path, fields.vehicle.missing)
-        refused.add(faults, Reason.VEHICLE_MISSING)
+        vehicles: tuple[str, ...] = () if self.vehicle is None else (self.vehicle,)
+        vehicle = np.zeros(len(rows.document), np.int32)
+        if self.vehicle is None:
+            vehicles, vehicle, faults = cells.names(fields.vehicle.path, fields.vehicle.missing)
+            refused.add(faults, Reason.VEHICLE_MISSING)
         fixed_at, missing, faults = cells.instants(fields.fixed_at, rows.element)
         refused.add(missing, Reason.CLOCK_MISSING)
         refused.add(faults, Reason.CLOCK_UNPARSEABLE)

@@ -17,7 +17,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from journeymesh.errors import MappingInvalid
-from journeymesh.sources.paths import marks_array, parsed
+from journeymesh.sources.paths import is_literal, marks_array, parsed
 
 Wanted = str | int | float | bool | None
 Where = Mapping[str, Wanted | tuple[Wanted, ...]]
@@ -113,8 +113,12 @@ def server_query(where: Where) -> dict[str, Any]:
 
     A dotted path is not asked for: it may be one key with a dot in it, which a query does not find.
     """
-    plain = {path: wanted for path, wanted in wanted_at(where) if len(parsed(path).steps) == 1}
-    return {path: {"$in": _server_values(wanted)} for path, wanted in plain.items()}
+    plain = [(parsed(path).steps, wanted) for path, wanted in wanted_at(where)]
+    return {
+        steps[0]: {"$in": _server_values(wanted)}
+        for steps, wanted in plain
+        if len(steps) == 1 and not is_literal(steps[0])
+    }
 
 
 def exact_query(where: Where) -> dict[str, Any]:

@@ -12,18 +12,18 @@ from journeymesh.sources.mapping_fields import BESIDE, TextField
 
 def check_identifier(where: str, field: TextField, *, only_path: bool = False) -> None:
     """Refuse an identifier of which it is not clear where it stands."""
-    given = [name for name in ("path", "value", "file") if getattr(field, name) not in (None, BESIDE)]
+    given = [name for name in ("path", "value", "file", "collection") if getattr(field, name) not in (None, BESIDE)]
     if len(given) != 1 or (only_path and given != ["path"]):
-        names = "path" if only_path else "one of path, value and file"
+        names = "path" if only_path else "one of path, value, file and collection"
         raise MappingInvalid(f"{where}: it needs {names}", todo="see `journeymesh mapping schema`")
     if field.value is not None and not field.value.strip():
         raise MappingInvalid(f"{where}.value is empty", todo="name the vehicle")
-    if field.file is not None:
+    for name, pattern in (("file", field.file), ("collection", field.collection)):
         try:
-            re.compile(field.file)
+            re.compile(pattern or "")
         except re.error as error:
             todo = "write it as in device=([^/]+)"
-            raise MappingInvalid(f"{where}.file {field.file!r} is no regular expression: {error}", todo=todo) from error
+            raise MappingInvalid(f"{where}.{name} {pattern!r} is no regular expression: {error}", todo=todo) from error
 
 
 def vehicle_of(file: SourceFile, field: TextField) -> str | None:
@@ -35,14 +35,44 @@ def vehicle_of(file: SourceFile, field: TextField) -> str | None:
     """
     if field.value is not None:
         return field.value
+    if field.collection is not None:
+        raise MappingInvalid(f"{file.name}: a file is in no collection", todo="use fields.vehicle.file")
     if field.file is None:
         return partition_of(file, field.path)
-    found = re.search(field.file, file.path)
-    name = None if found is None else unquote(found[1] if found.re.groups else found[0])
+    name = _first_group(field.file, file.path)
     if not name:
         todo = "correct fields.vehicle.file; the path is " + file.path
         raise MappingInvalid(f"{file.name}: its path does not match {field.file!r}", todo=todo)
     return name
+
+
+def vehicle_of_collection(collection: str, path: str | None, field: TextField) -> str | None:
+    """The vehicle of all documents of a collection, in a dump's file at ``path`` or in a database (None); None where
+    the documents say it.
+
+    Raises:
+        MappingInvalid: the name, or the path, has nothing of the kind that the mapping describes.
+    """
+    if not field.is_beside:
+        return None
+    if field.value is not None:
+        return field.value
+    if field.file is not None:
+        if path is None:
+            raise MappingInvalid("fields.vehicle.file: a database has no files", todo="use collection, or a path")
+        if not (name := _first_group(field.file, path)):
+            todo = "correct fields.vehicle.file"
+            raise MappingInvalid(f"collection {collection}: its path {path} does not match {field.file!r}", todo=todo)
+        return name
+    if not (name := _first_group(field.collection or "", collection)):
+        todo = "correct fields.vehicle.collection, or name the collections"
+        raise MappingInvalid(f"collection {collection} does not match {field.collection!r}", todo=todo)
+    return name
+
+
+def _first_group(pattern: str, text: str) -> str:
+    found = re.search(pattern, text)
+    return "" if found is None else unquote((found[1] if found.re.groups else found[0]) or "")
 
 
 def partition_of(file: SourceFile, column: str) -> str | None:

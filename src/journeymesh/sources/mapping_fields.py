@@ -32,19 +32,21 @@ BESIDE: Final = "(beside the rows)"
 class TextField(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """An identifier: ``path``. Text stands as it is; whole numbers, UUIDs and ObjectIds are taken as their text.
 
-    For the vehicle of files, instead: ``value``, one for all of them; or ``file``, a regular expression that is looked
-    for in each file's path, where the first group is the identifier: ``device=([^/]+)``.
+    For a vehicle that the documents do not name, instead: ``value``, one for all of them; ``file``, a regular
+    expression that is looked for in each file's path, where the first group is the identifier: ``device=([^/]+)``; or
+    ``collection``, one that is looked for in the name of each collection of a dump or a database: ``^box_(.+)``.
     """
 
     path: str = BESIDE
     value: str | None = None
     file: str | None = None
+    collection: str | None = None
     missing: Missing = None
 
     @property
     def is_beside(self) -> bool:
         """Whether the identifier does not stand in the rows."""
-        return self.value is not None or self.file is not None
+        return self.value is not None or self.file is not None or self.collection is not None
 
 
 class PolicyText(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

@@ -27,8 +27,10 @@ from journeymesh.sources.bson_walker import read_i32
 from journeymesh.sources.collection_names import BUCKETS, is_pattern, named_in, names_several
 from journeymesh.sources.conditions import both, server_query
 from journeymesh.sources.field_tally import FieldTally
+from journeymesh.sources.file_vehicles import vehicle_of_collection
 from journeymesh.sources.mapping import Mapping, mapped_paths
-from journeymesh.sources.paths import parsed
+from journeymesh.sources.mapping_fields import BESIDE
+from journeymesh.sources.paths import is_literal, parsed
 from journeymesh.sources.policy_reading import UsablePolicies
 from journeymesh.sources.port import SourceBatch, SourceItem, SourceSize
 
@@ -97,6 +99,8 @@ class MongodbSource:
                 raise UsageError(f"source {self.name} names no database", todo="end the URL with /DATABASE")
             self._database = self._client.get_database(database, codec_options=OPTIONS)
             self._collections = self._named(mapping.collections, buckets=mapping.layout != "document")
+            for name in self._collections:
+                self._vehicle_of(name)
         except BaseException:
             self._client.close()
             raise
@@ -144,6 +148,9 @@ class MongodbSource:
             )
         return found
 
+    def _vehicle_of(self, collection: str) -> str | None:
+        return vehicle_of_collection(collection.removeprefix(BUCKETS), None, self._mapping.fields.vehicle)
+
     def size(self) -> SourceSize:
         """The number of documents the server estimates, where a document is a fix."""
         if self._mapping.layout != "document":
@@ -158,13 +165,14 @@ class MongodbSource:
         Of several collections one after the other; ``resume`` then has such an ``_id`` for each that was begun.
         """
         reader = BsonReader(self._mapping, self.tally)
+        reader.vehicle = self._vehicle_of(self._collections[0])
         if not self._names_several:
             resume = None if _ids_of(resume) else resume
             yield from self._collection_batches(reader, self._collections[0], resume)
             return
         read = _ids_of(resume)
         for collection in self._collections:
-            reader.collection = collection
+            reader.collection, reader.vehicle = collection, self._vehicle_of(collection)
             for batch in self._collection_batches(reader, collection, read.get(collection)):
                 if batch.resume is not None:
                     read[collection] = batch.resume
@@ -346,11 +354,16 @@ def _type_order(value: Any) -> int:
     return order.get(kind, 0)
 
 
-def projection(mapping: Mapping) -> list[str]:
-    """The mapped paths as the server projects them: array positions cannot be, and no path may contain another."""
+def projection(mapping: Mapping) -> list[str] | None:
+    """The mapped paths as the server projects them: array positions and keys with a dot in them cannot be, and no path
+    may contain another. None where only whole documents have them all."""
     paths = set()
     for path in mapped_paths(mapping):
+        if path == BESIDE:
+            continue
         steps = parsed(path).steps
-        number = next((at for at, step in enumerate(steps) if step.isdigit()), len(steps))
+        number = next((at for at, step in enumerate(steps) if step.isdigit() or is_literal(step)), len(steps))
+        if number == 0:
+            return None
         paths.add(".".join(steps[:number]))
     return sorted(path for path in paths if not any(path.startswith(f"{other}.") for other in paths))

@@ -132,8 +132,10 @@ def _watch(database: Database[Any], mapping: Mapping, token: Any) -> Any:
             {"operationType": {"$in": ["dropDatabase", "invalidate"]}},
         ]
     }
-    paths = ["_id", *(path for path in projection(mapping) if path != "_id" and not path.startswith("_id."))]
-    images = [f"{image}.{path}" for image in ("fullDocument", "fullDocumentBeforeChange") for path in paths]
+    projected = projection(mapping)
+    paths = ["_id", *(path for path in projected or () if path != "_id" and not path.startswith("_id."))]
+    whole = ("fullDocument", "fullDocumentBeforeChange")
+    images = whole if projected is None else [f"{image}.{path}" for image in whole for path in paths]
     shown = dict.fromkeys([*_EVENT_FIELDS, *images], 1)
     raw: CodecOptions[RawBSONDocument] = CodecOptions(document_class=RawBSONDocument)
     return database.with_options(codec_options=raw).watch(

@@ -18,7 +18,7 @@ import bson
 from journeymesh.sources.clocks import FIRST_US, LAST_US, is_local, unit_us
 from journeymesh.sources.mapping import ClockField
 from journeymesh.sources.mapping import Mapping as DocumentMapping
-from journeymesh.sources.paths import marks_array, parsed
+from journeymesh.sources.paths import is_literal, marks_array, parsed
 from journeymesh.sources.vehicle_port import BEGINNING_US, END_US, VehicleTimes
 
 VEHICLES_PER_QUERY: Final = 1_000
@@ -38,6 +38,11 @@ Query = dict[str, Any]
 def server_path(path: str) -> str:
     """A mapped path as the server writes it."""
     return ".".join(parsed(path).steps)
+
+
+def has_literal(path: str) -> bool:
+    """Whether a key of the path has a dot in it, so that no query finds it."""
+    return any(is_literal(step) for step in parsed(path).steps)
 
 
 def in_array(mapping: DocumentMapping) -> bool:
@@ -67,7 +72,7 @@ def values_of(vehicle: str) -> list[Any]:
 def orders_as_time(mapping: DocumentMapping) -> bool:
     """Whether the server can compare clocks: dates, or numbers since 1970, one to a document, and none corrected."""
     clock = mapping.fields.fixed_at
-    if clock.corrections:
+    if clock.corrections or has_literal(str(clock.path)):
         return False
     counts = clock.clock.startswith("epoch") or (clock.clock == "bson_date" and not is_local(clock))
     return mapping.layout == "document" and counts

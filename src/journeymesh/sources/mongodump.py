@@ -21,6 +21,7 @@ from journeymesh.sources.dump_choice import chosen, namespaces_of, one_named
 from journeymesh.sources.dump_files import DumpedCollection, dump_at
 from journeymesh.sources.dump_streams import DumpStream
 from journeymesh.sources.field_tally import FieldTally
+from journeymesh.sources.file_vehicles import vehicle_of_collection
 from journeymesh.sources.mapping import Mapping
 from journeymesh.sources.policy_reading import UsablePolicies
 from journeymesh.sources.port import SourceBatch, SourceItem, SourceSize
@@ -43,8 +44,13 @@ class MongodumpSource:
         self._dump = dump_at(location)
         self._chosen = chosen(self._dump, mapping)
         self._streams = streams_of(self._chosen)
+        for name, one in self._chosen:
+            self._vehicle_of(name, one.path)
         self._starts = [0] * len(self._streams)
         self._faults: dict[str, str] = {}
+
+    def _vehicle_of(self, collection: str, path: str) -> str | None:
+        return vehicle_of_collection(collection, path, self._mapping.fields.vehicle)
 
     def size(self) -> SourceSize:
         """The files' size in bytes."""
@@ -67,7 +73,7 @@ class MongodumpSource:
         reported, offset = 0, start
         tail = np.empty(0, np.uint8)
         for collection, piece in stream.pieces(reading):
-            reader.collection = collection
+            reader.collection, reader.vehicle = collection, self._vehicle_of(collection, stream.path)
             window = np.concatenate([tail, piece]) if len(tail) else piece
             end = 0
             for part in reader.parts(window, offset):

@@ -91,6 +91,11 @@ def quoted(step: str) -> str:
     return step if plain else '"' + step.replace('"', '""') + '"'
 
 
+def is_literal(step: str) -> bool:
+    """Whether a server would take the step for several, or for an operator: a key such as ``gps.lat`` or ``$lat``."""
+    return "." in step or step.startswith("$")
+
+
 def column_name(path: str) -> str:
     """What a column at the path is called where names do not nest: without the quotes."""
     return ".".join(parsed(path).steps) if '"' in path else path

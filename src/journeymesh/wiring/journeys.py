@@ -187,17 +187,27 @@ def _live(location: str, mapping_path: str | Path | None) -> tuple[str, Mapping]
 
     mapping = load_mapping(Path(mapping_path))
     _check_for_documents(mapping)
+    from journeymesh.sources.mongodb_queries import has_literal
+
+    if mapping.fields.vehicle.is_beside:
+        raise MappingInvalid(
+            "fields.vehicle: a source that is asked by vehicle needs it in the documents",
+            todo="give the path of a field; `journeymesh preprocess` reads the others",
+        )
+    if has_literal(mapping.fields.vehicle.path):
+        raise MappingInvalid(
+            f"fields.vehicle: no query finds the key of {mapping.fields.vehicle.path}, which has a dot in it",
+            todo="run `journeymesh preprocess`, which reads whole documents, or rename the field",
+        )
     return location, mapping
 
 
 def _check_for_documents(mapping: Mapping) -> None:
-    """Refuse what does not stand in documents of a database: a vehicle beside them, one signal a row."""
+    """Refuse what does not stand in documents of a database: one signal a row."""
     if mapping.layout == "signals":
         raise MappingInvalid(
             "layout signals is for files of one signal a row", todo="use layout: document, with the signals' paths"
         )
-    if mapping.fields.vehicle.is_beside:
-        raise MappingInvalid("fields.vehicle: value and file are for files", todo="give the path of a field")
 
 
 def rules_kept(named: str | None, configured: str, stores: Iterable[Store]) -> JourneyRules:

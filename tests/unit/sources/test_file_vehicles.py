@@ -70,12 +70,6 @@ def test_a_vehicle_of_which_it_is_not_clear_where_it_stands_is_refused(vehicle: 
         load_mapping(MAPPING.replace("vehicle: {path: dev}", f"vehicle: {vehicle}"))
 
 
-def test_a_constant_vehicle_is_not_for_databases(tmp_path: Path) -> None:
-    (tmp_path / "c.bson").write_bytes(b"")
-    with pytest.raises(MappingInvalid, match="value and file are for files"):
-        read(tmp_path / "c.bson", "{value: van}")
-
-
 def test_arrays_of_fixes_are_read_from_parquet(tmp_path: Path) -> None:
     point = {"t": 1_714_982_400, "lat": 52.5, "lon": 5.25}
     write(
