@@ -208,7 +208,10 @@ class Cells:
         return out, missing, faults
 
     def first_clocks(self, clock: ClockField, wanted: int) -> Iterator[Any]:
-        """A clock's first values as they stand, joined where it has several paths; up to twice as many as wanted."""
+        """A clock's first values as they stand, joined where it has several paths; up to twice as many as wanted. A
+        clock that counts intervals has none."""
+        if not clock.all_paths:
+            return
         for row in range(min(len(self._kinds), 2 * wanted)):
             with contextlib.suppress(Unconvertible):
                 yield self._joined(row, clock)
