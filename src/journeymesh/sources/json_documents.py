@@ -36,6 +36,7 @@ class JsonDocuments:
         """Of the document what the paths lead to, or why it is none; neither where the text is blank."""
         if not text or text.isspace():
             return None, ""
+        text = _object_of(text)
         try:
             return self._mapped.decode(text), ""
         except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
@@ -59,7 +60,15 @@ def is_document(text: bytes) -> bool:
     return _document(msgspec.json.Decoder(), text)[0] is not None
 
 
+def _object_of(line: bytes) -> bytes:
+    """The object of a line: all of it, or what stands behind a tab, as in a log with its time in front."""
+    if line.startswith(b"{") or line.lstrip().startswith(b"{") or (tab := line.find(b"\t{")) < 0:
+        return line
+    return line[tab + 1 :]
+
+
 def _document(decoder: msgspec.json.Decoder[Any], text: bytes) -> tuple[Document | None, str]:
+    text = _object_of(text)
     try:
         document = decoder.decode(text)
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
