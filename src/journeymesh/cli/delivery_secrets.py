@@ -33,6 +33,11 @@ HostOption = Annotated[
     typer.Option("--host", metavar="NAME", help="A name of the gateway, for its certificate.", show_default=False),
 ]
 
+CertificateHostOption = Annotated[
+    list[str] | None,
+    typer.Option("--host", metavar="NAME", help="A name that the certificate must be for.", show_default=False),
+]
+
 
 @app.command("new")
 def new(
@@ -90,10 +95,13 @@ def put(
     key: Annotated[str, typer.Argument(metavar="KEY", help="The key in it.")],
     environment: EnvironmentOption,
     random: Annotated[bool, typer.Option("--random", help="A strong random value instead.")] = False,
+    host: CertificateHostOption = None,
     key_file: KeyFileOption = None,
     tree: TreeOption = Path(),
 ) -> None:
     """Put what standard input says into a Secret, as it is: for what others gave you.
+
+    A certificate that does not hold today, or does not belong to the key beside it, is refused.
 
     printf %s "$PASSWORD" | journeymesh delivery secrets set orders-database password --env dev
     """
@@ -106,7 +114,27 @@ def put(
     if not value:
         raise UsageError("the value on standard input is empty", todo="pipe it in, or give --random")
     held = _held(tree, environment, key_file)
-    say(f"set      {held.tree.relative(held.put(name, key, value))}")
+    say(f"set      {held.tree.relative(held.put(name, key, value, host or ()))}")
+
+
+@app.command("certificate")
+def put_certificate(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="The Secret; made where it is missing.")],
+    environment: EnvironmentOption,
+    certificate: Annotated[
+        Path, typer.Option("--certificate", metavar="FILE", help="The certificate and its chain, in PEM.")
+    ],
+    key: Annotated[Path, typer.Option("--key", metavar="FILE", help="The private key to it, in PEM.")],
+    host: CertificateHostOption = None,
+    key_file: KeyFileOption = None,
+    tree: TreeOption = Path(),
+) -> None:
+    """Put a certificate and its key into a Secret, both at once: tls.crt and tls.key.
+
+    Refused where it has ended, is not valid yet, does not belong to the key, or is not for a host that is named.
+    """
+    held = _held(tree, environment, key_file)
+    say(f"set      {held.tree.relative(held.put_certificate(name, _text(certificate), _text(key), host or ()))}")
 
 
 @app.command("rewrap")
@@ -129,7 +157,8 @@ def check(
     key_file: KeyFileOption = None,
     tree: TreeOption = Path(),
 ) -> None:
-    """Say what is wrong with the Secrets in the tree: plain, missing, tampered with, unreadable, too weak.
+    """Say what is wrong with the Secrets in the tree: plain, missing, tampered with, unreadable, too weak, or with
+    certificates that have ended, end within 30 days, or do not belong to their keys.
 
     Ends with 1 where something is.
     """
@@ -188,6 +217,15 @@ def make_key(
     say(f"private  {path}  (keep a copy where no disk failure reaches it; never in git)")
     say(f"public   {recipient}")
     say(f"next     journeymesh delivery secrets new --env dev --recipient {recipient}")
+
+
+def _text(path: Path) -> str:
+    from journeymesh.errors import UsageError
+
+    try:
+        return path.read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path} cannot be read: {error}", todo="name a file in PEM") from error
 
 
 def _held(tree: Path, environment: str, key_file: Path | None) -> EnvironmentSecrets:

@@ -11,6 +11,8 @@
       secret_checks.py    what is wrong with them
       sops.py, age_keys.py   encryption, by its own programs
       sops_sidecar.py     what decrypts for Argo CD
+    certificates.py whether certificates hold, with their keys and for their names
+      served_certificates.py   those that the cluster serves
     laptop.py       what compose.yaml needs beside itself
     applications.py Argo CD's Applications as typed values
     cluster.py      the cluster that Argo CD runs in

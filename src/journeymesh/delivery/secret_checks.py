@@ -9,9 +9,10 @@ from typing import Any
 import yaml
 
 from journeymesh.delivery import sops
+from journeymesh.delivery.certificates import certificate_faults
 from journeymesh.delivery.documents import documents
 from journeymesh.delivery.needed_secrets import BY_NAME, NEEDED
-from journeymesh.delivery.secrets import SUFFIX, EnvironmentSecrets, decoded
+from journeymesh.delivery.secrets import SUFFIX, TLS, EnvironmentSecrets, decoded
 from journeymesh.delivery.tree import Tree
 from journeymesh.errors import JourneymeshError
 from journeymesh.yaml_files import load_yaml
@@ -119,7 +120,14 @@ def _inside(held: EnvironmentSecrets, name: str) -> list[SecretFinding]:
         return [SecretFinding(rule, place, error.what.replace(str(held.file(name)), "it"), error.todo)]
     needed = BY_NAME.get(name)
     todo = f"renew it: journeymesh delivery secrets rotate {name} --env {held.environment}"
-    return [SecretFinding("secret-value", place, fault, todo) for fault in (needed.faults(values) if needed else ())]
+    weak = [SecretFinding("secret-value", place, fault, todo) for fault in (needed.faults(values) if needed else ())]
+    if needed is None or needed.type != TLS:
+        give = f"journeymesh delivery secrets certificate {name} --env {held.environment} --certificate FILE --key FILE"
+        todo = f"renew it: {give}"
+    return weak + [
+        SecretFinding("certificate-holds" if each.grave else "certificate-ends-soon", place, each.what, todo)
+        for each in certificate_faults(values)
+    ]
 
 
 def _missing(held: EnvironmentSecrets, keys_there: dict[str, set[str]]) -> Iterator[SecretFinding]:

@@ -95,24 +95,6 @@ def self_signed(hosts: Sequence[str]) -> dict[str, str]:
     }
 
 
-def certificate_end(pem: str) -> datetime:
-    """Until when the first certificate of a PEM holds.
-
-    Raises:
-        UsageError: it is none.
-    """
-    try:
-        from cryptography import x509
-    except ImportError as error:
-        raise ExtraMissing("cryptography", "delivery") from error
-    try:
-        return x509.load_pem_x509_certificate(pem.encode()).not_valid_after_utc
-    except ValueError:
-        raise UsageError(
-            "no certificate in PEM", todo="give one that begins with -----BEGIN CERTIFICATE-----"
-        ) from None
-
-
 def _general_name(host: str) -> Any:
     import ipaddress
 

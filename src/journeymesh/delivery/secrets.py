@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -13,18 +13,28 @@ from typing import Any, Final
 import yaml
 
 from journeymesh.delivery import sops
+from journeymesh.delivery.certificates import CertificateFault, certificate_faults, certificate_keys, validity
 from journeymesh.delivery.needed_secrets import BY_NAME, NEEDED, gateway_hosts
 from journeymesh.delivery.tree import Tree
 from journeymesh.errors import NotFound, UsageError
 from journeymesh.yaml_files import load_yaml
 
 SUFFIX: Final = ".enc.yaml"
+TLS: Final = "kubernetes.io/tls"
+HOLDS: Final = "journeymesh.io/certificate-holds"
+"""From when until when the certificates of a Secret hold, as ISO 8601 has periods: for those without its key."""
+NAMES: Final = "journeymesh.io/certificate-names"
+"""The names that they are for, with commas."""
 _NAME: Final = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 _KEY: Final = re.compile(r"[-._a-zA-Z0-9]{1,253}")
 
 
 class SecretAbsent(NotFound):
     """The environment has no such Secret."""
+
+
+class CertificateRefused(UsageError):
+    """No client would take the certificate, or no server could serve it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +118,7 @@ class EnvironmentSecrets:
 
         Raises:
             SecretAbsent: it is not there. UsageError: a key must stay, or nobody knows how to make it.
+            CertificateRefused: the new certificate does not hold, or not for these names.
         """
         needed = BY_NAME.get(name)
         if needed is None:
@@ -117,17 +128,54 @@ class EnvironmentSecrets:
             )
         former = self.values(name)
         values = needed.renewed(former, keys, (*hosts, *gateway_hosts(self.environment)))
+        changed = {key for key, value in values.items() if former.get(key) != value}
+        self._require_certificates(name, values, changed, hosts if certificate_keys(values) else ())
         return self._replace(name, values, needed.type)
 
-    def put(self, name: str, key: str, value: str) -> Path:
-        """Give one key of a Secret its value, the others stay; a Secret that is not there is made."""
-        if not _KEY.fullmatch(key):
-            raise UsageError(f"{key} is no key of a Secret", todo="use letters, digits, dots, hyphens, underscores")
+    def put(self, name: str, key: str, value: str, hosts: Sequence[str] = ()) -> Path:
+        """Give one key of a Secret its value, the others stay; a Secret that is not there is made.
+
+        Raises:
+            CertificateRefused: it is a certificate that does not hold, or not with its key, or not for these names.
+        """
+        return self._put(name, {key: value}, hosts)
+
+    def put_certificate(self, name: str, certificate: str, key: str, hosts: Sequence[str] = ()) -> Path:
+        """Give a Secret its certificate and the private key to it, both in PEM and both at once.
+
+        Raises:
+            CertificateRefused: they do not hold, or not together, or not for these names.
+        """
+        return self._put(name, {"tls.crt": certificate, "tls.key": key}, hosts, TLS)
+
+    def _put(self, name: str, given: Mapping[str, str], hosts: Sequence[str], kind: str = "Opaque") -> Path:
+        for key in given:
+            if not _KEY.fullmatch(key):
+                raise UsageError(f"{key} is no key of a Secret", todo="use letters, digits, dots, hyphens, underscores")
         there = self.file(name).exists()
         document = sops.decrypted(self.file(name), self.key_file) if there else {}
         needed = BY_NAME.get(name)
-        kind = str(document.get("type") or (needed.type if needed else "Opaque"))
-        return self._replace(name, {**decoded(document), key: value}, kind)
+        values = {**decoded(document), **given}
+        self._require_certificates(name, values, given, hosts)
+        return self._replace(name, values, str(document.get("type") or (needed.type if needed else kind)))
+
+    def _require_certificates(
+        self, name: str, values: Mapping[str, str], changed: Collection[str], hosts: Sequence[str]
+    ) -> None:
+        """Refuse what is wrong with the values that change; what stands there already is for `check` to tell."""
+        if hosts and not certificate_keys(values):
+            raise UsageError(f"{', '.join(changed)} of {name} has no host", todo="leave out --host")
+        grave = [each for each in certificate_faults(values, hosts) if each.grave and set(each.keys) & set(changed)]
+        if grave:
+            raise CertificateRefused(
+                f"{name} was left as it is: {'; '.join(each.what for each in grave)}", todo=self._todo(name, grave)
+            )
+
+    def _todo(self, name: str, grave: Sequence[CertificateFault]) -> str:
+        if any("does not belong" in each.what for each in grave):
+            argv = f"journeymesh delivery secrets certificate {name} --env {self.environment}"
+            return f"give both at once: {argv} --certificate FILE --key FILE"
+        return "give one that holds today, for the names that clients use; `openssl x509 -noout -text` shows a file's"
 
     def values(self, name: str) -> dict[str, str]:
         """A Secret's values in plain.
@@ -160,7 +208,7 @@ class EnvironmentSecrets:
         return self.file(name)
 
     def _sealed(self, name: str, values: Mapping[str, str], kind: str, recipients: Sequence[str]) -> str:
-        document = {
+        document: dict[str, Any] = {
             "apiVersion": "v1",
             "kind": "Secret",
             "metadata": {
@@ -171,6 +219,9 @@ class EnvironmentSecrets:
             "type": kind,
             "data": {key: base64.b64encode(value.encode()).decode() for key, value in values.items()},
         }
+        if holds := validity(values):
+            period = f"{holds.begins:%Y-%m-%dT%H:%M:%SZ}/{holds.ends:%Y-%m-%dT%H:%M:%SZ}"
+            document["metadata"]["annotations"] = {HOLDS: period, NAMES: ",".join(holds.names)}
         return sops.encrypted(document, recipients)
 
     @property

@@ -15,6 +15,7 @@ from journeymesh.delivery.cluster import ARGOCD, Cluster
 from journeymesh.delivery.git import Checkout
 from journeymesh.delivery.images import pins_in
 from journeymesh.delivery.pods import not_ready
+from journeymesh.delivery.served_certificates import ServedCertificate, served_certificates
 from journeymesh.delivery.tree import ENVIRONMENTS
 
 HEALED: Final = "Partial sync operation"
@@ -97,6 +98,7 @@ class Seen:
     events: Sequence[Json] = ()
     pods: Sequence[Json] = ()
     jobs: Sequence[Json] = ()
+    certificates: Sequence[ServedCertificate] = ()
 
 
 def read(cluster: Cluster, environment: str | None = None) -> Seen:
@@ -110,7 +112,8 @@ def read(cluster: Cluster, environment: str | None = None) -> Seen:
     places = sorted({each.environment for each in found if each.service})
     pods = [pod for place in places for pod in cluster.pods(place)]
     jobs = [job for place in places for job in cluster.items(f"/apis/batch/v1/namespaces/{place}/jobs")]
-    return Seen(found, cluster.items(_EVENTS), pods, jobs)
+    certificates = [each for place in places for each in served_certificates(cluster, place)]
+    return Seen(found, cluster.items(_EVENTS), pods, jobs, certificates)
 
 
 def wants_of(checkout: Checkout | None) -> Wants:
@@ -158,7 +161,11 @@ def _row(each: Application, seen: Seen, wanted: Wanted | None) -> StatusRow:
         tested=_tested(each, seen.jobs),
         promoted_by=promotion.who if promotion else "",
         promoted_at=promotion.at if promotion else "",
-        words=(*_words(each, images), *(not_ready(_own(each, seen.pods)) if each.health != "Healthy" else ())),
+        words=(
+            *_words(each, images),
+            *(words for served in seen.certificates if served.application == each.name for words in served.words),
+            *(not_ready(_own(each, seen.pods)) if each.health != "Healthy" else ()),
+        ),
     )
 
 

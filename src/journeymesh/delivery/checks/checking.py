@@ -21,6 +21,7 @@ TOPICS: Final = (
     "network",
     "reachability",
     "secrets",
+    "certificates",
     "gate",
     "applications",
     "projects",

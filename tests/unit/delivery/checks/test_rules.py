@@ -27,6 +27,8 @@ from tests.unit.delivery.checks.one_service import (
 
 SHOWN_HERE = {
     "autoscaler-target",
+    "certificate-ends-soon",
+    "certificate-holds",
     "gate-same-image",
     "gate-same-settings",
     "image-released",
