@@ -118,14 +118,14 @@ HONEST: dict[str, tuple[str, int, Callable[[], bytes]]] = {
 }
 
 
-def peak_mib() -> float:
-    """The most memory that this process has held since ``forget_peak``."""
-    lines = Path("/proc/self/status").read_text().splitlines()
+def peak_mib(process: int | str = "self") -> float:
+    """The most memory that the process has held since ``forget_peak``."""
+    lines = Path(f"/proc/{process}/status").read_text().splitlines()
     return int(next(line.split()[1] for line in lines if line.startswith("VmHWM"))) / 1024
 
 
-def forget_peak() -> None:
-    Path("/proc/self/clear_refs").write_text("5")
+def forget_peak(process: int | str = "self") -> None:
+    Path(f"/proc/{process}/clear_refs").write_text("5")
 
 
 def main() -> None:

@@ -17,6 +17,17 @@ app = typer.Typer(no_args_is_help=True, help="Serve journeys or identity over HT
 HostOption = Annotated[str, typer.Option("--host", help="Address to listen at.")]
 PortOption = Annotated[int, typer.Option("--port", min=0, max=65535, help="Port; 0 takes a free one.")]
 
+ProxyOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--trusted-proxy",
+        envvar="JOURNEYMESH_TRUSTED_PROXIES",
+        help="Address or network of a gateway: its X-Forwarded-For names the client, and it has no limit of "
+        "connections. May be given several times.",
+        show_default=False,
+    ),
+]
+
 
 @app.command("journeyapi")
 def journeyapi(
@@ -31,6 +42,7 @@ def journeyapi(
     rules: RulesOption = None,
     host: HostOption = "127.0.0.1",
     port: PortOption = 8001,
+    trusted_proxy: ProxyOption = None,
 ) -> None:
     """Serve journeys and summaries, each after a decision.
 
@@ -40,11 +52,12 @@ def journeyapi(
     from journeymesh.cli.options import settings
     from journeymesh.services.http.config import HttpConfig
     from journeymesh.services.http.life import Life
+    from journeymesh.services.http.proxies import TrustedProxies
     from journeymesh.services.http.serving import serve
     from journeymesh.services.opening import open_journeyapi
 
     held = settings()
-    config, life = HttpConfig(), Life()
+    config, life = HttpConfig(trusted_proxies=TrustedProxies(trusted_proxy or ())), Life()
     with open_journeyapi(
         access_file(access),
         store=None if plan is not None else store or held.store,
@@ -57,15 +70,21 @@ def journeyapi(
 
 
 @app.command("identityapi")
-def identityapi(access: AccessOption = None, host: HostOption = "127.0.0.1", port: PortOption = 8002) -> None:
+def identityapi(
+    access: AccessOption = None,
+    host: HostOption = "127.0.0.1",
+    port: PortOption = 8002,
+    trusted_proxy: ProxyOption = None,
+) -> None:
     """Serve who one is, what one may do, approvals and the audit."""
     from journeymesh.cli.access import access_file
     from journeymesh.services.http.config import HttpConfig
     from journeymesh.services.http.life import Life
+    from journeymesh.services.http.proxies import TrustedProxies
     from journeymesh.services.http.serving import serve
     from journeymesh.services.opening import open_identityapi
 
-    config, life = HttpConfig(), Life()
+    config, life = HttpConfig(trusted_proxies=TrustedProxies(trusted_proxy or ())), Life()
     with open_identityapi(access_file(access), config=config, life=life) as application:
         serve(application, host, port, life=life, config=config, on_ready=lambda at: _ready("identityapi", host, at))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Container
 from dataclasses import dataclass
 
 
@@ -17,7 +18,13 @@ class HttpConfig:
       that it is overloaded
     - ``drain_s``: how long requests under way may go on after SIGTERM; ``linger_s``: how long new ones are still
       answered, so that a load balancer can notice that the service is no longer ready
-    - ``trusted_proxies``: addresses whose ``X-Forwarded-For`` names the client
+    - ``trusted_proxies``: addresses whose ``X-Forwarded-For`` names the client, and that may have as many connections
+      as there are
+    - ``first_request_s``: how long a connection may take until its first request has come with all its headers,
+      ``idle_s``: how long it may be without a request after one was answered, ``stalled_s``: how long a request under
+      way may neither send nor take anything
+    - ``connections``: at once, and fewer where there are not as many descriptors; ``connections_per_peer``: of one
+      address that is no trusted proxy
     - ``compress_from_bytes``: smaller answers are not compressed
     - ``access_log``: a line for every request, not only for faults
     """
@@ -34,6 +41,11 @@ class HttpConfig:
     waiting_reads: int = 256
     drain_s: float = 20.0
     linger_s: float = 0.0
-    trusted_proxies: frozenset[str] = frozenset()
+    trusted_proxies: Container[str] = frozenset()
+    first_request_s: float = 15.0
+    idle_s: float = 120.0
+    stalled_s: float = 120.0
+    connections: int = 2_048
+    connections_per_peer: int = 256
     compress_from_bytes: int = 1_024
     access_log: bool = True

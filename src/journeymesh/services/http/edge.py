@@ -84,7 +84,9 @@ class Edge:
         scope[DECISION_IDS] = leaving.decision_ids
         encodings = headers_joined(scope, b"accept-encoding")
         out = self._compression.before(leaving.send, encodings) if encodings else leaving.send
-        self._life.in_flight += 1
+        life, client = self._life, scope.get("client")
+        life.in_flight += 1
+        life.uses.begin(client)
         began = time.perf_counter()
         try:
             if self._tracing(began):
@@ -92,7 +94,8 @@ class Edge:
             else:
                 await self._answered(scope, receive, out, leaving)
         finally:
-            self._life.in_flight -= 1
+            life.in_flight -= 1
+            life.uses.end(client)
             self._told(scope, leaving.status or GONE, time.perf_counter() - began, request_id, trace_id(parent))
 
     async def _answered(self, scope: Any, receive: Any, send: Any, leaving: _Leaving) -> None:

@@ -6,17 +6,20 @@ import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+from journeymesh.services.http.connections import Uses
+
 
 @dataclass(slots=True)
 class Life:
     """``checks`` say, by name, what is wrong at this moment; an empty text: nothing. They answer at once, from memory.
 
-    ``in_flight`` counts requests that are not answered to their end.
+    ``in_flight`` counts requests that are not answered to their end, ``uses`` knows over which connections they came.
     """
 
     checks: Mapping[str, Callable[[], str]] = field(default_factory=dict)
     draining: bool = False
     in_flight: int = 0
+    uses: Uses = field(default_factory=Uses)
 
     def faults(self) -> dict[str, str]:
         """What keeps the service from being ready; empty: it is."""

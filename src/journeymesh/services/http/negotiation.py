@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import lru_cache
+from typing import Final
 
 from journeymesh.services.http.problems import NOT_ACCEPTABLE, ProblemRaised
+
+_LONGEST: Final = 1_000
+"""Characters that are looked at, and remembered."""
 
 
 def chosen(accept: str, offered: Sequence[str]) -> str:
@@ -16,7 +20,7 @@ def chosen(accept: str, offered: Sequence[str]) -> str:
     """
     if not accept:
         return offered[0]
-    found = _chosen(accept[:1_000], tuple(offered))
+    found = _chosen(accept[:_LONGEST], tuple(offered))
     if found is None:
         raise ProblemRaised(NOT_ACCEPTABLE, f"on offer: {', '.join(offered)}")
     return found
@@ -39,10 +43,14 @@ def _chosen(accept: str, offered: tuple[str, ...]) -> str | None:
     return best
 
 
-@lru_cache(256)
 def accepted_encodings(accept_encoding: str) -> frozenset[str]:
     """The encodings that an ``Accept-Encoding`` header names and does not refuse."""
-    return frozenset(name for name, weight in _weighted(accept_encoding[:1_000]) if weight > 0)
+    return _accepted(accept_encoding[:_LONGEST])
+
+
+@lru_cache(256)
+def _accepted(accept_encoding: str) -> frozenset[str]:
+    return frozenset(name for name, weight in _weighted(accept_encoding) if weight > 0)
 
 
 def _weighted(header: str) -> list[tuple[str, float]]:

@@ -19,6 +19,7 @@ MOST_JSON_BYTES: Final = 64 << 10
 _MOST_PARAMETERS: Final = 32
 EARLIEST: Final = datetime(1900, 1, 1)  # noqa: DTZ001 - compared on the clock that was written
 LATEST: Final = datetime(9900, 1, 1)  # noqa: DTZ001 - as above
+_REMEMBERED_BYTES: Final = 256
 
 
 def query_of(scope: Scope, kind: type[T]) -> T:
@@ -27,11 +28,17 @@ def query_of(scope: Scope, kind: type[T]) -> T:
     Raises:
         ProblemRaised: a parameter is unknown, there twice, or of another type.
     """
-    parsed: T = _parsed(bytes(scope["query_string"]), kind)
+    query_string = bytes(scope["query_string"])
+    # A long one, as with a cursor, is seldom sent again, and what is remembered is bounded in bytes.
+    parsed: T = (_known if len(query_string) <= _REMEMBERED_BYTES else _parsed)(query_string, kind)
     return parsed
 
 
 @lru_cache(4096)
+def _known(query_string: bytes, kind: type[T]) -> T:
+    return _parsed(query_string, kind)
+
+
 def _parsed(query_string: bytes, kind: type[T]) -> T:
     values: dict[str, str] = {}
     try:

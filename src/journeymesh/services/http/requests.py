@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Container, Mapping, MutableMapping
 from typing import Any, Final, cast
 
 from journeymesh.identity.tokens import Bearer
-from journeymesh.services.http.problems import MALFORMED, ProblemRaised
+from journeymesh.services.http.problems import HEADERS_TOO_LARGE, MALFORMED, TARGET_TOO_LONG, ProblemRaised
 
 Scope = Mapping[str, Any]
 Header = bytes | tuple[bytes, ...]
@@ -19,21 +19,48 @@ DECISION_IDS: Final = "journeymesh.decision_ids"
 """The key of a list in a request's scope: the ids of the decisions that were made for it, in their order."""
 _HEADERS: Final = "journeymesh.headers"
 _BEARER: Final = "journeymesh.bearer"
+_TOO_LARGE: Final = "journeymesh.headers_too_large"
+MOST_HEADERS: Final = 100
+MOST_HEADERS_BYTES: Final = 32_768
+"""Names and values of all headers: a token may have 16 KiB."""
+LONGEST_TARGET: Final = 8_192
+"""Bytes of a path, and of a query string."""
 _MAX_HEADER: Final = 16_384
 _RANDOM_ID: Final = re.compile(rb"[0-9a-f]{32}|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _TRACE: Final = re.compile(rb"00-([0-9a-f]{32})-([0-9a-f]{16})-[0-9a-f]{2}")
 
 
 def headers_of(scope: Scope) -> Mapping[bytes, Header]:
-    """The request's headers by their lower-case names, put in order once and kept in its scope."""
+    """The request's headers by their lower-case names, put in order once and kept in its scope. None are kept where
+    they are more than may be: ``refuse_too_large`` says so."""
     held: dict[bytes, Header] | None = scope.get(_HEADERS)
     if held is None:
         held = {}
         cast("MutableMapping[str, Any]", scope)[_HEADERS] = held
-        for name, value in scope["headers"]:
+        size, given = 0, scope["headers"]
+        for name, value in given if len(given) <= MOST_HEADERS else ():
+            size += len(name) + len(value)
             before = held.get(name)
             held[name] = value if before is None else (*_all(before), value)
+        if size > MOST_HEADERS_BYTES or len(given) > MOST_HEADERS:
+            held.clear()
+            cast("MutableMapping[str, Any]", scope)[_TOO_LARGE] = True
     return held
+
+
+def refuse_too_large(scope: Scope) -> None:
+    """Refuse a request whose headers or target are larger than any honest one's: before anything of it is looked at,
+    and so before anything is remembered by it.
+
+    Raises:
+        ProblemRaised: they are.
+    """
+    headers_of(scope)
+    if _TOO_LARGE in scope:
+        told = f"at most {MOST_HEADERS} headers of {MOST_HEADERS_BYTES} bytes together are taken"
+        raise ProblemRaised(HEADERS_TOO_LARGE, told)
+    if len(scope["path"]) > LONGEST_TARGET or len(scope.get("query_string", b"")) > LONGEST_TARGET:
+        raise ProblemRaised(TARGET_TOO_LONG, f"at most {LONGEST_TARGET} bytes of a path, and of a query, are taken")
 
 
 def values_of(scope: Scope, name: bytes) -> tuple[bytes, ...]:
@@ -95,7 +122,7 @@ def trace_id(traceparent: Header | None) -> str | None:
     return None if found is None or set(found[1]) == {ord("0")} else found[1].decode()
 
 
-def client_address(scope: Scope, trusted_proxies: frozenset[str]) -> str:
+def client_address(scope: Scope, trusted_proxies: Container[str]) -> str:
     """Whose network address asks: the peer's, or where that is a trusted proxy the one that it names last."""
     peer = scope.get("client")
     address = str(peer[0]) if peer else "unknown"

@@ -20,13 +20,15 @@ from litestar.response.base import ASGIResponse
 
 from journeymesh.services.http.answers import ReadyAnswer
 from journeymesh.services.http.problems import MALFORMED, METHOD_NOT_ALLOWED, NOT_FOUND, ProblemRaised
-from journeymesh.services.http.requests import Header, headers_of
+from journeymesh.services.http.requests import Header, headers_of, refuse_too_large
 
 PATH_TEMPLATE: Final = "path_template"
 """The key in a request's scope of its route's path, with the names of its parts."""
 DECISION: Final = "decision"
 """The parameter of a guarded route's function: what ``gate.needs`` declares makes its value."""
 _SLASHES: Final = re.compile("//+")
+_LONGEST_HOST: Final = 262
+"""A name of 255 bytes, which is the longest in the DNS, and a port."""
 _HOST: Final = re.compile(rb"[A-Za-z0-9._~!$&'()*+,;=%:@\[\]-]*")
 _NONE: Final[dict[str, str]] = {}
 
@@ -63,6 +65,7 @@ class Routing:
         Raises:
             ProblemRaised: there is no such route, or not with this method. And what the route raises.
         """
+        refuse_too_large(scope)
         host = headers_of(scope).get(b"host")
         if host is not None and not _is_host(host):
             raise ProblemRaised(MALFORMED, "Invalid host header")
@@ -143,6 +146,10 @@ class _Asked(Request[Any, Any, Any]):
         return object.__getattribute__(self, name)
 
 
-@lru_cache(1024)
 def _is_host(value: Header) -> bool:
-    return isinstance(value, bytes) and _HOST.fullmatch(value) is not None
+    return isinstance(value, bytes) and len(value) <= _LONGEST_HOST and _known_host(value)
+
+
+@lru_cache(1024)
+def _known_host(value: bytes) -> bool:
+    return _HOST.fullmatch(value) is not None
