@@ -21,7 +21,9 @@ from tests.admission_world import (
     Attempt,
     Request,
     container,
+    job_of_testkube,
     pod,
+    pod_of,
     with_images,
     workload,
 )
@@ -75,6 +77,11 @@ def _ephemeral(image: str) -> Callable[[AdmissionWorld], Request]:
     return _patches("Pod/held/ephemeralcontainers", added, STRATEGIC)
 
 
+def _test_pods(image: str, **spec: Any) -> dict[str, Any]:
+    return pod_of(job_of_testkube(image, **spec))
+
+
+_MOUNTS: dict[str, Any] = {"automountServiceAccountToken": True}
 _POD = pod("it", APPROVED)
 _PRIVILEGED = {"privileged": True, "allowPrivilegeEscalation": True}
 _INGRESS = {
@@ -217,6 +224,21 @@ ATTACKS: Final = (
         _creates(workload("Job", APPROVED, automountServiceAccountToken=True)),
         "a ServiceAccount of its own",
     ),
+    Attempt(
+        "a Pod with its account's token", _creates(pod("it", APPROVED, automountServiceAccountToken=None)), "automount"
+    ),
+    *(
+        Attempt(f"a test of Testkube's {what}", _creates(make(APPROVED, **spec)), says)
+        for what, make, spec, says in (
+            ("with a token of the API server", job_of_testkube, {"volumes": _token()}, "without audience"),
+            ("that mounts its account's token", job_of_testkube, _MOUNTS, "an end-to-end test"),
+            ("as another that mounts", job_of_testkube, {"account": "asks"} | _MOUNTS, "an end-to-end test"),
+            ("without its label", job_of_testkube, {"labels": {}} | _MOUNTS, "an end-to-end test"),
+            ("in a Pod as account default", _test_pods, {"account": "default"}, "automount"),
+            ("in a Pod as one whose account mounts", _test_pods, {"account": "asks"}, "automount"),
+            ("in a Pod with a token", _test_pods, {"volumes": _token()}, "without audience"),
+        )
+    ),
 )
 """Each must be denied, by the rule whose words stand beside it."""
 
@@ -268,6 +290,8 @@ EVERYDAY: Final = (
         "the ledger from its owner",
         lambda world: world.replace_ledger(world.ledger(APPROVED, SECOND), ARGO_CD),
     ),
+    Attempt("a test of Testkube's", _creates(job_of_testkube(APPROVED))),
+    Attempt("a test of Testkube's in its Pod", _creates(_test_pods(APPROVED))),
     Attempt("a token for somebody named", _creates(pod("it", APPROVED, volumes=_token(audience="vault")))),
     Attempt(
         "a token of an account of its own",

@@ -153,6 +153,9 @@ class AdmissionWorld:
         self._real(self.ledger(APPROVED, SECOND, WITHDRAWN))
         self._real(self.ledger(ELSEWHERE), self.other)
         self._real({"kind": "ServiceAccount", "metadata": {"name": "asks"}})
+        self._real(
+            {"kind": "ServiceAccount", "metadata": {"name": "testkube-e2e"}, "automountServiceAccountToken": False}
+        )
         for document in held_objects():
             self._real(document)
         for document in self._policies():
@@ -267,6 +270,35 @@ def workload(kind: str, image: str, name: str = "it", **spec: Any) -> dict[str, 
             raise ValueError(kind)
     version = {"Job": "batch/v1", "CronJob": "batch/v1", "ReplicationController": "v1"}.get(kind, "apps/v1")
     return {"apiVersion": version, "kind": kind, "metadata": {"name": name}, "spec": held}
+
+
+def job_of_testkube(
+    image: str, account: str = "testkube-e2e", labels: dict[str, str] | None = None, **spec: Any
+) -> Any:
+    """A Job as Testkube's standalone agent makes it: of a token it says nothing. A field that is None is left out."""
+    inner = {
+        "restartPolicy": "Never",
+        "enableServiceLinks": False,
+        "serviceAccountName": account,
+        "securityContext": {"runAsNonRoot": True, "fsGroup": 10001, "seccompProfile": {"type": "RuntimeDefault"}},
+        "initContainers": [{**container("init", image), "command": ["/bin/sh", "-c", "true"]}],
+        "containers": [{**container("1", image), "command": ["/.tktw/init", "0"]}],
+    } | spec
+    said = {"app.kubernetes.io/name": "journeyapi-e2e-candidate", "journeymesh.io/role": "e2e"}
+    template = {
+        "metadata": {"labels": said if labels is None else labels},
+        "spec": {key: value for key, value in inner.items() if value is not None},
+    }
+    held = {"backoffLimit": 0, "activeDeadlineSeconds": 120, "template": template}
+    return {"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "it"}, "spec": held}
+
+
+def pod_of(job: dict[str, Any]) -> dict[str, Any]:
+    """The Pod that the Job's controller makes, never scheduled."""
+    template = copy.deepcopy(job["spec"]["template"])
+    template["spec"]["schedulingGates"] = [{"name": "journeymesh.io/never"}]
+    template["metadata"]["name"] = "it"
+    return {"apiVersion": "v1", "kind": "Pod", **template}
 
 
 def held_objects() -> list[dict[str, Any]]:

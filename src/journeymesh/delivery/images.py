@@ -99,12 +99,12 @@ def pin(overlay: Path, name: str, image: PinnedImage) -> bool:
 
 
 def pin_everywhere(tree: Tree, environment: str, images: Mapping[str, PinnedImage]) -> list[Path]:
-    """Pin these images in every overlay of the environment that names them, Testkube's too. Returns what changed.
+    """Pin these images in every overlay of the environment that names them, and for Testkube. Returns what changed.
 
     Raises:
         ImageNotPinned: no overlay names one of them.
     """
-    changed, found = [], set()
+    changed, found = pin_testkube(tree, environment, images)
     overlays = [tree.service(service) / "overlays" / environment for service in tree.services()]
     for overlay in (*overlays, tree.customization / "testkube" / environment):
         if not (overlay / "kustomization.yaml").is_file():
@@ -118,6 +118,29 @@ def pin_everywhere(tree: Tree, environment: str, images: Mapping[str, PinnedImag
             f"no overlay of {environment} pins {', '.join(missing)}", todo="see the images of overlays"
         )
     return sorted(set(changed))
+
+
+_TESTKUBE: Final = {"testkube-tw-init": "imageTwInit", "testkube-tw-toolkit": "imageTwToolkit"}
+"""The images that Testkube puts into test pods, by the values of its chart that name them."""
+
+
+def pin_testkube(tree: Tree, environment: str, images: Mapping[str, PinnedImage]) -> tuple[list[Path], set[str]]:
+    """Pin those of these images that Testkube puts into test pods, in the values of its Application.
+
+    Returns the files that changed, and the names of the images that it has.
+    """
+    path = tree.customization / "optional" / f"testkube-app-{environment}.yaml"
+    before = path.read_text("utf-8") if path.is_file() else ""
+    text, found = before, set()
+    for name in sorted(set(_TESTKUBE) & set(images)):
+        host, _, repository = images[name].repository.partition("/")
+        value = f"{{registry: {host}, repository: {repository}, digest: {images[name].digest}}}"
+        text, count = re.subn(rf"(?m)^( +{_TESTKUBE[name]}: )\{{.*\}}$", rf"\g<1>{value}", text)
+        if count:
+            found.add(name)
+    if text != before:
+        path.write_text(text, "utf-8")
+    return ([path] if text != before else []), found
 
 
 def _kustomization(overlay: Path) -> Document:

@@ -1,7 +1,8 @@
-"""Testkube runs what the gates' Jobs run. It was never run itself: its images cannot be had everywhere."""
+"""Testkube runs what the gates' Jobs run, by an agent that its chart installs for each environment."""
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
@@ -11,7 +12,9 @@ from typing import Any
 import pytest
 import yaml
 
+from journeymesh.cli.main import outcome
 from journeymesh.delivery.addresses import Addresses, addresses, write_addresses
+from journeymesh.delivery.release.approved import ApprovedDigests
 from journeymesh.delivery.rendering import rendered_objects
 from journeymesh.delivery.tree import ENVIRONMENTS, Tree
 
@@ -87,7 +90,10 @@ def test_a_workflow_s_containers_and_pods_are_restricted(path: Path) -> None:
 @pytest.mark.parametrize("environment", ENVIRONMENTS)
 def test_an_environment_s_workflows_and_triggers_are_about_that_environment(environment: str) -> None:
     objects = rendered_objects(CUSTOMIZATION / "testkube" / environment)
-    assert {each["metadata"]["namespace"] for each in objects} == {f"testkube-{environment}"}
+    inside = [each for each in objects if each["metadata"]["namespace"] == environment]
+    assert {each["kind"] for each in inside} == {"ServiceAccount", "Role", "RoleBinding"}
+    beside = {each["metadata"]["namespace"] for each in objects if each not in inside}
+    assert beside == {f"testkube-{environment}"}
     workflows = {each["metadata"]["name"]: each["spec"] for each in objects if each["kind"] == "TestWorkflow"}
     assert set(workflows) == {path.stem for path in WORKFLOWS}
     for spec in workflows.values():
@@ -152,11 +158,97 @@ def test_testkube_comes_only_where_an_administrator_wants_it(environment: str) -
     assert (ROOT / tests["path"] / "kustomization.yaml").is_file()
     assert "ServerSideApply=true" in application["spec"]["syncPolicy"]["syncOptions"]
     assert application["spec"]["syncPolicy"]["automated"]["prune"] is False
-    (execution,) = chart["helm"]["valuesObject"]["testkube-api"]["executionNamespaces"]
-    assert execution["namespace"] == environment
     project = _one(CUSTOMIZATION / "optional/testkube-project.yaml")
     assert project["metadata"]["name"] == application["spec"]["project"]
     assert {chart["repoURL"], tests["repoURL"]} == set(project["spec"]["sourceRepos"])
+
+
+def _values_of(environment: str) -> Any:
+    application = _one(CUSTOMIZATION / "optional" / f"testkube-app-{environment}.yaml")
+    return application["spec"]["sources"][0]["helm"]["valuesObject"]
+
+
+@pytest.mark.parametrize("environment", ENVIRONMENTS)
+def test_a_standalone_agent_is_told_its_environment_in_the_way_that_it_takes(environment: str) -> None:
+    values = _values_of(environment)
+    agent = values["testkube-api"]
+    assert "executionNamespaces" not in agent  # a standalone agent exits where it is set
+    assert agent["extraEnvVars"] == [{"name": "DEFAULT_EXECUTION_NAMESPACE", "value": environment}]
+    assert agent["additionalNamespaces"] == [environment]
+    assert values["testkube-operator"] == {"enabled": False, "installCRD": True}
+
+
+@pytest.mark.parametrize("environment", ENVIRONMENTS)
+def test_testkube_s_own_pods_are_not_held_to_the_environment_s_ledger(environment: str) -> None:
+    application = _one(CUSTOMIZATION / "optional" / f"testkube-app-{environment}.yaml")
+    labels = application["spec"]["syncPolicy"]["managedNamespaceMetadata"]["labels"]
+    assert "journeymesh.io/environment" not in labels
+
+
+@needs_kustomize
+@pytest.mark.parametrize("environment", ENVIRONMENTS)
+def test_tests_run_without_a_token_and_the_agent_reads_no_secret(environment: str) -> None:
+    objects = rendered_objects(CUSTOMIZATION / "testkube" / environment)
+    held = {each["kind"]: each for each in objects if each["metadata"]["namespace"] == environment}
+    agent = _values_of(environment)["testkube-api"]
+    assert held["ServiceAccount"]["metadata"]["name"] == agent["jobServiceAccountName"]
+    assert held["ServiceAccount"]["automountServiceAccountToken"] is False
+    (subject,) = held["RoleBinding"]["subjects"]
+    assert (subject["name"], subject["namespace"]) == (agent["serviceAccount"]["name"], f"testkube-{environment}")
+    assert agent["testServiceAccount"] == {"create": False}
+    resources = {name for rule in held["Role"]["rules"] for name in rule["resources"]}
+    assert resources == {"jobs", "pods", "pods/log"}
+
+
+CHART = os.environ.get("JOURNEYMESH_TEST_TESTKUBE_CHART", "")
+
+
+@pytest.mark.skipif(
+    not CHART or shutil.which("helm") is None,
+    reason="JOURNEYMESH_TEST_TESTKUBE_CHART names no chart, or helm is missing",
+)
+@pytest.mark.parametrize("environment", ENVIRONMENTS)
+def test_the_chart_renders_an_agent_for_that_environment(environment: str, tmp_path: Path) -> None:
+    (tmp_path / "values.yaml").write_text(yaml.safe_dump(_values_of(environment)))
+    argv = ["helm", "template", "testkube", CHART, "--namespace", f"testkube-{environment}"]
+    done = subprocess.run(
+        [*argv, "--values", str(tmp_path / "values.yaml")], capture_output=True, text=True, check=True
+    )
+    objects = [each for each in yaml.safe_load_all(done.stdout) if each]
+    (agent,) = [each for each in objects if each["kind"] == "Deployment" and "api-server" in each["metadata"]["name"]]
+    pod = agent["spec"]["template"]["spec"]
+    told = {each["name"]: each.get("value") for each in pod["containers"][0]["env"]}
+    assert told["DEFAULT_EXECUTION_NAMESPACE"] == environment
+    assert "TESTKUBE_EXECUTION_NAMESPACES" not in told
+    assert told["TESTKUBE_WATCHER_NAMESPACES"] == f"testkube-{environment},{environment}"
+    assert told["JOB_SERVICE_ACCOUNT_NAME"] == "testkube-e2e"
+    assert pod["serviceAccountName"] == "testkube-api-server"
+
+
+@pytest.mark.parametrize("environment", ENVIRONMENTS)
+def test_the_images_that_testkube_puts_into_test_pods_are_pinned_and_approved_by_a_command(
+    environment: str, tmp_path: Path
+) -> None:
+    shutil.copytree(CUSTOMIZATION / "optional", tmp_path / "customization/optional")
+    (tmp_path / "customization/services").mkdir()
+    pins = [
+        f"testkube-tw-{name}=mirror.example:5000/kubeshop/tw-{name}@sha256:{at * 64}" for name, at in IMAGES.items()
+    ]
+    argv = ["delivery", "pin", *pins, "--env", environment, "--tree", str(tmp_path)]
+    for _ in range(2):
+        assert outcome(argv) == 0
+    path = tmp_path / "customization/optional" / f"testkube-app-{environment}.yaml"
+    agent = _one(path)["spec"]["sources"][0]["helm"]["valuesObject"]["testkube-api"]
+    for key, name in (("imageTwInit", "init"), ("imageTwToolkit", "toolkit")):
+        digest = f"sha256:{IMAGES[name] * 64}"
+        wanted = {"registry": "mirror.example:5000", "repository": f"kubeshop/tw-{name}", "digest": digest}
+        assert agent[key] == wanted
+        assert (digest, f"testkube-tw-{name}") in ApprovedDigests(Tree(tmp_path), environment).entries()
+    others = [_one(path.with_name(f"testkube-app-{each}.yaml")) for each in ENVIRONMENTS if each != environment]
+    assert not any("mirror.example" in str(each) for each in others)
+
+
+IMAGES = {"init": "1", "toolkit": "2"}
 
 
 def test_the_chart_s_repository_is_not_taken_for_ours(tmp_path: Path) -> None:
