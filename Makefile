@@ -9,6 +9,7 @@ UV := $(shell uv --version >/dev/null 2>&1 && command -v uv || echo .cache/uv/bi
 UV_WANTED := uv>=0.9
 
 FUZZ_SECONDS ?= 60
+SECONDS ?= 60
 FUZZ_REQUESTS ?= 1000000
 # Test files that run side by side. Each worker may start servers of its own. They keep their order: those of
 # integration, few tests that take long, would come last otherwise.
@@ -21,7 +22,7 @@ DOCS_SYNCED := .venv/.synced-docs
 BENCH_SYNCED := .venv/.synced-bench
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format bench bench-delivery e2e image release wheel docs reference picture fuzz clean
+.PHONY: help setup demo test check format bench bench-delivery e2e image release wheel docs reference picture fuzz attack clean
 .DELETE_ON_ERROR:
 
 help:  ## list these commands
@@ -88,6 +89,9 @@ fuzz: $(WARM)  ## hostile BSON for FUZZ_SECONDS (60), then FUZZ_REQUESTS (1,000,
 	@$(BIN)/python tests/fuzz/fuzz_bson.py --seconds $(FUZZ_SECONDS)
 	@$(BIN)/python tests/fuzz/fuzz_columns.py --seconds $(FUZZ_SECONDS)
 	@$(BIN)/python -m tests.differential --requests $(FUZZ_REQUESTS)
+
+attack: $(WARM)  ## hostile clients against both services for SECONDS (60) an input (ARGS="--only text" to choose)
+	@$(BIN)/python -m tests.attack --seconds $(SECONDS) $(ARGS)
 
 clean:  ## remove what these commands made, but not journeys
 	@rm -rf .venv .cache .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache build dist site

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import io
 import json
+import time
+import weakref
 import zlib
 from concurrent.futures import Future
 
@@ -24,7 +27,7 @@ from journeymesh.services.http.config import HttpConfig
 from journeymesh.services.http.gate import Decided, needs
 from journeymesh.services.http.life import Life
 from journeymesh.services.http.logs import structured_log
-from journeymesh.services.http.problems import ProblemRaised
+from journeymesh.services.http.problems import TOO_LARGE, ProblemRaised
 from journeymesh.services.http.requests import header
 from tests.unit.services.deciding import Told
 
@@ -41,6 +44,26 @@ async def thing(request: Request, decision: Decided) -> ASGIResponse:
     if name == "away":
         raise StoreUnavailable("POLICY-4711 is not there")
     return ASGIResponse(body=json.dumps({"thing": name * 500, "by": decision.identity.subject}).encode())
+
+
+class Held:
+    """What a request works with."""
+
+
+held: list[weakref.ref[Held]] = []
+
+
+@get("/v1/failing/{how:str}", operation_id="failing", **needs("product:read"))
+async def failing(request: Request, decision: Decided) -> ASGIResponse:
+    body = Held()
+    held.append(weakref.ref(body))
+    problem = ProblemRaised(TOO_LARGE, "it is too large")
+    if request.path_params["how"] == "fault":
+        raise RuntimeError("no")
+    try:
+        raise StoreUnavailable("away")
+    except StoreUnavailable as error:
+        raise problem from error
 
 
 looked_up: list[str] = []
@@ -66,7 +89,7 @@ class Served:
                 title="Things",
                 version="1",
                 told="Of things",
-                routes=[thing, sought],
+                routes=[thing, sought, failing],
                 decisions=self.decisions,
                 config=HttpConfig(**config),
                 life=life or Life(),
@@ -228,6 +251,21 @@ def test_without_a_token_nothing_is_looked_up_and_the_rate_of_the_address_comes_
         assert [answer.status_code for answer in answers] == [401, 401, 401, 429, 429]
         assert answers[0].json()["decision_id"] == answers[0].headers["decision-id"] == "d1"
         assert looked_up == []
+
+
+@pytest.mark.parametrize("how", ["fault", "problem"])
+def test_what_a_refused_request_held_is_free_at_once(how: str) -> None:
+    with Served() as served:
+        gc.disable()
+        try:
+            assert served.get(f"/v1/failing/{how}").status_code == (500 if how == "fault" else 413)
+            for _ in range(100):  # the task ends a moment after its answer
+                if held[-1]() is None:
+                    break
+                time.sleep(0.01)
+            assert held[-1]() is None
+        finally:
+            gc.enable()
 
 
 def test_an_answer_that_does_not_begin_in_time_is_503() -> None:

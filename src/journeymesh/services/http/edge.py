@@ -112,6 +112,8 @@ class Edge:
             problem = self._problem_of(scope, error)
             if leaving.status:
                 raise  # the server breaks the connection off, so that nobody takes the part for the whole
+            _free_frames(error)
+            _free_frames(problem)
             await send_problem(send, problem, scope[REQUEST_ID])
         finally:
             self._limit.end(task)
@@ -149,6 +151,14 @@ class Edge:
             write = self._log.warning if status >= 500 else self._log.info
             write("answered", method=method, route=route, status=status, ms=round(seconds * 1000, 3),
                   request_id=request_id, **more)  # fmt: skip
+
+
+def _free_frames(error: BaseException | None) -> None:
+    """Let go of the frames that it and its causes came through: they have it as a local, and with it all that the
+    request held would stay in memory until Python looks for cycles."""
+    while error is not None and error.__traceback__ is not None:
+        error.__traceback__ = None
+        error = error.__cause__ or error.__context__
 
 
 class _Leaving:
