@@ -85,9 +85,10 @@ reference: $(SYNCED)  ## write docs/reference from the code
 picture: $(WARM)  ## take the README's picture of a report in Chromium
 	@$(BIN)/python docs/make_picture.py
 
-fuzz: $(WARM)  ## hostile BSON for FUZZ_SECONDS (60), then FUZZ_REQUESTS (1,000,000) decisions beside their oracle
+fuzz: $(WARM)  ## hostile BSON, requests, files for FUZZ_SECONDS (60) each, FUZZ_REQUESTS (1,000,000) decisions
 	@$(BIN)/python tests/fuzz/fuzz_bson.py --seconds $(FUZZ_SECONDS)
 	@$(BIN)/python tests/fuzz/fuzz_columns.py --seconds $(FUZZ_SECONDS)
+	@$(BIN)/python -m tests.fuzz.fuzz_parsers --seconds $(FUZZ_SECONDS)
 	@$(BIN)/python -m tests.differential --requests $(FUZZ_REQUESTS)
 
 attack: $(WARM)  ## hostile clients against both services for SECONDS (60) an input (ARGS="--only text" to choose)

@@ -49,7 +49,7 @@ class Policy:
     def __post_init__(self) -> None:
         try:
             ZoneInfo(self.zone)
-        except (ZoneInfoNotFoundError, ValueError) as error:
+        except (ZoneInfoNotFoundError, ValueError, OSError) as error:
             raise PoliciesInvalid(
                 f"policy {self.number}: unknown time zone {self.zone!r}", todo="use an IANA name such as Europe/London"
             ) from error

@@ -64,7 +64,7 @@ class CsvFile:
                 self.notes.append(f"encoding {stream.encoding}")
             rows: _Rows | None = None
             position = 0
-            for block in _from_row(stream, self.dialect):
+            for block in _from_row(stream, self.dialect, self.file.name):
                 rows = rows or self._rows(block)
                 if rows is None:
                     continue
@@ -99,9 +99,9 @@ class CsvFile:
         return _Rows(self, form, {path: found[0] for path, found in places.items() if found})
 
 
-def _from_row(stream: Utf8Stream, dialect: CsvDialect) -> Iterator[Block]:
-    lines = stream if dialect.comment is None and dialect.separator != BLANKS else PlainLines(stream, dialect)
-    return blocks_of(lines, dialect.between or ",", dialect.quote)
+def _from_row(stream: Utf8Stream, dialect: CsvDialect, name: str) -> Iterator[Block]:
+    lines = stream if dialect.comment is None and dialect.separator != BLANKS else PlainLines(stream, dialect, name)
+    return blocks_of(lines, dialect.between or ",", dialect.quote, name=name)
 
 
 class _Rows:

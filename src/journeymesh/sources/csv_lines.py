@@ -18,6 +18,8 @@ from journeymesh.sources.text_encoding import Utf8Stream, decoded, repaired
 
 BLOCK_BYTES = 16 << 20
 MOST_LINE_BYTES = 64 << 20
+MOST_LINES = 1 << 18
+"""Of a block: each may become a refusal, which takes far more memory than a line of two bytes."""
 MOST_VALUE_BYTES = 64 << 10
 """A quoted value that goes on for longer is one whose quote was never closed."""
 
@@ -46,7 +48,8 @@ class PlainLines:
     """Text with comment lines emptied, so that lines keep their numbers, and runs of blanks made tabs, as a dialect
     says. A line that begins with the comment's sign is a comment in a quoted value too."""
 
-    def __init__(self, stream: Utf8Stream, dialect: CsvDialect) -> None:
+    def __init__(self, stream: Utf8Stream, dialect: CsvDialect, name: str = "the text") -> None:
+        self._name = name
         self._stream = stream
         self._tail = b""
         sign = None if dialect.comment is None else re.escape(dialect.comment.encode())
@@ -70,7 +73,8 @@ class PlainLines:
             if text or not piece:
                 return self._plain(text)
             if len(self._tail) > MOST_LINE_BYTES:
-                raise SourceUnreadable("a line is longer than 64 MiB", todo="check that the file is text with lines")
+                todo = "check that the file is text with lines"
+                raise SourceUnreadable(f"{self._name}: a line is longer than 64 MiB", todo=todo)
 
     def _plain(self, text: bytes) -> bytes:
         if self._comment is not None:
@@ -80,12 +84,19 @@ class PlainLines:
         return text
 
 
-def blocks_of(stream: TextStream, separator: str, quote: str, block_bytes: int | None = None) -> Iterator[Block]:
-    """The text in blocks of about so many bytes. A row is a line, or several where a quoted value has line breaks."""
+def blocks_of(
+    stream: TextStream, separator: str, quote: str, block_bytes: int | None = None, name: str = "the text"
+) -> Iterator[Block]:
+    """The text in blocks of about so many bytes, or ``MOST_LINES`` where lines are short. A row is a line, or several
+    where a quoted value has line breaks.
+
+    Raises:
+        SourceUnreadable: a line of the file of this ``name`` is longer than four blocks.
+    """
     block_bytes = block_bytes or BLOCK_BYTES
-    tail, line, only_returns = b"", 1, None
+    tail, line, only_returns, ready = b"", 1, None, b""
     while True:
-        piece = stream.read(block_bytes)
+        piece, ready = _cut(ready or stream.read(block_bytes))
         if only_returns is None and piece:
             only_returns = b"\n" not in piece and b"\r" in piece
         if only_returns:
@@ -108,8 +119,17 @@ def blocks_of(stream: TextStream, separator: str, quote: str, block_bytes: int |
         tail = text
         if len(tail) > 4 * block_bytes:
             raise SourceUnreadable(
-                f"line {line} is longer than {len(tail) >> 20} MiB", todo="check that the file is text with lines"
+                f"{name}: line {line} is longer than {(4 * block_bytes) >> 20} MiB",
+                todo="check that the file is text with lines, and that its quotes are closed",
             )
+
+
+def _cut(piece: bytes) -> tuple[bytes, bytes]:
+    """The piece up to the end of its ``MOST_LINES`` first lines, and the rest."""
+    if piece.count(b"\n") <= MOST_LINES:
+        return piece, b""
+    end = int(np.flatnonzero(np.frombuffer(piece, np.uint8) == 10)[MOST_LINES - 1]) + 1
+    return piece[:end], piece[end:]
 
 
 def row_starts(block: Block, separator: str, quote: str, rows: int) -> tuple[I64, I64]:

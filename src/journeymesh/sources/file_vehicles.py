@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
-import re
+from functools import lru_cache
+from math import prod
+from typing import Any, Final
 from urllib.parse import unquote
+
+import regex
 
 from journeymesh.errors import MappingInvalid
 from journeymesh.sources.files import SourceFile
 from journeymesh.sources.mapping_fields import BESIDE, TextField
+
+_COUNTED: Final = regex.compile(r"\{[^{}]*?(\d+)\s*\}")
+_LONGEST: Final = 500
+_MOST_COMPILED: Final = 1_000_000
+_MATCHING_S: Final = 2.0
 
 
 def check_identifier(where: str, field: TextField, *, only_path: bool = False) -> None:
@@ -20,10 +29,11 @@ def check_identifier(where: str, field: TextField, *, only_path: bool = False) -
         raise MappingInvalid(f"{where}.value is empty", todo="name the vehicle")
     for name, pattern in (("file", field.file), ("collection", field.collection)):
         try:
-            re.compile(pattern or "")
-        except re.error as error:
+            _compiled(pattern or "")
+        except _Refused as error:
+            shown = repr(pattern) if pattern is None or len(pattern) <= 80 else f"{pattern[:80]!r} …"
             todo = "write it as in device=([^/]+)"
-            raise MappingInvalid(f"{where}.{name} {pattern!r} is no regular expression: {error}", todo=todo) from error
+            raise MappingInvalid(f"{where}.{name} {shown} {error}", todo=todo) from error
 
 
 def vehicle_of(file: SourceFile, field: TextField) -> str | None:
@@ -31,7 +41,8 @@ def vehicle_of(file: SourceFile, field: TextField) -> str | None:
     rows without a column ``device``.
 
     Raises:
-        MappingInvalid: the file's path has nothing of the kind that the mapping describes.
+        MappingInvalid: the file's path has nothing of the kind that the mapping describes, or looking for it takes
+            longer than two seconds, as it does where repetitions stand in repetitions.
     """
     if field.value is not None:
         return field.value
@@ -51,7 +62,8 @@ def vehicle_of_collection(collection: str, path: str | None, field: TextField) -
     the documents say it.
 
     Raises:
-        MappingInvalid: the name, or the path, has nothing of the kind that the mapping describes.
+        MappingInvalid: the name, or the path, has nothing of the kind that the mapping describes, or looking for it
+            takes longer than two seconds.
     """
     if not field.is_beside:
         return None
@@ -71,8 +83,13 @@ def vehicle_of_collection(collection: str, path: str | None, field: TextField) -
 
 
 def _first_group(pattern: str, text: str) -> str:
-    found = re.search(pattern, text)
-    return "" if found is None else unquote((found[1] if found.re.groups else found[0]) or "")
+    expression = _compiled(pattern)
+    try:
+        found = expression.search(text, timeout=_MATCHING_S)
+    except TimeoutError as error:
+        todo = "write it without repetitions in repetitions, as in device=([^/]+)"
+        raise MappingInvalid(f"fields.vehicle: matching {text} with {pattern!r} takes too long", todo=todo) from error
+    return "" if found is None else unquote((found[1] if expression.groups else found[0]) or "")
 
 
 def partition_of(file: SourceFile, column: str) -> str | None:
@@ -82,3 +99,21 @@ def partition_of(file: SourceFile, column: str) -> str | None:
         if equals and unquote(name) == column:
             return unquote(value) or None
     return None
+
+
+class _Refused(Exception):
+    """An expression that cannot be used, and why."""
+
+
+@lru_cache(64)
+def _compiled(expression: str) -> Any:
+    """The expression, compiled; counted repetitions are written out then, so that they are bounded first."""
+    if len(expression) > _LONGEST:
+        raise _Refused(f"is longer than {_LONGEST} characters")
+    counts = [int(number[:9]) for number in _COUNTED.findall(expression)]
+    if prod(max(count, 1) for count in counts) * len(expression) > _MOST_COMPILED:
+        raise _Refused("repeats too often in its {…}")
+    try:
+        return regex.compile(expression)
+    except (regex.error, RecursionError, OverflowError, ValueError) as error:
+        raise _Refused(f"is no regular expression: {error}") from error

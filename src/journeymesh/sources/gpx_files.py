@@ -34,6 +34,11 @@ COLUMNS: Final = ("file", "track", "time", "lat", "lon", "speed", "course", "hdo
 BLOCK_BYTES: Final = 1 << 20
 _MOST_TEXT: Final = 64 << 10
 _MOST_VALUES: Final = 200
+_MOST_DEPTH: Final = 100
+_MOST_NAMES: Final = 10_000
+"""The parser keeps every name that it meets, of elements and of attributes, until it ends."""
+_MOST_UNREAD: Final = 4 << 20
+"""Bytes that the parser keeps of a tag, a comment or the like that does not end."""
 
 
 @dataclass(slots=True)
@@ -49,7 +54,7 @@ class GpxFile:
         """Every track point once; its number counts the points of the file from 1.
 
         Raises:
-            SourceUnreadable: it declares a document type, or it is no GPX.
+            SourceUnreadable: it declares a document type, is no GPX, or has tags, names or nesting as no device writes.
         """
         named = {path for path in (self.reading.fields.vehicle.path, self.reading.fields.lat.path) if path}
         rows = RecordedRows(self.file, self.number, self.reading, (*COLUMNS, *named))
@@ -102,12 +107,21 @@ class _Points:
         self._track: str | None = None
         self._depth = self._point_depth = self._track_depth = 0
         self._value: list[str] = []
-        self._length = 0
+        self._length = self._fed = 0
         self.number = self.others = 0
 
     def feed(self, piece: bytes, final: bool) -> None:
         """Read a piece."""
-        self._parser.Parse(piece, final)
+        try:
+            self._parser.Parse(piece, final)
+        except (LookupError, ValueError) as error:  # what Python's codecs say, where expat asks them
+            raise _Refused("its encoding is unknown, or has several bytes a character") from error
+        self._fed += len(piece)
+        at = self._parser.CurrentByteIndex
+        if self._fed - max(at, 0) > _MOST_UNREAD:
+            raise _Refused(f"behind byte {max(at, 0):,} there is a tag or a comment of more than 4 MiB")
+        if len(self._parser.intern) > _MOST_NAMES:
+            raise _Refused(f"it has more than {_MOST_NAMES:,} names of elements and attributes")
 
     def taken(self) -> list[tuple[int, dict[str, Any]]]:
         """(number, values) of the points read since."""
@@ -120,6 +134,8 @@ class _Points:
     def _start(self, name: str, attributes: dict[str, str]) -> None:
         local = name.rpartition(":")[2]
         self._depth += 1
+        if self._depth > _MOST_DEPTH:
+            raise _Refused(f"its elements are nested deeper than {_MOST_DEPTH}")
         if self._depth == 1 and local != "gpx":
             raise _Refused(f"its root is <{name[:40]}>, not <gpx>")
         self._value, self._length = [], 0

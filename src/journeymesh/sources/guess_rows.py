@@ -89,7 +89,11 @@ def _documents_of(file: SourceFile, kind: Kind) -> list[dict[str, Any]]:
         head = plain_bytes.read(HEAD_BYTES)
     text = _decoded(head)
     if kind == "columns":
-        return _csv_rows(text)
+        try:
+            return _csv_rows(text)
+        except csv.Error as error:
+            todo = "check that the quotes in its values are closed"
+            raise SourceUnreadable(f"{file.name} cannot be read as columns: {error}", todo=todo) from error
     if text.lstrip()[:1] not in ("{", "["):  # objects behind tabs
         text = "\n".join(line[line.find("\t{") + 1 :] for line in text.splitlines() if "\t{" in line)
     return list(islice(_json_documents(text, len(head) == HEAD_BYTES, file.name), ROWS))
@@ -123,7 +127,7 @@ def _json_documents(text: str, is_cut: bool, name: str) -> Iterator[dict[str, An
     if not is_cut:
         try:
             whole = json.loads(text)
-        except ValueError:
+        except (ValueError, RecursionError):
             pass
         else:
             yield from (one for one in (whole if isinstance(whole, list) else [whole]) if isinstance(one, dict))
@@ -136,7 +140,7 @@ def _json_documents(text: str, is_cut: bool, name: str) -> Iterator[dict[str, An
             at += 1
         try:
             document, at = decoder.raw_decode(text, at)
-        except ValueError:
+        except (ValueError, RecursionError):
             break
         seen += 1
         if isinstance(document, dict):

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from typing import Any, TypedDict
+from typing import Any, Final, TypedDict
 
 import msgspec
 
@@ -18,6 +18,9 @@ from journeymesh.sources.paths import first_steps
 from journeymesh.sources.text_encoding import repaired
 
 Document = dict[str, Any]
+_FEW_BYTES: Final = 1 << 20
+_MOST_VALUES: Final = 4_000_000
+"""Of one document. Each takes some 64 bytes in memory, and as few as three in the text."""
 
 
 class JsonDocuments:
@@ -37,6 +40,8 @@ class JsonDocuments:
         if not text or text.isspace():
             return None, ""
         text = _object_of(text)
+        if len(text) > _FEW_BYTES and sum(map(text.count, (b",", b"[", b"{"))) > _MOST_VALUES:
+            return None, f"it has more than {_MOST_VALUES:,} commas and brackets"
         try:
             return self._mapped.decode(text), ""
         except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):

@@ -26,6 +26,8 @@ from journeymesh.sources.text_encoding import Utf8Stream
 BLOCK_BYTES: Final = 8 << 20
 PEEK_BYTES: Final = 1 << 20
 MOST_DOCUMENT_BYTES: Final = 64 << 20
+MOST_DOCUMENTS: Final = 1 << 17
+"""Of a batch: each may become a refusal, which takes far more memory than a document of two bytes."""
 
 
 @dataclass(slots=True)
@@ -59,7 +61,9 @@ class JsonFile:
             position = 0
             for first, values in self._values(stream):
                 moved, position = read_position(raw) - position, read_position(raw)
-                yield self._read(values, origins_from(self.number, first, len(values)), moved)
+                for at in range(0, max(len(values), 1), MOST_DOCUMENTS):
+                    some = values[at : at + MOST_DOCUMENTS]
+                    yield self._read(some, origins_from(self.number, first + at, len(some)), 0 if at else moved)
         if self.signals is not None:
             yield self.signals.batch(self.number, self.keys)
             self.notes += self.signals.notes

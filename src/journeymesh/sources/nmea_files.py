@@ -35,6 +35,7 @@ NMEA_FIELDS: Final = FieldMappings(
 COLUMNS: Final = ("file", "time", "lat", "lon", "speed_kn", "course", "hdop", "valid", "satellites", "altitude_m")
 BLOCK_BYTES: Final = 4 << 20
 _MOST_LINE_BYTES: Final = 4096
+_MOST_REFUSALS: Final = 1 << 16
 _MOST_UNDATED: Final = 100_000
 _HALF_DAY: Final = timedelta(hours=12)
 
@@ -58,7 +59,7 @@ class NmeaFile:
             while True:
                 piece = stream.read(BLOCK_BYTES)
                 lines = (tail + piece).replace(b"\r", b"\n" if b"\n" not in piece else b"").split(b"\n")
-                tail = lines.pop() if piece else b""
+                tail = lines.pop()[:_MOST_LINE_BYTES] if piece else b""  # of a longer line no more is read
                 refusals = []
                 for text in lines:
                     line += 1
@@ -67,6 +68,9 @@ class NmeaFile:
                     other += kind == "other"
                     if fault:
                         refusals.append(refused_text(f"{self.file.name}:{line}", fault, text, rows.keys))
+                    if len(refusals) == _MOST_REFUSALS:
+                        yield SourceBatch(Fixes.empty(), refusals)
+                        refusals = []
                 moved, position = read_position(raw) - position, read_position(raw)
                 yield rows.batch(epochs.taken(final=not piece), moved)
                 if refusals:

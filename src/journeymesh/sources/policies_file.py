@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Iterator
 from collections.abc import Mapping as Keys
@@ -149,18 +150,22 @@ def _text(name: str, value: Any, untyped: bool) -> str | None:
 
 
 def _instant(name: str, value: Any, zone: str) -> datetime:
-    try:
+    at: Any = value
+    with contextlib.suppress(ValueError):
         if isinstance(value, str):
-            value = datetime.fromisoformat(value)
+            at = datetime.fromisoformat(value)
         elif isinstance(value, date) and not isinstance(value, datetime):
-            value = datetime(value.year, value.month, value.day)  # noqa: DTZ001 - its zone is applied below
-        if isinstance(value, datetime):
-            return value if value.tzinfo else value.replace(tzinfo=ZoneInfo(zone))
-    except ZoneInfoNotFoundError:
-        raise Unconvertible(f"unknown time zone {zone!r}") from None
-    except ValueError:
-        pass
-    raise Unconvertible(f"{name} {value!r} is not an instant such as 2019-05-27 or 2019-05-27T05:00:00Z")
+            at = datetime(value.year, value.month, value.day)  # noqa: DTZ001 - its zone is applied below
+    if not isinstance(at, datetime):
+        raise Unconvertible(f"{name} {value!r} is not an instant such as 2019-05-27 or 2019-05-27T05:00:00Z")
+    return at if at.tzinfo else at.replace(tzinfo=_zone(zone))
+
+
+def _zone(name: str) -> ZoneInfo:
+    try:
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):  # OSError: the name is a folder's, or too long for one
+        raise Unconvertible(f"unknown time zone {name!r}") from None
 
 
 def _number(name: str, value: Any) -> float:

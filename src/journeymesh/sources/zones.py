@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, timedelta, timezone, tzinfo
-from functools import cache
+from functools import lru_cache
 from typing import Final
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -17,7 +17,7 @@ class UnknownZone(ValueError):
     """No time zone has this name."""
 
 
-@cache
+@lru_cache(4096)
 def zone(name: str) -> tzinfo:
     """The zone: an IANA name (``Europe/Paris``), a Windows name (``W. Europe Standard Time``), ``UTC``, or an offset
     (``+02:00``, ``UTC+2``).

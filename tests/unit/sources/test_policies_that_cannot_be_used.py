@@ -203,3 +203,16 @@ def test_so_are_those_of_a_policies_file(tmp_path: Path) -> None:
     found = load_policies(tmp_path / "mine.json")
     assert [(policy.number, policy.device) for policy in found] == [("17", "351756051523999")]
     assert [one.detail for one in found.refusals] == ["expected keys and values, found number"]
+
+
+@pytest.mark.parametrize("zone", ["Europe", "../etc", "Europe/" + "x" * 5_000, "/etc/passwd", "a\0b", "Europe/"])
+def test_a_zone_that_is_a_folder_or_no_name_at_all_refuses_its_policy_alone(zone: str, tmp_path: Path) -> None:
+    """With dates, which are read in that zone, and with instants."""
+    good = {"number": "P1", "valid_from": "2024-01-01", "device": "V1"}
+    bad = [good | {"number": f"P{n}", "valid_from": begins, "zone": zone} for n, begins in
+           ((2, "2024-01-01"), (3, "2024-01-01T00:00:00Z"))]  # fmt: skip
+    (tmp_path / "policies.yaml").write_text(json.dumps([good, *bad]))
+    read = load_policies(tmp_path / "policies.yaml")
+    assert [policy.number for policy in read] == ["P1"]
+    assert len(read.refusals) == 2
+    assert all("unknown time zone" in refusal.detail for refusal in read.refusals)

@@ -1,7 +1,8 @@
-"""The fuzz target for a bounded time, in a process of its own: a read outside the buffer would end it."""
+"""The fuzz targets for a bounded time, each in a process of its own: a read outside a buffer would end it."""
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -38,3 +39,16 @@ def test_a_read_past_the_buffer_ends_the_process():
     )
     ran = subprocess.run([sys.executable, "-c", reading_past_the_end], check=False, capture_output=True, timeout=60)
     assert ran.returncode < 0
+
+
+def test_hostile_requests_and_files_are_read_or_refused_as_declared():
+    ran = subprocess.run(
+        [sys.executable, "-m", "tests.fuzz.fuzz_parsers", "--seconds", "22", "--seed", "20260101"],
+        check=False, capture_output=True, text=True, timeout=300, cwd=FUZZ.parents[2],
+    )  # fmt: skip
+    assert ran.returncode == 0, f"exit {ran.returncode}\n{ran.stdout[-500:]}\n{ran.stderr[-3000:]}"
+    targets = ran.stdout.splitlines()
+    assert len(targets) >= 20
+    assert all(
+        re.fullmatch(r".+: (\d\d+) cases passed, [1-9]\d* of them read, seed 20260101", line) for line in targets
+    )
