@@ -60,7 +60,7 @@ def applied(
     rows = _young(rows, obligations.retention_days, now)
     if obligations.minimum_group_size > 1 and _group_size(rows, of) < obligations.minimum_group_size:
         rows = rows.slice(0, 0)
-    return masked(rows, obligations.mask)
+    return masked(rows, obligations.hidden)
 
 
 def masked(table: pa.Table, mask: frozenset[str]) -> pa.Table:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, fields
 from functools import cached_property
 from typing import Final
 
+from journeymesh.governance.derivations import covered
 from journeymesh.journeys.policies import Policy
 
 
@@ -32,7 +33,7 @@ class Obligations:
     """What must be done to data before it leaves.
 
     - ``rows``: which policies' rows may leave
-    - ``mask``: names of fields whose values do not leave; they are null in the answer
+    - ``mask``: names of fields whose values do not leave; ``hidden`` has them and what they could be derived from
     - ``minimum_group_size``: answers about fewer policies than these do not leave; 1: a single policy's may
     - ``retention_days``: what began longer ago does not leave; None: however old
     """
@@ -43,9 +44,14 @@ class Obligations:
     retention_days: int | None = None
 
     @cached_property
+    def hidden(self) -> frozenset[str]:
+        """The fields that are null in the answer: the masked ones, and those that would tell of them."""
+        return covered(self.mask)
+
+    @cached_property
     def digest(self) -> str:
         """Equal obligations, equal digest: a part of every ETag, so that none outlives the obligations it met."""
-        parts: list[object] = [sorted(self.mask), self.minimum_group_size, self.retention_days]
+        parts: list[object] = [sorted(self.hidden), self.minimum_group_size, self.retention_days]
         for field in fields(self.rows):
             held = getattr(self.rows, field.name)
             parts.append(None if held is None else sorted(held))

@@ -137,6 +137,48 @@ def test_masked_fields_are_null_and_keep_their_type_and_place() -> None:
     assert table["distance_m"].to_pylist() == [0.0]
 
 
+def test_a_track_whose_positions_are_masked_tells_nothing_of_the_way() -> None:
+    row = {field.name: 1.0 if field.type == pa.float64() else None for field in FIX_SCHEMA}
+    fixes = pa.Table.from_pylist([row | {"vehicle": "V1", "fixed_at": NOW, "received_at": NOW, "ignition": True}] * 3)
+    for name in ("lat_deg", "start_lon_deg", "end_lat_deg"):
+        table = applied(fixes, replace(ANY, mask=frozenset({name})), now=NOW, of=[policy()])
+        assert table.column_names == fixes.column_names
+        assert table.to_pylist() == [dict.fromkeys(fixes.column_names) | {"vehicle": "V1"}] * 3
+
+
+@pytest.mark.parametrize(
+    ("masked", "telling"),
+    [
+        ("vehicle", {"device"}),
+        ("started_at", {"ended_at", "fixed_at", "peak_at", "hours"}),
+        ("ended_at", {"started_at"}),
+        ("distance_m", {"mean_speed_mps", "hours", "annualised_distance_m", "mileage_ratio", "lat_deg"}),
+        ("annualised_distance_m", {"mileage_ratio"}),
+        ("max_speed_mps", {"speed_mps", "lat_deg", "fixed_at"}),
+        ("score", {"score_parts"}),
+        ("end_lon_deg", {"start_lat_deg", "heading_deg", "accel_lateral_mps2"}),
+    ],
+)
+def test_a_mask_hides_what_the_masked_could_be_derived_from(masked: str, telling: set[str]) -> None:
+    obligations = replace(ANY, mask=frozenset({masked}))
+    assert telling | {masked} <= obligations.hidden
+    assert obligations.digest == replace(ANY, mask=obligations.hidden).digest
+
+
+def test_what_tells_of_nothing_masked_is_left() -> None:
+    positions = replace(ANY, mask=frozenset({"lat_deg"}))
+    assert not positions.hidden & {
+        "distance_m",
+        "duration_s",
+        "driving_s",
+        "started_at",
+        "ended_at",
+        "score",
+        "vehicle",
+    }
+    assert replace(ANY, mask=frozenset({"idle_s"})).hidden == {"idle_s"}
+
+
 def test_a_mask_reaches_inside_of_lists_and_structs_and_harms_nothing_beside() -> None:
     rows = journeys(journey(harsh_events=[EVENT, EVENT]), journey(harsh_events=[]), journey(harsh_events=[EVENT]))
     table = masked(rows, frozenset({"lat_deg", "lon_deg"}))
@@ -187,7 +229,7 @@ def test_fixes_of_a_track_obey_the_policy_that_it_was_driven_under() -> None:
     left = applied(fixes, obligations, now=NOW, of=[policy()])
     assert left.to_pylist()[0]["lat_deg"] is None
     assert left["vehicle"].null_count == len(left) == 1
-    assert left["lon_deg"].to_pylist() == [5.0]
+    assert left["lon_deg"].to_pylist() == [None]
     assert len(applied(fixes, obligations, now=NOW, of=[policy(tenant="south")])) == 0
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from journeymesh.governance.derivations import covered
 from journeymesh.ledger.port import AuditUnwritable
 from journeymesh.services.identityapi.approvals import with_step_apart
 from tests.unit.services.identity_served import Served, contracts, identity_served
@@ -58,7 +59,7 @@ def test_from_a_request_to_an_approval_that_counts_and_back(served: Served) -> N
     assert said.headers["location"] == f"/v1/approvals/{held['id']}"
     assert (held["state"], held["tenant"], held["product_major"]) == ("requested", "north", 1)
     assert held["requested_by"] == {"provider": "static", "subject": "analyst"}
-    assert held["obligations"]["mask"] == ["start_lat_deg"]
+    assert held["obligations"]["mask"] == sorted(covered(frozenset({"start_lat_deg"})))
     assert step(served, "officer", held["id"], "approve", "proportionate").json()["state"] == "approved"
     time.sleep(0.6)
     assert may_price(served) == "approval_missing"  # nobody has acknowledged the obligations

@@ -193,7 +193,8 @@ def test_masked_fields_are_null_in_every_media_type() -> None:
     with Served(decisions=told) as served:
         row = served.get(JOURNEYS).json()["items"][0]
         assert row["start_lat_deg"] is None
-        assert row["end_lat_deg"] is not None
+        assert row["end_lat_deg"] is None  # where the next journey begins
+        assert row["duration_s"] is not None
         assert served.get(SUMMARY).json()["items"][0]["score"] is None
         table = pq.read_table(io.BytesIO(served.get(JOURNEYS, accept=PARQUET).content))
         assert table["distance_m"].null_count == len(table) == 3

@@ -150,7 +150,7 @@ class ObligationsGiven(msgspec.Struct, frozen=True, kw_only=True):
                 products=_sorted(held.rows.products),
                 statuses=_sorted(held.rows.statuses),
             ),
-            mask=sorted(held.mask),
+            mask=sorted(held.hidden),
             minimum_group_size=held.minimum_group_size,
             retention_days=held.retention_days,
             digest=held.digest,

@@ -165,15 +165,14 @@ def obliged_each(table: pa.Table, decision: Decision, policies: Sequence[Policy]
 
 
 def listed_policies(policies: Sequence[Policy], decision: Decision) -> pa.Table:
-    """The policies, as they may leave. What hides the vehicle hides its device: both name it in fixes."""
-    mask = decision.obligations.mask
+    """The policies, as they may leave."""
     table = policy_table(policies)
-    return masked(table.rename_columns(LISTED_POLICIES.names), mask | ({"device"} if "vehicle" in mask else set()))
+    return masked(table.rename_columns(LISTED_POLICIES.names), decision.obligations.hidden)
 
 
 def refuse_masked_instants(decision: Decision, *instants: datetime | None) -> None:
     """Asking for ever narrower times would tell what the mask hides."""
-    if "started_at" in decision.obligations.mask and any(at is not None for at in instants):
+    if "started_at" in decision.obligations.hidden and any(at is not None for at in instants):
         raise ProblemRaised(POLICY_FORBIDS, "from and to ask about started_at, which is masked", decision=decision)
 
 

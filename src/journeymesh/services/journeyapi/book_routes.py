@@ -257,7 +257,7 @@ class _Book:
     @property
     def mask(self) -> frozenset[str]:
         """The fields whose values do not leave."""
-        return self.decision.obligations.mask
+        return self.decision.obligations.hidden
 
     def opened(self, cursor: str | None) -> Sealed | None:
         """Where the listing goes on."""
@@ -325,7 +325,7 @@ def _check_ranking(decision: Decision, query: SummariesQuery) -> None:
         raise ProblemRaised(MALFORMED, f"by: {query.by[:50]!r} is no number of a summary: use {', '.join(_NUMBERS)}")
     if query.cursor is not None:
         raise ProblemRaised(MALFORMED, "a ranking has no cursor: leave out by or cursor")
-    if query.by in decision.obligations.mask:
+    if query.by in decision.obligations.hidden:
         raise ProblemRaised(POLICY_FORBIDS, f"by asks for the order of {query.by}, which is masked", decision=decision)
 
 
