@@ -87,12 +87,16 @@ class TwinContract:
 class TwinContracts:
     contracts: dict[str, TwinContract]
     catalogue: frozenset[str]
+    collecting: frozenset[str] = frozenset()
 
     def of(self, product: str) -> TwinContract | None:
         return self.contracts.get(product)
 
     def knows(self, purpose: str) -> bool:
         return purpose in self.catalogue
+
+    def reads(self, purpose: str) -> bool:
+        return purpose in self.catalogue and purpose not in self.collecting
 
 
 @dataclass

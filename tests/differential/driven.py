@@ -18,7 +18,18 @@ from journeymesh.journeys.policies import Policy
 from journeymesh.ledger.port import AuditUnwritable
 from tests.differential.cases import STALE, Case, CedarCase
 from tests.differential.oracle import Answer
-from tests.differential.world import CATALOGUE, CONTRACT, MAJOR, NOW_S, OPERATORS, Duties, Granted, Insured, World
+from tests.differential.world import (
+    CATALOGUE,
+    COLLECTING,
+    CONTRACT,
+    MAJOR,
+    NOW_S,
+    OPERATORS,
+    Duties,
+    Granted,
+    Insured,
+    World,
+)
 
 NOW = datetime.fromtimestamp(NOW_S, UTC)
 OPERATORS_FILE = CedarFile("operators.cedar", OPERATORS)
@@ -116,6 +127,9 @@ class Surroundings:
     def knows(self, purpose: str) -> bool:
         return purpose in CATALOGUE
 
+    def reads(self, purpose: str) -> bool:
+        return purpose in CATALOGUE and purpose not in COLLECTING
+
     def append(self, kind: str, body: Mapping[str, Any], *, key: str | None = None) -> Future[None]:
         assert self.case is not None
         done: Future[None] = Future()
@@ -189,6 +203,7 @@ class Driven:
             domains=case.domains, product="journeys", about_tenant=case.about_tenant,
             policy=None if policy is None else (policy.number, policy.product, policy.status),
             purpose=case.purpose, approval=case.approval, statuses=case.statuses,
+            reads=case.purpose not in COLLECTING,
         )  # fmt: skip
         try:
             verdict = self.cedar[case.operators].judge(question)

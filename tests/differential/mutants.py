@@ -118,6 +118,11 @@ class WithoutStatuses(Decider):
         return replace(super()._question(asked, ask, identity, found), statuses=None)
 
 
+class WithReads(Decider):
+    def _question(self, asked: Capability, ask: Ask, identity: Identity, found: Found) -> Question:
+        return replace(super()._question(asked, ask, identity, found), reads=True)
+
+
 class WithOldCapabilities(Decider):
     """Takes a provider that cannot answer for a yes."""
 
@@ -185,6 +190,7 @@ _DECIDERS: tuple[tuple[str, type[Decider]], ...] = (
     ("rows are of the own tenant", WithoutOwnRows),
     ("a policy's tenant counts, not the one named", WithTenantBesidePolicy),
     ("the contract's statuses are told to Cedar", WithoutStatuses),
+    ("what a purpose reads is told to Cedar", WithReads),
     ("a provider's fault denies", WithOldCapabilities),
     ("stale approvals deny", WithOldApprovals),
     ("the audit is written", WithoutAudit),

@@ -5,7 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from tests.differential.cases import Case, CedarCase
-from tests.differential.world import CATALOGUE, CONTRACT, MAJOR, NOW_S, Duties, Granted, Insured, Person, World
+from tests.differential.world import (
+    CATALOGUE,
+    COLLECTING,
+    CONTRACT,
+    MAJOR,
+    NOW_S,
+    Duties,
+    Granted,
+    Insured,
+    Person,
+    World,
+)
 
 OPEN = {
     "journeys": {"product:read"},
@@ -161,6 +172,7 @@ def _forbids(case: CedarCase) -> list[tuple[str, bool]]:
         ("approval-is-of-the-tenant", personal and (approval is None or approval[1] != case.tenant)),
         ("approval-is-for-a-domain-of-theirs", personal and (approval is None or approval[2] not in case.domains)),
         ("former-customers", personal and former and told),
+        ("nothing-is-read-back", personal and case.purpose in COLLECTING and case.capability != "fixes:write"),
         ("no-tracks-for-pricing", case.operators and case.capability == "tracks:read" and case.purpose == "pricing"),
         ("hold", case.operators and case.policy is not None and case.policy.number == "P-north-0"),
         ("not-this-one", case.operators and personal and (case.provider, case.subject) == ("static", "s-0")),

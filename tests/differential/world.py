@@ -17,7 +17,10 @@ TENANTS = ("north", "south", "west", "east")
 DOMAINS = ("pricing", "claims", "fraud", "product", "overflowing")
 PERSONAL = ("journeys:read", "summaries:read", "tracks:read", "journeys:export", "fixes:write")
 STATUSES = ("active", "active", "active", "suspended", "lapsed", "cancelled")
-CATALOGUE = ("claims-handling", "pricing", "fraud-detection", "retention-study", "group-study", "marketing", "orphaned")
+CATALOGUE = ("claims-handling", "pricing", "fraud-detection", "retention-study", "group-study", "collection",
+             "marketing", "orphaned")  # fmt: skip
+COLLECTING = frozenset({"collection"})
+"""Purposes for which nothing may be read."""
 CLAIMED = ("journeys:delete", "tracks:export", "approvals:forge")
 """Capabilities that do not exist, though every provider says that everybody has them."""
 
@@ -56,6 +59,7 @@ CONTRACT = {
     "fraud-detection": Duties(statuses=frozenset({"active", "suspended", "lapsed", "cancelled"})),
     "retention-study": Duties(statuses=frozenset({"active", "lapsed"}), mask=frozenset({"lat_deg", "lon_deg"})),
     "group-study": Duties(products=frozenset({"car"}), tenants=frozenset({"north", "south"}), group=20),
+    "collection": Duties(),
     "uncatalogued": Duties(),
 }
 """Allowed purposes. ``marketing`` and ``orphaned`` are not among them; ``uncatalogued`` is not in the catalogue."""

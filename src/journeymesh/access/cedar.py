@@ -47,7 +47,7 @@ class Question(msgspec.Struct, frozen=True):
     """All that Cedar is told. Equal questions have equal answers: nothing else, such as the time, plays a part.
 
     ``policy`` is (number, insurance product, status); None: the question is about the product as a whole.
-    ``approval`` is (purpose, tenant, domain).
+    ``approval`` is (purpose, tenant, domain). ``reads``: whether anything may be read for the purpose.
     """
 
     capability: str
@@ -61,6 +61,7 @@ class Question(msgspec.Struct, frozen=True):
     purpose: str | None = None
     approval: tuple[str, str, str] | None = None
     statuses: frozenset[str] | None = None
+    reads: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,6 +195,7 @@ class CedarPolicies:
         return (
             question.capability, question.provider, subject, question.tenant, question.domains, question.product,
             question.about_tenant, policy, question.purpose, question.approval, question.statuses,
+            question.reads,
         )  # fmt: skip
 
     def _asked(self, question: Question) -> Verdict:
@@ -234,6 +236,8 @@ def _told(question: Question) -> tuple[dict[str, Any], list[dict[str, Any]]]:
         context["approval"] = dict(zip(("purpose", "tenant", "domain"), question.approval, strict=True))
     if question.statuses is not None:
         context["statuses"] = sorted(question.statuses)
+    if question.purpose is not None:
+        context["reads"] = question.reads
     request = {
         "principal": principal,
         "action": {"type": "Action", "id": question.capability},

@@ -182,7 +182,7 @@ class Decider:
             purpose = ask.purpose or ""
             if not self._in_catalogue(purpose) or contract is None or not self._in_contract(contract, purpose):
                 return Reason.PURPOSE_UNKNOWN
-            found.purpose = purpose
+            found.purpose, found.reads = purpose, self._contracts.reads(purpose)
             found.approval = self._approvals.live(
                 ask.product, contract.major, purpose, identity.tenant, identity.domains
             )
@@ -266,6 +266,7 @@ class Decider:
             purpose=found.purpose,
             approval=None if approval is None else (approval.purpose, approval.tenant, approval.domain),
             statuses=found.obligations.rows.statuses,
+            reads=found.reads,
         )
 
     def _permitted(self, verdict: Verdict) -> bool:

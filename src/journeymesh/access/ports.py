@@ -86,6 +86,9 @@ class Contracts(Protocol):
     def knows(self, purpose: str) -> bool:
         """Whether the catalogue has the purpose."""
 
+    def reads(self, purpose: str) -> bool:
+        """Whether anything may be read for the purpose; not where the catalogue does not have it."""
+
 
 class Pseudonyms(Protocol):
     """Keyed pseudonyms: equal values, equal pseudonyms; nobody without the key gets back."""

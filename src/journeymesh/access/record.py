@@ -18,12 +18,14 @@ RECORD_KIND: Final = "decision"
 @dataclass(slots=True)
 class Found:
     """What is found out on the way to a decision. ``policy`` is the term that it is about, ``terms`` those that may be
-    told of. ``purpose`` and ``capability`` are set once they are known ones."""
+    told of. ``purpose`` and ``capability`` are set once they are known ones;
+    ``reads`` says whether anything may be read for the purpose."""
 
     decision_id: str
     identity: Identity | None = None
     capability: Capability | None = None
     purpose: str | None = None
+    reads: bool = True
     approval: ApprovalHeld | None = None
     policy: Policy | None = None
     terms: tuple[Policy, ...] = ()

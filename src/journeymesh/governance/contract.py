@@ -76,6 +76,11 @@ class Contracts:
         """Whether there is such a purpose."""
         return purpose in self.purposes
 
+    def reads(self, purpose: str) -> bool:
+        """Whether anything may be read for this purpose."""
+        held = self.purposes.by_id.get(purpose)
+        return held is not None and held.reads
+
     def __iter__(self) -> Iterator[Contract]:
         return iter(self._by_product.values())
 

@@ -30,7 +30,8 @@ class Purpose:
     """Why data is used.
 
     ``dpv`` is the IRI of the W3C Data Privacy Vocabulary's purpose that it is or specialises; ``broader`` the id of the
-    purpose above it. An approval of the broader purpose does not cover it.
+    purpose above it. An approval of the broader purpose does not cover it. ``reads``: whether anything may be read for
+    it; data can be handed in either way.
     """
 
     id: str
@@ -38,6 +39,7 @@ class Purpose:
     description: str
     dpv: str | None = None
     broader: str | None = None
+    reads: bool = True
 
 
 class _Written(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -45,6 +47,7 @@ class _Written(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     title: str
     description: str
     dpv: str | None = None
+    reads: bool = True
     narrower: tuple[_Written, ...] = ()
 
 
@@ -108,5 +111,5 @@ def load_purposes(path: str | Path = SHIPPED_PURPOSES) -> Purposes:
 
 def _flattened(written: tuple[_Written, ...], broader: str | None) -> Iterator[Purpose]:
     for each in written:
-        yield Purpose(each.id, each.title, each.description, each.dpv, broader)
+        yield Purpose(each.id, each.title, each.description, each.dpv, broader, each.reads)
         yield from _flattened(each.narrower, each.id)

@@ -13,6 +13,7 @@ from journeymesh.access.decide import narrowed
 from journeymesh.access.decision import Ask, Reason
 from journeymesh.access.explain import explain
 from journeymesh.governance.obligations import Obligations, RowPredicate
+from journeymesh.identity.capabilities import of_product
 from journeymesh.identity.identity import ProviderUnavailable, TokenRefused
 from journeymesh.ledger.port import AuditUnwritable
 
@@ -74,6 +75,19 @@ def test_personal_data_needs_a_purpose(purpose: str | None) -> None:
 def test_a_purpose_outside_the_catalogue_or_the_contract_is_unknown(purpose: str) -> None:
     twins = Twins(approvals=TwinApprovals([TwinApproval(purpose=purpose)]))
     assert twins.decider().decide("ana", ask(purpose=purpose)).reason is Reason.PURPOSE_UNKNOWN
+
+
+@pytest.mark.parametrize("capability", sorted(each.name for each in of_product("journeys") if each.personal))
+def test_for_a_purpose_of_collecting_nothing_is_read(capability: str) -> None:
+    twins = Twins()
+    twins.tokens.held["ana", "journeys"] = frozenset({capability})
+    twins.contracts.collecting = frozenset({"pricing"})
+    for about in (policy(), None):
+        decision = twins.decider().decide("ana", ask(capability=capability, policy=about))
+        if capability == "fixes:write":
+            assert decision.allowed
+        else:
+            assert (decision.reason, decision.determining) == (Reason.POLICY_FORBIDS, ("nothing-is-read-back",))
 
 
 def test_a_product_without_a_contract_gives_out_nothing_personal() -> None:

@@ -13,11 +13,13 @@ import pytest
 import yaml
 
 from journeymesh.governance.contract import SHIPPED_CONTRACT, ContractInvalid, Contracts, load_contract
+from journeymesh.governance.derivations import POSITIONS, TELLS
 from journeymesh.governance.purposes import load_purposes
 from journeymesh.identity.capabilities import JOURNEYS
 from journeymesh.journeys.fixes import FIX_SCHEMA
 from journeymesh.journeys.journey import JOURNEY_SCHEMA
 from journeymesh.journeys.summaries import SUMMARY_SCHEMA
+from journeymesh.services.journeyapi.schemas import LISTED_POLICIES
 
 SHIPPED: dict[str, Any] = yaml.safe_load(SHIPPED_CONTRACT.read_text("utf-8"))
 
@@ -40,6 +42,26 @@ def test_the_shipped_contract_and_purposes_fit_each_other() -> None:
     assert contracts.of("other") is None
     assert contracts.knows("pricing")
     assert not contracts.knows("nonsense")
+
+
+def test_every_shipped_purpose_that_masks_positions_hides_the_way_driven() -> None:
+    masking = {name: held for name, held in load_contract().purposes.items() if held.mask & POSITIONS}
+    assert set(masking) == {"pricing", "renewal-pricing", "product-development"}
+    told = {field.name for field in FIX_SCHEMA} - {"vehicle"}
+    for obligations in masking.values():
+        assert told <= obligations.hidden
+
+
+def test_every_field_that_tells_of_another_is_one_that_leaves() -> None:
+    named = set(TELLS).union(*TELLS.values())
+    leaves = {*JOURNEY_SCHEMA.names, *SUMMARY_SCHEMA.names, *FIX_SCHEMA.names, *LISTED_POLICIES.names, "peak_at"}
+    assert named - leaves == set()
+
+
+def test_for_collecting_journeys_nothing_is_read() -> None:
+    contracts = Contracts([load_contract()], load_purposes())
+    assert [name for name in contracts.purposes.by_id if not contracts.reads(name)] == ["journey-collection"]
+    assert not contracts.reads("nonsense")
 
 
 def test_the_shipped_contract_is_a_valid_odcs_document() -> None:

@@ -56,6 +56,12 @@ def test_a_file_that_cannot_be_used_is_refused_by_place(tmp_path: Path, purposes
         load_purposes(_file(tmp_path, f"version: 1\npurposes: {purposes}"))
 
 
+def test_a_purpose_may_be_read_for_unless_it_says_otherwise(tmp_path: Path) -> None:
+    text = "[{id: a, title: A, description: a, reads: false, narrower: [{id: b, title: B, description: b}]}]"
+    purposes = load_purposes(_file(tmp_path, f"version: 1\npurposes: {text}"))
+    assert [(each.id, each.reads) for each in purposes] == [("a", False), ("b", True)]
+
+
 def test_another_version_is_refused(tmp_path: Path) -> None:
     with pytest.raises(PurposesInvalid, match="version 2: this journeymesh reads version 1"):
         load_purposes(_file(tmp_path, "version: 2\npurposes: []"))
