@@ -217,7 +217,15 @@ ATTACKS: Final = (
     Attempt(
         "a token of the API server by the back door",
         _creates(pod("it", APPROVED, volumes=_token())),
-        "without audience",
+        "an audience on the list",
+    ),
+    *(
+        Attempt(
+            f"a token of the API server as {audience}",
+            _creates(pod("it", APPROVED, volumes=_token(audience=audience))),
+            "an audience on the list",
+        )
+        for audience in ("https://kubernetes.default.svc", "https://kubernetes.default.svc.cluster.local", "vault")
     ),
     Attempt(
         "a token of account default",
@@ -292,7 +300,7 @@ EVERYDAY: Final = (
     ),
     Attempt("a test of Testkube's", _creates(job_of_testkube(APPROVED))),
     Attempt("a test of Testkube's in its Pod", _creates(_test_pods(APPROVED))),
-    Attempt("a token for somebody named", _creates(pod("it", APPROVED, volumes=_token(audience="vault")))),
+    Attempt("a token for somebody named", _creates(pod("it", APPROVED, volumes=_token(audience="journeymesh")))),
     Attempt(
         "a token of an account of its own",
         _creates(pod("it", APPROVED, automountServiceAccountToken=True, serviceAccountName="asks")),

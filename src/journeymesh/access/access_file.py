@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -12,6 +13,10 @@ from journeymesh.errors import UsageError
 from journeymesh.yaml_files import read_yaml
 
 DEFAULT_AUDIENCE: Final = "journeymesh"
+
+
+_API_SERVER: Final = re.compile(r"kubernetes(\.default(\.svc(\..+)?)?)?", re.I)
+"""Names under which an API server is known inside its cluster."""
 
 
 class AccessInvalid(UsageError):
@@ -65,6 +70,8 @@ class KubernetesRbac(
 
     Without ``url`` it is the one of the cluster that this process runs in, asked as the pod's own service account.
     ``groups`` says what groups mean, by name; ``system:serviceaccounts:NAMESPACE`` is a namespace's service accounts.
+    ``audiences`` are those that a token may have beside the file's ``audience``; a token for anybody else as well, such
+    as the API server, is refused.
     """
 
     name: str
@@ -73,6 +80,7 @@ class KubernetesRbac(
     ca_file: str | None = None
     token_file: str | None = None
     groups: dict[str, GroupMeans] = {}
+    audiences: tuple[str, ...] = ()
     tenants: tuple[str, ...] | None = None
 
 
@@ -119,11 +127,25 @@ def load_access_file(path: str | Path) -> AccessFile:
                 f"access {path}: provider {each.name!r} has one of url and token_file",
                 todo="give both, or neither inside the cluster",
             )
+    for each in held.providers:
+        if isinstance(each, KubernetesRbac):
+            _check_audiences(path, each, held.audience)
     names = [provider.name for provider in held.providers]
     for name in names:
         if names.count(name) > 1:
             raise AccessInvalid(f"access {path}: two providers are called {name!r}", todo="give each a name of its own")
     return _beside(held, Path(path).resolve().parent)
+
+
+def _check_audiences(path: str | Path, provider: KubernetesRbac, audience: str) -> None:
+    """An API server takes tokens for its issuer, and those for ``kubernetes.default.svc``, as its own."""
+    for each in (audience, *provider.audiences):
+        host = each.partition("://")[2].partition("/")[0].partition(":")[0] or each
+        if each in (provider.issuer, provider.url) or _API_SERVER.fullmatch(host):
+            raise AccessInvalid(
+                f"access {path}: provider {provider.name!r}: audience {each!r} is the API server's own",
+                todo="name an audience that nobody but Journeymesh takes, such as journeymesh",
+            )
 
 
 def access_schema() -> dict[str, Any]:

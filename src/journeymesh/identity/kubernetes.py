@@ -57,6 +57,8 @@ class KubernetesSettings:
     - ``url``, ``ca_file``, ``token_file``: its API server, whom to trust for TLS, and who we are. The file is read
       again for every question: Kubernetes renews it
     - ``issuer``, ``audience``: of the tokens that are shown to us
+    - ``audiences``: what else such a token may be meant for; it is refused where it is for anybody who is not named
+      here, the API server under whatever name above all
     - ``groups``: what groups mean, by name; ``system:serviceaccounts:NAMESPACE`` is a namespace's service accounts
     - ``tenant_prefix``, ``domain_prefix``: ``journeymesh:tenant:north`` means tenant ``north``; empty: none does
     - ``timeout_s``: bounds each question to it
@@ -67,6 +69,7 @@ class KubernetesSettings:
     token_file: Path
     issuer: str = CLUSTER_ISSUER
     audience: str = "journeymesh"
+    audiences: frozenset[str] = frozenset()
     groups: Mapping[str, GroupMeaning] = field(default_factory=dict)
     tenant_prefix: str = "journeymesh:tenant:"
     domain_prefix: str = "journeymesh:domain:"
@@ -188,7 +191,10 @@ class KubernetesProvider:
             raise self._why_not(claims)
         if self._settings.audience not in status.get("audiences", ()):  # an API server that knows no audiences
             raise TokenRefused(Refusal.AUDIENCE)
-        check_dates(claims, self._rules, self._now_s())  # what is vouched for is the token, so its dates hold
+        # What is vouched for is the token: what it says of its audiences and dates holds.
+        if not self._audiences(claims) <= {self._settings.audience, *self._settings.audiences}:
+            raise TokenRefused(Refusal.AUDIENCE, todo="ask for a token for Journeymesh alone")
+        check_dates(claims, self._rules, self._now_s())
         return _user(self.name, status.get("user")), expires_at_s(claims, self._rules)
 
     def _why_not(self, claims: Mapping[str, Any]) -> TokenRefused:
@@ -197,10 +203,13 @@ class KubernetesProvider:
             check_dates(claims, self._rules, self._now_s())
         except TokenRefused as refused:
             return refused
-        audience = claims.get("aud")
-        if self._settings.audience not in (audience if isinstance(audience, list) else [audience]):
+        if self._settings.audience not in self._audiences(claims):
             return TokenRefused(Refusal.AUDIENCE)
         return TokenRefused(Refusal.INACTIVE)
+
+    def _audiences(self, claims: Mapping[str, Any]) -> frozenset[str]:
+        audience = claims.get("aud")
+        return frozenset(str(each) for each in (audience if isinstance(audience, list) else [audience]))
 
     def _belonging(self, user: _User) -> tuple[str, frozenset[str]]:
         """The one tenant and the domains that the user's groups mean."""

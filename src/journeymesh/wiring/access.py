@@ -230,7 +230,9 @@ def _kubernetes(named: KubernetesRbac, audience: str) -> IdentityProvider:
         for group, means in named.groups.items()
     }
     if named.url is None or named.token_file is None:
-        settings = KubernetesSettings.in_cluster(issuer=named.issuer, audience=audience, groups=groups)
+        settings = KubernetesSettings.in_cluster(
+            issuer=named.issuer, audience=audience, audiences=frozenset(named.audiences), groups=groups
+        )
     else:
         settings = KubernetesSettings(
             url=named.url,
@@ -238,6 +240,7 @@ def _kubernetes(named: KubernetesRbac, audience: str) -> IdentityProvider:
             token_file=Path(named.token_file),
             issuer=named.issuer,
             audience=audience,
+            audiences=frozenset(named.audiences),
             groups=groups,
         )
     return KubernetesProvider(named.name, settings, tenants=_set(named.tenants))

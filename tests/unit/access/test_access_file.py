@@ -56,6 +56,26 @@ def test_what_cannot_be_used_is_refused_by_place(
         load_access_file(written(tmp_path, WHOLE.replace(*change)))
 
 
+@pytest.mark.parametrize(
+    "audience",
+    [
+        "https://kubernetes.default.svc.cluster.local",
+        "https://kubernetes.default.svc",
+        "https://Kubernetes.default.svc:443/",
+        "kubernetes.default.svc",
+        "https://cluster.example",
+    ],
+)
+def test_an_audience_of_kubernetes_cannot_be_the_api_server(tmp_path: Path, audience: str) -> None:
+    kubernetes = f'  - {{kind: kubernetes, name: k, issuer: "https://cluster.example", audiences: ["{audience}"]}}\n'
+    text = WHOLE.partition("providers:")[0] + "providers:\n" + kubernetes
+    with pytest.raises(AccessInvalid, match="is the API server's own"):
+        load_access_file(written(tmp_path, text))
+    with pytest.raises(AccessInvalid, match="is the API server's own"):
+        load_access_file(written(tmp_path, f'audience: "{audience}"\n' + text.replace(f'["{audience}"]', "[vault]")))
+    assert load_access_file(written(tmp_path, text.replace(f'["{audience}"]', "[vault]"))).providers
+
+
 def test_without_providers_nobody_gets_in_and_the_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(AccessInvalid, match="providers is empty"):
         load_access_file(written(tmp_path, WHOLE.partition("providers:")[0] + "providers: []\n"))

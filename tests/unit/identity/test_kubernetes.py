@@ -122,6 +122,31 @@ def test_people_belong_where_their_groups_say(api: ApiServer, server: ScriptedSe
 
 
 @pytest.mark.parametrize(
+    ("audience", "named", "taken"),
+    [
+        (["journeymesh"], (), True),
+        ("journeymesh", (), True),
+        (["journeymesh", CLUSTER_ISSUER], (), False),
+        (["journeymesh", "https://kubernetes.default.svc"], (), False),
+        (["journeymesh", "k3s"], (), False),
+        (["journeymesh", "vault"], ("vault",), True),
+        (["journeymesh", "vault", "k3s"], ("vault",), False),
+    ],
+)
+def test_a_token_is_for_nobody_who_is_not_on_the_list(
+    server: ScriptedServer, tmp_path: Path, audience: Any, named: tuple[str, ...], taken: bool
+) -> None:
+    opened = provider(server, tmp_path, audiences=frozenset(named))
+    token = signed(iss=CLUSTER_ISSUER, aud=audience)
+    if taken:
+        assert opened.identify(token).tenant == "northgate"
+    else:
+        with pytest.raises(TokenRefused, match="audience_wrong"):
+            opened.identify(token)
+    opened.close()
+
+
+@pytest.mark.parametrize(
     ("review", "reason"),
     [
         ({"authenticated": False, "user": USER, "audiences": ["journeymesh"]}, "no_longer_active"),
