@@ -94,6 +94,13 @@ fuzz: $(WARM)  ## hostile BSON, requests, files for FUZZ_SECONDS (60) each, FUZZ
 attack: $(WARM)  ## hostile clients against both services for SECONDS (60) an input (ARGS="--only text" to choose)
 	@$(BIN)/python -m tests.attack --seconds $(SECONDS) $(ARGS)
 
+prove: $(WARM)  ## proofs that take long: whether forbidden can be told from unknown by 2,000 timings of each
+	@mkdir -p .cache
+	@{ date -u +%FT%TZ; git log -1 --format=%h 2>/dev/null; \
+	  JOURNEYMESH_PROVE_TIMINGS=2000 $(BIN)/pytest -n 0 -s -rA \
+	    tests/integration/test_forbidden_like_unknown.py -k by_time $(ARGS); } 2>&1 \
+	  | grep -v '"event":"answered"' | tee .cache/proved.txt; grep -q ' passed' .cache/proved.txt && ! grep -q ' failed' .cache/proved.txt
+
 clean:  ## remove what these commands made, but not journeys
 	@rm -rf .venv .cache .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache build dist site
 	@find src tests benchmarks docs \( -name __pycache__ -o -name compiled_ahead \) -type d -prune -exec rm -rf {} +

@@ -27,7 +27,7 @@ class AnswersAtHand:
     def journeys(self, query: JourneyQuery) -> pa.Table:
         return self.answers[query.policy or ""]
 
-    def journey(self, journey_id: str) -> pa.Table | None:
+    def journey(self, journey_id: str, tenant: str | None = None) -> pa.Table | None:
         return None
 
     def policies(self, number: str | None = None) -> list[Policy]:

@@ -52,10 +52,10 @@ class FaultySide:
         found = self.side.journeys(query if kind.query is None else kind.query(query))
         return self._spoilt(found)
 
-    def journey(self, journey_id: str) -> pa.Table | None:
+    def journey(self, journey_id: str, tenant: str | None = None) -> pa.Table | None:
         if self.kind.forgets_ids:
             return None
-        found = self.side.journey(journey_id)
+        found = self.side.journey(journey_id, tenant)
         if found is None or self.kind.asks != "journeys":
             return found
         spoilt = self._spoilt(found)

@@ -14,10 +14,10 @@ from typing import Final
 from msgspec import structs
 
 from journeymesh.access.cedar import CedarPolicies, Question, Verdict
-from journeymesh.access.decision import Ask, Decision, Reason
+from journeymesh.access.decision import Ask, Concealed, Decision, Reason
 from journeymesh.access.ports import ApprovalHeld, Contract, Contracts, LiveApprovals, Pseudonyms, TokenReader
 from journeymesh.access.random_ids import random_id
-from journeymesh.access.record import RECORD_KIND, Found, body_of
+from journeymesh.access.record import ATTEMPT_KIND, RECORD_KIND, Found, attempts_of, body_of
 from journeymesh.access.tokenless import TokenlessRefusals
 from journeymesh.governance.obligations import NO_OBLIGATIONS, Obligations, RowPredicate
 from journeymesh.identity.capabilities import Capability, capability
@@ -90,6 +90,7 @@ class Decider:
             retry_after_s=found.retry_after_s,
             terms=found.terms,
             all_terms=found.all_terms,
+            concealed=found.concealed if allowed else None,
             recorded=self._recorded(reason, ask, found),
             admits=self._each(ask, found) if allowed else _no_policy,
             known_for=lambda: self._known_for(token, about),
@@ -161,11 +162,12 @@ class Decider:
 
     def _reason(self, token: str | None, ask: Ask, found: Found) -> Reason:
         """The guards in their order: the first that denies gives the reason."""
-        found.policy = self._meant(ask, None)
+        found.policy = ask.policy
         if not token:
             return Reason.TOKEN_MISSING
         identity = found.identity = self._providers.identify(token)
-        found.policy = self._meant(ask, identity.tenant)
+        meant = ask.meant(identity.tenant)
+        found.policy = meant[-1] if meant else None
         if not self._in_time(identity):
             found.identity, found.detail = None, "expired"
             return Reason.TOKEN_REFUSED
@@ -231,25 +233,30 @@ class Decider:
         return narrowed(obligations, tenant)
 
     def _judged(self, asked: Capability, ask: Ask, identity: Identity, found: Found) -> Verdict:
-        """Cedar's verdict on the latest term about which it allows, else on the latest that is meant: a policy that
-        lapsed and was renewed is told of for its active term, and what belongs to the lapsed one stays hidden."""
+        """Cedar's verdict on the latest term about which it allows: a policy that lapsed and was renewed is told of for
+        its active term, and what belongs to the lapsed one stays hidden. Where a policy was sought and none can be told
+        of, the verdict on the product as a whole, whether there is one or not."""
+        if ask.policy is not None:
+            verdict = self._policies.judge(self._question(asked, ask, identity, found))
+            found.terms = (ask.policy,) if self._permitted(verdict) else ()
+            return verdict
         meant = ask.meant(identity.tenant)
-        if not meant:
-            return self._policies.judge(self._question(asked, ask, identity, found))
         verdicts = []
-        for policy in meant:
+        # Where none is meant, something is judged all the same: that takes as long as one that may not be known of.
+        for policy in meant or ((_stand_in(identity.tenant),) if ask.sought else ()):
             about = structs.replace(ask, policy=policy)
             verdicts.append(self._policies.judge(self._question(asked, about, identity, found)))
-        told = [place for place, verdict in enumerate(verdicts) if self._permitted(verdict)]
-        found.terms, found.all_terms = tuple(meant[place] for place in told), len(told) == len(meant)
-        last = told[-1] if told else -1
-        found.policy = meant[last]
-        return verdicts[last]
-
-    def _meant(self, ask: Ask, tenant: str | None) -> Policy | None:
-        """The latest term that a bearer of this tenant means."""
-        meant = ask.meant(tenant)
-        return meant[-1] if meant else None
+        rows = found.obligations.rows
+        permitted = [self._permitted(verdict) for verdict in verdicts]
+        told = [place for place, policy in enumerate(meant) if permitted[place] and rows.admits(policy)]
+        if told:
+            found.terms, found.all_terms = tuple(meant[place] for place in told), len(told) == len(meant)
+            found.policy = meant[told[-1]]
+            return verdicts[told[-1]]
+        if meant:
+            found.policy = None
+            found.concealed = Concealed(meant[-1], () if permitted[-1] else verdicts[-1].determining)
+        return self._policies.judge(self._question(asked, ask, identity, found))
 
     def _question(self, asked: Capability, ask: Ask, identity: Identity, found: Found) -> Question:
         """All that Cedar is told."""
@@ -286,6 +293,11 @@ class Decider:
     def _recorded(self, reason: Reason, ask: Ask, found: Found) -> Future[None]:
         try:
             body = body_of(reason, ask, found, self._pseudonyms)
+            # Before the decision's own: when that is durable, these are.
+            for attempt in attempts_of(reason, ask, found, self._pseudonyms):
+                written = self._audit.append(ATTEMPT_KIND, attempt)
+                if written.done() and (error := written.exception()) is not None:
+                    raise error
             return self._audit.append(RECORD_KIND, body, key=found.decision_id)
         except Exception as error:
             failed: Future[None] = Future()
@@ -297,6 +309,11 @@ class Decider:
 
 def _no_policy(_: Policy) -> bool:
     return False
+
+
+@lru_cache(maxsize=256)
+def _stand_in(tenant: str) -> Policy:
+    return Policy(number="", valid_from=datetime(1970, 1, 1, tzinfo=UTC), vehicle="", tenant=tenant)
 
 
 @lru_cache(maxsize=4096)

@@ -19,8 +19,8 @@ class Ask(msgspec.Struct, frozen=True, kw_only=True):
     - ``product`` and ``capability``: what is to be done with which data product
     - ``purpose``: why, as the ``Data-Purpose`` header names it; None: not said
     - ``policy``: the insurance policy whose data it is about; None: none in particular, or one that is not known
-    - ``terms``: where its number alone is known, every term of every tenant's policy of that number: the bearer means
-      the one of their own tenant
+    - ``terms``: where an insurance policy is sought that may not be there, every term of every tenant's policy of its
+      number: the bearer means the one of their own tenant. None: none is sought
     - ``tenant``: the tenant it is about where no policy is; None: the bearer's own
     """
 
@@ -29,18 +29,23 @@ class Ask(msgspec.Struct, frozen=True, kw_only=True):
     purpose: str | None = None
     policy: Policy | None = None
     tenant: str | None = None
-    terms: tuple[Policy, ...] = ()
+    terms: tuple[Policy, ...] | None = None
 
-    def meant(self, tenant: str | None) -> tuple[Policy, ...]:
-        """The terms that a bearer of this tenant means, the latest last: of another tenant's policy only where their
-        own tenant has none of that number, to be denied."""
+    @property
+    def sought(self) -> bool:
+        """Whether an insurance policy is sought that may not be there, or not be the bearer's to know of."""
+        return self.policy is None and self.terms is not None
+
+    def meant(self, tenant: str) -> tuple[Policy, ...]:
+        """The terms that a bearer of this tenant means, the latest last: never another tenant's of that number."""
         if self.policy is not None:
             return (self.policy,)
-        if len(self.terms) < 2:
-            return self.terms
-        tenants = {policy.tenant for policy in self.terms}
-        whose = tenant if tenant in tenants else min(tenants)
-        return tuple(sorted((policy for policy in self.terms if policy.tenant == whose), key=by_time))
+        return tuple(sorted((policy for policy in self.terms or () if policy.tenant == tenant), key=by_time))
+
+    def others(self, tenant: str) -> tuple[Policy, ...]:
+        """The latest term of every other tenant's policy of that number."""
+        terms = sorted(self.terms or (), key=by_time)
+        return tuple({policy.tenant: policy for policy in terms if policy.tenant != tenant}.values())
 
 
 class Reason(StrEnum):
@@ -58,6 +63,14 @@ class Reason(StrEnum):
     FAULT = "fault"
 
 
+class Concealed(msgspec.Struct, frozen=True):
+    """A policy of the bearer's own tenant that they may not know of. ``determining``: the Cedar policies that say so;
+    none: what the contract admits for the purpose does."""
+
+    policy: Policy
+    determining: tuple[str, ...] = ()
+
+
 def _none(_: Policy) -> bool:
     return False
 
@@ -69,8 +82,11 @@ def _nothing() -> str | None:
 class Decision(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     """The answer for one request. It allows only where ``reason`` is ALLOWED.
 
-    - ``ask``: what was asked; its ``policy`` is the latest of ``terms``, or of those that were meant and denied
-    - ``terms``: the terms of the policy about which it allows, the latest last: each is judged by itself
+    - ``ask``: what was asked; its ``policy`` is the latest of ``terms``
+    - ``terms``: the terms of the policy about which it allows, the latest last: each is judged by itself. Where a
+      policy was sought and there is none, or none that the bearer may know of, it is a decision about the product as
+      a whole and has none: nothing in it tells one from the other
+    - ``concealed``: the policy of the bearer's own tenant that was sought and may not be known of; None: there is none
     - ``all_terms``: whether these are all terms that were meant
     - ``obligations``: what must be done to the data first; meaningless where it is denied
     - ``determining``: the ids of the Cedar policies that determined it
@@ -96,6 +112,7 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     known_for: Callable[[], str | None] = _nothing
     terms: tuple[Policy, ...] = ()
     all_terms: bool = True
+    concealed: Concealed | None = None
 
     def __repr__(self) -> str:
         return f"Decision({self.decision_id!r}, {self.reason!r})"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Final
 
-from journeymesh.access.decision import Ask, Reason
+from journeymesh.access.decision import Ask, Concealed, Reason
 from journeymesh.access.ports import ApprovalHeld, Pseudonyms
 from journeymesh.governance.obligations import NO_OBLIGATIONS, Obligations
 from journeymesh.identity.capabilities import Capability
@@ -13,6 +13,10 @@ from journeymesh.identity.identity import Identity
 from journeymesh.journeys.policies import Policy
 
 RECORD_KIND: Final = "decision"
+ATTEMPT_KIND: Final = "attempt"
+"""The kind of records for the tenant of a policy that somebody sought who may not know of it."""
+NOBODYS: Final = ""
+"""The tenant of attempts at policies that are not there: no identity's, so that only an operator sees them."""
 
 
 @dataclass(slots=True)
@@ -30,6 +34,7 @@ class Found:
     policy: Policy | None = None
     terms: tuple[Policy, ...] = ()
     all_terms: bool = True
+    concealed: Concealed | None = None
     obligations: Obligations = NO_OBLIGATIONS
     determining: tuple[str, ...] = ()
     retry_after_s: float | None = None
@@ -39,6 +44,33 @@ class Found:
     def approval_id(self) -> str | None:
         """The id of the approval that was found."""
         return None if self.approval is None else str(self.approval.id)
+
+
+def attempts_of(reason: Reason, ask: Ask, found: Found, pseudonyms: Pseudonyms) -> list[dict[str, Any]]:
+    """The bodies of the records about policies that were sought and are not told of, for the tenants whose they are:
+    by whom is said by their tenant alone. Where there is none of that number, one that is nobody's: the asker's tenant
+    sees the same records, and the same work is done.
+    """
+    identity, known = found.identity, found.capability
+    if not ask.sought or identity is None or found.terms:
+        return []
+    own = ask.meant(identity.tenant)
+    policies = own[-1:] or ask.others(identity.tenant) or (None,)
+    return [
+        {
+            "decision_id": found.decision_id,
+            "tenant": NOBODYS if policy is None else policy.tenant,
+            "by_tenant": identity.tenant,
+            "product": None if known is None else known.product,
+            "capability": None if known is None else known.name,
+            "purpose": found.purpose,
+            "resource_kind": "policy",
+            "resource": pseudonyms.of("policy", *(("", "") if policy is None else (policy.tenant, policy.number))),
+            "reason": str(Reason.POLICY_FORBIDS if reason is Reason.ALLOWED else reason),
+            "determining": list(found.concealed.determining) if found.concealed is not None else [],
+        }
+        for policy in policies
+    ]
 
 
 def body_of(reason: Reason, ask: Ask, found: Found, pseudonyms: Pseudonyms) -> dict[str, Any]:

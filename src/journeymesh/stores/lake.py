@@ -164,12 +164,14 @@ class LakeStore:
                 break
         return pa.concat_tables(found)
 
-    def journey(self, journey_id: str) -> pa.Table | None:
-        """The journey as a one-row table, following ``successor_id`` from a superseded id; None if unknown or gone."""
+    def journey(self, journey_id: str, tenant: str | None = None) -> pa.Table | None:
+        """The journey as a one-row table, following ``successor_id`` from a superseded id; None if unknown or gone, or
+        not of the tenant that is given."""
         state, seen = self._state(), set[str]()
+        where, whose = ("journey_id = ?", []) if tenant is None else ("journey_id = ? AND tenant = ?", [tenant])
         current: str | None = journey_id
         while current is not None and current not in seen:
-            found = self._queries.rows(state, "journeys", state.of("journeys"), "journey_id = ?", [current])
+            found = self._queries.rows(state, "journeys", state.of("journeys"), where, [current, *whose])
             if len(found):
                 return found
             seen.add(current)

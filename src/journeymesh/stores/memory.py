@@ -130,13 +130,15 @@ class MemoryStore:
         ]
         return rows.selected(rows.journeys_of(found[: query.limit]), query.columns)
 
-    def journey(self, journey_id: str) -> pa.Table | None:
-        """The journey as a one-row table, following ``successor_id`` from a superseded id; None if unknown or gone."""
+    def journey(self, journey_id: str, tenant: str | None = None) -> pa.Table | None:
+        """The journey as a one-row table, following ``successor_id`` from a superseded id; None if unknown or gone, or
+        not of the tenant that is given."""
         state = self._state
         seen: set[str] = set()
         current: str | None = journey_id
         while current is not None and current not in seen:
-            if (row := state.journeys.get(current)) is not None:
+            row = state.journeys.get(current)
+            if row is not None and tenant in (None, row[_TENANT]):
                 return rows.journeys_of([row])
             seen.add(current)
             entries = [entry for entry in state.history.values() if entry.journey_id == current]

@@ -179,14 +179,17 @@ class MongodbStore:
         found = self._read(lambda seen: self._database.find("journeys", seen, conditions, order, query.limit))
         return rows.selected(rows.journeys_of([documents.journey_row(document) for document in found]), query.columns)
 
-    def journey(self, journey_id: str) -> pa.Table | None:
-        """The journey as a one-row table, following ``successor_id`` from a superseded id; None if unknown or gone."""
+    def journey(self, journey_id: str, tenant: str | None = None) -> pa.Table | None:
+        """The journey as a one-row table, following ``successor_id`` from a superseded id; None if unknown or gone, or
+        not of the tenant that is given."""
+
+        whose: Document = {} if tenant is None else {"tenant": tenant}
 
         def follow(seen: Snapshot) -> Document | None:
             current: str | None = journey_id
             passed: set[str] = set()
             while current is not None and current not in passed:
-                if found := self._database.find("journeys", seen, {"key": current}):
+                if found := self._database.find("journeys", seen, {"key": current, **whose}):
                     return found[0]
                 passed.add(current)
                 entries = self._database.find("history", seen, {"journey_id": current})

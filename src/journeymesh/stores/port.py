@@ -190,8 +190,10 @@ class JourneyStore(Protocol):
         """Journeys in (started_at, journey_id) order, ``JOURNEY_SCHEMA`` or ``query.columns`` of it; at most
         ``query.limit``."""
 
-    def journey(self, journey_id: str) -> pa.Table | None:
-        """The journey as a one-row table, following ``successor_id`` from a superseded id; None if unknown or gone."""
+    def journey(self, journey_id: str, tenant: str | None = None) -> pa.Table | None:
+        """The journey as a one-row table, following ``successor_id`` from a superseded id; None if unknown or gone.
+
+        Where a tenant is given, only a journey of its policies is there: any other takes as long as an unknown one."""
 
     def history(self, journey_id: str) -> list[HistoryEntry]:
         """Former contents under this id, oldest first."""

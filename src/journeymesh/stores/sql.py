@@ -148,14 +148,16 @@ class SqlStore:
             found = read_rows(connection, _select_journeys(connection, query))
         return rows.journeys_of(found, query.columns)
 
-    def journey(self, journey_id: str) -> pa.Table | None:
-        """The journey as a one-row table, following ``successor_id`` from a superseded id; None if unknown or gone."""
+    def journey(self, journey_id: str, tenant: str | None = None) -> pa.Table | None:
+        """The journey as a one-row table, following ``successor_id`` from a superseded id; None if unknown or gone, or
+        not of the tenant that is given."""
         held, seen = tables.history.c, set[str]()
         current: str | None = journey_id
         with self._sql.reading() as connection:
             while current is not None and current not in seen:
+                asked = sa.select(tables.journeys).where(tables.journeys.c.journey_id == current)
                 if found := read_rows(
-                    connection, sa.select(tables.journeys).where(tables.journeys.c.journey_id == current)
+                    connection, asked if tenant is None else asked.where(tables.journeys.c.tenant == tenant)
                 ):
                     return rows.journeys_of(found)
                 seen.add(current)

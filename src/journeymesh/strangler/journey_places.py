@@ -79,15 +79,17 @@ class Locator:
     places: JourneyPlaces
     stores: Callable[[], Iterable[tuple[str, Side]]]
 
-    def find(self, journey_id: str) -> Located | None:
-        """Where the journey is; None: nobody knows it."""
+    def find(self, journey_id: str, tenant: str | None = None) -> Located | None:
+        """Where the journey is; None: nobody knows it. With a tenant, stores are asked for theirs alone; a place that
+        is remembered says nothing of whose it is."""
         place = self.places.get(journey_id)
-        return Located(place) if place is not None else self.find_stored(journey_id)
+        return Located(place) if place is not None else self.find_stored(journey_id, tenant)
 
-    def find_stored(self, journey_id: str) -> Located | None:
-        """Where a store has the journey, or the one that took its place; None: no store knows it."""
+    def find_stored(self, journey_id: str, tenant: str | None = None) -> Located | None:
+        """Where a store has the journey, or the one that took its place, of this tenant or (None) of any; None: no
+        store knows it."""
         for name, store in self.stores():
-            found = store.journey(journey_id)
+            found = store.journey(journey_id, tenant)
             if found is not None:
                 return Located(places_in(found)[0][1], name, found)
         return None

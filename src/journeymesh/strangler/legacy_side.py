@@ -93,7 +93,7 @@ class LegacySide:
         answer = self.cache.answer(question, names, lambda: self._computed(terms, whole))
         return selected(answer, query.columns)
 
-    def journey(self, journey_id: str) -> pa.Table | None:
+    def journey(self, journey_id: str, tenant: str | None = None) -> pa.Table | None:
         """The journey as a one-row table; None if nobody knows where it is, or nothing is there any more.
 
         Raises:
@@ -104,7 +104,8 @@ class LegacySide:
             return None
         made, _ = self._made([VehicleTimes(place.vehicle, place.started_us, place.ended_us)], _Spent(self.limits))
         at = _best(journey_id, place, made)
-        return None if at is None else made.slice(at, 1).combine_chunks()
+        found = None if at is None else made.slice(at, 1).combine_chunks()
+        return found if found is None or tenant in (None, found["tenant"][0].as_py()) else None
 
     def policies(self, number: str | None = None) -> list[Policy]:
         """All policies, or the terms of those with this number, by number, tenant and beginning."""

@@ -107,10 +107,18 @@ class PolicyBook:
     def terms(self, number: str, tenant: str | None = None) -> tuple[Policy, ...]:
         """The terms of the policies with this number, of this tenant or of every one, by tenant and beginning; where
         there are none they are looked for again soon."""
-        found = self.now().terms(number, tenant)
+        found = self.known(number, tenant)
         if not found:
-            self._wake.set()
+            self.look_again()
         return found
+
+    def known(self, number: str, tenant: str | None = None) -> tuple[Policy, ...]:
+        """The same as ``terms``, and nothing is looked for again."""
+        return self.now().terms(number, tenant)
+
+    def look_again(self) -> None:
+        """Let the policies be read anew soon."""
+        self._wake.set()
 
     def every(self) -> Sequence[Policy]:
         """All of them. While they are not read anew it is the same object."""

@@ -21,8 +21,8 @@ class Side(Protocol):
     def journeys(self, query: JourneyQuery) -> pa.Table:
         """Journeys of ``query.policy`` in (started_at, journey_id) order, ``JOURNEY_SCHEMA``."""
 
-    def journey(self, journey_id: str) -> pa.Table | None:
-        """The journey as a one-row table; None if unknown."""
+    def journey(self, journey_id: str, tenant: str | None = None) -> pa.Table | None:
+        """The journey as a one-row table; None if unknown or of no policy of the tenant that is given."""
 
     def policies(self, number: str | None = None) -> list[Policy]:
         """All policies, or the terms of those with this number."""

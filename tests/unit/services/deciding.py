@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from msgspec import structs
 
-from journeymesh.access.decision import Ask, Decision, Reason
+from journeymesh.access.decision import Ask, Concealed, Decision, Reason
 from journeymesh.governance.obligations import Obligations
 from journeymesh.identity.identity import Identity
 
@@ -39,11 +39,15 @@ class Told:
     forbids_statuses: frozenset[str] = frozenset()
 
     def decide(self, token: str | None, ask: Ask) -> Decision:
-        meant = ask.meant(self.who.tenant)
+        meant, sought, concealed = ask.meant(self.who.tenant), ask, None
         if meant:
             ask = structs.replace(ask, policy=meant[-1])
-        self.asked.append(ask)
         reason = self._reason(token, ask)
+        if ask.policy is not None and sought.sought and reason is Reason.POLICY_FORBIDS:
+            concealed = Concealed(ask.policy, self.determining)
+            meant, ask = (), sought
+            reason = self._reason(token, ask)
+        self.asked.append(ask)
         return Decision(
             decision_id=f"d{len(self.asked)}",
             reason=reason,
@@ -55,6 +59,7 @@ class Told:
             recorded=self.recorded.pop(0) if self.recorded else done(),
             known_for=lambda: self.known_for,
             determining=self.determining,
+            concealed=concealed,
             admits=lambda policy: self.obligations.rows.admits(policy) and policy.tenant not in self.forbids_tenants,
         )
 

@@ -49,8 +49,8 @@ class Counted:
     def journeys(self, query: JourneyQuery) -> pa.Table:
         return self._ask().journeys(query)
 
-    def journey(self, journey_id: str) -> pa.Table | None:
-        return self._ask().journey(journey_id)
+    def journey(self, journey_id: str, tenant: str | None = None) -> pa.Table | None:
+        return self._ask().journey(journey_id, tenant)
 
     def fixes(self, vehicle: str, first: datetime, last: datetime) -> Fixes:
         return self._ask().fixes(vehicle, first, last)

@@ -53,8 +53,8 @@ class CountedSide:
     def journeys(self, query: JourneyQuery) -> pa.Table:
         return self._ask().journeys(query)
 
-    def journey(self, journey_id: str) -> pa.Table | None:
-        return self.side.journey(journey_id)
+    def journey(self, journey_id: str, tenant: str | None = None) -> pa.Table | None:
+        return self.side.journey(journey_id, tenant)
 
     def policies(self, number: str | None = None) -> list[Policy]:
         return self._ask().policies(number)

@@ -9,7 +9,6 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
-import msgspec
 from litestar import Request
 from litestar.di import NamedDependency, Provide
 from litestar.params import SkipValidation
@@ -26,7 +25,6 @@ from journeymesh.services.http.problems import (
     MALFORMED,
     TOO_MANY_REQUESTS,
     ProblemRaised,
-    hidden,
     of_decision,
 )
 from journeymesh.services.http.requests import DECISION_IDS, bearer_token, client_address, header
@@ -40,7 +38,6 @@ BEARER_ONLY: Final = "bearer_only"
 """The key under which a route's options say that it needs a token that holds and tells only of its bearer."""
 Decided = NamedDependency[SkipValidation[Decision]]
 """The type of a guarded route's parameter ``decision``: the decision that allowed the request, its record durable."""
-_NO_LEAK: Final = frozenset({Reason.POLICY_FORBIDS, Reason.APPROVAL_MISSING})
 _LONGEST_PURPOSE: Final = 200
 
 
@@ -60,7 +57,8 @@ class Decisions(Protocol):
 @dataclass(frozen=True, slots=True)
 class Declared:
     """What a route needs: a capability of a product, about the insurance policies whose terms ``about`` finds: every
-    tenant's of one number, of which the caller means their own tenant's.
+    tenant's of one number, of which the caller means their own tenant's. Such a route is also run where there is none
+    that the caller may know of: its decision then has no terms, and its answer is ``hidden``.
 
     ``instead``: another capability that some requests to it need, and what says which a request needs.
     """
@@ -94,7 +92,7 @@ def needs(
         gate: Gate = request.app.state["gate"]
         wanted = name if instead is None else instead[1](request)
         gate.refuse_without_token(request.scope, product, wanted)
-        terms = () if about is None else await about(request)
+        terms = None if about is None else await about(request)
         return await gate.decided(request.scope, product, wanted, terms)
 
     return {"dependencies": {"decision": Provide(decided)}, "opt": {**(opt or {}), DECLARES: declared}}
@@ -110,6 +108,7 @@ class Gate:
     clients: Rates = field(init=False)
     strangers: Rates = field(init=False)
     _known: OrderedDict[bytes, tuple[str, str]] = field(default_factory=OrderedDict)
+    _tenants: OrderedDict[bytes, str] = field(default_factory=OrderedDict)
     _waking: Waking = field(default_factory=Waking)
     _threads: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(8, "decisions"))
 
@@ -119,13 +118,13 @@ class Gate:
         self.strangers = Rates(config.strangers_per_s, config.strangers_burst, config.clients_remembered)
 
     async def decided(
-        self, scope: Mapping[str, Any], product: str, capability: str, terms: Sequence[Policy] = ()
+        self, scope: Mapping[str, Any], product: str, capability: str, terms: Sequence[Policy] | None = None
     ) -> Decision:
-        """The decision that allows using this capability of the product, about some of these terms of insurance
-        policies, for the purpose that the request names; its audit record is durable.
+        """The decision that allows using this capability of the product, for the purpose that the request names; its
+        audit record is durable.
 
-        A denial about a policy that would be none if the policy were not known becomes what a policy that is not
-        known gets: nobody learns from it that there is one.
+        ``terms``: of insurance policies, where one is sought. What is decided about one that the caller may not know of
+        is what is decided where there is none: nobody learns from it that there is one.
 
         Raises:
             ProblemRaised: it is denied, or the client asks too much. AuditUnwritable: nothing may leave.
@@ -134,7 +133,12 @@ class Gate:
         purpose = header(scope, b"data-purpose")
         if purpose is not None and len(purpose) > _LONGEST_PURPOSE:
             raise ProblemRaised(MALFORMED, "the data-purpose header is too long")
-        ask = Ask(product=product, capability=capability, purpose=purpose or None, terms=tuple(terms))
+        ask = Ask(
+            product=product,
+            capability=capability,
+            purpose=purpose or None,
+            terms=None if terms is None else tuple(terms),
+        )
         leave = self._admitted(scope, token)
         decision = await self._decide(token, ask)
         told: list[str] = scope.get(DECISION_IDS, [])
@@ -142,13 +146,13 @@ class Gate:
         if leave is not None:
             leave(decision)
         if decision.reason is Reason.ALLOWED:
+            identity = decision.identity
+            if token is not None and identity is not None:
+                self._tenants[token.digest] = identity.tenant
+                self._tenants.move_to_end(token.digest)
+                if len(self._tenants) > self.config.clients_remembered:
+                    self._tenants.popitem(last=False)
             return decision
-        if terms and decision.reason in _NO_LEAK:
-            about = decision
-            decision = await self._decide(token, msgspec.structs.replace(ask, terms=()))
-            told.append(decision.decision_id)
-            if decision.allowed:
-                raise hidden(about)
         raise of_decision(decision)
 
     def refuse_without_token(self, scope: Mapping[str, Any], product: str, capability: str) -> None:
@@ -174,6 +178,12 @@ class Gate:
         """
         if identity is not None and further > 0:
             self._take(self.clients, (identity.provider, identity.subject), further)
+
+    def tenant_of(self, scope: Mapping[str, Any]) -> str | None:
+        """Whose the request's token was when it was allowed something last. It vouches for nothing now: what is looked
+        up by it is looked up faster, and decided about all the same. None: it is not remembered."""
+        token = bearer_token(scope)
+        return None if token is None else self._tenants.get(token.digest)
 
     async def _decide(self, token: Bearer | None, ask: Ask) -> Decision:
         if self.decisions.would_block(token, ask):

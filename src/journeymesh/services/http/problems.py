@@ -158,17 +158,16 @@ def of_decision(decision: Decision) -> ProblemRaised:
 
 def hidden(decision: Decision) -> ProblemRaised:
     """The problem that a policy is which may not be known for this purpose: as if there were none. Who may know it for
-    another purpose is told which rule hides it, for it tells them nothing new; nobody else is."""
-    policy, known_for = decision.ask.policy, None
-    if policy is not None and decision.identity is not None and policy.tenant == decision.identity.tenant:
-        known_for = decision.known_for()
-    if policy is None or known_for is None:
+    another purpose is told which rule hides it, for it tells them nothing new; nobody else is. Whether there is one is
+    looked for either way, so that the answer takes as long."""
+    concealed, known_for = decision.concealed, decision.known_for()
+    if concealed is None or known_for is None:
         return ProblemRaised(NOT_FOUND)
-    rules = f"the access policy {', '.join(decision.determining)}"
-    rule = rules if decision.determining and not decision.allowed else "the product's contract"
+    rules = f"the access policy {', '.join(concealed.determining)}"
+    rule = rules if concealed.determining else "the product's contract"
     return ProblemRaised(
         NOT_FOUND,
-        f"{rule} hides this policy, with its status {policy.status}, for the purpose {decision.ask.purpose}: "
+        f"{rule} hides this policy, with its status {concealed.policy.status}, for the purpose {decision.ask.purpose}: "
         f"you may know it for {known_for}",
     )
 

@@ -136,11 +136,12 @@ class Admitted:
 
 async def policies_of_path(request: Request[Any, Any, Any]) -> Sequence[Policy]:
     """The terms of the policies, one of each tenant at most, whose number the path has."""
-    return parts_of(request).policies.terms(request.path_params["policy"])
+    return parts_of(request).policies.known(request.path_params["policy"])
 
 
-def admitted(decision: Decision) -> Admitted:
-    """The policy that the decision is about, where an answer about it may leave.
+def admitted(decision: Decision, parts: Parts) -> Admitted:
+    """The policy that the decision is about, where an answer about it may leave. Where there is none that the caller
+    may know of, the policies are soon looked for again, whether there is one or not.
 
     Raises:
         ProblemRaised: there is none, or none that the caller may know of: the same answer for both.
@@ -149,6 +150,7 @@ def admitted(decision: Decision) -> Admitted:
         raise ProblemRaised(GROUP_TOO_SMALL, decision=decision)
     terms = tuple(policy for policy in decision.terms if admits(decision.obligations, policy))
     if not terms:
+        parts.policies.look_again()
         raise hidden(decision)
     return Admitted(terms, decision.all_terms and len(terms) == len(decision.terms))
 

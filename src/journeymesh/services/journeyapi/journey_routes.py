@@ -11,6 +11,7 @@ from litestar import Request, get
 from litestar.response.base import ASGIResponse
 
 from journeymesh.access.decision import Decision
+from journeymesh.access.record import NOBODYS
 from journeymesh.identity.capabilities import JOURNEYS
 from journeymesh.journeys.policies import Policy, PolicyTerm
 from journeymesh.services.http.conditions import is_unchanged
@@ -44,30 +45,35 @@ from journeymesh.strangler.questions import fix_table
 
 _FOUND: Final = "journeymesh.journey"
 """The key in a request's scope of the journey that was read to know its policy."""
+_LOOKED_FOR: Final = "journeymesh.looked_for"
+"""The key in a request's scope that is there once its journey was looked for in the store."""
 _HEADERS: Final = {"ETag": "names the data's state, the obligations and the representation"}
 _CONDITION: Final = {"If-None-Match": ("entity tags of what the caller has", False)}
 
 
 def _about(capability: str) -> Any:
     async def term_of_journey(request: Request[Any, Any, Any]) -> Sequence[Policy]:
-        """The term of the policy that the journey is of, which is judged by itself. Where that is not remembered
-        the journey is read, for callers only who may read journeys of some policy: the decision about that comes
-        first."""
+        """The term of the policy that the journey is of, which is judged by itself. Where that is not remembered, or
+        remembered as another tenant's, the journey is read among those of the caller's tenant, for callers only who may
+        read journeys of some policy: the decision about that comes first. So another tenant's journey is looked for as
+        one that is not there."""
         parts, scope = parts_of(request), _scope(request)
+        gate: Gate = request.app.state["gate"]
         journey_id = request.path_params["journey"]
         term = parts.places.get(journey_id)
-        if term is None:
-            gate: Gate = request.app.state["gate"]
-            await gate.decided(scope, JOURNEYS, capability)
-            found = await parts.threads.run(parts.reads.journey, journey_id)
+        if term is None or term.tenant != gate.tenant_of(scope):
+            decision = await gate.decided(scope, JOURNEYS, capability)
+            tenant = "" if decision.identity is None else decision.identity.tenant
+            found = await parts.threads.run(parts.reads.journey, journey_id, tenant)
+            scope[_LOOKED_FOR] = True
             if found is None:
-                return ()
+                return () if term is None else parts.policies.known(term.number, term.tenant)
             scope[_FOUND] = found
             term = _term(found)
             if term is None:
                 return ()
             parts.places.put(journey_id, term)
-        known = parts.policies.terms(term.number, term.tenant)
+        known = parts.policies.known(term.number, term.tenant)
         # A beginning that is not known at this moment: of a single term it was corrected, else it could be any's.
         return known if len(known) == 1 else [policy for policy in known if policy.term == term]
 
@@ -95,7 +101,8 @@ def _about(capability: str) -> Any:
 )
 async def journey(request: Request[Any, Any, Any], decision: Decided) -> ASGIResponse:
     """The journey with all its fields."""
-    policy, parts, scope = admitted(decision), parts_of(request), request.scope
+    parts, scope = parts_of(request), request.scope
+    policy = await _admitted(request, decision, "journeys:read")
     journey_id = request.path_params["journey"]
     chosen(headers_joined(scope, b"accept"), (JSON,))
     known = tag(parts, decision, policy, "journey", journey_id)
@@ -130,7 +137,8 @@ async def journey(request: Request[Any, Any, Any], decision: Decided) -> ASGIRes
 )
 async def track(request: Request[Any, Any, Any], decision: Decided) -> ASGIResponse:
     """The fixes that are kept of the journey's time; none where fixes are no longer kept."""
-    policy, parts, scope = admitted(decision), parts_of(request), request.scope
+    parts, scope = parts_of(request), request.scope
+    policy = await _admitted(request, decision, "tracks:read")
     journey_id = request.path_params["journey"]
     media = chosen(headers_joined(scope, b"accept"), OFFERED)
     known = tag(parts, decision, policy, "track", journey_id, media)
@@ -154,6 +162,24 @@ def _term(journey: pa.Table) -> PolicyTerm | None:
     return None if row["policy"] is None else PolicyTerm(row["policy"], row["tenant"], row["policy_from"])
 
 
+async def _admitted(request: Request[Any, Any, Any], decision: Decision, capability: str) -> Admitted:
+    """The policy whose journey it is. One that may not be known of, and was remembered, is looked for all the same: its
+    refusal costs what that of an unknown journey does.
+
+    Raises:
+        ProblemRaised: there is none, or none that the caller may know of: the same answer for both.
+    """
+    parts, scope = parts_of(request), _scope(request)
+    try:
+        return admitted(decision, parts)
+    except ProblemRaised:
+        if not scope.get(_LOOKED_FOR):
+            gate: Gate = request.app.state["gate"]
+            await gate.decided(scope, JOURNEYS, capability)
+            await parts.threads.run(parts.reads.journey, request.path_params["journey"], NOBODYS)
+        raise
+
+
 async def _journey(parts: Parts, scope: Any, journey_id: str, policy: Admitted) -> pa.Table:
     """The journey, where it is of the term that was decided about.
 
@@ -162,7 +188,7 @@ async def _journey(parts: Parts, scope: Any, journey_id: str, policy: Admitted) 
     """
     found = scope.get(_FOUND)
     if found is None:
-        found = await parts.threads.run(parts.reads.journey, journey_id)
+        found = await parts.threads.run(parts.reads.journey, journey_id, policy.tenant)
     term = None if found is None else _term(found)
     if term is None or term != parts.places.get(journey_id) or term[:2] != (policy.number, policy.tenant):
         parts.places.forget(journey_id)

@@ -127,7 +127,8 @@ def _export_or_read(request: Request[Any, Any, Any]) -> str:
 async def journeys(request: Request[Any, Any, Any], decision: Decided) -> ASGIResponse:
     """Journeys in order of start, a page as JSON or all of them as NDJSON, Arrow, Parquet or CSV, which need the
     capability `journeys:export`."""
-    policy, parts = admitted(decision), parts_of(request)
+    parts = parts_of(request)
+    policy = admitted(decision, parts)
     listing = _Listing.of(parts, decision, policy, query_of(request.scope, JourneysQuery), _media(request))
     known = tag(parts, decision, policy, "journeys", listing.representation)
     if known is not None and is_unchanged(request.scope, known):
@@ -166,7 +167,8 @@ async def journeys(request: Request[Any, Any, Any], decision: Decided) -> ASGIRe
 )
 async def summary(request: Request[Any, Any, Any], decision: Decided) -> ASGIResponse:
     """One summary for each period in which the policy has journeys, in the policy's time zone."""
-    policy, parts, scope = admitted(decision), parts_of(request), request.scope
+    parts, scope = parts_of(request), request.scope
+    policy = admitted(decision, parts)
     media, query = _media(request), query_of(scope, SummaryQuery)
     refuse_masked_instants(decision, query.since, query.until)
     known = tag(parts, decision, policy, "summary", media, str(scope["query_string"], "latin-1"))

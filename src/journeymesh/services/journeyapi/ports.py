@@ -21,8 +21,9 @@ class Reads(Protocol):
     def journeys(self, query: JourneyQuery) -> pa.Table:
         """Journeys of ``query.policy`` in (started_at, journey_id) order."""
 
-    def journey(self, journey_id: str) -> pa.Table | None:
-        """The journey as a one-row table, following a late fix to its successor; None if unknown or gone."""
+    def journey(self, journey_id: str, tenant: str | None = None) -> pa.Table | None:
+        """The journey as a one-row table, following a late fix to its successor; None if unknown or gone, or, where a
+        tenant is given, of no policy of that tenant: it then takes as long as an unknown one."""
 
     def fixes(self, vehicle: str, first: datetime, last: datetime) -> Fixes:
         """The vehicle's kept fixes with ``first <= fixed_at <= last``, by time."""
@@ -31,8 +32,11 @@ class Reads(Protocol):
 class Policies(Protocol):
     """The policies at hand, in memory. The strangler's policy book is one."""
 
-    def terms(self, number: str, tenant: str | None = None) -> Sequence[Policy]:
+    def known(self, number: str, tenant: str | None = None) -> Sequence[Policy]:
         """The terms of the policies with this number, of this tenant or of every one, by tenant and beginning."""
+
+    def look_again(self) -> None:
+        """Let the policies be read anew soon: one that was asked for is not there. At once."""
 
     def every(self) -> Sequence[Policy]:
         """All of them. While they are not read anew it is the same object."""
