@@ -47,6 +47,8 @@ class Told:
             concealed = Concealed(ask.policy, self.determining)
             meant, ask = (), sought
             reason = self._reason(token, ask)
+        elif sought.sought and meant and not any(self.obligations.rows.admits(policy) for policy in meant):
+            concealed, meant, ask = Concealed(meant[-1]), (), sought
         self.asked.append(ask)
         return Decision(
             decision_id=f"d{len(self.asked)}",

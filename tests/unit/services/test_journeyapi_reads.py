@@ -172,6 +172,36 @@ def test_an_entity_tag_changes_with_data_obligations_and_representation() -> Non
         assert denied.status_code == 401
 
 
+def test_many_rows_have_the_entity_tag_of_what_they_say_before_they_are_sent() -> None:
+    with Served(filled(9), config={"stream_rows": 2}) as served, Served(filled(9), config={"stream_rows": 4}) as other:
+        answer = served.get(JOURNEYS, accept="application/x-ndjson")
+        tag = answer.headers["etag"]
+        assert answer.content == other.get(JOURNEYS, accept="application/x-ndjson").content
+        reads = served.reads.reads
+        assert served.get(JOURNEYS, accept="application/x-ndjson", **{"if-none-match": tag}).status_code == 304
+        assert served.reads.reads == reads
+        again = served.get(JOURNEYS, accept="application/x-ndjson")
+        assert (again.headers["etag"], again.content) == (tag, answer.content)
+        assert served.get(JOURNEYS, accept="text/csv").headers["etag"] != tag
+        assert served.get(f"{JOURNEYS}?fields=journey_id", accept="application/x-ndjson").headers["etag"] != tag
+        served.write(
+            StoreBatch(journeys=records.journeys(records.journey("car-1", NOON - timedelta(days=1), policy="P-9")))
+        )
+        assert served.get(JOURNEYS, accept="application/x-ndjson", **{"if-none-match": tag}).status_code == 304
+        served.write(
+            StoreBatch(journeys=records.journeys(records.journey(start=NOON + timedelta(days=8), distance_m=9.0)))
+        )
+        assert served.get(JOURNEYS, accept="application/x-ndjson", **{"if-none-match": tag}).status_code == 200
+
+
+def test_a_page_that_goes_on_has_one_entity_tag_whatever_its_cursor() -> None:
+    with Served() as one, Served() as other:
+        pages = [served.get(f"{JOURNEYS}?limit=1") for served in (one, other)]
+        assert pages[0].json()["next"] != pages[1].json()["next"]
+        assert pages[0].headers["etag"] == pages[1].headers["etag"]
+        assert other.get(f"{JOURNEYS}?limit=1", **{"if-none-match": pages[0].headers["etag"]}).status_code == 304
+
+
 def test_where_no_version_is_known_everything_is_read_and_the_tag_is_of_what_was_read() -> None:
     with Served() as served:
         served.versions.clock_s = lambda: 1e12

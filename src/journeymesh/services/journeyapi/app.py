@@ -9,7 +9,7 @@ from journeymesh.services.http.building import Service, build_http
 from journeymesh.services.http.gate import Decisions
 from journeymesh.services.http.life import Life
 from journeymesh.services.http.logs import Log
-from journeymesh.services.journeyapi.asked import Digests, Parts, Places
+from journeymesh.services.journeyapi.asked import Digests, Parts, Places, Tags
 from journeymesh.services.journeyapi.book_routes import policies as policies_listed
 from journeymesh.services.journeyapi.book_routes import summaries
 from journeymesh.services.journeyapi.config import JourneyapiConfig
@@ -69,6 +69,7 @@ def build_app(
         encoded=EncodedCache(config.summary_cache_bytes),
         places=Places(config.places_remembered),
         digests=Digests(),
+        tags=Tags(),
     )
     return build_http(
         Service(

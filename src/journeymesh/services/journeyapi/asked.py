@@ -58,6 +58,7 @@ class Parts:
     encoded: EncodedCache
     places: Places
     digests: Digests
+    tags: Tags
     taking: ReadingThreads
     known: KnownPolicies = field(default_factory=KnownPolicies)
     turn: threading.Lock = field(default_factory=threading.Lock)
@@ -102,6 +103,28 @@ class Digests:
                 self._of.clear()
             held = self._of[policy.term] = policy, hashlib.blake2b(repr(policy).encode(), digest_size=12).hexdigest()
         return held[1]
+
+
+@dataclass(slots=True)
+class Tags:
+    """The entity tags of answers that were read, for as long as nothing changed that they could be of. Belongs to one
+    event loop."""
+
+    most: int = 65_536
+    _of: OrderedDict[str, str] = field(default_factory=OrderedDict)
+
+    def get(self, state: str) -> str | None:
+        """The tag of the answer in this state; None: it has to be read."""
+        tag = self._of.get(state)
+        if tag is not None:
+            self._of.move_to_end(state)
+        return tag
+
+    def put(self, state: str, tag: str) -> None:
+        """Remember it."""
+        self._of[state] = tag
+        if len(self._of) > self.most:
+            self._of.popitem(last=False)
 
 
 def parts_of(request: Request[Any, Any, Any]) -> Parts:
@@ -185,11 +208,14 @@ def oldest_start(obligations: Obligations) -> datetime | None:
     return datetime.now(UTC) - timedelta(days=obligations.retention_days)
 
 
-def tag(parts: Parts, decision: Decision, policy: Admitted, *representation: str) -> str | None:
-    """The answer's entity tag without reading it; None: nobody knows whether the data changed.
+def state_of(parts: Parts, decision: Decision, policy: Admitted, *representation: str) -> str | None:
+    """What the answer follows from, without reading it: while it is the same, so is the answer. None: nobody knows
+    whether the data changed.
 
     It is of the data's version, the policy as it is at hand, the obligations, and the representation asked for. Under
     a retention also of the hour, because there the same data becomes less by itself: periods do so at full hours.
+    It never leaves: a version is of a vehicle, which may be driven for another policy or another tenant as well, and
+    of fields that the caller may not see.
     """
     versions = [parts.versions.of(term) for term in policy.terms]
     known = [version for version in versions if version is not None]
@@ -201,9 +227,12 @@ def tag(parts: Parts, decision: Decision, policy: Admitted, *representation: str
     return tag_of(parts.config.epoch, version, terms, obligations.digest, hour, *representation)
 
 
-def content_tag(body: bytes) -> str:
-    """The tag of an answer that had to be read to be known."""
-    return f'W/"c{hashlib.blake2b(body, digest_size=16).hexdigest()}"'
+def content_tag(*body: bytes) -> str:
+    """The entity tag of an answer: of what the caller sees, so that nothing else can be told from it."""
+    digest = hashlib.blake2b(digest_size=16)
+    for piece in body:
+        digest.update(piece)
+    return f'W/"c{digest.hexdigest()}"'
 
 
 def answer(body: bytes, media: str, tag: str | None, headers: Mapping[str, str] | None = None) -> ReadyAnswer:
@@ -218,14 +247,22 @@ def answer(body: bytes, media: str, tag: str | None, headers: Mapping[str, str] 
 
 
 def read_answer(
-    scope: Scope, known: str | None, body: bytes, media: str, headers: Mapping[str, str] | None = None
+    parts: Parts, scope: Scope, state: str | None, body: bytes, media: str, following: str | None = None
 ) -> ReadyAnswer:
-    """The answer that was read. ``known`` is its tag where that was known before; else only reading it shows whether
-    the caller has it."""
-    if known is not None:
-        return answer(body, media, known, headers)
-    found = content_tag(body)
+    """The answer that was read, or that the caller has it. ``following`` is the cursor behind it, which is another one
+    every time and says nothing of the content."""
+    cut = () if following is None else (following.encode(),)
+    found = content_tag(*(body.split(cut[0]) if cut else (body,)))
+    if state is not None:
+        parts.tags.put(state, found)
+    headers = None if following is None else {"next-cursor": following}
     return unchanged(found) if is_unchanged(scope, found) else answer(body, media, found, headers)
+
+
+def remembered_unchanged(parts: Parts, scope: Scope, state: str | None) -> ReadyAnswer | None:
+    """That the caller has the answer, where that is known without reading it; None: it has to be read."""
+    tag = None if state is None else parts.tags.get(state)
+    return unchanged(tag) if tag is not None and is_unchanged(scope, tag) else None
 
 
 def unchanged(tag: str) -> ReadyAnswer:

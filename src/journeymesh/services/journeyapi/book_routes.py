@@ -291,8 +291,7 @@ class _Book:
     async def answer(self, table: pa.Table, following: str | None) -> ASGIResponse:
         """A page."""
         body = await self.parts.threads.run(_rendered, self.media, table, following)
-        headers = {} if following is None else {"next-cursor": following}
-        return read_answer(self.request.scope, None, body, self.media, headers)
+        return read_answer(self.parts, self.request.scope, None, body, self.media, following)
 
     def stream(self, pages: Iterator[pa.Table], schema: pa.Schema) -> ASGIStreamingResponse:
         """All pages, one at a time."""

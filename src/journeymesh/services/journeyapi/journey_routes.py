@@ -14,7 +14,6 @@ from journeymesh.access.decision import Decision
 from journeymesh.access.record import NOBODYS
 from journeymesh.identity.capabilities import JOURNEYS
 from journeymesh.journeys.policies import Policy, PolicyTerm
-from journeymesh.services.http.conditions import is_unchanged
 from journeymesh.services.http.gate import Decided, Gate, needs
 from journeymesh.services.http.negotiation import chosen
 from journeymesh.services.http.openapi import Answer, documents
@@ -27,8 +26,8 @@ from journeymesh.services.journeyapi.asked import (
     obliged,
     parts_of,
     read_answer,
-    tag,
-    unchanged,
+    remembered_unchanged,
+    state_of,
 )
 from journeymesh.services.journeyapi.rendering import (
     ARROW,
@@ -47,7 +46,7 @@ _FOUND: Final = "journeymesh.journey"
 """The key in a request's scope of the journey that was read to know its policy."""
 _LOOKED_FOR: Final = "journeymesh.looked_for"
 """The key in a request's scope that is there once its journey was looked for in the store."""
-_HEADERS: Final = {"ETag": "names the data's state, the obligations and the representation"}
+_HEADERS: Final = {"ETag": "names what the caller sees"}
 _CONDITION: Final = {"If-None-Match": ("entity tags of what the caller has", False)}
 
 
@@ -105,13 +104,13 @@ async def journey(request: Request[Any, Any, Any], decision: Decided) -> ASGIRes
     policy = await _admitted(request, decision, "journeys:read")
     journey_id = request.path_params["journey"]
     chosen(headers_joined(scope, b"accept"), (JSON,))
-    known = tag(parts, decision, policy, "journey", journey_id)
-    if known is not None and is_unchanged(scope, known):
-        return unchanged(known)
+    state = state_of(parts, decision, policy, "journey", journey_id)
+    if (held := remembered_unchanged(parts, scope, state)) is not None:
+        return held
     table = obliged(await _journey(parts, scope, journey_id, policy), decision, policy)
     if not len(table):
         raise ProblemRaised(NOT_FOUND)
-    return read_answer(scope, known, json_object(table), JSON)
+    return read_answer(parts, scope, state, json_object(table), JSON)
 
 
 @get(
@@ -141,13 +140,13 @@ async def track(request: Request[Any, Any, Any], decision: Decided) -> ASGIRespo
     policy = await _admitted(request, decision, "tracks:read")
     journey_id = request.path_params["journey"]
     media = chosen(headers_joined(scope, b"accept"), OFFERED)
-    known = tag(parts, decision, policy, "track", journey_id, media)
-    if known is not None and is_unchanged(scope, known):
-        return unchanged(known)
+    state = state_of(parts, decision, policy, "track", journey_id, media)
+    if (held := remembered_unchanged(parts, scope, state)) is not None:
+        return held
     row = await _journey(parts, scope, journey_id, policy)
     span = row["vehicle"][0].as_py(), row["started_at"][0].as_py(), row["ended_at"][0].as_py()
     body = await parts.threads.run(_track, parts, decision, policy, media, *span)
-    return read_answer(scope, known, body, media)
+    return read_answer(parts, scope, state, body, media)
 
 
 def _track(

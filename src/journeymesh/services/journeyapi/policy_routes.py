@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import AsyncIterator
 from datetime import datetime
 from typing import Annotated, Any, Final
@@ -29,20 +30,22 @@ from journeymesh.services.http.problems import (
     ProblemRaised,
 )
 from journeymesh.services.http.queries import query_of
-from journeymesh.services.http.requests import headers_joined
+from journeymesh.services.http.requests import Scope, headers_joined
 from journeymesh.services.journeyapi.asked import (
     HEADERS,
     Admitted,
     Parts,
     admitted,
     answer,
+    content_tag,
     obliged,
     oldest_start,
     parts_of,
     policies_of_path,
     read_answer,
     refuse_masked_instants,
-    tag,
+    remembered_unchanged,
+    state_of,
     unchanged,
 )
 from journeymesh.services.journeyapi.rendering import (
@@ -64,7 +67,7 @@ MOST_AT_ONCE: Final = 1_000
 _KEYS: Final = ("journey_id", "policy", "tenant", "policy_from", "product", "started_at")
 """What a listing needs of each journey, chosen or not: its cursor, and what obligations look at."""
 _SENT_BYTES: Final = 256 << 10
-_TAGGED: Final = {"ETag": "names the data's state, the obligations and the representation", "Cache-Control": "private"}
+_TAGGED: Final = {"ETag": "names what the caller sees", "Cache-Control": "private"}
 _CONDITION: Final = {"If-None-Match": ("entity tags of what the caller has", False)}
 
 Instant = Annotated[datetime, msgspec.Meta(tz=True)]
@@ -130,14 +133,13 @@ async def journeys(request: Request[Any, Any, Any], decision: Decided) -> ASGIRe
     parts = parts_of(request)
     policy = admitted(decision, parts)
     listing = _Listing.of(parts, decision, policy, query_of(request.scope, JourneysQuery), _media(request))
-    known = tag(parts, decision, policy, "journeys", listing.representation)
-    if known is not None and is_unchanged(request.scope, known):
-        return unchanged(known)
+    state = state_of(parts, decision, policy, "journeys", listing.representation)
+    if (held := remembered_unchanged(parts, request.scope, state)) is not None:
+        return held
     if listing.limit is None:
-        return listing.stream(known)
+        return await listing.whole(request.scope, state)
     body, following = await parts.threads.run(listing.page)
-    headers = {} if following is None else {"next-cursor": following}
-    return read_answer(request.scope, known, body, listing.media, headers)
+    return read_answer(parts, request.scope, state, body, listing.media, following)
 
 
 @get(
@@ -171,17 +173,19 @@ async def summary(request: Request[Any, Any, Any], decision: Decided) -> ASGIRes
     policy = admitted(decision, parts)
     media, query = _media(request), query_of(scope, SummaryQuery)
     refuse_masked_instants(decision, query.since, query.until)
-    known = tag(parts, decision, policy, "summary", media, str(scope["query_string"], "latin-1"))
-    if known is None:
+    state = state_of(parts, decision, policy, "summary", media, str(scope["query_string"], "latin-1"))
+    if state is None:
         body = await parts.threads.run(_summed, parts, decision, policy, query, media)
-        return read_answer(scope, None, body, media)
-    if is_unchanged(scope, known):
-        return unchanged(known)
-    held = parts.encoded.get(known)
+        return read_answer(parts, scope, None, body, media)
+    if (same := remembered_unchanged(parts, scope, state)) is not None:
+        return same
+    held, known = parts.encoded.get(state), parts.tags.get(state)
+    if held is not None and known is not None:
+        return answer(held, media, known)
     if held is None:
         made = parts.threads
-        held = await parts.encoded.made(known, lambda: made.run(_summed, parts, decision, policy, query, media))
-    return answer(held, media, known)
+        held = await parts.encoded.made(state, lambda: made.run(_summed, parts, decision, policy, query, media))
+    return read_answer(parts, scope, state, held, media)
 
 
 def _summed(parts: Parts, decision: Decision, policy: Admitted, query: SummaryQuery, media: str) -> bytes:
@@ -241,25 +245,57 @@ class _Listing(msgspec.Struct, frozen=True, kw_only=True):
         table = self._leaving(found.slice(0, limit))
         return (json_items(table, following) if self.media == JSON else whole(self.media, table)), following
 
-    def stream(self, known: str | None) -> ASGIStreamingResponse:
-        """All of them, some rows at a time."""
+    async def whole(self, scope: Scope, state: str | None) -> ASGIResponse | ASGIStreamingResponse:
+        """All of them: at once where they are few, else some rows at a time. To know the entity tag of many they are
+        read once before, where nobody has since the last change."""
+        parts, run = self.parts, self.parts.threads.run
+        first = await run(self._read, self.after, parts.config.stream_rows)
+        if len(first) < parts.config.stream_rows:
+            return read_answer(parts, scope, state, await run(self._rendered, first), self.media)
+        known = None if state is None else parts.tags.get(state)
+        if state is not None and known is None:
+            known = content_tag(*[piece async for piece in self._digests(first)])
+            parts.tags.put(state, known)
+            if is_unchanged(scope, known):
+                return unchanged(known)
         headers = {**HEADERS, **({} if known is None else {"etag": known})}
-        return ASGIStreamingResponse(iterator=self._pieces(), headers=headers, media_type=self.media)
+        return ASGIStreamingResponse(iterator=self._pieces(first), headers=headers, media_type=self.media)
 
-    async def _pieces(self) -> AsyncIterator[bytes]:
-        rows, after, out = self.parts.config.stream_rows, self.after, None
+    def _rendered(self, found: pa.Table) -> bytes:
+        table = self._leaving(found)
+        out = rendering(self.media, table.schema)
+        body: bytes = out.page(table) + out.end()
+        return body
+
+    async def _pages(self, first: pa.Table) -> AsyncIterator[pa.Table]:
+        rows, found = self.parts.config.stream_rows, first
         while True:
+            yield found
+            if len(found) < rows:
+                return
+            last = found.slice(len(found) - 1, 1)
+            after = last["started_at"][0].as_py(), last["journey_id"][0].as_py()
             found = await self.parts.threads.run(self._read, after, rows)
+
+    async def _digests(self, first: pa.Table) -> AsyncIterator[bytes]:
+        """What tells the pages from others of the same representation."""
+        yield self.representation.encode()
+        async for found in self._pages(first):
+            yield await self.parts.threads.run(self._digest, found)
+
+    def _digest(self, found: pa.Table) -> bytes:
+        return hashlib.blake2b(whole(ARROW, self._leaving(found)), digest_size=16).digest()
+
+    async def _pieces(self, first: pa.Table) -> AsyncIterator[bytes]:
+        out = None
+        async for found in self._pages(first):
             table = self._leaving(found)
             out = out or rendering(self.media, table.schema)
             piece = await self.parts.threads.run(out.page, table)
             for begin in range(0, len(piece), _SENT_BYTES):
                 yield piece[begin : begin + _SENT_BYTES]
-            if len(found) < rows:
-                yield out.end()
-                return
-            last = found.slice(len(found) - 1, 1)
-            after = last["started_at"][0].as_py(), last["journey_id"][0].as_py()
+        if out is not None:
+            yield out.end()
 
     def _read(self, after: tuple[datetime, str] | None, limit: int) -> pa.Table:
         since, oldest = self.query.since, oldest_start(self.decision.obligations)

@@ -41,7 +41,7 @@ async def product(request: Request[Any, Any, Any], decision: Decided) -> ASGIRes
     del decision  # nothing has to be done to what is told
     parts = parts_of(request)
     body = await parts.threads.run(_told, parts.product)
-    return read_answer(request.scope, None, body, JSON)
+    return read_answer(parts_of(request), request.scope, None, body, JSON)
 
 
 def _told(product: Product) -> bytes:
