@@ -22,9 +22,11 @@ from journeymesh.services.http.config import HttpConfig
 from journeymesh.services.http.limits import Rates
 from journeymesh.services.http.metrics import HttpMetrics
 from journeymesh.services.http.problems import (
+    GROUP_TOO_SMALL,
     MALFORMED,
     TOO_MANY_REQUESTS,
     ProblemRaised,
+    hidden,
     of_decision,
 )
 from journeymesh.services.http.requests import DECISION_IDS, bearer_token, client_address, header
@@ -57,8 +59,8 @@ class Decisions(Protocol):
 @dataclass(frozen=True, slots=True)
 class Declared:
     """What a route needs: a capability of a product, about the insurance policies whose terms ``about`` finds: every
-    tenant's of one number, of which the caller means their own tenant's. Such a route is also run where there is none
-    that the caller may know of: its decision then has no terms, and its answer is ``hidden``.
+    tenant's of one number, of which the caller means their own tenant's. Where there is none that the caller may know
+    of, ``in_vain`` is called, and the route is not run.
 
     ``instead``: another capability that some requests to it need, and what says which a request needs.
     """
@@ -74,6 +76,7 @@ def needs(
     *,
     product: str = JOURNEYS,
     about: Callable[[Request[Any, Any, Any]], Awaitable[Sequence[Policy]]] | None = None,
+    in_vain: Callable[[Request[Any, Any, Any]], Awaitable[None]] | None = None,
     instead: tuple[str, Callable[[Request[Any, Any, Any]], str]] | None = None,
     opt: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
@@ -93,7 +96,14 @@ def needs(
         wanted = name if instead is None else instead[1](request)
         gate.refuse_without_token(request.scope, product, wanted)
         terms = None if about is None else await about(request)
-        return await gate.decided(request.scope, product, wanted, terms)
+        decision = await gate.decided(request.scope, product, wanted, terms)
+        if terms is None or decision.terms:
+            return decision
+        if in_vain is not None:
+            await in_vain(request)
+        if decision.obligations.minimum_group_size > 1:
+            raise ProblemRaised(GROUP_TOO_SMALL, decision=decision)
+        raise hidden(decision)
 
     return {"dependencies": {"decision": Provide(decided)}, "opt": {**(opt or {}), DECLARES: declared}}
 

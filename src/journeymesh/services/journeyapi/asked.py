@@ -21,11 +21,11 @@ from journeymesh.journeys.policies import Policy, PolicyTerm
 from journeymesh.journeys.policy_table import policy_table
 from journeymesh.services.http.answers import ReadyAnswer, raw_headers
 from journeymesh.services.http.conditions import is_unchanged, tag_of
+from journeymesh.services.http.cursors import Cursors
 from journeymesh.services.http.problems import GROUP_TOO_SMALL, POLICY_FORBIDS, ProblemRaised, hidden
 from journeymesh.services.http.requests import Scope
 from journeymesh.services.journeyapi.book import KnownPolicies
 from journeymesh.services.journeyapi.config import JourneyapiConfig
-from journeymesh.services.journeyapi.cursors import Cursors
 from journeymesh.services.journeyapi.kept_answers import KeptAnswers
 from journeymesh.services.journeyapi.ports import FixTaker, Policies, Product, Reads, Versions
 from journeymesh.services.journeyapi.reading import ReadingThreads
@@ -162,9 +162,13 @@ async def policies_of_path(request: Request[Any, Any, Any]) -> Sequence[Policy]:
     return parts_of(request).policies.known(request.path_params["policy"])
 
 
-def admitted(decision: Decision, parts: Parts) -> Admitted:
-    """The policy that the decision is about, where an answer about it may leave. Where there is none that the caller
-    may know of, the policies are soon looked for again, whether there is one or not.
+async def look_again(request: Request[Any, Any, Any]) -> None:
+    """Let the policies be looked for again soon: the one that was sought is not there, or not to be known of."""
+    parts_of(request).policies.look_again()
+
+
+def admitted(decision: Decision) -> Admitted:
+    """The policy that the decision is about, where an answer about it may leave.
 
     Raises:
         ProblemRaised: there is none, or none that the caller may know of: the same answer for both.
@@ -173,7 +177,6 @@ def admitted(decision: Decision, parts: Parts) -> Admitted:
         raise ProblemRaised(GROUP_TOO_SMALL, decision=decision)
     terms = tuple(policy for policy in decision.terms if admits(decision.obligations, policy))
     if not terms:
-        parts.policies.look_again()
         raise hidden(decision)
     return Admitted(terms, decision.all_terms and len(terms) == len(decision.terms))
 

@@ -23,6 +23,7 @@ from journeymesh.services.journeyapi.asked import (
     Admitted,
     Parts,
     admitted,
+    look_again,
     obliged,
     parts_of,
     read_answer,
@@ -79,6 +80,20 @@ def _about(capability: str) -> Any:
     return term_of_journey
 
 
+def _in_vain(capability: str) -> Any:
+    async def look_for_it(request: Request[Any, Any, Any]) -> None:
+        """A journey that may not be known of, and was remembered, is looked for all the same: its refusal costs what
+        that of an unknown one does."""
+        parts, scope = parts_of(request), _scope(request)
+        if not scope.get(_LOOKED_FOR):
+            gate: Gate = request.app.state["gate"]
+            await gate.decided(scope, JOURNEYS, capability)
+            await parts.threads.run(parts.reads.journey, request.path_params["journey"], NOBODYS)
+        await look_again(request)
+
+    return look_for_it
+
+
 @get(
     "/v1/journeys/{journey:str}",
     operation_id="journey",
@@ -87,6 +102,7 @@ def _about(capability: str) -> Any:
     **needs(
         "journeys:read",
         about=_about("journeys:read"),
+        in_vain=_in_vain("journeys:read"),
         opt=documents(
             answers=(
                 Answer(200, "The journey", {JSON: Journey}, _HEADERS),
@@ -101,7 +117,7 @@ def _about(capability: str) -> Any:
 async def journey(request: Request[Any, Any, Any], decision: Decided) -> ASGIResponse:
     """The journey with all its fields."""
     parts, scope = parts_of(request), request.scope
-    policy = await _admitted(request, decision, "journeys:read")
+    policy = admitted(decision)
     journey_id = request.path_params["journey"]
     chosen(headers_joined(scope, b"accept"), (JSON,))
     state = state_of(parts, decision, policy, "journey", journey_id)
@@ -121,6 +137,7 @@ async def journey(request: Request[Any, Any, Any], decision: Decided) -> ASGIRes
     **needs(
         "tracks:read",
         about=_about("tracks:read"),
+        in_vain=_in_vain("tracks:read"),
         opt=documents(
             answers=(
                 Answer(
@@ -137,7 +154,7 @@ async def journey(request: Request[Any, Any, Any], decision: Decided) -> ASGIRes
 async def track(request: Request[Any, Any, Any], decision: Decided) -> ASGIResponse:
     """The fixes that are kept of the journey's time; none where fixes are no longer kept."""
     parts, scope = parts_of(request), request.scope
-    policy = await _admitted(request, decision, "tracks:read")
+    policy = admitted(decision)
     journey_id = request.path_params["journey"]
     media = chosen(headers_joined(scope, b"accept"), OFFERED)
     state = state_of(parts, decision, policy, "track", journey_id, media)
@@ -159,24 +176,6 @@ def _term(journey: pa.Table) -> PolicyTerm | None:
     """The term that the journey says it is of; None: of none."""
     (row,) = journey.select(["policy", "tenant", "policy_from"]).to_pylist()
     return None if row["policy"] is None else PolicyTerm(row["policy"], row["tenant"], row["policy_from"])
-
-
-async def _admitted(request: Request[Any, Any, Any], decision: Decision, capability: str) -> Admitted:
-    """The policy whose journey it is. One that may not be known of, and was remembered, is looked for all the same: its
-    refusal costs what that of an unknown journey does.
-
-    Raises:
-        ProblemRaised: there is none, or none that the caller may know of: the same answer for both.
-    """
-    parts, scope = parts_of(request), _scope(request)
-    try:
-        return admitted(decision, parts)
-    except ProblemRaised:
-        if not scope.get(_LOOKED_FOR):
-            gate: Gate = request.app.state["gate"]
-            await gate.decided(scope, JOURNEYS, capability)
-            await parts.threads.run(parts.reads.journey, request.path_params["journey"], NOBODYS)
-        raise
 
 
 async def _journey(parts: Parts, scope: Any, journey_id: str, policy: Admitted) -> pa.Table:

@@ -38,6 +38,7 @@ from journeymesh.services.journeyapi.asked import (
     admitted,
     answer,
     content_tag,
+    look_again,
     obliged,
     oldest_start,
     parts_of,
@@ -109,6 +110,7 @@ def _export_or_read(request: Request[Any, Any, Any]) -> str:
     **needs(
         "journeys:read",
         about=policies_of_path,
+        in_vain=look_again,
         instead=("journeys:export", _export_or_read),
         opt=documents(
             answers=(
@@ -131,7 +133,7 @@ async def journeys(request: Request[Any, Any, Any], decision: Decided) -> ASGIRe
     """Journeys in order of start, a page as JSON or all of them as NDJSON, Arrow, Parquet or CSV, which need the
     capability `journeys:export`."""
     parts = parts_of(request)
-    policy = admitted(decision, parts)
+    policy = admitted(decision)
     listing = _Listing.of(parts, decision, policy, query_of(request.scope, JourneysQuery), _media(request))
     state = state_of(parts, decision, policy, "journeys", listing.representation)
     if (held := remembered_unchanged(parts, request.scope, state)) is not None:
@@ -150,6 +152,7 @@ async def journeys(request: Request[Any, Any, Any], decision: Decided) -> ASGIRe
     **needs(
         "summaries:read",
         about=policies_of_path,
+        in_vain=look_again,
         opt=documents(
             answers=(
                 Answer(
@@ -170,7 +173,7 @@ async def journeys(request: Request[Any, Any, Any], decision: Decided) -> ASGIRe
 async def summary(request: Request[Any, Any, Any], decision: Decided) -> ASGIResponse:
     """One summary for each period in which the policy has journeys, in the policy's time zone."""
     parts, scope = parts_of(request), request.scope
-    policy = admitted(decision, parts)
+    policy = admitted(decision)
     media, query = _media(request), query_of(scope, SummaryQuery)
     refuse_masked_instants(decision, query.since, query.until)
     state = state_of(parts, decision, policy, "summary", media, str(scope["query_string"], "latin-1"))
