@@ -22,7 +22,7 @@ OPEN = {
     "journeys": {"product:read"},
     "platform": {
         "purposes:read", "approvals:read", "approvals:request", "approvals:decide", "decisions:make",
-        "decisions:explain", "audit:read", "providers:read",
+        "decisions:explain", "audit:read", "audit:operate", "providers:read",
     },
 }  # fmt: skip
 READS = {"journeys:read", "summaries:read", "tracks:read"}

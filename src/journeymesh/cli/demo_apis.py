@@ -82,7 +82,7 @@ def show(at: Served, policy: str) -> None:
     curl.ask("analyst", summary, purpose="pricing")
     say("\n   What was decided is on record, and the record holds.")
     curl.ask("privacy-officer", f"{at.identityapi}/v1/audit?limit=2")
-    curl.ask("privacy-officer", f"{at.identityapi}/v1/audit:verify", body={})
+    curl.ask("operator", f"{at.identityapi}/v1/audit:verify", body={})
 
 
 def wait_for_the_end() -> None:

@@ -47,7 +47,8 @@ CAPABILITIES: Final = (
     Capability("approvals:decide", PLATFORM, False, "approve, reject or revoke, where the contract names one approver"),
     Capability("decisions:make", PLATFORM, False, "ask for decisions about others, as a service or gateway does"),
     Capability("decisions:explain", PLATFORM, False, "read why a decision was made"),
-    Capability("audit:read", PLATFORM, False, "query, checkpoint and verify the audit"),
+    Capability("audit:read", PLATFORM, False, "query the audit, as far as it is about one's own tenant"),
+    Capability("audit:operate", PLATFORM, False, "checkpoint and verify the audit of all tenants, as its operator"),
     Capability("providers:read", PLATFORM, False, "see the identity providers and their state"),
 )
 

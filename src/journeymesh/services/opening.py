@@ -70,6 +70,7 @@ def open_identityapi(access_path: str | Path, *, config: HttpConfig, life: Life)
     Raises:
         UsageError: a file cannot be used. StoreUnavailable: the database cannot be reached.
     """
+    from journeymesh.services.http.cursors import Cursors
     from journeymesh.services.identityapi.app import build_app
     from journeymesh.services.identityapi.parts import Parts
 
@@ -84,6 +85,7 @@ def open_identityapi(access_path: str | Path, *, config: HttpConfig, life: Life)
             pseudonyms=access.pseudonyms,
             signer=checkpoint_signer(access.file),
             kept=checkpoint_folder(access.file),
+            cursors=Cursors(cursor_key(access.file)),
         )
         life.checks = {"approvals": access.book.fault}
         yield build_app(parts, config=config, life=life)

@@ -31,6 +31,7 @@ from journeymesh.ledger.audit_database import AuditDatabase
 from journeymesh.ledger.checkpoints import CheckpointFolder, CheckpointSigner
 from journeymesh.ledger.pseudonyms import Pseudonyms
 from journeymesh.services.http.config import HttpConfig
+from journeymesh.services.http.cursors import Cursors
 from journeymesh.services.identityapi.app import build_app
 from journeymesh.services.identityapi.parts import Parts
 
@@ -140,6 +141,7 @@ def identity_served(
         pseudonyms=PSEUDONYMS,
         signer=CheckpointSigner(pem),
         kept=CheckpointFolder(str(folder / "checkpoints")),
+        cursors=Cursors(bytes(range(32))),
     )
     app = build_app(parts, config=config)
     try:

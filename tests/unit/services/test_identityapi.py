@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import re
 import sqlite3
 import threading
@@ -59,14 +60,20 @@ def test_no_route_tells_anything_without_a_token_or_without_its_capability(serve
 
 
 def test_a_capability_taken_away_closes_its_route_alone(tmp_path: Path) -> None:
-    for path, capability in (("/v1/audit", "audit:read"), ("/v1/providers", "providers:read")):
+    for path, capability in (
+        ("/v1/audit", "audit:read"),
+        ("/v1/audit:checkpoint", "audit:operate"),
+        ("/v1/audit:verify", "audit:operate"),
+        ("/v1/providers", "providers:read"),
+    ):
         held = [name for name in PEOPLE["officer"]["capabilities"]["platform"] if name != capability]
         people = {"officer": {"tenant": "north", "capabilities": {"platform": held}}}
-        folder = tmp_path / capability.replace(":", "-")
+        folder = tmp_path / path.replace("/", "-").replace(":", "-")
         folder.mkdir()
         with identity_served(folder, people) as served:
-            assert served.get("officer", path).status_code == 403
-            assert served.get("officer", path).json()["reason"] == "capability_missing"
+            said = (served.post if capability == "audit:operate" else served.get)("officer", path)
+            assert said.status_code == 403
+            assert said.json()["reason"] == "capability_missing"
             assert served.post("officer", "/v1/decisions", ASK).status_code == 200
 
 
@@ -256,6 +263,31 @@ def test_the_audit_is_read_page_by_page_without_other_tenants_records(served: Se
     assert {each["body"]["tenant"] for each in found} == {"south"}
     assert len({each["number"] for each in found}) == len(found) >= 6
     assert all(len(each["digest"]) == 64 for each in found)
+
+
+def test_a_page_of_the_audit_tells_nothing_of_other_tenants_records(served: Served) -> None:
+    for _ in range(4):
+        served.post("officer", "/v1/decisions", ASK)
+        served.post("southerner", "/v1/decisions", ASK)
+    writers = {each.writer for each in served.parts.audit.query(limit=1000)}
+    found, after = [], ""
+    while after is not None:
+        said = served.get("southerner", f"/v1/audit?limit=2&kind=decision{after and f'&after={after}'}").json()
+        after = said["next"]
+        found += said["items"]
+        assert after is None or len(said["items"]) == 2  # full, whatever lies between
+        raw = base64.urlsafe_b64decode((after or "") + "==")
+        assert not any(writer.encode() in raw or writer in (after or "") for writer in writers)
+    assert {each["body"]["tenant"] for each in found} == {"south"}
+    held = served.get("southerner", "/v1/audit?limit=2&kind=decision").json()["next"]
+    assert served.get("southerner", f"/v1/audit?limit=2&kind=decision&after={held}").status_code == 200
+    for path, who in (
+        (f"/v1/audit?limit=2&after={held}", "southerner"),
+        (f"/v1/audit?kind=decision&after={held}", "officer"),
+        (f"/v1/audit?kind=decision&after={held[:-3]}abc", "southerner"),
+    ):
+        said = served.get(who, path)
+        assert (said.status_code, said.json()["type"].rpartition("/")[2]) == (400, "cursor-refused")
 
 
 def test_the_audit_is_asked_by_kind_writer_and_time(served: Served) -> None:

@@ -22,6 +22,7 @@ from journeymesh.identity.providers import Providers
 from journeymesh.ledger.audit import Audit
 from journeymesh.ledger.checkpoints import CheckpointFolder, CheckpointSigner
 from journeymesh.ledger.port import AuditWriter
+from journeymesh.services.http.cursors import Cursors
 from journeymesh.services.http.gate import BEARER_ONLY, Decisions, needs
 from journeymesh.services.http.openapi import documents
 from journeymesh.services.http.problems import NOT_FOUND, TOKEN_MISSING, TOO_MANY_REQUESTS, ProblemRaised
@@ -40,6 +41,7 @@ class Parts:
     - ``contracts``: of the data products, with the purposes that they speak of
     - ``writer`` and ``pseudonyms``: where steps of approvals are recorded, and as whom
     - ``signer`` and ``kept``: what signs checkpoints and where they are kept
+    - ``cursors``: what seals where a listing goes on
     - ``threads``: where waiting for a database or a provider happens
     """
 
@@ -52,6 +54,7 @@ class Parts:
     pseudonyms: Pseudonyms
     signer: CheckpointSigner
     kept: CheckpointFolder
+    cursors: Cursors
     threads: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(8, "identityapi"))
 
     async def in_thread(self, call: Callable[P, T], *args: P.args, **named: P.kwargs) -> T:

@@ -6,6 +6,7 @@ from litestar import Litestar
 from prometheus_client import CollectorRegistry
 
 from journeymesh.services.http.building import Service, build_http
+from journeymesh.services.http.cursors import Cursors
 from journeymesh.services.http.gate import Decisions
 from journeymesh.services.http.life import Life
 from journeymesh.services.http.logs import Log
@@ -13,7 +14,6 @@ from journeymesh.services.journeyapi.asked import Digests, Parts, Places, Tags
 from journeymesh.services.journeyapi.book_routes import policies as policies_listed
 from journeymesh.services.journeyapi.book_routes import summaries
 from journeymesh.services.journeyapi.config import JourneyapiConfig
-from journeymesh.services.journeyapi.cursors import Cursors
 from journeymesh.services.journeyapi.fix_route import put_fixes
 from journeymesh.services.journeyapi.journey_routes import journey, track
 from journeymesh.services.journeyapi.kept_answers import KeptAnswers
