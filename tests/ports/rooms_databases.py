@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import secrets
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,7 +22,13 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str
     if request.param == "sqlite":
         yield f"sqlite:///{tmp_path}/room.db"
         return
-    given: str = request.getfixturevalue("postgresql_url")
+    with fresh_postgresql(request.getfixturevalue("postgresql_url")) as url:
+        yield url
+
+
+@contextlib.contextmanager
+def fresh_postgresql(given: str) -> Iterator[str]:
+    """The URL of an empty database on this server, which is gone afterwards."""
     name = f"room_{secrets.token_hex(6)}"
     server = sa.create_engine(given.replace("postgresql:", "postgresql+psycopg:"), isolation_level="AUTOCOMMIT")
     with server.connect() as connection:

@@ -41,17 +41,24 @@ def applied(
     policies: Sequence[Policy] = (),
     of: Sequence[Policy] | None = None,
     all_terms: bool = True,
+    tenant: str | None = None,
 ) -> pa.Table:
     """The table with nothing in it that may not leave; its columns and their types stay, masked ones become nullable.
 
     Each row is of one insurance policy: where the whole table is about one (a track's fixes have no column for it),
     ``of`` has the terms of it that may be told of, and ``all_terms`` says whether it has others: their journeys go.
     Else it is of the term among ``policies`` that its columns name. A row of none, or of one that is not known,
-    is nobody's to give. Then retention, then the size of the group that is left, then the mask.
+    is nobody's to give. ``tenant`` is whose rows may leave, whatever else admits them; None: any tenant's, for who
+    works on the data of all of them. Then retention, then the size of the group that is left, then the mask.
 
     Raises:
         ObligationUnmet: the table lacks a column that an obligation looks at.
     """
+    if tenant is not None:
+        policies = [policy for policy in policies if policy.tenant == tenant]
+        of = None if of is None else [policy for policy in of if policy.tenant == tenant]
+        if "tenant" in table.column_names:
+            table = table.filter(_among(table, "tenant", [tenant]))
     rows = (
         _of_one(table, obligations.rows, of, all_terms)
         if of is not None

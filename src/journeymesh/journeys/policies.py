@@ -94,13 +94,19 @@ def check_overlaps(policies: Iterable[Policy]) -> None:
         held.sort(key=by_time)
         for earlier, later in pairwise(held):
             if earlier != later and (earlier.valid_to is None or later.valid_from < earlier.valid_to):
-                both = f"policies {earlier.number} and {later.number} are both"
-                if earlier.number == later.number:
-                    both = f"two terms of policy {earlier.number} are"
                 raise PoliciesInvalid(
-                    f"{both} in force for {name} from {later.valid_from.isoformat()}",
+                    f"{both_of(earlier, later)} in force for {name} from {later.valid_from.isoformat()}",
                     todo="end the earlier one when the later begins",
                 )
+
+
+def both_of(one: Policy, other: Policy) -> str:
+    """Two policies by their names, with their tenants where these differ, up to the verb."""
+    if one.tenant != other.tenant:
+        return f"policy {one.number} of tenant {one.tenant} and policy {other.number} of tenant {other.tenant} are both"
+    if one.number == other.number:
+        return f"two terms of policy {one.number} are"
+    return f"policies {one.number} and {other.number} are both"
 
 
 def by_time(policy: Policy) -> tuple[datetime, str, str]:
@@ -111,18 +117,20 @@ def by_time(policy: Policy) -> tuple[datetime, str, str]:
 def replaced_by(given: Iterable[Policy], stored: Iterable[Policy]) -> list[Policy]:
     """The stored terms that the given ones take the place of although their keys differ.
 
-    A term of the same number, for the same device or vehicle at the same time, was given with another beginning or
-    tenant before: it is corrected, not renewed. Terms that only adjoin stay.
+    A term of the same policy, for the same device or vehicle at the same time, was given with another beginning before:
+    it is corrected, not renewed. Terms that only adjoin stay, and so do those of another tenant's policy, whatever its
+    number: nobody takes one over by giving it as theirs.
     """
     terms: set[PolicyTerm] = set()
-    by_number: dict[str, list[Policy]] = {}
+    by_policy: dict[tuple[str, str], list[Policy]] = {}
     for policy in given:
         terms.add(policy.term)
-        by_number.setdefault(policy.number, []).append(policy)
+        by_policy.setdefault((policy.number, policy.tenant), []).append(policy)
     return [
         old
         for old in stored
-        if old.term not in terms and any(_overlap(old, policy) for policy in by_number.get(old.number, ()))
+        if old.term not in terms
+        and any(_overlap(old, policy) for policy in by_policy.get((old.number, old.tenant), ()))
     ]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from journeymesh.journeys.policies import Policy
+from journeymesh.journeys.policies import Policy, both_of
 
 
 def without_conflicts(
@@ -14,14 +14,20 @@ def without_conflicts(
 
     Of two policies in force for one device or vehicle at one instant the one that begins first is used, of one term
     given in two ways the first by value; those ``standing`` are used in any case. The same policy given twice is one.
+
+    Where the two are of different tenants, neither is used: whose the vehicle is cannot be told from who begins first.
     """
+    given = sorted(policies, key=_order)
+    refused = _between_tenants(given)
+    contested = {policy.term for policy, _ in refused}
     used: list[Policy] = []
-    refused: list[tuple[Policy, str]] = []
     terms: dict[tuple[object, ...], Policy] = {}
     by_id: dict[str, list[Policy]] = {}
     for policy in standing:
         _use(policy, terms, by_id)
-    for policy in sorted(policies, key=_order):
+    for policy in given:
+        if policy.term in contested:
+            continue
         known = terms.get(_term(policy))
         if known == policy:
             if policy not in used:
@@ -38,16 +44,41 @@ def without_conflicts(
     return used, refused
 
 
+def _between_tenants(given: list[Policy]) -> list[tuple[Policy, str]]:
+    """Of these policies, in order of their beginnings, those in force at once with another tenant's, and with which."""
+    refused: dict[Policy, str] = {}
+    by_id: dict[str, list[Policy]] = {}
+    for policy in given:
+        for name in _names(policy):
+            before = by_id.setdefault(name, [])
+            for other in before:
+                if other.tenant != policy.tenant and (since := _both_from(other, policy)) is not None:
+                    why = f"{both_of(other, policy)} in force for {name} from {since}: neither is used"
+                    refused.setdefault(other, why)
+                    refused.setdefault(policy, why)
+            # What is over by now is in force with none that begins later.
+            by_id[name] = [each for each in before if each.valid_to is None or each.valid_to > policy.valid_from]
+            by_id[name].append(policy)
+    return [(policy, refused[policy]) for policy in dict.fromkeys(given) if policy in refused]
+
+
+def _both_from(one: Policy, other: Policy) -> str | None:
+    """From when on both are in force; None: they never are."""
+    begins_before = one.valid_to is None or other.valid_from < one.valid_to
+    if begins_before and (other.valid_to is None or one.valid_from < other.valid_to):
+        return max(one.valid_from, other.valid_from).isoformat()
+    return None
+
+
 def _conflict(policy: Policy, by_id: dict[str, list[Policy]]) -> str | None:
     for name in _names(policy):
         for other in by_id.get(name, ()):
-            begins_before = other.valid_to is None or policy.valid_from < other.valid_to
-            if begins_before and (policy.valid_to is None or other.valid_from < policy.valid_to):
-                since = max(policy.valid_from, other.valid_from).isoformat()
-                both = f"policies {other.number} and {policy.number} are both"
-                if other.number == policy.number:
-                    both = f"two terms of policy {policy.number} are"
-                return f"{both} in force for {name} from {since}: the one that begins first is used"
+            since = _both_from(other, policy)
+            if since is not None:
+                which = "the one that begins first is used"
+                if other.tenant != policy.tenant:
+                    which = "the one that the store has stays"
+                return f"{both_of(other, policy)} in force for {name} from {since}: {which}"
     return None
 
 

@@ -119,6 +119,22 @@ def test_the_group_is_what_is_left_after_rows_and_retention() -> None:
     assert len(applied(table, obligations, now=NOW, policies=BOOK)) == 0
 
 
+def test_no_row_of_another_tenant_leaves_even_where_the_obligations_admit_all() -> None:
+    everything = Obligations()
+    same = (policy("P-1"), policy("P-1", tenant="south"))
+    table = journeys(journey("P-1"), journey("P-1", tenant="south"))
+    assert len(applied(table, everything, now=NOW, policies=same)) == 2
+    for tenant in ("north", "south", "west", ""):
+        own = [tenant] if tenant in ("north", "south") else []
+        assert applied(table, everything, now=NOW, policies=same, tenant=tenant)["tenant"].to_pylist() == own
+        for of in (same, same[:1], same[1:]):
+            left = applied(table, everything, now=NOW, of=of, tenant=tenant)
+            assert left["tenant"].to_pylist() == [each.tenant for each in of if each.tenant == tenant]
+    fixes = pa.Table.from_pylist([{"vehicle": "V1", "fixed_at": NOW}], FIX_SCHEMA)
+    assert len(applied(fixes, everything, now=NOW, of=same[1:], tenant="north")) == 0
+    assert len(applied(fixes, everything, now=NOW, of=same[1:], tenant="south")) == 1
+
+
 def test_a_single_policy_is_admitted_where_the_group_may_be_one_and_its_row_may_leave() -> None:
     assert admits(ANY, policy())
     assert not admits(replace(ANY, minimum_group_size=2), policy())

@@ -90,7 +90,8 @@ def test_a_corrected_beginning_takes_the_place_of_the_term_and_a_renewal_does_no
     assert replaced_by([FIRST], [FIRST]) == []
     corrected = replace(FIRST, valid_from=FIRST.valid_from + timedelta(days=1))
     assert replaced_by([corrected], [FIRST, renewed]) == [FIRST]
-    assert replaced_by([replace(FIRST, tenant="south")], [FIRST, renewed]) == [FIRST]
+    assert replaced_by([replace(FIRST, tenant="south")], [FIRST, renewed]) == []
+    assert replaced_by([replace(corrected, tenant="south")], [FIRST, renewed]) == []
     others = [replace(corrected, number="P9"), replace(corrected, device="V9", vehicle="V1 of another")]
     assert replaced_by(others, [FIRST]) == []
 

@@ -183,13 +183,21 @@ def admitted(decision: Decision) -> Admitted:
 
 def obliged(table: pa.Table, decision: Decision, policy: Admitted) -> pa.Table:
     """The table as it may leave."""
-    return applied(table, decision.obligations, now=datetime.now(UTC), of=policy.terms, all_terms=policy.whole)
+    return applied(
+        table, decision.obligations, now=datetime.now(UTC), of=policy.terms, all_terms=policy.whole,
+        tenant=_tenant_of(decision),
+    )  # fmt: skip
 
 
 def obliged_each(table: pa.Table, decision: Decision, policies: Sequence[Policy]) -> pa.Table:
     """The rows of a table about several policies that may leave, before they are masked."""
     unmasked = replace(decision.obligations, mask=frozenset())
-    return applied(table, unmasked, now=datetime.now(UTC), policies=policies)
+    return applied(table, unmasked, now=datetime.now(UTC), policies=policies, tenant=_tenant_of(decision))
+
+
+def _tenant_of(decision: Decision) -> str:
+    """Whose rows may leave: the identity's tenant's, once more, whatever the obligations admit."""
+    return "" if decision.identity is None else decision.identity.tenant
 
 
 def listed_policies(policies: Sequence[Policy], decision: Decision) -> pa.Table:
