@@ -32,6 +32,11 @@ LIKELY = (
 APPROVERS = ("pam", "per", "olga")
 
 
+def provider_of(subject: str) -> str:
+    """Where the person has an account; no provider declares who is who at the other."""
+    return "keycloak" if subject == "per" else "static"
+
+
 class Changing:
     """Contracts whose product gets another major version, while the records hold on to them."""
 
@@ -48,6 +53,7 @@ class Modelled:
     def __init__(self, requester: str, domain: str, begins: datetime, ends: datetime, major: int) -> None:
         self.requester, self.domain, self.begins, self.ends, self.major = requester, domain, begins, ends, major
         self.said = ["requested"]
+        self.first = ""
 
     def state(self, now: datetime) -> str:
         last = self.said[-1]
@@ -61,16 +67,27 @@ class Modelled:
         """Take the step, if the documentation lets this person take it now."""
         state, subject = self.state(now), person.subject
         works_here = subject != "eve"
+        undecided = state in ("requested", "once_approved")
+        once = False
         if step == "approve":
-            ok = state == "requested" and subject in APPROVERS and subject != self.requester and major == self.major
+            ok = undecided and subject in APPROVERS and subject != self.requester and major == self.major
+            if ok and provider_of(subject) != provider_of(self.requester):  # they may be one person
+                once = state == "requested"
+                ok = once or (subject != self.first and provider_of(subject) == provider_of(self.first))
+                self.first = subject if once else self.first
         elif step == "reject":
-            ok = state == "requested" and subject in APPROVERS and subject != self.requester
+            ok = undecided and subject in APPROVERS and subject != self.requester
         elif step == "acknowledge":
             ok = state == "approved" and self.domain in person.domains and works_here and major == self.major
         else:
             ok = state in ("approved", "acknowledged", "active") and subject in (*APPROVERS, self.requester)
         if ok:
-            ends = {"approve": "approved", "reject": "rejected", "acknowledge": "acknowledged", "revoke": "revoked"}
+            ends = {
+                "approve": "once_approved" if once else "approved",
+                "reject": "rejected",
+                "acknowledge": "acknowledged",
+                "revoke": "revoked",
+            }
             self.said.append(ends[step])
         return ok
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
@@ -9,6 +10,8 @@ from datetime import datetime, timedelta
 
 import pytest
 import sqlalchemy as sa
+from alembic import command
+from alembic.config import Config
 
 from journeymesh.errors import JourneymeshError, NotFound, StoreUnavailable, UsageError
 from journeymesh.governance.approval_database import SCHEMA, ApprovalDatabase
@@ -67,6 +70,51 @@ def test_migrations_make_the_tables(database: ApprovalDatabase) -> None:
     database.migrate()
     database.require_schema()
     assert differences(database, SCHEMA, metadata) == []
+
+
+def test_what_was_recorded_before_persons_were_is_read_and_decided_as_before(database_url: str, clock: Clock) -> None:
+    before = ApprovalDatabase(database_url)
+    before._schema = dataclasses.replace(SCHEMA, head="0001")
+    with before.writing() as connection:
+        config = Config()
+        config.set_main_option("script_location", str(SCHEMA.migrations))
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0001")
+        values = "'a1', 'journeys', 1, 'claims', 'acme', 'claims', 'static', 'ann', 0, 'needed', 0, 4102444800000000"
+        connection.exec_driver_sql(f"INSERT INTO approval_requests VALUES ({values})")
+        connection.exec_driver_sql(
+            "INSERT INTO approval_steps (approval, number, state, provider, subject, at_us, why) "
+            "VALUES ('a1', 0, 'requested', 'static', 'ann', 0, 'needed')"
+        )
+    before.close()
+    upgraded = ApprovalDatabase(database_url)
+    upgraded.migrate()
+    assert differences(upgraded, SCHEMA, metadata) == []
+    kept = ApprovalRecords(upgraded, contracts(), clock=clock)
+    held = kept.find("a1")
+    assert held is not None
+    assert (held.requested_by, held.requested_by.person) == (ANN.who, None)
+    assert kept.step("a1", Step.APPROVE, PAM, "why").recorded is State.APPROVED
+    upgraded.close()
+
+
+def test_persons_and_a_first_approver_are_kept(records: ApprovalRecords) -> None:
+    made = records.request(wish(), replace(ANN, person="staff-7"))
+    first = replace(PAM, provider="keycloak", subject="0f3a")
+    records.step(made.id, Step.APPROVE, first, "why")
+    held = records.find(made.id)
+    assert held is not None
+    assert (held.requested_by.person, held.recorded, held.once_approved_by) == (
+        "staff-7",
+        State.ONCE_APPROVED,
+        first.who,
+    )
+    assert [each.id for each in records.query(state=State.ONCE_APPROVED)] == [made.id]
+    with pytest.raises(StepNotTheirs):
+        records.step(made.id, Step.APPROVE, replace(PAM, person="staff-7"), "why")
+    done = records.step(made.id, Step.APPROVE, replace(PAM, person="staff-8"), "why")
+    assert done.recorded is State.APPROVED
+    assert [step.who.person for step in records.history(made.id)] == ["staff-7", None, "staff-8"]
 
 
 def test_approvals_and_the_audit_share_a_database(database: ApprovalDatabase, database_url: str) -> None:

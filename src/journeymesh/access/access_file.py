@@ -44,7 +44,8 @@ class OpenIdConnect(
     """Keycloak: tokens checked here by its published keys, capabilities asked of its Authorization Services.
 
     ``internal_url`` is where this process reaches the realm, left out where that is the issuer's own address;
-    ``ca_file`` whom to trust for TLS instead of the system.
+    ``ca_file`` whom to trust for TLS instead of the system. ``person_claim`` is the claim with an id that is the
+    person's at every provider, such as a number of staff: nobody approves their own request by another account.
     """
 
     name: str
@@ -53,6 +54,7 @@ class OpenIdConnect(
     ca_file: str | None = None
     tenant_claim: str = "tenant"
     domains_claim: str = "domains"
+    person_claim: str | None = None
     tenants: tuple[str, ...] | None = None
 
 

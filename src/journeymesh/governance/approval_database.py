@@ -9,7 +9,7 @@ from journeymesh.databases.database import SqlDatabase
 from journeymesh.databases.schema import Schema
 
 SCHEMA: Final = Schema(
-    head="0001",
+    head="0002",
     version_table="approvals_schema",
     migrations=Path(__file__).parent / "migrations",
     writers_lock=0x6170_7072_6F76_616C,  # "approval"

@@ -112,7 +112,13 @@ class ApprovalRecords:
         asked = sa.select(steps).where(steps.c.approval == approval_id).order_by(steps.c.number)
         with self._database.reading() as connection:
             return [
-                StepTaken(row.number, State(row.state), Who(row.provider, row.subject), _instant(row.at_us), row.why)
+                StepTaken(
+                    row.number,
+                    State(row.state),
+                    Who(row.provider, row.subject, row.person),
+                    _instant(row.at_us),
+                    row.why,
+                )
                 for row in connection.execute(asked)
             ]
 
@@ -204,16 +210,20 @@ def _find(connection: sa.Connection, approval_id: str) -> Approval | None:
 def _with_deciders(connection: sa.Connection, rows: Iterable[Any]) -> Iterator[Approval]:
     """The rows as approvals, with who approved or rejected them."""
     held = list(rows)
-    decided = sa.select(steps.c.approval, steps.c.provider, steps.c.subject).where(
+    decided = sa.select(steps.c.approval, steps.c.state, steps.c.provider, steps.c.subject, steps.c.person).where(
         steps.c.approval.in_([row.id for row in held]),
-        steps.c.state.in_([State.APPROVED.value, State.REJECTED.value]),
+        steps.c.state.in_([State.ONCE_APPROVED.value, State.APPROVED.value, State.REJECTED.value]),
     )
-    deciders = {row.approval: Who(row.provider, row.subject) for row in connection.execute(decided)} if held else {}
+    first: dict[str, Who] = {}
+    deciders: dict[str, Who] = {}
+    for row in connection.execute(decided) if held else ():
+        of = first if row.state == State.ONCE_APPROVED.value else deciders
+        of[row.approval] = Who(row.provider, row.subject, row.person)
     for row in held:
-        yield _approval(row, deciders.get(row.id))
+        yield _approval(row, deciders.get(row.id), first.get(row.id))
 
 
-def _approval(row: Any, decided_by: Who | None) -> Approval:
+def _approval(row: Any, decided_by: Who | None, once_approved_by: Who | None = None) -> Approval:
     return Approval(
         id=row.id,
         product=row.product,
@@ -221,13 +231,14 @@ def _approval(row: Any, decided_by: Who | None) -> Approval:
         purpose=row.purpose,
         tenant=row.tenant,
         domain=row.domain,
-        requested_by=Who(row.provider, row.subject),
+        requested_by=Who(row.provider, row.subject, row.person),
         requested_at=_instant(row.requested_us),
         reason=row.reason,
         valid_from=_instant(row.valid_from_us),
         valid_to=_instant(row.valid_to_us),
         recorded=State(row.state),
         decided_by=decided_by,
+        once_approved_by=once_approved_by,
         steps=row.number,
     )
 
@@ -242,6 +253,7 @@ def _request_row(approval: Approval) -> dict[str, Any]:
         "domain": approval.domain,
         "provider": approval.requested_by.provider,
         "subject": approval.requested_by.subject,
+        "person": approval.requested_by.person,
         "requested_us": _micros(approval.requested_at),
         "reason": approval.reason,
         "valid_from_us": _micros(approval.valid_from),
@@ -257,6 +269,7 @@ def _add_step(connection: sa.Connection, approval: Approval, person: Person, at:
             state=approval.recorded.value,
             provider=person.provider,
             subject=person.subject,
+            person=person.person,
             at_us=_micros(at),
             why=why,
         )

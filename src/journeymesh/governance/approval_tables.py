@@ -22,6 +22,7 @@ requests = sa.Table(
     sa.Column("domain", KEY, nullable=False),
     sa.Column("provider", sa.Text(), nullable=False),  # who requested it
     sa.Column("subject", sa.Text(), nullable=False),
+    sa.Column("person", sa.Text()),  # the id that is theirs at every provider; null: none was declared
     sa.Column("requested_us", sa.BigInteger(), nullable=False),
     sa.Column("reason", sa.Text(), nullable=False),
     sa.Column("valid_from_us", sa.BigInteger(), nullable=False),
@@ -38,6 +39,7 @@ steps = sa.Table(
     sa.Column("state", sa.Text(), nullable=False),  # the state that the step led to
     sa.Column("provider", sa.Text(), nullable=False),
     sa.Column("subject", sa.Text(), nullable=False),
+    sa.Column("person", sa.Text()),
     sa.Column("at_us", sa.BigInteger(), nullable=False),
     sa.Column("why", sa.Text(), nullable=False),
     sa.UniqueConstraint("approval", "number", name="approval_steps_once"),

@@ -1,7 +1,12 @@
 """What an approval is and which steps it can take. Pure.
 
     requested ──approve──▶ approved ──acknowledge──▶ acknowledged ──valid_from──▶ active ──valid_to──▶ expired
+        ├─approve─▶ once approved ──approve, by another──▶ approved
         └─────reject──▶ rejected       └──────────────────┴──────────revoke──────────┴──▶ revoked
+
+Approvers and requesters are compared as persons: by an id that their providers declare, else by account. Where neither
+tells whether the approver is the requester, at two providers without such an id, two approvers have to approve who can
+be told apart from each other.
 
 The clock alone makes an acknowledged approval active and any that is open expired; nothing has to run for that.
 """
@@ -24,6 +29,7 @@ class State(StrEnum):
     """How far an approval is. ``ACTIVE`` and ``EXPIRED`` are never recorded: they follow from the clock."""
 
     REQUESTED = "requested"
+    ONCE_APPROVED = "once_approved"
     APPROVED = "approved"
     REJECTED = "rejected"
     ACKNOWLEDGED = "acknowledged"
@@ -48,8 +54,8 @@ LEADS_TO: Final = {
     Step.REVOKE: State.REVOKED,
 }
 POSSIBLE_FROM: Final = {
-    Step.APPROVE: frozenset({State.REQUESTED}),
-    Step.REJECT: frozenset({State.REQUESTED}),
+    Step.APPROVE: frozenset({State.REQUESTED, State.ONCE_APPROVED}),
+    Step.REJECT: frozenset({State.REQUESTED, State.ONCE_APPROVED}),
     Step.ACKNOWLEDGE: frozenset({State.APPROVED}),
     Step.REVOKE: frozenset({State.APPROVED, State.ACKNOWLEDGED, State.ACTIVE}),
 }
@@ -79,19 +85,32 @@ class Person:
     subject: str
     tenant: str
     domains: frozenset[str] = frozenset()
+    person: str | None = None
 
     @property
     def who(self) -> Who:
         """Their stable name."""
-        return Who(self.provider, self.subject)
+        return Who(self.provider, self.subject, self.person)
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class Who:
-    """A person's or client's stable name."""
+    """A person's or client's stable name. ``person`` is the id that their provider declares, if any: it is the same at
+    every provider, and no part of the name."""
 
     provider: str
     subject: str
+    person: str | None = field(default=None, compare=False, repr=False)
+
+    def is_same(self, other: Who) -> bool:
+        """Whether it is known to be the same person."""
+        return self == other or (self.person is not None and self.person == other.person)
+
+    def is_another(self, other: Who) -> bool:
+        """Whether it is known to be another person: by declared ids, else because one provider knows them apart."""
+        if self.person is not None and other.person is not None:
+            return self.person != other.person
+        return self.provider == other.provider and self.subject != other.subject
 
     def __str__(self) -> str:
         return f"{self.provider}:{self.subject}"
@@ -115,6 +134,7 @@ class Approval:
 
     - ``tenant`` and ``domain``: whose it is; ``valid_from`` and ``valid_to`` half-open
     - ``decided_by``: who approved or rejected; None: nobody yet
+    - ``once_approved_by``: who approved first where a second approver is needed; None: nobody, or it is not
     - ``recorded``: the state as recorded, never active or expired; ``state_at`` says which it is
     - ``steps``: how many were taken since it was requested
     """
@@ -132,6 +152,7 @@ class Approval:
     valid_to: datetime
     recorded: State = State.REQUESTED
     decided_by: Who | None = None
+    once_approved_by: Who | None = None
     steps: int = 0
 
     def state_at(self, now: datetime) -> State:
@@ -201,6 +222,8 @@ def stepped(
         _check_contract(approval, contract, state)
     if step is not Step.ACKNOWLEDGE or why:
         _check_text(why, "why")
+    if step is Step.APPROVE and _needs_another(approval, person):
+        return replace(approval, recorded=State.ONCE_APPROVED, once_approved_by=person.who, steps=approval.steps + 1)
     decided_by = person.who if step in (Step.APPROVE, Step.REJECT) else approval.decided_by
     return replace(approval, recorded=LEADS_TO[step], decided_by=decided_by, steps=approval.steps + 1)
 
@@ -212,6 +235,23 @@ def is_approver(person: Person, contract: Contract) -> bool:
     return not named.isdisjoint(contract.approvers)
 
 
+def _needs_another(approval: Approval, person: Person) -> bool:
+    """Whether nobody can say that this approver is not the requester, and it is the first one.
+
+    Raises:
+        StepNotTheirs: it is the second one, who may be the first as well.
+    """
+    first = approval.once_approved_by
+    if person.who.is_another(approval.requested_by):
+        return False
+    if first is None:
+        return True
+    if not person.who.is_another(first):
+        what = f"{person.who} cannot be told from {first}, who approved {approval.id} first"
+        raise StepNotTheirs(what, todo="ask another approver of one of the two providers")
+    return False
+
+
 def _check_person(approval: Approval, step: Step, person: Person, contract: Contract | None) -> None:
     if person.tenant != approval.tenant:
         raise StepNotTheirs(f"approval {approval.id} is another tenant's", todo="ask somebody of that tenant")
@@ -220,11 +260,11 @@ def _check_person(approval: Approval, step: Step, person: Person, contract: Cont
             what = f"approval {approval.id} is acknowledged by domain {approval.domain!r}"
             raise StepNotTheirs(what, todo="ask somebody who works for it")
         return
-    if step is Step.REVOKE and person.who == approval.requested_by:
+    if step is Step.REVOKE and person.who.is_same(approval.requested_by):
         return  # giving back is everybody's right
     if contract is None or not is_approver(person, contract):
         raise StepNotTheirs(f"{person.who} is no approver of {approval.product}", todo="ask one of its approvers")
-    if step in (Step.APPROVE, Step.REJECT) and person.who == approval.requested_by:
+    if step in (Step.APPROVE, Step.REJECT) and person.who.is_same(approval.requested_by):
         raise StepNotTheirs(f"{person.who} requested approval {approval.id}", todo="ask another approver")
 
 
@@ -248,7 +288,7 @@ def _check_text(text: str, called: str) -> None:
 
 
 def _instead(step: Step, state: State) -> str:
-    if step is Step.REVOKE and state is State.REQUESTED:
+    if step is Step.REVOKE and state in (State.REQUESTED, State.ONCE_APPROVED):
         return "reject it"
     if state in (State.REJECTED, State.REVOKED, State.EXPIRED):
         return "request a new approval"

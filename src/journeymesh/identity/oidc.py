@@ -6,7 +6,7 @@ Its Authorization Services know each data product as a resource and each capabil
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -40,6 +40,7 @@ class OidcSettings:
     - ``internal_url``: where this process reaches the realm, if not at the issuer's address
     - ``ca_file``: whom to trust for TLS instead of the system
     - ``timeout_s``: bounds each question to it
+    - ``person_claim``: the claim with the person's id, the same at every provider; None: it declares none
     """
 
     issuer: str
@@ -48,6 +49,7 @@ class OidcSettings:
     ca_file: Path | None = None
     tenant_claim: str = "tenant"
     domains_claim: str = "domains"
+    person_claim: str | None = None
     leeway_s: float = 10.0
     timeout_s: float = 3.0
     key_times: KeyTimes = field(default_factory=KeyTimes)
@@ -100,9 +102,15 @@ class OidcProvider:
             subject=text_claim(claims, "sub", Refusal.SUBJECT),
             tenant=text_claim(claims, self._settings.tenant_claim, Refusal.TENANT),
             domains=texts_claim(claims, self._settings.domains_claim),
+            person=self._person(claims),
             expires_at_s=expires_at_s(claims, self._rules),
             token_digest=token_digest(token),
         )
+
+    def _person(self, claims: Mapping[str, Any]) -> str | None:
+        """The declared id; None where this token has none, as a client's."""
+        name = self._settings.person_claim
+        return None if name is None or name not in claims else text_claim(claims, name, Refusal.SUBJECT)
 
     def capabilities(self, token: str, identity: Identity, product: str) -> frozenset[str]:  # noqa: ARG002 - the port's
         """What Keycloak permits on the product's resource now. One call; raises as the port says."""

@@ -48,11 +48,13 @@ class PersonUnknown(NotFound):
 
 
 class Person(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Somebody in the file. ``capabilities``: by data product, the names of what they are capable of."""
+    """Somebody in the file. ``capabilities``: by data product, the names of what they are capable of. ``person``: the
+    id by which other providers know them too."""
 
     tenant: str
     domains: frozenset[str] = frozenset()
     capabilities: dict[str, frozenset[str]] = {}
+    person: str | None = None
 
 
 class _PeopleFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -106,6 +108,7 @@ class StaticProvider:
             subject=subject,
             tenant=person.tenant,
             domains=person.domains,
+            person=person.person,
             expires_at_s=expires_at_s(claims, self._rules),
             token_digest=token_digest(token),
         )

@@ -202,6 +202,7 @@ def _provider(named: StaticPeople | OpenIdConnect | KubernetesRbac, audience: st
                     ca_file=_path(named.ca_file),
                     tenant_claim=named.tenant_claim,
                     domains_claim=named.domains_claim,
+                    person_claim=named.person_claim,
                 ),
                 tenants=_set(named.tenants),
             )

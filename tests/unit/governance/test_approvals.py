@@ -35,6 +35,8 @@ def _in(state: State) -> tuple[Approval, datetime]:
     approval = _requested()
     if state is State.REQUESTED:
         return approval, DURING
+    if state is State.ONCE_APPROVED:
+        return stepped(approval, Step.APPROVE, PER, "yes", CONTRACT, BEFORE), DURING
     if state is State.REJECTED:
         return stepped(approval, Step.REJECT, PAM, "no", CONTRACT, BEFORE), DURING
     approval = stepped(approval, Step.APPROVE, PAM, "yes", CONTRACT, BEFORE)
@@ -78,6 +80,8 @@ def test_the_table_of_steps_is_the_one_in_the_documentation() -> None:
     assert possible == {
         ("requested", "approve"),
         ("requested", "reject"),
+        ("once_approved", "approve"),
+        ("once_approved", "reject"),
         ("approved", "acknowledge"),
         ("approved", "revoke"),
         ("acknowledged", "revoke"),
@@ -91,7 +95,49 @@ def test_the_requester_never_decides_even_as_an_approver(step: Step) -> None:
     assert is_approver(PER, CONTRACT)
     with pytest.raises(StepNotTheirs, match="keycloak:per requested approval a1: ask another approver"):
         stepped(approval, step, PER, "why", CONTRACT, DURING)
-    assert stepped(approval, step, PAM, "why", CONTRACT, DURING).decided_by == PAM.who
+    other = replace(PER, subject="pia")
+    assert stepped(approval, step, other, "why", CONTRACT, DURING).decided_by == other.who
+
+
+ELSEWHERE = replace(PAM, provider="keycloak", subject="0f3a")
+
+
+def test_one_person_with_accounts_at_two_providers_does_not_approve_their_own_request() -> None:
+    approval = _requested(replace(PER, person="staff-7"))
+    same, unlike = (replace(PAM, person=person) for person in ("staff-7", "staff-8"))
+    for step in (Step.APPROVE, Step.REJECT):
+        with pytest.raises(StepNotTheirs, match="static:pam requested approval a1: ask another approver"):
+            stepped(approval, step, same, "why", CONTRACT, DURING)
+    assert stepped(approval, Step.APPROVE, unlike, "why", CONTRACT, DURING).recorded is State.APPROVED
+    twice = _requested(replace(ANN, person="staff-7"))
+    with pytest.raises(StepNotTheirs):  # two accounts at one provider, too
+        stepped(twice, Step.APPROVE, same, "why", CONTRACT, DURING)
+
+
+@pytest.mark.parametrize("declared", [(None, None), ("staff-7", None), (None, "staff-7")])
+def test_where_nobody_says_who_is_who_an_approval_across_providers_needs_two_approvers(
+    declared: tuple[str | None, str | None],
+) -> None:
+    requester, approver = replace(ANN, person=declared[0]), replace(ELSEWHERE, person=declared[1])
+    once = stepped(_requested(requester), Step.APPROVE, approver, "why", CONTRACT, DURING)
+    assert (once.recorded, once.decided_by, once.once_approved_by) == (State.ONCE_APPROVED, None, approver.who)
+    assert once.state_at(DURING) is State.ONCE_APPROVED
+    with pytest.raises(StepNotPossible, match="is once_approved"):
+        stepped(once, Step.ACKNOWLEDGE, ANN, "", CONTRACT, DURING)
+    with pytest.raises(StepNotTheirs, match="cannot be told from keycloak:0f3a, who approved a1 first"):
+        stepped(once, Step.APPROVE, approver, "why", CONTRACT, DURING)
+    with pytest.raises(StepNotTheirs, match="cannot be told from"):  # a third provider, where it may be the same again
+        stepped(once, Step.APPROVE, replace(approver, provider="kubernetes", person=None), "why", CONTRACT, DURING)
+    for second in (replace(approver, subject="77b1", person=None), PAM):
+        done = stepped(once, Step.APPROVE, second, "why", CONTRACT, DURING)
+        assert (done.recorded, done.decided_by, done.steps) == (State.APPROVED, second.who, 2)
+    with pytest.raises(StepNotTheirs, match="requested approval a1"):
+        stepped(once, Step.APPROVE, replace(ANN, domains=frozenset({"privacy"})), "why", CONTRACT, DURING)
+    assert stepped(once, Step.REJECT, PAM, "no", CONTRACT, DURING).recorded is State.REJECTED
+
+
+def test_an_approver_at_the_requesters_provider_is_known_to_be_another() -> None:
+    assert stepped(_requested(ANN), Step.APPROVE, PAM, "why", CONTRACT, DURING).recorded is State.APPROVED
 
 
 @pytest.mark.parametrize("step", [Step.APPROVE, Step.REJECT, Step.REVOKE])

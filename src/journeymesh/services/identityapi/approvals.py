@@ -195,7 +195,7 @@ def person_of(decision: Decision) -> Person:
     """Who the decision identified: the one who takes a step."""
     identity = decision.identity
     assert identity is not None  # the decision allowed
-    return Person(identity.provider, identity.subject, identity.tenant, identity.domains)
+    return Person(identity.provider, identity.subject, identity.tenant, identity.domains, identity.person)
 
 
 def given(parts: Parts, held: Approval) -> ApprovalGiven:
