@@ -22,7 +22,7 @@ DOCS_SYNCED := .venv/.synced-docs
 BENCH_SYNCED := .venv/.synced-bench
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format bench bench-delivery e2e image release wheel docs reference picture fuzz attack clean
+.PHONY: help setup demo test check format bench bench-delivery e2e image release wheel docs reference picture fuzz attack prove clean
 .DELETE_ON_ERROR:
 
 help:  ## list these commands

@@ -35,6 +35,7 @@ from journeymesh.identity.tokens import TokenRules, verified_claims
 from journeymesh.services.http import requests as told
 from journeymesh.services.http.bodies import BODIES, BodyBudget
 from journeymesh.services.http.conditions import is_unchanged
+from journeymesh.services.http.cursors import Cursors
 from journeymesh.services.http.negotiation import accepted_encodings, chosen
 from journeymesh.services.http.problems import ProblemRaised
 from journeymesh.services.http.queries import json_body, query_of
@@ -44,7 +45,6 @@ from journeymesh.services.identityapi.approvals import ApprovalsAsked
 from journeymesh.services.identityapi.audit import AuditQuery
 from journeymesh.services.identityapi.bearer import OfProduct, Wanted
 from journeymesh.services.journeyapi.book_routes import PoliciesQuery, SummariesQuery
-from journeymesh.services.journeyapi.cursors import Cursors
 from journeymesh.services.journeyapi.fix_bodies import read_fixes
 from journeymesh.services.journeyapi.policy_routes import JourneysQuery, SummaryQuery
 from journeymesh.sources.columnar import ParquetSource
