@@ -55,8 +55,21 @@ def as_array(values: list[Any]) -> Column:
 
 
 def listed(values: Column) -> list[Any]:
-    """The values as Python has them."""
-    return values if isinstance(values, list) else values.to_pylist()
+    """The values as Python has them; one that Python has not, as an instant in the year 20,000 or a text in no UTF-8,
+    is the text of its number or of its bytes, which no field takes for a value."""
+    if isinstance(values, list):
+        return values
+    try:
+        return list(values.to_pylist())
+    except (OverflowError, ValueError):
+        return [_as_python(value) for value in values]
+
+
+def _as_python(value: pa.Scalar) -> Any:
+    try:
+        return value.as_py()
+    except (OverflowError, ValueError):
+        return f"{value.type} {getattr(value, 'value', '')}" if not hasattr(value, "as_buffer") else "not UTF-8"
 
 
 def distinct(values: Column) -> tuple[list[Any], I32]:
@@ -71,9 +84,9 @@ def distinct(values: Column) -> tuple[list[Any], I32]:
         try:
             values = values.dictionary_encode()
         except pa.ArrowNotImplementedError:
-            return _distinct_objects(values.to_pylist())
+            return _distinct_objects(listed(values))
     codes: I32 = values.indices.cast(pa.int32()).fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int32)
-    present = plain(values.dictionary).to_pylist()
+    present = listed(plain(values.dictionary))
     return [UUID(bytes=value) for value in present] if is_uuid else present, codes
 
 

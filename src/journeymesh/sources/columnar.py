@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 
 from journeymesh.errors import MappingInvalid, SourceUnreadable
 from journeymesh.journeys.fixes import FIX_SCHEMA, I64, Fixes, renumbered
+from journeymesh.sources.column_values import listed
 from journeymesh.sources.decoding_memory import decoding_memory
 from journeymesh.sources.field_tally import FieldTally
 from journeymesh.sources.files import SourceFile, described, files_of, origins_from
@@ -195,7 +196,7 @@ def _straight(batch: pa.RecordBatch, first_origin: int) -> Fixes | None:
             pa.array(codes), vehicle.dictionary.take(pa.array(present)), safe=False
         )
         batch = batch.set_column(batch.schema.get_field_index("vehicle"), "vehicle", vehicle)
-    if vehicle.dictionary.null_count or "" in vehicle.dictionary.to_pylist():
+    if vehicle.dictionary.null_count or "" in listed(vehicle.dictionary):
         return None
     return Fixes.from_arrow(batch, first_origin, is_ours=True)
 
@@ -228,4 +229,6 @@ def column_at(batch: pa.RecordBatch, path: str) -> pa.Array | None:
 
 
 def _row(batch: pa.RecordBatch, row: int) -> dict[str, Any]:
-    return dict(batch.slice(row, 1).to_pylist()[0])
+    return {
+        name: listed(column.slice(row, 1))[0] for name, column in zip(batch.schema.names, batch.columns, strict=True)
+    }
