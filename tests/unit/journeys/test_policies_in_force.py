@@ -58,8 +58,12 @@ def test_each_vehicle_has_its_own_policy():
 
 def test_two_policies_in_force_at_once_are_refused():
     check_overlaps([FIRST, SECOND])
-    with pytest.raises(PoliciesInvalid, match="P1 and P2 are both in force for V1"):
+    with pytest.raises(
+        PoliciesInvalid, match="policy P1 of tenant north and policy P2 of tenant default are both in force"
+    ):
         check_overlaps([replace(FIRST, valid_to=NOON + timedelta(seconds=1)), SECOND])
+    with pytest.raises(PoliciesInvalid, match="policies P1 and P2 are both in force for V1"):
+        check_overlaps([replace(FIRST, valid_to=None), replace(SECOND, tenant="north")])
     with pytest.raises(PoliciesInvalid, match="given twice"):
         check_overlaps([FIRST, replace(FIRST, product="old")])
 
