@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
+from typing import Final
 
 from journeymesh.delivery.addresses import PLACEHOLDER_REPOSITORY, addresses
 from journeymesh.delivery.applications import Application, Json
@@ -15,10 +16,11 @@ from journeymesh.delivery.cluster import ARGOCD, Cluster, ClusterUnavailable, op
 from journeymesh.delivery.pods import not_ready, unwell
 from journeymesh.delivery.programs import applied, called
 from journeymesh.delivery.rendering import rendered
-from journeymesh.delivery.restoring import PLATFORM, Restoring, waves_of
 from journeymesh.delivery.sops_sidecar import is_wanted, sidecar
 from journeymesh.delivery.tree import Tree
 from journeymesh.errors import JourneymeshError, NotFound, UsageError
+
+PLATFORM: Final = "root-platform-app"
 
 
 class ArgoCdMissing(NotFound):
@@ -37,12 +39,11 @@ def bootstrap(
     *,
     wait_s: float = 900.0,
     told: Callable[[list[Application]], None] = lambda _: None,
-    again: Callable[[str], None] | None = None,
 ) -> list[Application]:
     """Apply the roots of the platform and of these environments, and wait until all they bring is healthy.
 
     Again on a cluster that has them it changes nothing. ``wait_s`` 0 does not wait for the environments. ``told`` is
-    called with every change. ``again``: also sync everything anew, with hooks, and hear each step of that.
+    called with every change.
 
     Raises:
         UsageError: the tree was not told its repository. ArgoCdMissing: there is no Argo CD.
@@ -63,13 +64,9 @@ def bootstrap(
             ["kubectl", "-n", ARGOCD, "rollout", "status", "deploy/argocd-repo-server", "--timeout=300s"], timeout_s=310
         )
     with opened_cluster() as cluster:
-        if again is None:
-            _wait(cluster, {PLATFORM}, end, told)
+        _wait(cluster, {PLATFORM}, end, told)
         for environment in environments:
             applied(rendered(tree.bootstrap / environment))
-            if again is not None:
-                left = max(0.0, end - time.monotonic())
-                Restoring(cluster, environment, left, again).run(waves_of(tree, environment))
         if not wait_s:
             return sorted(cluster.applications(), key=lambda each: each.name)
         wanted = {f"root-appbundle-app-{environment}" for environment in environments}
