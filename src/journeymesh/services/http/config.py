@@ -35,7 +35,7 @@ class HttpConfig:
     strangers_burst: int = 500
     clients_remembered: int = 50_000
     max_body_bytes: int = 32 << 20
-    bodies_bytes: int = 64 << 20
+    bodies_bytes: int = 40 << 20
     answer_within_s: float = 30.0
     reading_threads: int = 8
     waiting_reads: int = 256
