@@ -25,7 +25,7 @@ def test_only_a_live_mongodb_can_be_asked_by_vehicle(location):
 
 
 def test_a_mapping_is_needed():
-    with pytest.raises(UsageError, match=r"mongodb://host/fleet needs a mapping"):
+    with pytest.raises(UsageError, match=r"mongodb://me:\*\*\*@host/fleet needs a mapping"):
         open_vehicle_source("mongodb://me:s3cret@host/fleet")
     with pytest.raises(MappingInvalid, match="does not exist"):
         open_vehicle_source("mongodb://host/fleet", "nowhere.yaml")
