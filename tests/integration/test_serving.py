@@ -257,7 +257,7 @@ def test_over_a_plan_the_side_of_the_route_answers_and_the_service_follows_it(
                 assert sum(row["journeys"] for row in of_legacy.json()["items"]) == 2
                 weighed = {each["part"]: each["weight"] for each in of_legacy.json()["items"][0]["score_parts"]}
                 # By the plan's own rules: seven to one.
-                assert round(weighed["harsh_events_per_100km"] / weighed["speeding_share"], 3) == 7.0
+                assert round(weighed["harsh_events_per_100km"] / weighed["night_share"], 3) == 7.0
                 assert OF_CONTENT.fullmatch(of_legacy.headers["etag"])
                 onward = ["--set", "cars=target_with_reverse_shadow", "--why", "equal"]
                 assert outcome(["strangler", "apply", "plan.yaml", *onward]) == 0
