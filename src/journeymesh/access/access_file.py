@@ -45,7 +45,7 @@ class OpenIdConnect(
 
     ``internal_url`` is where this process reaches the realm, left out where that is the issuer's own address;
     ``ca_file`` whom to trust for TLS instead of the system. ``person_claim`` is the claim with an id that is the
-    person's at every provider, such as a number of staff: nobody approves their own request by another account.
+    person's at every provider, such as a staff number: nobody approves their own request by another account.
     """
 
     name: str

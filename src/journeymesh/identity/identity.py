@@ -18,7 +18,7 @@ class Identity:
     - ``provider``: the provider's name in our settings; ``subject``: its stable id of the person or client
     - ``tenant``: the insurer (or part of one) whose data they may see at all
     - ``domains``: the data mesh's domains they work for, such as ``pricing`` or ``claims``
-    - ``person``: the id by which several providers know one person, such as a number of staff, where the provider
+    - ``person``: the id by which several providers know one person, such as a staff number, where the provider
       declares one; None: nobody says which accounts elsewhere are theirs
     - ``expires_at_s``: seconds since 1970 UTC after which the token no longer counts
     - ``token_digest``: names the token in caches without being it; 32 bytes
