@@ -12,9 +12,10 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
 
-from journeymesh.stores.lake_commits import FOLDER, LakeCommits, LakeState, Marker
-from journeymesh.stores.lake_files import KINDS, LakeFile, remove_files, sync_folders, write_batches
+from journeymesh.stores.lake_commits import FOLDER, LakeCommits, LakeState
+from journeymesh.stores.lake_files import KINDS, LakeFile, remove_files, write_batches
 from journeymesh.stores.lake_queries import LakeQueries
+from journeymesh.stores.lake_replacing import replace_files
 
 SMALL_ROWS: Final = 500_000
 SMALL_BLOCKS: Final = 20_000
@@ -42,31 +43,18 @@ def merge(root: Path, queries: LakeQueries, commits: LakeCommits) -> tuple[int, 
     chosen = [group for kind in KINDS for group in _groups(state, kind)]
     if not chosen:
         return 0, 0, 0
-    made: list[LakeFile] = []
-    marker: Marker | None = None
-    try:
+    merged = {file.path for files in chosen for file in files}
+
+    def write(made: list[LakeFile]) -> None:
         for files in chosen:
             written = _merged(root, queries, state, files)
-            made += [written] if written.rows else []
-            if not written.rows:
+            if written.rows:
+                made.append(written)
+            else:
                 remove_files(root, [written])
-        sync_folders(root / file.path for file in made)
-        merged = {file.path for files in chosen for file in files}
-        kept = {path: file for path, file in state.files.items() if path not in merged}
-        after = LakeState(
-            state.number + 1,
-            state.position,
-            kept | {file.path: file for file in made},
-            {path: rows for path, rows in state.removed.items() if path not in merged},
-            state.rules,
-            state.runs,
-        )
-        marker = after.marker()
-        commits.commit(marker, state)
-    except BaseException:
-        if marker is None or not commits.names(marker):
-            remove_files(root, made)
-        raise
+
+    left = {path: rows for path, rows in state.removed.items() if path not in merged}
+    made = replace_files(root, commits, state, merged, write, lambda _: left)
     return len(merged), len(made), sum(len(state.removed.get(path, ())) for path in merged)
 
 

@@ -9,9 +9,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from journeymesh.journeys.journey import INSTANT
-from journeymesh.stores.lake_commits import LakeCommits, LakeState, Marker
-from journeymesh.stores.lake_files import KINDS, LakeFile, remove_files, sync_folders, write_batches
+from journeymesh.stores.lake_commits import LakeCommits
+from journeymesh.stores.lake_files import KINDS, LakeFile, write_batches
 from journeymesh.stores.lake_queries import LakeQueries
+from journeymesh.stores.lake_replacing import Superseded, replace_files
 from journeymesh.stores.term_upgrade import SCHEMA, content_with_term
 
 _TERM = "policy_from"
@@ -35,31 +36,19 @@ def upgrade_files(root: Path, queries: LakeQueries, commits: LakeCommits, found:
         return
     held = queries.rows(state, "policies", state.of("policies"), columns=("number", "valid_from_us"))
     begins = dict(zip(*(held[name].to_pylist() for name in ("number", "valid_from_us")), strict=True))
-    made: list[LakeFile] = []
-    marker: Marker | None = None
-    try:
+    before = [file.path for file in (*old, *history)]
+
+    def write(made: list[LakeFile]) -> None:
         for file in old:
             made.append(_rewritten(root, file, state.number + 1, _journeys(root, file, begins)))
         for file in history:
             made.append(_rewritten(root, file, state.number + 1, _history(root, file, begins)))
-        sync_folders(root / file.path for file in made)
-        before = [file.path for file in (*old, *history)]
+
+    def superseded(made: list[LakeFile]) -> Superseded:
         paths = dict(zip(before, (file.path for file in made), strict=True))
-        kept = {path: file for path, file in state.files.items() if path not in paths}
-        after = LakeState(
-            state.number + 1,
-            state.position,
-            kept | {file.path: file for file in made},
-            {paths.get(path, path): gone for path, gone in state.removed.items()},
-            state.rules,
-            state.runs,
-        )
-        marker = after.marker()
-        commits.commit(marker, state)
-    except BaseException:
-        if marker is None or not commits.names(marker):
-            remove_files(root, made)
-        raise
+        return {paths.get(path, path): rows for path, rows in state.removed.items()}
+
+    replace_files(root, commits, state, set(before), write, superseded)
 
 
 def _rewritten(root: Path, file: LakeFile, number: int, batches: Iterator[pa.RecordBatch]) -> LakeFile:
