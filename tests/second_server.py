@@ -1,4 +1,8 @@
-"""A second server that speaks MongoDB's wire protocol, and what it cannot do."""
+"""A second server that speaks MongoDB's wire protocol, and what it cannot do.
+
+A module that runs another one's tests on it imports the fixtures here behind those tests, and names in ``GAPS`` which
+of them fail there and why.
+"""
 
 from __future__ import annotations
 
@@ -21,3 +25,15 @@ def declare_gap(request: pytest.FixtureRequest, gaps: Mapping[str, str]) -> None
     reason = gaps.get(request.node.originalname)
     if reason is not None:
         request.applymarker(pytest.mark.xfail(reason=reason, strict=True))
+
+
+@pytest.fixture(scope="session")
+def mongodb_url() -> str:
+    """The second server in place of the first."""
+    return second_server_url()
+
+
+@pytest.fixture(autouse=True)
+def declared_gap(request: pytest.FixtureRequest) -> None:
+    """Expect what the module's ``GAPS`` name to fail."""
+    declare_gap(request, request.module.GAPS)

@@ -3,7 +3,7 @@
 import pytest
 from tests.integration import test_mongodb_changes as on_the_first
 from tests.integration.test_mongodb_changes import *  # noqa: F403 - its tests, with the server below
-from tests.second_server import declare_gap, second_server_url
+from tests.second_server import declared_gap, mongodb_url  # noqa: F401 - fixtures
 
 from journeymesh.errors import SourceUnreadable
 
@@ -12,16 +12,6 @@ GAPS = {
     for name in vars(on_the_first)
     if name.startswith("test_") and name != "test_the_source_is_a_vehicle_source"
 }
-
-
-@pytest.fixture(scope="session")
-def mongodb_url() -> str:
-    return second_server_url()
-
-
-@pytest.fixture(autouse=True)
-def declared_gap(request: pytest.FixtureRequest) -> None:
-    declare_gap(request, GAPS)
 
 
 def test_that_it_cannot_be_followed_is_said(source) -> None:

@@ -6,7 +6,7 @@ import bson
 import pytest
 from tests.integration import test_mongodb_vehicles as on_the_first
 from tests.integration.test_mongodb_vehicles import *  # noqa: F403 - its tests, with the server below
-from tests.second_server import declare_gap, second_server_url
+from tests.second_server import declared_gap, mongodb_url  # noqa: F401 - fixtures
 
 _NO_SUCH_VALUES = "the server closes the connection at decimals and NaN in a query, and does not know the type minKey"
 GAPS = {
@@ -15,11 +15,6 @@ GAPS = {
     "test_a_span_brings_what_lies_in_it_and_every_clock_that_cannot_be_compared": _NO_SUCH_VALUES,
     "test_a_read_of_too_much_is_refused_with_the_bound": "the server does not know the type minKey",
 }
-
-
-@pytest.fixture(scope="session")
-def mongodb_url() -> str:
-    return second_server_url()
 
 
 @pytest.fixture(autouse=True)
@@ -33,8 +28,3 @@ def values_that_the_server_takes(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def _untaken(value: object) -> bool:
     return isinstance(value, bson.Decimal128) or (isinstance(value, float) and not math.isfinite(value))
-
-
-@pytest.fixture(autouse=True)
-def declared_gap(request: pytest.FixtureRequest) -> None:
-    declare_gap(request, GAPS)
