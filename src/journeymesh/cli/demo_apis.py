@@ -61,7 +61,7 @@ def show(at: Served, policy: str) -> None:
     from journeymesh.wiring.access import open_minter
 
     minter = open_minter(at.access)
-    people = ("analyst", "privacy-officer")
+    people = ("analyst", "privacy-officer", "operator")
     curl = _Curl({name: minter.mint(name) for name in people})
     summary = f"{at.journeyapi}/v1/policies/{policy}/summary?period=month"
     approvals = f"{at.identityapi}/v1/approvals"
