@@ -46,12 +46,12 @@ class ConnectionLimits:
     - ``most``: connections in all; ``most_per_peer``: of one address, but of those in ``trusted``
     """
 
-    first_request_s: float = 15.0
-    idle_s: float = 120.0
-    stalled_s: float = 120.0
-    most: int = 2_048
-    most_per_peer: int = 256
-    trusted: Container[str] = frozenset()
+    first_request_s: float
+    idle_s: float
+    stalled_s: float
+    most: int
+    most_per_peer: int
+    trusted: Container[str]
 
 
 class Uses:
