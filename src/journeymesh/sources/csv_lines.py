@@ -6,6 +6,7 @@ import csv
 import io
 import re
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -22,6 +23,7 @@ MOST_LINES = 1 << 18
 """Of a block: each may become a refusal, which takes far more memory than a line of two bytes."""
 MOST_VALUE_BYTES = 64 << 10
 """A quoted value that goes on for longer is one whose quote was never closed."""
+_RETURN_ALONE = re.compile(rb"\r(?!\n)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,13 +96,10 @@ def blocks_of(
         SourceUnreadable: a line of the file of this ``name`` is longer than four blocks.
     """
     block_bytes = block_bytes or BLOCK_BYTES
-    tail, line, only_returns, ready = b"", 1, None, b""
+    tail, line, ready = b"", 1, b""
+    pieces = _with_line_feeds(stream, block_bytes)
     while True:
-        piece, ready = _cut(ready or stream.read(block_bytes))
-        if only_returns is None and piece:
-            only_returns = b"\n" not in piece and b"\r" in piece
-        if only_returns:
-            piece = piece.replace(b"\r", b"\n")
+        piece, ready = _cut(ready or next(pieces, b""))
         text = tail + piece
         if not piece and not text:
             return
@@ -124,6 +123,21 @@ def blocks_of(
             )
 
 
+def _with_line_feeds(stream: TextStream, size: int) -> Iterator[bytes]:
+    """The text in pieces. A carriage return by itself, which ends a row as well, is a line feed, so that everything
+    counts the same lines; in a quoted value it becomes one, too."""
+    held = b""
+    while piece := held + stream.read(size):
+        is_last = piece == held
+        held = b"\r" if piece.endswith(b"\r") and not is_last else b""  # its line feed may be in the next piece
+        piece = piece[: len(piece) - len(held)]
+        returns = piece.count(b"\r")
+        if returns > (both := piece.count(b"\r\n")):
+            piece = _RETURN_ALONE.sub(b"\n", piece) if both else piece.replace(b"\r", b"\n")
+        if piece:
+            yield piece
+
+
 def _cut(piece: bytes) -> tuple[bytes, bytes]:
     """The piece up to the end of its ``MOST_LINES`` first lines, and the rest."""
     if piece.count(b"\n") <= MOST_LINES:
@@ -140,12 +154,23 @@ def row_starts(block: Block, separator: str, quote: str, rows: int) -> tuple[I64
     starts, lines, at, line = [], [], 0, 0
     reader = csv.reader(_lines(block.text), delimiter=separator, quotechar=quote)
     offsets = np.concatenate(([0], newlines + 1))
-    for _ in reader:
-        starts.append(at)
-        lines.append(line)
-        line = reader.line_num
-        at = int(offsets[line])
+    with _values_of(len(block.text)):
+        for _ in reader:
+            starts.append(at)
+            lines.append(line)
+            line = reader.line_num
+            at = int(offsets[line])
     return np.array(starts, np.int64), np.array(lines, np.int64) + block.first_line
+
+
+@contextmanager
+def _values_of(most_bytes: int) -> Iterator[None]:
+    """Values of up to so many bytes meanwhile: the module's limit is the whole process's."""
+    limit = csv.field_size_limit(most_bytes)
+    try:
+        yield
+    finally:
+        csv.field_size_limit(limit)
 
 
 def _end_of_rows(text: bytes, separator: str, quote: str, final: bool) -> tuple[int, bool]:
@@ -158,14 +183,12 @@ def _end_of_rows(text: bytes, separator: str, quote: str, final: bool) -> tuple[
     at, whole = 0, 0
     reader = csv.reader(_lines(text[:end]), delimiter=separator, quotechar=quote)
     newlines = np.flatnonzero(np.frombuffer(text, np.uint8, end) == 10) + 1
-    limit = csv.field_size_limit(MOST_VALUE_BYTES)
     try:
-        for _ in reader:
-            whole, at = at, int(newlines[reader.line_num - 1])
+        with _values_of(MOST_VALUE_BYTES):
+            for _ in reader:
+                whole, at = at, int(newlines[reader.line_num - 1])
     except csv.Error:
         return (at, False) if at else (text.index(b"\n") + 1, True)
-    finally:
-        csv.field_size_limit(limit)
     if at < end or _closes(text[whole:at], separator, quote):
         return at, False
     if whole:

@@ -1,4 +1,5 @@
 import json
+import random
 import time
 from pathlib import Path
 
@@ -107,10 +108,42 @@ def test_a_header_that_comes_again_is_no_row(tmp_path: Path) -> None:
     assert (len(fixes), refusals) == (2, [])
 
 
-@pytest.mark.parametrize("ends", ["\n", "\r\n", "\r"])
+ENDS = ["\n", "\r\n", "\r"]
+
+
+@pytest.mark.parametrize("ends", ENDS)
 def test_every_line_break_is_one(tmp_path: Path, ends: str) -> None:
     (tmp_path / "f.csv").write_bytes(ends.join([HEADER, row(0), row(1), ""]).encode())
     assert len(read(tmp_path / "f.csv")[0]) == 2
+
+
+@pytest.mark.parametrize("blocks", [1, 3, 20])
+@pytest.mark.parametrize("seed", range(20))
+def test_line_breaks_of_every_kind_may_stand_in_one_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seed: int, blocks: int
+) -> None:
+    chance = random.Random(seed)
+    notes = ["", "a", '"two, of them"', '"two{end}lines"', "?"]
+    text, line, wanted, refused = HEADER + ",note" + chance.choice(ENDS), 2, [], []
+    for second in range(40):
+        note = chance.choice(notes).format(end=chance.choice(ENDS))
+        (refused if note == "?" else wanted).append(f"f.csv:{line}")
+        text += row(second, **({"lat": "?"} if note == "?" else {})) + f",{note}" + chance.choice(ENDS)
+        line += 2 if "lines" in note else 1
+    (tmp_path / "f.csv").write_bytes(text.encode())
+    monkeypatch.setattr(csv_lines, "BLOCK_BYTES", len(text) // blocks + 1)
+    source = TextSource(str(tmp_path / "f.csv"), mapped())
+    fixes, refusals = read(tmp_path / "f.csv")
+    assert fixes.origin is not None
+    assert source.describe(fixes.origin) == wanted
+    assert [refusal.origin for refusal in refusals] == refused
+
+
+def test_a_value_may_be_longer_than_parsers_of_csv_take_by_themselves(tmp_path: Path) -> None:
+    lines = [f"{HEADER},note", row(0) + f",{'x' * 200_000}", row(1) + ',"two\nlines"', row(2, lat="?") + ","]
+    (tmp_path / "f.csv").write_text("\n".join(lines) + "\n")
+    fixes, refusals = read(tmp_path / "f.csv")
+    assert (len(fixes), [refusal.origin for refusal in refusals]) == (2, ["f.csv:5"])
 
 
 def test_a_file_without_line_breaks_is_unreadable_not_a_bug(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
