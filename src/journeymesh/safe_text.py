@@ -33,6 +33,8 @@ _SHOWN_PARAMETERS: Final = re.compile(
 )
 """The parameters of a query whose values may be seen; any other may be a secret under a name that nobody listed."""
 _URL: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*://[^\s\"'<>]+")
+_IN_PARAMETER: Final = re.compile(r"[?&;#][A-Za-z][\w.\-]{2,}=[^&;#]*$|[?&;]w=[^&;#]*$")
+"""The beginning of a query up to within a parameter's value: an "@" that comes next is that parameter's."""
 _TRAILING: Final = ":,;.)]}"
 
 
@@ -125,9 +127,9 @@ def _parted(url: str) -> tuple[str, set[str]]:
     shown = ""
     if userinfo is not None:
         user, colon, password = userinfo.partition(":")
-        is_database = scheme.lower() in _DATABASES
-        secrets |= {password} if is_database else {user, password}
-        if is_database:
+        is_shown = scheme.lower() in _DATABASES and not re.search("[/?#@&=]", user)
+        secrets |= {password} if is_shown else {user, password}
+        if is_shown:
             shown = f"{user}:***@" if colon else f"{user}@"
     elif not _ports_are_numbers(authority := re.split(r"[/?#]", rest, maxsplit=1)[0]):  # cut off before its "@"
         shown, _, password = authority.partition(":")
@@ -150,12 +152,12 @@ def _userinfo_and_rest(scheme: str, rest: str) -> tuple[str | None, str]:
     A password that was not escaped may hold "/", "?", "#" and "@". Where that and a whole address cannot be told apart,
     more is taken for the password.
     """
-    authority = re.split(r"[/?#]", rest, maxsplit=1)[0]
-    left = rest[len(authority) :]
-    path = re.split(r"[?#]", left, maxsplit=1)[0]
-    # An "@" behind a parameter's name is that parameter's.
-    of_password = "@" in path or ("@" in left and "=" not in re.split(r"[?#]", left.partition("@")[0], maxsplit=1)[-1])
     is_database = scheme in _DATABASES
+    ends = "/?" if is_database else "/?#"  # a database's address has no fragment
+    authority = re.split(f"[{ends}]", rest, maxsplit=1)[0]
+    left = rest[len(authority) :]
+    path = re.split(f"[{ends[1:]}]", left, maxsplit=1)[0]
+    of_password = "@" in path or ("@" in left and not _IN_PARAMETER.search(left.partition("@")[0]))
     if "@" in authority:
         reaches_on = of_password and (is_database or ":" in authority)
     else:
@@ -171,7 +173,7 @@ def _userinfo_and_rest(scheme: str, rest: str) -> tuple[str | None, str]:
 def _ports_are_numbers(authority: str) -> bool:
     """Whether what follows the hosts' colons are ports. Of no host but one with a password is that anything else."""
     hosts = re.sub(r"\[[0-9A-Fa-f:.%]*\]", "", authority).split(",")
-    return all(":" not in host or re.fullmatch(r"[^:]*:[0-9]{0,5}", host) for host in hosts)
+    return all(":" not in host or re.fullmatch(r"[^:]*:[0-9]{1,5}", host) for host in hosts)
 
 
 def _parameter(part: str, secrets: set[str]) -> str:
