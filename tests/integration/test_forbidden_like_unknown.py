@@ -147,7 +147,7 @@ def test_forbidden_cannot_be_told_from_unknown_by_time(what: str, quiet_folder: 
             asks = [lambda: ask(first), lambda: ask(second)]
             async with served.running():
                 await timed(asks, 30)
-                for repeats in (1, 3, 9):
+                for repeats in (1, 3, 9, 27):
                     plain = await timed(asks, OF_EACH, repeats=repeats)
                     injected = await timed(asks, OF_EACH, repeats=repeats, injected_s=0.0003)
                     print(_told_of(what, repeats, plain, injected))

@@ -7,7 +7,11 @@ import pytest
 from tests.ports import test_mongodb_store as on_the_first
 from tests.second_server import declare_gap, second_server_url
 
-GAPS = {"test_a_journey_comes_back_exactly": "the server keeps -0.0 as 0.0"}
+_NEGATIVE_ZERO = "the server keeps -0.0 as 0.0"
+GAPS = {
+    "test_a_journey_comes_back_exactly": _NEGATIVE_ZERO,
+    "test_a_store_filled_before_limits_were_recorded_goes_on": _NEGATIVE_ZERO,
+}
 """What the server cannot do. A test that passes in spite of its gap fails: then the gap has closed."""
 
 
