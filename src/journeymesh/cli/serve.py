@@ -48,6 +48,9 @@ def journeyapi(
 
     SIGTERM ends it: /readyz fails first, requests under way go to their end.
     """
+    from journeymesh.services.http.allocators import give_back_large_blocks
+
+    give_back_large_blocks()
     from journeymesh.cli.access import access_file
     from journeymesh.cli.options import settings
     from journeymesh.services.http.config import HttpConfig
@@ -77,6 +80,9 @@ def identityapi(
     trusted_proxy: ProxyOption = None,
 ) -> None:
     """Serve who one is, what one may do, approvals and the audit."""
+    from journeymesh.services.http.allocators import give_back_large_blocks
+
+    give_back_large_blocks()
     from journeymesh.cli.access import access_file
     from journeymesh.services.http.config import HttpConfig
     from journeymesh.services.http.life import Life

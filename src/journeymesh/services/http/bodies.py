@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import ctypes
 import threading
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-import pyarrow as pa
-
+from journeymesh.services.http.allocators import give_back_soon
 from journeymesh.services.http.problems import MALFORMED, TOO_LARGE, TOO_MANY_REQUESTS, ProblemRaised
 from journeymesh.services.http.requests import header
 
@@ -18,7 +15,6 @@ BODIES: Final = "bodies"
 _RETRY_AFTER_S: Final = 2.0
 _MOST_DIGITS: Final = 18
 _LARGE_BYTES: Final = 1 << 20
-_GIVEN_BACK_AFTER_S: Final = 0.2
 
 
 @dataclass(slots=True)
@@ -73,45 +69,7 @@ class BodyLease:
             held, self._bytes = self._bytes, 0
         self.budget.change(-held)
         if held >= _LARGE_BYTES:
-            _giving_back.soon()
-
-
-class _GivingBack:
-    """Lets the allocators give free memory back to the system a moment after a large body is done with. They keep it
-    for the next one otherwise, each thread its own: a few large bodies of several kinds would hold it for good."""
-
-    def __init__(self) -> None:
-        self._waiting = False
-        self._lock = threading.Lock()
-
-    def soon(self) -> None:
-        """Do it, once for all who ask meanwhile."""
-        with self._lock:
-            if self._waiting:
-                return
-            self._waiting = True
-        timer = threading.Timer(_GIVEN_BACK_AFTER_S, self._now)
-        timer.daemon = True
-        timer.start()
-
-    def _now(self) -> None:
-        with self._lock:
-            self._waiting = False
-        pa.default_memory_pool().release_unused()
-        if _TRIM is not None:
-            _TRIM(0)
-
-
-def _trim() -> Callable[[int], Any] | None:
-    """glibc's ``malloc_trim``; None where there is another C library."""
-    try:
-        return ctypes.CDLL(None).malloc_trim
-    except (OSError, AttributeError, TypeError):
-        return None
-
-
-_TRIM: Final = _trim()
-_giving_back: Final = _GivingBack()
+            give_back_soon()
 
 
 async def read_body(request: Any, lease: BodyLease, most_bytes: int) -> bytearray:
