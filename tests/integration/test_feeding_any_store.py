@@ -67,7 +67,7 @@ class Move:
             plan=plan_for("unused", chunk_fixes=500, batch_events=20),
             control=self.control,
             open_store=self.open,
-            source=self.legacy,
+            open_source=lambda: self.legacy,
             rules=ALWAYS_ON,
         )
 

@@ -76,7 +76,7 @@ class Move:
             plan=plan_for(self.target, chunk_fixes=300, max_source_latency_s=60.0, batch_events=50),
             control=self.control(),
             open_store=lambda _: open_store(self.target),
-            source=source,
+            open_source=lambda: source,
             rules=ALWAYS_ON,
             retention_of=lambda _: Retention(),
             on_fault=on_fault,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -97,7 +98,8 @@ def status(plan: PlanArgument, form: FormatOption = Format.table) -> None:
 
     with open_installation(plan) as installation:
         installation.control.require_schema()
-        found = status_of(installation.plan, installation.control, installation.policies())
+        policies = installation.policies_at_hand()
+        found = status_of(installation.plan, installation.control, policies)
         left = unfinished(installation.control)
     columns = [
         Column("slice", lambda row: row["slice"]),
@@ -107,13 +109,15 @@ def status(plan: PlanArgument, form: FormatOption = Format.table) -> None:
             "target",
             lambda row: row["target"] + ("" if row["complete"] or row["phase"] == "legacy" else " (incomplete)"),
         ),
-        Column("policies", lambda row: f"{row['policies']:,}", right=True),
+        Column("policies", lambda row: "unknown" if row["policies"] is None else f"{row['policies']:,}", right=True),
         Column("backfill", _backfill),
         Column("lag", _lag),
         Column("shadow reads", _shadow),
         Column("mismatches", lambda row: f"{row['open_mismatches']:,}", right=True),
     ]
     _listing(found, columns, form, "no slice is recorded yet: run `journeymesh strangler apply`")
+    if policies.fault is not None:
+        say(f"warning: policies of slices that legacy answers are not known: {policies.fault}", file=sys.stderr)
     if form is not Format.table:
         return
     for each in found:
@@ -292,7 +296,8 @@ def _seconds(value: float | None) -> str:
 def _shadow(row: dict[str, Any]) -> str:
     counts = row["shadow_reads"] or {}
     reads = sum(value or 0 for value in counts.values())
-    return f"{reads:,}, {100 * row['shadow_coverage']:.0f} % of policies"
+    share = "unknown share" if row["shadow_coverage"] is None else f"{100 * row['shadow_coverage']:.0f} %"
+    return f"{reads:,}, {share} of policies"
 
 
 def _move(row: dict[str, Any]) -> str:

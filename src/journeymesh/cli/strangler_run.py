@@ -124,7 +124,7 @@ def _deliver_all(installation: Installation) -> None:
 def _say_where(installation: Installation) -> None:
     from journeymesh.strangler.status import status_of
 
-    for each in status_of(installation.plan, installation.control, installation.policies()):
+    for each in status_of(installation.plan, installation.control, installation.policies_at_hand()):
         if each.backfill is not None:
             held = each.backfill
             told = f"{held.vehicles_done:,} vehicles, {held.fixes:,} fixes at {held.fixes_per_s:,.0f}/s"

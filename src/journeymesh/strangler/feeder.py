@@ -70,7 +70,7 @@ class Feeder:
     """Feeds the targets of a plan's routes.
 
     - ``open_store``: the store of a name, ready to be written
-    - ``source``: the legacy source
+    - ``open_source``: the legacy source, when it is needed; where it cannot be reached the feed tries again
     - ``retention_of``: how long the store of a name keeps fixes
     - ``on_fault``: told the target and the fault, once, when a feed stops; it tries again by itself
     """
@@ -78,7 +78,7 @@ class Feeder:
     plan: Plan
     control: Control
     open_store: Callable[[str], Store]
-    source: VehicleSource
+    open_source: Callable[[], VehicleSource]
     rules: JourneyRules
     retention_of: Callable[[str], Retention] = lambda _: Retention()
     on_fault: Callable[[str, JourneymeshError], None] = lambda *_: None
@@ -197,7 +197,7 @@ class _FeedThread(threading.Thread):
             store = feeder.open_store(target)
             opened.callback(store.close)
             retention = feeder.retention_of(target)
-            source: Upstream = LegacyUpstream(feeder.source, feeder.rules)
+            source: Upstream = LegacyUpstream(feeder.open_source(), feeder.rules)
             if upstream != LEGACY:
                 other = feeder.open_store(upstream)
                 opened.callback(other.close)

@@ -9,7 +9,7 @@ from datetime import timedelta
 from pathlib import Path
 
 from journeymesh.engines.port import Retention
-from journeymesh.errors import RulesConflict, UsageError
+from journeymesh.errors import JourneymeshError, RulesConflict, UsageError
 from journeymesh.journeys.fixes import Fixes
 from journeymesh.journeys.policies import Policy, PolicyTerm
 from journeymesh.journeys.rules import JourneyRules
@@ -24,6 +24,7 @@ from journeymesh.strangler.legacy_upstream import LegacyUpstream
 from journeymesh.strangler.metrics import StranglerMetrics
 from journeymesh.strangler.moves import has_legacy
 from journeymesh.strangler.plan import LEGACY, Plan
+from journeymesh.strangler.policy_book import PoliciesRead
 from journeymesh.strangler.readings import read_slice
 from journeymesh.strangler.reconcile import Reconciliation
 from journeymesh.strangler.retire import Retiring
@@ -83,15 +84,37 @@ class Installation:
             return self._legacy
 
     def policies(self) -> list[Policy]:
-        """Every policy there is: legacy's while it lives, and those of stores that outlived it."""
+        """Every policy there is: of slices that a store answers as that store has it, the others as legacy does.
+
+        Raises:
+            JourneymeshError: some cannot be read.
+        """
+        found = self.policies_at_hand()
+        if found.fault is not None:
+            raise found.fault
+        return found
+
+    def policies_at_hand(self) -> PoliciesRead:
+        """The same, and where legacy cannot be read those of the slices that do not need it.
+
+        Raises:
+            StoreUnavailable: a target that answers cannot be read, or the control database.
+        """
         recorded = read_routes(self.control).routes
         held: dict[PolicyTerm, Policy] = {}
         for route in recorded:
-            if route.upstream != LEGACY or not has_legacy([route]):
-                held |= {policy.term: policy for policy in self.store(route.target).policies()}
+            if route.answering_name != LEGACY:
+                of_store = self.store(route.answering_name).policies()
+                held |= {policy.term: policy for policy in of_store if route.slice.selector.holds(policy)}
+        fault = None
         if not recorded or has_legacy(recorded) or len(self.plan.slices) > len(recorded):
-            held |= {policy.term: policy for policy in self.legacy().policies()}
-        return list(held.values())
+            try:
+                held = {policy.term: policy for policy in self.legacy().policies()} | held
+            except JourneymeshError as error:
+                if not held:
+                    raise
+                fault = error
+        return PoliciesRead(held.values(), fault)
 
     def applying(self, who: str | None = None) -> Applying:
         """What applies the plan.
@@ -165,7 +188,7 @@ class Installation:
             plan=self.plan,
             control=self.control,
             open_store=lambda name: self.open_store(self.plan.stores[name].url),
-            source=self.legacy(),
+            open_source=self.legacy,
             rules=self.rules,
             retention_of=self.retention,
         )
@@ -214,7 +237,7 @@ class Installation:
     def metrics(self) -> StranglerMetrics:
         """The move as Prometheus metrics."""
         return StranglerMetrics(
-            lambda: status_of(self.plan, self.control, self.policies()), lambda: feeds_status(self.control)
+            lambda: status_of(self.plan, self.control, self.policies_at_hand()), lambda: feeds_status(self.control)
         )
 
     def prepare(self, route: Route) -> None:

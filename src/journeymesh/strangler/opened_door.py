@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Protocol
 
-from journeymesh.journeys.policies import Policy
 from journeymesh.journeys.rules import JourneyRules
 from journeymesh.sources.vehicle_port import VehicleSource
 from journeymesh.stores.port import Store
@@ -19,7 +18,7 @@ from journeymesh.strangler.journey_places import JourneyPlace, JourneyPlaces, Lo
 from journeymesh.strangler.legacy_cache import AnswerCache, ChangeWatcher
 from journeymesh.strangler.legacy_side import LegacySide
 from journeymesh.strangler.plan import LEGACY, Plan
-from journeymesh.strangler.policy_book import PolicyBook
+from journeymesh.strangler.policy_book import PoliciesRead, PolicyBook
 from journeymesh.strangler.routes import Route, RoutesFollower
 from journeymesh.strangler.routing import Routing
 from journeymesh.strangler.shadow import ShadowReader
@@ -39,8 +38,8 @@ class Parts(Protocol):
     def legacy(self) -> VehicleSource:
         """The legacy source."""
 
-    def policies(self) -> list[Policy]:
-        """Every policy there is."""
+    def policies_at_hand(self) -> PoliciesRead:
+        """Every policy there is, or those that do not need legacy where that cannot be read."""
 
 
 @contextmanager
@@ -54,7 +53,7 @@ def opened_door(parts: Parts, *, cached: bool = True) -> Iterator[Door]:
     """
     with ExitStack() as open_parts:
         routes = open_parts.enter_context(RoutesFollower(parts.control))
-        book = open_parts.enter_context(PolicyBook(parts.policies))
+        book = open_parts.enter_context(PolicyBook(parts.policies_at_hand))
         routing = Routing(routes)
         places = JourneyPlaces()
         locator = Locator(places, lambda: [(name, parts.store(name)) for name in routing.names() if name != LEGACY])

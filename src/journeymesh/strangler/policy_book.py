@@ -17,6 +17,14 @@ _SOONEST_S: Final = 0.5
 _PAUSE_PER_READ: Final = 9.0
 
 
+class PoliciesRead(list[Policy]):
+    """The policies that could be read; ``fault`` says why there may be more, None that these are all."""
+
+    def __init__(self, policies: Iterable[Policy] = (), fault: JourneymeshError | None = None) -> None:
+        super().__init__(policies)
+        self.fault = fault
+
+
 @dataclass(frozen=True, slots=True)
 class HeldPolicies:
     """The policies as they were read at one time."""
@@ -25,9 +33,11 @@ class HeldPolicies:
     """The terms of the policies with a number, by tenant and beginning."""
     by_vehicle: dict[str, tuple[Policy, ...]]
     every: tuple[Policy, ...] = ()
+    missing: JourneymeshError | None = None
+    """Why there may be others that were never read; None: these are all."""
 
     @classmethod
-    def of(cls, policies: Iterable[Policy]) -> HeldPolicies:
+    def of(cls, policies: Iterable[Policy], missing: JourneymeshError | None = None) -> HeldPolicies:
         """These policies; of two with one term the first counts."""
         by_term: dict[PolicyTerm, Policy] = {}
         for policy in policies:
@@ -42,6 +52,7 @@ class HeldPolicies:
             {number: tuple(sorted(held, key=_by_term)) for number, held in by_number.items()},
             {name: tuple(held) for name, held in by_vehicle.items()},
             tuple(by_term.values()),
+            missing,
         )
 
     def terms(self, number: str | None = None, tenant: str | None = None) -> tuple[Policy, ...]:
@@ -68,14 +79,14 @@ def vehicles_of(policy: Policy) -> tuple[str, ...]:
 class PolicyBook:
     """Keeps the policies at hand, read anew every ``refresh_s`` by a thread of its own. Started by ``with``.
 
-    ``read`` gives all of them: legacy's, and those of the targets whose slices were retired. Where it fails the ones
-    read before go on to count: a slice that is answered by its target does not depend on legacy being up.
+    ``read`` gives all of them, or those that can be read (``PoliciesRead``). Those that it could not read count as
+    they were read before; where they never were, what is not at hand is not unknown but cannot be said.
     """
 
     read: Callable[[], Iterable[Policy]]
     refresh_s: float = REFRESH_S
     fault: JourneymeshError | None = None
-    """Why the last reading failed; None: it did not."""
+    """Why the last reading failed, or did not give all; None: it gave all."""
     _held: HeldPolicies | None = None
     _reading: threading.Lock = field(default_factory=threading.Lock)
     _wake: threading.Event = field(default_factory=threading.Event)
@@ -106,10 +117,15 @@ class PolicyBook:
 
     def terms(self, number: str, tenant: str | None = None) -> tuple[Policy, ...]:
         """The terms of the policies with this number, of this tenant or of every one, by tenant and beginning; where
-        there are none they are looked for again soon."""
+        there are none they are looked for again soon.
+
+        Raises:
+            JourneymeshError: there are none among those that could ever be read, which are not all.
+        """
         found = self.known(number, tenant)
         if not found:
             self.look_again()
+            self._all_or_fault()
         return found
 
     def known(self, number: str, tenant: str | None = None) -> tuple[Policy, ...]:
@@ -121,8 +137,20 @@ class PolicyBook:
         self._wake.set()
 
     def every(self) -> Sequence[Policy]:
-        """All of them. While they are not read anew it is the same object."""
-        return self.now().every
+        """All of them. While they are not read anew it is the same object.
+
+        Raises:
+            JourneymeshError: some could never be read.
+        """
+        return self._all_or_fault().every
+
+    def all_terms(self) -> tuple[Policy, ...]:
+        """All of them, by number, tenant and beginning.
+
+        Raises:
+            JourneymeshError: some could never be read.
+        """
+        return self._all_or_fault().terms()
 
     def of_vehicles(self, names: Sequence[str]) -> list[Policy]:
         """Every policy that names one of these vehicles."""
@@ -133,16 +161,27 @@ class PolicyBook:
         """Read them now.
 
         Raises:
-            JourneymeshError: they cannot be read.
+            JourneymeshError: none can be read.
         """
         with self._reading:
             try:
-                self._held = held = HeldPolicies.of(self.read())
+                found = self.read()
             except JourneymeshError as error:
                 self.fault = error
                 raise
-            self.fault = None
+            self.fault = getattr(found, "fault", None)
+            before = self._held
+            if self.fault is None or before is None:
+                self._held = held = HeldPolicies.of(found, self.fault)
+            else:
+                self._held = held = HeldPolicies.of([*found, *before.every], before.missing)
             return held
+
+    def _all_or_fault(self) -> HeldPolicies:
+        held = self.now()
+        if held.missing is not None:
+            raise held.missing
+        return held
 
     def _follow(self) -> None:
         took_s = 0.0

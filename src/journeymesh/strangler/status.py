@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -16,7 +17,8 @@ from journeymesh.strangler.feeds import all_feeds, lag_of
 from journeymesh.strangler.gates import Readings, closed_gates
 from journeymesh.strangler.members import members_of
 from journeymesh.strangler.phases import Phase, needs_gates
-from journeymesh.strangler.plan import Plan
+from journeymesh.strangler.plan import LEGACY, Plan
+from journeymesh.strangler.policy_book import PoliciesRead
 from journeymesh.strangler.readings import read_slice
 from journeymesh.strangler.routes import Route, read_routes
 
@@ -36,7 +38,8 @@ class BackfillStatus(msgspec.Struct, frozen=True, kw_only=True):
 class SliceStatus(msgspec.Struct, frozen=True, kw_only=True):
     """One slice: where it is, what the plan wants, and what keeps it from the next phase.
 
-    ``answering`` is the side that answers now: ``legacy``, or a store's name. ``lag_s`` None: unknown.
+    ``answering`` is the side that answers now: ``legacy``, or a store's name. ``lag_s`` None: unknown. ``policies`` and
+    ``shadow_coverage`` None: legacy, which has the slice's policies, cannot be read.
     """
 
     slice: str
@@ -47,14 +50,14 @@ class SliceStatus(msgspec.Struct, frozen=True, kw_only=True):
     source: str
     target: str
     upstream: str
-    policies: int
+    policies: int | None
     complete: bool
     detail: str | None
     lag_state: str
     lag_s: float | None
     backfill: BackfillStatus | None
     shadow_reads: dict[str, int]
-    shadow_coverage: float
+    shadow_coverage: float | None
     open_mismatches: int
     writes_waiting: int
     next: str | None
@@ -127,6 +130,9 @@ def unfinished(control: Control) -> list[str]:
 def _status(plan: Plan, control: Control, route: Route, policies: Sequence[Policy]) -> SliceStatus:
     name, now = route.slice.name, now_us()
     readings = read_slice(control, route, policies)
+    are_known = not isinstance(policies, PoliciesRead) or policies.fault is None or route.answering_name != LEGACY
+    if not are_known:
+        readings = replace(readings, shadow_coverage=None)
     with control.reading() as connection:
         backfill = connection.execute(
             sa.select(backfills).where(backfills.c.slice == name, backfills.c.target == route.target)
@@ -141,14 +147,14 @@ def _status(plan: Plan, control: Control, route: Route, policies: Sequence[Polic
         source=route.source,
         target=route.target,
         upstream=route.upstream,
-        policies=len(members_of(route.slice.selector, policies)),
+        policies=len(members_of(route.slice.selector, policies)) if are_known else None,
         complete=route.complete,
         detail=route.detail,
         lag_state=readings.lag_state,
         lag_s=readings.lag_s,
         backfill=None if backfill is None else _backfill(backfill),
         shadow_reads=reads_of(control, name),
-        shadow_coverage=readings.shadow_coverage or 0.0,
+        shadow_coverage=readings.shadow_coverage,
         open_mismatches=readings.open_mismatches or 0,
         writes_waiting=readings.writes_waiting or 0,
         next=following.value if following else None,

@@ -77,7 +77,7 @@ class Bench:
             plan=plan_for(self.url, **({"chunk_fixes": self.chunk_fixes} | feed)),
             control=self.control,
             open_store=self.open_store,
-            source=self.legacy,
+            open_source=lambda: self.legacy,
             rules=self.rules,
             retention_of=lambda _: self.retention,
         )
