@@ -148,7 +148,7 @@ def lag(plan: PlanArgument, form: FormatOption = Format.table) -> None:
         Column("state", lambda row: row["state"].replace("_", " ")),
         Column("lag", lambda row: _seconds(row["lag_s"]), right=True),
         Column("events", lambda row: f"{row['events']:,}", right=True),
-        Column("fault", lambda row: row["fault"] or ""),
+        Column("fault", lambda row: row["fault"] or "", below=True),
     ]
     _listing(found, columns, form, "nothing is fed yet: run `journeymesh strangler run`")
 
@@ -176,9 +176,9 @@ def history(
         Column("slice", lambda row: row["slice"]),
         Column("move", _move),
         Column("outcome", lambda row: row["outcome"]),
-        Column("who", lambda row: row["who"]),
-        Column("why", lambda row: row["why"]),
-        Column("detail", lambda row: row["detail"] or ""),
+        Column("who", lambda row: row["who"], below=True),
+        Column("why", lambda row: row["why"], below=True),
+        Column("detail", lambda row: row["detail"] or "", below=True),
     ]
     _listing(found, columns, form, "nothing has happened yet")
 

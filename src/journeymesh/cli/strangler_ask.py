@@ -51,3 +51,5 @@ def ask(
             render(listing, form, out, limited=limit is not None)
             where = "in no slice" if route is None else f"slice {route.slice.name}, phase {route.phase}"
             say(f"answered by {'legacy' if route is None else route.answering_name} ({where})", file=sys.stderr)
+        if door.asks is not None and door.asks.fault is not None:
+            say(f"warning: that it was asked is not recorded: {door.asks.fault}", file=sys.stderr)

@@ -25,7 +25,8 @@ class Column:
     """A column of a table for people: its heading, how a row shows in it, and the field that it is made of.
 
     Where not all columns fit, those with the highest ``rank`` are left out first; the first column never is. A column
-    that ``wraps`` is text: it is broken into lines between words before a column is left out.
+    that ``wraps`` is text: it is broken into lines between words before a column is left out. One that may stand
+    ``below`` is not left out: where it does not fit its text stands below the row, with its heading.
     """
 
     heading: str
@@ -34,6 +35,7 @@ class Column:
     field: str = ""
     rank: int = 0
     wraps: bool = False
+    below: bool = False
 
 
 def width_of(file: IO[str]) -> int:
@@ -64,7 +66,10 @@ def write_table(file: IO[str], columns: Sequence[Column], rows: Sequence[Row], *
         texts = [_in_lines(cells[n][row], wide) if columns[n].wraps else [cells[n][row]] for n, wide in kept.items()]
         for line in zip_longest(*texts, fillvalue=""):
             print(_line(line, aligned), file=file)
-    left_out = [column.heading for number, column in enumerate(columns) if number not in kept]
+        for number, column in enumerate(columns):
+            if column.below and number not in kept and cells[number][row]:
+                print(*_below(f"{column.heading}: {cells[number][row]}", width), sep="\n", file=file)
+    left_out = [column.heading for number, column in enumerate(columns) if number not in kept and not column.below]
     if left_out:
         plural = "column" if len(left_out) == 1 else "columns"
         told = f"{len(left_out)} more {plural} ({', '.join(left_out)}): {else_by}"
@@ -79,6 +84,12 @@ def _line(cells: Sequence[str], aligned: Sequence[tuple[bool, int]]) -> str:
         gap = " " * (width - cell_len(cell))
         parts.append(gap + cell if right else cell + gap)
     return (" " * _BETWEEN).join(parts).rstrip()
+
+
+def _below(text: str, width: int) -> list[str]:
+    return textwrap.wrap(
+        text, width, initial_indent="    ", subsequent_indent="        ", break_long_words=False, break_on_hyphens=False
+    )
 
 
 def _rule(file: IO[str]) -> str:

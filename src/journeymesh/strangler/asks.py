@@ -21,7 +21,8 @@ NO_SLICE: Final = ""
 
 @dataclass(slots=True)
 class Asks:
-    """Counts answers and writes the counts down every second, by a thread of its own. Started by ``with``."""
+    """Counts answers and writes the counts down every second, by a thread of its own, and at the end. Started by
+    ``with``; an answer that was given does not fail because it could not be counted."""
 
     control: Control
     flush_s: float = FLUSH_S
@@ -42,7 +43,7 @@ class Asks:
         self._stop.set()
         if self._thread is not None:
             self._thread.join()
-        self.flush()
+        self._try_flush()
 
     def count(self, slice_name: str, side: str) -> None:
         """Count an answer that the side of this name gives."""
@@ -75,11 +76,14 @@ class Asks:
 
     def _follow(self) -> None:
         while not self._stop.wait(self.flush_s):
-            try:
-                self.flush()
-                self.fault = None
-            except StoreUnavailable as error:
-                self.fault = error
+            self._try_flush()
+
+    def _try_flush(self) -> None:
+        try:
+            self.flush()
+            self.fault = None
+        except StoreUnavailable as error:
+            self.fault = error
 
 
 def last_asked_us(control: Control, slice_name: str, side: str) -> int | None:

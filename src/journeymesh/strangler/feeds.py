@@ -53,6 +53,8 @@ class LagState(StrEnum):
     """Nobody gave a sign of life lately, and nobody said that they stop."""
     FAILED = "failed"
     """It stopped with a fault and will try again."""
+    ENDED = "ended"
+    """No route asks for it any more."""
 
 
 @dataclass(frozen=True, slots=True)

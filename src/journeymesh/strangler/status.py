@@ -13,7 +13,7 @@ from journeymesh.journeys.policies import Policy
 from journeymesh.strangler.control import Control, now_us
 from journeymesh.strangler.control_tables import backfills, history, pending_moves
 from journeymesh.strangler.coverage import reads_of
-from journeymesh.strangler.feeds import all_feeds, lag_of
+from journeymesh.strangler.feeds import Lag, LagState, all_feeds, lag_of
 from journeymesh.strangler.gates import Readings, closed_gates
 from journeymesh.strangler.members import members_of
 from journeymesh.strangler.phases import Phase, needs_gates
@@ -96,20 +96,25 @@ def status_of(plan: Plan, control: Control, policies: Sequence[Policy]) -> list[
 
 
 def feeds_status(control: Control) -> list[FeedStatus]:
-    """The status of every feed ever started."""
+    """The status of every feed ever started; of one that no route asks for any more, that it ended."""
     at_us = now_us()
-    return [
-        FeedStatus(
-            upstream=feed.upstream,
-            target=feed.target,
-            state=(lag := lag_of(feed, at_us)).state.value,
-            lag_s=lag.seconds,
-            events=feed.events,
-            owner=feed.owner,
-            fault=feed.fault,
+    wanted = {pair for route in read_routes(control).routes for pair in route.feeds}
+    found = []
+    for feed in all_feeds(control):
+        is_wanted = (feed.upstream, feed.target) in wanted
+        lag = lag_of(feed, at_us) if is_wanted else Lag(LagState.ENDED, None)
+        found.append(
+            FeedStatus(
+                upstream=feed.upstream,
+                target=feed.target,
+                state=lag.state.value,
+                lag_s=lag.seconds,
+                events=feed.events,
+                owner=feed.owner,
+                fault=feed.fault if is_wanted else None,
+            )
         )
-        for feed in all_feeds(control)
-    ]
+    return found
 
 
 def history_of(control: Control, slice_name: str | None = None, limit: int = 100) -> list[HistoryItem]:

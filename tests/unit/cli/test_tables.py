@@ -78,3 +78,18 @@ def test_text_is_broken_between_words_before_a_column_is_left_out(monkeypatch: p
         "iiiiiiiiii  an impossible jump that   20",
         "            was not confirmed",
     ]
+
+
+def test_text_that_may_stand_below_is_never_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    why = "because the pilot group agreed to be the first, and " * 4
+    below = [
+        Column("slice", lambda row: row["slice"]),
+        Column("outcome", lambda row: "refused"),
+        Column("why", lambda row: row["why"], below=True),
+    ]
+    rows = [{"slice": "a-slice-with-a-long-name", "why": why}, {"slice": "b", "why": ""}]
+    told = shown(below, rows, 40, monkeypatch)
+    assert max(map(len, told.splitlines())) <= 40
+    assert " ".join(told.split("why:")[1].split("\nb ")[0].split()) == why.strip()
+    assert told.count("why") == 1
+    assert "more column" not in told

@@ -1,0 +1,40 @@
+"""What the status says of feeds, and what an answer costs that cannot be counted."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+
+from journeymesh.strangler.asks import Asks
+from journeymesh.strangler.control import Control
+from journeymesh.strangler.feeds import LEASE_S, FeedLease, LagState
+from journeymesh.strangler.phases import Phase
+from journeymesh.strangler.status import feeds_status
+from tests.unit.strangler.doors import a_control, put_routes, route
+
+
+def test_a_feed_that_no_route_asks_for_has_ended_whatever_became_of_its_feeder(tmp_path: Path) -> None:
+    control = a_control(tmp_path, route(phase=Phase.SHADOW))
+    lease = FeedLease(control, "legacy", "embedded")
+    lease.take()
+    lease.fail("the disk is full")
+    (feed,) = feeds_status(control)
+    assert (feed.state, feed.fault) == (LagState.FAILED, "the disk is full")
+    put_routes(control, route(phase=Phase.LEGACY, complete=False))
+    (feed,) = feeds_status(control)
+    assert (feed.state, feed.lag_s, feed.fault) == (LagState.ENDED, None, None)
+
+
+def test_an_answer_does_not_fail_because_it_could_not_be_counted(tmp_path: Path) -> None:
+    control = a_control(tmp_path)
+    with Asks(control, flush_s=LEASE_S) as asks:
+        asks.count("all", "legacy")
+        holder = sqlite3.connect(tmp_path / "control.db")
+        holder.execute("DROP TABLE strangler_asks")
+        holder.close()
+    assert asks.fault is not None
+    asks.control = Control(f"sqlite:///{tmp_path}/another.db")
+    asks.control.migrate()
+    asks.flush()
+    with asks.control.reading() as connection:
+        assert connection.exec_driver_sql("SELECT reads FROM strangler_asks").scalar() == 1
