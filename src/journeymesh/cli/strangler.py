@@ -97,7 +97,7 @@ def status(plan: PlanArgument, form: FormatOption = Format.table) -> None:
     from journeymesh.wiring import open_installation
 
     with open_installation(plan) as installation:
-        installation.control.require_schema()
+        installation.require_control()
         policies = installation.policies_at_hand()
         found = status_of(installation.plan, installation.control, policies)
         left = unfinished(installation.control)
@@ -140,7 +140,7 @@ def lag(plan: PlanArgument, form: FormatOption = Format.table) -> None:
     from journeymesh.wiring import open_installation
 
     with open_installation(plan) as installation:
-        installation.control.require_schema()
+        installation.require_control()
         found = feeds_status(installation.control)
     columns = [
         Column("upstream", lambda row: row["upstream"]),
@@ -169,7 +169,7 @@ def history(
     from journeymesh.wiring import open_installation
 
     with open_installation(plan) as installation:
-        installation.control.require_schema()
+        installation.require_control()
         found = history_of(installation.control, slice_name, limit or 100)
     columns = [
         Column("at", lambda row: instant_text(row["at_us"])),

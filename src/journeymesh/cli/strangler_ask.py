@@ -36,7 +36,7 @@ def ask(
     from journeymesh.wiring import open_installation
 
     with open_installation(plan) as installation:
-        installation.control.require_schema()
+        installation.require_control()
         with opened_door(installation, cached=False) as door:
             found = terms_of(door, policy, tenant)[-1]
             query = JourneyQuery(

@@ -42,7 +42,7 @@ def compare(
     from journeymesh.wiring import open_installation
 
     with open_installation(plan) as installation:
-        installation.control.require_schema()
+        installation.require_control()
         route = _shadowed(installation, slice_name)
         members = members_of(route.slice.selector, installation.policies())
         done_before = set() if everything else compared_policies(installation.control, slice_name)
@@ -79,7 +79,7 @@ def diff(
     from journeymesh.wiring import open_installation
 
     with open_installation(plan) as installation:
-        installation.control.require_schema()
+        installation.require_control()
         found = list_mismatches(installation.control, slice_name, only_open=not everything, limit=limit or 200)
     columns = [
         Column("cause", lambda row: row["cause"]),
@@ -114,7 +114,7 @@ def accept(
 
     until_us = now_us() + round(timedelta(days=days).total_seconds() * 1e6)
     with open_installation(plan) as installation:
-        installation.control.require_schema()
+        installation.require_control()
         accept_mismatch(installation.control, cause, who or operator(), reason, until_us)
     say(f"{cause}: accepted until {instant_text(until_us)}")
 
@@ -141,7 +141,7 @@ def reconcile(
 
     rows: list[dict[str, Any]] = []
     with open_installation(plan) as installation:
-        installation.control.require_schema()
+        installation.require_control()
         run = installation.reconciliation(slice_name, repair=repair, run_id=resume)
         if form is Format.table:
             say(f"comparing {slice_name}; if it is stopped: --resume {run.run_id}", file=sys.stderr)

@@ -39,7 +39,7 @@ def run(
     from journeymesh.wiring import open_installation
 
     with open_installation(plan) as installation:
-        installation.control.require_schema()
+        installation.require_control()
         with stopping() as stop, _metrics(installation, metrics_host, metrics_port):
             feeder = installation.feeder()
             feeder.on_fault = _warn

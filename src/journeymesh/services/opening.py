@@ -115,7 +115,7 @@ def _behind_the_door(opened: ExitStack, plan: str | Path) -> tuple[JourneyRules,
     from journeymesh.strangler.opened_door import opened_door
 
     installation = opened.enter_context(open_installation(plan))
-    installation.control.require_schema()
+    installation.require_control()
     door = opened.enter_context(opened_door(installation))
     stores = {name: installation.store(name) for name in installation.plan.stores}
     versions = {name: opened.enter_context(StoreVersions(store)) for name, store in stores.items()}

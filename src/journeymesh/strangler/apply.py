@@ -30,6 +30,7 @@ from journeymesh.strangler.control_tables import (
 )
 from journeymesh.strangler.gates import Readings, closed_gates
 from journeymesh.strangler.moves import Kind, Move, moves_of
+from journeymesh.strangler.ownership import check_owner, claim
 from journeymesh.strangler.phases import Phase
 from journeymesh.strangler.plan import Plan
 from journeymesh.strangler.routes import Route, Routes, note, read_routes, record
@@ -92,8 +93,9 @@ class Applying:
         """The moves that ``apply`` would make now.
 
         Raises:
-            PlanInvalid: the plan cannot be followed from here.
+            PlanInvalid: the plan cannot be followed from here, or the control database is another plan's.
         """
+        check_owner(self.control, self.plan)
         return moves_of(self.plan, read_routes(self.control), self.policies(), now_us())
 
     def dry_run(self) -> list[Outcome]:
@@ -104,13 +106,15 @@ class Applying:
         """Make every move whose gates are open; the others are refused, and both are in the history.
 
         Raises:
-            PlanInvalid: the plan cannot be followed from here; nothing was moved.
+            PlanInvalid: the plan cannot be followed from here, or the control database is another plan's; nothing was
+                moved.
             OperatorBusy: somebody else is applying.
             UsageError: no reason is given.
         """
         if not why.strip():
             raise UsageError("a reason is missing", todo="say why with --why TEXT; it goes into the history")
         with operator_lock(self.control, self.who):
+            claim(self.control, self.plan)
             self.resume()
             return [self._traced(move, why) for move in self.planned()]
 

@@ -18,6 +18,15 @@ heads = sa.Table(
 )
 """``routes``: counts every change of a route or of a target's completeness, so that replicas see one in one row."""
 
+plan = sa.Table(
+    "strangler_plan",
+    metadata,
+    sa.Column("place", sa.Integer(), primary_key=True, autoincrement=False),  # 1: there is one row at most
+    sa.Column("id", sa.Text(), nullable=False),
+    sa.Column("since_us", sa.BigInteger(), nullable=False),
+)
+"""The plan that this database belongs to."""
+
 routes = sa.Table(
     "strangler_routes",
     metadata,

@@ -23,6 +23,7 @@ from journeymesh.strangler.feeding import Feeding
 from journeymesh.strangler.legacy_upstream import LegacyUpstream
 from journeymesh.strangler.metrics import StranglerMetrics
 from journeymesh.strangler.moves import has_legacy
+from journeymesh.strangler.ownership import check_owner
 from journeymesh.strangler.plan import LEGACY, Plan
 from journeymesh.strangler.policy_book import PoliciesRead
 from journeymesh.strangler.readings import read_slice
@@ -68,6 +69,15 @@ class Installation:
                 self._legacy.close()
                 self._legacy = None
             self.control.close()
+
+    def require_control(self) -> None:
+        """Make sure that the control database has its schema and is not another plan's.
+
+        Raises:
+            StoreUnavailable: it has not, or cannot be reached. PlanInvalid: it is.
+        """
+        self.control.require_schema()
+        check_owner(self.control, self.plan)
 
     def store(self, name: str) -> Store:
         """The plan's store of this name."""

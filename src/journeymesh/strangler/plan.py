@@ -11,6 +11,7 @@ import msgspec
 
 from journeymesh.databases.addresses import url_beside
 from journeymesh.errors import UsageError
+from journeymesh.safe_text import place_of
 from journeymesh.strangler.phases import Phase
 from journeymesh.strangler.slices import Selector, Slice
 from journeymesh.yaml_files import read_yaml
@@ -94,9 +95,12 @@ class SlicePlan(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
 
 
 class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """The desired state. ``control`` is the URL of the database that records the present one (SQLite, PostgreSQL)."""
+    """The desired state. ``control`` is the URL of the database that records the present one (SQLite, PostgreSQL), of
+    this plan alone. ``id`` names the plan; where it is not given, legacy's place does.
+    """
 
     version: Literal[1]
+    id: str | None = None
     control: str
     legacy: LegacySource
     stores: dict[str, TargetStore]
@@ -104,6 +108,11 @@ class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     gates: Gates = Gates()
     shadow: Shadow = Shadow()
     feed: Feed = Feed()
+
+    @property
+    def identity(self) -> str:
+        """What tells the plan from another one."""
+        return self.id or place_of(self.legacy.source)
 
     def slice(self, name: str) -> SlicePlan:
         """The slice of this name.

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
+from msgspec import structs
 
 from journeymesh.errors import StoreUnavailable, UsageError
 from journeymesh.journeys.policies import Policy
@@ -190,3 +191,22 @@ def _within_s(seconds: float, holds: Callable[[], bool]) -> bool:
             return True
         time.sleep(0.01)
     return False
+
+
+def other_legacy(plan: Plan, source: str) -> Plan:
+    return structs.replace(plan, legacy=structs.replace(plan.legacy, source=source))
+
+
+def test_a_control_database_belongs_to_one_plan(control: Control) -> None:
+    first = plan_in(Phase.SHADOW)
+    applying(control, first).apply("because")
+    second = other_legacy(plan_in(Phase.LEGACY), "mongodb://another/telematics")
+    before = entries(control)
+    for act in (applying(control, second).dry_run, lambda: applying(control, second).apply("mine")):
+        with pytest.raises(PlanInvalid, match="belongs to plan 'mongodb://legacy/telematics'"):
+            act()
+    assert entries(control) == before
+    applying(control, other_legacy(first, "mongodb://me:pw@legacy/telematics?replicaSet=rs0")).apply("the same place")
+    moved = structs.replace(second, id="mongodb://legacy/telematics")
+    [outcome] = applying(control, moved).apply("legacy has another address")
+    assert outcome.moved
