@@ -87,6 +87,7 @@ class Move:
 
     def status(self) -> dict[str, SliceStatus]:
         with self.installation() as installation:
+            installation.check_targets()
             found = status_of(installation.plan, installation.control, installation.policies_at_hand())
         return {each.slice: each for each in found}
 

@@ -98,6 +98,7 @@ def status(plan: PlanArgument, form: FormatOption = Format.table) -> None:
 
     with open_installation(plan) as installation:
         installation.require_control()
+        installation.check_targets()
         policies = installation.policies_at_hand()
         found = status_of(installation.plan, installation.control, policies)
         left = unfinished(installation.control)

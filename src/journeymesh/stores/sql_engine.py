@@ -36,6 +36,7 @@ class SqlConnections:
         self._engine: sa.Engine | None = None
         self._opening = threading.Lock()
         self._checked = False
+        self._file: tuple[int, int] | None = None
         try:
             self._address = sa.make_url(url)
         except (sa.exc.ArgumentError, ValueError) as error:
@@ -101,8 +102,20 @@ class SqlConnections:
             return self._engine
 
     def _require_file(self) -> None:
-        if self.is_sqlite and not os.path.exists(str(self._address.database)):
-            raise StoreUnavailable(f"{self.shown}: there is no such file", todo=MIGRATE)
+        """Make sure that the file is there, and let go of one that was another before: what is written to a file that
+        was put aside is lost."""
+        if not self.is_sqlite:
+            return
+        try:
+            found = os.stat(str(self._address.database))
+        except OSError:
+            raise StoreUnavailable(f"{self.shown}: there is no such file", todo=MIGRATE) from None
+        present = found.st_dev, found.st_ino
+        if present != self._file:
+            if self._file is not None:
+                self.close()
+                self._checked = False
+            self._file = present
 
     def _require_schema(self, connection: sa.Connection) -> None:
         if self._checked:

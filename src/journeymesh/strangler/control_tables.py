@@ -93,6 +93,9 @@ feeds = sa.Table(
     sa.Column("events", sa.BigInteger(), nullable=False),
     sa.Column("revision", sa.BigInteger()),  # the routes' revision that the feeder acts on
     sa.Column("fault", sa.Text()),
+    sa.Column("store_identity", sa.BigInteger()),  # of the target, so that it is known again: see targets.py
+    sa.Column("store_writes", sa.BigInteger()),
+    sa.Column("store_place", sa.Text()),  # where it was then, without credentials
 )
 
 backfills = sa.Table(

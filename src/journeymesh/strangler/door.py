@@ -28,9 +28,10 @@ from journeymesh.strangler.questions import (
     PolicyAsked,
     Question,
 )
-from journeymesh.strangler.routes import Route
+from journeymesh.strangler.routes import Route, RoutesUnreadable
 from journeymesh.strangler.routing import Routing
 from journeymesh.strangler.sides import Side
+from journeymesh.strangler.targets import has_lost_its_store
 from journeymesh.strangler.tracing import span
 
 _TICK = timedelta(microseconds=1)
@@ -175,6 +176,9 @@ class Door:
 
     def _route(self, policy: Policy) -> tuple[Route | None, str]:
         route = self.routing.of(policy)
+        if route is not None and has_lost_its_store(route):
+            told = f"slice {route.slice.name}: its store is {route.detail}"
+            raise RoutesUnreadable(told, todo="put the right store back")
         return route, LEGACY if route is None else route.answering_name
 
     def _side(self, route: Route | None, name: str) -> Side:

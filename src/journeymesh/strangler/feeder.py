@@ -23,12 +23,13 @@ from journeymesh.strangler.control import Control
 from journeymesh.strangler.feeding import Feeding
 from journeymesh.strangler.feeds import FeedLease, FeedTaken
 from journeymesh.strangler.legacy_upstream import LegacyUpstream
-from journeymesh.strangler.live_sync import LiveSync, sync_id
+from journeymesh.strangler.live_sync import LiveSync
 from journeymesh.strangler.phases import Phase
 from journeymesh.strangler.plan import LEGACY, Plan
 from journeymesh.strangler.routes import Route, Routes, mark_completeness, read_routes
 from journeymesh.strangler.slices import Selector
 from journeymesh.strangler.store_upstream import StoreUpstream, kept_by_both
+from journeymesh.strangler.targets import CHECK_S, sync_id, target_fault
 from journeymesh.strangler.upstream import Upstream
 
 FOLLOW_S: Final = 0.25
@@ -160,7 +161,7 @@ class _FeedThread(threading.Thread):
             except JourneymeshError as error:
                 self.fault = error
                 if not isinstance(error, FeedTaken):
-                    self._quietly(lambda fault=str(error): self.lease.fail(fault))  # type: ignore[misc]
+                    self.quietly(lambda fault=str(error): self.lease.fail(fault))  # type: ignore[misc]
                 if self.once:
                     break
                 self.tell(error)
@@ -168,7 +169,7 @@ class _FeedThread(threading.Thread):
                 pause_s = FIRST_PAUSE_S
             self._pause(pause_s)
             pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
-        self._quietly(self.lease.release)
+        self.quietly(self.lease.release)
         self.is_done = True
 
     def tell(self, fault: JourneymeshError) -> None:
@@ -183,7 +184,7 @@ class _FeedThread(threading.Thread):
         while (left_s := until - time.monotonic()) > 0:
             revision = self.fed.revision
             if revision != self.lease.revision:
-                self._quietly(lambda revision=revision: self.lease.act_on(revision))  # type: ignore[misc]
+                self.quietly(lambda revision=revision: self.lease.act_on(revision))  # type: ignore[misc]
             if self.stop.wait(min(left_s, FOLLOW_S)):
                 return
 
@@ -219,7 +220,7 @@ class _FeedThread(threading.Thread):
             _Interleaved(feeding, self).go()
 
     @staticmethod
-    def _quietly(work: Callable[[], None]) -> None:
+    def quietly(work: Callable[[], None]) -> None:
         """Record it if the control database can be reached: what is recorded there is no reason to stop."""
         try:
             work()
@@ -236,6 +237,7 @@ class _Interleaved:
     sync: LiveSync = field(init=False)
     backfills: dict[str, Backfill] = field(default_factory=dict)
     failed_at: dict[str, float] = field(default_factory=dict)
+    _checked_at: float = 0.0
 
     def __post_init__(self) -> None:
         self.sync = LiveSync(self.feeding)
@@ -244,7 +246,8 @@ class _Interleaved:
         stop = self.thread.stop
         try:
             self.feeding.take_over()
-            self._plan()
+            if not self._is_replaced():
+                self._plan()
             while not stop.is_set():
                 self._follow()
                 self._once()
@@ -253,6 +256,18 @@ class _Interleaved:
                     return
         finally:
             self.sync.close()
+            self.thread.quietly(self.sync.record_mark)
+
+    def _is_replaced(self) -> bool:
+        """Whether the target was not the store that was fed; it is filled anew then."""
+        feeding = self.feeding
+        self._checked_at = time.monotonic()
+        fault = target_fault(feeding.control, feeding.store, feeding.upstream, feeding.target)
+        if fault is None:
+            return False
+        feeding.holdings.forget()
+        self._fill_again(fault)
+        return True
 
     def _follow(self) -> None:
         """Take over the routes that are recorded now; nothing of the former ones is under way here."""
@@ -265,11 +280,13 @@ class _Interleaved:
             lease.act_on(fed.revision)
 
     def _once(self) -> None:
+        if time.monotonic() - self._checked_at > CHECK_S and self._is_replaced():
+            return
         try:
             wait_s = 0.0 if any(not each.waits for each in self.backfills.values()) else WAIT_S
             events = self.sync.step(wait_s)
         except PositionLost as lost:
-            self._fill_again(str(lost))
+            self._fill_again(f"changes were lost: {lost}")
             return
         if events < self.feeding.feed.batch_events:
             self._chunk()
@@ -340,16 +357,17 @@ class _Interleaved:
         try:
             self.sync.open()
         except PositionLost as lost:
-            self._fill_again(str(lost))
+            self._fill_again(f"changes were lost: {lost}")
 
     def _fill_again(self, why: str) -> None:
-        """Changes may have been missed: no slice is complete until each of its vehicles was compared again."""
+        """Something may be missing: no slice is complete until each of its vehicles was compared again."""
         names = [route.slice.name for route in self.feeding.routes]
         recording, target = self.feeding.recording, self.feeding.target
-        mark_completeness(recording(), names, False, f"changes were lost: {why}", store=target)
+        mark_completeness(recording(), names, False, why, store=target)
         for name in names:
-            begin_again(recording(), name, target, f"changes were lost: {why}")
+            begin_again(recording(), name, target, why)
         self.feeding.places().forget()
+        self.sync.close()
         self.sync.begin()
         self.sync.open()
         self.backfills = {route.slice.name: Backfill(self.feeding, route.slice) for route in self.feeding.routes}

@@ -13,13 +13,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import StrEnum, unique
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import sqlalchemy as sa
 
 from journeymesh.errors import JourneymeshError
 from journeymesh.strangler.control import Control, now_us
 from journeymesh.strangler.control_tables import feeds
+
+if TYPE_CHECKING:
+    from journeymesh.strangler.targets import Mark
 
 LEASE_S: Final = 30.0
 STUCK_S: Final = 30.0
@@ -176,16 +179,28 @@ class FeedLease:
         if self._until_us - now_us() < LEASE_S * _US * 2 / 3:
             self.note()
 
-    def note(self, *, last_event_us: int | None = None, last_empty_us: int | None = None, events: int = 0) -> None:
+    def note(
+        self,
+        *,
+        last_event_us: int | None = None,
+        last_empty_us: int | None = None,
+        events: int = 0,
+        mark: Mark | None = None,
+    ) -> None:
         """Record a sign of life, the lease until later, and whatever is given. The fault is over."""
         at_us = now_us()
         until_us = at_us + round(LEASE_S * _US)
         values: dict[str, Any] = {"lease_until_us": until_us, "beat_us": at_us, "fault": None}
         given = {"last_event_us": last_event_us, "last_empty_us": last_empty_us, "revision": self.revision}
         values |= {name: value for name, value in given.items() if value is not None}
+        values |= _marked(mark)
         values["events"] = feeds.c.events + events
         self._update(values)
         self._until_us = until_us
+
+    def know_again(self, mark: Mark) -> None:
+        """Record what tells the target from any other store. A fault stays."""
+        self._update(_marked(mark))
 
     def act_on(self, revision: int) -> None:
         """Record that nothing is done any more by routes of an earlier revision. A fault stays."""
@@ -213,6 +228,12 @@ class FeedLease:
             f"{self.target} is fed from {self.upstream} by {owner.rpartition('/')[0] or owner}",
             todo="stop that feeder first; one that died is followed within half a minute",
         )
+
+
+def _marked(mark: Mark | None) -> dict[str, Any]:
+    if mark is None:
+        return {}
+    return {"store_identity": mark.identity, "store_writes": mark.writes, "store_place": mark.place}
 
 
 def _this(upstream: str, target: str) -> sa.ColumnElement[bool]:

@@ -32,6 +32,7 @@ from journeymesh.strangler.retire import Retiring
 from journeymesh.strangler.routes import Route, read_routes
 from journeymesh.strangler.status import feeds_status, status_of
 from journeymesh.strangler.store_upstream import StoreUpstream, kept_by_both
+from journeymesh.strangler.targets import check_targets
 from journeymesh.strangler.upstream import Upstream
 
 
@@ -81,10 +82,18 @@ class Installation:
 
     def store(self, name: str) -> Store:
         """The plan's store of this name."""
+        if name not in self.plan.stores:
+            raise UsageError(
+                f"a slice is kept in store {name!r}, which the plan does not have", todo="add it to stores"
+            )
         with self._opening:
             if name not in self._stores:
                 self._stores[name] = self.open_store(self.plan.stores[name].url)
             return self._stores[name]
+
+    def check_targets(self) -> None:
+        """Record slices as incomplete whose store is not the one that was fed."""
+        check_targets(self.control, self.store)
 
     def legacy(self) -> VehicleSource:
         """The legacy source."""
@@ -130,10 +139,12 @@ class Installation:
         """What applies the plan.
 
         Raises:
-            UsageError: the plan asks for reverse sync, and the mapping cannot be inverted.
+            UsageError: the plan asks for reverse sync, and the mapping cannot be inverted; or it has another store
+                under a name that is known.
         """
         if self.plan.legacy.reverse_sync and not self._has_outlived_legacy():
             self.writer()
+        check_targets(self.control, self.store, may_be_exchanged=False)
         policies = _once(self.policies)
         return Applying(
             control=self.control,

@@ -17,6 +17,7 @@ from journeymesh.strangler.contents import Restated
 from journeymesh.strangler.control import now_us
 from journeymesh.strangler.feeding import Feeding, Pace, advanced, in_groups
 from journeymesh.strangler.places import Places
+from journeymesh.strangler.targets import IDENTITY, WRITES, Mark, new_identity, sync_id
 from journeymesh.strangler.tracing import span
 
 POSITION_EVERY_S: Final = 10.0
@@ -25,11 +26,6 @@ NOTE_EVERY_S: Final = 0.25
 DUTIES_EVERY_S: Final = 30.0
 _FUTURE: Final = "future_until_us"
 _EVENTS: Final = "events"
-
-
-def sync_id(upstream: str) -> str:
-    """The id of the run that carries the position of an upstream's changes."""
-    return f"sync:{upstream}"
 
 
 @dataclass(slots=True)
@@ -60,15 +56,19 @@ class LiveSync:
         self._pace = Pace(self.feeding.feed.chunk_fixes)
 
     def begin(self) -> None:
-        """Take upstream's present position and write it, with the policies, before anything is read."""
+        """Take upstream's present position and write it, with the policies and what tells the target from any
+        other store, before anything is read."""
         feeding = self.feeding
         position = feeding.source.position()
         feeding.reload()
         rules = feeding.check_rules()
         policies, _ = feeding.policy_changes()
         held = feeding.run(sync_id(feeding.upstream)) or feeding.begun(sync_id(feeding.upstream))
-        run = advanced(held, position, {_EVENTS: held.counts.get(_EVENTS, 0), _FUTURE: 0})
+        marked = {IDENTITY: new_identity(), WRITES: 1}
+        run = advanced(held, position, {_EVENTS: held.counts.get(_EVENTS, 0), _FUTURE: 0} | marked)
         feeding.write(replace(policies, rules=rules, run=run))
+        self._run = run
+        self.record_mark()
         feeding.rescope()
 
     def open(self) -> None:
@@ -81,8 +81,21 @@ class LiveSync:
             raise PositionLost(f"store {feeding.target} has no position of {feeding.upstream}", todo="fill it again")
         self._run = run
         self._stream = feeding.source.changes(run.resume)
+        if self._mark() is None:  # it was fed before targets had identities
+            self._run = advanced(run, run.resume, run.counts | {IDENTITY: new_identity()})
+            self._write(StoreBatch(), run.resume)
+        self.record_mark()
         feeding.reload()
         self.drained = False
+
+    def record_mark(self) -> None:
+        """Record what tells the target from any other store, as it stands there."""
+        mark = self._mark()
+        if self.feeding.lease is not None and mark is not None:
+            self.feeding.lease.know_again(mark)
+
+    def _mark(self) -> Mark | None:
+        return None if self._run is None else Mark.of(self._run.counts, self.feeding.store.url)
 
     @property
     def is_open(self) -> bool:
@@ -207,7 +220,8 @@ class LiveSync:
 
     def _write(self, batch: StoreBatch, position: str, restated: Restated | None = None) -> None:
         assert self._run is not None
-        run = advanced(self._run, position, self._run.counts)
+        writes = self._run.counts.get(WRITES, 0) + 1
+        run = advanced(self._run, position, self._run.counts | {WRITES: writes})
         self.feeding.write(replace(batch, run=run), restated)
         self._run, self._written_at = run, time.monotonic()
 
@@ -220,6 +234,7 @@ class LiveSync:
         event_us = instant_us(batch.last_event_at) if batch.last_event_at is not None else None
         assert self.feeding.lease is not None
         self.feeding.lease.note(
-            last_event_us=event_us, last_empty_us=None if batch.events else at_us, events=self._unnoted
-        )
+            last_event_us=event_us, last_empty_us=None if batch.events else at_us, events=self._unnoted,
+            mark=self._mark(),
+        )  # fmt: skip
         self._noted_at, self._unnoted = time.monotonic(), 0

@@ -23,6 +23,7 @@ from journeymesh.strangler.routes import Route, RoutesFollower
 from journeymesh.strangler.routing import Routing
 from journeymesh.strangler.shadow import ShadowReader
 from journeymesh.strangler.sides import Side
+from journeymesh.strangler.targets import TargetWatch
 
 
 class Parts(Protocol):
@@ -52,6 +53,7 @@ def opened_door(parts: Parts, *, cached: bool = True) -> Iterator[Door]:
         StoreUnavailable: the control database cannot be reached. SourceUnreadable: the policies cannot be read.
     """
     with ExitStack() as open_parts:
+        open_parts.enter_context(TargetWatch(parts.control, parts.store))
         routes = open_parts.enter_context(RoutesFollower(parts.control))
         book = open_parts.enter_context(PolicyBook(parts.policies_at_hand))
         routing = Routing(routes)

@@ -1,4 +1,4 @@
-"""The plan that the control database belongs to."""
+"""The plan that the control database belongs to, and what tells a target from another store."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -10,7 +10,10 @@ depends_on = None
 
 
 def upgrade() -> None:
-    """Let one plan own the database; the first that is applied from now on does."""
+    """Let one plan own the database, the first that is applied from now on, and feeds know their target again."""
+    for name in ("store_identity", "store_writes"):
+        op.add_column("strangler_feeds", sa.Column(name, sa.BigInteger(), nullable=True))
+    op.add_column("strangler_feeds", sa.Column("store_place", sa.Text(), nullable=True))
     op.create_table(
         "strangler_plan",
         sa.Column("place", sa.Integer(), primary_key=True, autoincrement=False),
