@@ -34,7 +34,7 @@ def read_slice(control: Control, route: Route, policies: Sequence[Policy]) -> Re
         lag_s=lag.seconds,
         lag_state=lag.state.value,
         open_mismatches=open_mismatches(control, name),
-        shadow_coverage=1.0 if coverage.share is None else coverage.share,
+        shadow_coverage=coverage.share or 0.0,
         shadow_reads=sum(reads[outcome.value] for outcome in COMPARED),
         quiet_s=_quiet_s(control, present),
         writes_waiting=_writes_waiting(control, name),

@@ -9,8 +9,9 @@ from journeymesh.strangler.asks import Asks
 from journeymesh.strangler.control import Control
 from journeymesh.strangler.feeds import LEASE_S, FeedLease, LagState
 from journeymesh.strangler.phases import Phase
-from journeymesh.strangler.status import feeds_status
+from journeymesh.strangler.status import feeds_status, status_of
 from tests.unit.strangler.doors import a_control, put_routes, route
+from tests.unit.strangler.plans import plan_of
 
 
 def test_a_feed_that_no_route_asks_for_has_ended_whatever_became_of_its_feeder(tmp_path: Path) -> None:
@@ -38,3 +39,10 @@ def test_an_answer_does_not_fail_because_it_could_not_be_counted(tmp_path: Path)
     asks.flush()
     with asks.control.reading() as connection:
         assert connection.exec_driver_sql("SELECT reads FROM strangler_asks").scalar() == 1
+
+
+def test_a_slice_without_policies_was_not_compared(tmp_path: Path) -> None:
+    control = a_control(tmp_path, route(phase=Phase.SHADOW))
+    (of_none,) = status_of(plan_of(), control, [])
+    assert of_none.shadow_coverage == 0
+    assert any("cover 0.0 % of the policies" in gate for gate in of_none.closed_gates)
