@@ -163,7 +163,8 @@ def report_lines(report: RunReport, rules_version: str, store: str) -> list[str]
         told = "of which the reported speed contradicts the way travelled: their speed is taken from positions"
         lines.append(f"speed doubted   {counts['speed_doubted']:,} fixes, {told}")
     if counts.get("other_documents"):
-        lines.append(f"others          {counts['other_documents']:,} documents that the mapping's conditions leave out")
+        left = "documents, or elements of arrays, that the mapping's conditions leave out"
+        lines.append(f"others          {counts['other_documents']:,} {left}")
     reasons = {name: n for name, n in counts.items() if name.startswith("refused_") and n}
     lines += [
         f"  {n:>10,}    {name.removeprefix('refused_')}"

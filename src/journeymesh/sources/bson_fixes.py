@@ -17,6 +17,7 @@ from journeymesh.journeys.reasons import USED_WITHOUT, Reason
 from journeymesh.sources.accuracy import accuracy_of
 from journeymesh.sources.blame import paths_of_field
 from journeymesh.sources.bson_cells import Cells
+from journeymesh.sources.bson_conditions import BsonConditions
 from journeymesh.sources.bson_documents import U8, Rows, Walk, read_only
 from journeymesh.sources.bson_paths import PathTrie
 from journeymesh.sources.bson_values import (
@@ -32,7 +33,6 @@ from journeymesh.sources.bson_values import (
 from journeymesh.sources.bson_walker import ARRAY_MISSING, FAULTS, ILL_SHAPED, LENGTH_IMPLAUSIBLE, NEEDS_ROOM, NO_ARRAY
 from journeymesh.sources.clock_corrections import corrected
 from journeymesh.sources.compressed_buckets import Expanded, expanded
-from journeymesh.sources.conditions import meets, wanted_at
 from journeymesh.sources.field_tally import Fault, FieldTally
 from journeymesh.sources.mapping import NUMBER_COLUMNS, CoordinateField, Mapping, mapped_paths
 from journeymesh.sources.paths import array_of, reach
@@ -56,7 +56,8 @@ class ReadPart:
     """Fixes and refusals of a part of a buffer; ``end`` is the offset up to which it was read.
 
     ``met`` has a row for every fix, those refused among them: what is known of where and when they are.
-    ``others`` counts the documents that the mapping's conditions leave to somebody else.
+    ``others`` counts the documents, and elements of other documents' arrays, that the mapping's conditions leave to
+    somebody else.
     ``is_broken``: at ``end`` stands a document of impossible length, so that where the next begins is unknown.
     """
 
@@ -101,10 +102,10 @@ class BsonReader:
         self.vehicle: str | None = None
         """The vehicle of documents that do not name one themselves."""
         self._tally = tally
-        self._wanted = wanted_at(mapping.where)
         self.keys: RowKeys | None = None
         self._last_keyed: tuple[int, str | None] = (-1, None)
         self.trie = PathTrie.of(mapped_paths(mapping))
+        self._conditions = BsonConditions(mapping.where, self.trie.slots)
         self._arrays = sorted({array for path in self.trie.slots if (array := array_of(path)) is not None})
         self._of_expanded: BsonReader | None = None
         """Reads buckets that were compressed; made when the first comes."""
@@ -130,7 +131,10 @@ class BsonReader:
             pieces = max(1, -(-len(rows.document) // _CONVERT_ROWS))
             for piece in range(pieces):
                 here = slice(piece * _CONVERT_ROWS, (piece + 1) * _CONVERT_ROWS)
-                ours, left = self._ours(buffer, _slice(rows, here))
+                ours = _slice(rows, here)
+                wanted, left = self._conditions.rows(buffer, ours)
+                if wanted is not None:
+                    ours = _slice(ours, wanted)
                 fixes, refused, met = self._convert(buffer, ours, stream_offset)
                 last = piece == pieces - 1
                 broken = last and rows.stop == LENGTH_IMPLAUSIBLE
@@ -207,32 +211,15 @@ class BsonReader:
         array = self.mapping.array_path
         return f"{place}{'.' + array if array else ''}[{origin & _ELEMENT_MASK}]"
 
-    def _ours(self, buffer: U8, rows: Rows) -> tuple[Rows, int]:
-        """(the rows that meet the mapping's conditions, how many documents do not)."""
-        if not self._wanted:
-            return rows, 0
-        cells = Cells(buffer, rows.offsets, rows.kinds, self.trie.slots)
-        ours = np.ones(len(rows.document), np.bool_)
-        for path, wanted in self._wanted:
-            ours &= cells.meeting(path, wanted)
-        if ours.all():
-            return rows, 0
-        return _slice(rows, ours), int(np.count_nonzero(~ours & (rows.element <= 0)))
-
-    def _faults(self, buffer: U8, rows: Rows) -> tuple[list[tuple[int, int, int]], int]:
+    def _faults(self, buffer: U8, rows: Rows) -> tuple[list[Faulty], int]:
         """(start, end and fault of the corrupt documents, how many of the sound ones are not for us)."""
         faults = [(int(start), int(end), int(fault)) for start, end, fault in rows.faults]
-        if not self._wanted:
-            return faults, 0
-        kept = [(start, end, fault) for start, end, fault in faults if not self._is_other(buffer[start:end], fault)]
+        kept = [
+            (start, end, fault)
+            for start, end, fault in faults
+            if fault not in (ARRAY_MISSING, *ILL_SHAPED) or not self._conditions.leave_out(buffer[start:end])
+        ]
         return kept, len(faults) - len(kept)
-
-    def _is_other(self, document: U8, fault: int) -> bool:
-        """Whether a document is sound, though without the mapped array, and not for us."""
-        if fault not in (ARRAY_MISSING, *ILL_SHAPED):
-            return False
-        content = decoded(document.tobytes())
-        return content is not None and not meets(lambda path: reach(content, path), self.mapping.where)
 
     def _convert(self, buffer: U8, rows: Rows, stream_offset: int) -> tuple[Fixes, list[Refusal], Fixes]:
         fields = self.mapping.fields

@@ -1,8 +1,10 @@
-"""``where`` of a mapping: which documents or rows are for us. The others are counted, and are no faults.
+"""``where`` of a mapping: which documents, rows and elements of arrays are for us. The others are counted, and are no
+faults.
 
-A value is equal to what is wanted as MongoDB compares them: numbers by their value whatever their type, texts letter
-by letter, true and false to themselves only; null is a value that is null or not there. An ObjectId equals its text.
-CSV has no types, so there a number, true or false and null equal the text that reads so.
+A condition whose path has no ``[]`` is asked of a document once, with all its elements; one with ``[]`` is asked of
+each element. A value is equal to what is wanted as MongoDB compares them: numbers by their value whatever their type,
+texts letter by letter, true and false to themselves only; null is a value that is null or not there. An ObjectId equals
+its text. CSV has no types, so there a number, true or false and null equal the text that reads so.
 """
 
 from __future__ import annotations
@@ -36,11 +38,18 @@ def check_where(place: str, where: Where) -> None:
         MappingInvalid: naming the condition.
     """
     for path, wanted in wanted_at(where):
-        if marks_array(path):
-            todo = "name a value of the document itself"
-            raise MappingInvalid(f"{place}: where: {path!r} stands in an array", todo=todo)
         if not wanted:
             raise MappingInvalid(f"{place}: where: {path!r} has no value", todo="give a value, or a list of them")
+
+
+def of_documents(where: Where) -> Where:
+    """The conditions that a document meets or not, whatever its elements are."""
+    return {path: wanted for path, wanted in where.items() if not marks_array(path)}
+
+
+def of_elements(where: Where) -> Where:
+    """The conditions that each element of an array meets or not."""
+    return {path: wanted for path, wanted in where.items() if marks_array(path)}
 
 
 def equals(value: Any, wanted: Iterable[Wanted]) -> bool:
@@ -65,8 +74,14 @@ def meets(value_at: Callable[[str], Any], where: Where) -> bool:
     return all(equals(value_at(path), wanted) for path, wanted in wanted_at(where))
 
 
-def wanted_rows(column: Callable[[str], pa.Array | list[Any] | None], where: Where, rows: int) -> Mask | None:
-    """bool[rows]: which rows of columns are for us; None where all of them are."""
+def wanted_rows(
+    column: Callable[[str], pa.Array | list[Any] | None], where: Where, rows: int, *, untyped: bool = False
+) -> Mask | None:
+    """bool[rows]: which rows of columns are for us; None where all of them are. ``untyped``: they are texts only."""
+
+    def met(value: Any, wanted: tuple[Wanted, ...]) -> bool:
+        return equals(value, wanted) or (untyped and _reads_as(value, wanted))
+
     ours = np.ones(rows, np.bool_)
     for path, wanted in wanted_at(where):
         values = column(path)
@@ -74,15 +89,15 @@ def wanted_rows(column: Callable[[str], pa.Array | list[Any] | None], where: Whe
             ours &= None in wanted
             continue
         if isinstance(values, list):  # of mixed types
-            ours &= np.array([equals(value, wanted) or _reads_as(value, wanted) for value in values], np.bool_)
+            ours &= np.array([met(value, wanted) for value in values], np.bool_)
             continue
         if pa.types.is_nested(values.type) and not pa.types.is_dictionary(values.type):
             ours &= values.is_null().to_numpy(zero_copy_only=False) & (None in wanted)
             continue
         encoded = values if pa.types.is_dictionary(values.type) else values.dictionary_encode()
-        met = [equals(value, wanted) or _reads_as(value, wanted) for value in encoded.dictionary.to_pylist()]
+        fits = [met(value, wanted) for value in encoded.dictionary.to_pylist()]
         codes = encoded.indices.cast(pa.int32()).fill_null(-1).to_numpy(zero_copy_only=False)
-        ours &= np.array([*met, None in wanted], np.bool_)[codes]
+        ours &= np.array([*fits, None in wanted], np.bool_)[codes]
     return None if ours.all() else ours
 
 
@@ -113,7 +128,7 @@ def server_query(where: Where) -> dict[str, Any]:
 
     A dotted path is not asked for: it may be one key with a dot in it, which a query does not find.
     """
-    plain = [(parsed(path).steps, wanted) for path, wanted in wanted_at(where)]
+    plain = [(parsed(path).steps, wanted) for path, wanted in wanted_at(of_documents(where))]
     return {
         steps[0]: {"$in": _server_values(wanted)}
         for steps, wanted in plain
@@ -122,7 +137,10 @@ def server_query(where: Where) -> dict[str, Any]:
 
 
 def exact_query(where: Where) -> dict[str, Any]:
-    """What finds documents that are for us and no other; a key with a dot in it is not found."""
+    """What finds documents that are for us and no other; a key with a dot in it is not found.
+
+    Whether all elements of an array are for us is not asked: ``MongodbRemover`` takes no such conditions.
+    """
     query: dict[str, Any] = {}
     for path, wanted in wanted_at(where):
         query[".".join(parsed(path).steps)] = {"$in": _server_values(wanted), "$not": {"$type": "array"}}

@@ -12,7 +12,7 @@ import numpy as np
 
 from journeymesh.sources.clocks import clock_us, interval_us, joined
 from journeymesh.sources.column_values import Column, as_array
-from journeymesh.sources.conditions import Where
+from journeymesh.sources.conditions import Where, meets, of_documents, of_elements
 from journeymesh.sources.conversions import Unconvertible
 from journeymesh.sources.extended_json import plain
 from journeymesh.sources.mapping import BaseClock, ClockField, FieldMappings
@@ -27,12 +27,15 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 @dataclass(frozen=True, slots=True)
 class Rows:
     """Columns by path, and of each row its document's and its element's number from 0; the element is -1 where the
-    document is the row. ``without`` are documents in which none of the arrays is there."""
+    document is the row. ``where`` are the conditions still to be asked of each row. ``others`` counts those left
+    out, ``without`` those for us in which none of the arrays is there."""
 
     columns: dict[str, Column]
     fields: FieldMappings
+    where: Where
     document: Sequence[int]
     element: Sequence[int]
+    others: int = 0
     without: Sequence[int] = ()
 
 
@@ -41,7 +44,8 @@ def rows_of(documents: Sequence[Any], fields: FieldMappings, where: Where) -> Ro
     paths = paths_of(fields, where)
     arrays = {path: array for path in paths if (array := array_of(path)) is not None}
     if not arrays:
-        return Rows(columns_of(documents, paths), fields, range(len(documents)), [-1] * len(documents))
+        return Rows(columns_of(documents, paths), fields, where, range(len(documents)), [-1] * len(documents))
+    first, others = of_documents(where), 0
     rests = {path: _rest(path) for path in arrays}
     values: dict[str, list[Any]] = {path: [] for path in paths}
     document: list[int] = []
@@ -50,17 +54,20 @@ def rows_of(documents: Sequence[Any], fields: FieldMappings, where: Where) -> Ro
     for number, one in enumerate(documents):
         found = {array: reach(one, array) for array in dict.fromkeys(arrays.values())}
         lists = {array: value if isinstance(value, list) else [] for array, value in found.items()}
-        if not any(isinstance(value, list) for value in found.values()):
+        rows, is_without = max(map(len, lists.values())), not any(isinstance(value, list) for value in found.values())
+        if first and not meets(lambda path, one=one: plain(reach(one, path)), first):  # type: ignore[misc]
+            others += rows > 0 or is_without
+            continue
+        if is_without:
             without.append(number)
             continue
-        rows = max(map(len, lists.values()))
         document += [number] * rows
         element += range(rows)
         for path in paths:
             values[path] += _cells(one, path, arrays.get(path), rests.get(path), lists, rows)
     if fields.fixed_at.base is not None:
         fields, values[_COUNTED] = _counted(documents, fields, values, document, element)
-    return Rows(_columns(values), fields, document, element, without)
+    return Rows(_columns(values), fields, of_elements(where), document, element, others, without)
 
 
 def _cells(

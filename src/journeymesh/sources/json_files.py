@@ -131,7 +131,7 @@ class JsonFile:
         rows = self._rows(documents)
         numbers = np.asarray(rows.document, np.int64)
         if self.signals is None:
-            reading = replace(self.reading, fields=rows.fields)
+            reading = replace(self.reading, fields=rows.fields, where=rows.where)
             fixes, faults = reading.fixes(rows.columns.get, origins[numbers])
         else:
             fixes, faults = Fixes.empty(), self.signals.add(rows.columns.get, origins[numbers], untyped=False)
@@ -146,13 +146,14 @@ class JsonFile:
             )
             for number in rows.without
         ]
-        return SourceBatch(fixes, refusals, read_bytes=read_bytes, others=faults.others)
+        return SourceBatch(fixes, refusals, read_bytes=read_bytes, others=rows.others + faults.others)
 
     def _rows(self, documents: Sequence[dict[str, Any]]) -> Rows:
         if self.signals is None:
             return rows_of(documents, self.reading.fields, self.reading.where)
         paths = dict.fromkeys([*self.signals.required, *self.reading.paths])
-        return Rows(columns_of(documents, paths), self.reading.fields, range(len(documents)), [-1] * len(documents))
+        alone = [-1] * len(documents)
+        return Rows(columns_of(documents, paths), self.reading.fields, {}, range(len(documents)), alone)
 
     def _content(self, texts: Sequence[bytes], rows: Rows, row: int) -> object:
         """The document; of one with an array of fixes, what was read for this one of them."""

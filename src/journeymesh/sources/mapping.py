@@ -122,7 +122,8 @@ class Mapping(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     ``signals``, rows of a file of one signal each, where ``signals`` says how, and the paths of all fields but the
     vehicle's and the clock's are names of signals. ``csv`` says how files of columns are written.
     ``database`` is needed only where a source holds the collection in more than one. ``where: {type: position}`` says
-    which documents are for us: by path the value that must be there, or a list of such. ``missing: ["-", n/a]`` says
+    which documents are for us: by path the value that must be there, or a list of such; of a path with ``[]``, which
+    elements. ``missing: ["-", n/a]`` says
     which values mean that there is none, for all fields that do not say so themselves.
     """
 

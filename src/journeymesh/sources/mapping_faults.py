@@ -97,7 +97,7 @@ def check_rules(where: str, mapping: Mapping) -> None:
     conditions = (("where", path) for path in mapping.where)
     for at, path in (*paths_in(mapping.fields), *paths_in(mapping.policies, "policies"), *conditions):
         fault = _path_fault(path)
-        arrays = at == "where" or (mapping.layout not in _WITHOUT_ARRAYS and not at.startswith("policies"))
+        arrays = mapping.layout not in _WITHOUT_ARRAYS and not at.startswith("policies")
         if fault is None and marks_array(path) and not arrays:
             fault = f"has [] in layout {mapping.layout}"
             todo = "add layout: embedded, or bucketed for arrays beside each other"
@@ -214,6 +214,11 @@ def _check_arrays(where: str, mapping: Mapping) -> None:
         named = ", ".join(sorted({str(array_of(path)) for path in paths}))
         todo = "name one array, or use layout: bucketed"
         raise MappingInvalid(f"{where}: layout embedded and several arrays ({named})", todo=todo)
+    fixes_in = {array_of(path) for path in paths}
+    for path in mapping.where:
+        if mapping.layout == "embedded" and marks_array(path) and array_of(path) not in fixes_in:
+            todo = f"name a value of the document, or of the elements of {mapping.array_path}"
+            raise MappingInvalid(f"{where}: where: {path!r} stands in another array than the fixes", todo=todo)
     fixed_at = mapping.fields.fixed_at
     if fixed_at.clock != "interval" and not any(marks_array(path) for path in fixed_at.all_paths):
         todo = "give each fix its own time, as in samples[].t"

@@ -10,7 +10,7 @@ from pymongo.collation import Collation
 
 from journeymesh.errors import UsageError
 from journeymesh.sources.collection_names import one_of
-from journeymesh.sources.conditions import both, exact_query
+from journeymesh.sources.conditions import both, exact_query, of_elements
 from journeymesh.sources.mapping import Mapping
 from journeymesh.sources.mongodb import MongodbSource
 from journeymesh.sources.mongodb_queries import in_array, vehicle_queries
@@ -24,10 +24,16 @@ class MongodbRemover(MongodbSource):
     """The mapped collection of a MongoDB with the right to delete from it; see ``DocumentRemover``.
 
     Raises:
-        UsageError: vehicles are named inside arrays, so that a document may be another vehicle's as well.
+        UsageError: vehicles are named inside arrays, or conditions are, so that a document may be another vehicle's, or
+            somebody else's, as well.
     """
 
     def __init__(self, url: str, mapping: Mapping) -> None:
+        if of_elements(mapping.where):
+            raise UsageError(
+                "documents of this mapping may hold elements that its conditions leave out, so they cannot be removed",
+                todo="remove them with the applications that wrote them",
+            )
         if in_array(mapping):
             raise UsageError(
                 "documents of this mapping may hold several vehicles, so they cannot be removed by vehicle",

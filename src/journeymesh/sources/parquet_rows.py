@@ -16,7 +16,7 @@ from journeymesh.sources.document_rows import rows_of
 from journeymesh.sources.files import SourceFile, opened, origins_from
 from journeymesh.sources.paths import array_of, parsed
 from journeymesh.sources.port import SourceBatch
-from journeymesh.sources.refused_rows import refusals_of
+from journeymesh.sources.refused_rows import as_json, refusals_of, refused_text
 from journeymesh.sources.row_keys import RowKeys
 from journeymesh.sources.row_reading import RowReading
 
@@ -58,17 +58,23 @@ class ParquetRows:
                 raise SourceUnreadable(f"{self.file.name} cannot be read as Parquet: {what}", todo=todo) from error
 
     def _read(self, batch: pa.RecordBatch, origins: Any, keys: RowKeys) -> SourceBatch:
+        first = int(origins[0]) & ((1 << 40) - 1) if len(origins) else 1
+
+        def row(number: int) -> dict[str, Any]:
+            return dict(batch.slice(number, 1).to_pylist()[0])
+
         if not any(array_of(path) for path in self.reading.paths):
             fixes, faults = self.reading.fixes(lambda path: column_at(batch, path), origins)
-            numbers, element = np.arange(len(batch)), [-1] * len(batch)
-        else:
-            rows = rows_of(batch.to_pylist(), self.reading.fields, self.reading.where)
-            numbers, element = np.asarray(rows.document, np.int64), list(rows.element)
-            fixes, faults = replace(self.reading, fields=rows.fields).fixes(rows.columns.get, origins[numbers])
-        first = int(origins[0]) & ((1 << 40) - 1) if len(origins) else 1
-        names = {
-            row: f"{self.file.name}:{first + numbers[row]}" + (f"[{element[row]}]" if element[row] >= 0 else "")
-            for row in faults.reasons
-        }
-        content = lambda row: dict(batch.slice(int(numbers[row]), 1).to_pylist()[0])  # noqa: E731
-        return SourceBatch(fixes, refusals_of(faults, names, content, keys), others=faults.others)
+            names = {number: f"{self.file.name}:{first + number}" for number in faults.reasons}
+            return SourceBatch(fixes, refusals_of(faults, names, row, keys), others=faults.others)
+        rows = rows_of(batch.to_pylist(), self.reading.fields, self.reading.where)
+        numbers = np.asarray(rows.document, np.int64)
+        reading = replace(self.reading, fields=rows.fields, where=rows.where)
+        fixes, faults = reading.fixes(rows.columns.get, origins[numbers])
+        names = {at: f"{self.file.name}:{first + numbers[at]}[{rows.element[at]}]" for at in faults.reasons}
+        refusals = refusals_of(faults, names, lambda at: row(int(numbers[at])), keys)
+        refusals += [
+            refused_text(f"{self.file.name}:{first + number}", "no array of fixes", as_json(row(number)).encode(), keys)
+            for number in rows.without
+        ]
+        return SourceBatch(fixes, refusals, others=rows.others + faults.others)

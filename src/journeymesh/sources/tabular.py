@@ -109,7 +109,7 @@ def to_fixes(
     Rows that the conditions leave to somebody else are neither; ``Faults.others`` counts them. ``untyped``: the input
     has nothing but texts, as CSV.
     """
-    ours = wanted_rows(column, where, len(origins))
+    ours = wanted_rows(column, where, len(origins), untyped=untyped)
     if ours is None:
         return _to_fixes(column, fields, origins, tally, untyped)
     at = np.flatnonzero(ours)

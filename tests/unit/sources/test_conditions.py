@@ -15,12 +15,13 @@ import pyarrow.parquet as pq
 import pytest
 from tests.mongodumps import START, archive
 
-from journeymesh.errors import MappingInvalid
+from journeymesh.errors import MappingInvalid, UsageError
 from journeymesh.journeys.fixes import Fixes
 from journeymesh.sources.bson_fixes import BsonReader
 from journeymesh.sources.conditions import equals, exact_query, server_query
 from journeymesh.sources.mapping import Mapping, load_mapping
 from journeymesh.sources.mapping_inverse import MappingInverse
+from journeymesh.sources.mongodb_remover import MongodbRemover
 from journeymesh.wiring import open_source
 
 FIELDS = """
@@ -186,6 +187,96 @@ def test_documents_without_the_mapped_array_are_others_and_not_corrupt():
     assert [refusal.origin for refusal in part.refusals] == ["c/4"]
 
 
+def drives() -> list[dict[str, Any]]:
+    """Documents of two kinds with elements of several, one without elements and one without an array."""
+
+    def element(second: int, kind: Any, n: Any, scan: Any = None) -> dict[str, Any]:
+        return {"t": int(START.timestamp()) + second, "lat": 50.0, "lon": 4.0, "kind": kind, "n": n, "scan": scan}
+
+    kinds = ["gps", "wifi", None, "gps"]
+    numbers = [5, 6, None, 7]
+    return [
+        {"vin": "V1", "type": "drive", "samples": [element(n, kinds[n], numbers[n]) for n in range(4)]},
+        {"vin": "V1", "type": "drive", "samples": []},
+        {"vin": "V1", "type": "service", "samples": [element(n, "gps", 5) for n in (10, 11)]},
+        {"vin": "V1", "type": "service", "samples": None},
+        {"vin": "V1", "type": "drive", "samples": [element(n, "gps", 5, {"mac": n}) for n in (20, 21)]},
+    ]
+
+
+def drives_written(folder: Path, kind: str) -> Path:
+    match kind:
+        case "parquet":
+            path = folder / "c.parquet"
+            pq.write_table(pa.Table.from_pylist(drives()), path)
+        case "array":
+            path = folder / "c.json"
+            path.write_text(json.dumps(drives(), indent=1))
+        case _:
+            path = written(folder, kind, drives())
+    return path
+
+
+IN_ARRAYS = [
+    ('{"samples[].kind": gps}', [0, 3, 10, 11, 20, 21], 2, 1),
+    ('{"samples[].kind": gps, type: drive}', [0, 3, 20, 21], 4, 0),
+    ('{"samples[].kind": [gps, null], type: drive}', [0, 2, 3, 20, 21], 3, 0),
+    ('{"samples[].n": 5, type: drive}', [0, 20, 21], 5, 0),
+    ('{"samples[].n": "5", type: drive}', [], 8, 0),
+    ('{"samples[].scan": null, type: drive}', [0, 1, 2, 3], 4, 0),
+    ('{"samples[].scan.mac": 20}', [20], 7, 1),
+    ('{"samples[].kind": gps, "samples[].n": [6, 7]}', [3], 7, 1),
+    ("{type: service}", [10, 11], 2, 1),
+    ("{type: drive}", [0, 1, 2, 3, 20, 21], 2, 0),
+]
+"""(conditions, the seconds of the fixes, how many documents and elements are others, how many refused: the document of
+a kind that is for us, and without its array)."""
+
+
+@pytest.mark.parametrize("kind", ["bson", "archive", "ndjson", "array", "parquet"])
+@pytest.mark.parametrize(("where", "ours", "others", "refused"), IN_ARRAYS)
+def test_a_condition_inside_an_array_keeps_the_elements_that_meet_it_in_every_source(
+    tmp_path, kind, where, ours, others, refused
+):
+    path = drives_written(tmp_path, kind)
+    (tmp_path / "m.yaml").write_text(f"collection: c\nwhere: {where}\n{EMBEDDED}")
+    batches = list(open_source(str(path), tmp_path / "m.yaml").batches())
+    fixes = Fixes.concat([batch.fixes for batch in batches])
+    seconds = (fixes.fixed_at_us // 1_000_000 - int(START.timestamp())).tolist()
+    assert (seconds, sum(batch.others for batch in batches)) == (ours, others)
+    assert len([refusal for batch in batches for refusal in batch.refusals]) == refused
+
+
+@pytest.mark.parametrize("kind", ["bson", "ndjson", "parquet"])
+def test_elements_of_arrays_beside_each_other_are_kept_by_the_one_at_their_place(tmp_path, kind):
+    at = int(START.timestamp())
+    bucket = {"vin": "V1", "t": [at, at + 1, at + 2], "lat": [50.0] * 3, "lon": [4.0] * 3, "ok": [True, False]}
+    path = tmp_path / "c.parquet"
+    if kind == "parquet":
+        pq.write_table(pa.Table.from_pylist([bucket]), path)
+    else:
+        path = written(tmp_path, kind, [bucket])
+    mapping = EMBEDDED.replace("embedded", "bucketed")
+    mapping = mapping.replace("samples[].t", "t[]").replace("samples[].lat", "lat[]").replace("samples[].lon", "lon[]")
+    for where, ours in (('{"ok[]": true}', [0]), ('{"ok[]": false}', [1]), ('{"ok[]": null}', [2])):
+        (tmp_path / "m.yaml").write_text(f"collection: c\nwhere: {where}\n{mapping}")
+        (batch,) = open_source(str(path), tmp_path / "m.yaml").batches()
+        assert (batch.fixes.fixed_at_us // 1_000_000 - at).tolist() == ours
+        assert (batch.others, batch.refusals) == (2, [])
+
+
+def test_a_condition_in_another_array_than_the_fixes_is_refused():
+    with pytest.raises(MappingInvalid, match=r"'events\[\]\.kind' stands in another array than the fixes"):
+        mapped('{"events[].kind": gps}', EMBEDDED)
+
+
+def test_a_server_is_not_asked_about_elements_and_nothing_is_removed_by_them():
+    where = mapped('{"samples[].kind": gps, type: drive}', EMBEDDED).where
+    assert server_query(where) == {"type": {"$in": ["drive"]}}
+    with pytest.raises(UsageError, match="may hold elements that its conditions leave out"):
+        MongodbRemover("mongodb://nowhere/telematics", mapped('{"samples[].kind": gps}', EMBEDDED))
+
+
 def test_a_corrupt_document_is_refused_whatever_it_would_have_been():
     broken = bytearray(bson.encode(documents(["battery"])[0]))
     broken[4] = 99
@@ -205,7 +296,7 @@ def test_a_condition_on_a_column_that_is_not_there_is_an_error(tmp_path, kind):
     ("where", "fault"),
     [
         ("{type: []}", "'type' has no value"),
-        ('{"a[].b": 1}', r"stands in an array"),
+        ('{"a[].b": 1}', r"has \[\] in layout document"),
         ('{"a[].b[]": 1}', r"where: path 'a\[\]\.b\[\]'"),
         ("{type: {in: [a]}}", "where"),
         ("position", "where"),

@@ -187,6 +187,7 @@ def google_timeline(folder: Path) -> Path:
         place = {"LatLng": f"{lat:.7f}°, 5.0000000°", "accuracyMeters": 4, "altitudeMeters": 10.0, "source": "GPS"}
         signals.append({"position": place | {"timestamp": here, "speedMetersPerSecond": SPEED_MPS}})
         if n % 10 == 0:
+            signals.append({"activityRecord": {"timestamp": here, "probableActivities": [{"type": "IN_VEHICLE"}]}})
             signals.append({"wifiScan": {"deliveryTime": here, "devicesRecords": [{"mac": 1, "rawRssi": -50}]}})
     path = [{"point": "52.0000000°, 5.0000000°", "time": "2024-05-06T10:00:00.000+02:00"}]
     segment = {"startTime": "2024-05-06T10:00:00.000+02:00", "endTime": "2024-05-06T12:00:00.000+02:00"}
@@ -233,7 +234,7 @@ RECORDINGS = {
 }
 
 
-OTHERS = {"torque": 1, "google-timeline": 7}
+OTHERS = {"torque": 1}
 """Rows without a position that stand among the fixes."""
 
 
