@@ -35,6 +35,7 @@ from journeymesh.sources.clock_corrections import corrected
 from journeymesh.sources.compressed_buckets import Expanded, expanded
 from journeymesh.sources.field_tally import Fault, FieldTally
 from journeymesh.sources.mapping import NUMBER_COLUMNS, CoordinateField, Mapping, mapped_paths
+from journeymesh.sources.nested_arrays import TooLarge, flattened_bson, nesting_of
 from journeymesh.sources.paths import array_of, reach
 from journeymesh.sources.row_keys import RowKeys
 from journeymesh.sources.simple8b import DamagedColumn
@@ -107,8 +108,9 @@ class BsonReader:
         self.trie = PathTrie.of(mapped_paths(mapping))
         self._conditions = BsonConditions(mapping.where, self.trie.slots)
         self._arrays = sorted({array for path in self.trie.slots if (array := array_of(path)) is not None})
+        self._nesting = nesting_of(self.trie.slots)
         self._of_expanded: BsonReader | None = None
-        """Reads buckets that were compressed; made when the first comes."""
+        """Reads buckets that were compressed, and documents with arrays in their arrays; made when the first comes."""
         self._moved: Expanded | None = None
         """Where the buckets that are being read stood before, of such a reader."""
         self._walk = Walk(self.trie)
@@ -127,6 +129,9 @@ class BsonReader:
             faults, others = self._faults(buffer, rows)
             if any(fault == NO_ARRAY for _, _, fault in faults):
                 faults = yield from self._compressed(buffer, faults, stream_offset, at)
+            if self._nesting is not None:
+                yield from self._nested(buffer, np.unique(rows.document).tolist(), stream_offset, at)
+                rows = _slice(rows, slice(0))
             refusals = [self._corrupt(buffer, *fault, stream_offset) for fault in faults]
             pieces = max(1, -(-len(rows.document) // _CONVERT_ROWS))
             for piece in range(pieces):
@@ -158,11 +163,7 @@ class BsonReader:
             try:
                 whole = expanded(document, self._arrays) if fault == NO_ARRAY else None
             except DamagedColumn as error:
-                place = self.document_place(document, stream_offset + start)
-                key = self._key(document, stream_offset + start)
-                code, content = Reason.DOCUMENT_CORRUPT.code, raw_json(document)
-                refusal = Refusal(code, place, str(error), content=content, input_key=key)
-                yield ReadPart(Fixes.empty(), [refusal], at, 0, Fixes.empty())
+                yield self._unusable(document, stream_offset + start, str(error), at)
                 continue
             if whole is None:
                 others.append((start, end, fault))
@@ -176,10 +177,41 @@ class BsonReader:
             yield from self._expanded(buckets, stream_offset, at)
         return others
 
+    def _nested(self, buffer: U8, starts: list[int], stream_offset: int, at: int) -> Iterator[ReadPart]:
+        """The fixes of the documents at these offsets, of the arrays inside of their arrays."""
+        buckets: list[tuple[int, bytes]] = []
+        size = 0
+        assert self._nesting is not None
+        for start in starts:
+            document = _document(buffer, start)
+            try:
+                whole = flattened_bson(document, self._nesting)
+                fault = "it cannot be decoded"
+            except TooLarge as error:
+                whole, fault = None, str(error)
+            if whole is None:
+                yield self._unusable(document, stream_offset + start, fault, at)
+                continue
+            buckets.append((start, whole))
+            size += len(whole)
+            if size > _EXPANDED_BYTES:
+                yield from self._expanded(buckets, stream_offset, at)
+                buckets, size = [], 0
+        if buckets:
+            yield from self._expanded(buckets, stream_offset, at)
+
+    def _unusable(self, document: bytes, place: int, fault: str, at: int) -> ReadPart:
+        """The refusal of a whole document."""
+        code, key = Reason.DOCUMENT_CORRUPT.code, self._key(document, place)
+        named = self.document_place(document, place)
+        refusal = Refusal(code, named, fault, content=raw_json(document), input_key=key)
+        return ReadPart(Fixes.empty(), [refusal], at, 0, Fixes.empty())
+
     def _expanded(self, buckets: list[tuple[int, bytes]], stream_offset: int, at: int) -> Iterator[ReadPart]:
         reader = self._of_expanded
         if reader is None:
             reader = self._of_expanded = BsonReader(self.mapping, self._tally)
+            reader._nesting = None
         reader.collection, reader.keys, reader.vehicle = self.collection, self.keys, self.vehicle
         reader._moved = moved = Expanded.of(buckets)
         reader._last_decoded = reader._last_keyed = (-1, None)

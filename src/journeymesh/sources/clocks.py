@@ -35,6 +35,7 @@ _UNITS_US: Final = {
     "excel_days": 86_400e6,  # rounded to the milliseconds that spreadsheets have
     "offset_s": 1e6,
     "offset_ms": 1e3,
+    "offset_min": 60e6,
 }
 _EXCEL_US: Final = -25_569 * 86_400_000_000
 

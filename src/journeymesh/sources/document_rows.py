@@ -17,6 +17,7 @@ from journeymesh.sources.conversions import Unconvertible
 from journeymesh.sources.extended_json import plain
 from journeymesh.sources.mapping import BaseClock, ClockField, FieldMappings
 from journeymesh.sources.mapping_fields import BESIDE
+from journeymesh.sources.nested_arrays import flattened, nesting_of
 from journeymesh.sources.paths import array_of, parsed, quoted, reach
 from journeymesh.sources.tabular import paths_of
 
@@ -45,6 +46,8 @@ def rows_of(documents: Sequence[Any], fields: FieldMappings, where: Where) -> Ro
     arrays = {path: array for path in paths if (array := array_of(path)) is not None}
     if not arrays:
         return Rows(columns_of(documents, paths), fields, where, range(len(documents)), [-1] * len(documents))
+    if (nesting := nesting_of(paths)) is not None:
+        documents = [flattened(one, nesting) for one in documents]
     first, others = of_documents(where), 0
     rests = {path: _rest(path) for path in arrays}
     values: dict[str, list[Any]] = {path: [] for path in paths}

@@ -23,6 +23,7 @@ from journeymesh.sources.mapping_fields import (
     CoordinateForm,
     Layout,
 )
+from journeymesh.sources.nested_arrays import nesting_of
 from journeymesh.sources.paths import array_of, marks_array, parsed
 from journeymesh.sources.signal_layout import check_layout
 from journeymesh.sources.units import AccelUnit, AngleUnit, DistanceUnit, LengthUnit, SpeedUnit
@@ -179,7 +180,7 @@ def _check_clock(at: str, clock: ClockField | BaseClock) -> None:
         raise refuse(f"zone means nothing to clock {clock.clock}, which counts from one instant everywhere", todo)
     base = clock.base if isinstance(clock, ClockField) else None
     if clock.clock.startswith("offset") != (base is not None):
-        raise refuse("base goes with clock offset_s or offset_ms and with no other", "give both or neither")
+        raise refuse("base goes with clock offset_s, offset_ms or offset_min and with no other", "give both or neither")
 
 
 def _check_interval(clock: ClockField, refuse: Callable[[str, str], MappingInvalid]) -> None:
@@ -214,6 +215,14 @@ def _check_arrays(where: str, mapping: Mapping) -> None:
         named = ", ".join(sorted({str(array_of(path)) for path in paths}))
         todo = "name one array, or use layout: bucketed"
         raise MappingInvalid(f"{where}: layout embedded and several arrays ({named})", todo=todo)
+    try:
+        nesting = nesting_of([*(path for _, path in paths_in(mapping.fields)), *mapping.where])
+    except ValueError as error:
+        todo = "let every path go through the same arrays, or through fewer of them"
+        raise MappingInvalid(f"{where}: {error}", todo=todo) from error
+    if nesting is not None and mapping.layout != "embedded":
+        todo = "use layout: embedded"
+        raise MappingInvalid(f"{where}: layout {mapping.layout} and arrays inside of {nesting.path}[]", todo=todo)
     fixes_in = {array_of(path) for path in paths}
     for path in mapping.where:
         if mapping.layout == "embedded" and marks_array(path) and array_of(path) not in fixes_in:

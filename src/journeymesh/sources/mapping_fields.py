@@ -12,7 +12,7 @@ from journeymesh.sources.units import UNITS_TO_SI, AccelUnit, AngleUnit, Distanc
 Layout = Literal["document", "embedded", "bucketed", "signals"]
 Clock = Literal[
     "bson_date", "epoch_s", "epoch_ms", "epoch_us", "epoch_ns", "excel_days", "iso8601", "strftime", "offset_s",
-    "offset_ms", "interval",
+    "offset_ms", "offset_min", "interval",
 ]  # fmt: skip
 CoordinateForm = Literal[
     "degrees", "0_to_360", "hemisphere", "ddmm", "dms", "wkt", "geojson", "lat_lon", "lon_lat",
@@ -167,7 +167,7 @@ class ClockField(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     - ``excel_days``: days since 1899-12-30 as spreadsheets count them, local time
     - ``iso8601``: text; without an offset it is local time in the zone
     - ``strftime``: text of ``path``, or of several ``paths`` joined by a space, in Python's ``format``
-    - ``offset_s``, ``offset_ms``: a number that counts from ``base``, for buckets
+    - ``offset_s``, ``offset_ms``, ``offset_min``: a number that counts from ``base``, for buckets
     - ``interval``: no path; the first element of the array is at ``base``, each other ``interval_s`` later than the one
       before it
 

@@ -2,7 +2,8 @@
 
 A path is tried as **one name** first (``gps.lat``, ``Latitude[deg]`` and ``No.`` are names of columns and keys), and
 then step by step from dot to dot. A step of digits is a place in an array. Only a bare ``[]`` at the end of a step
-stands for every element of an array. A step in double quotes is taken as it stands, dots and brackets with it:
+stands for every element of an array; with several of them, for every element of the arrays inside of its elements. A
+step in double quotes is taken as it stands, dots and brackets with it:
 ``"gps.lat".deg``; a quote inside it is doubled.
 """
 
@@ -19,11 +20,12 @@ _KEYED: Final = (dict, Mapping)
 
 class Path(NamedTuple):
     """A path that was read: the ``name`` to try first (None: no need to), its ``steps``, and what of the steps is the
-    array (None: no array) whose every element is meant."""
+    array (None: no array) whose every element is meant; ``inner`` are the arrays inside of that one's elements."""
 
     name: str | None
     steps: tuple[str, ...]
     array: int | None = None
+    inner: tuple[int, ...] = ()
 
 
 @lru_cache(4096)
@@ -56,8 +58,6 @@ def parsed(path: str) -> Path:
         at += 1
     if "\0" in path or not path:
         raise ValueError("has an empty or impossible step")
-    if len(arrays) > 1:
-        raise ValueError("has [] twice")
     if arrays and not all(steps[: arrays[0]]):
         raise ValueError("has [] where no array is named")
     array = arrays[0] if arrays else None
@@ -68,7 +68,7 @@ def parsed(path: str) -> Path:
     if len(steps) > MAX_PATH_DEPTH:
         raise ValueError(f"has more than {MAX_PATH_DEPTH} steps")
     whole = path if len(steps) > 1 and not quoted and array is None else None
-    return Path(whole, tuple(steps), array)
+    return Path(whole, tuple(steps), array, tuple(arrays[1:]))
 
 
 def _quoted_end(path: str, at: int) -> int | None:

@@ -48,7 +48,7 @@ def test_on_and_off_are_keys_and_not_booleans():
         ("bson_date", "bson", "fields.fixed_at.clock: unknown clock 'bson': use one of bson_date, epoch_s"),
         ("speed:", "sped:", "unknown field `sped`"),
         ("  vehicle: {path: v}\n", "", "missing required field `vehicle`"),
-        ("path: lat}", "path: 'a[].b[]'}", "path 'a[].b[]' has [] twice"),
+        ("path: lat}", "path: 'a[].b[]'}", "path 'a[].b[]' has [] in layout document"),
         ("path: lat}", "path: ''}", "path '' has an empty or impossible step"),
         ("path: lat}", 'path: "a[]"}', "has [] in layout document"),
         ("clock: bson_date", "clock: strftime", "format goes with clock strftime"),
