@@ -17,7 +17,7 @@ from journeymesh.strangler.contents import Restated
 from journeymesh.strangler.control import now_us
 from journeymesh.strangler.feeding import Feeding, Pace, advanced, in_groups
 from journeymesh.strangler.places import Places
-from journeymesh.strangler.targets import IDENTITY, WRITES, Mark, new_identity, sync_id
+from journeymesh.strangler.targets import IDENTITY, WRITES, Mark, random_identity, sync_id
 from journeymesh.strangler.tracing import span
 
 POSITION_EVERY_S: Final = 10.0
@@ -64,7 +64,7 @@ class LiveSync:
         rules = feeding.check_rules()
         policies, _ = feeding.policy_changes()
         held = feeding.run(sync_id(feeding.upstream)) or feeding.begun(sync_id(feeding.upstream))
-        marked = {IDENTITY: new_identity(), WRITES: 1}
+        marked = {IDENTITY: random_identity(), WRITES: 1}
         run = advanced(held, position, {_EVENTS: held.counts.get(_EVENTS, 0), _FUTURE: 0} | marked)
         feeding.write(replace(policies, rules=rules, run=run))
         self._run = run
@@ -82,7 +82,7 @@ class LiveSync:
         self._run = run
         self._stream = feeding.source.changes(run.resume)
         if self._mark() is None:  # it was fed before targets had identities
-            self._run = advanced(run, run.resume, run.counts | {IDENTITY: new_identity()})
+            self._run = advanced(run, run.resume, run.counts | {IDENTITY: random_identity()})
             self._write(StoreBatch(), run.resume)
         self.record_mark()
         feeding.reload()

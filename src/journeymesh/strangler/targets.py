@@ -54,7 +54,7 @@ class Mark:
         return None if identity is None else cls(identity, counts.get(WRITES, 0), place_of(url))
 
 
-def new_identity() -> int:
+def random_identity() -> int:
     """An identity that no other store has."""
     return secrets.randbits(_BITS) + 1
 
