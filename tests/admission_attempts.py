@@ -13,14 +13,18 @@ from tests.admission_world import (
     ARGO_CD,
     COMMENTED,
     ELSEWHERE,
+    EVERYBODY,
     PLACES,
+    READERS,
     SECOND,
     STRANGE,
     WITHDRAWN,
     AdmissionWorld,
     Attempt,
     Request,
+    binding,
     container,
+    fence,
     job_of_testkube,
     pod,
     pod_of,
@@ -81,6 +85,12 @@ def _test_pods(image: str, **spec: Any) -> dict[str, Any]:
     return pod_of(job_of_testkube(image, **spec))
 
 
+_ROLE: dict[str, Any] = {
+    "apiVersion": "rbac.authorization.k8s.io/v1",
+    "kind": "Role",
+    "metadata": {"name": "it"},
+    "rules": [{"apiGroups": [""], "resources": ["secrets"], "verbs": ["get"]}],
+}
 _MOUNTS: dict[str, Any] = {"automountServiceAccountToken": True}
 _POD = pod("it", APPROVED)
 _PRIVILEGED = {"privileged": True, "allowPrivilegeEscalation": True}
@@ -232,6 +242,29 @@ ATTACKS: Final = (
         _creates(workload("Job", APPROVED, automountServiceAccountToken=True)),
         "a ServiceAccount of its own",
     ),
+    *(
+        Attempt(f"a NetworkPolicy that {what}", _creates(fence(**spec)), "comes from git")
+        for what, spec in (
+            ("lets everything in", {"ingress": [{}]}),
+            ("lets everything out", {"egress": [{}]}),
+            ("lets every namespace in", {"ingress": [{"from": [{"namespaceSelector": {}}]}]}),
+            ("lets every address in", {"ingress": [{"from": [{"ipBlock": {"cidr": "0.0.0.0/0"}}]}]}),
+            ("lets halves of all addresses in", {"ingress": [{"from": [{"ipBlock": {"cidr": "128.0.0.0/1"}}]}]}),
+        )
+    ),
+    Attempt("a NetworkPolicy opened", _patches("NetworkPolicy/held", {"spec": {"ingress": [{}]}}), "comes from git"),
+    Attempt(
+        "a NetworkPolicy moved to other pods",
+        _patches("NetworkPolicy/held", {"spec": {"podSelector": {"matchLabels": {"a": "b"}}}}),
+        "comes from git",
+    ),
+    Attempt("a RoleBinding", _creates(binding("it", EVERYBODY)), "comes from git"),
+    Attempt(
+        "one more in a RoleBinding",
+        _patches("RoleBinding/held", {"subjects": [READERS, EVERYBODY]}),
+        "comes from git",
+    ),
+    Attempt("a Role", _creates(_ROLE), "comes from git"),
     Attempt(
         "a Pod with its account's token", _creates(pod("it", APPROVED, automountServiceAccountToken=None)), "automount"
     ),
@@ -297,6 +330,14 @@ EVERYDAY: Final = (
     Attempt(
         "the ledger from its owner",
         lambda world: world.replace_ledger(world.ledger(APPROVED, SECOND), ARGO_CD),
+    ),
+    Attempt("a NetworkPolicy that closes", _creates(fence())),
+    Attempt("a NetworkPolicy closed", _patches("NetworkPolicy/held", {"spec": {"ingress": []}})),
+    Attempt("a NetworkPolicy labelled", _patches("NetworkPolicy/held", {"metadata": {"labels": {"seen": "yes"}}})),
+    Attempt("somebody taken out of a RoleBinding", _patches("RoleBinding/held", {"subjects": []})),
+    *(
+        Attempt(f"{held['kind']} by Argo CD", lambda world, held=held: world.create(held, user=ARGO_CD))
+        for held in (fence(ingress=[{}]), _ROLE, binding("it", EVERYBODY))
     ),
     Attempt("a test of Testkube's", _creates(job_of_testkube(APPROVED))),
     Attempt("a test of Testkube's in its Pod", _creates(_test_pods(APPROVED))),

@@ -41,6 +41,9 @@ PLACES: Final = {
     "ReplicaSet": "/apis/apps/v1/namespaces/{}/replicasets",
     "Job": "/apis/batch/v1/namespaces/{}/jobs",
     "CronJob": "/apis/batch/v1/namespaces/{}/cronjobs",
+    "NetworkPolicy": "/apis/networking.k8s.io/v1/namespaces/{}/networkpolicies",
+    "Role": "/apis/rbac.authorization.k8s.io/v1/namespaces/{}/roles",
+    "RoleBinding": "/apis/rbac.authorization.k8s.io/v1/namespaces/{}/rolebindings",
     "Ingress": "/apis/networking.k8s.io/v1/namespaces/{}/ingresses",
 }
 
@@ -150,6 +153,9 @@ class AdmissionWorld:
         for name in (self.env, self.other, self.bare):
             labels = {_LABEL: self.cluster.run, "pod-security.kubernetes.io/enforce": "restricted"}
             self._make("/api/v1/namespaces", {"kind": "Namespace", "metadata": {"name": name, "labels": labels}})
+            account = {"kind": "ServiceAccount", "metadata": {"name": "default"}}  # a controller makes it, in its time
+            answer = self.cluster.tell("POST", PLACES["ServiceAccount"].format(name), account)
+            assert answer.status_code in (201, 409), answer.text
         self._real(self.ledger(APPROVED, SECOND, WITHDRAWN))
         self._real(self.ledger(ELSEWHERE), self.other)
         self._real({"kind": "ServiceAccount", "metadata": {"name": "asks"}})
@@ -200,6 +206,7 @@ class AdmissionWorld:
         }
         self._await(self.create(service), "only Service gatewayapi")
         self._await(self.create(pod("early", APPROVED, automountServiceAccountToken=None)), "automount")
+        self._await(self.create(fence(ingress=[{}])), "comes from git")
 
     def _await(self, request: Request, says: str) -> None:
         until = time.monotonic() + _READY_S
@@ -301,6 +308,25 @@ def pod_of(job: dict[str, Any]) -> dict[str, Any]:
     return {"apiVersion": "v1", "kind": "Pod", **template}
 
 
+READERS: Final = {"kind": "Group", "apiGroup": "rbac.authorization.k8s.io", "name": "readers"}
+EVERYBODY: Final = {"kind": "Group", "apiGroup": "rbac.authorization.k8s.io", "name": "system:authenticated"}
+
+
+def fence(name: str = "it", **spec: Any) -> dict[str, Any]:
+    """A NetworkPolicy for every pod."""
+    held = {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]} | spec
+    version = "networking.k8s.io/v1"
+    return {"apiVersion": version, "kind": "NetworkPolicy", "metadata": {"name": name}, "spec": held}
+
+
+def binding(name: str, *subjects: dict[str, str], role: str = "view") -> dict[str, Any]:
+    """A RoleBinding of a ClusterRole."""
+    reference = {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": role}
+    version = "rbac.authorization.k8s.io/v1"
+    held = {"metadata": {"name": name}, "roleRef": reference, "subjects": list(subjects)}
+    return {"apiVersion": version, "kind": "RoleBinding"} | held
+
+
 def held_objects() -> list[dict[str, Any]]:
     """What is in ``env`` before the policies come: approved, and one whose image is withdrawn afterwards."""
     return [
@@ -308,6 +334,8 @@ def held_objects() -> list[dict[str, Any]]:
         workload("Deployment", APPROVED, "held"),
         workload("Deployment", WITHDRAWN, "withdrawn"),
         pod("withdrawn", WITHDRAWN),
+        fence("held", ingress=[{"from": [{"podSelector": {}}]}], egress=[{"ports": [{"port": 53}]}]),
+        binding("held", READERS),
     ]
 
 

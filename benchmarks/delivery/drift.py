@@ -79,7 +79,6 @@ CORE = "/api/v1/namespaces/{env}"
 RIGHTS = "/apis/rbac.authorization.k8s.io/v1"
 FENCES = "/apis/networking.k8s.io/v1/namespaces/{env}/networkpolicies"
 ROUTES = "/apis/gateway.networking.k8s.io/v1/namespaces/{env}/httproutes"
-EVERYBODY = [{"kind": "Group", "apiGroup": "rbac.authorization.k8s.io", "name": "system:authenticated"}]
 CHILD = APPLICATIONS + "/identityapi-app-{env}"
 
 KINDS: tuple[Kind, ...] = (
@@ -87,7 +86,7 @@ KINDS: tuple[Kind, ...] = (
          another_image),
     Kind("replicas", "identityapi-app-{env}", f"{APPS}/identityapi", merged({"spec": {"replicas": 0}})),
     Kind("deleted Service", "gatewayapi-app-{env}", f"{CORE}/services/gatewayapi", deleted),
-    Kind("NetworkPolicy opened", "postgres-app-{env}", f"{FENCES}/postgres", merged({"spec": {"ingress": [{}]}})),
+    Kind("NetworkPolicy closed", "postgres-app-{env}", f"{FENCES}/postgres", merged({"spec": {"ingress": []}})),
     Kind("label", "keycloak-app-{env}", f"{APPS}/keycloak",
          merged({"metadata": {"labels": {"app.kubernetes.io/part-of": "somebody"}}})),
     Kind("quota", "root-platform-app", f"{CORE}/resourcequotas/share-of-the-cluster",
@@ -101,7 +100,7 @@ KINDS: tuple[Kind, ...] = (
          replaced("/spec/rules/0/backendRefs/0/name", "keycloak")),
     Kind("deleted NetworkPolicy", "keycloak-app-{env}", f"{FENCES}/keycloak", deleted),
     Kind("RoleBinding", "root-platform-app", f"{RIGHTS}/namespaces/{{env}}/rolebindings/gatewayapi",
-         merged({"subjects": EVERYBODY})),
+         merged({"subjects": []})),
     Kind("PodDisruptionBudget", "journeyapi-app-{env}",
          "/apis/policy/v1/namespaces/{env}/poddisruptionbudgets/journeyapi", merged({"spec": {"maxUnavailable": 5}})),
     Kind("ServiceAccount's token", "identityapi-app-{env}", f"{CORE}/serviceaccounts/identityapi",

@@ -109,7 +109,7 @@ def test_the_status_shows_every_application(bundle: Bundle) -> None:
 
 
 def test_drift_heals(bundle: Bundle) -> None:
-    kinds = ("--kinds", "RoleBinding", "NetworkPolicy opened")
+    kinds = ("--kinds", "RoleBinding", "NetworkPolicy closed")
     found = measured("--only", "drift", *kinds, "--gateway", bundle.gateway)
     assert found["drift_kinds"] == 2
     assert found["drift_heal_max_s"] <= 15

@@ -19,6 +19,7 @@
     git.py          a clone of the repository, for those who add commits to it
     reverting.py    which commits were a bad release, and the commits that take it back
     status.py       one view of every Application, with what Argo CD's colours do not say
+    strays.py       what was added by hand, and how to remove it
     guard.py        the delivery controller: takes bad releases back, keeps healing alive
     passing.py      evidence of what passed, recorded by the guard
     programs.py     the programs that are called (git, kustomize, …), their faults in our words

@@ -6,8 +6,8 @@ colours do not say.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Final
 
 from journeymesh.delivery.applications import Application, Json
@@ -16,6 +16,7 @@ from journeymesh.delivery.git import Checkout
 from journeymesh.delivery.images import pins_in
 from journeymesh.delivery.pods import not_ready
 from journeymesh.delivery.served_certificates import ServedCertificate, served_certificates
+from journeymesh.delivery.strays import Stray, strays
 from journeymesh.delivery.tree import ENVIRONMENTS
 
 HEALED: Final = "Partial sync operation"
@@ -99,6 +100,8 @@ class Seen:
     pods: Sequence[Json] = ()
     jobs: Sequence[Json] = ()
     certificates: Sequence[ServedCertificate] = ()
+    strays: Mapping[str, Sequence[Stray]] = field(default_factory=dict)
+    """By environment: what was added there by hand."""
 
 
 def read(cluster: Cluster, environment: str | None = None) -> Seen:
@@ -113,7 +116,8 @@ def read(cluster: Cluster, environment: str | None = None) -> Seen:
     pods = [pod for place in places for pod in cluster.pods(place)]
     jobs = [job for place in places for job in cluster.items(f"/apis/batch/v1/namespaces/{place}/jobs")]
     certificates = [each for place in places for each in served_certificates(cluster, place)]
-    return Seen(found, cluster.items(_EVENTS), pods, jobs, certificates)
+    added = {place: strays(cluster, place) for place in places}
+    return Seen(found, cluster.items(_EVENTS), pods, jobs, certificates, added)
 
 
 def wants_of(checkout: Checkout | None) -> Wants:
@@ -164,6 +168,7 @@ def _row(each: Application, seen: Seen, wanted: Wanted | None) -> StatusRow:
         words=(
             *_words(each, images),
             *(words for served in seen.certificates if served.application == each.name for words in served.words),
+            *_added(each, seen),
             *(not_ready(_own(each, seen.pods)) if each.health != "Healthy" else ()),
         ),
     )
@@ -191,6 +196,18 @@ def _words(each: Application, images: Iterable[ImageRow]) -> Iterator[str]:
         if image.differs:
             others = ", ".join(_short(digest) for digest in image.running if digest != image.wanted)
             yield f"{image.name} should run {_short(image.wanted)} and runs {others}"
+
+
+def _added(each: Application, seen: Seen) -> Iterator[str]:
+    """What was added by hand to the Application's objects; what belongs to none is told with the environment's root."""
+    names = {one.name for one in seen.applications}
+    for environment, found in seen.strays.items():
+        root = f"root-appbundle-app-{environment}"
+        first = min((one.name for one in seen.applications if one.environment == environment), default="")
+        for stray in found:
+            owner = stray.application if stray.application in names else root if root in names else first
+            if owner == each.name:
+                yield str(stray)
 
 
 def _images(each: Application, pods: Sequence[Json], wanted: Wanted | None) -> Iterator[ImageRow]:
