@@ -6,6 +6,7 @@
     JOURNEYMESH_E2E_REGISTRY      a registry that docker pushes to and the cluster pulls from, as HOST[:PORT]
     JOURNEYMESH_E2E_REPOSITORY    a git repository that this machine pushes to and Argo CD reads, by one address
     JOURNEYMESH_E2E_GATEWAY       where the gateway's node port answers (https://127.0.0.1:30443)
+    JOURNEYMESH_E2E_TREE          the tree of a bundle that runs already, which tests then take as it is
 
 Nothing of it is written into the checkout: the tree is initialised in a clone. Third parties' images are taken from
 docker as they are there.
@@ -136,8 +137,11 @@ def pushed(tag: str, repository: str) -> str:
 
 
 def brought_up(folder: Path) -> Bundle:
-    """The bundle, running."""
+    """The bundle, running: that of JOURNEYMESH_E2E_TREE, or one that is brought up."""
     bundle = Bundle.described(folder)
+    if tree := os.environ.get("JOURNEYMESH_E2E_TREE"):
+        bundle.tree = Path(tree)
+        return bundle
     bundle.build()
     bundle.prepare()
     bundle.bootstrap()

@@ -90,6 +90,12 @@ def bootstrap(
         list[str] | None, typer.Option("--env", metavar="ENV", help="May be repeated; left out, all of the tree's.")
     ] = None,
     wait_s: Annotated[int, typer.Option("--wait-s", min=0, help="How long to wait until all is healthy.")] = 900,
+    again: Annotated[
+        bool,
+        typer.Option(
+            "--again", help="Also sync everything anew, hooks and all: a namespace, a database or Argo CD was lost."
+        ),
+    ] = False,
     tree: TreeOption = Path(),
 ) -> None:
     """Let a cluster that has Argo CD become what the tree says, and wait until it is."""
@@ -106,7 +112,12 @@ def bootstrap(
                 said[state.name] = line
                 say(f"{time.monotonic() - began:6.1f} s  {state.name}: {line}", file=sys.stderr, flush=True)
 
-    states = apply_roots(Tree.at(tree), environment or ENVIRONMENTS, wait_s=wait_s, told=tell)
+    def step(words: str) -> None:
+        print(f"{time.monotonic() - began:6.1f} s  {words}", file=sys.stderr, flush=True)
+
+    states = apply_roots(
+        Tree.at(tree), environment or ENVIRONMENTS, wait_s=wait_s, told=tell, again=step if again else None
+    )
     say(f"{len(states)} applications in {time.monotonic() - began:.0f} s")
     for state in states:
         say(f"{state.name:<32} {state.sync:<10} {state.health}")

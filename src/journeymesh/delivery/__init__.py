@@ -18,6 +18,7 @@
     cluster.py      the cluster that Argo CD runs in
     git.py          a clone of the repository, for those who add commits to it
     reverting.py    which commits were a bad release, and the commits that take it back
+    restoring.py    an environment brought back by whole syncs, in order
     status.py       one view of every Application, with what Argo CD's colours do not say
     strays.py       what was added by hand, and how to remove it
     guard.py        the delivery controller: takes bad releases back, keeps healing alive

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from typing import Final
 
 from journeymesh.delivery.addresses import PLACEHOLDER_REPOSITORY, addresses
 from journeymesh.delivery.applications import Application, Json
@@ -16,11 +15,10 @@ from journeymesh.delivery.cluster import ARGOCD, Cluster, ClusterUnavailable, op
 from journeymesh.delivery.pods import not_ready, unwell
 from journeymesh.delivery.programs import applied, called
 from journeymesh.delivery.rendering import rendered
+from journeymesh.delivery.restoring import PLATFORM, Restoring, waves_of
 from journeymesh.delivery.sops_sidecar import is_wanted, sidecar
 from journeymesh.delivery.tree import Tree
 from journeymesh.errors import JourneymeshError, NotFound, UsageError
-
-PLATFORM: Final = "root-platform-app"
 
 
 class ArgoCdMissing(NotFound):
@@ -39,11 +37,12 @@ def bootstrap(
     *,
     wait_s: float = 900.0,
     told: Callable[[list[Application]], None] = lambda _: None,
+    again: Callable[[str], None] | None = None,
 ) -> list[Application]:
     """Apply the roots of the platform and of these environments, and wait until all they bring is healthy.
 
     Again on a cluster that has them it changes nothing. ``wait_s`` 0 does not wait for the environments. ``told`` is
-    called with every change.
+    called with every change. ``again``: also sync everything anew, with hooks, and hear each step of that.
 
     Raises:
         UsageError: the tree was not told its repository. ArgoCdMissing: there is no Argo CD.
@@ -64,9 +63,13 @@ def bootstrap(
             ["kubectl", "-n", ARGOCD, "rollout", "status", "deploy/argocd-repo-server", "--timeout=300s"], timeout_s=310
         )
     with opened_cluster() as cluster:
-        _wait(cluster, {PLATFORM}, end, told)
+        if again is None:
+            _wait(cluster, {PLATFORM}, end, told)
         for environment in environments:
             applied(rendered(tree.bootstrap / environment))
+            if again is not None:
+                left = max(0.0, end - time.monotonic())
+                Restoring(cluster, environment, left, again).run(waves_of(tree, environment))
         if not wait_s:
             return sorted(cluster.applications(), key=lambda each: each.name)
         wanted = {f"root-appbundle-app-{environment}" for environment in environments}
@@ -108,7 +111,13 @@ def _changes(cluster: Cluster, wanted: set[str], end: float) -> Iterator[list[Ap
     """The states whenever they differ from before, until the end; the last ones once more."""
     before: list[Application] | None = None
     while time.monotonic() < end:
-        states = sorted((each for each in cluster.applications() if each.name in wanted), key=lambda each: each.name)
+        try:
+            found = cluster.applications()
+        except ClusterUnavailable:
+            if before is None:
+                raise
+            found = before  # an API server that does not answer once is asked again
+        states = sorted((each for each in found if each.name in wanted), key=lambda each: each.name)
         if states != before:
             yield states
             before = states

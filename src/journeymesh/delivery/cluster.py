@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any, Final, Protocol
 
@@ -21,6 +22,10 @@ class ClusterUnavailable(JourneymeshError):
     """The cluster cannot be reached, or refuses what was asked."""
 
     exit_code = 5
+
+
+class NoSuchObject(ClusterUnavailable):
+    """The API server answers, and has no such object."""
 
 
 class Deliveries(Protocol):
@@ -59,7 +64,7 @@ class Cluster:
         """The API server's answer.
 
         Raises:
-            ClusterUnavailable: it cannot be reached or refuses.
+            ClusterUnavailable: it cannot be reached or refuses. NoSuchObject: it has none of this name.
         """
         return self._runner.run(self._ask(method, path, body, form))
 
@@ -73,7 +78,9 @@ class Cluster:
             async with self._api.call_api(method, version="", base=f"/{base}", url=rest, **sent) as answer:
                 return answer.json()
         except (kr8s.ServerError, kr8s.APITimeoutError, httpx.HTTPError, ValueError) as error:
-            raise ClusterUnavailable(
+            missing = getattr(getattr(error, "response", None), "status_code", None) == HTTPStatus.NOT_FOUND
+            fault = NoSuchObject if missing else ClusterUnavailable
+            raise fault(
                 f"{method} {path}: {error or type(error).__name__}", todo="check the cluster and its RBAC"
             ) from error
 

@@ -62,3 +62,26 @@ def test_what_is_not_healthy_in_time_is_told_with_its_pods_and_with_what_nodes_l
     assert "greeter-app-dev Synced/Progressing" in told
     assert "dev-1: Evicted: low on disk" in told
     assert ("node node-1: DiskPressure is True: KubeletHasDiskPressure" in told) is tells_nodes
+
+
+class Unsteady(LowOnDisk):
+    """A cluster whose API server gives no answer to the calls of these numbers."""
+
+    def __init__(self, *misses: int) -> None:
+        super().__init__()
+        self.misses, self.calls = misses, 0
+
+    def applications(self) -> list[Application]:
+        self.calls += 1
+        if self.calls in self.misses:
+            raise ClusterUnavailable("GET applications: 504")
+        return [application(seen(health={"status": "Progressing" if self.calls == 1 else "Healthy"}))]
+
+
+def test_an_api_server_that_misses_an_answer_is_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("journeymesh.delivery.bootstrap.time.sleep", lambda _: None)
+    end = time.monotonic() + 10
+    (state,) = _wait(Unsteady(2, 3), {"greeter-app-dev"}, end, lambda _: None)  # type: ignore[arg-type]
+    assert state.is_settled
+    with pytest.raises(ClusterUnavailable):
+        _wait(Unsteady(1), {"greeter-app-dev"}, end, lambda _: None)  # type: ignore[arg-type]
