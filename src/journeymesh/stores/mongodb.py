@@ -177,7 +177,7 @@ class MongodbStore:
         conditions = _journey_conditions(query)
         order = ("started_at_us", "key")
         found = self._read(lambda seen: self._database.find("journeys", seen, conditions, order, query.limit))
-        return rows.selected(rows.journeys_of([documents.journey_row(document) for document in found]), query.columns)
+        return rows.selected(rows.journeys_of(documents.journey_row(document) for document in found), query.columns)
 
     def journey(self, journey_id: str, tenant: str | None = None) -> pa.Table | None:
         """The journey as a one-row table, following ``successor_id`` from a superseded id; None if unknown or gone, or

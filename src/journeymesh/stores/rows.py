@@ -8,8 +8,8 @@ rows can be compared and digested. Conversion is by column, for thousands of jou
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
-from itertools import chain
+from collections.abc import Iterable, Sequence
+from itertools import chain, islice
 from typing import Any, Final
 
 import msgspec
@@ -43,6 +43,8 @@ STORED_SCHEMA: Final = pa.schema([_stored_field(field) for field in JOURNEY_SCHE
 COLUMNS: Final = tuple(STORED_SCHEMA.names)
 ID: Final = COLUMNS.index("journey_id")
 STARTED: Final = COLUMNS.index("started_at_us")
+_ROWS_AT_ONCE: Final = 256
+"""So many rows become columns at once: their values are still in the cache, and the next ones take their memory."""
 
 
 def stored_journeys(journeys: pa.Table) -> pa.Table:
@@ -106,10 +108,13 @@ def table_of(rows: Sequence[JourneyRow], schema: pa.Schema = STORED_SCHEMA) -> p
     return pa.table(columns, schema=schema)
 
 
-def journeys_of(rows: Sequence[JourneyRow], columns: Sequence[str] | None = None) -> pa.Table:
+def journeys_of(rows: Iterable[JourneyRow], columns: Sequence[str] | None = None) -> pa.Table:
     """A table in ``JOURNEY_SCHEMA`` of these rows, which hold these columns of it alone; None: all."""
     schema = pa.schema([_stored_field(field) for field in _schema_of(columns)])
-    return journeys_from_stored(table_of(rows, schema), columns)
+    left, pieces = iter(rows), [schema.empty_table()]
+    while some := list(islice(left, _ROWS_AT_ONCE)):
+        pieces.append(table_of(some, schema))
+    return journeys_from_stored(pa.concat_tables(pieces).combine_chunks(), columns)
 
 
 def row_content(row: JourneyRow) -> bytes:

@@ -38,6 +38,7 @@ from journeymesh.stores.sql_bulk import (
     put_rows,
     put_table,
     read_rows,
+    rows_one_by_one,
     unescaped,
 )
 from journeymesh.stores.sql_changes import (
@@ -145,8 +146,7 @@ class SqlStore:
     def journeys(self, query: JourneyQuery) -> pa.Table:
         """Journeys in (started_at, journey_id) order, ``JOURNEY_SCHEMA``; at most ``query.limit``."""
         with self._sql.reading() as connection:
-            found = read_rows(connection, _select_journeys(connection, query))
-        return rows.journeys_of(found, query.columns)
+            return rows.journeys_of(rows_one_by_one(connection, _select_journeys(connection, query)), query.columns)
 
     def journey(self, journey_id: str, tenant: str | None = None) -> pa.Table | None:
         """The journey as a one-row table, following ``successor_id`` from a superseded id; None if unknown or gone, or

@@ -137,6 +137,16 @@ def read_rows(
     return [tuple(map(unescaped, row)) if _any_escape(row) else row for row in rows]
 
 
+def rows_one_by_one(connection: sa.Connection, statement: sa.Select[Any]) -> Iterator[tuple[Any, ...]]:
+    """The rows that ``read_rows`` gives, each made when it is asked for. Within the transaction only."""
+    result = connection.execute(statement)
+    if connection.dialect.name == "sqlite":
+        cursor: Any = result.cursor
+        rows: Iterator[tuple[Any, ...]] = iter(cursor)
+        return rows
+    return (tuple(map(unescaped, row)) if _any_escape(row) else row for row in map(tuple, result))
+
+
 def _any_escape(row: tuple[Any, ...]) -> bool:
     return any(isinstance(value, str) and _SOH in value for value in row)
 

@@ -40,6 +40,28 @@ def test_chunks_and_slices_do_not_change_the_stored_form() -> None:
     assert rows.rows_of(rows.stored_journeys(table.slice(4, 3))) == stored[4:7]
 
 
+@pytest.mark.parametrize("count", [0, 1, 3, 4, 9])
+def test_rows_that_become_columns_some_at_a_time_are_the_same_table(
+    monkeypatch: pytest.MonkeyPatch, count: int
+) -> None:
+    hours = [{"hour_of_week": 3, "distance_m": -0.0, "driving_s": 1.0}]
+    table = journeys(
+        *(
+            journey(f"car-{i}", distance_m=float(i), policy=None if i < 4 else f"P-{i}", hours=hours * (i % 3))
+            for i in range(count)
+        )
+    )
+    stored = rows.rows_of(rows.stored_journeys(table))
+    whole, made = rows.table_of, list[int]()
+    monkeypatch.setattr(rows, "table_of", lambda some, schema: made.append(len(some)) or whole(some, schema))
+    monkeypatch.setattr(rows, "_ROWS_AT_ONCE", 3)
+    found = rows.journeys_of(iter(stored))
+    assert found.equals(table)
+    assert found["distance_m"].num_chunks <= 1
+    assert sum(made) == count
+    assert max(made, default=0) <= 3
+
+
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), None])
 def test_a_number_that_is_none_is_refused(value: float | None) -> None:
     schema = pa.schema([field.with_nullable(True) for field in JOURNEY_SCHEMA])
