@@ -103,22 +103,21 @@ def exchange(request: Request, retries: Retries, remembered: Remembered) -> Gene
     failures = 0
     refused: str | None = None
     refusing: ApiError | None = None
-    known = remembered.get(request)
     while True:
         asked = yield TokenWanted(refused)
         if refusing is not None and asked == refused:
             raise refusing
         token = asked if isinstance(asked, str) else None
+        known = remembered.get(request, token)
         came = yield Send(request, _headers(request, token, known))
         if isinstance(came, Reply):
             if came.status == 304 and known is not None:
                 return known
             if came.status < 300:
-                remembered.put(request, came)
+                remembered.put(request, token, came)
                 return came
             if came.status in (401, 403, 404):
-                remembered.forget(request)
-                known = None
+                remembered.forget(request, token)
             wait_asked = retry_after_s(came.headers.get("retry-after"))
             fault: ApiError = refusal(came.status, came.body, request.place, wait_asked)
             if came.status == 401 and token is not None and refusing is None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import hashlib
 import time
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
@@ -12,6 +13,9 @@ import msgspec
 
 EARLY_S: Final = 30.0
 """A token is renewed this long before it expires, so that it still counts when it arrives."""
+
+_OF_ONE_TOKEN: Final = frozenset({"exp", "iat", "nbf", "jti", "auth_time", "sid", "session_state"})
+"""Claims that differ from one token to the next of the same person."""
 
 Token = str | Callable[[], str] | None
 AsyncToken = str | Callable[[], str | Awaitable[str]] | None
@@ -38,11 +42,26 @@ class HeldToken:
 
 def expires_at_s(token: str) -> float:
     """Seconds since 1970 UTC at which a JWT says it expires; infinity where it does not say."""
+    try:
+        return float(_claims(token)["exp"])
+    except (KeyError, TypeError, ValueError):
+        return float("inf")
+
+
+def asker_of(token: str | None) -> str:
+    """Names whoever the token is of, and tells nothing of them: the same for a renewed JWT, another one where anything
+    else that it claims (issuer, subject, tenant, roles) is different. Of a token that is no JWT it is its own name."""
+    claims = {name: value for name, value in _claims(token or "").items() if name not in _OF_ONE_TOKEN}
+    said = msgspec.json.encode(claims, order="deterministic") if claims else (token or "").encode()
+    return hashlib.blake2b(said, digest_size=16).hexdigest()
+
+
+def _claims(token: str) -> dict[str, Any]:
+    """What a JWT says, unjudged; nothing where it is none."""
     parts = token.split(".")
     if len(parts) != 3:
-        return float("inf")
+        return {}
     try:
-        said: Any = msgspec.json.decode(base64.urlsafe_b64decode(parts[1] + "=" * (-len(parts[1]) % 4)))
-        return float(said["exp"])
-    except (binascii.Error, msgspec.MsgspecError, KeyError, TypeError, ValueError, RecursionError):
-        return float("inf")
+        return msgspec.json.decode(base64.urlsafe_b64decode(parts[1] + "=" * (-len(parts[1]) % 4)), type=dict[str, Any])
+    except (binascii.Error, msgspec.MsgspecError, ValueError, RecursionError):
+        return {}

@@ -29,6 +29,7 @@ from journeymesh.client.errors import (
     TokenNotAccepted,
 )
 from journeymesh.client.retries import retry_after_s
+from journeymesh.client.tokens import HeldToken
 from journeymesh.errors import NotFound, StoreUnavailable, UsageError
 from tests.unit.client.scripted_service import Answer, Asked, json, problem, service
 
@@ -299,6 +300,29 @@ def test_an_answer_is_remembered_for_its_question_and_purpose_only() -> None:
         client.summary("P-2", "month")
         client.for_purpose("claims-handling").summary("P-1", "month")
     assert [asked.headers.get("if-none-match") for asked in api.asked] == [None] * 4
+
+
+@pytest.mark.parametrize("jwt", [True, False])
+def test_an_answer_is_remembered_for_its_asker_only_whatever_token_comes_next(jwt: bool) -> None:
+    def token(tenant: str, expires: float) -> str:
+        said = base64.urlsafe_b64encode(msgspec.json.encode({"sub": "a", "tenant": tenant, "exp": expires}))
+        return f"{tenant}-opaque" if not jwt else f"e30.{said.decode().rstrip('=')}.c2ln"
+
+    tokens = iter([token("north", 1), token("south", 1), token("north", 2)])
+
+    def answer(asked: Asked) -> Answer:
+        return Answer(304, {"etag": '"v1"'}) if "if-none-match" in asked.headers else json({"items": []}, etag='"v1"')
+
+    with service(answer) as api, Journeymesh(api.url, token=lambda: next(tokens), purpose="pricing") as client:
+        client._held = _AlwaysAnew()
+        for _ in range(3):
+            client.summary("P-1")
+    assert [asked.headers.get("if-none-match") for asked in api.asked] == [None, None, '"v1"']
+
+
+class _AlwaysAnew(HeldToken):
+    def current(self, refused: str | None) -> str | None:
+        return None
 
 
 def test_a_denial_is_never_answered_from_memory_and_forgets_what_was_known() -> None:

@@ -113,9 +113,9 @@ def test_a_key_used_for_another_batch_is_422(kept: KeptAnswers) -> None:
 
 
 def test_two_clients_may_use_one_key() -> None:
-    one, other = (Identity(provider="static", subject=name, tenant="default") for name in ("a", "b"))
-    assert key_of(one, "k") == key_of(one, "k")
-    assert key_of(one, "k") != key_of(other, "k")
+    who = [Identity(provider="static", subject=name, tenant=tenant) for name in ("a", "b") for tenant in ("n", "s")]
+    assert key_of(who[0], "k") == key_of(who[0], "k")
+    assert len({key_of(each, "k") for each in who}) == 4, "nor does who changes tenants find what they were answered"
 
 
 def test_a_batch_under_way_is_409(kept: KeptAnswers) -> None:

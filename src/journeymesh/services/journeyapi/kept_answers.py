@@ -42,8 +42,9 @@ def answers_database(url: str) -> SqlDatabase:
 
 
 def key_of(identity: Identity | None, key: str) -> str:
-    """The key as it is kept: a client's own, and nothing of the client or of the key can be read from it."""
-    who = ("", "") if identity is None else (identity.provider, identity.subject)
+    """The key as it is kept: a client's own, who is another one under another tenant; and nothing of the client or of
+    the key can be read from it."""
+    who = ("", "", "") if identity is None else (identity.provider, identity.subject, identity.tenant)
     return hashlib.blake2b("\0".join((*who, key)).encode(), digest_size=32).hexdigest()
 
 
