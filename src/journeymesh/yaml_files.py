@@ -44,7 +44,7 @@ def load_yaml(text: str, *, loader: type[Any] = yaml.SafeLoader, bounds: YamlBou
             holds, and deep nesting for more than the interpreter can follow.
     """
     _check(text, bounds)
-    with _no_value_but_yaml():
+    with no_value_but_yaml():
         return yaml.load(text, Loader=loader)  # noqa: S506 - a SafeLoader or one derived from it
 
 
@@ -55,7 +55,7 @@ def load_all_yaml(text: str, *, loader: type[Any] = yaml.SafeLoader, bounds: Yam
         yaml.YAMLError: as of ``load_yaml``.
     """
     _check(text, bounds)
-    with _no_value_but_yaml():
+    with no_value_but_yaml():
         return list(yaml.load_all(text, Loader=loader))
 
 
@@ -70,8 +70,12 @@ def compose_all_yaml(text: str, *, bounds: YamlBounds = FILES) -> Iterator[yaml.
 
 
 @contextmanager
-def _no_value_but_yaml() -> Iterator[None]:
-    """A date of the 45th and a number of 5,000 digits are YAML by their form, and no values."""
+def no_value_but_yaml() -> Iterator[None]:
+    """While values are made: a date of the 45th and a number of 5,000 digits are YAML by their form, and none.
+
+    Raises:
+        YamlRefused: in place of what Python says of them.
+    """
     try:
         yield
     except (ValueError, OverflowError, RecursionError) as error:

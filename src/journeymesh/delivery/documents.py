@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 
 from journeymesh.errors import UsageError
-from journeymesh.yaml_files import MANIFESTS, compose_all_yaml
+from journeymesh.yaml_files import MANIFESTS, YamlBounds, compose_all_yaml, no_value_but_yaml
 
 
 class ManifestUnreadable(UsageError):
@@ -47,7 +47,7 @@ class Document:
         return found
 
 
-def documents(path: Path) -> Iterator[Document]:
+def documents(path: Path, bounds: YamlBounds = MANIFESTS) -> Iterator[Document]:
     """The file's documents, empty ones left out.
 
     Raises:
@@ -55,15 +55,18 @@ def documents(path: Path) -> Iterator[Document]:
     """
     try:
         text = path.read_text("utf-8")
-        for node in compose_all_yaml(text, bounds=MANIFESTS):
+        for node in compose_all_yaml(text, bounds=bounds):
             loader = yaml.SafeLoader("")
-            content = loader.construct_document(node)
+            with no_value_but_yaml():
+                content = loader.construct_document(node)
             if content:
                 yield Document(path, content, node)
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ManifestUnreadable(
             f"{path}: not YAML: {' '.join(str(error).split())}", todo="correct the file"
         ) from error
+    except OSError as error:
+        raise ManifestUnreadable(f"{path} cannot be read: {error.strerror}", todo="give a file") from error
 
 
 def _inner(node: yaml.Node, step: str | int) -> tuple[yaml.Node | None, yaml.Node] | None:

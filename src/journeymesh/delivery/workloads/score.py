@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 from journeymesh.delivery.documents import Document, documents
 from journeymesh.delivery.tree import ENVIRONMENTS
 from journeymesh.errors import ExtraMissing, NotFound, UsageError
+from journeymesh.yaml_files import FILES
 
 if TYPE_CHECKING:
     from jsonschema import ValidationError
@@ -28,6 +29,9 @@ NO_IMAGE: Final = "."
 LONGEST_NAME: Final = 40
 """Its Jobs and their pods carry the name with something added, and 63 characters is all a label holds."""
 PORT: Final = 8080
+LONGEST_TEXT: Final = 131_072
+"""What the placeholders of one text stand for together: no process is given a longer argument or variable."""
+_LONGEST_TOLD: Final = 300
 
 SOURCE: Final = "journeymesh.io/source"
 ANSWERS: Final = "journeymesh.io/answers"
@@ -111,12 +115,26 @@ def read_score(path: Path) -> Workload:
     """
     if not path.is_file():
         raise WorkloadMissing(f"{path} does not exist", todo="see `journeymesh workload list`, or begin it with `new`")
-    held = list(documents(path))
+    held = list(documents(path, FILES))
     if len(held) != 1:
         raise ScoreInvalid(f"{path}: {len(held)} documents", todo="write one Score document")
     document = held[0]
+    _check_names(document, document.content, ())
     _by_schema(document)
     return _Reading(document).workload()
+
+
+def _check_names(document: Document, content: Any, at: tuple[str | int, ...]) -> None:
+    """Raise where a value has another name than a text, as YAML lets it: nothing behind this reads such."""
+    if isinstance(content, dict):
+        for name, value in content.items():
+            if not isinstance(name, str):
+                what = f"{str(name)[:_LONGEST_TOLD]!r} is no name"
+                raise _invalid(document, at, what, "put it in quotes")
+            _check_names(document, value, (*at, name))
+    elif isinstance(content, list):
+        for number, value in enumerate(content):
+            _check_names(document, value, (*at, number))
 
 
 def _by_schema(document: Document) -> None:
@@ -129,7 +147,8 @@ def _by_schema(document: Document) -> None:
     fault: ValidationError | None = best_match(Draft202012Validator(schema).iter_errors(document.content))
     if fault is not None:
         place = ".".join(str(step) for step in fault.absolute_path) or "the document"
-        raise _invalid(document, fault.absolute_path, f"{place}: {fault.message}", "see https://docs.score.dev")
+        what = f"{place[:_LONGEST_TOLD]}: {fault.message[:_LONGEST_TOLD]}"
+        raise _invalid(document, fault.absolute_path, what, "see https://docs.score.dev")
 
 
 def _invalid(document: Document, at: Any, what: str, todo: str) -> ScoreInvalid:
@@ -285,8 +304,17 @@ class _Reading:
                 raise _invalid(
                     self.document, at, f"{found.group(0)} stands for nothing", "use ${metadata.…}, or $$ for a dollar"
                 )
+            left[0] -= len(inner)
+            if left[0] < 0:
+                raise _invalid(
+                    self.document,
+                    at,
+                    f"it stands for more than {LONGEST_TEXT:,} characters",
+                    "name fewer, or shorter ones",
+                )
             return inner
 
+        left = [LONGEST_TEXT]
         return _PLACEHOLDER.sub(value, text)
 
 

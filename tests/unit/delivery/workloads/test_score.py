@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import pytest
 
 from journeymesh.delivery.workloads.score import ScoreInvalid, Workload, WorkloadMissing, read_score
+from journeymesh.errors import UsageError
 
 SMALLEST = """\
 apiVersion: score.dev/v1b1
@@ -116,3 +118,39 @@ def test_a_file_that_is_not_there_is_said_to_be_missing(tmp_path: Path) -> None:
 def test_two_documents_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ScoreInvalid, match="2 documents"):
         read(tmp_path, f"{SMALLEST}---\n{SMALLEST}")
+
+
+HOSTILE = {
+    "a name that is a number": SMALLEST.replace("  main:", "  1:"),
+    "a name that is nothing": SMALLEST.replace("  main:", "  ~:"),
+    "an annotation that is a date": SMALLEST.replace("  name: hello", "  name: hello\n  annotations: {2024-01-01: x}"),
+    "a date that there is not": SMALLEST.replace("name: hello", "name: 2024-02-45"),
+    "a number of 5,000 digits": SMALLEST.replace("name: hello", f"name: {'9' * 5_000}"),
+    "aliases": "a0: &a0 [x, x, x, x, x, x, x, x, x]\n"
+    + "".join(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]\n" for n in range(1, 12)),
+    "depth": "a: " + "[" * 5_000 + "]" * 5_000,
+    "length": SMALLEST + "#" * (5 << 20),
+    "placeholders": SMALLEST.replace("  name: hello", f"  name: hello\n  annotations: {{note: {'x' * 60_000}}}")
+    + f"    args: ['{'${metadata.annotations.note}' * 40_000}']\n",
+    "a fault with all of the file in it": SMALLEST.replace("    image:", f"    image: [{'x' * 60_000}]\n    command:"),
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_what_no_score_file_may_hold_is_a_short_refusal_at_once(tmp_path: Path, name: str) -> None:
+    began = time.process_time()
+    with pytest.raises(UsageError) as refused:
+        read(tmp_path, HOSTILE[name])
+    assert time.process_time() - began < 10
+    assert len(str(refused.value)) < 1_500
+
+
+def test_placeholders_that_stand_for_gigabytes_are_refused_as_such(tmp_path: Path) -> None:
+    with pytest.raises(ScoreInvalid, match=r"score.yaml:8: it stands for more than 131,072 characters"):
+        read(tmp_path, HOSTILE["placeholders"])
+
+
+def test_placeholders_may_stand_for_what_a_process_can_be_given(tmp_path: Path) -> None:
+    text = SMALLEST.replace("  name: hello", f"  name: hello\n  annotations: {{note: {'x' * 60_000}}}")
+    workload = read(tmp_path, text + "    args: ['${metadata.annotations.note}${metadata.annotations.note}']\n")
+    assert workload.args == ("x" * 120_000,)
