@@ -26,6 +26,8 @@ from tests.hostile_texts import HOSTILE_TEXTS
 from tests.unit.identity import tokens_made
 
 from journeymesh.access.access_file import load_access_file
+from journeymesh.delivery.documents import documents
+from journeymesh.delivery.workloads.score import read_score
 from journeymesh.errors import JourneymeshError
 from journeymesh.governance.contract import SHIPPED_CONTRACT, load_contract
 from journeymesh.governance.purposes import SHIPPED_PURPOSES, load_purposes
@@ -87,6 +89,20 @@ GPX: Final = (
     b'<?xml version="1.0"?><gpx version="1.1"><trk><name>a</name><trkseg><trkpt lat="52.5" lon="-5.25"><time>'
     b"2024-05-06T08:00:00Z</time><extensions><x:speed>1</x:speed></extensions></trkpt></trkseg></trk></gpx>"
 )
+SCORE: Final = b"""apiVersion: score.dev/v1b1
+metadata:
+  name: hello
+  annotations: {journeymesh.io/answers: /hello, journeymesh.io/environments: dev test}
+service:
+  ports: {web: {port: 80, targetPort: 3000}}
+containers:
+  main:
+    image: registry.example/hello
+    args: [--name, "${metadata.name}", "$$5"]
+    variables: {GREETING: "hello, ${metadata.name}"}
+    livenessProbe: {httpGet: {path: /alive, port: 3000}}
+    resources: {requests: {cpu: 10m}, limits: {memory: 1Gi}}
+"""
 NMEA: Final = b"$GPRMC,120000.00,A,5200.0000,N,01300.0000,E,010.0,090.0,040324,,*0F\r\n$GPGGA,120001,5200.0,N,,,1\r\n"
 
 
@@ -188,6 +204,13 @@ def _parquet(rng: random.Random) -> bytes:
     return sink.getvalue().to_pybytes()
 
 
+def _policies_in_parquet(rng: random.Random) -> bytes:
+    rows, sink = rng.randrange(1, 50), pa.BufferOutputStream()
+    table = pa.table({"number": [f"P-{n}" for n in range(rows)], "device": ["V"] * rows, "valid_from": [NOON] * rows})
+    pq.write_table(table, sink, compression=rng.choice(("none", "zstd", "snappy")))
+    return sink.getvalue().to_pybytes()
+
+
 OURS: Final = (JourneymeshError,)
 POLICY: Final = b'{"number":"P-1","device":"V","valid_from":"2024-01-01","zone":"Europe/London"}'
 TARGETS: Final[dict[str, Target]] = {
@@ -212,6 +235,11 @@ TARGETS: Final[dict[str, Target]] = {
     ),
     "contracts": Target(lambda _: SHIPPED_CONTRACT.read_bytes(), _of_file("contract.yaml", load_contract), OURS),
     "purposes": Target(lambda _: SHIPPED_PURPOSES.read_bytes(), _of_file("purposes.yaml", load_purposes), OURS),
+    "score files": Target(lambda _: SCORE, _of_file("score.yaml", read_score), OURS),
+    "manifests": Target(
+        _like("customization/components/access/kustomization.yaml"),
+        _of_file("manifest.yaml", lambda place: list(documents(place))), OURS,
+    ),
     "rules": Target(
         _like("examples/rules/always-on.yaml", "examples/rules/recorder-marks.yaml"),
         _of_file("rules.yaml", lambda place: load_rules(str(place))), OURS,
@@ -222,6 +250,7 @@ TARGETS: Final[dict[str, Target]] = {
         lambda _: b"number,device,valid_from,zone\nP-1,V,2024-01-01,Europe/London\n",
         _of_file("policies.csv", load_policies), OURS,
     ),
+    "policies as parquet": Target(_policies_in_parquet, _of_file("policies.parquet", load_policies), OURS),
     "csv": Target(
         lambda _: b"vehicle,fixed_at,lat_deg,lon_deg\nV,2024-03-04T12:00:00Z,52.0,13.0\n" * 3,
         _of_file("fixes.csv", _rows(TextSource)), OURS,

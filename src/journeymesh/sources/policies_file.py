@@ -16,6 +16,7 @@ from journeymesh.errors import PoliciesInvalid, SourceMissing
 from journeymesh.journeys.policies import Policy
 from journeymesh.sources.conversions import Unconvertible, identifier, kind_of, number
 from journeymesh.sources.mapping import Mapping
+from journeymesh.sources.policies_parquet import parquet_rows
 from journeymesh.sources.policy_reading import PolicyInput, UsablePolicies, is_without_end, mapped_policies, usable
 from journeymesh.sources.refused_rows import as_json
 from journeymesh.sources.row_keys import RowKeys
@@ -112,9 +113,7 @@ def _content(path: Path) -> Any:
             with path.open(encoding="utf-8-sig", newline="") as file:
                 return [{k: v for k, v in row.items() if v not in ("", None)} for row in csv.DictReader(file)]
         case ".parquet":
-            import pyarrow.parquet as pq
-
-            return pq.read_table(path).to_pylist()
+            return parquet_rows(path)
         case ending:
             known = ", ".join(ENDINGS)
             raise PoliciesInvalid(f"policies {path}: unknown ending {ending or 'none'!r}", todo=f"use {known}")
