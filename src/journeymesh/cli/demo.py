@@ -110,7 +110,7 @@ def _show_policies(store: Store, rules: JourneyRules, room: Path) -> Policy:
     say(f"4. One of them, {chosen.number}: its months, and its first journeys")
     months = Listing(SUMMARY_SCHEMA, [_summary(store, chosen, rules, "month")], SUMMARY_COLUMNS)
     render(months, Format.table, limited=True)
-    first = store.journeys(JourneyQuery(policy=chosen.number, limit=5))
+    first = store.journeys(JourneyQuery(policy=chosen.number, tenant=chosen.tenant, limit=5))
     render(Listing(JOURNEY_SCHEMA, [first], JOURNEY_COLUMNS), Format.table, limited=True)
     page = room / f"{chosen.number}.html"
     write_report(store, [chosen], rules, page)
