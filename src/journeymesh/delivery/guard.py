@@ -10,6 +10,7 @@ that ends anywhere is followed by one that derives the same again. What is kept 
     Application made again            begin a sync, for it has no history to go back to
     revert pushed, no sync of it      begin it: where only its paths are watched, Argo CD may believe it was tried
     sync succeeded, with its tests    record as evidence that its digests passed, once for each
+    a root's or the Secrets' failed   begin it again as a whole: a deleted namespace leaves the platform's heal failed
     healed before that was recorded   begin a whole sync: healing overwrote what the tests had said
 """
 
@@ -113,6 +114,8 @@ class Guard:
             mine = each.environment == self.environment and each.service and self._reads_this(each)
             if mine and self._is_wanted(each):
                 yield from self._guard(each)
+            elif self._is_minded(each) and self._reads_this(each):
+                yield from self._begin_again(each, self.again_s)
 
     def _refresh(self, applications: list[Application], newest: str) -> None:
         """Once for each Application and commit. Those of no environment (the platform's) are everybody's."""
@@ -131,6 +134,13 @@ class Guard:
         if before is None or (self.now() - before).total_seconds() >= self.again_s:
             self._verified[name] = self.now()
             self.deliveries.refresh(name, hard=True)
+
+    def _is_minded(self, each: Application) -> bool:
+        """Whether it is a failed root or the Secrets', of this environment or the platform: nothing is reverted."""
+        concerned = each.environment == self.environment or each.environment not in ENVIRONMENTS
+        return (
+            concerned and not each.service and bool(each.path) and each.operation is not None and each.operation.failed
+        )
 
     def _reads_this(self, each: Application) -> bool:
         """By a commit of it, for one repository has many addresses."""
