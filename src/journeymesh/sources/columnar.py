@@ -92,7 +92,9 @@ class ParquetSource:
         with _Opened(file, [self._fields.vehicle.path]) as parquet:
             schema = parquet.schema_arrow
             columns = [
-                column_name(path) for path in paths_of(self._fields, self._where) if type_at(schema, path) is not None
+                _selected(schema.names, path)
+                for path in paths_of(self._fields, self._where)
+                if type_at(schema, path) is not None
             ]
             straight = self._mapping is None and self.tally is None and _is_ours(schema)
             per_row = (file.size or 0) / max(parquet.metadata.num_rows, 1)
@@ -165,6 +167,8 @@ def _is_ours(schema: pa.Schema) -> bool:
     """Whether every column present is of ``FIX_SCHEMA``'s kind, so that nothing needs converting."""
     for wanted in FIX_SCHEMA:
         if wanted.name not in schema.names:
+            if _named(schema.names, wanted.name) is not None:
+                return False
             continue
         held = schema.field(wanted.name).type
         match wanted.name:
@@ -201,12 +205,29 @@ def _straight(batch: pa.RecordBatch, first_origin: int) -> Fixes | None:
     return Fixes.from_arrow(batch, first_origin, is_ours=True)
 
 
+def _named(names: Sequence[str], name: str) -> str | None:
+    """The column of this name; else the only one whose name differs in nothing but capitals."""
+    if name in names:
+        return name
+    alike = [one for one in names if one.casefold() == name.casefold()]
+    return alike[0] if len(alike) == 1 else None
+
+
+def _selected(names: Sequence[str], path: str) -> str:
+    """What a column at a path is asked for by."""
+    whole = column_name(path)
+    first, *rest = parsed(path).steps
+    return _named(names, whole) or ".".join([_named(names, first) or first, *rest])
+
+
 def type_at(schema: pa.Schema, path: str) -> pa.DataType | None:
     """The type of the column at a path; None where there is none."""
-    if (name := column_name(path)) in schema.names:
+    names = schema.names
+    if (name := _named(names, column_name(path))) is not None:
         return schema.field(name).type
     first, *rest = parsed(path).steps
-    held = schema.field(first).type if first in schema.names else None
+    outer = _named(names, first)
+    held = None if outer is None else schema.field(outer).type
     for step in rest:
         index = held.get_field_index(step) if held is not None and pa.types.is_struct(held) else -1
         held = None if index < 0 or held is None else held.field(index).type
@@ -215,12 +236,14 @@ def type_at(schema: pa.Schema, path: str) -> pa.DataType | None:
 
 def column_at(batch: pa.RecordBatch, path: str) -> pa.Array | None:
     """The column at a path; None where there is none."""
-    if (name := column_name(path)) in batch.schema.names:
+    names = batch.schema.names
+    if (name := _named(names, column_name(path))) is not None:
         return batch.column(name)
     first, *rest = parsed(path).steps
-    if first not in batch.schema.names:
+    outer = _named(names, first)
+    if outer is None:
         return None
-    column = batch.column(first)
+    column = batch.column(outer)
     for step in rest:
         if not pa.types.is_struct(column.type) or column.type.get_field_index(step) < 0:
             return None

@@ -130,13 +130,14 @@ def split(line: bytes, separator: str, quote: str) -> list[str]:
 
 
 def place_of(names: Sequence[str], path: str) -> tuple[int, ...]:
-    """Where columns of this name stand, from 0: by the name as it is, else without blanks around it, else, for a
-    path such as ``3``, by its number."""
+    """Where columns of this name stand, from 0: by the name as it is, else without blanks around it, else in capitals
+    or small letters, else, for a path such as ``3``, by its number."""
     path = column_name(path)
     exact = tuple(place for place, name in enumerate(names) if name == path)
     trimmed = exact or tuple(place for place, name in enumerate(names) if name.strip() == path)
-    if trimmed or not path.isdecimal():
-        return trimmed
+    found = trimmed or tuple(place for place, name in enumerate(names) if name.strip().casefold() == path.casefold())
+    if found or not path.isdecimal():
+        return found
     return (int(path),) if int(path) < len(names) else ()
 
 

@@ -16,6 +16,7 @@ from typing import Any
 import bson
 import numpy as np
 import pytest
+from pyarrow import csv, parquet
 
 from journeymesh.cli.main import outcome
 from journeymesh.errors import NotFound
@@ -327,6 +328,26 @@ def test_each_fix_has_the_values_that_were_recorded(name: str, tmp_path: Path) -
 def test_gpx_and_nmea_are_mapped_as_they_are_read_without_a_mapping() -> None:
     assert load_mapping(shipped_text("gpx")).fields == GPX_FIELDS
     assert load_mapping(shipped_text("nmea")).fields == NMEA_FIELDS
+
+
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+def test_the_columns_of_traccar_on_h2_are_read_in_capitals(kind: str, tmp_path: Path) -> None:
+    place = traccar_database(tmp_path)
+    head, _, rows = place.read_text().partition("\n")
+    place.write_text(f"{head.upper()}\n{rows}")
+    if kind == "parquet":
+        table = csv.read_csv(place)
+        place.unlink()
+        place = place.with_suffix(".parquet")
+        parquet.write_table(table, place)
+    (tmp_path / "mapping.yaml").write_text(shipped_text("traccar-database"))
+    with closing(open_source(str(place), tmp_path / "mapping.yaml")) as source:
+        batches = list(source.batches())
+    read = Fixes.concat([batch.fixes for batch in batches])
+    assert (len(read), read.vehicles, [one for batch in batches for one in batch.refusals]) == (61, ("7",), [])
+    assert read.accuracy_m is not None
+    assert read.received_at_us is not None
+    np.testing.assert_allclose(read.speed_mps, SPEED_MPS, atol=0.01)
 
 
 def test_an_accuracy_of_0_is_none_to_traccar(tmp_path: Path) -> None:
