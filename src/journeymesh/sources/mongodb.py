@@ -16,6 +16,7 @@ import numpy as np
 from bson import json_util
 from numba import types
 
+from journeymesh.databases.mongodb_answers import is_of_driver
 from journeymesh.errors import SourceMissing, SourceUnreadable, UsageError
 from journeymesh.journeys.compiled import U8_IN, entry
 from journeymesh.journeys.fixes import I64
@@ -314,6 +315,13 @@ class MongodbSource:
             raise SourceUnreadable(
                 f"source {self.name} cannot be read: {plain_text(error)}",
                 todo="check the address, the credentials and the rights",
+            ) from error
+        except KeyError as error:
+            if not is_of_driver(error):
+                raise
+            raise SourceUnreadable(
+                f"source {self.name}: the server's answer lacks {error}, which MongoDB's has",
+                todo="look into the server's log: what it was asked for may have failed",
             ) from error
 
 

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from journeymesh.databases.mongodb_answers import is_of_driver
 from journeymesh.errors import SourceUnreadable
 from journeymesh.journeys.fixes import Fixes
 from journeymesh.sources.collection_names import one_of
@@ -73,11 +74,34 @@ class MongodbFixWriter(MongodbSource):
             except BulkWriteError as error:
                 details: Any = error.details
                 if not _only_rivals(details):
-                    raise SourceUnreadable(
-                        f"source {self.name} refused fixes: {_first_fault(details)}",
-                        todo="check the collection's rules and indexes, then put the same again",
-                    ) from error
+                    raise self._refused(_first_fault(details)) from error
                 return int(details["nMatched"]) + len(details["writeErrors"])
+            except KeyError as error:
+                if not is_of_driver(error):
+                    raise
+                return self._put_one_by_one(collection, by_id)
+
+    def _put_one_by_one(self, collection: Any, by_id: dict[str, dict[str, Any]]) -> int:
+        """Write to a server that does not say which writes of many failed; how many were there before."""
+        from pymongo.errors import WriteError
+
+        there = 0
+        codes: list[int | None] = []
+        for identity, document in by_id.items():
+            try:
+                there += collection.update_one({"_id": identity}, {"$setOnInsert": document}, upsert=True).matched_count
+            except WriteError as error:
+                if error.code == _DUPLICATE and collection.find_one({"_id": identity}, {"_id": 1}) is not None:
+                    there += 1  # another writer put the same at the same time
+                else:
+                    codes.append(error.code)
+        if codes:
+            raise self._refused(f"{len(codes)} writes failed, the first with code {codes[0]}")
+        return there
+
+    def _refused(self, fault: str) -> SourceUnreadable:
+        todo = "check the collection's rules and indexes, then put the same again"
+        return SourceUnreadable(f"source {self.name} refused fixes: {fault}", todo=todo)
 
 
 def _only_rivals(details: dict[str, Any]) -> bool:

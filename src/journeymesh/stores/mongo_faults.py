@@ -8,6 +8,7 @@ from typing import Final
 
 from pymongo import errors
 
+from journeymesh.databases.mongodb_answers import is_of_driver
 from journeymesh.errors import StoreUnavailable
 from journeymesh.safe_text import without_secrets
 
@@ -36,6 +37,11 @@ def mongo_faults(url: str, shown: str) -> Iterator[None]:
         code = getattr(error, "code", None) or 0
         what, todo = _BY_CODE.get(code, (said, "check the store, then run again"))
         raise StoreUnavailable(f"{shown}: {what}", todo=todo) from error
+    except KeyError as error:
+        if not is_of_driver(error):
+            raise
+        todo = "look into the server's log: what it was asked for may have failed"
+        raise StoreUnavailable(f"{shown}: the server's answer lacks {error}, which MongoDB's has", todo=todo) from error
 
 
 def _said(error: errors.PyMongoError) -> str:
