@@ -25,6 +25,7 @@ from journeymesh.identity.capabilities import JOURNEYS, of_product
 from journeymesh.identity.providers import Providers
 from journeymesh.identity.static import StaticProvider, create_key
 from journeymesh.journeys.policies import Policy
+from journeymesh.journeys.rules import ALWAYS_ON
 from journeymesh.ledger.audit import Audit
 from journeymesh.ledger.audit_database import AuditDatabase
 from journeymesh.ledger.port import AuditRecord
@@ -32,7 +33,9 @@ from journeymesh.ledger.pseudonyms import Pseudonyms
 from journeymesh.services.http.config import HttpConfig
 from journeymesh.services.journeyapi.app import build_app
 from journeymesh.services.journeyapi.config import JourneyapiConfig
+from journeymesh.services.journeyapi.kept_answers import KeptAnswers, answers_database
 from journeymesh.services.journeyapi.product import StoreProduct
+from journeymesh.services.journeyapi.takers import StoreTaker
 from journeymesh.services.journeyapi.versions import StoreVersions
 from journeymesh.stores.port import Store, StoreBatch
 from journeymesh.strangler.policy_book import PolicyBook
@@ -107,25 +110,39 @@ class TwoTenants:
 
     async def get(self, token: str, path: str, purpose: str = PURPOSE, **headers: str) -> Answer:
         """The answer to a request, straight from the application."""
-        named = {"authorization": f"Bearer {token}", "data-purpose": purpose, **headers}
+        return await self.send("GET", token, path, purpose, **headers)
+
+    async def send(
+        self, method: str, token: str, path: str, purpose: str = PURPOSE, body: bytes = b"", **headers: str
+    ) -> Answer:
+        """The answer to a request of any method. Without a token where it is empty."""
+        named = {"authorization": f"Bearer {token}"} if token else {}
+        named |= {"data-purpose": purpose, **headers}
         route, _, query = path.partition("?")
         scope = {
-            "type": "http", "asgi": {"version": "3.0"}, "http_version": "1.1", "method": "GET", "scheme": "http",
+            "type": "http", "asgi": {"version": "3.0"}, "http_version": "1.1", "method": method, "scheme": "http",
             "path": route, "raw_path": route.encode(), "query_string": query.encode(), "root_path": "",
             "headers": [(name.replace("_", "-").encode(), value.encode()) for name, value in named.items()],
             "client": ("127.0.0.1", 1), "server": ("test", 80), "state": {}, "extensions": {},
         }  # fmt: skip
         sent: list[dict[str, Any]] = []
 
+        ended = asyncio.Event()
+        given = iter([{"type": "http.request", "body": body, "more_body": False}])
+
         async def receive() -> dict[str, Any]:
-            return {"type": "http.request", "body": b"", "more_body": False}
+            if (message := next(given, None)) is None:
+                await ended.wait()  # the caller stays until they have it all
+            return message or {"type": "http.disconnect"}
 
         async def send(message: Any) -> None:
             sent.append(message)
+            if message["type"] == "http.response.body" and not message.get("more_body"):
+                ended.set()
 
         await self.app(scope, receive, send)  # type: ignore[arg-type]
-        body = b"".join(part.get("body", b"") for part in sent[1:])
-        return Answer(sent[0]["status"], tuple(sent[0]["headers"]), body)
+        whole = b"".join(part.get("body", b"") for part in sent[1:])
+        return Answer(sent[0]["status"], tuple(sent[0]["headers"]), whole)
 
     def ask(self, tenant: str, *paths: str, purpose: str = PURPOSE, **headers: str) -> list[Answer]:
         """The answers to somebody of this tenant, one after the other."""
@@ -150,9 +167,15 @@ class TwoTenants:
 
 @contextlib.contextmanager
 def two_tenants(
-    store: Store, database_url: str, folder: Path, tenants: Sequence[str] = TENANTS, *, filled: bool = True
+    store: Store,
+    database_url: str,
+    folder: Path,
+    tenants: Sequence[str] = TENANTS,
+    *,
+    filled: bool = True,
+    taking: bool = False,
 ) -> Iterator[TwoTenants]:
-    """The service over this store, which is filled, and this database."""
+    """The service over this store, which is filled, and this database; ``taking``: it takes fixes, too."""
     held = fill(store, *tenants) if filled else []
     everything = sorted(each.name for each in of_product(JOURNEYS))
     people = {
@@ -185,9 +208,14 @@ def two_tenants(
         )  # fmt: skip
         versions = opened.enter_context(StoreVersions(store, refresh_s=3600.0, clock_s=lambda: 0.0))
         book = opened.enter_context(PolicyBook(store.policies, refresh_s=3600.0))
+        answers = answers_database(database_url) if taking else None
+        if answers is not None:
+            answers.migrate()
+            opened.callback(answers.close)
         app = build_app(
             JourneyapiConfig(cursor_key=bytes(32), http=HTTP), store, decider, policies=book, versions=versions,
-            product=StoreProduct({"id": "journeys"}, store),
+            product=StoreProduct({"id": "journeys"}, store), taker=StoreTaker(store, ALWAYS_ON) if taking else None,
+            kept=None if answers is None else KeptAnswers(answers),
         )  # fmt: skip
         yield TwoTenants(app, store, static, audit, versions, book, held)
 
