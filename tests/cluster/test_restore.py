@@ -1,7 +1,7 @@
 """The runbook "Restore an environment", run: what is lost comes back by its one command within five minutes.
 
 In the order of the story, after that of ``test_delivery``: the environment is up. ``make e2e`` loses the namespace;
-JOURNEYMESH_E2E_RESTORE=all loses PostgreSQL's volume as well.
+JOURNEYMESH_E2E_RESTORE=all loses PostgreSQL's volume and a definition as well.
 """
 
 from __future__ import annotations
@@ -58,3 +58,11 @@ def test_a_lost_volume_of_postgresql_comes_back(bundle: Bundle) -> None:
     assert restored(bundle) <= LIMIT_S
     assert "of_before" not in databases()
     assert {"journeys", "access", "keycloak"} <= databases()
+
+
+@ALL
+def test_a_deleted_definition_comes_back_with_its_objects(bundle: Bundle) -> None:
+    before = run("kubectl", "get", "gatewayclasses", "-o", "name").split()
+    run("kubectl", "delete", "crd", "gatewayclasses.gateway.networking.k8s.io")
+    assert restored(bundle) <= LIMIT_S
+    assert run("kubectl", "get", "gatewayclasses", "-o", "name").split() == before != []
