@@ -18,6 +18,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+from tests.proving import times
 from tests.unit.strangler.feeds import plan_for
 
 from journeymesh.engines.local import run
@@ -41,7 +42,7 @@ URL = os.environ.get("JOURNEYMESH_TEST_MONGODB")
 pytestmark = pytest.mark.skipif(not URL, reason="JOURNEYMESH_TEST_MONGODB is unset")
 SERVED = mp.get_context("forkserver")
 SERVED.set_forkserver_preload(["journeymesh.strangler.feeder", "journeymesh.sources.mongodb_vehicles", __name__])
-KILLS = 20
+KILLS = times(20, 8)
 BASE = datetime(2025, 3, 10, 6, tzinfo=UTC)
 MAPPING = load_mapping("""
 collection: boxes

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 from tests.ports.rooms_databases import database_url
+from tests.proving import times
 from tests.telling_apart import Measured, timed
 from tests.two_tenants import ALONE, LAPSED, NOON, UNKNOWN, Answer, TwoTenants, two_tenants
 
@@ -22,7 +23,7 @@ from journeymesh.ledger.port import AuditRecord
 
 __all__ = ["database_url"]
 
-OF_EACH = int(os.environ.get("JOURNEYMESH_PROVE_TIMINGS", "400"))
+OF_EACH = times(2_000, 400)
 """Timings of each kind; 2,000 in ``make prove``."""
 FOREIGN = ALONE.format("south")
 IDS = re.compile(rb"[0-9a-f]{32}|[0-9a-f]{8}-[0-9a-f-]{27}|[0-9A-Za-z_-]{20,}")

@@ -12,6 +12,7 @@ from typing import Any
 
 from tests.integration.test_kill_run import FORK, PARTS, fresh_postgresql_url, fresh_url, in_child, killed
 from tests.integration.test_runs import Parts
+from tests.proving import times
 
 from journeymesh.engines.local import run
 from journeymesh.engines.port import RunOptions
@@ -23,7 +24,7 @@ from journeymesh.wiring import open_store
 
 __all__ = ["fresh_postgresql_url", "fresh_url"]
 
-KILLS = 8
+KILLS = times(40, 8)
 KILLS_PER_STORE = 4
 NOW = datetime(2025, 1, 1, tzinfo=UTC)
 AFTER_EVERY_RUN = datetime(2090, 1, 1, tzinfo=UTC)

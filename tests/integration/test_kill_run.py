@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 import pytest
 from tests.integration.test_runs import Parts, fleet
+from tests.proving import times
 
 from journeymesh.engines.local import run
 from journeymesh.engines.port import RunOptions
@@ -28,8 +29,8 @@ from journeymesh.journeys.rules import ENGINE_SWITCHED
 from journeymesh.stores.memory import MemoryStore
 from journeymesh.wiring import open_store
 
-KILLS = 50
-KILLS_PER_STORE = 10
+KILLS = times(50, 15)
+KILLS_PER_STORE = 5
 FORK = mp.get_context("fork")
 
 

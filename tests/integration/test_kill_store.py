@@ -23,6 +23,7 @@ from tests.ports.follower import Follower
 from tests.ports.records import NOON, fixes, journey, journeys, policy, refusal, run, unique_names
 from tests.ports.test_mongodb_store import drop_database, own_database
 from tests.ports.test_postgresql_store import drop_schema, own_schema
+from tests.proving import times
 
 from journeymesh.journeys.fixes import Fixes
 from journeymesh.stores import tables
@@ -31,7 +32,7 @@ from journeymesh.stores.mongodb import MongodbStore
 from journeymesh.stores.port import JourneyQuery, RulesUsed, Store, StoreBatch, Superseded
 from journeymesh.stores.sql import SqlStore
 
-KILLS = 50
+KILLS = times(50, 15)
 _NAMES = unique_names("jm_kill_")
 
 
@@ -117,7 +118,7 @@ def check_whole_batches(store: Store, prefixes: list[dict[str, str]], seen: set[
 
 
 def kill_repeatedly(connect: Callable[[], Store], afresh: Callable[[], None]) -> None:
-    """Kill a child at 50 points spread over the series; each time run the series again and compare."""
+    """Kill a child at points spread over the series; each time run the series again and compare."""
     batches = series()
     uninterrupted = MemoryStore()
     prefixes = [uninterrupted.digest()]
