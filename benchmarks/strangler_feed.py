@@ -88,7 +88,7 @@ class Move:
         )  # fmt: skip
         source = MongodbVehicles(self.legacy, self.mapping)
         feeder = Feeder(
-            plan=plan, control=self.control, open_store=lambda _: open_store(self.target), source=source,
+            plan=plan, control=self.control, open_store=lambda _: open_store(self.target), open_source=lambda: source,
             rules=ALWAYS_ON, retention_of=lambda _: Retention(),
         )  # fmt: skip
         feeder.run(until, once=until is None)
