@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 MONTHS = {"period": "month"}
-NUMBERS = ("journeys", "active_days", "distance_m", "driving_s", "night_share", "speeding_share", "score")
+NUMBERS = ("journeys", "active_days", "distance_m", "driving_s", "night_share", "score")
 
 
 def test_it_says_that_it_lives_and_is_ready(service: httpx.Client) -> None:
@@ -31,6 +31,7 @@ def test_a_policys_months_are_told(service: httpx.Client, analyst: dict[str, str
     for month in months:
         assert (month["policy"], month["tenant"], month["period"]) == (policy, "e2e", "month")
         assert {name for name in NUMBERS if month[name] is None} == set()
+        assert (month["speeding_share"] is None) == (not month["limit_known_distance_m"])
     assert sum(month["distance_m"] for month in months) > 1_000
     assert sum(month["journeys"] for month in months) > 0
 
