@@ -118,7 +118,7 @@ def added_fields(each: Json) -> list[tuple[Steps, str]]:
 def _without_harmless(fields: Json) -> dict[str, Any]:
     """The fields but those that our own runbooks leave behind, and what holds nothing else."""
     kept = {key: _without_harmless(inner) for key, inner in fields.items() if key.removeprefix("f:") not in _HARMLESS}
-    return {key: inner for key, inner in kept.items() if inner or not fields[key]}
+    return {key: inner for key, inner in kept.items() if inner == fields[key] or inner.keys() - {"."}}
 
 
 def _added(fields: Json, ours: Sequence[Json], value: Any, at: Steps) -> Iterator[Steps]:

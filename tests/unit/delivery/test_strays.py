@@ -75,8 +75,10 @@ def test_nothing_is_said_of_what_argo_cd_and_kubernetes_wrote() -> None:
     assert told(each) == []
 
 
-def test_a_restart_by_kubectl_is_no_addition() -> None:
-    fields = {"f:template": {"f:metadata": {"f:annotations": {"f:kubectl.kubernetes.io/restartedAt": {}}}}}
+@pytest.mark.parametrize("itself", [{}, {".": {}}], ids=["map of another", "map of its own"])
+def test_a_restart_by_kubectl_is_no_addition(itself: dict[str, Any]) -> None:
+    annotations = {**itself, "f:kubectl.kubernetes.io/restartedAt": {}}
+    fields = {"f:template": {"f:metadata": {"f:annotations": annotations}}}
     each = shown(managedFields=[ARGO_CD, wrote("kubectl-rollout", {"f:spec": fields})])
     each["spec"]["template"]["metadata"] = {"annotations": {"kubectl.kubernetes.io/restartedAt": "now"}}
     assert told(each) == []
