@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
@@ -35,7 +35,7 @@ from journeymesh.sources.clock_corrections import corrected
 from journeymesh.sources.compressed_buckets import Expanded, expanded
 from journeymesh.sources.field_tally import Fault, FieldTally
 from journeymesh.sources.mapping import NUMBER_COLUMNS, CoordinateField, Mapping, mapped_paths
-from journeymesh.sources.nested_arrays import TooLarge, flattened_bson, nesting_of
+from journeymesh.sources.nested_arrays import Nesting, TooLarge, flattened_bson, nesting_of
 from journeymesh.sources.paths import array_of, reach
 from journeymesh.sources.row_keys import RowKeys
 from journeymesh.sources.simple8b import DamagedColumn
@@ -130,7 +130,7 @@ class BsonReader:
             if any(fault == NO_ARRAY for _, _, fault in faults):
                 faults = yield from self._compressed(buffer, faults, stream_offset, at)
             if self._nesting is not None:
-                yield from self._nested(buffer, np.unique(rows.document).tolist(), stream_offset, at)
+                yield from self._nested(buffer, np.unique(rows.document).tolist(), self._nesting, stream_offset, at)
                 rows = _slice(rows, slice(0))
             refusals = [self._corrupt(buffer, *fault, stream_offset) for fault in faults]
             pieces = max(1, -(-len(rows.document) // _CONVERT_ROWS))
@@ -156,44 +156,55 @@ class BsonReader:
     ) -> Generator[ReadPart, None, list[Faulty]]:
         """The fixes of compressed buckets among the documents without an array; returns the faults of the others."""
         others: list[Faulty] = []
-        buckets: list[tuple[int, bytes]] = []
-        size = 0
-        for start, end, fault in faults:
-            document, whole = buffer[start:end].tobytes(), None
-            try:
-                whole = expanded(document, self._arrays) if fault == NO_ARRAY else None
-            except DamagedColumn as error:
-                yield self._unusable(document, stream_offset + start, str(error), at)
-                continue
-            if whole is None:
-                others.append((start, end, fault))
-                continue
-            buckets.append((start, whole))
-            size += len(whole)
-            if size > _EXPANDED_BYTES:
-                yield from self._expanded(buckets, stream_offset, at)
-                buckets, size = [], 0
-        if buckets:
-            yield from self._expanded(buckets, stream_offset, at)
+
+        def found() -> Iterator[ReadPart | tuple[int, bytes]]:
+            for start, end, fault in faults:
+                document, whole = buffer[start:end].tobytes(), None
+                try:
+                    whole = expanded(document, self._arrays) if fault == NO_ARRAY else None
+                except DamagedColumn as error:
+                    yield self._unusable(document, stream_offset + start, str(error), at)
+                    continue
+                if whole is None:
+                    others.append((start, end, fault))
+                else:
+                    yield start, whole
+
+        yield from self._made_anew(found(), stream_offset, at)
         return others
 
-    def _nested(self, buffer: U8, starts: list[int], stream_offset: int, at: int) -> Iterator[ReadPart]:
+    def _nested(
+        self, buffer: U8, starts: list[int], nesting: Nesting, stream_offset: int, at: int
+    ) -> Iterator[ReadPart]:
         """The fixes of the documents at these offsets, of the arrays inside of their arrays."""
+
+        def found() -> Iterator[ReadPart | tuple[int, bytes]]:
+            for start in starts:
+                document = _document(buffer, start)
+                try:
+                    whole = flattened_bson(document, nesting)
+                    fault = "it cannot be decoded"
+                except TooLarge as error:
+                    whole, fault = None, str(error)
+                if whole is None:
+                    yield self._unusable(document, stream_offset + start, fault, at)
+                else:
+                    yield start, whole
+
+        yield from self._made_anew(found(), stream_offset, at)
+
+    def _made_anew(
+        self, found: Iterable[ReadPart | tuple[int, bytes]], stream_offset: int, at: int
+    ) -> Iterator[ReadPart]:
+        """Refusals as they come, and the fixes of documents that were made anew, (offset, content), some at once."""
         buckets: list[tuple[int, bytes]] = []
         size = 0
-        assert self._nesting is not None
-        for start in starts:
-            document = _document(buffer, start)
-            try:
-                whole = flattened_bson(document, self._nesting)
-                fault = "it cannot be decoded"
-            except TooLarge as error:
-                whole, fault = None, str(error)
-            if whole is None:
-                yield self._unusable(document, stream_offset + start, fault, at)
+        for each in found:
+            if isinstance(each, ReadPart):
+                yield each
                 continue
-            buckets.append((start, whole))
-            size += len(whole)
+            buckets.append(each)
+            size += len(each[1])
             if size > _EXPANDED_BYTES:
                 yield from self._expanded(buckets, stream_offset, at)
                 buckets, size = [], 0
