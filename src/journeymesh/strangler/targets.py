@@ -81,10 +81,8 @@ def recorded_mark(control: Control, upstream: str, target: str) -> Mark | None:
     return Mark(int(row.store_identity), int(row.store_writes), str(row.store_place))
 
 
-def fault_of(recorded: Mark | None, held: Mark | None) -> str | None:
-    """Why a target with this mark is not the store that was fed; None: it is, as far as is known."""
-    if recorded is None:
-        return None
+def fault_of(recorded: Mark, held: Mark | None) -> str | None:
+    """Why a target with this mark is not the store that was fed; None: it is."""
     if held is None:
         return f"{_NOT_THE_STORE}it has no record of the feed"
     if held.identity != recorded.identity:
