@@ -52,4 +52,4 @@ def ask(
             where = "in no slice" if route is None else f"slice {route.slice.name}, phase {route.phase}"
             say(f"answered by {'legacy' if route is None else route.answering_name} ({where})", file=sys.stderr)
         if door.asks is not None and door.asks.fault is not None:
-            say(f"warning: that it was asked is not recorded: {door.asks.fault}", file=sys.stderr)
+            say(f"warning: this question could not be counted: {door.asks.fault}", file=sys.stderr)
