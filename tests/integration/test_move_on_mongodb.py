@@ -24,6 +24,7 @@ from journeymesh.journeys.answers import answer_bytes
 from journeymesh.stores.port import JourneyQuery
 from journeymesh.strangler.gates import GateClosed
 from journeymesh.strangler.installation import Installation
+from journeymesh.strangler.legacy_side import LegacyTooMuch, ReadLimits
 from journeymesh.strangler.opened_door import opened_door
 from journeymesh.strangler.phases import Phase
 from journeymesh.strangler.routes import read_routes
@@ -267,3 +268,13 @@ def _until_it_says(url: str, what: str) -> str:
         if (what in text and 'target_complete{slice="cars"} 1.0' in text) or time.monotonic() > deadline:
             return text
         time.sleep(0.1)
+
+
+def test_how_long_legacy_may_take_is_the_askers_to_say(move: Move) -> None:
+    """A service's callers wait for half a minute at most; an operator who compares may wait for longer."""
+    move.go(Phase.LEGACY)
+    with move.installation(Phase.LEGACY) as installation:
+        with opened_door(installation, limits=ReadLimits(seconds=0.0)) as door, pytest.raises(LegacyTooMuch):
+            door.journeys(JourneyQuery(policy="P1"))
+        with opened_door(installation, limits=ReadLimits(seconds=600.0)) as door:
+            assert len(door.journeys(JourneyQuery(policy="P1"))) > 0

@@ -29,12 +29,13 @@ def compare(
 ) -> None:
     """Compare the policies that have not been compared yet.
 
-    Both sides are asked and compared as shadow reads are. A policy that cannot be compared is named with the reason
-    and ends the command with exit code 7.
+    Both sides are asked and compared as shadow reads are; legacy may take the whole time for an answer, as nobody
+    waits for one. A policy that cannot be compared is named with the reason and ends the command with exit code 7.
     """
     from journeymesh.cli.progress import count_progress
     from journeymesh.strangler.comparing import compare_policies
     from journeymesh.strangler.coverage import compared_policies, coverage_of, reads_of
+    from journeymesh.strangler.legacy_side import ReadLimits
     from journeymesh.strangler.members import members_of
     from journeymesh.strangler.mismatches import open_mismatches
     from journeymesh.strangler.opened_door import opened_door
@@ -47,7 +48,8 @@ def compare(
         members = members_of(route.slice.selector, installation.policies())
         done_before = set() if everything else compared_policies(installation.control, slice_name)
         left = [member for member in members if member.name not in done_before]
-        with count_progress("policies compared") as on_done, opened_door(installation) as door:
+        limits = ReadLimits(seconds=timeout_s)
+        with count_progress("policies compared") as on_done, opened_door(installation, limits=limits) as door:
             assert isinstance(door.shadow, ShadowReader)
             done = compare_policies(door.shadow, route, left, time.monotonic() + timeout_s, on_done)
             fault = door.shadow.fault

@@ -72,6 +72,8 @@ def _to_their_end(shadow: ShadowReader, route: Route, members: Sequence[Member],
         for question in member.questions():
             left[member.name, question] = None
     for _ in range(TRIES):
+        if time.monotonic() >= until:
+            break
         again = [asked for asked, outcome in left.items() if outcome is not Outcome.LATE]
         results: SimpleQueue[tuple[_Asked, Outcome]] = SimpleQueue()
         for asked in again:

@@ -16,7 +16,7 @@ from journeymesh.strangler.door import Door
 from journeymesh.strangler.feeds import feed_of
 from journeymesh.strangler.journey_places import JourneyPlace, JourneyPlaces, Locator
 from journeymesh.strangler.legacy_cache import AnswerCache, ChangeWatcher
-from journeymesh.strangler.legacy_side import LegacySide
+from journeymesh.strangler.legacy_side import LegacySide, ReadLimits
 from journeymesh.strangler.plan import LEGACY, Plan
 from journeymesh.strangler.policy_book import PoliciesRead, PolicyBook
 from journeymesh.strangler.routes import Route, RoutesFollower
@@ -44,10 +44,11 @@ class Parts(Protocol):
 
 
 @contextmanager
-def opened_door(parts: Parts, *, cached: bool = True) -> Iterator[Door]:
+def opened_door(parts: Parts, *, cached: bool = True, limits: ReadLimits | None = None) -> Iterator[Door]:
     """The door of this plan, following its routes.
 
     ``cached``: what legacy answered is kept as long as its stream of changes is heard and says nothing against it.
+    ``limits``: what one question may take of legacy; None: as much as a caller's may.
 
     Raises:
         StoreUnavailable: the control database cannot be reached. SourceUnreadable: the policies cannot be read.
@@ -59,7 +60,7 @@ def opened_door(parts: Parts, *, cached: bool = True) -> Iterator[Door]:
         routing = Routing(routes)
         places = JourneyPlaces()
         locator = Locator(places, lambda: [(name, parts.store(name)) for name in routing.names() if name != LEGACY])
-        legacy = _Legacy(parts, book, locator, open_parts, cached)
+        legacy = _Legacy(parts, book, locator, open_parts, cached, limits or ReadLimits())
 
         def side(name: str) -> Side:
             return legacy.side() if name == LEGACY else parts.store(name)
@@ -80,9 +81,17 @@ def opened_door(parts: Parts, *, cached: bool = True) -> Iterator[Door]:
 class _Legacy:
     """The legacy side, made when it is first asked: a slice that is retired does not need legacy to be up."""
 
-    def __init__(self, parts: Parts, book: PolicyBook, locator: Locator, open_parts: ExitStack, cached: bool) -> None:
+    def __init__(
+        self,
+        parts: Parts,
+        book: PolicyBook,
+        locator: Locator,
+        open_parts: ExitStack,
+        cached: bool,
+        limits: ReadLimits,
+    ) -> None:
         self._parts, self._book, self._locator, self._open_parts = parts, book, locator, open_parts
-        self._cached = cached
+        self._cached, self._limits = cached, limits
         self._side: LegacySide | None = None
         self._making = threading.Lock()
 
@@ -98,6 +107,7 @@ class _Legacy:
                     source=source,
                     rules=self._parts.rules,
                     policy_book=self._book,
+                    limits=self._limits,
                     cache=cache,
                     locate=self._place,
                     places=self._locator.places,

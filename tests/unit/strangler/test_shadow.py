@@ -231,6 +231,7 @@ def test_what_cannot_be_compared_is_named_with_the_reason(shadowed: Shadowed) ->
         assert (compared.policies, set(compared.left)) == (0, {"P1", "P2"})
         assert compared.left["P1"] == "a side could not be read"
         late = compare_policies(reader, ROUTE, members("P3"), time.monotonic() - 1)
+        assert reader.waiting == 0, "nothing is asked when there is no time left"
     assert late.left == {"P3": "there was no time left"}
 
 
