@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -44,8 +45,10 @@ def rows(number: int = 60, **changes: Any) -> list[Row]:
 
 def as_csv(folder: Path, content: list[Row]) -> str:
     names = list(dict.fromkeys(name for row in content for name in row))
-    lines = [names, *([row.get(name, "") for name in names] for row in content)]
-    (folder / "fixes.csv").write_text("".join(",".join(line) + "\n" for line in lines))
+    with (folder / "fixes.csv").open("w", newline="") as file:
+        writer = csv.DictWriter(file, names, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(content)
     return str(folder / "fixes.csv")
 
 

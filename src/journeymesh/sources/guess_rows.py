@@ -151,7 +151,7 @@ def _json_documents(text: str, is_cut: bool, name: str) -> Iterator[dict[str, An
 
 def _csv_rows(text: str) -> list[dict[str, Any]]:
     lines = text.splitlines()[: ROWS + 50]
-    widths = {sign: [line.count(sign) for line in lines[:50]] for sign in _SEPARATORS}
+    widths = {sign: [_separators(line, sign) for line in lines[:50]] for sign in _SEPARATORS}
     separator = max(_SEPARATORS, key=lambda sign: (sum(min(n, 4) for n in widths[sign]), -_SEPARATORS.index(sign)))
     most = max(widths[separator], default=0)
     head = next((n for n, width in enumerate(widths[separator]) if width == most), 0)
@@ -160,6 +160,11 @@ def _csv_rows(text: str) -> list[dict[str, Any]]:
     for row in islice(read, ROWS):
         rows.append({name: value for name, value in row.items() if name and value not in (None, "")})
     return rows
+
+
+def _separators(line: str, sign: str) -> int:
+    """How many separators stand in a line, outside of quotes."""
+    return len(next(csv.reader([line], delimiter=sign), [""])) - 1
 
 
 def _dumped(location: str) -> Iterator[GuessRows]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import pairwise
@@ -17,11 +17,19 @@ from typing import Any, Final
 from journeymesh.sources.conversions import EXACT
 from journeymesh.sources.files import SourceFile
 from journeymesh.sources.guess_clocks import ClockForm, clock_form
+from journeymesh.sources.guess_columns import (
+    Columns,
+    Row,
+    as_number,
+    candidates,
+    columns_of,
+    flat,
+    numbers_of,
+    rows_of_arrays,
+)
 from journeymesh.sources.guess_names import guess_names
-from journeymesh.sources.guess_words import NOT, WORDS, words_of
-
-MOST_DEPTH: Final = 8
-Row = dict[str, Any]
+from journeymesh.sources.guess_positions import degrees_at, guess_positions
+from journeymesh.sources.guess_words import words_of
 
 _UNITS: Final = {"m/s": 1.0, "km/h": 3.6, "mph": 2.236936, "knots": 1.943844}
 _NAMED_UNITS: Final = {
@@ -62,10 +70,12 @@ class Guess:
 def guess_mapping(collection: str, documents: Sequence[Row], files: Sequence[SourceFile] = ()) -> Guess:
     """The mapping that these documents look as if they needed. ``files`` are all that such documents stand in."""
     layout, rows = _rows(documents)
-    columns = _columns(rows)
-    found: dict[str, GuessedField] = {}
-    taken: set[str] = set()
-    _positions(columns, len(rows), found, taken)
+    columns = columns_of(rows)
+    positions = guess_positions(columns, len(rows))
+    found: dict[str, GuessedField] = {
+        axis: GuessedField(axis, one.keys, one.evidence) for axis, one in positions.items()
+    }
+    taken = {path for one in positions.values() for path in one.paths}
     _clocks(columns, len(rows), found, taken)
     _vehicle(columns, len(rows), found, taken)
     _speed(rows, columns, found, taken)
@@ -82,111 +92,28 @@ def guess_mapping(collection: str, documents: Sequence[Row], files: Sequence[Sou
 
 
 def _rows(documents: Sequence[Row]) -> tuple[str, list[Row]]:
-    """(layout, flat rows): of the array that most fixes stand in where the documents themselves hold no position."""
-    flat = [dict(_flat(document)) for document in documents]
-    columns = _columns(flat)
-    if all(_candidates(name, columns) for name in ("lat", "lon")):
-        return "document", flat
-    arrays: dict[str, list[Row]] = {}
-    for document, shared in zip(documents, flat, strict=True):
-        for path, items in _arrays(document):
-            for item in items:
-                inner = {f"{path}[].{name}": value for name, value in _flat(item)}
-                arrays.setdefault(path, []).append({**shared, **inner})
-    best = max(arrays, key=lambda path: len(arrays[path]), default=None)
-    return ("document", flat) if best is None else ("embedded", arrays[best])
+    """(layout, flat rows): of the documents where they hold a position themselves, else of the array, perhaps in the
+    elements of another, that most positions stand in."""
+    rows = [dict(flat(document)) for document in documents]
+    if _has_position(rows):
+        return "document", rows
+    arrays = rows_of_arrays(documents)
+    best = max(arrays, key=lambda path: (_has_position(arrays[path]), len(arrays[path])), default=None)
+    return ("document", rows) if best is None else ("embedded", arrays[best])
 
 
-def _flat(document: Row, before: str = "", depth: int = 0) -> Iterator[tuple[str, Any]]:
-    for name, value in document.items():
-        path = f"{before}{name}"
-        if isinstance(value, dict) and depth < MOST_DEPTH:
-            yield from _flat(value, f"{path}.", depth + 1)
-        elif isinstance(value, list) and 0 < len(value) <= 4 and not any(isinstance(one, dict | list) for one in value):
-            yield from ((f"{path}.{number}", one) for number, one in enumerate(value))
-        elif not isinstance(value, dict | list):
-            yield path, value
-
-
-def _arrays(document: Row, before: str = "", depth: int = 0) -> Iterator[tuple[str, list[Row]]]:
-    for name, value in document.items():
-        if isinstance(value, list) and value and all(isinstance(one, dict) for one in value):
-            yield f"{before}{name}", value
-        elif isinstance(value, dict) and depth < MOST_DEPTH:
-            yield from _arrays(value, f"{before}{name}.", depth + 1)
-
-
-def _columns(rows: Sequence[Row]) -> dict[str, list[Any]]:
-    columns: dict[str, list[Any]] = {}
-    for row in rows:
-        for path, value in row.items():
-            if value is not None:
-                columns.setdefault(path, []).append(value)
-    return columns
-
-
-def _candidates(name: str, columns: dict[str, list[Any]]) -> list[tuple[int, str]]:
-    """(weight, path) by name, the best first; the last step of a path weighs most."""
-    found = []
-    for path in columns:
-        words, last = words_of(path), words_of(path.rpartition(".")[2])
-        if set(words) & NOT.get(name, set()):
-            continue
-        weight = max((WORDS[name].get(word, 0) * (2 if word in last else 1) for word in words), default=0)
-        if name == "lat" and re.search(r"coord\w*\.1$", path.lower()):
-            weight = 8
-        if name == "lon" and re.search(r"coord\w*\.0$", path.lower()):
-            weight = 8
-        if weight:
-            found.append((weight, path))
-    return sorted(found, key=lambda one: (-one[0], one[1].count("."), one[1]))
-
-
-def as_number(value: Any) -> float | None:
-    """The number that a value is or writes; None for anything else."""
-    if isinstance(value, bool) or value is None or isinstance(value, datetime):
-        return None
-    try:
-        number = float(value.strip().replace(",", ".") if isinstance(value, str) else value)
-    except (TypeError, ValueError):
-        try:
-            number = float(str(value))
-        except ValueError:
-            return None
-    return number if math.isfinite(number) else None
-
-
-def _numbers(values: Sequence[Any]) -> list[float]:
-    return [number for value in values if (number := as_number(value)) is not None]
+def _has_position(rows: Sequence[Row]) -> bool:
+    return len(guess_positions(columns_of(rows), len(rows))) == 2
 
 
 def _share(count: int, rows: int) -> str:
     return f"{count:,} of {rows:,} rows"
 
 
-def _positions(columns: dict[str, list[Any]], rows: int, found: dict[str, GuessedField], taken: set[str]) -> None:
-    for name, most in (("lat", 90.0), ("lon", 180.0)):
-        for _, path in _candidates(name, columns):
-            numbers = _numbers(columns[path])
-            if path in taken or len(numbers) * 2 < len(columns[path]):
-                continue
-            largest = max(map(abs, numbers))
-            scale = next((s for s in (1.0, 1e-5, 1e-6, 1e-7) if largest * s <= most), None)
-            if scale is None or (scale != 1.0 and any(number != int(number) for number in numbers)):
-                continue
-            if "e7" in path.lower():
-                scale = 1e-7
-            keys: dict[str, Any] = {"path": path} | ({} if scale == 1.0 else {"scale": scale})
-            ends = f"{min(numbers) * scale:.6g} to {max(numbers) * scale:.6g} degrees"
-            found[name] = GuessedField(name, keys, [f"{_share(len(numbers), rows)}, {ends}, by its name"])
-            taken.add(path)
-            break
-
-
-def _clocks(columns: dict[str, list[Any]], rows: int, found: dict[str, GuessedField], taken: set[str]) -> None:
+def _clocks(columns: Columns, rows: int, found: dict[str, GuessedField], taken: set[str]) -> None:
     for name in ("received_at", "fixed_at"):
         best: tuple[int, str, ClockForm] | None = None
-        for weight, path in _candidates(name, columns):
+        for path, weight in candidates(name, columns).items():
             form = None if path in taken else clock_form(columns[path], days=weight > 1)
             if form is not None and (best is None or weight > best[0]):
                 best = (weight, path, form)
@@ -221,12 +148,12 @@ def _clock_evidence(form: ClockForm, rows: int) -> list[str]:
     return said
 
 
-def _day_and_time(columns: dict[str, list[Any]], taken: set[str]) -> tuple[list[str], ClockForm] | None:
+def _day_and_time(columns: Columns, taken: set[str]) -> tuple[list[str], ClockForm] | None:
     """The columns of the day and of the time of day, and how they are read together; None where there are none."""
     texts = {path: values for path, values in columns.items() if path not in taken and _are_texts(values)}
     days = [path for path, values in texts.items() if all(_DAY.fullmatch(one.strip()) for one in values)]
     times = [path for path, values in texts.items() if all(_TIME.fullmatch(one.strip()) for one in values)]
-    known = {path for _, path in _candidates("fixed_at", columns)}
+    known = candidates("fixed_at", columns)
     for day in sorted(days, key=lambda path: path not in known):
         for time in sorted(times, key=lambda path: path not in known):
             if len(texts[day]) == len(texts[time]):
@@ -240,8 +167,8 @@ def _are_texts(values: Sequence[Any]) -> bool:
     return all(isinstance(value, str) for value in values)
 
 
-def _vehicle(columns: dict[str, list[Any]], rows: int, found: dict[str, GuessedField], taken: set[str]) -> None:
-    for weight, path in _candidates("vehicle", columns):
+def _vehicle(columns: Columns, rows: int, found: dict[str, GuessedField], taken: set[str]) -> None:
+    for path, weight in candidates("vehicle", columns).items():
         values = [value for value in columns[path] if _is_id(value)]
         different = list(dict.fromkeys(_shown_id(value) for value in values))
         is_key = len(different) > max(1, len(values) // 2) and len(values) > 3
@@ -265,9 +192,9 @@ def _shown_id(value: Any) -> str:
     return str(int(value)) if isinstance(value, float) else str(value)
 
 
-def _speed(rows: Sequence[Row], columns: dict[str, list[Any]], found: dict[str, GuessedField], taken: set[str]) -> None:
-    for _, path in _candidates("speed", columns):
-        numbers = _numbers(columns[path])
+def _speed(rows: Sequence[Row], columns: Columns, found: dict[str, GuessedField], taken: set[str]) -> None:
+    for path in candidates("speed", columns):
+        numbers = numbers_of(columns[path])
         if path in taken or len(numbers) * 2 < len(columns[path]) or min(numbers) < -1:
             continue
         ratios = _ratios(rows, path, found)
@@ -299,12 +226,10 @@ def _ratios(rows: Sequence[Row], path: str, found: dict[str, GuessedField]) -> l
     fixes = []
     for row, instant in zip(rows, instants, strict=True):
         at = None if form is None else form.seconds(instant)
-        here = [as_number(row.get(one["path"])) for one in (lat, lon)]
+        here = [degrees_at(row, lat, "lat"), degrees_at(row, lon, "lon")]
         speed = as_number(row.get(path))
         if at is not None and here[0] is not None and here[1] is not None and speed is not None:
-            fixes.append(
-                (str(row.get(vehicle)), at, here[0] * lat.get("scale", 1), here[1] * lon.get("scale", 1), speed)
-            )
+            fixes.append((str(row.get(vehicle)), at, here[0], here[1], speed))
     fixes.sort()
     ratios = []
     for (v1, t1, la1, lo1, s1), (v2, t2, la2, lo2, s2) in pairwise(fixes):
@@ -321,11 +246,9 @@ def _joined(row: Row, paths: Sequence[str]) -> Any:
     return values[0] if len(values) == 1 else None if None in values else " ".join(map(str, values))
 
 
-def _number(
-    name: str, columns: dict[str, list[Any]], rows: int, fits: Any, found: dict[str, GuessedField], taken: set[str]
-) -> None:
-    for _, path in _candidates(name, columns):
-        numbers = _numbers(columns[path])
+def _number(name: str, columns: Columns, rows: int, fits: Any, found: dict[str, GuessedField], taken: set[str]) -> None:
+    for path in candidates(name, columns):
+        numbers = numbers_of(columns[path])
         if path not in taken and len(numbers) * 2 >= len(columns[path]) and fits(numbers):
             ends = f"{min(numbers):g} to {max(numbers):g}"
             found[name] = GuessedField(name, {"path": path}, [f"{_share(len(numbers), rows)}, {ends}, by its name"])
@@ -341,8 +264,8 @@ def _is_positive(numbers: list[float]) -> bool:
     return min(numbers) >= 0
 
 
-def _ignition(columns: dict[str, list[Any]], rows: int, found: dict[str, GuessedField], taken: set[str]) -> None:
-    for _, path in _candidates("ignition", columns):
+def _ignition(columns: Columns, rows: int, found: dict[str, GuessedField], taken: set[str]) -> None:
+    for path in candidates("ignition", columns):
         different = {str(value).lower() for value in columns[path]}
         if path not in taken and different <= _SWITCHES:
             some = ", ".join(sorted(different))

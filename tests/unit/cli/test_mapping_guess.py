@@ -288,3 +288,90 @@ def test_a_folder_of_gpx_or_nmea_is_mapped_by_its_format(tmp_path: Path, capsys:
     assert "by the format NMEA 0183" in told
     assert outcome(["mapping", "guess", str(tmp_path / "gpx" / "V1" / "track.gpx")]) == 2
     assert "needs no mapping" in capsys.readouterr().err
+
+
+POSITIONS_IN_ONE_TEXT = {
+    "wkt": lambda lat: f"POINT({5.25:.5f} {lat:.5f})",
+    "geojson": lambda lat: json.dumps({"type": "Point", "coordinates": [5.25, round(lat, 5)]}),
+    "lat_lon": lambda lat: f"{lat:.5f}, {5.25:.5f}",
+    "lon_lat": lambda lat: f"{95.25:.5f};{lat:.5f}",
+    "geo URI": lambda lat: f"geo:{lat:.6f},5.250000",
+}
+
+
+@every_source
+@pytest.mark.parametrize("column", ["position", "f7"])
+@pytest.mark.parametrize("written", POSITIONS_IN_ONE_TEXT)
+def test_a_position_in_one_text_is_found_by_its_look(
+    write: Write, written: str, column: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    content = drive(
+        deviceId=lambda s, lat: "V1", time=lambda s, lat: instant(s).isoformat(), note=lambda s, lat: "a,b",
+        **{column: lambda s, lat: POSITIONS_IN_ONE_TEXT[written](lat)}, speed=lambda s, lat: str(round(15.57 * 3.6, 2)),
+    )  # fmt: skip
+    mapping, told = guessed(write(tmp_path, content), capsys)
+    form = {"geo URI": "lat_lon"}.get(written, written)
+    assert [(one.path, one.form) for one in (mapping.fields.lat, mapping.fields.lon)] == [(column, form)] * 2
+    assert mapping.fields.speed is not None
+    assert mapping.fields.speed.unit == "km/h"
+    assert "of 60 inputs 60 can be used, 1 vehicles" in told
+    assert ("could be read as lon_lat, too" in told) == (written == "lat_lon")
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [("a decimal number", "52,5123"), ("two counts", "3,4"), ("a pair of forces", "0.1,9.8"), ("a name", "POINT")],
+)
+def test_what_is_no_position_is_not_taken_for_one(
+    text: str, value: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    content = drive(deviceId=lambda s, lat: "V1", time=lambda s, lat: instant(s).isoformat(), f7=lambda s, lat: value)
+    assert outcome(["mapping", "guess", as_ndjson(tmp_path, content)]) == 2, text
+    assert "no column of fixes looks like lat or lon" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("lat_of", "lon_of", "forms"),
+    [
+        (lambda lat: f"{lat:.5f}N", lambda lon: f"{lon:.5f}W", ("hemisphere", "hemisphere")),
+        (lambda lat: f"{int(lat)}°{int(lat % 1 * 60)}'12.5\"N", lambda lon: "5°15'00.0\"W", ("dms", "dms")),
+        (lambda lat: int(lat) * 100 + lat % 1 * 60, lambda lon: 515.25, ("ddmm", "ddmm")),
+        (lambda lat: f"{int(lat) * 100 + lat % 1 * 60:.4f}N", lambda lon: "00515.25W", ("ddmm", "ddmm")),
+        (lambda lat: lat, lambda lon: 360 - lon, ("degrees", "0_to_360")),
+    ],
+)
+def test_a_coordinate_has_the_form_that_its_values_have(
+    lat_of: Any, lon_of: Any, forms: tuple[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    content = drive(
+        deviceId=lambda s, lat: "V1", time=lambda s, lat: instant(s).isoformat(),
+        latitude=lambda s, lat: lat_of(lat), longitude=lambda s, lat: lon_of(5.25),
+    )  # fmt: skip
+    mapping, told = guessed(as_ndjson(tmp_path, content), capsys)
+    assert (mapping.fields.lat.form, mapping.fields.lon.form) == forms
+    assert "of 60 inputs 60 can be used" in told
+
+
+def test_a_hemisphere_in_a_column_of_its_own_is_found(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    content = drive(
+        deviceId=lambda s, lat: "V1", time=lambda s, lat: instant(s).isoformat(), latitude=lambda s, lat: lat,
+        latitude_ns=lambda s, lat: "S", longitude=lambda s, lat: 5.25, longitude_ew=lambda s, lat: "W",
+    )  # fmt: skip
+    mapping, told = guessed(as_ndjson(tmp_path, content), capsys)
+    assert (mapping.fields.lat.hemisphere_path, mapping.fields.lon.hemisphere_path) == ("latitude_ns", "longitude_ew")
+    assert "of 60 inputs 60 can be used" in told
+
+
+@pytest.mark.parametrize("arrays", ["points", "segments[].points", "days[].trips[].points"])
+def test_fixes_in_arrays_within_arrays_are_found(
+    arrays: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The innermost elements are the fixes; the others hold no position, though one of them has more elements."""
+    content: Any = [{"at": instant(5 * n).isoformat(), "p": f"{52 + n * STEP_DEG:.5f}, 5.25000"} for n in range(60)]
+    for name in reversed(arrays.split("[].")):
+        content = [{"note": "x", name: content}]
+    document = {"vehicle": "V1", "users": [{"name": str(n)} for n in range(100)], **content[0]}
+    mapping, told = guessed(as_ndjson(tmp_path, [document]), capsys)
+    assert mapping.fields.lat.path == f"{arrays}[].p"
+    assert mapping.fields.fixed_at.path == f"{arrays}[].at"
+    assert "60 can be used, 1 vehicles" in told
