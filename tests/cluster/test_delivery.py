@@ -8,10 +8,15 @@ from __future__ import annotations
 import base64
 import json
 import os
+import resource
+import socket
 import subprocess
 import sys
+import time
 from typing import Any
+from urllib.parse import urlsplit
 
+import httpx
 import pytest
 
 from tests.cluster.bring_up import ROOT, Bundle, journeymesh, run
@@ -76,6 +81,26 @@ def test_the_bundle_is_tested_from_outside_the_cluster(bundle: Bundle) -> None:
     done = subprocess.run(argv, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout[-3000:]
     assert " passed" in done.stdout
+
+
+def test_a_thousand_silent_connections_keep_nobody_from_an_answer(bundle: Bundle) -> None:
+    """Through the gateway, whose duty handshakes and silent clients are."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(max(soft, 4096), hard), hard))
+    where = urlsplit(bundle.gateway)
+    silent = [socket.create_connection((where.hostname, where.port), 30) for _ in range(1_000)]
+    try:
+        took_s = []
+        with httpx.Client(base_url=bundle.gateway, verify=False, timeout=10) as client:
+            for _ in range(20):
+                began = time.monotonic()
+                assert client.get("/v1/me").status_code == 401
+                took_s.append(time.monotonic() - began)
+        print(f"slowest_answer_beside_1000_silent_connections_s {max(took_s):.3f}")
+        assert max(took_s) <= 2
+    finally:
+        for each in silent:
+            each.close()
 
 
 def test_twice_rendered_the_tree_is_the_same_bytes(bundle: Bundle) -> None:
