@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from journeymesh.cli.render import Column
     from journeymesh.strangler.apply import Outcome
+    from journeymesh.strangler.opinions import RecordedOpinion
 
 app = typer.Typer(
     help="Move from legacy to a store, slice by slice: every step but retiring can be taken back.",
@@ -122,6 +123,8 @@ def status(plan: PlanArgument, form: FormatOption = Format.table) -> None:
     if form is not Format.table:
         return
     for each in found:
+        for opinion in each.third_opinions:
+            say(f"{each.slice}: {_opinion(opinion)}")
         if each.next is not None:
             say(f"{each.slice}: {f'before {each.next}:' if each.closed_gates else f'ready for {each.next}'}")
             for gate in each.closed_gates:
@@ -299,6 +302,13 @@ def _shadow(row: dict[str, Any]) -> str:
     reads = sum(value or 0 for value in counts.values())
     share = "unknown share" if row["shadow_coverage"] is None else f"{100 * row['shadow_coverage']:.0f} %"
     return f"{reads:,}, {share} of policies"
+
+
+def _opinion(held: RecordedOpinion) -> str:
+    beside = "legacy's totals" if held.kind == "totals" else "a naive pass"
+    share = "nothing agreed" if held.share is None else f"{100 * held.share:.1f} % of {held.policies:,} policies agree"
+    stale = "" if held.stale is None else f"; it no longer counts: {held.stale}"
+    return f"beside {beside}, {instant_text(held.at_us)}: {share}{stale}"
 
 
 def _move(row: dict[str, Any]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from datetime import date, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -26,12 +27,35 @@ def compare(
     slice_name: SliceArgument,
     everything: Annotated[bool, typer.Option("--all", help="Also policies that were compared before.")] = False,
     timeout_s: Annotated[float, typer.Option("--timeout", min=1, help="End after so many seconds.")] = 600.0,
+    against: Annotated[
+        Path | None,
+        typer.Option(metavar="TOTALS", help="Hold the door beside legacy's own totals, which this file maps."),
+    ] = None,
+    naive: Annotated[
+        str | None,
+        typer.Option(metavar="SAMPLE", help="Hold it beside a naive pass over so many policies, or a share: 20, 5%."),
+    ] = None,
+    tolerance: Annotated[
+        float, typer.Option(min=0.0, max=0.5, help="Of both: what is within this share of the other number agrees.")
+    ] = 0.01,
+    form: FormatOption = Format.table,
 ) -> None:
-    """Compare the policies that have not been compared yet.
+    """Compare the policies that have not been compared yet; or ask for a third opinion.
 
     Both sides are asked and compared as shadow reads are; legacy may take the whole time for an answer, as nobody
     waits for one. A policy that cannot be compared is named with the reason and ends the command with exit code 7.
+
+    With --against or --naive the sides are not compared with each other, for they share mapping, walker and pass: what
+    the door answers is held beside numbers that did not come through these, by policy and month. Exit code 7: fewer
+    policies agree or are explained than the plan's gate asks for (99.5 % where it names none), or nothing was compared.
     """
+    if against is not None or naive is not None:
+        from journeymesh.cli.strangler_opinion import third_opinion
+
+        third_opinion(
+            plan, slice_name, against=against, naive=naive, tolerance=tolerance, timeout_s=timeout_s, form=form
+        )
+        return
     from journeymesh.cli.progress import count_progress
     from journeymesh.strangler.comparing import compare_policies
     from journeymesh.strangler.coverage import compared_policies, coverage_of, reads_of

@@ -114,7 +114,7 @@ def check_rules(where: str, mapping: Mapping) -> None:
         if clock.clock == "interval" and (at != "fields.fixed_at" or mapping.layout not in ("embedded", "bucketed")):
             todo = "use it for fixed_at in layout embedded or bucketed"
             raise MappingInvalid(f"{where}: {at}: clock interval counts the elements of an array", todo=todo)
-        _check_clock(f"{where}: {at}", clock)
+        check_clock(f"{where}: {at}", clock)
         if isinstance(clock, ClockField):
             check_corrections(f"{where}: {at}", clock, allowed=at == "fields.fixed_at")
     for axis in ("lat", "lon"):
@@ -156,7 +156,9 @@ def _clocks(mapping: Mapping) -> Iterator[tuple[str, ClockField | BaseClock]]:
                     yield f"{section}.{name}.base", clock.base
 
 
-def _check_clock(at: str, clock: ClockField | BaseClock) -> None:
+def check_clock(at: str, clock: ClockField | BaseClock) -> None:
+    """Refuse a clock that the types allow and nobody could read. ``at`` names its place."""
+
     def refuse(fault: str, todo: str) -> MappingInvalid:
         return MappingInvalid(f"{at}: {fault}", todo=todo)
 

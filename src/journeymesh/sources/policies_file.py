@@ -12,17 +12,15 @@ from pathlib import Path
 from typing import Any, Final
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from journeymesh.errors import PoliciesInvalid, SourceMissing
+from journeymesh.errors import PoliciesInvalid
 from journeymesh.journeys.policies import Policy
 from journeymesh.sources.conversions import Unconvertible, identifier, kind_of, number
 from journeymesh.sources.mapping import Mapping
-from journeymesh.sources.policies_parquet import parquet_rows
 from journeymesh.sources.policy_reading import PolicyInput, UsablePolicies, is_without_end, mapped_policies, usable
 from journeymesh.sources.refused_rows import as_json
+from journeymesh.sources.row_files import ENDINGS, content_of
 from journeymesh.sources.row_keys import RowKeys
-from journeymesh.yaml_files import load_yaml
 
-ENDINGS: Final = (".yaml", ".yml", ".json", ".ndjson", ".csv", ".parquet")
 _KNOWN: Final = {f.name: f for f in fields(Policy)}
 _OTHERS: Final = ("valid_from", "valid_to", "declared_annual_distance_m")
 _REQUIRED: Final = tuple(f.name for f in fields(Policy) if f.default is MISSING)
@@ -77,46 +75,12 @@ def _inputs(path: Path, rows: list[Any]) -> Iterator[PolicyInput]:
 
 
 def _rows(path: Path) -> list[Any]:
-    try:
-        content = _content(path)
-    except FileNotFoundError as error:
-        raise SourceMissing(
-            f"policies {path}: there is no such file", todo="give the path of a policies file"
-        ) from error
-    except PoliciesInvalid:
-        raise
-    except Exception as error:
-        what = " ".join(str(error).split())
-        raise PoliciesInvalid(f"policies {path} cannot be read: {what}", todo="correct the file") from error
+    content = content_of(path, "policies", PoliciesInvalid)
     if isinstance(content, dict):
         content = content.get("policies")
     if not isinstance(content, list):
         raise PoliciesInvalid(f"policies {path}: expected a list of policies", todo="see docs/how-to")
     return content
-
-
-def _content(path: Path) -> Any:
-    match path.suffix.lower():
-        case ".yaml" | ".yml":
-            return load_yaml(path.read_text("utf-8"))
-        case ".json":
-            import msgspec
-
-            return msgspec.json.decode(path.read_bytes())
-        case ".ndjson":
-            import msgspec
-
-            return [msgspec.json.decode(line) for line in path.read_bytes().splitlines() if line.strip()]
-        case ".csv":
-            import csv
-
-            with path.open(encoding="utf-8-sig", newline="") as file:
-                return [{k: v for k, v in row.items() if v not in ("", None)} for row in csv.DictReader(file)]
-        case ".parquet":
-            return parquet_rows(path)
-        case ending:
-            known = ", ".join(ENDINGS)
-            raise PoliciesInvalid(f"policies {path}: unknown ending {ending or 'none'!r}", todo=f"use {known}")
 
 
 def _policy(one: PolicyInput) -> Policy:

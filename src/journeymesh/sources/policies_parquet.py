@@ -1,7 +1,7 @@
-"""Policies in Parquet, as rows: within bounds that are known before a column is decoded.
+"""Policies, or totals, in Parquet as rows: within bounds that are known before a column is decoded.
 
-A few bytes of Parquet can stand for more values, or for longer texts, than memory holds. Lists, of which a policy has
-none, are left out: only their own columns' metadata say how long they are, and to look at those of a damaged file ends
+A few bytes of Parquet can stand for more values, or for longer texts, than memory holds. Lists, of which neither has
+any, are left out: only their own columns' metadata say how long they are, and to look at those of a damaged file ends
 the process (pyarrow 26).
 """
 
@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from journeymesh.errors import PoliciesInvalid
+from journeymesh.errors import PoliciesInvalid, UsageError
 
 MOST_VALUES: Final = 50_000_000
 """Of all rows and columns, nulls with them: some five million policies."""
@@ -25,15 +25,19 @@ MOST_TEXT_BYTES: Final = 512 << 20
 _BATCH_ROWS: Final = 4_096
 
 
-def parquet_rows(path: Path) -> list[dict[str, Any]]:
-    """Every row by its columns' names.
+def parquet_rows(
+    path: Path, called: str = "policies", invalid: type[UsageError] = PoliciesInvalid
+) -> list[dict[str, Any]]:
+    """Every row by its columns' names. ``called`` is what such a file is called.
 
     Raises:
-        PoliciesInvalid: it stands for more than the bounds. OSError, pa.ArrowException: it cannot be read.
+        invalid: it stands for more than the bounds. OSError, pa.ArrowException: it cannot be read.
     """
     with pq.ParquetFile(path) as plain:
         columns = _columns(plain.metadata)
-        _check_size(path, plain.metadata, columns)
+        beyond = _size_beyond(plain.metadata, columns)
+    if beyond is not None:
+        raise _beyond(path, beyond, called, invalid)
     texts = [each.path for each in columns if _is_text(each)]
     rows: list[dict[str, Any]] = []
     left = MOST_TEXT_BYTES
@@ -42,18 +46,20 @@ def parquet_rows(path: Path) -> list[dict[str, Any]]:
         for batch in parquet.iter_batches(_BATCH_ROWS, columns=[each.path for each in columns], use_threads=False):
             left -= sum(_text_bytes(column) for column in batch.columns)
             if left < 0:
-                raise _beyond(path, f"{MOST_TEXT_BYTES >> 20} MiB of text")
+                raise _beyond(path, f"{MOST_TEXT_BYTES >> 20} MiB of text", called, invalid)
             rows += batch.to_pylist()
     return rows
 
 
-def _check_size(path: Path, metadata: Any, columns: list[Any]) -> None:
+def _size_beyond(metadata: Any, columns: list[Any]) -> str | None:
+    """What there is more of than there may be; None: nothing."""
     decoded = sum(metadata.row_group(group).total_byte_size for group in range(metadata.num_row_groups))
     decoded += metadata.num_rows * sum(max(each.length, 0) for each in columns)
     if metadata.num_rows * max(len(columns), 1) > MOST_VALUES:
-        raise _beyond(path, f"{MOST_VALUES:,} values")
+        return f"{MOST_VALUES:,} values"
     if decoded > MOST_DECODED_BYTES:
-        raise _beyond(path, f"{MOST_DECODED_BYTES >> 20} MiB of columns")
+        return f"{MOST_DECODED_BYTES >> 20} MiB of columns"
+    return None
 
 
 def _columns(metadata: Any) -> list[Any]:
@@ -79,7 +85,7 @@ def _text_bytes(column: pa.Array) -> int:
     return int(column.nbytes)
 
 
-def _beyond(path: Path, what: str) -> PoliciesInvalid:
-    return PoliciesInvalid(
-        f"policies {path}: it stands for more than {what}", todo="split it, and give each file by a run of its own"
+def _beyond(path: Path, what: str, called: str, invalid: type[UsageError]) -> UsageError:
+    return invalid(
+        f"{called} {path}: it stands for more than {what}", todo="split it, and give each file by a run of its own"
     )

@@ -9,6 +9,7 @@ AccelUnit = Literal["g", "m/s2"]
 AngleUnit = Literal["deg"]
 DistanceUnit = Literal["miles", "km", "m"]
 LengthUnit = Literal["m", "ft"]
+DurationUnit = Literal["h", "min", "s", "ms"]
 
 UNITS_TO_SI: Final[dict[str, float]] = {
     "km/h": 1 / 3.6,
@@ -24,3 +25,6 @@ UNITS_TO_SI: Final[dict[str, float]] = {
     "ft": 0.3048,
 }
 """What one of the unit is in m/s, m/s², degrees or metres."""
+
+UNITS_TO_S: Final[dict[str, float]] = {"h": 3600.0, "min": 60.0, "s": 1.0, "ms": 0.001}
+"""What one of the unit is in seconds."""

@@ -24,6 +24,7 @@ from journeymesh.strangler.control_tables import (
     backfills,
     mismatches,
     operators,
+    opinions,
     routes,
     shadow_counts,
     shadow_coverage,
@@ -211,7 +212,7 @@ def _is_gone(holder: str, who: str) -> bool:
 
 def _start_over(connection: sa.Connection, name: str) -> None:
     """What was known of a target that is filled anew counts no longer."""
-    for table in (backfills, shadow_coverage, shadow_counts):
+    for table in (backfills, shadow_coverage, shadow_counts, opinions):
         connection.execute(sa.delete(table).where(table.c.slice == name))
     connection.execute(sa.delete(mismatches).where(mismatches.c.slice == name, mismatches.c.state == "open"))
 

@@ -190,6 +190,22 @@ reconciliations = sa.Table(
     sa.Column("counts", sa.Text(), nullable=False),
 )
 
+opinions = sa.Table(
+    "strangler_opinions",
+    metadata,
+    sa.Column("slice", KEY, primary_key=True),
+    sa.Column("kind", KEY, primary_key=True),  # totals | naive
+    sa.Column("at_us", sa.BigInteger(), nullable=False),
+    sa.Column("source", sa.Text(), nullable=False),  # as the route was then
+    sa.Column("target", sa.Text(), nullable=False),
+    sa.Column("answering", sa.Text(), nullable=False),
+    sa.Column("selector", sa.Text(), nullable=False),  # digest of the slice's set
+    sa.Column("policies", sa.BigInteger(), nullable=False),
+    sa.Column("good", sa.BigInteger(), nullable=False),
+    sa.Column("classes", sa.Text(), nullable=False),  # JSON: policies and months by class
+)
+"""The last third opinion of each slice and kind."""
+
 accepted_writes = sa.Table(
     "strangler_accepted_writes",
     metadata,

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from journeymesh.errors import JourneymeshError
+from journeymesh.strangler.opinions import RecordedOpinion
 from journeymesh.strangler.phases import Phase
 from journeymesh.strangler.plan import Gates
 
@@ -18,13 +19,19 @@ class GateClosed(JourneymeshError):
     exit_code = 7
 
 
+class NothingCompared(GateClosed):
+    """A comparison found no difference because there was nothing to compare."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Readings:
     """What is known of a slice at one instant. None means unknown, and closes the gate.
 
     ``quiet_s`` is how long ago legacy last answered for the slice (or the slice reached its phase, if later);
     ``lag_state`` is the feed's: ``running``, ``idle``, ``behind``, ``stopped``, ``stuck``, ``failed``,
-    ``never_started``. Of one that stopped in good order only the lag is judged.
+    ``never_started``. Of one that stopped in good order only the lag is judged. ``filled_with`` counts the fixes that
+    the target was filled with and the changes since; None: it is not filled from legacy, where alone fixes are sure to
+    be kept.
     """
 
     complete: bool = False
@@ -37,11 +44,13 @@ class Readings:
     shadow_reads: int | None = None
     quiet_s: float | None = None
     writes_waiting: int | None = None
+    third_opinion: RecordedOpinion | None = None
+    filled_with: int | None = None
 
 
 def closed_gates(after: Phase, gates: Gates, readings: Readings) -> list[str]:
     """The gates that keep a slice from this phase, each in one line with its figures; empty: it may go."""
-    closed = [*_filled(readings), *_fresh(gates, readings), *_equal(gates, readings)]
+    closed = [*_filled(readings), *_fresh(gates, readings), *_equal(gates, readings), *_true(gates, readings)]
     if after is Phase.RETIRED:
         closed += _quiet(gates, readings)
     return closed
@@ -52,6 +61,8 @@ def _filled(readings: Readings) -> Sequence[str]:
         return [f"backfill is {readings.backfill or 'not begun'}"]
     if not readings.complete:
         return [f"the target is not complete: {readings.incomplete_because or 'its feed has not said so'}"]
+    if readings.filled_with == 0:
+        return ["the target was filled with nothing: the mapping finds no fix of the slice's vehicles in legacy"]
     return []
 
 
@@ -78,6 +89,25 @@ def _equal(gates: Gates, readings: Readings) -> Sequence[str]:
         closed.append(f"shadow reads cover {share:.1f} % of the policies, the plan asks for "
                       f"{100 * gates.shadow_coverage:g} %")  # fmt: skip
     return closed
+
+
+def _true(gates: Gates, readings: Readings) -> Sequence[str]:
+    """What legacy's own totals say, where the plan asks for them."""
+    found = readings.third_opinion
+    if gates.third_opinion is None:
+        return []
+    if found is None:
+        return ["there is no third opinion yet: compare with legacy's totals (strangler compare --against TOTALS)"]
+    if found.stale is not None:
+        return [f"the third opinion no longer counts: {found.stale}"]
+    if not found.policies:
+        return ["the third opinion compared nothing"]
+    if found.share is None:
+        return ["in the third opinion nothing agrees by itself"]
+    if found.share < gates.third_opinion:
+        return [f"legacy's totals bear out {100 * found.share:.1f} % of {found.policies:,} policies, the plan asks for "
+                f"{100 * gates.third_opinion:g} %"]  # fmt: skip
+    return []
 
 
 def _quiet(gates: Gates, readings: Readings) -> Sequence[str]:

@@ -20,6 +20,7 @@ from journeymesh.strangler.apply import Applying, operator
 from journeymesh.strangler.control import Control
 from journeymesh.strangler.feeder import Feeder
 from journeymesh.strangler.feeding import Feeding
+from journeymesh.strangler.gates import NothingCompared
 from journeymesh.strangler.legacy_upstream import LegacyUpstream
 from journeymesh.strangler.metrics import StranglerMetrics
 from journeymesh.strangler.moves import has_legacy
@@ -200,8 +201,19 @@ class Installation:
         return found if run_id is None else replace(found, run_id=run_id)
 
     def differences(self, route: Route) -> int:
-        """How many things of the slice differ between upstream and target now."""
-        return sum(1 for _ in self.reconciliation(route.slice.name).differences())
+        """How many things of the slice differ between upstream and target now.
+
+        Raises:
+            NothingCompared: neither has a journey of the slice.
+        """
+        compared = self.reconciliation(route.slice.name)
+        found = sum(1 for _ in compared.differences())
+        if not found and not compared.counts["days"]:
+            raise NothingCompared(
+                f"nothing was compared: neither {route.upstream} nor {route.target} has a journey of the slice",
+                todo="look at the mapping and at the policies of the slice",
+            )
+        return found
 
     def feeder(self) -> Feeder:
         """What fills the targets and keeps them up. Each of its threads opens a store of its own."""

@@ -49,13 +49,15 @@ class Gates(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
 
     ``shadow_coverage`` is the share of the slice's policies that were compared at least once since the last mismatch
     was dealt with; ``shadow_reads`` the least number of comparisons. ``quiet_days`` is how long nothing may have asked
-    legacy before it is retired.
+    legacy before it is retired. ``third_opinion`` is the share of the policies that legacy's own totals have to agree
+    with, or be explained; None, for there are not such totals everywhere: it is not asked for.
     """
 
     max_lag_s: float = 30.0
     shadow_coverage: float = 0.95
     shadow_reads: int = 100
     quiet_days: float = 14.0
+    third_opinion: float | None = None
 
 
 class Shadow(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -216,6 +218,7 @@ def _check(where: str, plan: Plan) -> None:
         ("shadow.concurrency", 1, plan.shadow.concurrency, 64),
         ("gates.max_lag_s", 0.001, plan.gates.max_lag_s, 86_400.0),
         ("gates.quiet_days", 0.0, plan.gates.quiet_days, 3650.0),
+        ("gates.third_opinion", 0.5, 1.0 if plan.gates.third_opinion is None else plan.gates.third_opinion, 1.0),
     ):
         if not low <= value <= high:
             raise refuse(f"{name} is {value:g}", f"use a number from {low:g} to {high:g}")

@@ -8,14 +8,16 @@ import sqlalchemy as sa
 
 from journeymesh.journeys.policies import Policy
 from journeymesh.strangler.asks import last_asked_us
-from journeymesh.strangler.backfill import backfill_of
+from journeymesh.strangler.backfill import BackfillState, backfill_of
 from journeymesh.strangler.control import Control, now_us
 from journeymesh.strangler.control_tables import accepted_writes
 from journeymesh.strangler.coverage import COMPARED, coverage_of, reads_of
-from journeymesh.strangler.feeds import feed_of, lag_of
+from journeymesh.strangler.feeds import Feed, feed_of, lag_of
 from journeymesh.strangler.gates import Readings
 from journeymesh.strangler.members import members_of
 from journeymesh.strangler.mismatches import open_mismatches
+from journeymesh.strangler.opinions import TOTALS, opinions_of
+from journeymesh.strangler.plan import LEGACY
 from journeymesh.strangler.routes import Route, read_routes
 
 
@@ -24,7 +26,8 @@ def read_slice(control: Control, route: Route, policies: Sequence[Policy]) -> Re
     name = route.slice.name
     present = read_routes(control).get(name) or route
     reads = reads_of(control, name)
-    lag = lag_of(feed_of(control, present.upstream, present.target), now_us())
+    feed = feed_of(control, present.upstream, present.target)
+    lag = lag_of(feed, now_us())
     coverage = coverage_of(control, name, [member.name for member in members_of(present.slice.selector, policies)])
     state = backfill_of(control, name, present.target)
     return Readings(
@@ -38,7 +41,15 @@ def read_slice(control: Control, route: Route, policies: Sequence[Policy]) -> Re
         shadow_reads=sum(reads[outcome.value] for outcome in COMPARED),
         quiet_s=_quiet_s(control, present),
         writes_waiting=_writes_waiting(control, name),
+        third_opinion=opinions_of(control, present).get(TOTALS),
+        filled_with=_filled_with(present, state, feed),
     )
+
+
+def _filled_with(route: Route, state: BackfillState | None, feed: Feed | None) -> int | None:
+    if route.upstream != LEGACY or state is None:
+        return None
+    return state.fixes + (0 if feed is None else feed.events)
 
 
 def _quiet_s(control: Control, route: Route) -> float:

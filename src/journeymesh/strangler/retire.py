@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Any, Final, NoReturn, Protocol
 
 import msgspec
 import sqlalchemy as sa
@@ -26,7 +26,7 @@ from journeymesh.journeys.policies import Policy
 from journeymesh.sources.vehicle_port import DocumentRemover
 from journeymesh.strangler.control import Control, now_us
 from journeymesh.strangler.control_tables import feeds, pending_moves
-from journeymesh.strangler.gates import GateClosed
+from journeymesh.strangler.gates import GateClosed, NothingCompared
 from journeymesh.strangler.members import members_of
 from journeymesh.strangler.phases import Phase
 from journeymesh.strangler.plan import LEGACY
@@ -60,7 +60,11 @@ class Parts(Protocol):
         """What exports and deletes legacy documents."""
 
     def differences(self, route: Route) -> int:
-        """How many journeys of the slice differ between source and target now."""
+        """How many journeys of the slice differ between source and target now.
+
+        Raises:
+            NothingCompared: neither has any.
+        """
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +105,10 @@ class Retiring:
         manifest = msgspec.json.decode(content, type=Manifest) if content else None
         if step == FENCED:
             self._wait_for_readers(route)
-            found = self.parts.differences(route)
+            try:
+                found = self.parts.differences(route)
+            except NothingCompared as error:
+                self._undo(route, who, why, error.what)
             if found:
                 self._undo(route, who, why, f"{found} journeys differ between {route.source} and {route.target}")
             if route.source == LEGACY:
@@ -136,7 +143,7 @@ class Retiring:
         with self.parts.control.reading() as connection:
             return connection.execute(query).scalar_one()
 
-    def _undo(self, route: Route, who: str, why: str, because: str) -> None:
+    def _undo(self, route: Route, who: str, why: str, because: str) -> NoReturn:
         name = route.slice.name
         with self.parts.control.writing() as connection:
             connection.execute(sa.delete(pending_moves).where(pending_moves.c.slice == name))

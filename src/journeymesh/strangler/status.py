@@ -16,6 +16,7 @@ from journeymesh.strangler.coverage import reads_of
 from journeymesh.strangler.feeds import Lag, LagState, all_feeds, lag_of
 from journeymesh.strangler.gates import Readings, closed_gates
 from journeymesh.strangler.members import members_of
+from journeymesh.strangler.opinions import RecordedOpinion, opinions_of
 from journeymesh.strangler.phases import Phase, needs_gates
 from journeymesh.strangler.plan import LEGACY, Plan
 from journeymesh.strangler.policy_book import PoliciesRead
@@ -60,6 +61,7 @@ class SliceStatus(msgspec.Struct, frozen=True, kw_only=True):
     shadow_coverage: float | None
     open_mismatches: int
     writes_waiting: int
+    third_opinions: tuple[RecordedOpinion, ...]
     next: str | None
     closed_gates: tuple[str, ...]
 
@@ -162,6 +164,7 @@ def _status(plan: Plan, control: Control, route: Route, policies: Sequence[Polic
         shadow_coverage=readings.shadow_coverage,
         open_mismatches=readings.open_mismatches or 0,
         writes_waiting=readings.writes_waiting or 0,
+        third_opinions=tuple(opinions_of(control, route).values()),
         next=following.value if following else None,
         closed_gates=tuple(_closed(plan, route, following, readings)),
     )

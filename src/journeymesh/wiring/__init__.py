@@ -5,6 +5,7 @@ from __future__ import annotations
 from journeymesh.wiring.journeys import (
     load_policies,
     load_rules,
+    open_documents,
     open_fix_writer,
     open_installation,
     open_remover,
@@ -17,6 +18,7 @@ from journeymesh.wiring.journeys import (
 __all__ = [
     "load_policies",
     "load_rules",
+    "open_documents",
     "open_fix_writer",
     "open_installation",
     "open_remover",

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from journeymesh.journeys.policies import Policy
     from journeymesh.journeys.rules import JourneyRules
     from journeymesh.sources.mapping import Mapping
+    from journeymesh.sources.mongodb_documents import MongodbDocuments
     from journeymesh.sources.port import Source
     from journeymesh.sources.vehicle_port import DocumentRemover, FixWriter, VehicleSource
     from journeymesh.stores.port import Store
@@ -130,6 +131,17 @@ def open_fix_writer(location: str, mapping_path: str | Path) -> FixWriter:
     from journeymesh.sources.mongodb_writer import MongodbFixWriter
 
     return MongodbFixWriter(*_live(location, mapping_path))
+
+
+def open_documents(location: str, mapping_path: str | Path) -> MongodbDocuments:
+    """What reads documents of the legacy database by the driver alone.
+
+    Raises:
+        SourceMissing: the collection is not there. SourceUnreadable: the server cannot be reached.
+    """
+    from journeymesh.sources.mongodb_documents import MongodbDocuments
+
+    return MongodbDocuments(*_live(location, mapping_path))
 
 
 def open_installation(

@@ -2,13 +2,18 @@
 
 import dataclasses
 
+import msgspec
 import pytest
 
 from journeymesh.strangler.gates import Readings, closed_gates
+from journeymesh.strangler.opinions import RecordedOpinion
 from journeymesh.strangler.phases import Phase
 from journeymesh.strangler.plan import Gates
 
-GATES = Gates(max_lag_s=5, shadow_coverage=0.9, shadow_reads=100, quiet_days=7)
+GATES = Gates(max_lag_s=5, shadow_coverage=0.9, shadow_reads=100, quiet_days=7, third_opinion=0.995)
+OPINION = RecordedOpinion(
+    kind="totals", at_us=1, answering="legacy", policies=1000, good=995, share=0.995, classes={"agrees": 9000}
+)
 GOOD = Readings(
     complete=True,
     backfill="complete",
@@ -19,7 +24,14 @@ GOOD = Readings(
     shadow_reads=1000,
     quiet_s=8 * 86_400,
     writes_waiting=0,
+    filled_with=1,
+    third_opinion=OPINION,
 )
+
+
+def _opinion(policies: int, good: int) -> RecordedOpinion:
+    share = good / policies if policies else None
+    return msgspec.structs.replace(OPINION, policies=policies, good=good, share=share)
 
 
 @pytest.mark.parametrize("after", [Phase.TARGET_WITH_REVERSE_SHADOW, Phase.TARGET, Phase.RETIRED])
@@ -42,6 +54,14 @@ def test_good_readings_open_every_gate(after: Phase) -> None:
         ({"open_mismatches": None}, "mismatches are unknown"),
         ({"open_mismatches": 3}, "3 open mismatches"),
         ({"shadow_reads": 99}, "99 shadow reads, the plan asks for 100"),
+        (
+            {"third_opinion": _opinion(policies=1000, good=994)},
+            "legacy's totals bear out 99.4 % of 1,000 policies, the plan asks for 99.5 %",
+        ),
+        (
+            {"third_opinion": msgspec.structs.replace(OPINION, stale="it is from before a swap")},
+            "the third opinion no longer counts: it is from before a swap",
+        ),
         ({"shadow_coverage": 0.5}, "shadow reads cover 50.0 % of the policies, the plan asks for 90 %"),
     ],
 )
@@ -71,6 +91,45 @@ def test_retiring_asks_for_quiet_as_well(changes: dict[str, object], line: str) 
     readings = dataclasses.replace(GOOD, **changes)
     assert line in closed_gates(Phase.RETIRED, GATES, readings)
     assert closed_gates(Phase.TARGET, GATES, readings) == []
+
+
+EMPTY = {
+    "a backfill of nothing": ({"filled_with": 0}, "the target was filled with nothing"),
+    "a backfill that was not begun": ({"backfill": None}, "backfill is not begun"),
+    "a feed that never ran": ({"lag_s": None}, "lag is unknown"),
+    "mismatches nobody looked for": ({"open_mismatches": None}, "mismatches are unknown"),
+    "no shadow read": ({"shadow_reads": 0}, "0 shadow reads"),
+    "shadow reads nobody counted": ({"shadow_reads": None}, "0 shadow reads"),
+    "no policy covered": ({"shadow_coverage": 0.0}, "shadow reads cover 0.0 %"),
+    "no policy to cover": ({"shadow_coverage": None}, "shadow reads cover 0.0 %"),
+    "no third opinion": ({"third_opinion": None}, "there is no third opinion yet"),
+    "a third opinion of nothing": ({"third_opinion": _opinion(0, 0)}, "the third opinion compared nothing"),
+    "a third opinion in which all is explained": (
+        {"third_opinion": msgspec.structs.replace(OPINION, share=None)},
+        "nothing agrees by itself",
+    ),
+    "quiet that nobody watched": ({"quiet_s": None}, "when legacy was last asked is unknown"),
+    "writes nobody counted": ({"writes_waiting": None}, "an unknown number of accepted writes"),
+}
+"""Every reading as it is where nothing was looked at, and the gate that it closes."""
+
+
+@pytest.mark.parametrize("kind", EMPTY)
+def test_every_gate_is_closed_where_nothing_was_looked_at(kind: str) -> None:
+    changes, line = EMPTY[kind]
+    closed = closed_gates(Phase.RETIRED, GATES, dataclasses.replace(GOOD, **changes))  # type: ignore[arg-type]
+    assert [gate for gate in closed if line in gate] == closed != []
+
+
+def test_every_reading_that_a_gate_asks_has_an_empty_kind() -> None:
+    words = {"complete", "incomplete_because", "lag_state"}  # these say how, or why
+    tried = {name for changes, _ in EMPTY.values() for name in changes}
+    assert {field.name for field in dataclasses.fields(Readings)} - words == tried
+
+
+def test_a_third_opinion_is_asked_for_only_where_the_plan_names_it() -> None:
+    gates = msgspec.structs.replace(GATES, third_opinion=None)
+    assert closed_gates(Phase.RETIRED, gates, dataclasses.replace(GOOD, third_opinion=None)) == []
 
 
 def test_nothing_known_opens_nothing() -> None:

@@ -13,6 +13,7 @@ SLICE = SliceStatus(
         state="running", vehicles=10, vehicles_done=4, fixes=100, fixes_per_s=10.0, throttled_s=0.0, eta_s=3.0
     ),
     shadow_reads={"equal": 41, "explained": 1}, shadow_coverage=0.5, open_mismatches=2, writes_waiting=0,
+    third_opinions=(),
     next="target_with_reverse_shadow", closed_gates=("a", "b"),
 )  # fmt: skip
 FEED = FeedStatus(

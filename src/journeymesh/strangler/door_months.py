@@ -1,0 +1,143 @@
+"""What the door's journeys add up to, by policy and month of the policy's time zone, and what may explain a month."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache
+from zoneinfo import ZoneInfo
+
+import numpy as np
+
+from journeymesh.journeys.fixes import NOT_REPORTED_US
+from journeymesh.journeys.policies import Policy, instant_us
+from journeymesh.sources.totals import MEASURES, month_of
+from journeymesh.stores.port import JourneyQuery, RefusalQuery, Store
+from journeymesh.strangler.members import Member
+from journeymesh.strangler.opinion import Amounts, Evidence
+from journeymesh.strangler.policy_book import vehicles_of
+from journeymesh.strangler.questions import JourneysAsked
+from journeymesh.strangler.sides import Side
+
+_COLUMNS = ("journey_id", "started_at", "ended_at", "policy_from", "distance_m", "duration_s", "driving_s", "fixes",
+            "quarantined")  # fmt: skip
+_TICK = timedelta(microseconds=1)
+
+
+@dataclass(slots=True)
+class DoorMonth:
+    """A month: what its journeys add up to, and those that begin or end in another one; ``in_utc`` is the same month
+    of UTC's calendar."""
+
+    amounts: dict[str, float] = field(default_factory=dict)
+    crossing: dict[str, float] = field(default_factory=dict)
+    in_utc: dict[str, float] = field(default_factory=dict)
+    fixes: int = 0
+    quarantined: int = 0
+
+
+def door_months(side: Side, member: Member) -> dict[int, DoorMonth]:
+    """By month (counted from the year 0) what the side answers for the policy.
+
+    Raises:
+        JourneymeshError: the side cannot answer.
+    """
+    found: dict[int, DoorMonth] = defaultdict(DoorMonth)
+    zones = {term.valid_from: term.zone for term in member.terms}
+    for row in side.journeys(journeys_of(member)).select(list(_COLUMNS)).to_pylist():
+        zone = ZoneInfo(zones.get(row["policy_from"], member.terms[-1].zone))
+        began, ended = (month_of(row[name].astimezone(zone)) for name in ("started_at", "ended_at"))
+        amounts = {"journeys": 1.0} | {name: float(row[name]) for name in MEASURES if name != "journeys"}
+        month = found[began]
+        _add(month.amounts, amounts)
+        _add(found[month_of(row["started_at"].astimezone(UTC))].in_utc, amounts)
+        month.fixes += row["fixes"]
+        month.quarantined += row["quarantined"]
+        if ended != began:
+            for crossed in (began, ended):
+                _add(found[crossed].crossing, amounts)
+    return dict(found)
+
+
+def journeys_of(member: Member) -> JourneyQuery:
+    """The question for all journeys of the policy."""
+    asked = member.questions()[1]
+    assert isinstance(asked, JourneysAsked)
+    return replace(asked.query, in_any_order=True)
+
+
+def evidence_of(month: int, held: DoorMonth | None, terms: Sequence[Policy]) -> Evidence:
+    """What the journeys and the terms themselves say of the month."""
+    held = held or DoorMonth()
+    return Evidence(
+        crossing=held.crossing,
+        outside_share=outside_share(month, terms),
+        refused_share=held.quarantined / (held.fixes + held.quarantined) if held.quarantined else 0.0,
+        in_utc=held.in_utc,
+    )
+
+
+def outside_share(month: int, terms: Sequence[Policy]) -> float:
+    """The share of the month's time in which none of the terms is in force, 0 to 1."""
+    inside = 0
+    begin_us, end_us = span_us(month, terms[-1].zone)
+    for term in terms:
+        from_us = max(instant_us(term.valid_from), begin_us)
+        to_us = end_us if term.valid_to is None else min(instant_us(term.valid_to), end_us)
+        inside += max(to_us - from_us, 0)
+    return max(1.0 - inside / (end_us - begin_us), 0.0)
+
+
+@lru_cache(4096)
+def span_us(month: int, zone: str) -> tuple[int, int]:
+    """The instants [from, to) in µs of a month of the zone."""
+    from_at, to_at = (datetime(at // 12, at % 12 + 1, 1, tzinfo=ZoneInfo(zone)) for at in (month, month + 1))
+    return instant_us(from_at), instant_us(to_at)
+
+
+def looked_into(
+    evidence: Evidence,
+    month: int,
+    terms: Sequence[Policy],
+    *,
+    side: Side,
+    target: Store | None,
+    computed_us: int | None,
+    first_s: Callable[[Sequence[str]], float | None],
+) -> Evidence:
+    """The evidence with what is dear to find out, for a month that does not agree: which fixes were refused, which came
+    after legacy made its total (a day after the month, where that is not known), and since when there are any.
+
+    ``first_s`` tells the first instant of which legacy holds a fix of these vehicles; None: that is not known.
+    """
+    begin_us, end_us = span_us(month, terms[-1].zone)
+    names = [name for term in terms if _overlaps(term, begin_us, end_us) for name in vehicles_of(term)]
+    names = list(dict.fromkeys(names or [name for term in terms for name in vehicles_of(term)]))
+    begin, end = (datetime.fromtimestamp(at / 1e6, UTC) for at in (begin_us, end_us))
+    until_us = computed_us if computed_us is not None else end_us + 86_400_000_000
+    fixes = late = refused = 0
+    for name in names:
+        held = side.fixes(name, begin, end - _TICK)
+        fixes += len(held)
+        if held.received_at_us is not None:
+            late += int(np.count_nonzero((held.received_at_us > until_us) & (held.received_at_us != NOT_REPORTED_US)))
+        if target is not None:
+            refused += sum(1 for _ in target.refusals(RefusalQuery(vehicle=name, fixed_from=begin, fixed_to=end)))
+    first = None if fixes else first_s(names)
+    return replace(
+        evidence,
+        late_share=late / fixes if fixes else 0.0,
+        refused_share=max(evidence.refused_share, refused / (fixes + refused) if refused else 0.0),
+        before_first=first is not None and first * 1e6 >= end_us,
+    )
+
+
+def _overlaps(term: Policy, begin_us: int, end_us: int) -> bool:
+    return instant_us(term.valid_from) < end_us and (term.valid_to is None or instant_us(term.valid_to) > begin_us)
+
+
+def _add(sums: dict[str, float], amounts: Amounts) -> None:
+    for name, value in amounts.items():
+        sums[name] = sums.get(name, 0.0) + value
