@@ -102,7 +102,7 @@ class Comparing:
         """
         read = read_totals(totals, lambda name: self.documents().documents(name))
         other = by_policy(read, members)
-        return self._opinion(members, other, totals.measures, on_done), other
+        return self.hold_beside(members, other, totals.measures, on_done), other
 
     def with_naive(
         self, members: Sequence[Member], on_done: Callable[[int], None] | None = None
@@ -127,17 +127,19 @@ class Comparing:
             for name in names:
                 for journey in naive_journeys(by_vehicle.pop(name, ()), self.rules):
                     _attribute(journey, name, member, other)
-        return self._opinion(members, other, ("distance_m",), on_done, all_months=True), other
+        return self.hold_beside(members, other, ("distance_m",), on_done, all_months=True), other
 
-    def _opinion(
+    def hold_beside(
         self,
         members: Sequence[Member],
         other: OtherNumbers,
         measures: Sequence[str],
-        on_done: Callable[[int], None] | None,
+        on_done: Callable[[int], None] | None = None,
         *,
         all_months: bool = False,
     ) -> Opinion:
+        """The door's months of these policies beside the others. ``all_months``: also those of which the others have
+        nothing for anybody."""
         verdicts: list[Verdict] = []
         for done, member in enumerate(members, 1):
             try:
