@@ -17,6 +17,7 @@ from journeymesh.journeys.fixes import Fixes
 from journeymesh.journeys.pipeline import make_journeys
 from journeymesh.journeys.policies import Policy
 from journeymesh.journeys.rules import ALWAYS_ON, JourneyRules
+from journeymesh.sources.port import Source
 from journeymesh.stores.port import Store
 from journeymesh.strangler.asks import Asks
 from journeymesh.strangler.control import Control, now_us
@@ -52,10 +53,10 @@ def made_of(fixes: Fixes, number: str, policies: Sequence[Policy] = RENEWED) -> 
     return made.filter(pc.fill_null(pc.equal(made["policy"], number), False)).combine_chunks()
 
 
-def fill(store: Store, source: MemoryLegacy) -> Store:
+def fill(store: Store, source: Source, rules: JourneyRules = ALWAYS_ON) -> Store:
     """Put into the store what a run over the source gives."""
     store.migrate()
-    local.run(source, store, RunOptions(rules=ALWAYS_ON, policies=source.policies()))
+    local.run(source, store, RunOptions(rules=rules, policies=source.policies()))
     return store
 
 
