@@ -40,7 +40,7 @@ def compare(
     ] = 0.01,
     form: FormatOption = Format.table,
 ) -> None:
-    """Compare the policies that have not been compared yet; or ask for a third opinion.
+    """Compare the policies that have not been compared yet or that differed; or ask for a third opinion.
 
     Both sides are asked and compared as shadow reads are; legacy may take the whole time for an answer, as nobody
     waits for one. A policy that cannot be compared is named with the reason and ends the command with exit code 7.
@@ -61,7 +61,7 @@ def compare(
     from journeymesh.strangler.coverage import compared_policies, coverage_of, reads_of
     from journeymesh.strangler.legacy_side import ReadLimits
     from journeymesh.strangler.members import members_of
-    from journeymesh.strangler.mismatches import open_mismatches
+    from journeymesh.strangler.mismatches import differing_policies, open_mismatches
     from journeymesh.strangler.opened_door import opened_door
     from journeymesh.strangler.shadow import ShadowReader
     from journeymesh.wiring import open_installation
@@ -70,16 +70,18 @@ def compare(
         installation.require_control()
         route = _shadowed(installation, slice_name)
         members = members_of(route.slice.selector, installation.policies())
-        done_before = set() if everything else compared_policies(installation.control, slice_name)
+        control = installation.control
+        done_before = compared_policies(control, slice_name) - differing_policies(control, slice_name)
+        done_before = set() if everything else done_before
         left = [member for member in members if member.name not in done_before]
         limits = ReadLimits(seconds=timeout_s)
         with count_progress("policies compared") as on_done, opened_door(installation, limits=limits) as door:
             assert isinstance(door.shadow, ShadowReader)
             done = compare_policies(door.shadow, route, left, time.monotonic() + timeout_s, on_done)
             fault = door.shadow.fault
-        found = coverage_of(installation.control, slice_name, [member.name for member in members])
-        reads = reads_of(installation.control, slice_name)
-        mismatches = open_mismatches(installation.control, slice_name)
+        found = coverage_of(control, slice_name, [member.name for member in members])
+        reads = reads_of(control, slice_name)
+        mismatches = open_mismatches(control, slice_name)
     told = ", ".join(f"{count:,} {outcome}" for outcome, count in reads.items() if count)
     say(f"{slice_name}: {len(left):,} policies asked for, {found.compared:,} of {found.policies:,} compared so far")
     say(f"shadow reads: {told or 'none'}; {mismatches:,} open mismatches")
@@ -162,7 +164,7 @@ def reconcile(
 
     from journeymesh.cli.progress import count_progress
     from journeymesh.cli.render import Column
-    from journeymesh.strangler.reconciled import note_differences, note_equal
+    from journeymesh.strangler.reconciled import recorded_chunks
     from journeymesh.wiring import open_installation
 
     rows: list[dict[str, Any]] = []
@@ -171,17 +173,11 @@ def reconcile(
         run = installation.reconciliation(slice_name, repair=repair, run_id=resume)
         if form is Format.table:
             say(f"comparing {slice_name}; if it is stopped: --resume {run.run_id}", file=sys.stderr)
-        standing: list[Difference] = []
         with count_progress("vehicles compared") as on_done:
-            for chunk in run.chunks():
+            for chunk in recorded_chunks(run, is_resumed=resume is not None):
                 rows += [_row(difference) for difference in chunk.differences]
-                if not repair:
-                    standing += chunk.differences
-                    note_differences(installation.control, slice_name, chunk.differences)
                 if on_done is not None:
                     on_done(run.counts["vehicles"])
-        if resume is None:
-            note_equal(installation.control, slice_name, standing)
     columns = [
         Column("policy", lambda row: row["policy"] or "–"),
         Column("vehicle", lambda row: row["vehicle"]),

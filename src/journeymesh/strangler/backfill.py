@@ -38,7 +38,16 @@ _VEHICLES_AT_ONCE: Final = 10_000
 
 
 class ChunkDiffers(StoreCorrupt):
-    """What the target holds after a chunk was written is not what was written."""
+    """What the target holds after a chunk was written is not what was written.
+
+    Of ``vehicle`` it holds ``held`` instead of ``wanted``.
+    """
+
+    def __init__(
+        self, message: str, *, todo: str, vehicle: str, wanted: Sequence[JourneyRow], held: Sequence[JourneyRow]
+    ) -> None:
+        super().__init__(message, todo=todo)
+        self.vehicle, self.wanted, self.held = vehicle, wanted, held
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,7 +207,7 @@ class Backfill:
     def _fill(self, chunk: Sequence[str], began: float) -> None:
         assert self._run is not None
         counts = self._run.counts
-        differing: int | None = None
+        differing: tuple[int, Content, list[JourneyRow]] | None = None
         for _ in range(2):
             restated = self.feeding.restater().restate(
                 [VehicleTimes(name) for name in chunk], places=self.feeding.keeps_places
@@ -209,11 +218,13 @@ class Backfill:
             if differing is None:
                 break
         if differing is not None:
+            number, content, held = differing
             raise ChunkDiffers(
                 f"store {self.feeding.target} does not hold what was written to it: "
-                f"vehicle {self._at + differing + 1:,} of {len(self._names):,} by name",
+                f"vehicle {self._at + number + 1:,} of {len(self._names):,} by name",
                 todo="run: journeymesh store verify; then apply again",
-            )
+                vehicle=content.vehicle, wanted=content.journeys, held=held,
+            )  # fmt: skip
         # The next batch carries it: a chunk that was not compared is done again.
         self._run = advanced(self._run, chunk[-1], counts)
         self._at += len(chunk)
@@ -231,11 +242,13 @@ class Backfill:
             self.feeding.places().put(place for content in restated.contents for place in content.places)
         self.feeding.write(replace(restated.batch, run=self._run), restated)
 
-    def _differing(self, contents: Sequence[Content]) -> int | None:
-        """The number of a vehicle of which the target holds other journeys than it should; None: there is none."""
+    def _differing(self, contents: Sequence[Content]) -> tuple[int, Content, list[JourneyRow]] | None:
+        """A vehicle of which the target holds other journeys than it should: its number, what it should hold and the
+        journeys that it does hold; None: there is none."""
         for number, content in enumerate(contents):
-            if _digest(journeys_held(self.feeding.store, content.span)) != _digest(content.journeys):
-                return number
+            held = journeys_held(self.feeding.store, content.span)
+            if _digest(held) != _digest(content.journeys):
+                return number, content, held
         return None
 
     def _record(self, values: dict[str, Any]) -> None:

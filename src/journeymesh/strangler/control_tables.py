@@ -138,7 +138,7 @@ mismatches = sa.Table(
     sa.Column("field", sa.Text(), nullable=False),
     sa.Column("source_value", sa.Text()),
     sa.Column("target_value", sa.Text()),
-    sa.Column("found_by", sa.Text(), nullable=False),  # shadow | reconcile
+    sa.Column("found_by", sa.Text(), nullable=False),  # shadow | reconcile | backfill
     sa.Column("first_seen_us", sa.BigInteger(), nullable=False),
     sa.Column("last_seen_us", sa.BigInteger(), nullable=False),
     sa.Column("seen", sa.BigInteger(), nullable=False),

@@ -26,6 +26,7 @@ from journeymesh.strangler.legacy_upstream import LegacyUpstream
 from journeymesh.strangler.live_sync import LiveSync
 from journeymesh.strangler.phases import Phase
 from journeymesh.strangler.plan import LEGACY, Plan
+from journeymesh.strangler.reconciled import note_chunk, note_filled
 from journeymesh.strangler.routes import Route, Routes, mark_completeness, read_routes
 from journeymesh.strangler.slices import Selector
 from journeymesh.strangler.store_upstream import StoreUpstream, kept_by_both
@@ -298,6 +299,7 @@ class _Interleaved:
                 is_done = backfill.step()
             except ChunkDiffers as error:
                 backfill.fail(str(error))
+                note_chunk(self.feeding.control, name, error)
                 del self.backfills[name]
                 self.failed_at[name] = time.monotonic()
                 if self.thread.once:
@@ -308,6 +310,7 @@ class _Interleaved:
                 # Once it answers there is no way it could not be complete: this first, then the record.
                 mark_completeness(self.feeding.recording(), [name], True, None, store=self.feeding.target)
                 backfill.finish()
+                note_filled(self.feeding.control, name)
                 del self.backfills[name]
             if not backfill.waits:
                 return

@@ -29,6 +29,7 @@ from journeymesh.strangler.plan import LEGACY, Plan
 from journeymesh.strangler.policy_book import PoliciesRead
 from journeymesh.strangler.readings import read_slice
 from journeymesh.strangler.reconcile import Reconciliation
+from journeymesh.strangler.reconciled import recorded_chunks
 from journeymesh.strangler.retire import Retiring
 from journeymesh.strangler.routes import Route, read_routes
 from journeymesh.strangler.status import feeds_status, status_of
@@ -201,13 +202,13 @@ class Installation:
         return found if run_id is None else replace(found, run_id=run_id)
 
     def differences(self, route: Route) -> int:
-        """How many things of the slice differ between upstream and target now.
+        """How many things of the slice differ between upstream and target now; they are recorded as mismatches.
 
         Raises:
             NothingCompared: neither has a journey of the slice.
         """
         compared = self.reconciliation(route.slice.name)
-        found = sum(1 for _ in compared.differences())
+        found = sum(len(chunk.differences) for chunk in recorded_chunks(compared))
         if not found and not compared.counts["days"]:
             raise NothingCompared(
                 f"nothing was compared: neither {route.upstream} nor {route.target} has a journey of the slice",

@@ -84,6 +84,13 @@ def open_mismatches(control: Control, slice_name: str, at_us: int | None = None)
         return int(connection.execute(counts).scalar_one())
 
 
+def differing_policies(control: Control, slice_name: str) -> set[str]:
+    """The policies of the slice with an open mismatch."""
+    named = sa.select(mismatches.c.policy).where(mismatches.c.slice == slice_name, _is_open(None)).distinct()
+    with control.reading() as connection:
+        return {name for name in connection.execute(named).scalars() if name}
+
+
 def list_mismatches(
     control: Control,
     slice_name: str | None = None,

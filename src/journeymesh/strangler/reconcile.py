@@ -257,5 +257,12 @@ def _journeys_that_differ(
                 yield Difference(policy, vehicle, day, journey_id, DifferenceKind.VALUE, name, mine, theirs)
 
 
+def journeys_that_differ(
+    vehicle: str, wanted: Iterable[JourneyRow], held: Iterable[JourneyRow]
+) -> Iterator[Difference]:
+    """What differs between the journeys that a target should hold of a vehicle and those that it does hold."""
+    return _journeys_that_differ(vehicle, {row[ID]: row for row in wanted}, {row[ID]: row for row in held})
+
+
 def _start(row: JourneyRow | None) -> int | None:
     return None if row is None else int(row[STARTED])

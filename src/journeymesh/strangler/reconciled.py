@@ -1,37 +1,73 @@
-"""What a reconciliation found, recorded as mismatches: they close gates until they are repaired or accepted."""
+"""What a comparison of upstream and target found, recorded as mismatches, whichever command made it: `diff` lists
+them, `status` counts them, and they close gates until they are repaired or accepted.
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, Final
 
 import sqlalchemy as sa
 
 from journeymesh.journeys.local_time import DAY_US
 from journeymesh.strangler import differences
+from journeymesh.strangler.backfill import ChunkDiffers
 from journeymesh.strangler.control import Control
 from journeymesh.strangler.control_tables import mismatches
 from journeymesh.strangler.mismatches import RESOLVED, Found, record_mismatches, resolve_mismatches
-from journeymesh.strangler.reconcile import Difference
+from journeymesh.strangler.reconcile import Chunk, Difference, Reconciliation, journeys_that_differ
 
-FOUND_BY = "reconcile"
+RECONCILE: Final = "reconcile"
+BACKFILL: Final = "backfill"
 
 
-def note_differences(control: Control, slice_name: str, found: Iterable[Difference]) -> None:
-    """Record differences that were found and not repaired: each cause once."""
-    record_mismatches(control, [_found(slice_name, each) for each in found], FOUND_BY)
+def recorded_chunks(run: Reconciliation, *, is_resumed: bool = False) -> Iterator[Chunk]:
+    """Every chunk of a comparison, each recorded before it is given out: what differs as open, what was repaired as
+    resolved. At the end whatever an earlier comparison found and this one did not is resolved, unless this one was
+    resumed and so compared only a part.
+    """
+    control, name = run.feeding.control, run.slice.name
+    standing: list[Difference] = []
+    for chunk in run.chunks():
+        note_differences(control, name, chunk.differences)
+        if run.repair:
+            resolve_mismatches(control, {_found(name, each).cause for each in chunk.differences})
+        else:
+            standing += chunk.differences
+        yield chunk
+    if not is_resumed:
+        note_equal(control, name, standing)
+
+
+def note_differences(control: Control, slice_name: str, found: Iterable[Difference], found_by: str = RECONCILE) -> None:
+    """Record differences that were found: each cause once."""
+    record_mismatches(control, [_found(slice_name, each) for each in found], found_by)
 
 
 def note_equal(control: Control, slice_name: str, still_differing: Sequence[Difference] = ()) -> None:
-    """Record that a whole comparison found nothing but these: what an earlier one found is resolved."""
+    """Record that a whole comparison found nothing but these: what an earlier one found is resolved, and what a
+    backfill did."""
     still = {_found(slice_name, each).cause for each in still_differing}
+    resolve_mismatches(control, _unresolved(control, slice_name, (RECONCILE, BACKFILL)) - still)
+
+
+def note_chunk(control: Control, slice_name: str, fault: ChunkDiffers) -> None:
+    """Record what the target held instead of a chunk that a backfill wrote."""
+    note_differences(control, slice_name, journeys_that_differ(fault.vehicle, fault.wanted, fault.held), BACKFILL)
+
+
+def note_filled(control: Control, slice_name: str) -> None:
+    """Record that a backfill read every chunk back as it was written: what an earlier one found is resolved."""
+    resolve_mismatches(control, _unresolved(control, slice_name, (BACKFILL,)))
+
+
+def _unresolved(control: Control, slice_name: str, found_by: Sequence[str]) -> set[str]:
     recorded = sa.select(mismatches.c.cause).where(
-        mismatches.c.slice == slice_name, mismatches.c.found_by == FOUND_BY, mismatches.c.state != RESOLVED
+        mismatches.c.slice == slice_name, mismatches.c.found_by.in_(found_by), mismatches.c.state != RESOLVED
     )
     with control.reading() as connection:
-        causes = set(connection.execute(recorded).scalars())
-    resolve_mismatches(control, causes - still)
+        return set(connection.execute(recorded).scalars())
 
 
 def _found(slice_name: str, each: Difference) -> Found:

@@ -174,8 +174,11 @@ class ShadowReader:
         if read.rereads >= len(self.plan.reread_after_s):
             if lasting and caught_up:
                 self._report(read, lasting, source, target)
+                self.notes.compared(read.route.slice.name, read.policy)
                 return Outcome.DIFFERING
             if time.monotonic() - read.offered_at > self.late_s:
+                if read.on_outcome is not None and lasting:  # somebody asked: what was seen is not thrown away
+                    self._report(read, lasting, source, target)
                 return Outcome.LATE
         read.before = {_kind(each): each for each in found}
         read.source_read_us = source_read_us
@@ -234,7 +237,6 @@ class ShadowReader:
                 found.append(each)
         self.known.settle(slice_name, read.policy, read.question, source, target, {each.subject for each in lasting})
         record_mismatches(self.control, [Found(slice_name, read.policy, each) for each in found], "shadow")
-        self.notes.compared(slice_name, read.policy)
 
     def _work(self) -> None:
         while not self._stop.is_set():

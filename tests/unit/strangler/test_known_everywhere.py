@@ -1,0 +1,229 @@
+"""What one command finds, every other knows: `diff` lists it, `status` is not ready, and the next gate is closed."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+import typer
+
+import journeymesh.wiring
+from journeymesh.cli.main import app, outcome
+from journeymesh.engines.port import Retention
+from journeymesh.journeys.journey import journey_id
+from journeymesh.journeys.policies import Policy, instant_us
+from journeymesh.journeys.rules import ALWAYS_ON
+from journeymesh.stores.port import Store, StoreBatch, Superseded
+from journeymesh.strangler.control import Control
+from journeymesh.strangler.control_tables import backfills
+from journeymesh.strangler.installation import Installation
+from journeymesh.strangler.phases import Phase
+from journeymesh.strangler.plan import Gates, Plan, Shadow, SlicePlan, TargetStore
+from journeymesh.strangler.routes import mark_completeness, read_routes
+from journeymesh.strangler.shadow import ShadowReader
+from journeymesh.strangler.slices import Selector
+from journeymesh.wiring import open_store
+from tests.builders import NOON, drive
+from tests.legacy_double import MemoryLegacy
+from tests.unit.strangler.plans import plan_of
+
+POLICIES = [Policy(number=f"P{k}", valid_from=NOON - timedelta(days=1), device=f"V{k}") for k in range(3)]
+LOST = journey_id("V1", instant_us(NOON))
+OPEN_GATES = Gates(max_lag_s=600, shadow_coverage=0, shadow_reads=0, quiet_days=0)
+
+
+class Losing:
+    """A store that loses one journey of every batch that has it."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
+
+    def write(self, batch: StoreBatch) -> None:
+        self._store.write(batch)
+        self._store.write(StoreBatch(superseded=[Superseded(LOST, None)]))
+
+
+class World:
+    """A slice of every policy, filled and moved to a phase; and the commands over it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.legacy, self.loses = folder, MemoryLegacy(held_policies=list(POLICIES)), False
+        self.phase = Phase.SHADOW
+        for policy in POLICIES:
+            self.legacy.put(drive((10.0, 300), start=NOON, vehicle=str(policy.device), every_s=10))
+
+    def go(self, phase: Phase) -> None:
+        """Fill the target and move the slice there."""
+        order = list(Phase)
+        for step in order[order.index(Phase.SHADOW) : order.index(phase) + 1]:
+            self.phase = step
+            assert outcome(["strangler", "apply", "plan.yaml", "--why", "test"]) == 0
+            assert outcome(["strangler", "run", "plan.yaml", "--once"]) == 0
+
+    def spoil(self) -> None:
+        """Take a journey from the target."""
+        store = open_store(f"sqlite:///{self.folder}/target.db")
+        store.write(StoreBatch(superseded=[Superseded(LOST, None)]))
+        store.close()
+
+    def open_store(self, url: str) -> Store:
+        store = open_store(url)
+        return Losing(store) if self.loses else store  # type: ignore[return-value]
+
+    def installation(self, *_: object, **__: object) -> Installation:
+        opened = lambda: self.legacy  # noqa: E731
+        return Installation(
+            plan=self.plan, rules=ALWAYS_ON, control=Control(f"sqlite:///{self.folder}/control.db"),
+            open_store=self.open_store, open_legacy=opened, open_remover=opened, open_writer=opened,
+            keep_fixes=lambda text: Retention().keep, exports=self.folder / "retired",
+        )  # type: ignore[arg-type]  # fmt: skip
+
+    @property
+    def plan(self) -> Plan:
+        wanted = SlicePlan(name="all", policies=Selector(), target="embedded", phase=self.phase)
+        stores = {"embedded": TargetStore(url=f"sqlite:///{self.folder}/target.db")}
+        shadow = Shadow(reread_after_s=(0.02, 0.02))
+        return msgspec.structs.replace(plan_of(wanted, gates=OPEN_GATES), stores=stores, shadow=shadow)
+
+
+@pytest.fixture
+def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
+    held = World(tmp_path)
+    monkeypatch.setattr(journeymesh.wiring, "open_installation", held.installation)
+    monkeypatch.setitem(ShadowReader.__init__.__kwdefaults__, "late_s", 1.0)  # type: ignore[arg-type]
+    return held
+
+
+def _compare(world: World) -> None:
+    world.go(Phase.SHADOW)
+    world.spoil()
+    stop = threading.Event()
+    with world.installation() as installation:
+        feeding = threading.Thread(target=installation.feeder().run, args=(stop,))
+        feeding.start()
+        try:
+            assert outcome(["strangler", "compare", "plan.yaml", "all"]) == 0
+        finally:
+            stop.set()
+            feeding.join()
+
+
+def _compare_while_nobody_feeds(world: World) -> None:
+    world.go(Phase.SHADOW)
+    world.spoil()
+    assert outcome(["strangler", "compare", "plan.yaml", "all"]) == 7
+
+
+def _reconcile(world: World) -> None:
+    world.go(Phase.TARGET)
+    world.spoil()
+    assert outcome(["strangler", "reconcile", "plan.yaml", "all"]) == 0
+
+
+def _retire(world: World) -> None:
+    world.go(Phase.TARGET)
+    world.spoil()
+    world.phase = Phase.RETIRED
+    assert outcome(["strangler", "apply", "plan.yaml", "--why", "done with it"]) == 7
+
+
+def _fill(world: World) -> None:
+    world.go(Phase.TARGET)
+    world.loses = True
+    with world.installation() as installation:
+        with installation.control.writing() as connection:
+            connection.execute(backfills.delete())
+        mark_completeness(installation.control.writing(), ["all"], False, "to be filled again")
+    assert outcome(["strangler", "run", "plan.yaml", "--once"]) != 0
+
+
+FINDING: dict[str, Callable[[World], None]] = {
+    "compare": _compare,
+    "compare, late": _compare_while_nobody_feeds,
+    "reconcile": _reconcile,
+    "apply": _retire,
+    "run": _fill,
+}
+"""By command that may find a difference, and how: that it does."""
+
+SHOWING = {"status", "lag", "history", "diff", "accept", "plan check", "plan schema"}
+"""Commands that compare nothing themselves."""
+
+ASKING = {"swap", "ask"}
+"""Commands whose comparing is another's: ``swap`` moves as ``apply`` does, ``ask`` has the door's shadow reads."""
+
+
+def _commands(group: typer.Typer, before: str = "") -> Iterator[str]:
+    for each in group.registered_commands:
+        assert each.callback is not None
+        yield before + (each.name or each.callback.__name__)
+    for inner in group.registered_groups:
+        assert inner.typer_instance is not None
+        yield from _commands(inner.typer_instance, f"{before}{inner.name or inner.typer_instance.info.name} ")
+
+
+def test_every_command_of_the_strangler_is_accounted_for_here() -> None:
+    (strangler,) = (each.typer_instance for each in app.registered_groups if each.name == "strangler")
+    assert strangler is not None
+    assert set(_commands(strangler)) == {*(name.partition(",")[0] for name in FINDING), *SHOWING, *ASKING}
+
+
+@pytest.mark.parametrize("command", FINDING)
+def test_what_a_command_finds_every_other_knows(command: str, world: World, capsys: pytest.CaptureFixture[str]) -> None:
+    FINDING[command](world)
+    world.loses = False
+    capsys.readouterr()
+    assert outcome(["strangler", "diff", "plan.yaml", "--format", "json"]) == 0
+    listed = json.loads(capsys.readouterr().out)
+    assert {(each["slice"], each["subject"], each["classification"]) for each in listed} >= {("all", LOST, "missing")}
+    assert outcome(["strangler", "status", "plan.yaml", "--format", "json"]) == 0
+    (shown,) = json.loads(capsys.readouterr().out)
+    assert shown["open_mismatches"] == len(listed)
+    assert any("open mismatch" in gate for gate in shown["closed_gates"]), shown["closed_gates"]
+    assert outcome(["strangler", "status", "plan.yaml"]) == 0
+    assert "ready for" not in capsys.readouterr().out
+    with world.installation() as installation:
+        before = read_routes(installation.control).routes[0].phase
+    world.phase = Phase(shown["next"])
+    assert outcome(["strangler", "apply", "plan.yaml", "--why", "try"]) == 7
+    assert "open mismatch" in capsys.readouterr().err
+    with world.installation() as installation:
+        assert read_routes(installation.control).routes[0].phase is before
+
+
+@pytest.mark.parametrize("command", FINDING)
+def test_what_was_found_is_resolved_when_it_is_put_right(
+    command: str, world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    FINDING[command](world)
+    world.loses = False
+    assert outcome(["strangler", "run", "plan.yaml", "--once"]) == 0
+    assert outcome(["strangler", "reconcile", "plan.yaml", "all", "--repair"]) == 0
+    if command.startswith("compare"):  # what a comparison of answers found, another one has to find equal
+        assert outcome(["strangler", "compare", "plan.yaml", "all"]) == 0
+    capsys.readouterr()
+    assert outcome(["strangler", "diff", "plan.yaml", "--format", "json"]) == 0
+    assert json.loads(capsys.readouterr().out) == []
+
+
+def test_a_repair_leaves_word_of_what_it_repaired(world: World, capsys: pytest.CaptureFixture[str]) -> None:
+    world.go(Phase.TARGET)
+    world.spoil()
+    assert outcome(["strangler", "reconcile", "plan.yaml", "all", "--repair"]) == 0
+    capsys.readouterr()
+    assert outcome(["strangler", "diff", "plan.yaml", "--all", "--format", "json"]) == 0
+    listed = json.loads(capsys.readouterr().out)
+    assert [(each["subject"], each["state"], each["found_by"]) for each in listed if each["subject"] == LOST] == [
+        (LOST, "resolved", "reconcile")
+    ]
+    assert outcome(["strangler", "diff", "plan.yaml", "--format", "json"]) == 0
+    assert json.loads(capsys.readouterr().out) == []
