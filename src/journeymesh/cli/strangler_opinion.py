@@ -93,7 +93,7 @@ def _found(  # type: ignore[no-untyped-def]
     from journeymesh.strangler.members import members_of
     from journeymesh.strangler.opened_door import opened_door
     from journeymesh.strangler.opinions import NAIVE, TOTALS
-    from journeymesh.strangler.phases import is_fed
+    from journeymesh.strangler.phases import Phase
     from journeymesh.strangler.third_opinion import Comparing, sample_of
     from journeymesh.wiring import open_documents
 
@@ -113,7 +113,7 @@ def _found(  # type: ignore[no-untyped-def]
         comparing = Comparing(
             side=replace(door, shadow=None, asks=None),
             rules=installation.rules,
-            target=installation.store(route.target) if is_fed(route.phase) else None,
+            target=installation.store(route.target) if route.phase is not Phase.LEGACY else None,
             documents=documents,
             tolerance=tolerance,
         )

@@ -62,3 +62,18 @@ def test_no_password_is_told(tmp_path: Path) -> None:
     with pytest.raises(StoreUnavailable) as refused:
         control.require_schema()
     assert "secret" not in str(refused.value)
+
+
+def test_a_control_database_of_before_third_opinions_is_migrated_and_keeps_what_it_has(tmp_path: Path) -> None:
+    control = Control(f"sqlite:///{tmp_path}/control.db")
+    control.migrate()
+    with control.writing() as connection:
+        bump(connection)
+        connection.exec_driver_sql("DROP TABLE strangler_opinions")
+        connection.exec_driver_sql(f"UPDATE {SCHEMA.version_table} SET version_num = '0003'")
+    with pytest.raises(StoreUnavailable, match="0003"):
+        control.require_schema()
+    control.migrate()
+    assert differences(control, SCHEMA, metadata) == []
+    with control.reading() as connection:
+        assert revision(connection) == 1
