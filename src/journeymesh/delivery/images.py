@@ -12,10 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from journeymesh.delivery.documents import Document, documents
+from journeymesh.delivery.documents import Document, ManifestUnreadable, documents, documents_in, text_of
 from journeymesh.delivery.tree import Tree
 from journeymesh.errors import NotFound, UsageError
-from journeymesh.yaml_files import load_yaml
 
 PLACEHOLDER_REGISTRY: Final = "registry.invalid"
 """The registry of a tree that was not told its own: it pulls from nowhere."""
@@ -63,8 +62,12 @@ def pinned(overlay: Path) -> dict[str, PinnedImage]:
 
 
 def pins_in(kustomization: str) -> dict[str, PinnedImage]:
-    """The same of a kustomization's text, as a commit has it."""
-    return _pins(load_yaml(kustomization) or {})
+    """The same of a kustomization's text, as a commit has it; none where it cannot be read."""
+    try:
+        found = next(documents_in(kustomization, Path("kustomization.yaml")), None)
+    except ManifestUnreadable:
+        return {}
+    return {} if found is None else _pins(found.content)
 
 
 def _pins(content: Any) -> dict[str, PinnedImage]:
@@ -130,7 +133,7 @@ def pin_testkube(tree: Tree, environment: str, images: Mapping[str, PinnedImage]
     Returns the files that changed, and the names of the images that it has.
     """
     path = tree.customization / "optional" / f"testkube-app-{environment}.yaml"
-    before = path.read_text("utf-8") if path.is_file() else ""
+    before = text_of(path) if path.is_file() else ""
     text, found = before, set()
     for name in sorted(set(_TESTKUBE) & set(images)):
         host, _, repository = images[name].repository.partition("/")
@@ -144,4 +147,8 @@ def pin_testkube(tree: Tree, environment: str, images: Mapping[str, PinnedImage]
 
 
 def _kustomization(overlay: Path) -> Document:
-    return next(documents(overlay / "kustomization.yaml"))
+    path = overlay / "kustomization.yaml"
+    found = next(documents(path), None)
+    if found is None:
+        raise ManifestUnreadable(f"{path} is empty", todo="correct the file")
+    return found

@@ -10,14 +10,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+import msgspec
 import yaml
 
 from journeymesh.delivery import sops
 from journeymesh.delivery.certificates import CertificateFault, certificate_faults, certificate_keys, validity
+from journeymesh.delivery.documents import ManifestUnreadable, documents
 from journeymesh.delivery.needed_secrets import BY_NAME, NEEDED, gateway_hosts
 from journeymesh.delivery.tree import Tree
 from journeymesh.errors import NotFound, UsageError
-from journeymesh.yaml_files import load_yaml
 
 SUFFIX: Final = ".enc.yaml"
 TLS: Final = "kubernetes.io/tls"
@@ -27,6 +28,10 @@ NAMES: Final = "journeymesh.io/certificate-names"
 """The names that they are for, with commas."""
 _NAME: Final = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 _KEY: Final = re.compile(r"[-._a-zA-Z0-9]{1,253}")
+
+
+class _SopsConfig(msgspec.Struct):
+    creation_rules: list[dict[str, Any]] | None = None
 
 
 class SecretAbsent(NotFound):
@@ -231,8 +236,13 @@ class EnvironmentSecrets:
     def _rules(self) -> list[dict[str, Any]]:
         if not self.config.is_file():
             return []
-        content = load_yaml(self.config.read_text("utf-8")) or {}
-        return [rule for rule in content.get("creation_rules") or [] if isinstance(rule, dict)]
+        document = next(documents(self.config), None)
+        if document is None:
+            return []
+        try:
+            return msgspec.convert(document.content, _SopsConfig).creation_rules or []
+        except msgspec.ValidationError as error:
+            raise ManifestUnreadable(f"{self.config}: no rules of SOPS: {error}", todo="correct the file") from error
 
     def _rule(self, rules: Sequence[dict[str, Any]]) -> dict[str, Any] | None:
         return next((rule for rule in rules if rule.get("path_regex") == self._path_regex), None)

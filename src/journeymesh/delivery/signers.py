@@ -13,7 +13,10 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final
 
-from journeymesh.delivery.documents import documents
+import msgspec
+import yaml
+
+from journeymesh.delivery.documents import ManifestUnreadable, documents
 from journeymesh.delivery.programs import ProgramFailed, called
 from journeymesh.delivery.tree import Tree
 from journeymesh.errors import UsageError
@@ -39,6 +42,22 @@ metadata:
     app.kubernetes.io/part-of: argocd
 data:@
 """
+
+
+class _Patch(msgspec.Struct):
+    patch: str
+
+
+class _Component(msgspec.Struct):
+    patches: list[_Patch]
+
+
+class _KeyId(msgspec.Struct):
+    keyID: str
+
+
+class _Change(msgspec.Struct):
+    value: list[_KeyId]
 
 
 class KeyUnusable(UsageError):
@@ -87,11 +106,17 @@ class Signer:
 
 def signature_keys(tree: Tree) -> tuple[str, ...]:
     """The ids of the keys that the tree's projects ask for; none: they ask for no signature."""
-    if not _component(tree).is_file():
+    path = _component_file(tree)
+    if not path.is_file():
         return ()
-    (document,) = documents(_component(tree))
-    (change,) = load_yaml(document.content["patches"][0]["patch"])
-    return tuple(each["keyID"] for each in change["value"])
+    document = next(documents(path), None)
+    try:
+        (patch,) = msgspec.convert(document and document.content, _Component).patches
+        (change,) = msgspec.convert(load_yaml(patch.patch), list[_Change])
+    except (msgspec.ValidationError, ValueError, yaml.YAMLError) as error:
+        what = f"{path} does not name the keys of signers as `delivery signers` writes them: {error}"
+        raise ManifestUnreadable(what, todo="write it anew: journeymesh delivery signers FILE…") from error
+    return tuple(each.keyID for each in change.value)
 
 
 def write_signers(tree: Tree, signers: Sequence[Signer]) -> list[Path]:
@@ -103,7 +128,7 @@ def write_signers(tree: Tree, signers: Sequence[Signer]) -> list[Path]:
         for signer in sorted(signers, key=lambda each: each.ids)
     )
     wanted = {
-        _component(tree): _COMPONENT.replace("@", listed),
+        _component_file(tree): _COMPONENT.replace("@", listed),
         tree.bootstrap / "argocd" / "argocd-gpg-keys-cm.yaml": _KEYS.replace("@", keys or " {}").rstrip("\n") + "\n",
     }
     changed = [path for path, text in wanted.items() if not path.is_file() or path.read_text("utf-8") != text]
@@ -112,7 +137,7 @@ def write_signers(tree: Tree, signers: Sequence[Signer]) -> list[Path]:
     return changed
 
 
-def _component(tree: Tree) -> Path:
+def _component_file(tree: Tree) -> Path:
     return tree.bootstrap / "signers" / "kustomization.yaml"
 
 

@@ -9,6 +9,7 @@ from typing import Any, Final
 from journeymesh.delivery.checks.findings import Fault, Step, rule
 from journeymesh.delivery.checks.pods import CONTAINERS, pods
 from journeymesh.delivery.checks.subject import Rendered, Subject
+from journeymesh.delivery.documents import text_of
 from journeymesh.delivery.images import PLACEHOLDER_DIGEST, PLACEHOLDER_REGISTRY
 
 _PINNED: Final = re.compile(r"[^@\s]+@sha256:[0-9a-f]{64}")
@@ -60,7 +61,7 @@ def image_approved(subject: Subject) -> Iterator[Fault]:
         listed = subject.tree.release(held.unit.environment) / "approved-digests"
         digest = image.rpartition("@")[2]
         if held.unit.service and _PINNED.fullmatch(image) and digest != PLACEHOLDER_DIGEST:
-            known = listed.read_text("utf-8").split() if listed.is_file() else []
+            known = text_of(listed).split() if listed.is_file() else []
             if digest not in known:
                 what = f"{_repository(image)}@{digest[:19]}… is not in {subject.tree.relative(listed)}"
                 yield Fault(held, what, at)
@@ -78,7 +79,7 @@ def approved_list_form(subject: Subject) -> Iterator[Fault]:
             folder = listed.parent if listed.parent.is_dir() else subject.tree.customization
             yield Fault(folder, f"{environment} has no list {subject.tree.relative(listed)}")
             continue
-        for number, line in enumerate(listed.read_text("utf-8").splitlines(), start=1):
+        for number, line in enumerate(text_of(listed).splitlines(), start=1):
             if line.strip() and not re.fullmatch(r"\s*#.*|sha256:[0-9a-f]{64}\s+\S+\s*", line):
                 yield Fault(listed, f"{line.strip()[:60]!r} is no digest with a name", (number,))
 

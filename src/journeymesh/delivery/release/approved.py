@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from journeymesh.delivery.documents import text_of
 from journeymesh.delivery.tree import Tree
 from journeymesh.errors import UsageError
 
@@ -55,7 +56,7 @@ class ApprovedDigests:
         Raises:
             LedgerInvalid: naming the line.
         """
-        text = self.path.read_text("utf-8") if self.path.exists() else ""
+        text = text_of(self.path) if self.path.exists() else ""
         return entries_of(text, self.tree.relative(self.path) if self.path.exists() else FILE)
 
     def digests(self) -> frozenset[str]:
@@ -67,7 +68,7 @@ class ApprovedDigests:
         entries = self.entries()
         if (digest, name) in entries:
             return False
-        head = _head(self.path.read_text("utf-8")) if self.path.exists() else _HEAD.format(environment=self.environment)
+        head = _head(text_of(self.path)) if self.path.exists() else _HEAD.format(environment=self.environment)
         lines = [f"{digest}  {image}\n" for digest, image in sorted(entries | {(digest, name)})]
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self.path.write_text(head + "".join(lines), "utf-8")
