@@ -19,6 +19,8 @@ from journeymesh.safe_text import shown_url
 
 BUSY_TIMEOUT_S: Final = 10.0
 CONNECT_TIMEOUT_S: Final = 5
+_MIGRATION_WAITS_S: Final = 600.0
+"""For another process that migrates the same database."""
 
 
 class SqlDatabase:
@@ -50,7 +52,7 @@ class SqlDatabase:
         if self.is_sqlite:
             with self.faults():
                 set_in_file(self.engine(), "journal_mode=WAL")
-        with self.writing() as connection:
+        with self._writing(alone=True, waits_s=_MIGRATION_WAITS_S) as connection:
             if self._schema.version_in(connection) != self._schema.head:
                 self._schema.upgrade(connection)
 
@@ -83,12 +85,23 @@ class SqlDatabase:
         """A transaction that is the only writer's; commits at the end, rolls back on any fault.
 
         ``alone`` False: on PostgreSQL beside other writers, for rows that no other writer touches.
+
+        Raises:
+            StoreUnavailable: another writer has held it for ``BUSY_TIMEOUT_S``.
         """
+        with self._writing(alone=alone, waits_s=BUSY_TIMEOUT_S) as connection:
+            yield connection
+
+    @contextmanager
+    def _writing(self, *, alone: bool, waits_s: float) -> Iterator[sa.Connection]:
         with self.faults(), self.engine().connect() as opened:
             connection = opened.execution_options(**WRITING) if self.is_sqlite else opened
             with connection.begin():
                 if alone and not self.is_sqlite:
-                    connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({self._schema.writers_lock})")
+                    connection.exec_driver_sql(
+                        f"SELECT set_config('lock_timeout', '{int(waits_s * 1000)}', true), "
+                        f"pg_advisory_xact_lock({self._schema.writers_lock})"
+                    )
                 yield connection
 
     def engine(self) -> sa.Engine:
