@@ -87,8 +87,9 @@ class Move:
 
     def status(self) -> dict[str, SliceStatus]:
         with self.installation() as installation:
-            installation.check_targets()
-            found = status_of(installation.plan, installation.control, installation.policies_at_hand())
+            unreadable = installation.check_targets()
+            policies = installation.policies_at_hand()
+            found = status_of(installation.plan, installation.control, policies, unreadable)
         return {each.slice: each for each in found}
 
     def stop_legacy(self) -> None:
@@ -129,8 +130,28 @@ def test_a_slice_in_target_is_served_through_restarts_with_legacy_stopped(move: 
     assert all(answers[3] for answers in before.values())
     move.stop_legacy()
     for _ in range(3):
-        with move.door() as door:
-            assert {number: _answers(door, number) for number in IN_TARGET} == before
+        with _feeder_that_waits(move), move.door() as door:
+            for _ in range(5):
+                assert {number: _answers(door, number) for number in IN_TARGET} == before
+            assert (move.status()["car"].complete, move.status()["car"].answering) == (True, "store")
+    assert (move.status()["car"].phase, move.status()["car"].policies) == ("target", 2)
+
+
+@contextlib.contextmanager
+def _feeder_that_waits(move: Move) -> Iterator[None]:
+    """A feeder as a process starts and stops it, that has met that legacy is gone."""
+    stop, faults = threading.Event(), threading.Event()
+    with move.installation() as installation:
+        feeder = installation.feeder()
+        feeder.on_fault = lambda target, fault: faults.set()
+        running = threading.Thread(target=feeder.run, args=(stop,))
+        running.start()
+        try:
+            assert faults.wait(30)
+            yield
+        finally:
+            stop.set()
+            running.join()
 
 
 def test_what_only_legacy_knows_is_not_called_unknown(move: Move) -> None:

@@ -19,11 +19,11 @@ from tests.integration.test_legacy_stopped import Move
 
 from journeymesh.errors import JourneymeshError
 from journeymesh.journeys.answers import answer_bytes
-from journeymesh.stores.port import JourneyQuery, StoreBatch
+from journeymesh.stores.port import JourneyQuery, Store, StoreBatch
 from journeymesh.strangler.door import Door
 from journeymesh.strangler.routes import RoutesUnreadable, mark_completeness
 from journeymesh.strangler.status import history_of
-from journeymesh.strangler.targets import IDENTITY, WRITES, StoreExchanged, held_mark, recorded_mark, sync_id
+from journeymesh.strangler.targets import IDENTITY, WRITES, StoreExchanged, feed_id, held_mark, recorded_mark, sync_id
 from journeymesh.wiring import open_store
 
 __all__ = ["fresh_postgresql_url", "fresh_url"]
@@ -257,9 +257,7 @@ def test_a_target_that_was_fed_before_identities_gets_one_and_stays_complete(tmp
         with installation.control.writing() as connection:
             connection.exec_driver_sql("UPDATE strangler_feeds SET store_identity = NULL, store_writes = NULL")
         store = installation.store("store")
-        (run,) = (run for run in store.runs() if run.run_id == sync_id("legacy"))
-        counts = {name: count for name, count in run.counts.items() if name not in (IDENTITY, WRITES)}
-        store.write(StoreBatch(run=replace(run, counts=counts)))
+        _write_counts(store, feed_id("legacy"), {})
         assert held_mark(store, "legacy") is None
         assert recorded_mark(installation.control, "legacy", "store") is None
     _feed(move)
@@ -269,6 +267,33 @@ def test_a_target_that_was_fed_before_identities_gets_one_and_stays_complete(tmp
         assert mark == recorded_mark(installation.control, "legacy", "store")
     assert move.status()["car"].complete
     assert not _told(move, "incomplete")
+
+
+def test_a_target_whose_mark_a_former_version_left_with_the_position_is_known_again(tmp_path: Path) -> None:
+    move = Move(f"sqlite:///{tmp_path}/store.db", tmp_path)
+    with move.installation() as installation:
+        store = installation.store("store")
+        left = held_mark(store, "legacy")
+        assert left is not None
+        _write_counts(store, sync_id("legacy"), left.counts)
+        _write_counts(store, feed_id("legacy"), {})
+        assert held_mark(store, "legacy") == left
+    _feed(move)
+    with move.installation() as installation:
+        store = installation.store("store")
+        (run,) = (run for run in store.runs() if run.run_id == feed_id("legacy"))
+        assert run.counts[IDENTITY] == left.identity
+        assert run.counts[WRITES] > left.writes
+        assert held_mark(store, "legacy") == recorded_mark(installation.control, "legacy", "store")
+    assert move.status()["car"].complete
+    assert not _told(move, "incomplete")
+
+
+def _write_counts(store: Store, run_id: str, marked: dict[str, int]) -> None:
+    """Let the run have this mark in its counts, and no other."""
+    (run,) = (run for run in store.runs() if run.run_id == run_id)
+    counts = {name: count for name, count in run.counts.items() if name not in (IDENTITY, WRITES)}
+    store.write(StoreBatch(run=replace(run, counts=counts | marked)))
 
 
 def _told(move: Move, outcome: str) -> bool:

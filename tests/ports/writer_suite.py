@@ -33,3 +33,19 @@ class WriterSuite:
         store.write(StoreBatch(under=run("feed:legacy", started_at=NOON + DAY)))
         store.write(StoreBatch(journeys=journeys(journey()), under=run("feed:other", started_at=NOON)))
         assert set(store.vehicles(["car-1"])) == {"car-1"}
+
+    def test_a_writer_is_refused_whole_where_what_it_wrote_last_does_not_stand(self, store: Store) -> None:
+        first = run("feed:legacy", started_at=NOON, finished_at=None, counts={"feed_writes": 1})
+        second, third = replace(first, counts={"feed_writes": 2}), replace(first, counts={"feed_writes": 3})
+        with pytest.raises(WriterOvertaken, match="another store, or an older copy"):
+            store.write(full_batch(under=second, under_after=first))
+        store.write(full_batch(under=first))
+        store.write(StoreBatch(under=second, under_after=first))
+        before = store.digest(), store.runs(), store.changes(None)
+        assert second in before[1]
+        for missing in (first, third):
+            with pytest.raises(WriterOvertaken, match="another store, or an older copy"):
+                store.write(StoreBatch(journeys=journeys(journey("car-4")), under=third, under_after=missing))
+        assert (store.digest(), store.runs(), store.changes(None)) == before
+        store.write(StoreBatch(journeys=journeys(journey("car-4")), under=third, under_after=second))
+        assert third in store.runs()

@@ -99,9 +99,9 @@ def status(plan: PlanArgument, form: FormatOption = Format.table) -> None:
 
     with open_installation(plan) as installation:
         installation.require_control()
-        installation.check_targets()
+        unreadable = installation.check_targets()
         policies = installation.policies_at_hand()
-        found = status_of(installation.plan, installation.control, policies)
+        found = status_of(installation.plan, installation.control, policies, unreadable)
         left = unfinished(installation.control)
     columns = [
         Column("slice", lambda row: row["slice"]),

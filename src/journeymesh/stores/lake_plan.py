@@ -55,7 +55,7 @@ class LakePlan:
                 the commit follows: where another commit comes between, all of it is planned anew.
         """
         if batch.under is not None:
-            admitted = row_to_put(batch.under, self.state.runs.get(batch.under.run_id), str(self._root))
+            admitted = row_to_put(batch, self.state.runs.get(batch.under.run_id), str(self._root))
             self._runs += [] if admitted is None else [admitted]
         put: dict[str, JourneyRow] = {}
         if batch.journeys is not None:

@@ -102,7 +102,7 @@ class MemoryStore:
         with self._writing:
             state = self._state
             if batch.under is not None:
-                row = row_to_put(batch.under, state.runs.get(batch.under.run_id), self.url)
+                row = row_to_put(batch, state.runs.get(batch.under.run_id), self.url)
                 state = state if row is None else replace(state, runs=state.runs | {batch.under.run_id: row})
             self._state = _next_state(state, batch)
 

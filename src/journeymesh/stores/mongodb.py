@@ -148,7 +148,7 @@ class MongodbStore:
             if batch.under is not None:
                 held = self._database.find("runs", seen, {"key": batch.under.run_id})
                 there = [documents.record_row(records.RUN_COLUMNS, document) for document in held]
-                row = row_to_put(batch.under, there[0] if there else None, self.url)
+                row = row_to_put(batch, there[0] if there else None, self.url)
                 planned.put("runs", record_documents(records.RUN_COLUMNS, [] if row is None else [row]))
             planned.move_to_history(batch, journeys)
             planned.put("journeys", [[document] for document in journeys.values()])

@@ -64,6 +64,8 @@ class StoreBatch:
     - ``run``: put by ``run_id``
     - ``under``: the run in whose name the batch is written, put by ``run_id``. The whole batch is refused where the
       store has one of this id that started later: another writer has taken over (``stores/writers.py``)
+    - ``under_after``: the run of the id of ``under`` that has to stand in the store, to the last count, or the whole
+      batch is refused: whoever wrote it last finds out that the store is another one, or an older copy. None: any
     """
 
     journeys: pa.Table | None = None
@@ -78,6 +80,7 @@ class StoreBatch:
     rules_withdrawn: Sequence[RulesUsed] = ()
     run: Run | None = None
     under: Run | None = None
+    under_after: Run | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,7 +186,8 @@ class JourneyStore(Protocol):
         """Write the batch: all of it or, on any fault, none.
 
         Raises:
-            WriterOvertaken: a later run of the id of ``batch.under`` has written; decided in the write's transaction.
+            WriterOvertaken: a later run of the id of ``batch.under`` has written, or ``batch.under_after`` does not
+                stand; decided in the write's transaction.
         """
 
     def journeys(self, query: JourneyQuery) -> pa.Table:

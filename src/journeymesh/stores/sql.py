@@ -106,7 +106,7 @@ class SqlStore:
         changed += [vehicle for vehicle, _ in batch.fixes_withdrawn]
         with self._sql.writing() as connection:
             if batch.under is not None:
-                self._admit(connection, batch.under)
+                self._admit(connection, batch, batch.under.run_id)
             changed += vehicles_of_refusals(connection, list(batch.refusals_withdrawn))
             if batch.superseded:
                 put = {} if stored is None else {row[ID]: row for row in rows.rows_of(stored)}
@@ -136,11 +136,11 @@ class SqlStore:
                 [(b.vehicle, b.day, b.first_us, b.last_us, b.rows, b.content) for b in blocks],
             )
 
-    def _admit(self, connection: sa.Connection, under: Run) -> None:
+    def _admit(self, connection: sa.Connection, batch: StoreBatch, run_id: str) -> None:
         """Nobody else writes until this transaction ends, so what stands now stands when it commits."""
-        this = tables.runs.c.run_id == escape_for(connection, under.run_id)
+        this = tables.runs.c.run_id == escape_for(connection, run_id)
         held = read_rows(connection, sa.select(tables.runs).where(this))
-        if (row := row_to_put(under, held[0] if held else None, self.url)) is not None:
+        if (row := row_to_put(batch, held[0] if held else None, self.url)) is not None:
             put_rows(connection, tables.runs, [row])
 
     def journeys(self, query: JourneyQuery) -> pa.Table:

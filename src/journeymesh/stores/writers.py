@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from journeymesh.errors import JourneymeshError
 from journeymesh.stores import records
-from journeymesh.stores.port import Run
+from journeymesh.stores.port import StoreBatch
 
 _STARTED: Final = records.RUN_COLUMNS.index("started_at_us")
 
@@ -18,19 +18,24 @@ class WriterOvertaken(JourneymeshError):
     exit_code = 8
 
 
-def row_to_put(under: Run, held: Sequence[Any] | None, shown: str) -> records.Row | None:
-    """The run's row if it has to be put; None: it stands. ``held`` is the row of its id that the store has.
+def row_to_put(batch: StoreBatch, held: Sequence[Any] | None, shown: str) -> records.Row | None:
+    """The row of ``batch.under`` if it has to be put; None: it stands. ``held``: the row of its id that the store has.
 
     Called inside the transaction that writes the batch, or it fences nothing.
 
     Raises:
-        WriterOvertaken: a later run of this id has written to the store ``shown``.
+        WriterOvertaken: a later run of this id has written to the store ``shown``, or ``batch.under_after`` does not
+            stand in it.
     """
+    under, after = batch.under, batch.under_after
+    assert under is not None
     row = records.run_row(under)
-    if held is None or held[_STARTED] < row[_STARTED]:
-        return row
-    if held[_STARTED] > row[_STARTED]:
+    if held is not None and held[_STARTED] > row[_STARTED]:
         raise WriterOvertaken(
             f"{shown}: {under.run_id} was taken over by another writer", todo="it goes on; this one takes up after it"
         )
-    return None
+    if after is not None and (held is None or tuple(held) != tuple(records.run_row(after))):
+        raise WriterOvertaken(
+            f"{shown} is not as {under.run_id} left it: another store, or an older copy", todo="it is looked at again"
+        )
+    return None if held is not None and tuple(held) == tuple(row) else row

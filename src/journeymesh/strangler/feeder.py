@@ -30,7 +30,7 @@ from journeymesh.strangler.reconciled import note_chunk, note_filled
 from journeymesh.strangler.routes import Route, Routes, mark_completeness, read_routes
 from journeymesh.strangler.slices import Selector
 from journeymesh.strangler.store_upstream import StoreUpstream, kept_by_both
-from journeymesh.strangler.targets import CHECK_S, sync_id, target_fault
+from journeymesh.strangler.targets import CHECK_S, check_refillable, sync_id, target_fault
 from journeymesh.strangler.upstream import Upstream
 
 FOLLOW_S: Final = 0.25
@@ -246,8 +246,7 @@ class _Interleaved:
     def go(self) -> None:
         stop = self.thread.stop
         try:
-            self.feeding.take_over()
-            if not self._is_replaced():
+            if not self._is_replaced(self.feeding.take_over()):
                 self._plan()
             while not stop.is_set():
                 self._follow()
@@ -257,18 +256,30 @@ class _Interleaved:
                     return
         finally:
             self.sync.close()
-            self.thread.quietly(self.sync.record_mark)
+            self.thread.quietly(self.feeding.record_mark)
 
-    def _is_replaced(self) -> bool:
-        """Whether the target was not the store that was fed; it is filled anew then."""
-        feeding = self.feeding
+    def _is_replaced(self, fault: str | None) -> bool:
+        """Whether the target, with this fault, is not the store that was fed; it is filled anew then.
+
+        Raises:
+            StoreLost: it held retired slices, which nothing can fill again.
+        """
         self._checked_at = time.monotonic()
-        fault = target_fault(feeding.control, feeding.store, feeding.upstream, feeding.target)
         if fault is None:
             return False
+        feeding = self.feeding
+        names = [route.slice.name for route in feeding.routes]
+        mark_completeness(feeding.recording(), names, False, fault, store=feeding.target)
+        check_refillable(read_routes(feeding.control), feeding.target, fault)
         feeding.holdings.forget()
         self._fill_again(fault)
         return True
+
+    def _look_again(self) -> bool:
+        """Whether the target has become another store since it was looked at last."""
+        feeding = self.feeding
+        fault = target_fault(feeding.control, feeding.store, feeding.upstream, feeding.target)
+        return self._is_replaced(None if fault is None else feeding.take_over())
 
     def _follow(self) -> None:
         """Take over the routes that are recorded now; nothing of the former ones is under way here."""
@@ -281,7 +292,7 @@ class _Interleaved:
             lease.act_on(fed.revision)
 
     def _once(self) -> None:
-        if time.monotonic() - self._checked_at > CHECK_S and self._is_replaced():
+        if time.monotonic() - self._checked_at > CHECK_S and self._look_again():
             return
         try:
             wait_s = 0.0 if any(not each.waits for each in self.backfills.values()) else WAIT_S
@@ -307,6 +318,8 @@ class _Interleaved:
                 self.thread.feeder.on_fault(self.feeding.target, error)
                 return
             if is_done:
+                # A copy from before must be known to be older once this is recorded as complete.
+                self.feeding.record_mark()
                 # Once it answers there is no way it could not be complete: this first, then the record.
                 mark_completeness(self.feeding.recording(), [name], True, None, store=self.feeding.target)
                 backfill.finish()

@@ -26,6 +26,7 @@ from journeymesh.strangler.plan import Feed
 from journeymesh.strangler.restating import Restater
 from journeymesh.strangler.routes import Route
 from journeymesh.strangler.slices import Selector
+from journeymesh.strangler.targets import IDENTITY, WRITES, Mark, feed_id, held_mark, random_identity, target_fault
 from journeymesh.strangler.upstream import Upstream
 
 _MOST_VEHICLES: Final = 500
@@ -98,6 +99,9 @@ class Feeding:
     scope: Scope = field(default_factory=lambda: Scope(frozenset()))
     holdings: Holdings = field(init=False)
     _under: Run | None = None
+    """In whose name it writes, with the mark that tells the target from any other store."""
+    _stands: Run | None = None
+    """That as it has to stand in the target before the next write; None: whatever stands there."""
 
     def __post_init__(self) -> None:
         self.holdings = Holdings(self.store)
@@ -115,15 +119,38 @@ class Feeding:
         """A transaction of the control database; with a lease it is still held."""
         return self.control.writing() if self.lease is None else self.lease.writing()
 
-    def take_over(self) -> None:
-        """Have the target refuse what whoever had the lease before may still be about to write.
+    def take_over(self) -> str | None:
+        """Have the target refuse what whoever had the lease before may still be about to write. Returns why the target
+        is not the store that was fed; None: it is.
 
-        Before anything is read of the target: what is read afterwards is this feed's own to change.
+        Before anything is read of the target: what is read afterwards is this feed's own to change. One that is not
+        the store that was fed loses its mark: what this feed writes to it must not make it look like that store.
         """
         assert self.lease is not None
+        self._stands = self.run(feed_id(self.upstream))
+        fault = target_fault(self.control, self.store, self.upstream, self.target)
+        mark = held_mark(self.store, self.upstream) if fault is None else None
         taken_at = from_us(self.lease.taken_us)
-        self._under = Run(f"feed:{self.upstream}", "feeder", self.rules.version, taken_at, None, {})
+        counts = {} if mark is None else mark.counts
+        self._under = Run(feed_id(self.upstream), "feeder", self.rules.version, taken_at, None, counts)
         self.write(StoreBatch())
+        return fault
+
+    @property
+    def mark(self) -> Mark | None:
+        """What tells the target from any other store, as this feed wrote it last; None: nothing does yet."""
+        return None if self._under is None else Mark.of(self._under.counts, self.store.url)
+
+    def draw_identity(self) -> None:
+        """Give the target another identity, with the next write."""
+        assert self._under is not None
+        self._under = replace(self._under, counts={IDENTITY: random_identity(), WRITES: 0})
+
+    def record_mark(self) -> None:
+        """Record what tells the target from any other store, as it stands there."""
+        mark = self.mark
+        if self.lease is not None and mark is not None:
+            self.lease.know_again(mark)
 
     def reload(self) -> None:
         """Read the policies of upstream.
@@ -172,11 +199,16 @@ class Feeding:
         """Write to the target while the lease holds; ``restated`` is what the batch makes it hold.
 
         Raises:
-            FeedTaken: another feeder has the lease. WriterOvertaken: it took it since that was asked.
+            FeedTaken: another feeder has the lease. WriterOvertaken: it took it since that was asked, or the target is
+                not as this feed left it.
         """
         if self.lease is not None:
             self.lease.check()
-        self.store.write(replace(batch, under=self._under))
+        under = self._under
+        if under is not None and IDENTITY in under.counts:
+            under = replace(under, counts=under.counts | {WRITES: under.counts[WRITES] + 1})
+        self.store.write(replace(batch, under=under, under_after=self._stands))
+        self._under = self._stands = under
         taken = {refusal.refusal_id for refusal in batch.refusals if is_at_reading(refusal)}
         self.holdings.written(restated.holdings if restated is not None else (), taken)
 

@@ -31,9 +31,10 @@ class Readings:
     ``lag_state`` is the feed's: ``running``, ``idle``, ``behind``, ``stopped``, ``stuck``, ``failed``,
     ``never_started``. Of one that stopped in good order only the lag is judged. ``filled_with`` counts the fixes that
     the target was filled with and the changes since; None: it is not filled from legacy, where alone fixes are sure to
-    be kept.
+    be kept. ``unreadable`` says why the target cannot be read; None: it can, or nobody tried.
     """
 
+    unreadable: str | None = None
     complete: bool = False
     incomplete_because: str | None = None
     backfill: str | None = None
@@ -57,6 +58,8 @@ def closed_gates(after: Phase, gates: Gates, readings: Readings) -> list[str]:
 
 
 def _filled(readings: Readings) -> Sequence[str]:
+    if readings.unreadable is not None:
+        return [f"the target cannot be read: {readings.unreadable}"]
     if readings.backfill != "complete":
         return [f"backfill is {readings.backfill or 'not begun'}"]
     if not readings.complete:

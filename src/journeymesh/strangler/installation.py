@@ -93,9 +93,10 @@ class Installation:
                 self._stores[name] = self.open_store(self.plan.stores[name].url)
             return self._stores[name]
 
-    def check_targets(self) -> None:
-        """Record slices as incomplete whose store is not the one that was fed."""
-        check_targets(self.control, self.store)
+    def check_targets(self) -> dict[str, str]:
+        """Record slices as incomplete whose store is not the one that was fed; returns those that cannot be read by
+        name, and why."""
+        return check_targets(self.control, self.store)
 
     def legacy(self) -> VehicleSource:
         """The legacy source."""
@@ -127,15 +128,20 @@ class Installation:
             if route.answering_name != LEGACY:
                 of_store = self.store(route.answering_name).policies()
                 held |= {policy.term: policy for policy in of_store if route.slice.selector.holds(policy)}
-        fault = None
         if not recorded or has_legacy(recorded) or len(self.plan.slices) > len(recorded):
             try:
                 held = {policy.term: policy for policy in self.legacy().policies()} | held
             except JourneymeshError as error:
                 if not held:
                     raise
-                fault = error
-        return PoliciesRead(held.values(), fault)
+                return PoliciesRead(held.values(), error, self._last_known(recorded))
+        return PoliciesRead(held.values())
+
+    def _last_known(self, recorded: Sequence[Route]) -> list[Policy]:
+        """Legacy's policies as the stores that answer have them: a policy some of whose terms are legacy's to answer
+        must not look as if it had only the others."""
+        names = {route.answering_name for route in recorded} - {LEGACY}
+        return [policy for name in sorted(names) for policy in self.store(name).policies()]
 
     def applying(self, who: str | None = None) -> Applying:
         """What applies the plan.
@@ -146,13 +152,13 @@ class Installation:
         """
         if self.plan.legacy.reverse_sync and not self._has_outlived_legacy():
             self.writer()
-        check_targets(self.control, self.store, may_be_exchanged=False)
+        unreadable = check_targets(self.control, self.store, may_be_exchanged=False)
         policies = _once(self.policies)
         return Applying(
             control=self.control,
             plan=self.plan,
             policies=policies,
-            readings=lambda route: read_slice(self.control, route, policies()),
+            readings=lambda route: read_slice(self.control, route, policies(), unreadable),
             prepare=self.prepare,
             retire=lambda route, who, why: self.retiring(policies()).retire(route, who, why),
             resume=lambda: self.retiring(policies()).resume(),

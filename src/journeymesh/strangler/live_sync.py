@@ -17,7 +17,7 @@ from journeymesh.strangler.contents import Restated
 from journeymesh.strangler.control import now_us
 from journeymesh.strangler.feeding import Feeding, Pace, advanced, in_groups
 from journeymesh.strangler.places import Places
-from journeymesh.strangler.targets import IDENTITY, WRITES, Mark, random_identity, sync_id
+from journeymesh.strangler.targets import IDENTITY, WRITES, sync_id
 from journeymesh.strangler.tracing import span
 
 POSITION_EVERY_S: Final = 10.0
@@ -64,11 +64,11 @@ class LiveSync:
         rules = feeding.check_rules()
         policies, _ = feeding.policy_changes()
         held = feeding.run(sync_id(feeding.upstream)) or feeding.begun(sync_id(feeding.upstream))
-        marked = {IDENTITY: random_identity(), WRITES: 1}
-        run = advanced(held, position, {_EVENTS: held.counts.get(_EVENTS, 0), _FUTURE: 0} | marked)
+        run = advanced(held, position, {_EVENTS: held.counts.get(_EVENTS, 0), _FUTURE: 0})
+        feeding.draw_identity()
         feeding.write(replace(policies, rules=rules, run=run))
         self._run = run
-        self.record_mark()
+        feeding.record_mark()
         feeding.rescope()
 
     def open(self) -> None:
@@ -79,23 +79,16 @@ class LiveSync:
         run = feeding.run(sync_id(feeding.upstream))
         if run is None or run.resume is None:
             raise PositionLost(f"store {feeding.target} has no position of {feeding.upstream}", todo="fill it again")
-        self._run = run
+        # Former versions kept the mark here; it is in the feed's own run since, which goes with every write.
+        counts = {name: count for name, count in run.counts.items() if name not in (IDENTITY, WRITES)}
+        self._run = advanced(run, run.resume, counts)
         self._stream = feeding.source.changes(run.resume)
-        if self._mark() is None:  # it was fed before targets had identities
-            self._run = advanced(run, run.resume, run.counts | {IDENTITY: random_identity()})
+        if feeding.mark is None:  # it was fed before targets had identities
+            feeding.draw_identity()
             self._write(StoreBatch(), run.resume)
-        self.record_mark()
+        feeding.record_mark()
         feeding.reload()
         self.drained = False
-
-    def record_mark(self) -> None:
-        """Record what tells the target from any other store, as it stands there."""
-        mark = self._mark()
-        if self.feeding.lease is not None and mark is not None:
-            self.feeding.lease.know_again(mark)
-
-    def _mark(self) -> Mark | None:
-        return None if self._run is None else Mark.of(self._run.counts, self.feeding.store.url)
 
     @property
     def is_open(self) -> bool:
@@ -220,8 +213,7 @@ class LiveSync:
 
     def _write(self, batch: StoreBatch, position: str, restated: Restated | None = None) -> None:
         assert self._run is not None
-        writes = self._run.counts.get(WRITES, 0) + 1
-        run = advanced(self._run, position, self._run.counts | {WRITES: writes})
+        run = advanced(self._run, position, self._run.counts)
         self.feeding.write(replace(batch, run=run), restated)
         self._run, self._written_at = run, time.monotonic()
 
@@ -235,6 +227,6 @@ class LiveSync:
         assert self.feeding.lease is not None
         self.feeding.lease.note(
             last_event_us=event_us, last_empty_us=None if batch.events else at_us, events=self._unnoted,
-            mark=self._mark(),
+            mark=self.feeding.mark,
         )  # fmt: skip
         self._noted_at, self._unnoted = time.monotonic(), 0

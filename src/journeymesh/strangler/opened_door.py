@@ -54,8 +54,8 @@ def opened_door(parts: Parts, *, cached: bool = True, limits: ReadLimits | None 
         StoreUnavailable: the control database cannot be reached. SourceUnreadable: the policies cannot be read.
     """
     with ExitStack() as open_parts:
-        open_parts.enter_context(TargetWatch(parts.control, parts.store))
-        routes = open_parts.enter_context(RoutesFollower(parts.control))
+        watch = open_parts.enter_context(TargetWatch(parts.control, parts.store))
+        routes = open_parts.enter_context(RoutesFollower(parts.control, corrected=watch.corrected))
         book = open_parts.enter_context(PolicyBook(parts.policies_at_hand))
         routing = Routing(routes)
         places = JourneyPlaces()

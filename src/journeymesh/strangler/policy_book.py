@@ -18,11 +18,19 @@ _PAUSE_PER_READ: Final = 9.0
 
 
 class PoliciesRead(list[Policy]):
-    """The policies that could be read; ``fault`` says why there may be more, None that these are all."""
+    """The policies that could be read; ``fault`` says why there may be more, None that these are all. ``last_known``
+    are policies that could not be read, as they were when somebody last could; those of the same term go before them.
+    """
 
-    def __init__(self, policies: Iterable[Policy] = (), fault: JourneymeshError | None = None) -> None:
+    def __init__(
+        self,
+        policies: Iterable[Policy] = (),
+        fault: JourneymeshError | None = None,
+        last_known: Iterable[Policy] = (),
+    ) -> None:
         super().__init__(policies)
         self.fault = fault
+        self.last_known = list(last_known)
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,11 +178,12 @@ class PolicyBook:
                 self.fault = error
                 raise
             self.fault = getattr(found, "fault", None)
+            last_known = getattr(found, "last_known", ())
             before = self._held
             if self.fault is None or before is None:
-                self._held = held = HeldPolicies.of(found, self.fault)
+                self._held = held = HeldPolicies.of([*found, *last_known], self.fault)
             else:
-                self._held = held = HeldPolicies.of([*found, *before.every], before.missing)
+                self._held = held = HeldPolicies.of([*found, *before.every, *last_known], before.missing)
             return held
 
     def _all_or_fault(self) -> HeldPolicies:

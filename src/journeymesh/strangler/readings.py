@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import sqlalchemy as sa
 
@@ -21,8 +21,11 @@ from journeymesh.strangler.plan import LEGACY
 from journeymesh.strangler.routes import Route, read_routes
 
 
-def read_slice(control: Control, route: Route, policies: Sequence[Policy]) -> Readings:
-    """Everything that gates ask about. ``policies`` are all policies there are."""
+def read_slice(
+    control: Control, route: Route, policies: Sequence[Policy], unreadable: Mapping[str, str] | None = None
+) -> Readings:
+    """Everything that gates ask about. ``policies`` are all policies there are; ``unreadable`` says of stores by name
+    why they cannot be read."""
     name = route.slice.name
     present = read_routes(control).get(name) or route
     reads = reads_of(control, name)
@@ -31,6 +34,7 @@ def read_slice(control: Control, route: Route, policies: Sequence[Policy]) -> Re
     coverage = coverage_of(control, name, [member.name for member in members_of(present.slice.selector, policies)])
     state = backfill_of(control, name, present.target)
     return Readings(
+        unreadable=(unreadable or {}).get(present.target),
         complete=present.complete,
         incomplete_because=present.detail,
         backfill=None if state is None else state.state,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -183,18 +183,23 @@ def mark_completeness(
 
 @dataclass(slots=True)
 class RoutesFollower:
-    """Keeps the routes at hand, no older than a second. Started by ``with``; one for each process is enough."""
+    """Keeps the routes at hand, no older than a second. Started by ``with``; one for each process is enough.
+
+    ``corrected`` is what this process knows better than what is recorded.
+    """
 
     control: Control
     poll_s: float = POLL_S
     stale_s: float = STALE_S
+    corrected: Callable[[Routes], Routes] = lambda routes: routes
+    _recorded: Routes | None = None
     _held: Routes | None = None
     _read_at: float = 0.0
     _stop: threading.Event = field(default_factory=threading.Event)
     _thread: threading.Thread | None = None
 
     def __enter__(self) -> RoutesFollower:
-        self._read()
+        self.read()
         self._thread = threading.Thread(target=self._follow, name="routes", daemon=True)
         self._thread.start()
         return self
@@ -220,16 +225,20 @@ class RoutesFollower:
 
     def _follow(self) -> None:
         while not self._stop.wait(self.poll_s):
-            self._read()
+            self.read()
 
-    def _read(self) -> None:
+    def read(self) -> None:
+        """Read the routes now, where they can be read."""
         began = time.monotonic()
         try:
             with self.control.reading() as connection:
-                if self._held is None or revision(connection) != self._held.revision:
-                    self._held = routes_in(connection)
+                if self._recorded is None or revision(connection) != self._recorded.revision:
+                    self._recorded = routes_in(connection)
         except StoreUnavailable:
             return  # ``now`` refuses when it lasts
+        found = self.corrected(self._recorded)
+        if found != self._held:  # routes that are the same object are known not to have changed
+            self._held = found
         self._read_at = began
 
 

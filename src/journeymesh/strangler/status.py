@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -92,9 +92,12 @@ class HistoryItem(msgspec.Struct, frozen=True, kw_only=True):
     detail: str | None
 
 
-def status_of(plan: Plan, control: Control, policies: Sequence[Policy]) -> list[SliceStatus]:
-    """The status of every recorded slice, by name."""
-    return [_status(plan, control, route, policies) for route in read_routes(control).routes]
+def status_of(
+    plan: Plan, control: Control, policies: Sequence[Policy], unreadable: Mapping[str, str] | None = None
+) -> list[SliceStatus]:
+    """The status of every recorded slice, by name. ``unreadable``: why stores cannot be read, as ``check_targets``
+    tells it."""
+    return [_status(plan, control, route, policies, unreadable) for route in read_routes(control).routes]
 
 
 def feeds_status(control: Control) -> list[FeedStatus]:
@@ -134,9 +137,11 @@ def unfinished(control: Control) -> list[str]:
         return list(connection.execute(sa.select(pending_moves.c.slice).order_by(pending_moves.c.slice)).scalars())
 
 
-def _status(plan: Plan, control: Control, route: Route, policies: Sequence[Policy]) -> SliceStatus:
+def _status(
+    plan: Plan, control: Control, route: Route, policies: Sequence[Policy], unreadable: Mapping[str, str] | None
+) -> SliceStatus:
     name, now = route.slice.name, now_us()
-    readings = read_slice(control, route, policies)
+    readings = read_slice(control, route, policies, unreadable)
     are_known = not isinstance(policies, PoliciesRead) or policies.fault is None or route.answering_name != LEGACY
     if not are_known:
         readings = replace(readings, shadow_coverage=None)

@@ -1,9 +1,9 @@
 """Whether a target still is the store that was fed: a file made anew, a copy from a backup and another database under
 the same name look the same from outside.
 
-The run in the target that carries the position of the feed has an identity, drawn when the feed began, and counts the
-feed's writes. The control database has both as they were after a write. A target without that identity is another
-store, one with fewer writes is an older copy.
+The run in whose name a feed writes has an identity, drawn when the feed began, and counts the feed's writes, each in
+the write's own transaction. The control database has both as they were after a write. A target without that identity is
+another store, one with fewer writes is an older copy.
 """
 
 from __future__ import annotations
@@ -11,24 +11,28 @@ from __future__ import annotations
 import secrets
 import threading
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 import sqlalchemy as sa
 
-from journeymesh.errors import JourneymeshError, UsageError
+from journeymesh.errors import JourneymeshError, StoreUnavailable, UsageError
 from journeymesh.safe_text import place_of
 from journeymesh.stores.port import JourneyStore
 from journeymesh.strangler.control import Control
 from journeymesh.strangler.control_tables import feeds
 from journeymesh.strangler.phases import Phase
-from journeymesh.strangler.routes import Route, mark_completeness, read_routes
+from journeymesh.strangler.routes import Route, Routes, mark_completeness, read_routes
 
 IDENTITY: Final = "store_identity"
 WRITES: Final = "feed_writes"
 CHECK_S: Final = 0.5
 _BITS: Final = 62
 _NOT_THE_STORE: Final = "not the store that was fed: "
+
+Faults = dict[tuple[str, str], str | None]
+"""By (upstream, target): why the target is not the store that was fed; None: it is."""
 
 
 class StoreExchanged(UsageError):
@@ -37,6 +41,10 @@ class StoreExchanged(UsageError):
     def __init__(self, message: str, *, todo: str, fault: str) -> None:
         super().__init__(message, todo=todo)
         self.fault = fault
+
+
+class StoreLost(StoreUnavailable):
+    """A store that held retired slices is another one by now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +61,11 @@ class Mark:
         identity = counts.get(IDENTITY)
         return None if identity is None else cls(identity, counts.get(WRITES, 0), place_of(url))
 
+    @property
+    def counts(self) -> dict[str, int]:
+        """It as a run's counts."""
+        return {IDENTITY: self.identity, WRITES: self.writes}
+
 
 def random_identity() -> int:
     """An identity that no other store has."""
@@ -64,10 +77,16 @@ def sync_id(upstream: str) -> str:
     return f"sync:{upstream}"
 
 
+def feed_id(upstream: str) -> str:
+    """The id of the run in whose name an upstream's feed writes."""
+    return f"feed:{upstream}"
+
+
 def held_mark(store: JourneyStore, upstream: str) -> Mark | None:
-    """The mark that stands in the store; None: that upstream's feed left none."""
-    name = sync_id(upstream)
-    return next((Mark.of(run.counts, store.url) for run in store.runs() if run.run_id == name), None)
+    """The mark that stands in the store; None: that upstream's feed left none. Former versions left it with the
+    position."""
+    held = {run.run_id: Mark.of(run.counts, store.url) for run in store.runs()}
+    return held.get(feed_id(upstream)) or held.get(sync_id(upstream))
 
 
 def recorded_mark(control: Control, upstream: str, target: str) -> Mark | None:
@@ -113,19 +132,38 @@ def target_fault(control: Control, store: JourneyStore, upstream: str, target: s
     return fault
 
 
-def check_targets(control: Control, store: Callable[[str], JourneyStore], *, may_be_exchanged: bool = True) -> None:
+def check_targets(
+    control: Control, store: Callable[[str], JourneyStore], *, may_be_exchanged: bool = True
+) -> dict[str, str]:
     """Look at every store that a route names, and record slices as incomplete whose store is not the one that was fed.
+    Returns the names of those that cannot be read, and why: what they are asked fails by itself.
 
-    A store that cannot be read is left out: what it is asked fails by itself.
+    Raises:
+        StoreUnavailable: the control database cannot be read or written.
+        StoreExchanged: the plan has another store under a name that is known, and that may not be.
+    """
+    unreadable: dict[str, str] = {}
+    faults = target_faults(control, store, may_be_exchanged=may_be_exchanged, unreadable=unreadable)
+    record_faults(control, faults)
+    return unreadable
+
+
+def target_faults(
+    control: Control,
+    store: Callable[[str], JourneyStore],
+    *,
+    may_be_exchanged: bool = True,
+    unreadable: dict[str, str] | None = None,
+) -> Faults:
+    """Why each store that a route names is not the one that was fed; None: it is. Nothing is recorded. What cannot be
+    read is left out, and put into ``unreadable`` by name.
 
     Raises:
         StoreUnavailable: the control database cannot be read.
         StoreExchanged: the plan has another store under a name that is known, and that may not be.
     """
-    faults: dict[tuple[str, str], str | None] = {}
+    faults: Faults = {}
     for route in read_routes(control).routes:
-        if route.phase is Phase.LEGACY and route.source == route.upstream:
-            continue
         for upstream, name in _pairs(route):
             if (upstream, name) not in faults:
                 try:
@@ -134,21 +172,69 @@ def check_targets(control: Control, store: Callable[[str], JourneyStore], *, may
                     if not may_be_exchanged:
                         raise
                     faults[upstream, name] = exchanged.fault
-                except JourneymeshError:
-                    continue
-            _record(control, route, name, faults[upstream, name])
+                except JourneymeshError as error:
+                    if unreadable is not None:
+                        unreadable[name] = str(error)
+    return faults
+
+
+def record_faults(control: Control, faults: Faults) -> None:
+    """Record slices as incomplete whose store has a fault, and retired ones whose store was put back as complete.
+
+    Raises:
+        StoreUnavailable: the control database cannot be read or written.
+    """
+    for route, name, fault in _news(read_routes(control), faults):
+        mark_completeness(control.writing(), [route.slice.name], fault is None, fault, store=name)
+
+
+def _news(routes: Routes, faults: Faults) -> list[tuple[Route, str, str | None]]:
+    """(route, store, fault) of everything that is not recorded yet."""
+    found = []
+    for route in routes.routes:
+        for pair in _pairs(route):
+            is_complete = route.complete if pair[1] == route.target else route.source_complete
+            fault = faults.get(pair)
+            was_put_back = pair in faults and fault is None and not is_complete and has_lost_its_store(route)
+            if (fault is not None and is_complete) or was_put_back:
+                found.append((route, pair[1], fault))
+    return found
+
+
+def without_faulty(routes: Routes, faults: Faults) -> Routes:
+    """The routes, with slices as incomplete whose store has a fault, whether that could be recorded or not."""
+    return replace(routes, routes=tuple(_without_faulty(route, faults) for route in routes.routes))
+
+
+def _without_faulty(route: Route, faults: Faults) -> Route:
+    for pair in _pairs(route):
+        fault = faults.get(pair)
+        if fault is not None and pair[1] == route.target and route.complete:
+            route = replace(route, complete=False, detail=fault)
+        elif fault is not None and pair[1] == route.source and route.source_complete:
+            route = replace(route, source_complete=False, detail=fault)
+    return route
 
 
 def _pairs(route: Route) -> Iterable[tuple[str, str]]:
+    if route.phase is Phase.LEGACY and route.source == route.upstream:
+        return ()  # nothing is kept elsewhere
     return route.feeds or ((route.upstream, route.target),)
 
 
-def _record(control: Control, route: Route, name: str, fault: str | None) -> None:
-    is_complete = route.complete if name == route.target else route.source_complete
-    if fault is not None and is_complete:
-        mark_completeness(control.writing(), [route.slice.name], False, fault, store=name)
-    elif fault is None and not is_complete and has_lost_its_store(route):  # the right one was put back
-        mark_completeness(control.writing(), [route.slice.name], True, None, store=name)
+def check_refillable(routes: Routes, target: str, fault: str) -> None:
+    """Make sure that the target, which is not the store that was fed, held nothing that is nowhere else: filled anew it
+    would be taken for the store that did.
+
+    Raises:
+        StoreLost: it held retired slices.
+    """
+    held = [route.slice.name for route in routes.routes if route.phase is Phase.RETIRED and route.target == target]
+    if held:
+        raise StoreLost(
+            f"store {target!r} is {fault}; what it held of retired slices ({', '.join(held)}) is nowhere else",
+            todo="put the right store back; or move the slices that are not retired to a store of another name",
+        )
 
 
 def has_lost_its_store(route: Route) -> bool:
@@ -158,31 +244,48 @@ def has_lost_its_store(route: Route) -> bool:
 
 @dataclass(slots=True)
 class TargetWatch:
-    """Checks every target when it starts and twice a second from then on. Started by ``with``."""
+    """Checks every target when it starts and twice a second from then on. Started by ``with``.
+
+    What it finds is recorded where the control database can be written, and held here in any case.
+    """
 
     control: Control
     store: Callable[[str], JourneyStore]
     every_s: float = CHECK_S
+    _faults: Faults = field(default_factory=dict)
     _stop: threading.Event = field(default_factory=threading.Event)
-    _thread: threading.Thread | None = None
+    _threads: list[threading.Thread] = field(default_factory=list)
 
     def __enter__(self) -> TargetWatch:
-        self._check()
-        self._thread = threading.Thread(target=self._follow, name="targets", daemon=True)
-        self._thread.start()
+        self.look()
+        # A control database that somebody holds must not keep anybody from looking.
+        for name, work in (("targets", self.look), ("targets' record", self.record)):
+            thread = threading.Thread(target=self._repeat, args=(work,), name=name, daemon=True)
+            self._threads.append(thread)
+            thread.start()
         return self
 
     def __exit__(self, *_: object) -> None:
         self._stop.set()
-        if self._thread is not None:
-            self._thread.join()
+        for thread in self._threads:
+            thread.join()
 
-    def _follow(self) -> None:
+    def look(self) -> None:
+        """Look at every target now. Of what cannot be read nothing new is known."""
+        with suppress(JourneymeshError):  # the routes' follower refuses when that lasts
+            self._faults = self._faults | target_faults(self.control, self.store)
+
+    def record(self) -> None:
+        """Record what was found, where the control database can be written; it is looked at anew before, for the feeder
+        may have mended it."""
+        with suppress(JourneymeshError):
+            if _news(read_routes(self.control), self._faults):
+                check_targets(self.control, self.store)
+
+    def corrected(self, routes: Routes) -> Routes:
+        """The routes, without those stores answering that were found not to be the ones that were fed."""
+        return without_faulty(routes, self._faults)
+
+    def _repeat(self, work: Callable[[], None]) -> None:
         while not self._stop.wait(self.every_s):
-            self._check()
-
-    def _check(self) -> None:
-        try:
-            check_targets(self.control, self.store)
-        except JourneymeshError:
-            return  # the routes' follower refuses when that lasts
+            work()
