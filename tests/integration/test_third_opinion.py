@@ -16,6 +16,9 @@ import pytest
 from tests.builders import drive
 
 from journeymesh.cli.main import outcome
+from journeymesh.strangler.gates import NothingCompared
+from journeymesh.strangler.routes import read_routes
+from journeymesh.wiring import open_installation
 
 REPOSITORY = Path(__file__).parents[2]
 RECORDINGS = Path(os.environ.get("JOURNEYMESH_TEST_DATA") or REPOSITORY.parent / "shared" / "data")
@@ -145,7 +148,7 @@ def test_with_the_right_mapping_legacy_bears_out_every_policy_and_the_gate_opens
     assert told["classes"]["agrees"] == len(VEHICLES) * 3
     assert (told["policies"], told["good"], told["share"], told["answering"]) == (3, 3, 1.0, "legacy")
     assert legacy.run("status") == 0
-    assert "100.0 % of 3 policies agree" in capsys.readouterr().out
+    assert "legacy's totals bear out 100.0 % of 3 policies" in capsys.readouterr().out
     assert legacy.run("apply", "--set", "all=target_with_reverse_shadow", "--why", "equal") == 0
     assert legacy.against() == 0
     assert "the door (embedded answers) beside legacy's totals" in capsys.readouterr().out
@@ -264,3 +267,17 @@ def test_a_mapping_that_finds_no_vehicle_fills_nothing_and_the_gate_says_so(
     capsys.readouterr()
     assert legacy.run("apply", "--set", "all=target_with_reverse_shadow", "--why", "equal") == 7
     assert "the target was filled with nothing" in capsys.readouterr().out
+    with open_installation(legacy.folder / "plan.yaml") as installation:
+        (route,) = read_routes(installation.control).routes
+        with pytest.raises(NothingCompared, match="neither legacy nor embedded has a journey of the slice"):
+            installation.differences(route)
+
+
+def test_a_wider_tolerance_shows_more_and_opens_no_gate(legacy: Legacy, capsys: pytest.CaptureFixture[str]) -> None:
+    legacy.database.monthly.update_many({}, {"$mul": {"km": 1.2}})
+    legacy.shadow()
+    assert legacy.against() == 7
+    assert legacy.against("--tolerance", "0.2") == 0
+    assert "not recorded" in capsys.readouterr().err
+    assert legacy.run("apply", "--set", "all=target_with_reverse_shadow", "--why", "equal") == 7
+    assert legacy.against("--naive", "1", "--format", "json") == 2

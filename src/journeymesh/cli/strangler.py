@@ -305,10 +305,10 @@ def _shadow(row: dict[str, Any]) -> str:
 
 
 def _opinion(held: RecordedOpinion) -> str:
-    beside = "legacy's totals" if held.kind == "totals" else "a naive pass"
-    share = "nothing agreed" if held.share is None else f"{100 * held.share:.1f} % of {held.policies:,} policies agree"
+    bears_out = "legacy's totals bear out" if held.kind == "totals" else "a naive pass bears out"
+    share = "nothing" if held.share is None else f"{100 * held.share:.1f} % of {held.policies:,} policies"
     stale = "" if held.stale is None else f"; it no longer counts: {held.stale}"
-    return f"beside {beside}, {instant_text(held.at_us)}: {share}{stale}"
+    return f"{bears_out} {share} ({instant_text(held.at_us)}){stale}"
 
 
 def _move(row: dict[str, Any]) -> str:

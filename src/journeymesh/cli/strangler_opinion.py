@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import textwrap
 from dataclasses import replace
 from pathlib import Path
@@ -50,9 +51,12 @@ def third_opinion(
         OpinionDiffers: fewer policies agree than have to, or nothing was compared.
     """
     from journeymesh.cli.render import render_object
+    from journeymesh.strangler.opinion import TOLERANCE
     from journeymesh.strangler.opinions import NAIVE, TOTALS, record_opinion
     from journeymesh.wiring import open_installation
 
+    if form is Format.json and against is not None and naive is not None:
+        raise UsageError("two comparisons are no one JSON value", todo="ask for one of them, or use --format ndjson")
     if form not in (Format.table, Format.json, Format.ndjson):
         raise UsageError(f"a third opinion cannot be written as {form}", todo="use --format json, ndjson or table")
     with open_installation(plan) as installation:
@@ -61,8 +65,11 @@ def third_opinion(
         route = _recorded(installation, slice_name)
         asked = installation.plan.gates.third_opinion or LEAST_SHARE
         results = list(_found(installation, route, against, naive, tolerance, timeout_s))
-        for kind, found, _ in results:
-            record_opinion(installation.control, route, kind, found)
+        if tolerance <= TOLERANCE:
+            for kind, found, _ in results:
+                record_opinion(installation.control, route, kind, found)
+        else:
+            say(f"not recorded: what a gate asks for is within {100 * TOLERANCE:g} %", file=sys.stderr)
     faults = []
     for kind, found, other in results:
         row = _row(slice_name, route, kind, found, other, tolerance, asked)
@@ -178,8 +185,6 @@ def _verdict(one: Verdict) -> dict[str, Any]:
 
 
 def _show(row: dict[str, Any], found: Opinion) -> None:
-    import sys
-
     from journeymesh.cli.render import Column
     from journeymesh.cli.tables import write_table
 

@@ -16,7 +16,7 @@ from journeymesh.strangler.coverage import reads_of
 from journeymesh.strangler.feeds import Lag, LagState, all_feeds, lag_of
 from journeymesh.strangler.gates import Readings, closed_gates
 from journeymesh.strangler.members import members_of
-from journeymesh.strangler.opinions import RecordedOpinion, opinions_of
+from journeymesh.strangler.opinions import NAIVE, TOTALS, RecordedOpinion, opinions_of
 from journeymesh.strangler.phases import Phase, needs_gates
 from journeymesh.strangler.plan import LEGACY, Plan
 from journeymesh.strangler.policy_book import PoliciesRead
@@ -150,6 +150,7 @@ def _status(
             sa.select(backfills).where(backfills.c.slice == name, backfills.c.target == route.target)
         ).first()
     following = _next(route.phase)
+    recorded = opinions_of(control, route)
     return SliceStatus(
         slice=name,
         phase=route.phase.value,
@@ -169,7 +170,7 @@ def _status(
         shadow_coverage=readings.shadow_coverage,
         open_mismatches=readings.open_mismatches or 0,
         writes_waiting=readings.writes_waiting or 0,
-        third_opinions=tuple(opinions_of(control, route).values()),
+        third_opinions=tuple(found for kind in (TOTALS, NAIVE) if (found := recorded.get(kind)) is not None),
         next=following.value if following else None,
         closed_gates=tuple(_closed(plan, route, following, readings)),
     )

@@ -19,6 +19,7 @@ from journeymesh.fleets.writers import write_fleet
 from journeymesh.journeys.rules import ALWAYS_ON, ENGINE_SWITCHED, JourneyRules
 from journeymesh.sources.bson_values import OPTIONS
 from journeymesh.sources.mapping import Mapping, load_mapping
+from journeymesh.sources.totals import load_totals
 from journeymesh.stores.memory import MemoryStore
 from journeymesh.strangler import naive, naive_fixes
 from journeymesh.strangler.members import members_of
@@ -84,6 +85,23 @@ def test_on_the_demos_fleet_every_policy_and_month_is_within_one_percent(demo_du
     found = beside_the_door(demo_dump, DEMO, ALWAYS_ON)
     assert found.policies >= 3
     assert {one.found for one in found.verdicts} == {Class.AGREES}
+
+
+def test_what_was_truly_driven_trip_by_trip_bears_out_the_door(demo_dump: Path, tmp_path: Path) -> None:
+    """The generator knows each journey that it drove: totals of another system, which has no mapping and no pass."""
+    truth = demo_dump / "truth" / "journeys.parquet"
+    (tmp_path / "totals.yaml").write_text(
+        f"file: {truth}\nvehicle: {{path: vehicle}}\nstarted_at: {{path: started_at, clock: bson_date}}\n"
+        "distance: {path: distance_m, unit: m}\njourneys: {}\n"
+    )
+    source = open_source(str(demo_dump), DEMO)
+    store = fill(MemoryStore(), source)
+    comparing = Comparing(side=store, rules=ALWAYS_ON, target=store, documents=lambda: Dumped(demo_dump, DEMO))
+    members = members_of(Selector(), list(source.policies()))
+    found, other = comparing.with_totals(members, load_totals(tmp_path / "totals.yaml"))
+    assert other.rows > 30
+    assert (other.unreadable, other.unclear) == (0, 0)
+    assert (found.good, found.share) == (found.policies, 1.0)
 
 
 @needs_recordings

@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from journeymesh.journeys.policies import Policy
 from journeymesh.strangler.control import Control, now_us
 from journeymesh.strangler.control_tables import feeds
-from journeymesh.strangler.gates import GateClosed
+from journeymesh.strangler.gates import GateClosed, NothingCompared
 from journeymesh.strangler.phases import Phase
 from journeymesh.strangler.retire import Retiring
 from journeymesh.strangler.routes import Route, read_routes, record
@@ -104,6 +104,18 @@ def test_a_difference_takes_the_fence_back_and_nothing_is_removed(parts: Parts, 
     assert phase(parts) is Phase.TARGET
     assert parts.legacy.vehicles() == ["V1", "V2", "V3"]
     assert history_of(parts.control)[0].outcome == "undone"
+
+
+def test_a_comparison_of_nothing_takes_the_fence_back_and_nothing_is_removed(parts: Parts, tmp_path: Path) -> None:
+    def nothing() -> None:
+        raise NothingCompared("nothing was compared", todo="look at the mapping")
+
+    parts.while_comparing = nothing
+    with pytest.raises(GateClosed, match="'cars' is not retired: nothing was compared"):
+        retiring(parts, tmp_path).retire(_route(), "ann", "done with it")
+    assert phase(parts) is Phase.TARGET
+    assert parts.legacy.vehicles() == ["V1", "V2", "V3"]
+    assert unfinished(parts.control) == []
 
 
 def test_documents_that_come_after_the_export_stop_the_removal(parts: Parts, tmp_path: Path) -> None:
