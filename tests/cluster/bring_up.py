@@ -94,6 +94,7 @@ class Bundle:
         """A clone that knows its addresses, its images and its secrets, pushed to where Argo CD reads."""
         shutil.rmtree(self.tree, ignore_errors=True)
         run("git", "clone", "--quiet", str(ROOT), str(self.tree))
+        run("git", "checkout", "--quiet", "-B", "main", folder=self.tree)  # a checkout may be on no branch
         for key, value in (("user.name", "Journeymesh e2e"), ("user.email", "e2e@journeymesh.invalid")):
             run("git", "config", key, value, folder=self.tree)
         journeymesh("delivery", "init", "--repo", self.repository, "--registry", self.registry, folder=self.tree)
