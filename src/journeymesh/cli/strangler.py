@@ -116,6 +116,7 @@ def status(plan: PlanArgument, form: FormatOption = Format.table) -> None:
         Column("lag", _lag),
         Column("shadow reads", _shadow),
         Column("mismatches", lambda row: f"{row['open_mismatches']:,}", right=True),
+        Column("refused", _refused, below=True),
     ]
     _listing(found, columns, form, "no slice is recorded yet: run `journeymesh strangler apply`")
     if policies.fault is not None:
@@ -309,6 +310,17 @@ def _opinion(held: RecordedOpinion) -> str:
     share = "nothing" if held.share is None else f"{100 * held.share:.1f} % of {held.policies:,} policies"
     stale = "" if held.stale is None else f"; it no longer counts: {held.stale}"
     return f"{bears_out} {share} ({instant_text(held.at_us)}){stale}"
+
+
+def _refused(row: dict[str, Any]) -> str:
+    held = row["refusals"]
+    if held is None:
+        return ""
+    read, lately = held["documents"], held["window_documents"]
+    of_all = "" if not read else f" of {read:,} documents ({100 * min(held['refused'] / read, 1):.1f} %)"
+    more = "" if not lately else f", lately {held['window_refused']:,} more of {lately:,}"
+    state = "; an open question" if held["question"] else "; accepted for a while" if held["accepted"] else ""
+    return f"{held['refused']:,}{of_all}{more}{state}"
 
 
 def _move(row: dict[str, Any]) -> str:

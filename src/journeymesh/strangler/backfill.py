@@ -171,9 +171,8 @@ class Backfill:
         chunk = self._names[self._at : self._at + self._pace.vehicles]
         if not chunk:
             nameless = self.feeding.restater().nameless()
-            self.feeding.write(
-                replace(nameless, run=advanced(self._run, self._run.resume, self._run.counts, finished=True))
-            )
+            run = advanced(self._run, self._run.resume, self._run.counts, finished=True)
+            self.feeding.write(replace(nameless.batch, run=run), nameless)
             return True
         try:
             self._fill(chunk, began)

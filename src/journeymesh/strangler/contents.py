@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -34,6 +35,10 @@ _NAMELESS_REASONS: Final = tuple(
     )
 )
 """What is found before both vehicle and clock are read."""
+POLICY_REASONS: Final = (Reason.POLICY_UNUSABLE.code, Reason.POLICY_CONTRADICTS.code)
+NAMELESS: Final = ""
+"""In place of a vehicle: of documents that name none."""
+_ELEMENT: Final = re.compile(r"\[\d+\]$")
 _READING_REASONS: Final = tuple(r.code for r in Reason if r > Reason.UNDECIDED and r is not Reason.FIXES_NOT_KEPT)
 
 
@@ -77,6 +82,8 @@ class Restated:
     batch: StoreBatch = field(default_factory=StoreBatch)
     contents: Sequence[Content] = ()
     holdings: Sequence[Holding] = ()
+    refused: Mapping[str, int] = field(default_factory=dict)
+    """Of how many documents something stands refused afterwards, by vehicle ("": none), where the batch changes it."""
     journeys_put: int = 0
     journeys_gone: int = 0
 
@@ -111,11 +118,13 @@ def restated(
     ``origins`` are documents that changed: what was refused of them is withdrawn unless it is refused again.
     """
     found = _Found()
+    refused = _RefusedDocuments()
     kept = _kept_days(contents, retention, now)
     after = []
     for content, holding in zip(contents, holdings, strict=True):
         _compare_journeys(found, content, holding)
         refusals = _compare_refusals(found, content, holding, origins)
+        refused.compared(content.vehicle, holding.refusals, refusals)
         days = kept.get(content.vehicle, {})
         if not content.is_whole:
             days = {day: block for day, block in days.items() if _is_within(day, content)}
@@ -129,7 +138,43 @@ def restated(
         fixes=in_canonical_order(Fixes.concat(found.fixes)) if found.fixes else None,
         fixes_withdrawn=found.days_gone,
     )
-    return Restated(batch, contents, after, len(found.put), found.gone)
+    return Restated(batch, contents, after, refused.counts(), len(found.put), found.gone)
+
+
+def document_of(origin: str) -> str:
+    """The same text for all inputs of a document, another one for another document."""
+    return _ELEMENT.sub("", origin)
+
+
+@dataclass(slots=True)
+class _RefusedDocuments:
+    """The documents of which something is refused, of vehicles that are compared in one or several times."""
+
+    held: dict[str, Mapping[str, Known]] = field(default_factory=dict)
+    gone: dict[str, set[str]] = field(default_factory=dict)
+    fresh: dict[str, dict[str, Known]] = field(default_factory=dict)
+
+    def compared(self, vehicle: str, before: Mapping[str, Known], after: Mapping[str, Known]) -> None:
+        """Note what a comparison of one time made of the vehicle's refusals."""
+        if before == after:
+            return
+        self.held[vehicle] = before
+        self.gone.setdefault(vehicle, set()).update(before.keys() - after.keys())
+        fresh = {key: known for key, known in after.items() if before.get(key) != known}
+        self.fresh.setdefault(vehicle, {}).update(fresh)
+
+    def counts(self) -> dict[str, int]:
+        """How many documents there are, by vehicle, of vehicles whose refusals change."""
+        return {
+            vehicle: len(
+                {
+                    document_of(known.origin)
+                    for key, known in [*held.items(), *self.fresh[vehicle].items()]
+                    if key not in self.gone[vehicle] or key in self.fresh[vehicle]
+                }
+            )
+            for vehicle, held in self.held.items()
+        }
 
 
 @dataclass(slots=True)

@@ -15,7 +15,7 @@ __all__ = ["ROUTES", "SCHEMA", "Control", "bump", "now_us", "revision"]
 
 ROUTES: Final = "routes"
 SCHEMA: Final = Schema(
-    head="0004",
+    head="0005",
     version_table="strangler_schema",
     migrations=Path(__file__).parent / "migrations",
     writers_lock=0x73747261_6E676C65,  # "strangle"

@@ -126,6 +126,35 @@ places = sa.Table(
 )
 """Where each legacy document's fixes were last seen, for sources that do not tell what a deleted document held."""
 
+refused_documents = sa.Table(
+    "strangler_refused_documents",
+    metadata,
+    sa.Column("upstream", KEY, primary_key=True),
+    sa.Column("target", KEY, primary_key=True),
+    sa.Column("vehicle", KEY, primary_key=True),  # "": documents that name none
+    sa.Column("documents", sa.BigInteger(), nullable=False),
+)
+"""Of how many legacy documents of each vehicle something stands refused in the target. Set, never added to."""
+
+reads = sa.Table(
+    "strangler_reads",
+    metadata,
+    sa.Column("slice", KEY, primary_key=True),
+    sa.Column("target", KEY, primary_key=True),
+    sa.Column("documents", sa.BigInteger(), nullable=False),  # read since the target was last filled from its beginning
+    sa.Column("whole", sa.Boolean(), nullable=False),  # those are all; else it was filled before they were counted
+    sa.Column("refused", sa.BigInteger(), nullable=False),  # documents that stand refused, when it was last judged
+    sa.Column("share_before", sa.Float()),  # the share that was refused before the window; none before the first fill
+    sa.Column("window_us", sa.BigInteger(), nullable=False),  # when the window began, and both figures then
+    sa.Column("window_documents", sa.BigInteger(), nullable=False),
+    sa.Column("window_refused", sa.BigInteger(), nullable=False),
+    sa.Column("question_documents", sa.BigInteger()),  # of a window that was sudden, until it is put right: documents,
+    sa.Column("question_refused", sa.BigInteger()),  # how many stood refused when it began,
+    sa.Column("question_before", sa.Float()),  # the share before it
+    sa.Column("question_share", sa.Float()),  # and its own
+)
+"""How many documents a feed read and refused for each slice; see refusal_share.py."""
+
 mismatches = sa.Table(
     "strangler_mismatches",
     metadata,
@@ -138,7 +167,7 @@ mismatches = sa.Table(
     sa.Column("field", sa.Text(), nullable=False),
     sa.Column("source_value", sa.Text()),
     sa.Column("target_value", sa.Text()),
-    sa.Column("found_by", sa.Text(), nullable=False),  # shadow | reconcile | backfill
+    sa.Column("found_by", sa.Text(), nullable=False),  # shadow | reconcile | backfill | feed
     sa.Column("first_seen_us", sa.BigInteger(), nullable=False),
     sa.Column("last_seen_us", sa.BigInteger(), nullable=False),
     sa.Column("seen", sa.BigInteger(), nullable=False),

@@ -27,6 +27,7 @@ from journeymesh.strangler.live_sync import LiveSync
 from journeymesh.strangler.phases import Phase
 from journeymesh.strangler.plan import LEGACY, Plan
 from journeymesh.strangler.reconciled import note_chunk, note_filled
+from journeymesh.strangler.refusal_watch import RefusalWatch, refusal_limits
 from journeymesh.strangler.routes import Route, Routes, mark_completeness, read_routes
 from journeymesh.strangler.slices import Selector
 from journeymesh.strangler.store_upstream import StoreUpstream, kept_by_both
@@ -236,12 +237,14 @@ class _Interleaved:
     feeding: Feeding
     thread: _FeedThread
     sync: LiveSync = field(init=False)
+    watch: RefusalWatch = field(init=False)
     backfills: dict[str, Backfill] = field(default_factory=dict)
     failed_at: dict[str, float] = field(default_factory=dict)
     _checked_at: float = 0.0
 
     def __post_init__(self) -> None:
-        self.sync = LiveSync(self.feeding)
+        self.watch = RefusalWatch(self.feeding, refusal_limits(self.thread.feeder.plan.gates))
+        self.sync = LiveSync(self.feeding, self.watch)
 
     def go(self) -> None:
         stop = self.thread.stop
@@ -257,6 +260,7 @@ class _Interleaved:
         finally:
             self.sync.close()
             self.thread.quietly(self.feeding.record_mark)
+            self.thread.quietly(lambda: self.watch.note(now=True))
 
     def _is_replaced(self, fault: str | None) -> bool:
         """Whether the target, with this fault, is not the store that was fed; it is filled anew then.
@@ -306,8 +310,10 @@ class _Interleaved:
     def _chunk(self) -> None:
         """A chunk of the first backfill that has something to do."""
         for name, backfill in list(self.backfills.items()):
+            before = self.feeding.source.documents_read
             try:
                 is_done = backfill.step()
+                self.watch.read(name, self.feeding.source.documents_read - before)
             except ChunkDiffers as error:
                 backfill.fail(str(error))
                 note_chunk(self.feeding.control, name, error)
@@ -324,6 +330,7 @@ class _Interleaved:
                 mark_completeness(self.feeding.recording(), [name], True, None, store=self.feeding.target)
                 backfill.finish()
                 note_filled(self.feeding.control, name)
+                self.watch.note(now=True)
                 del self.backfills[name]
             if not backfill.waits:
                 return
@@ -334,6 +341,7 @@ class _Interleaved:
 
     def _plan(self) -> None:
         """Begin, take up or drop backfills as the routes and the records say."""
+        self.watch.open()
         names = {route.slice.name for route in self.feeding.routes}
         self.backfills = {name: held for name, held in self.backfills.items() if name in names}
         control, target = self.feeding.control, self.feeding.target
@@ -364,10 +372,15 @@ class _Interleaved:
             self.sync.close()
             self.sync.begin()
         for route in begins:
-            begin_again(self.feeding.recording(), route.slice.name, target, route.detail)
+            self._begin_again(route.slice.name, route.detail)
             self.backfills[route.slice.name] = Backfill(self.feeding, route.slice)
         if not self.sync.is_open:
             self._open()
+        self.watch.rescope()
+
+    def _begin_again(self, name: str, why: str | None) -> None:
+        begin_again(self.feeding.recording(), name, self.feeding.target, why)
+        self.watch.begin_again(name)
 
     def _open(self) -> None:
         try:
@@ -380,8 +393,9 @@ class _Interleaved:
         names = [route.slice.name for route in self.feeding.routes]
         recording, target = self.feeding.recording, self.feeding.target
         mark_completeness(recording(), names, False, why, store=target)
+        self.watch.recount()
         for name in names:
-            begin_again(recording(), name, target, why)
+            self._begin_again(name, why)
         self.feeding.places().forget()
         self.sync.close()
         self.sync.begin()

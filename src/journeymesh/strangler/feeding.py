@@ -23,6 +23,7 @@ from journeymesh.strangler.feeds import FeedLease
 from journeymesh.strangler.holdings import Holdings
 from journeymesh.strangler.places import Places
 from journeymesh.strangler.plan import Feed
+from journeymesh.strangler.refused_documents import put_refused
 from journeymesh.strangler.restating import Restater
 from journeymesh.strangler.routes import Route
 from journeymesh.strangler.slices import Selector
@@ -204,6 +205,8 @@ class Feeding:
         """
         if self.lease is not None:
             self.lease.check()
+        if restated is not None and restated.refused:
+            put_refused(self.recording(), self.upstream, self.target, restated.refused)
         under = self._under
         if under is not None and IDENTITY in under.counts:
             under = replace(under, counts=under.counts | {WRITES: under.counts[WRITES] + 1})

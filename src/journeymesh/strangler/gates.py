@@ -9,6 +9,7 @@ from journeymesh.errors import JourneymeshError
 from journeymesh.strangler.opinions import RecordedOpinion
 from journeymesh.strangler.phases import Phase
 from journeymesh.strangler.plan import Gates
+from journeymesh.strangler.refusals import Refusals, refused_text
 
 DAY_S = 86_400.0
 
@@ -31,7 +32,8 @@ class Readings:
     ``lag_state`` is the feed's: ``running``, ``idle``, ``behind``, ``stopped``, ``stuck``, ``failed``,
     ``never_started``. Of one that stopped in good order only the lag is judged. ``filled_with`` counts the fixes that
     the target was filled with and the changes since; None: it is not filled from legacy, where alone fixes are sure to
-    be kept. ``unreadable`` says why the target cannot be read; None: it can, or nobody tried.
+    be kept. ``unreadable`` says why the target cannot be read; None: it can, or nobody tried. ``refusals`` None:
+    nothing was fed since they are recorded.
     """
 
     unreadable: str | None = None
@@ -41,6 +43,7 @@ class Readings:
     lag_s: float | None = None
     lag_state: str = "never_started"
     open_mismatches: int | None = None
+    refusals: Refusals | None = None
     shadow_coverage: float | None = None
     shadow_reads: int | None = None
     quiet_s: float | None = None
@@ -51,7 +54,8 @@ class Readings:
 
 def closed_gates(after: Phase, gates: Gates, readings: Readings) -> list[str]:
     """The gates that keep a slice from this phase, each in one line with its figures; empty: it may go."""
-    closed = [*_filled(readings), *_fresh(gates, readings), *_equal(gates, readings), *_true(gates, readings)]
+    closed = [*_filled(readings), *_fresh(gates, readings), *_readable(readings)]
+    closed += [*_equal(gates, readings), *_true(gates, readings)]
     if after is Phase.RETIRED:
         closed += _quiet(gates, readings)
     return closed
@@ -77,6 +81,15 @@ def _fresh(gates: Gates, readings: Readings) -> Sequence[str]:
     if readings.lag_state in ("stuck", "failed"):
         return [f"the feed is {readings.lag_state}"]
     return []
+
+
+def _readable(readings: Readings) -> Sequence[str]:
+    found = readings.refusals
+    if found is None:
+        return ["how many documents are refused is unknown: nothing has fed the target since they are counted"]
+    if found.question is None:
+        return []
+    return [f"suddenly refused: {refused_text(found)}; put it right, or accept {found.question}"]
 
 
 def _equal(gates: Gates, readings: Readings) -> Sequence[str]:

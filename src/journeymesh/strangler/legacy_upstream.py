@@ -15,7 +15,7 @@ from journeymesh.journeys.journey import Refusal
 from journeymesh.journeys.pipeline import make_journeys
 from journeymesh.journeys.policies import Policy, instant_us
 from journeymesh.journeys.rules import JourneyRules
-from journeymesh.sources.vehicle_port import ChangeStream, VehicleSource, VehicleTimes
+from journeymesh.sources.vehicle_port import ChangeStream, VehicleRead, VehicleSource, VehicleTimes
 from journeymesh.stores.port import RulesUsed
 from journeymesh.stores.rows import COLUMNS, STARTED, JourneyRow
 from journeymesh.strangler.contents import Content
@@ -24,13 +24,14 @@ from journeymesh.strangler.stretches import Stretch, of_vehicles, read_stretches
 VEHICLE: Final = COLUMNS.index("vehicle")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class LegacyUpstream:
     """An ``Upstream`` over a legacy source, under one set of rules."""
 
     source: VehicleSource
     used: JourneyRules
     tells_nameless: bool = True
+    documents_read: int = 0
 
     @property
     def name(self) -> str:
@@ -64,7 +65,9 @@ class LegacyUpstream:
         places: bool = False,
     ) -> list[Content]:
         """What the pass makes of these times, grown to silences."""
-        stretches = read_stretches(self.source, wanted, self.used, places=places)
+        counting = _Counting(self.source)
+        stretches = read_stretches(counting, wanted, self.used, places=places)
+        self.documents_read += counting.documents
         if not stretches:
             return []
         fixes = Fixes.concat([stretch.fixes for stretch in stretches])
@@ -102,6 +105,20 @@ class LegacyUpstream:
     def latency_s(self) -> float:
         """How long the source takes to answer the smallest question."""
         return self.source.latency_s()
+
+
+@dataclass(slots=True)
+class _Counting:
+    """A source whose documents are counted as they are read."""
+
+    source: VehicleSource
+    documents: int = 0
+
+    def read(self, wanted: Sequence[VehicleTimes], *, places: bool = False) -> VehicleRead:
+        """What the source reads."""
+        found = self.source.read(wanted, places=places)
+        self.documents += found.documents
+        return found
 
 
 def _content(stretch: Stretch, journeys: Sequence[JourneyRow], refusals: Sequence[Refusal], timeline: Fixes) -> Content:

@@ -13,10 +13,11 @@ from journeymesh.journeys.reasons import Reason
 from journeymesh.sources.vehicle_port import ChangeBatch, ChangeStream, DocumentPlace, PositionLost, VehicleTimes
 from journeymesh.stores.port import RefusalQuery, Run, StoreBatch
 from journeymesh.stores.records import from_us
-from journeymesh.strangler.contents import Restated
+from journeymesh.strangler.contents import Restated, document_of
 from journeymesh.strangler.control import now_us
 from journeymesh.strangler.feeding import Feeding, Pace, advanced, in_groups
 from journeymesh.strangler.places import Places
+from journeymesh.strangler.refusal_watch import RefusalWatch
 from journeymesh.strangler.targets import IDENTITY, WRITES, sync_id
 from journeymesh.strangler.tracing import span
 
@@ -24,6 +25,8 @@ POSITION_EVERY_S: Final = 10.0
 """A position behind which nothing changed is written so often, so that it does not grow older than upstream's log."""
 NOTE_EVERY_S: Final = 0.25
 DUTIES_EVERY_S: Final = 30.0
+NAMELESS_EVERY_S: Final = 2.0
+"""Documents that name no vehicle are looked for so often at most while nothing else is to be done."""
 _FUTURE: Final = "future_until_us"
 _EVENTS: Final = "events"
 
@@ -38,8 +41,9 @@ class LiveSync:
     """
 
     feeding: Feeding
+    watch: RefusalWatch | None = None
     drained: bool = False
-    """Whether upstream had nothing more when it was last asked."""
+    """Whether upstream had nothing more when it was last asked, and documents that name no vehicle are dealt with."""
     _stream: ChangeStream | None = None
     _run: Run | None = None
     _places: Places = field(init=False)
@@ -47,7 +51,7 @@ class LiveSync:
     _written_at: float = 0.0
     _noted_at: float = 0.0
     _duties_at: float = 0.0
-    _nameless_due: bool = False
+    _nameless_due: bool = True  # what was due when the feed last ended is not known any more
     _nameless_at: str | None = None
     _unnoted: int = 0
 
@@ -116,10 +120,11 @@ class LiveSync:
             self._write(StoreBatch(), batch.position)
         else:
             self._advance(batch.position)
-        self.drained = not batch.events
         self._note(batch)
-        if not batch.events and time.monotonic() - self._duties_at > DUTIES_EVERY_S:
+        due_s = NAMELESS_EVERY_S if self._nameless_due and not batch.events else DUTIES_EVERY_S
+        if (self._nameless_due or not batch.events) and time.monotonic() - self._duties_at > due_s:
             self.do_duties()
+        self.drained = not batch.events and not self._nameless_due
         return batch.events
 
     def do_duties(self) -> None:
@@ -128,7 +133,8 @@ class LiveSync:
         assert self._run is not None
         untold = not self.feeding.source.tells_nameless and self._nameless_at != self._position
         if self._nameless_due or untold:
-            self._write(self.feeding.restater().nameless(), self._position)
+            nameless = self.feeding.restater().nameless()
+            self._write(nameless.batch, self._position, nameless)
             self._nameless_due, self._nameless_at = False, self._position
         tolerance = timedelta(seconds=self.feeding.rules.cleaning.future_tolerance_s)
         until = datetime.now(UTC) + tolerance
@@ -153,19 +159,24 @@ class LiveSync:
 
     def _deal_with(self, batch: ChangeBatch) -> None:
         before = self.feeding.scope
+        refused_before = self.watch.refused() if self.watch is not None and batch.policies_changed else None
         if batch.policies_changed:
             self.feeding.reload()
             self._nameless_due = True  # another one may be refused
         policies, renamed = self.feeding.policy_changes() if batch.policies_changed else (StoreBatch(), [])
         former = self._places.of(batch.unplaced)
         known = [place for held in former.values() for place in held]
-        moved: list[DocumentPlace] = [*batch.placed, *batch.left, *known]
+        placed = list(batch.placed)
+        if self.watch is not None:
+            nameless = {document_of(refusal.origin) for refusal in batch.refusals}
+            self.watch.met(((place.document, place.vehicle) for place in placed), nameless)
+        moved: list[DocumentPlace] = [*placed, *batch.left, *known]
         scope = self.feeding.scope
         touched = [VehicleTimes(p.vehicle, p.first_us, p.last_us) for p in moved if p.vehicle in scope]
         touched += [VehicleTimes(name) for name in renamed if name in scope or name in before]
         if self.feeding.keeps_places:
-            self._places.widen([place for place in batch.placed if place.vehicle in scope], former)
-        documents = {place.document for place in (*batch.placed, *batch.left)} | set(batch.unplaced)
+            self._places.widen([place for place in placed if place.vehicle in scope], former)
+        documents = {place.document for place in (*placed, *batch.left)} | set(batch.unplaced)
         self._nameless_due |= len(set(batch.origins)) > len(documents)
         last = self._restate(touched, batch.origins)
         counts = self._run.counts if self._run is not None else {}
@@ -184,6 +195,8 @@ class LiveSync:
             self._write(StoreBatch(), batch.position)
         else:
             self._advance(batch.position)
+        if self.watch is not None and refused_before is not None:
+            self.watch.policies_changed(refused_before)
 
     def _restate(self, touched: Sequence[VehicleTimes], origins: Sequence[str]) -> Restated | None:
         """Write what these times differ by, all but the last group, which is returned to go with the position."""
@@ -200,7 +213,9 @@ class LiveSync:
         if last is None:
             return None
         # Only now is it known what is refused in any of the groups: none withdraws what another one put.
-        withdrawn = [*last.batch.refusals_withdrawn, *restater.named(origins, stands)]
+        named = restater.named(origins, stands)
+        self._nameless_due |= restater.names_nameless(named)  # fewer documents are refused now
+        withdrawn = [*last.batch.refusals_withdrawn, *named]
         return replace(last, batch=replace(last.batch, refusals_withdrawn=withdrawn))
 
     def _count(self, events: int) -> None:
@@ -216,9 +231,13 @@ class LiveSync:
         run = advanced(self._run, position, self._run.counts)
         self.feeding.write(replace(batch, run=run), restated)
         self._run, self._written_at = run, time.monotonic()
+        if self.watch is not None:
+            self.watch.written()
 
     def _note(self, batch: ChangeBatch) -> None:
         """Record how far it is, a few times a second."""
+        if self.watch is not None:
+            self.watch.note()
         self._unnoted += batch.events
         if time.monotonic() - self._noted_at < NOTE_EVERY_S:
             return

@@ -58,6 +58,12 @@ def _of_slices(slices: Sequence[SliceStatus]) -> Iterator[Any]:
         ("target_complete", "1 while the target is complete for the slice", lambda s: float(s.complete)),
         ("policies", "policies in the slice", lambda s: s.policies),
         ("open_mismatches", "differences that nobody has accepted", lambda s: s.open_mismatches),
+        ("documents_read", "legacy documents read since the target was filled", _refusals("documents")),
+        ("documents_refused", "documents of which something stands refused", _refusals("refused")),
+        ("window_documents_read", "documents read in the last window", _refusals("window_documents")),
+        ("window_documents_refused", "documents more that stand refused since then", _refusals("window_refused")),
+        ("refused_before_ratio", "share that was refused before the window", _refusals("share_before")),
+        ("refusals_questioned", "1 while a sudden share of refusals is open", _questioned),
         ("shadow_coverage_ratio", "share of the policies that were compared", lambda s: s.shadow_coverage),
         ("writes_waiting", "accepted batches of fixes not delivered yet", lambda s: s.writes_waiting),
         ("gates_closed", "gates that keep the slice from its next phase", lambda s: len(s.closed_gates)),
@@ -75,6 +81,14 @@ def _of_slices(slices: Sequence[SliceStatus]) -> Iterator[Any]:
         for outcome, count in sorted(each.shadow_reads.items()):
             reads.add_metric([each.slice, outcome], count)
     yield reads
+
+
+def _refusals(name: str) -> Callable[[SliceStatus], float | None]:
+    return lambda status: None if status.refusals is None else getattr(status.refusals, name)
+
+
+def _questioned(status: SliceStatus) -> float | None:
+    return None if status.refusals is None else float(status.refusals.question is not None)
 
 
 def _of_feeds(feeds: Sequence[FeedStatus]) -> Iterator[Any]:

@@ -21,6 +21,8 @@ OTHERS: Final = "others"
 OPEN: Final = "open"
 ACCEPTED: Final = "accepted"
 RESOLVED: Final = "resolved"
+REFUSED: Final = "refused"
+"""The classification of what is no difference between the sides: documents that neither can use."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,8 +80,9 @@ def record_mismatches(control: Control, found: Sequence[Found], found_by: str, a
 
 
 def open_mismatches(control: Control, slice_name: str, at_us: int | None = None) -> int:
-    """How many causes are open in the slice; an acceptance that ran out counts."""
-    counts = sa.select(sa.func.count()).where(mismatches.c.slice == slice_name, _is_open(at_us))
+    """How many causes are open in the slice; an acceptance that ran out counts. Refused documents are counted apart."""
+    differs = mismatches.c.classification != REFUSED
+    counts = sa.select(sa.func.count()).where(mismatches.c.slice == slice_name, differs, _is_open(at_us))
     with control.reading() as connection:
         return int(connection.execute(counts).scalar_one())
 
@@ -153,7 +156,8 @@ def resolve_mismatches(control: Control, causes: Collection[str]) -> None:
 
 def dealt_with_us(control: Control, slice_name: str) -> int | None:
     """When a mismatch of the slice was last accepted or resolved; None: never."""
-    last = sa.select(sa.func.max(mismatches.c.dealt_us)).where(mismatches.c.slice == slice_name)
+    this = sa.and_(mismatches.c.slice == slice_name, mismatches.c.classification != REFUSED)
+    last = sa.select(sa.func.max(mismatches.c.dealt_us)).where(this)
     with control.reading() as connection:
         found = connection.execute(last).scalar()
     return None if found is None else int(found)

@@ -50,7 +50,9 @@ class Gates(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     ``shadow_coverage`` is the share of the slice's policies that were compared at least once since the last mismatch
     was dealt with; ``shadow_reads`` the least number of comparisons. ``quiet_days`` is how long nothing may have asked
     legacy before it is retired. ``third_opinion`` is the share of the policies that legacy's own totals have to agree
-    with, or be explained; None, for there are not such totals everywhere: it is not asked for.
+    with, or be explained; None, for there are not such totals everywhere: it is not asked for. Of the documents that a
+    feed read in ``refused_window_s`` at most ``refused_share`` may be refused beyond the share before; fewer than
+    ``refused_documents`` are never too many.
     """
 
     max_lag_s: float = 30.0
@@ -58,6 +60,9 @@ class Gates(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     shadow_reads: int = 100
     quiet_days: float = 14.0
     third_opinion: float | None = None
+    refused_share: float = 0.05
+    refused_documents: int = 20
+    refused_window_s: float = 3600.0
 
 
 class Shadow(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -219,6 +224,9 @@ def _check(where: str, plan: Plan) -> None:
         ("gates.max_lag_s", 0.001, plan.gates.max_lag_s, 86_400.0),
         ("gates.quiet_days", 0.0, plan.gates.quiet_days, 3650.0),
         ("gates.third_opinion", 0.5, 1.0 if plan.gates.third_opinion is None else plan.gates.third_opinion, 1.0),
+        ("gates.refused_share", 0.0001, plan.gates.refused_share, 1.0),
+        ("gates.refused_documents", 1, plan.gates.refused_documents, 1_000_000_000),
+        ("gates.refused_window_s", 1.0, plan.gates.refused_window_s, 31_536_000.0),
     ):
         if not low <= value <= high:
             raise refuse(f"{name} is {value:g}", f"use a number from {low:g} to {high:g}")

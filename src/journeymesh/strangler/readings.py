@@ -18,6 +18,7 @@ from journeymesh.strangler.members import members_of
 from journeymesh.strangler.mismatches import open_mismatches
 from journeymesh.strangler.opinions import TOTALS, opinions_of
 from journeymesh.strangler.plan import LEGACY
+from journeymesh.strangler.refusals import refusals_of
 from journeymesh.strangler.routes import Route, read_routes
 
 
@@ -40,6 +41,7 @@ def read_slice(
         backfill=None if state is None else state.state,
         lag_s=lag.seconds,
         lag_state=lag.state.value,
+        refusals=refusals_of(control, name, present.target),
         open_mismatches=open_mismatches(control, name),
         shadow_coverage=coverage.share or 0.0,
         shadow_reads=sum(reads[outcome.value] for outcome in COMPARED),

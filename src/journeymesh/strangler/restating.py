@@ -14,11 +14,20 @@ from journeymesh.engines.port import Retention
 from journeymesh.journeys.policies import Policy
 from journeymesh.sources.vehicle_port import VehicleTimes
 from journeymesh.stores.port import RefusalQuery, Store, StoreBatch
-from journeymesh.strangler.contents import Content, Restated, ids_at_reading, restated
+from journeymesh.strangler.contents import (
+    NAMELESS,
+    POLICY_REASONS,
+    Content,
+    Restated,
+    document_of,
+    ids_at_reading,
+    restated,
+)
 from journeymesh.strangler.holdings import Holding, Holdings, Known
 from journeymesh.strangler.upstream import Upstream
 
 _TRIES: Final = 8
+_MOST_NAMELESS: Final = 10_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,11 +74,22 @@ class Restater:
             return []
         return [refusal_id for refusal_id in ids_at_reading(origins) if refusal_id not in stands]
 
-    def nameless(self) -> StoreBatch:
-        """The difference in refusals of documents that name no vehicle."""
+    def names_nameless(self, refusal_ids: Sequence[str]) -> bool:
+        """Whether the store has a refusal without a vehicle under one of these ids, as far as it is soon looked up."""
+        if not refusal_ids:
+            return False
+        some = self.store.refusals(RefusalQuery(without_vehicle=True, limit=_MOST_NAMELESS))
+        return not {refusal_id for refusal_id, _ in some}.isdisjoint(refusal_ids)
+
+    def nameless(self) -> Restated:
+        """The difference in refusals of documents that name no vehicle, and of policies."""
         stands = {refusal.refusal_id: refusal for refusal in self.source.nameless()}
         without = RefusalQuery(without_vehicle=True)
         held = {refusal_id: Known.of(refusal) for refusal_id, refusal in self.store.refusals(without)}
         fresh = [refusal for refusal_id, refusal in stands.items() if held.get(refusal_id) != Known.of(refusal)]
         changed = {refusal.refusal_id for refusal in fresh} & held.keys()
-        return StoreBatch(refusals=fresh, refusals_withdrawn=sorted((held.keys() - stands.keys()) | changed))
+        batch = StoreBatch(refusals=fresh, refusals_withdrawn=sorted((held.keys() - stands.keys()) | changed))
+        if not batch.refusals and not batch.refusals_withdrawn:
+            return Restated(batch)
+        documents = {document_of(each.origin) for each in stands.values() if each.reason not in POLICY_REASONS}
+        return Restated(batch, refused={NAMELESS: len(documents)})

@@ -21,6 +21,7 @@ from journeymesh.strangler.phases import Phase, needs_gates
 from journeymesh.strangler.plan import LEGACY, Plan
 from journeymesh.strangler.policy_book import PoliciesRead
 from journeymesh.strangler.readings import read_slice
+from journeymesh.strangler.refusals import Refusals
 from journeymesh.strangler.routes import Route, read_routes
 
 
@@ -40,7 +41,8 @@ class SliceStatus(msgspec.Struct, frozen=True, kw_only=True):
     """One slice: where it is, what the plan wants, and what keeps it from the next phase.
 
     ``answering`` is the side that answers now: ``legacy``, or a store's name. ``lag_s`` None: unknown. ``policies`` and
-    ``shadow_coverage`` None: legacy, which has the slice's policies, cannot be read.
+    ``shadow_coverage`` None: legacy, which has the slice's policies, cannot be read. ``refusals`` None: none
+    are recorded.
     """
 
     slice: str
@@ -60,6 +62,7 @@ class SliceStatus(msgspec.Struct, frozen=True, kw_only=True):
     shadow_reads: dict[str, int]
     shadow_coverage: float | None
     open_mismatches: int
+    refusals: Refusals | None
     writes_waiting: int
     third_opinions: tuple[RecordedOpinion, ...]
     next: str | None
@@ -169,6 +172,7 @@ def _status(
         shadow_reads=reads_of(control, name),
         shadow_coverage=readings.shadow_coverage,
         open_mismatches=readings.open_mismatches or 0,
+        refusals=readings.refusals,
         writes_waiting=readings.writes_waiting or 0,
         third_opinions=tuple(found for kind in (TOTALS, NAIVE) if (found := recorded.get(kind)) is not None),
         next=following.value if following else None,

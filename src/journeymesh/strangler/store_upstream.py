@@ -42,6 +42,7 @@ class StoreUpstream:
     store: Store
     tells_places: bool = True
     tells_nameless: bool = False
+    documents_read: int = 0  # a store has none
     _latency_s: float = 0.0
     _latency_at: float = -_LATENCY_EVERY_S
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Final
+from typing import Final, Protocol
 
 import numpy as np
 
@@ -16,11 +16,18 @@ from journeymesh.journeys.fixes import I64, Fixes
 from journeymesh.journeys.journey import Refusal
 from journeymesh.journeys.local_time import DAY_US, US_PER_S
 from journeymesh.journeys.rules import JourneyRules
-from journeymesh.sources.vehicle_port import BEGINNING_US, END_US, DocumentPlace, VehicleSource, VehicleTimes
+from journeymesh.sources.vehicle_port import BEGINNING_US, END_US, DocumentPlace, VehicleRead, VehicleTimes
 
 _FIRST_INSTANT_US: Final = -62_135_596_800 * US_PER_S
 _LAST_INSTANT_US: Final = 253_402_300_800 * US_PER_S - 1
 """The years 1 to 9999, in which instants have a calendar day."""
+
+
+class ReadsVehicles(Protocol):
+    """The part of a ``VehicleSource`` that stretches are read with."""
+
+    def read(self, wanted: Sequence[VehicleTimes], *, places: bool = False) -> VehicleRead:
+        """The fixes and refusals of these vehicles and times."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +52,7 @@ class Stretch:
 
 
 def read_stretches(
-    source: VehicleSource, wanted: Sequence[VehicleTimes], rules: JourneyRules, *, places: bool = False
+    source: ReadsVehicles, wanted: Sequence[VehicleTimes], rules: JourneyRules, *, places: bool = False
 ) -> list[Stretch]:
     """The stretches around these times, by vehicle and time; times of one stretch give it once.
 
@@ -156,7 +163,7 @@ def _joined(stretches: Iterable[_Growing], silence_us: int) -> Iterator[_Growing
         yield held
 
 
-def _extend(source: VehicleSource, growing: Sequence[_Growing], places: bool) -> None:
+def _extend(source: ReadsVehicles, growing: Sequence[_Growing], places: bool) -> None:
     """Read what is asked for, all of it with one question."""
     wanted: list[VehicleTimes] = []
     for each in growing:

@@ -21,6 +21,9 @@ class Upstream(Protocol):
     def name(self) -> str:
         """How runs call it."""
 
+    documents_read: int
+    """How many documents ``contents`` has read until now."""
+
     @property
     def tells_places(self) -> bool:
         """Whether its changes say where a document was before; else that has to be written down."""

@@ -9,17 +9,23 @@ from journeymesh.strangler.gates import Readings, closed_gates
 from journeymesh.strangler.opinions import RecordedOpinion
 from journeymesh.strangler.phases import Phase
 from journeymesh.strangler.plan import Gates
+from journeymesh.strangler.refusals import Refusals
 
 GATES = Gates(max_lag_s=5, shadow_coverage=0.9, shadow_reads=100, quiet_days=7, third_opinion=0.995)
 OPINION = RecordedOpinion(
     kind="totals", at_us=1, answering="legacy", policies=1000, good=995, share=0.995, classes={"agrees": 9000}
 )
+REFUSALS = Refusals(
+    documents=1_000, refused=12, window_s=60.0, window_documents=100, window_refused=1, share_before=0.012,
+    question=None, accepted=None,
+)  # fmt: skip
 GOOD = Readings(
     complete=True,
     backfill="complete",
     lag_s=0.1,
     lag_state="idle",
     open_mismatches=0,
+    refusals=REFUSALS,
     shadow_coverage=0.95,
     shadow_reads=1000,
     quiet_s=8 * 86_400,
@@ -53,6 +59,10 @@ def test_good_readings_open_every_gate(after: Phase) -> None:
         ({"lag_state": "stuck"}, "the feed is stuck"),
         ({"open_mismatches": None}, "mismatches are unknown"),
         ({"open_mismatches": 3}, "3 open mismatches"),
+        (
+            {"refusals": msgspec.structs.replace(REFUSALS, window_refused=41, question="c4u5e")},
+            "suddenly refused: 41 of 100 documents (41.0 %), 1.2 % before; put it right, or accept c4u5e",
+        ),
         ({"shadow_reads": 99}, "99 shadow reads, the plan asks for 100"),
         (
             {"third_opinion": _opinion(policies=1000, good=994)},
@@ -98,6 +108,7 @@ EMPTY = {
     "a backfill that was not begun": ({"backfill": None}, "backfill is not begun"),
     "a feed that never ran": ({"lag_s": None}, "lag is unknown"),
     "mismatches nobody looked for": ({"open_mismatches": None}, "mismatches are unknown"),
+    "documents nobody counted": ({"refusals": None}, "how many documents are refused is unknown"),
     "no shadow read": ({"shadow_reads": 0}, "0 shadow reads"),
     "shadow reads nobody counted": ({"shadow_reads": None}, "0 shadow reads"),
     "no policy covered": ({"shadow_coverage": 0.0}, "shadow reads cover 0.0 %"),
@@ -122,7 +133,7 @@ def test_every_gate_is_closed_where_nothing_was_looked_at(kind: str) -> None:
 
 
 def test_every_reading_that_a_gate_asks_has_an_empty_kind() -> None:
-    words = {"complete", "incomplete_because", "lag_state"}  # these say how, or why
+    words = {"complete", "incomplete_because", "lag_state", "unreadable"}  # these say how, or why
     tried = {name for changes, _ in EMPTY.values() for name in changes}
     assert {field.name for field in dataclasses.fields(Readings)} - words == tried
 

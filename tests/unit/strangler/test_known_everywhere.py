@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import threading
 from collections.abc import Callable, Iterator
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import numpy as np
 import pytest
 import typer
 
@@ -227,3 +229,29 @@ def test_a_repair_leaves_word_of_what_it_repaired(world: World, capsys: pytest.C
     ]
     assert outcome(["strangler", "diff", "plan.yaml", "--format", "json"]) == 0
     assert json.loads(capsys.readouterr().out) == []
+
+
+def test_what_the_feed_refuses_every_command_knows(world: World, capsys: pytest.CaptureFixture[str]) -> None:
+    world.go(Phase.TARGET)
+    lost = drive((10.0, 400), start=NOON + timedelta(hours=2), vehicle="V1", every_s=10)
+    world.legacy.put(dataclasses.replace(lost, lat_deg=np.full(len(lost), np.nan)))
+    assert outcome(["strangler", "run", "plan.yaml", "--once"]) == 0
+    capsys.readouterr()
+    assert outcome(["strangler", "diff", "plan.yaml", "--format", "json"]) == 0
+    (listed,) = json.loads(capsys.readouterr().out)
+    assert outcome(["strangler", "status", "plan.yaml", "--format", "json"]) == 0
+    (shown,) = json.loads(capsys.readouterr().out)
+    assert shown["refusals"]["question"] == listed["cause"]
+    assert (shown["refusals"]["refused"], shown["refusals"]["documents"]) == (41, 3 * 31 + 41)
+    world.phase = Phase.RETIRED
+    assert outcome(["strangler", "apply", "plan.yaml", "--why", "done with it"]) == 7
+    assert "suddenly refused: 41 of 41 documents (100.0 %), 0.0 % before" in capsys.readouterr().err
+    accepted = ["strangler", "accept", "plan.yaml", listed["cause"], "--reason", "the maker knows", "--days", "14"]
+    assert outcome(accepted) == 0
+    capsys.readouterr()
+    assert outcome(["strangler", "status", "plan.yaml"]) == 0
+    out = capsys.readouterr().out
+    assert "ready for retired" in out
+    print(out)
+    assert "refused: 41 of 134 documents (30.6 %), lately 41 more of 41; accepted for a while" in " ".join(out.split())
+    assert max(map(len, out.splitlines())) <= 80
