@@ -112,10 +112,10 @@ def status(plan: PlanArgument, form: FormatOption = Format.table) -> None:
             lambda row: row["target"] + ("" if row["complete"] or row["phase"] == "legacy" else " (incomplete)"),
         ),
         Column("policies", lambda row: "unknown" if row["policies"] is None else f"{row['policies']:,}", right=True),
-        Column("backfill", _backfill),
-        Column("lag", _lag),
-        Column("shadow reads", _shadow),
-        Column("mismatches", lambda row: f"{row['open_mismatches']:,}", right=True),
+        Column("backfill", _backfill, below=True),
+        Column("lag", _lag, below=True),
+        Column("shadow reads", _shadow, below=True),
+        Column("mismatches", lambda row: f"{row['open_mismatches']:,}", right=True, below=True),
         Column("refused", _refused, below=True),
     ]
     _listing(found, columns, form, "no slice is recorded yet: run `journeymesh strangler apply`")

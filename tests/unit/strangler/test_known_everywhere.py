@@ -252,6 +252,9 @@ def test_what_the_feed_refuses_every_command_knows(world: World, capsys: pytest.
     assert outcome(["strangler", "status", "plan.yaml"]) == 0
     out = capsys.readouterr().out
     assert "ready for retired" in out
-    print(out)
     assert "refused: 41 of 134 documents (30.6 %), lately 41 more of 41; accepted for a while" in " ".join(out.split())
     assert max(map(len, out.splitlines())) <= 80
+    words = " ".join(out.split())
+    for heading in ("backfill", "lag", "shadow reads", "mismatches"):
+        assert heading in words, f"{heading!r} is left out at 80 columns"
+    assert "more column" not in words
