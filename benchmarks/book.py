@@ -102,10 +102,11 @@ def _fill(url: str, count: int, journeys: int) -> None:
         store.migrate()
         store.write(StoreBatch(policies=policies, rules=RulesUsed(ALWAYS_ON.version, ALWAYS_ON.digest)))
         for first in range(0, count, _AT_ONCE):
-            store.write(StoreBatch(journeys=_driven(policies[first : first + _AT_ONCE], journeys, rng)))
+            store.write(StoreBatch(journeys=driven(policies[first : first + _AT_ONCE], journeys, rng)))
 
 
-def _driven(policies: list[Policy], journeys: int, rng: np.random.Generator) -> pa.Table:
+def driven(policies: list[Policy], journeys: int, rng: np.random.Generator) -> pa.Table:
+    """So many journeys of each of these policies in each of twelve months, as ``JOURNEY_SCHEMA``."""
     rows = len(policies) * MONTHS * journeys
     whose = np.repeat(np.arange(len(policies)), MONTHS * journeys)
     month_us = int(30.4 * 86_400e6)
