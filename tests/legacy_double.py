@@ -5,8 +5,10 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from copy import copy
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from typing import Any
 
 import bson
 import numpy as np
@@ -14,6 +16,9 @@ import numpy as np
 from journeymesh.errors import SourceUnreadable
 from journeymesh.journeys.fixes import I64, Fixes
 from journeymesh.journeys.policies import Policy
+from journeymesh.sources.bson_policies import policies_of
+from journeymesh.sources.mapping import PolicyMappings
+from journeymesh.sources.policy_reading import UsablePolicies
 from journeymesh.sources.port import SourceBatch, SourceSize
 from journeymesh.sources.vehicle_port import (
     ChangeBatch,
@@ -102,9 +107,13 @@ class MemoryLegacy:
     def set_policies(self, policies: Sequence[Policy]) -> None:
         """Put other policies."""
         with self._news:
-            self.held_policies = list(policies)
+            self.held_policies = policies if isinstance(policies, UsablePolicies) else list(policies)
             self.events.append(_Event(0, None, None, datetime.now(UTC), policies=True))
             self._news.notify_all()
+
+    def set_policy_documents(self, documents: Sequence[bytes | dict[str, Any]], mapping: PolicyMappings) -> None:
+        """Put other policies, as the documents of a collection that this maps."""
+        self.set_policies(policies_of(documents, mapping))
 
     def forget(self) -> None:
         """Lose the changes until now, as an oplog does."""
@@ -130,9 +139,14 @@ class MemoryLegacy:
     def describe(self, origins: I64) -> list[str]:
         return [f"memory/{origin}" for origin in origins]
 
-    def policies(self) -> list[Policy]:
+    def policies(self) -> UsablePolicies:
         self._check()
-        return list(self.held_policies)
+        held = self.held_policies
+        return copy(held) if isinstance(held, UsablePolicies) else UsablePolicies(held)
+
+    def everything(self) -> Fixes:
+        """All fixes, by document."""
+        return _fixes(list(self.rows.items()))
 
     def vehicles(self) -> list[str]:
         self._check()

@@ -68,7 +68,11 @@ class RulesInvalid(UsageError):
 
 
 class PoliciesInvalid(UsageError):
-    """A policies file or collection cannot be used."""
+    """A policies file or collection cannot be used. ``reason`` says why without a value of any policy."""
+
+    def __init__(self, what: str, *, todo: str = "", reason: str = "") -> None:
+        super().__init__(what, todo=todo)
+        self.reason = reason
 
 
 class ExtraMissing(UsageError):

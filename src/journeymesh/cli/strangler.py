@@ -13,13 +13,14 @@ from journeymesh.cli.options import Format, FormatOption, LimitOption
 from journeymesh.cli.output import say, say_json
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     import msgspec
 
     from journeymesh.cli.render import Column
     from journeymesh.strangler.apply import Outcome
     from journeymesh.strangler.opinions import RecordedOpinion
+    from journeymesh.strangler.status import SliceStatus
 
 app = typer.Typer(
     help="Move from legacy to a store, slice by slice: every step but retiring can be taken back.",
@@ -130,6 +131,8 @@ def status(plan: PlanArgument, form: FormatOption = Format.table) -> None:
             say(f"{each.slice}: {f'before {each.next}:' if each.closed_gates else f'ready for {each.next}'}")
             for gate in each.closed_gates:
                 say(f"    {gate}")
+    for told in _unusable(found):
+        say(told)
     if left:
         say(f"unfinished: retiring {', '.join(left)}; `journeymesh strangler apply` goes on with it")
 
@@ -303,6 +306,18 @@ def _shadow(row: dict[str, Any]) -> str:
     reads = sum(value or 0 for value in counts.values())
     share = "unknown share" if row["shadow_coverage"] is None else f"{100 * row['shadow_coverage']:.0f} %"
     return f"{reads:,}, {share} of policies"
+
+
+def _unusable(found: Sequence[SliceStatus]) -> Iterator[str]:
+    """What is known of policies that cannot be used: the same for every slice."""
+    held = next((each.unusable_policies for each in found), None)
+    if held is None or not held.count:
+        return
+    yield f"policies of legacy that cannot be used, and are in no slice: {held.count:,}"
+    for each in held.first:
+        yield f"    {each.number or f'one without a number (quarantine: {each.refusal_id})'}: {each.reason}"
+    if held.count > len(held.first):
+        yield f"    and {held.count - len(held.first):,} more: see `journeymesh quarantine` of the target"
 
 
 def _opinion(held: RecordedOpinion) -> str:

@@ -140,7 +140,7 @@ class _Run:
         gone = [policy.term for policy in replaced]
         named = {policy.term for policy in given} | set(gone)
         used, contradicting = without_conflicts(given, [p for term, p in stored.items() if term not in named])
-        refused = [*getattr(given, "refusals", ()), *(_contradicting(policy, why) for policy, why in contradicting)]
+        refused = [*getattr(given, "refusals", ()), *(_contradicting(one.policy, one.detail) for one in contradicting)]
         self.pending += refused
         self.counts["policies"], self.counts["policies_refused"] = len(used), len(refused)
         merged = {term: policy for term, policy in stored.items() if term not in set(gone)}

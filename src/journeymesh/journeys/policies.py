@@ -51,16 +51,26 @@ class Policy:
             ZoneInfo(self.zone)
         except (ZoneInfoNotFoundError, ValueError, OSError) as error:
             raise PoliciesInvalid(
-                f"policy {self.number}: unknown time zone {self.zone!r}", todo="use an IANA name such as Europe/London"
+                f"policy {self.number}: unknown time zone {self.zone!r}",
+                todo="use an IANA name such as Europe/London",
+                reason="its time zone is unknown",
             ) from error
         if self.device is None and self.vehicle is None:
-            raise PoliciesInvalid(f"policy {self.number} names neither a device nor a vehicle", todo="give it one")
+            raise PoliciesInvalid(
+                f"policy {self.number} names neither a device nor a vehicle",
+                todo="give it one",
+                reason="it names neither a device nor a vehicle",
+            )
         for name in ("valid_from", "valid_to"):
             instant = getattr(self, name)
             if instant is not None and instant.tzinfo is None:
                 raise PoliciesInvalid(f"policy {self.number}: {name} has no time zone", todo="give an aware instant")
         if self.valid_to is not None and self.valid_to <= self.valid_from:
-            raise PoliciesInvalid(f"policy {self.number} ends before it begins", todo="correct valid_from or valid_to")
+            raise PoliciesInvalid(
+                f"policy {self.number} ends before it begins",
+                todo="correct valid_from or valid_to",
+                reason="it ends before it begins, or when it begins",
+            )
 
     @property
     def term(self) -> PolicyTerm:

@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import NamedTuple
 
 from journeymesh.journeys.policies import Policy, both_of
 
 
+class Contradiction(NamedTuple):
+    """A policy that cannot be used beside others. ``reason`` is ``detail`` without the vehicle's or device's name."""
+
+    policy: Policy
+    detail: str
+    reason: str
+
+
 def without_conflicts(
     policies: Iterable[Policy], standing: Iterable[Policy] = ()
-) -> tuple[list[Policy], list[tuple[Policy, str]]]:
+) -> tuple[list[Policy], list[Contradiction]]:
     """(the policies that can be used beside each other, the others with why not). Order does not matter.
 
     Of two policies in force for one device or vehicle at one instant the one that begins first is used, of one term
@@ -19,7 +28,7 @@ def without_conflicts(
     """
     given = sorted(policies, key=_order)
     refused = _between_tenants(given)
-    contested = {policy.term for policy, _ in refused}
+    contested = {each.policy.term for each in refused}
     used: list[Policy] = []
     terms: dict[tuple[object, ...], Policy] = {}
     by_id: dict[str, list[Policy]] = {}
@@ -34,32 +43,38 @@ def without_conflicts(
                 used.append(policy)
             continue
         if known is not None:
-            refused.append((policy, f"policy {policy.number} is given twice from one instant on, differently"))
+            twice = f"policy {policy.number} is given twice from one instant on, differently"
+            refused.append(Contradiction(policy, twice, twice))
             continue
         if (why := _conflict(policy, by_id)) is not None:
-            refused.append((policy, why))
+            refused.append(why)
             continue
         _use(policy, terms, by_id)
         used.append(policy)
     return used, refused
 
 
-def _between_tenants(given: list[Policy]) -> list[tuple[Policy, str]]:
+def _between_tenants(given: list[Policy]) -> list[Contradiction]:
     """Of these policies, in order of their beginnings, those in force at once with another tenant's, and with which."""
-    refused: dict[Policy, str] = {}
+    refused: dict[Policy, Contradiction] = {}
     by_id: dict[str, list[Policy]] = {}
     for policy in given:
         for name in _names(policy):
             before = by_id.setdefault(name, [])
             for other in before:
                 if other.tenant != policy.tenant and (since := _both_from(other, policy)) is not None:
-                    why = f"{both_of(other, policy)} in force for {name} from {since}: neither is used"
-                    refused.setdefault(other, why)
-                    refused.setdefault(policy, why)
+                    for one in (other, policy):
+                        both = both_of(other, policy)
+                        refused.setdefault(one, _contradiction(one, both, name, since, "neither is used"))
             # What is over by now is in force with none that begins later.
             by_id[name] = [each for each in before if each.valid_to is None or each.valid_to > policy.valid_from]
             by_id[name].append(policy)
-    return [(policy, refused[policy]) for policy in dict.fromkeys(given) if policy in refused]
+    return [refused[policy] for policy in dict.fromkeys(given) if policy in refused]
+
+
+def _contradiction(policy: Policy, both: str, name: str, since: str, which: str) -> Contradiction:
+    detail, reason = (f"{both} in force for {one} from {since}: {which}" for one in (name, "one vehicle"))
+    return Contradiction(policy, detail, reason)
 
 
 def _both_from(one: Policy, other: Policy) -> str | None:
@@ -70,7 +85,7 @@ def _both_from(one: Policy, other: Policy) -> str | None:
     return None
 
 
-def _conflict(policy: Policy, by_id: dict[str, list[Policy]]) -> str | None:
+def _conflict(policy: Policy, by_id: dict[str, list[Policy]]) -> Contradiction | None:
     for name in _names(policy):
         for other in by_id.get(name, ()):
             since = _both_from(other, policy)
@@ -78,7 +93,7 @@ def _conflict(policy: Policy, by_id: dict[str, list[Policy]]) -> str | None:
                 which = "the one that begins first is used"
                 if other.tenant != policy.tenant:
                     which = "the one that the store has stays"
-                return f"{both_of(other, policy)} in force for {name} from {since}: {which}"
+                return _contradiction(policy, both_of(other, policy), name, since, which)
     return None
 
 

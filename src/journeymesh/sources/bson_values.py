@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import re
+from collections.abc import Iterator
 from typing import Any, Final
 
 import bson
@@ -12,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from bson import json_util
 from bson.codec_options import CodecOptions, DatetimeConversion
-from bson.errors import BSONError
+from bson.errors import BSONError, InvalidBSON
 
 from journeymesh.sources.clocks import FIRST_US, LAST_US
 from journeymesh.sources.conversions import Unconvertible
@@ -147,6 +148,21 @@ def _first_id(document: bytes) -> Any:
         size = int.from_bytes(document[value : value + 4], "little") + {0x02: 4, 0x05: 5}.get(kind, 0)
     first = document[4 : value + size] + b"\0"
     return bson.decode((len(first) + 4).to_bytes(4, "little") + first, OPTIONS)["_id"]
+
+
+def documents_in(content: bytes) -> Iterator[bytes]:
+    """The documents that follow each other in these bytes, as they are.
+
+    Raises:
+        InvalidBSON: one is of impossible length.
+    """
+    at = 0
+    while at < len(content):
+        size = int.from_bytes(content[at : at + 4], "little", signed=True)
+        if not MIN_DOCUMENT_BYTES <= size <= len(content) - at:
+            raise InvalidBSON(f"a document of impossible length at byte {at}")
+        yield content[at : at + size]
+        at += size
 
 
 def decoded(document: bytes) -> dict[str, Any] | None:

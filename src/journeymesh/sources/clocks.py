@@ -97,7 +97,10 @@ def clock_us(value: object, clock: ClockField | BaseClock, zone: str | None = No
     else:
         wall, named = wall_of_iso(value, "a date" if clock.clock == "bson_date" else "an ISO 8601 time")
     if wall.tzinfo is not None:
-        return (wall - _EPOCH.replace(tzinfo=UTC)) // _US
+        utc_us = (wall - _EPOCH.replace(tzinfo=UTC)) // _US
+        if not FIRST_US <= utc_us <= LAST_US:  # the first or the last day, by its offset
+            raise Unconvertible(f"{shown(value)} lies outside the calendar")
+        return utc_us
     return _utc((wall - _EPOCH) // _US, named or zone_of(clock, zone), clock.fold, value)
 
 

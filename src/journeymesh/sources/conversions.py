@@ -24,6 +24,7 @@ from journeymesh.journeys.fixes import F64
 EXACT: Final = 2**53
 """From here on a double no longer holds every integer."""
 _SHOWN: Final = 40
+_MOST_DIGITS: Final = 100
 _WHOLE_TEXT: Final = re.compile(r"([1-9]\d*)\.0+")
 _SPREADSHEET_TEXT: Final = re.compile(r"([1-9])(?:[.,](\d+))?[eE]\+(\d+)")
 
@@ -37,6 +38,8 @@ def kind_of(value: object) -> str:
     match value:
         case None:
             return "null"
+        case bson.Code():  # a text to Python
+            return "JavaScript"
         case bool():
             return "bool"
         case int() | float() | Decimal():
@@ -110,12 +113,12 @@ def identifier(value: object, *, untyped: bool = False) -> str | None:
     match value:
         case None:
             return None
+        case bool() | bson.Code():
+            pass
         case str():
             if not value.strip():
                 return None
             return _whole_of_text(value) if untyped else value
-        case bool():
-            pass
         case int():
             return str(int(value))
         case float() | Decimal():
@@ -131,6 +134,8 @@ def _whole(value: float | Decimal) -> str | None:
     if is_nan(value):
         return None
     finite = value.is_finite() if isinstance(value, Decimal) else math.isfinite(value)
+    if finite and isinstance(value, Decimal) and value.adjusted() >= _MOST_DIGITS:
+        raise Unconvertible(f"{shown(value)} has {value.adjusted() + 1} digits, and is no identifier")
     if not finite or value != int(value):
         raise Unconvertible(f"{shown(value)} is a number with a fraction, and no identifier")
     if isinstance(value, float) and abs(value) >= EXACT:

@@ -8,12 +8,14 @@ from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from itertools import chain
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
 import bson
 import numpy as np
 from bson import json_util
+from bson.errors import InvalidBSON
 from numba import types
 
 from journeymesh.databases.mongodb_answers import is_of_driver
@@ -23,7 +25,7 @@ from journeymesh.journeys.fixes import I64
 from journeymesh.safe_text import place_of
 from journeymesh.sources.bson_fixes import ELEMENT_BITS, BsonReader
 from journeymesh.sources.bson_policies import policies_of
-from journeymesh.sources.bson_values import MAX_DOCUMENT_BYTES, MIN_DOCUMENT_BYTES, OPTIONS, canonical
+from journeymesh.sources.bson_values import MAX_DOCUMENT_BYTES, MIN_DOCUMENT_BYTES, OPTIONS, canonical, documents_in
 from journeymesh.sources.bson_walker import read_i32
 from journeymesh.sources.collection_names import BUCKETS, is_pattern, named_in, names_several
 from journeymesh.sources.conditions import both, server_query
@@ -296,8 +298,11 @@ class MongodbSource:
             return UsablePolicies()
         (collection,) = self._named([section.collection])
         with self._faults():
-            documents = list(self._database[collection].find())
-        return policies_of(documents, section)
+            batches: list[Any] = list(self._database[collection].find_raw_batches())
+        try:
+            return policies_of(chain.from_iterable(map(documents_in, batches)), section)
+        except InvalidBSON as error:
+            raise SourceUnreadable(f"source {self.name} sent {error}", todo="check the server's data files") from error
 
     def close(self) -> None:
         """Close the connections."""

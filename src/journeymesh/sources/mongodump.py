@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Generator, Iterator
-from typing import Any
 
-import bson
 import numpy as np
 from bson.errors import BSONError
 
@@ -15,7 +13,7 @@ from journeymesh.journeys.fixes import I64, Fixes
 from journeymesh.sources.bson_documents import U8
 from journeymesh.sources.bson_fixes import ELEMENT_BITS, BsonReader
 from journeymesh.sources.bson_policies import policies_of
-from journeymesh.sources.bson_values import OPTIONS
+from journeymesh.sources.bson_values import documents_in
 from journeymesh.sources.dump_bytes import Reading
 from journeymesh.sources.dump_choice import chosen, namespaces_of, one_named
 from journeymesh.sources.dump_files import DumpedCollection, dump_at
@@ -152,12 +150,12 @@ class MongodumpSource:
     def close(self) -> None:
         """Nothing is held open between calls."""
 
-    def _documents(self, dumped: DumpedCollection) -> Iterator[dict[str, Any]]:
+    def _documents(self, dumped: DumpedCollection) -> Iterator[bytes]:
         reading = Reading()
         (stream,) = streams_of([(dumped.collection, dumped)])
         content = b"".join(piece.tobytes() for _, piece in stream.pieces(reading))
         try:
-            yield from bson.decode_iter(content, OPTIONS)
+            yield from documents_in(content)
         except BSONError as error:
             reading.fault = reading.fault or str(error)
         if reading.fault is not None:

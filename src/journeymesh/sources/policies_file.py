@@ -14,9 +14,16 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from journeymesh.errors import PoliciesInvalid
 from journeymesh.journeys.policies import Policy
-from journeymesh.sources.conversions import Unconvertible, identifier, kind_of, number
+from journeymesh.sources.conversions import Unconvertible, kind_of, number
 from journeymesh.sources.mapping import Mapping
-from journeymesh.sources.policy_reading import PolicyInput, UsablePolicies, is_without_end, mapped_policies, usable
+from journeymesh.sources.policy_reading import (
+    PolicyInput,
+    UsablePolicies,
+    is_without_end,
+    mapped_policies,
+    policy_text,
+    usable,
+)
 from journeymesh.sources.refused_rows import as_json
 from journeymesh.sources.row_files import ENDINGS, content_of
 from journeymesh.sources.row_keys import RowKeys
@@ -107,7 +114,7 @@ def _policy(one: PolicyInput) -> Policy:
 
 def _text(name: str, value: Any, untyped: bool) -> str | None:
     try:
-        return identifier(value, untyped=untyped)
+        return policy_text(name, value, untyped)
     except Unconvertible as error:
         raise Unconvertible(f"{name}: {error}") from error
 

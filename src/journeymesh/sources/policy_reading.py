@@ -21,7 +21,7 @@ from journeymesh.journeys.policy_conflicts import without_conflicts
 from journeymesh.journeys.reasons import Reason
 from journeymesh.sources.blame import paths_of_field
 from journeymesh.sources.clocks import LAST_US, clock_us, is_number, joined, unit_us
-from journeymesh.sources.conversions import Unconvertible, identifier, kind_of, number
+from journeymesh.sources.conversions import Unconvertible, identifier, kind_of, number, shown
 from journeymesh.sources.field_tally import FieldCount
 from journeymesh.sources.mapping import ClockField, PolicyMappings, PolicyText, TextField
 from journeymesh.sources.paths import reach
@@ -33,6 +33,8 @@ _MICROSECOND: Final = timedelta(microseconds=1)
 _LATER_YEAR: Final = re.compile(r"\s*(?:\+?0*[1-9]\d{4,}|9999)-")
 _TEXTS: Final = ("device", "vehicle", "zone", "tenant", "product", "status")
 _SHOWN_VALUES: Final = 5
+_MOST_CHARACTERS: Final = 256
+"""PostgreSQL's indexes hold keys of 2.7 kB at most; a policy's has two texts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +53,28 @@ class PolicyInput:
         return Refusal(reason.code, self.origin, detail, content=self.content, input_key=self.key)
 
 
+class Unreadable(Unconvertible):
+    """An input that is no policy. ``reason`` says why without any of its values, ``number`` is the policy's where that
+    can be read."""
+
+    def __init__(self, detail: str, *, reason: str, number: str | None = None) -> None:
+        super().__init__(detail)
+        self.reason, self.number = reason, number
+
+
+@dataclass(frozen=True, slots=True)
+class UnusablePolicy:
+    """A policy that cannot be used, for those who may know no more of it than its number.
+
+    ``number`` None: it has none that can be read. ``refusal_id`` is what the quarantine, which has all of it, knows it
+    by.
+    """
+
+    number: str | None
+    reason: str
+    refusal_id: str
+
+
 @dataclass(frozen=True, slots=True)
 class PolicyField:
     """One field of the mapping's policies over all that were read; ``first`` is where the first unreadable one is."""
@@ -60,32 +84,61 @@ class PolicyField:
 
 
 class UsablePolicies(list[Policy]):
-    """The policies that can be used, by number, and the refusals of others; ``fields``: what was found of each one."""
+    """The policies that can be used, by number, and the refusals of others; ``fields``: what was found of each one.
+
+    ``unusable`` are those that were refused, in the order of ``refusals``.
+    """
 
     def __init__(
-        self, policies: Iterable[Policy] = (), refusals: Sequence[Refusal] = (), fields: Sequence[PolicyField] = ()
+        self,
+        policies: Iterable[Policy] = (),
+        refusals: Sequence[Refusal] = (),
+        fields: Sequence[PolicyField] = (),
+        unusable: Sequence[UnusablePolicy] = (),
     ) -> None:
         super().__init__(policies)
         self.refusals = tuple(refusals)
         self.fields = tuple(fields)
+        self.unusable = tuple(unusable)
 
 
 def usable(
     inputs: Iterable[PolicyInput], read: Callable[[PolicyInput], Policy], fields: Sequence[PolicyField] = ()
 ) -> UsablePolicies:
     """The policies of these inputs. ``read`` raises ``PoliciesInvalid`` or ``Unconvertible`` for one that is none."""
-    refusals: list[Refusal] = []
+    refused: list[tuple[Refusal, UnusablePolicy]] = []
+
+    def refuse(one: PolicyInput, why: Reason, detail: str, reason: str, number: str | None) -> None:
+        refusal = one.refused(why, detail)
+        refused.append((refusal, UnusablePolicy(number, reason, refusal.refusal_id)))
+
     found: dict[Policy, PolicyInput] = {}
     for one in inputs:
         try:
             found.setdefault(read(one), one)
         except PoliciesInvalid as error:
-            refusals.append(one.refused(Reason.POLICY_UNUSABLE, error.what))
+            refuse(one, Reason.POLICY_UNUSABLE, error.what, error.reason, None)
+        except Unreadable as error:
+            refuse(one, Reason.POLICY_UNUSABLE, str(error), error.reason, error.number)
         except Unconvertible as error:
-            refusals.append(one.refused(Reason.POLICY_UNUSABLE, str(error)))
+            refuse(one, Reason.POLICY_UNUSABLE, str(error), "it cannot be read", None)
     used, contradicting = without_conflicts(found)
-    refusals += [found[policy].refused(Reason.POLICY_CONTRADICTS, why) for policy, why in contradicting]
-    return UsablePolicies(sorted(used, key=lambda policy: (policy.number, policy.valid_from)), refusals, fields)
+    for policy, detail, reason in contradicting:
+        refuse(found[policy], Reason.POLICY_CONTRADICTS, detail, reason, policy.number)
+    used.sort(key=lambda policy: (policy.number, policy.valid_from))
+    return UsablePolicies(used, [refusal for refusal, _ in refused], fields, [told for _, told in refused])
+
+
+def policy_text(name: str, value: object, untyped: bool) -> str | None:
+    """The text of this field of a policy; None where there is none.
+
+    Raises:
+        Unconvertible: it is none, or so long that not every store could keep the policy by it.
+    """
+    text = identifier(value, untyped=untyped)
+    if name != "zone" and text is not None and len(text) > _MOST_CHARACTERS:
+        raise Unconvertible(f"{shown(text)} has {len(text)} characters, {_MOST_CHARACTERS} at most")
+    return text
 
 
 def mapped_policies(inputs: Iterable[PolicyInput], mapping: PolicyMappings) -> UsablePolicies:
@@ -111,47 +164,54 @@ class _Reader:
 
     def policy(self, one: PolicyInput) -> Policy:
         """The policy. Every field is looked at, so that each fault is counted; the first one is told."""
-        mapping, faults = self._mapping, list[str]()
+        if one.held is None:
+            raise Unreadable("the document cannot be decoded", reason="its document cannot be decoded")
+        mapping, faults = self._mapping, list[tuple[str, str]]()
 
         def value_of(name: str, convert: Callable[[], Any], *, optional: bool = False) -> Any:
             try:
                 value = convert()
             except Unconvertible as error:
-                said = f"{'+'.join(paths_of_field(getattr(mapping, name)))}: {error}"
-                self._count(name, one, said)
+                at = "+".join(paths_of_field(getattr(mapping, name)))
+                self._count(name, one, f"{at}: {error}")
                 if not optional:
-                    faults.append(said)
+                    faults.append((f"{at}: {error}", f"its {name} cannot be read (field {at})"))
                 return None
             self._count(name, one, None, value)
             return value
 
-        texts = {name: value_of(name, lambda name=name: self._text(one, getattr(mapping, name))) for name in _TEXTS}  # type: ignore[misc]
-        policy_number = value_of("number", lambda: self._text(one, mapping.number))
+        texts = {name: value_of(name, lambda name=name: self._text(one, name)) for name in _TEXTS}  # type: ignore[misc]
+        policy_number = value_of("number", lambda: self._text(one, "number"))
         valid_from = value_of("valid_from", lambda: _instant(one.held, mapping.valid_from))
         valid_to = value_of("valid_to", lambda: _end(one.held, mapping.valid_to))
         declared_m = value_of("declared_annual_distance", lambda: self._declared_m(one.held), optional=True)
         if faults:
-            raise Unconvertible(faults[0])
+            raise Unreadable(faults[0][0], reason=faults[0][1], number=policy_number)
         if policy_number is None:
-            raise Unconvertible(f"{mapping.number.path}: the policy has no number")
+            raise Unreadable(f"{mapping.number.path}: the policy has no number", reason="it has no number")
         if valid_from is None:
-            raise Unconvertible(f"{'+'.join(mapping.valid_from.all_paths)}: the policy has no beginning")
+            why = f"{'+'.join(mapping.valid_from.all_paths)}: the policy has no beginning"
+            raise Unreadable(why, reason="it has no beginning", number=policy_number)
         for name in _TEXTS:
             part = getattr(mapping, name)
             if texts[name] is None and part is not None:
                 texts[name] = part.default
-        return Policy(
-            number=policy_number,
-            valid_from=valid_from,
-            valid_to=valid_to,
-            declared_annual_distance_m=declared_m,
-            **{name: text for name, text in texts.items() if text is not None},
-        )
+        try:
+            return Policy(
+                number=policy_number,
+                valid_from=valid_from,
+                valid_to=valid_to,
+                declared_annual_distance_m=declared_m,
+                **{name: text for name, text in texts.items() if text is not None},
+            )
+        except PoliciesInvalid as error:
+            raise Unreadable(error.what, reason=error.reason, number=policy_number) from error
 
-    def _text(self, one: PolicyInput, part: PolicyText | TextField | None) -> str | None:
+    def _text(self, one: PolicyInput, name: str) -> str | None:
+        part: PolicyText | TextField | None = getattr(self._mapping, name)
         if part is None or part.path is None:
             return None
-        return identifier(_plain(reach(one.held, part.path)), untyped=one.untyped)
+        return policy_text(name, _plain(reach(one.held, part.path)), one.untyped)
 
     def _declared_m(self, held: Any) -> float | None:
         part = self._mapping.declared_annual_distance

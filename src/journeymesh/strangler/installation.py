@@ -13,6 +13,7 @@ from journeymesh.errors import JourneymeshError, RulesConflict, UsageError
 from journeymesh.journeys.fixes import Fixes
 from journeymesh.journeys.policies import Policy, PolicyTerm
 from journeymesh.journeys.rules import JourneyRules
+from journeymesh.sources.policy_reading import UnusablePolicy
 from journeymesh.sources.vehicle_port import DocumentRemover, FixWriter, VehicleSource
 from journeymesh.stores.port import Store
 from journeymesh.strangler.accepted import Accepted, Deliverer, accept
@@ -124,18 +125,21 @@ class Installation:
         """
         recorded = read_routes(self.control).routes
         held: dict[PolicyTerm, Policy] = {}
+        unusable: Sequence[UnusablePolicy] | None = None
         for route in recorded:
             if route.answering_name != LEGACY:
                 of_store = self.store(route.answering_name).policies()
                 held |= {policy.term: policy for policy in of_store if route.slice.selector.holds(policy)}
         if not recorded or has_legacy(recorded) or len(self.plan.slices) > len(recorded):
             try:
-                held = {policy.term: policy for policy in self.legacy().policies()} | held
+                of_legacy = self.legacy().policies()
+                unusable = of_legacy.unusable
+                held = {policy.term: policy for policy in of_legacy} | held
             except JourneymeshError as error:
                 if not held:
                     raise
                 return PoliciesRead(held.values(), error, self._last_known(recorded))
-        return PoliciesRead(held.values())
+        return PoliciesRead(held.values(), unusable=unusable)
 
     def _last_known(self, recorded: Sequence[Route]) -> list[Policy]:
         """Legacy's policies as the stores that answer have them: a policy some of whose terms are legacy's to answer

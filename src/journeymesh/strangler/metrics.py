@@ -57,6 +57,7 @@ def _of_slices(slices: Sequence[SliceStatus]) -> Iterator[Any]:
     for name, told, value in (
         ("target_complete", "1 while the target is complete for the slice", lambda s: float(s.complete)),
         ("policies", "policies in the slice", lambda s: s.policies),
+        ("policies_unusable", "policies of legacy that cannot be used, in whichever slice", _unusable),
         ("open_mismatches", "differences that nobody has accepted", lambda s: s.open_mismatches),
         ("documents_read", "legacy documents read since the target was filled", _refusals("documents")),
         ("documents_refused", "documents of which something stands refused", _refusals("refused")),
@@ -85,6 +86,10 @@ def _of_slices(slices: Sequence[SliceStatus]) -> Iterator[Any]:
 
 def _refusals(name: str) -> Callable[[SliceStatus], float | None]:
     return lambda status: None if status.refusals is None else getattr(status.refusals, name)
+
+
+def _unusable(status: SliceStatus) -> float | None:
+    return None if status.unusable_policies is None else status.unusable_policies.count
 
 
 def _questioned(status: SliceStatus) -> float | None:

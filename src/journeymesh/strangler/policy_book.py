@@ -11,6 +11,7 @@ from typing import Final
 
 from journeymesh.errors import JourneymeshError
 from journeymesh.journeys.policies import Policy, PolicyTerm
+from journeymesh.sources.policy_reading import UnusablePolicy
 
 REFRESH_S: Final = 5.0
 _SOONEST_S: Final = 0.5
@@ -20,6 +21,7 @@ _PAUSE_PER_READ: Final = 9.0
 class PoliciesRead(list[Policy]):
     """The policies that could be read; ``fault`` says why there may be more, None that these are all. ``last_known``
     are policies that could not be read, as they were when somebody last could; those of the same term go before them.
+    ``unusable`` are legacy's that are none; None: legacy was not read.
     """
 
     def __init__(
@@ -27,8 +29,10 @@ class PoliciesRead(list[Policy]):
         policies: Iterable[Policy] = (),
         fault: JourneymeshError | None = None,
         last_known: Iterable[Policy] = (),
+        unusable: Sequence[UnusablePolicy] | None = None,
     ) -> None:
         super().__init__(policies)
+        self.unusable = unusable
         self.fault = fault
         self.last_known = list(last_known)
 

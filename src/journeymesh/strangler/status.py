@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 import sqlalchemy as sa
 
 from journeymesh.journeys.policies import Policy
+from journeymesh.sources.policy_reading import UnusablePolicy
 from journeymesh.strangler.control import Control, now_us
 from journeymesh.strangler.control_tables import backfills, history, pending_moves
 from journeymesh.strangler.coverage import reads_of
@@ -24,6 +25,9 @@ from journeymesh.strangler.readings import read_slice
 from journeymesh.strangler.refusals import Refusals
 from journeymesh.strangler.routes import Route, read_routes
 
+UNUSABLE_NAMED: Final = 5
+"""So many policies that cannot be used are named."""
+
 
 class BackfillStatus(msgspec.Struct, frozen=True, kw_only=True):
     """How far a target is filled. ``eta_s`` None: unknown."""
@@ -37,12 +41,19 @@ class BackfillStatus(msgspec.Struct, frozen=True, kw_only=True):
     eta_s: float | None
 
 
+class UnusablePolicies(msgspec.Struct, frozen=True, kw_only=True):
+    """Legacy's policies that cannot be used, which are in no slice: how many, and the first of them."""
+
+    count: int
+    first: tuple[UnusablePolicy, ...]
+
+
 class SliceStatus(msgspec.Struct, frozen=True, kw_only=True):
     """One slice: where it is, what the plan wants, and what keeps it from the next phase.
 
     ``answering`` is the side that answers now: ``legacy``, or a store's name. ``lag_s`` None: unknown. ``policies`` and
     ``shadow_coverage`` None: legacy, which has the slice's policies, cannot be read. ``refusals`` None: none
-    are recorded.
+    are recorded. ``unusable_policies`` are legacy's, and the same for every slice; None: they are not known.
     """
 
     slice: str
@@ -54,6 +65,7 @@ class SliceStatus(msgspec.Struct, frozen=True, kw_only=True):
     target: str
     upstream: str
     policies: int | None
+    unusable_policies: UnusablePolicies | None
     complete: bool
     detail: str | None
     lag_state: str
@@ -164,6 +176,7 @@ def _status(
         target=route.target,
         upstream=route.upstream,
         policies=len(members_of(route.slice.selector, policies)) if are_known else None,
+        unusable_policies=_unusable(policies),
         complete=route.complete,
         detail=route.detail,
         lag_state=readings.lag_state,
@@ -178,6 +191,11 @@ def _status(
         next=following.value if following else None,
         closed_gates=tuple(_closed(plan, route, following, readings)),
     )
+
+
+def _unusable(policies: Sequence[Policy]) -> UnusablePolicies | None:
+    found = policies.unusable if isinstance(policies, PoliciesRead) else None
+    return None if found is None else UnusablePolicies(count=len(found), first=tuple(found[:UNUSABLE_NAMED]))
 
 
 def _next(phase: Phase) -> Phase | None:

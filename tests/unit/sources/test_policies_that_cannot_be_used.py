@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import json
+import math
 from datetime import UTC, datetime
 from itertools import permutations
 from pathlib import Path
@@ -157,7 +159,7 @@ def test_what_stands_is_used_in_any_case() -> None:
     early = Policy(number="P1", valid_from=JAN, device="V1")
     used, refused = without_conflicts([early, standing], [standing])
     assert used == [standing]
-    assert [policy for policy, _ in refused] == [early]
+    assert [each.policy for each in refused] == [early]
 
 
 def test_documents_without_an_id_are_told_apart_and_known_again() -> None:
@@ -216,3 +218,67 @@ def test_a_zone_that_is_a_folder_or_no_name_at_all_refuses_its_policy_alone(zone
     assert [policy.number for policy in read] == ["P1"]
     assert len(read.refusals) == 2
     assert all("unknown time zone" in refusal.detail for refusal in read.refusals)
+
+
+ODD: tuple[Any, ...] = (
+    None, True, -1, bson.Int64(2**63 - 1), 1e300, math.inf, math.nan, 0.5, "", " ", "a\0b", "x" * 10_000, "/etc",
+    "../..", "Europe", ".", "utc\n", "1e9", "2024-13-45", "9999-01-01", "0001-01-01T00:00:00+23:59", [1], [], {},
+    {"a": 1}, [[{"a": [1]}]], b"\xff\0", b"",
+    *(bson.Decimal128(text) for text in ("NaN", "sNaN", "Infinity", "1E+6000", "0.5")),
+    bson.Regex("a"), bson.Code("x"), bson.Code("x", {"a": 1}), bson.MinKey(), bson.Timestamp(2**32 - 1, 1),
+    bson.DBRef("a", 1), bson.ObjectId(b"0" * 12), bson.Binary(b"1" * 16, 4), DatetimeMS(2**63 - 1),
+    DatetimeMS(-(2**63)), datetime(1, 1, 1, tzinfo=UTC), datetime(9999, 12, 31, tzinfo=UTC),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("field", ["number", "from", "to", "device", "zone", "km"])
+@pytest.mark.parametrize("clock", ["bson_date", "iso8601", "epoch_s"])
+def test_no_value_of_any_field_keeps_another_policy_from_being_used(field: str, clock: str) -> None:
+    section = load_mapping(FIELDS.replace("CLOCK", clock)).policies
+    assert section is not None
+    begin = {"bson_date": JAN, "iso8601": "2024-01-01", "epoch_s": int(JAN.timestamp())}[clock]
+    fine = {"_id": 0, "number": "P1", "from": begin, "device": "V1"}
+    for value in ODD:
+        odd = bson.encode(fine | {"_id": 1, "number": "P2", "device": "V2"} | {field: value})
+        found = policies_of([bson.encode(fine), odd], section)
+        assert ("P1", "V1") in [(policy.number, policy.device) for policy in found], value
+        assert len(found) + len(found.refusals) == 2, value
+        assert len(found.unusable) == len(found.refusals), value
+
+
+@pytest.mark.parametrize("at", [0, 1])
+def test_text_that_is_none_refuses_its_document_alone(at: int) -> None:
+    section = DOCUMENTS.policies
+    assert section is not None
+    broken = bson.encode({"_id": 7, **GOOD, "number": "P2", "zone": "XX"}).replace(b"XX\0", b"\xff\xfe\0")
+    documents = [bson.encode({"_id": 1, **GOOD})]
+    documents.insert(at, broken)
+    found = policies_of(documents, section)
+    assert [policy.number for policy in found] == ["P1"]
+    (refusal,) = found.refusals
+    assert (refusal.reason, refusal.origin) == ("policy_unusable", "policies/7")
+    assert refusal.detail == "the document cannot be decoded"
+    assert base64.b64decode(json.loads(refusal.content or "")["$binary"]["base64"]) == broken
+
+
+def test_why_one_cannot_be_used_is_told_without_its_values() -> None:
+    found = of_documents(
+        GOOD | {"device": {"owner": "Jane"}},
+        GOOD | {"number": "P2", "device": "V2", "zone": "Jane"},
+        GOOD | {"number": "P3", "from": "Jane"},
+        GOOD | {"number": None},
+        GOOD | {"number": "P5", "device": "Jane"},
+        GOOD | {"number": "P6", "device": "Jane", "from": MAY},
+    )
+    assert [(each.number, each.reason) for each in found.unusable] == [
+        ("P1", "its device cannot be read (field device)"),
+        ("P2", "its time zone is unknown"),
+        ("P3", "its valid_from cannot be read (field from)"),
+        (None, "it has no number"),
+        (
+            "P6",
+            "policies P5 and P6 are both in force for one vehicle from 2024-05-01T00:00:00+00:00: "
+            "the one that begins first is used",
+        ),
+    ]
+    assert [each.refusal_id for each in found.unusable] == [refusal.refusal_id for refusal in found.refusals]
