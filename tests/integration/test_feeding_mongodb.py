@@ -246,7 +246,7 @@ def test_a_feeder_stopped_for_longer_than_its_lease_writes_nothing_when_it_goes_
         assert move.digest() == move.expected()
         os.kill(child.pid or 0, signal.SIGCONT)
         child.join(60)
-        assert (move.folder / "fault").read_text() == "WriterOvertaken"
+        assert (move.folder / "fault").read_text() in ("WriterOvertaken", "FeedTaken")  # by the target, or before it
         assert move.digest() == move.expected()
     finally:
         with suppress(ProcessLookupError):

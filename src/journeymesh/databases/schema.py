@@ -27,15 +27,15 @@ class Schema:
     migrations: Path
     writers_lock: int
 
-    def upgrade(self, connection: Connection) -> None:
-        """Bring the tables to ``head`` inside the connection's transaction."""
+    def upgrade(self, connection: Connection, revision: str = "head") -> None:
+        """Bring the tables to ``head``, or to an earlier revision, inside the connection's transaction."""
         from alembic import command
         from alembic.config import Config
 
         config = Config()
         config.set_main_option("script_location", str(self.migrations).replace("%", "%%"))
         config.attributes["connection"] = connection
-        command.upgrade(config, "head")
+        command.upgrade(config, revision)
 
     def version_in(self, connection: Connection) -> str | None:
         """The revision recorded in this database; None: none."""

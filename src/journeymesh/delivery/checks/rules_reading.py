@@ -10,12 +10,16 @@ from journeymesh.delivery.checks.findings import Fault, rule
 from journeymesh.delivery.checks.subject import Subject
 
 
-@rule("file-is-yaml", "Every manifest is YAML.", fix="correct the file")
+@rule(
+    "file-is-yaml",
+    "Every manifest is YAML, and each Kustomization, Application and AppProject of the types that its kind has.",
+    fix="correct the file",
+)
 def file_is_yaml(subject: Subject) -> Iterator[Fault]:
     for path in subject.files:
         subject.read(path)
         if path in subject.unreadable:
-            yield Fault(path, subject.unreadable[path].rpartition(": not YAML: ")[2])
+            yield Fault(path, subject.unreadable[path].removeprefix(f"{path}: ").removeprefix("not YAML: "))
 
 
 @rule(

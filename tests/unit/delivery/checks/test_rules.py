@@ -386,7 +386,7 @@ def test_a_manifest_of_any_shape_is_told_and_breaks_no_rule(tmp_path: Path):
         "kind: Application\nspec: {source: 1}\n",
     ):
         (tree.applications("dev") / "odd-app-dev.yaml").write_text(content, "utf-8")
-        assert found(tree, *SHAPED)
+        assert found(tree, *SHAPED, "file-is-yaml")
 
 
 def test_the_application_of_one_service_is_its_own(tmp_path: Path):
