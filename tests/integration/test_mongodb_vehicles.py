@@ -267,3 +267,24 @@ def test_columns_are_those_of_the_fixes_port(database):
     assert fixes.speed_mps.tolist() == [10.0]
     assert len(source.read([VehicleTimes("nobody"), VehicleTimes("")]).fixes) == 0
     source.close()
+
+
+def test_who_else_uses_the_server_is_told_without_us_or_said_not_to_be_known(database, mongodb_url):
+    from pymongo import MongoClient
+
+    database[0]["boxes"].insert_many([box(second) for second in range(300)])
+    source = MongodbVehicles(database[1], mapping_of(DOCUMENTS))
+    other: MongoClient = MongoClient(mongodb_url, appname="reports")
+    cursor = other[database[0].name]["boxes"].find(batch_size=2)
+    next(cursor)
+    found = source.other_clients()
+    source.close()
+    cursor.close()
+    other.close()
+    if found.unknown is not None:
+        assert found.clients == ()
+        assert found.unknown.strip()
+    else:
+        applications = {each.application for each in found.clients}
+        assert "reports" in applications
+        assert "journeymesh" not in applications

@@ -52,12 +52,15 @@ def apply(
 
     Each slice whose gates are open is moved; for the others the closed gates are printed, and the exit code is 7.
     """
+    from journeymesh.cli.strangler_clients import say_other_clients
     from journeymesh.strangler.gates import GateClosed
     from journeymesh.wiring import open_installation
 
     with open_installation(plan, changed=_phases(settings or [])) as installation:
         installation.control.migrate()
         applying = installation.applying(who)
+        if form is Format.table and any(each.phase == "retired" for each in installation.plan.slices):
+            say_other_clients(installation.other_clients())
         outcomes = applying.dry_run() if dry_run else applying.apply(why)
     _show_outcomes(outcomes, form, dry_run)
     refused = [each for each in outcomes if not each.moved]
@@ -95,14 +98,18 @@ def status(plan: PlanArgument, form: FormatOption = Format.table) -> None:
     Its phase, which side answers, how full and how late the target is, what was compared, and every closed gate.
     """
     from journeymesh.cli.render import Column
-    from journeymesh.strangler.status import status_of, unfinished
+    from journeymesh.cli.strangler_clients import say_other_clients
+    from journeymesh.strangler.foreign_runs import others_text
+    from journeymesh.strangler.status import status_of, unfinished, with_other_clients
     from journeymesh.wiring import open_installation
 
     with open_installation(plan) as installation:
         installation.require_control()
         unreadable = installation.check_targets()
         policies = installation.policies_at_hand()
+        clients = installation.other_clients(policies.fault)
         found = status_of(installation.plan, installation.control, policies, unreadable)
+        found = with_other_clients(found, clients)
         left = unfinished(installation.control)
     columns = [
         Column("slice", lambda row: row["slice"]),
@@ -127,12 +134,15 @@ def status(plan: PlanArgument, form: FormatOption = Format.table) -> None:
     for each in found:
         for opinion in each.third_opinions:
             say(f"{each.slice}: {_opinion(opinion)}")
+        if each.foreign_runs:
+            say(f"{each.slice}: {others_text(each.target, each.foreign_runs)}")
         if each.next is not None:
             say(f"{each.slice}: {f'before {each.next}:' if each.closed_gates else f'ready for {each.next}'}")
             for gate in each.closed_gates:
                 say(f"    {gate}")
     for told in _unusable(found):
         say(told)
+    say_other_clients(clients)
     if left:
         say(f"unfinished: retiring {', '.join(left)}; `journeymesh strangler apply` goes on with it")
 

@@ -33,6 +33,7 @@ from journeymesh.sources.field_tally import FieldTally
 from journeymesh.sources.file_vehicles import vehicle_of_collection
 from journeymesh.sources.mapping import Mapping, mapped_paths
 from journeymesh.sources.mapping_fields import BESIDE
+from journeymesh.sources.mongodb_clients import OWN_APPLICATION
 from journeymesh.sources.paths import is_literal, parsed
 from journeymesh.sources.policy_reading import UsablePolicies
 from journeymesh.sources.port import SourceBatch, SourceItem, SourceSize
@@ -119,7 +120,7 @@ class MongodbSource:
                 defaults["serverSelectionTimeoutMS"] = SELECT_TIMEOUT_MS
             if "sockettimeoutms" not in given:
                 defaults["socketTimeoutMS"] = SOCKET_TIMEOUT_MS
-            return MongoClient(url, appname="journeymesh", **defaults)
+            return MongoClient(url, appname=OWN_APPLICATION, **defaults)
         except (ConfigurationError, ValueError, TypeError) as error:
             # The driver's text may quote the URL, and so a password.
             kind = type(error).__name__

@@ -29,9 +29,10 @@ from journeymesh.sources.document_places import Identities, PackedIdentities, pl
 from journeymesh.sources.mapping import Mapping
 from journeymesh.sources.mongodb import BATCH_DOCUMENTS, MongodbSource, plain_text, projection
 from journeymesh.sources.mongodb_changes import MongodbChanges, latest_position
+from journeymesh.sources.mongodb_clients import other_clients
 from journeymesh.sources.mongodb_queries import in_array, nameless_query, server_path, vehicle_queries
 from journeymesh.sources.paths import marks_array, parsed
-from journeymesh.sources.vehicle_port import DocumentPlaces, TooMuchAsked, VehicleRead, VehicleTimes
+from journeymesh.sources.vehicle_port import DocumentPlaces, OtherClients, TooMuchAsked, VehicleRead, VehicleTimes
 
 MAX_DOCUMENTS: Final = 5_000_000
 REMEMBERED_BYTES: Final = 64 << 20
@@ -180,6 +181,10 @@ class MongodbVehicles(MongodbSource):
             began = perf_counter()
             self._client.admin.command("ping")
             return perf_counter() - began
+
+    def other_clients(self) -> OtherClients:
+        """Who else uses the server at this instant, on this database or idle. Raises nothing."""
+        return other_clients(self._client, self._database.name)
 
     def describe(self, origins: I64) -> list[str]:
         """``blackbox/5ce7…`` for each origin: of the last reads from memory, of batches asked of the server again."""

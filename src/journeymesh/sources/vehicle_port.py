@@ -193,6 +193,26 @@ class VehicleSource(Source, Protocol):
         """How long the source takes to answer the smallest question, for throttling."""
 
 
+@dataclass(frozen=True, slots=True)
+class OtherClient:
+    """A client of the server. ``application`` is what its driver says that it is, "" where it says nothing;
+    ``operations`` are those on the database, by kind; ``connections`` do nothing just now, on whichever database."""
+
+    application: str
+    host: str
+    operations: dict[str, int]
+    connections: int
+
+
+@dataclass(frozen=True, slots=True)
+class OtherClients:
+    """The clients beside this program, those that use the database first. ``unknown`` says why they cannot be asked
+    for; None: they can."""
+
+    clients: tuple[OtherClient, ...] = ()
+    unknown: str | None = None
+
+
 class FixWriter(Protocol):
     """A source that fixes can be written back to, because its mapping can be inverted (one document per fix)."""
 

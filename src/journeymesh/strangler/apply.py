@@ -22,6 +22,7 @@ from journeymesh.journeys.policies import Policy
 from journeymesh.strangler.control import Control, bump, now_us
 from journeymesh.strangler.control_tables import (
     backfills,
+    foreign_runs,
     mismatches,
     operators,
     opinions,
@@ -219,6 +220,7 @@ def _start_over(connection: sa.Connection, name: str) -> None:
 
 def _forget(connection: sa.Connection, name: str) -> None:
     _start_over(connection, name)
+    connection.execute(sa.delete(foreign_runs).where(foreign_runs.c.slice == name))
     connection.execute(sa.delete(routes).where(routes.c.slice == name))
     bump(connection)
 

@@ -15,7 +15,7 @@ __all__ = ["ROUTES", "SCHEMA", "Control", "bump", "now_us", "revision"]
 
 ROUTES: Final = "routes"
 SCHEMA: Final = Schema(
-    head="0005",
+    head="0006",
     version_table="strangler_schema",
     migrations=Path(__file__).parent / "migrations",
     writers_lock=0x73747261_6E676C65,  # "strangle"

@@ -207,6 +207,18 @@ asks = sa.Table(
 )
 """Which side answered, by UTC day: what retiring has to prove. Shadow reads are not among them."""
 
+foreign_runs = sa.Table(
+    "strangler_foreign_runs",
+    metadata,
+    sa.Column("slice", KEY, primary_key=True),
+    sa.Column("target", KEY, primary_key=True),
+    sa.Column("run_id", KEY, primary_key=True),  # empty: since when runs are watched for
+    sa.Column("digest", sa.Text(), nullable=False),
+    sa.Column("seen_us", sa.BigInteger(), nullable=False),
+    sa.Column("compared_us", sa.BigInteger()),  # null: open
+)
+"""Runs in targets that no feed wrote; see foreign_runs.py."""
+
 reconciliations = sa.Table(
     "strangler_reconciliations",
     metadata,

@@ -22,6 +22,7 @@ from journeymesh.strangler.backfill import COMPLETE, Backfill, ChunkDiffers, bac
 from journeymesh.strangler.control import Control
 from journeymesh.strangler.feeding import Feeding
 from journeymesh.strangler.feeds import FeedLease, FeedTaken
+from journeymesh.strangler.foreign_runs import begin_watch, look_beside
 from journeymesh.strangler.legacy_upstream import LegacyUpstream
 from journeymesh.strangler.live_sync import LiveSync
 from journeymesh.strangler.phases import Phase
@@ -283,6 +284,7 @@ class _Interleaved:
         """Whether the target has become another store since it was looked at last."""
         feeding = self.feeding
         fault = target_fault(feeding.control, feeding.store, feeding.upstream, feeding.target)
+        look_beside(feeding)
         return self._is_replaced(None if fault is None else feeding.take_over())
 
     def _follow(self) -> None:
@@ -377,8 +379,10 @@ class _Interleaved:
         if not self.sync.is_open:
             self._open()
         self.watch.rescope()
+        look_beside(self.feeding)
 
     def _begin_again(self, name: str, why: str | None) -> None:
+        begin_watch(self.feeding, name)
         begin_again(self.feeding.recording(), name, self.feeding.target, why)
         self.watch.begin_again(name)
 

@@ -33,7 +33,7 @@ class Readings:
     ``never_started``. Of one that stopped in good order only the lag is judged. ``filled_with`` counts the fixes that
     the target was filled with and the changes since; None: it is not filled from legacy, where alone fixes are sure to
     be kept. ``unreadable`` says why the target cannot be read; None: it can, or nobody tried. ``refusals`` None:
-    nothing was fed since they are recorded.
+    nothing was fed since they are recorded. ``foreign_runs`` are others' runs in the target, not compared yet.
     """
 
     unreadable: str | None = None
@@ -50,6 +50,7 @@ class Readings:
     writes_waiting: int | None = None
     third_opinion: RecordedOpinion | None = None
     filled_with: int | None = None
+    foreign_runs: Sequence[str] | None = None
 
 
 def closed_gates(after: Phase, gates: Gates, readings: Readings) -> list[str]:
@@ -70,6 +71,10 @@ def _filled(readings: Readings) -> Sequence[str]:
         return [f"the target is not complete: {readings.incomplete_because or 'its feed has not said so'}"]
     if readings.filled_with == 0:
         return ["the target was filled with nothing: the mapping finds no fix of the slice's vehicles in legacy"]
+    if readings.foreign_runs is None:
+        return ["whether somebody else writes to the target is unknown: nobody has looked since it was filled"]
+    if readings.foreign_runs:
+        return [f"somebody else wrote to the target ({len(readings.foreign_runs)} runs): reconcile the slice"]
     return []
 
 

@@ -14,7 +14,7 @@ from journeymesh.journeys.fixes import Fixes
 from journeymesh.journeys.policies import Policy, PolicyTerm
 from journeymesh.journeys.rules import JourneyRules
 from journeymesh.sources.policy_reading import UnusablePolicy
-from journeymesh.sources.vehicle_port import DocumentRemover, FixWriter, VehicleSource
+from journeymesh.sources.vehicle_port import DocumentRemover, FixWriter, OtherClients, VehicleSource
 from journeymesh.stores.port import Store
 from journeymesh.strangler.accepted import Accepted, Deliverer, accept
 from journeymesh.strangler.apply import Applying, operator
@@ -26,6 +26,7 @@ from journeymesh.strangler.legacy_upstream import LegacyUpstream
 from journeymesh.strangler.metrics import StranglerMetrics
 from journeymesh.strangler.moves import has_legacy
 from journeymesh.strangler.ownership import check_owner
+from journeymesh.strangler.phases import Phase
 from journeymesh.strangler.plan import LEGACY, Plan
 from journeymesh.strangler.policy_book import PoliciesRead
 from journeymesh.strangler.readings import read_slice
@@ -105,6 +106,21 @@ class Installation:
             if self._legacy is None:
                 self._legacy = self.open_legacy()
             return self._legacy
+
+    def other_clients(self, fault: JourneymeshError | None = None) -> OtherClients | None:
+        """Who else uses legacy now, where a slice is about to leave it for good; None: none is. Raises nothing: why it
+        cannot be told is in the answer. ``fault`` says why legacy cannot be read, where that is known by now."""
+        if not any(
+            route.phase is Phase.TARGET and route.upstream == LEGACY for route in read_routes(self.control).routes
+        ):
+            return None
+        if fault is not None:
+            return OtherClients(unknown=str(fault))
+        try:
+            asked = getattr(self.legacy(), "other_clients", None)
+        except JourneymeshError as error:
+            return OtherClients(unknown=str(error))
+        return OtherClients(unknown="this source does not tell its clients") if asked is None else asked()
 
     def policies(self) -> list[Policy]:
         """Every policy there is: of slices that a store answers as that store has it, the others as legacy does.

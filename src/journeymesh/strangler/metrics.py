@@ -64,6 +64,7 @@ def _of_slices(slices: Sequence[SliceStatus]) -> Iterator[Any]:
         ("window_documents_read", "documents read in the last window", _refusals("window_documents")),
         ("window_documents_refused", "documents more that stand refused since then", _refusals("window_refused")),
         ("refused_before_ratio", "share that was refused before the window", _refusals("share_before")),
+        ("foreign_runs", "runs of others in the target that were not compared yet", _foreign_runs),
         ("refusals_questioned", "1 while a sudden share of refusals is open", _questioned),
         ("shadow_coverage_ratio", "share of the policies that were compared", lambda s: s.shadow_coverage),
         ("writes_waiting", "accepted batches of fixes not delivered yet", lambda s: s.writes_waiting),
@@ -90,6 +91,10 @@ def _refusals(name: str) -> Callable[[SliceStatus], float | None]:
 
 def _unusable(status: SliceStatus) -> float | None:
     return None if status.unusable_policies is None else status.unusable_policies.count
+
+
+def _foreign_runs(status: SliceStatus) -> float | None:
+    return None if status.foreign_runs is None else len(status.foreign_runs)
 
 
 def _questioned(status: SliceStatus) -> float | None:

@@ -13,6 +13,7 @@ from journeymesh.strangler.control import Control, now_us
 from journeymesh.strangler.control_tables import accepted_writes
 from journeymesh.strangler.coverage import COMPARED, coverage_of, reads_of
 from journeymesh.strangler.feeds import Feed, feed_of, lag_of
+from journeymesh.strangler.foreign_runs import open_runs
 from journeymesh.strangler.gates import Readings
 from journeymesh.strangler.members import members_of
 from journeymesh.strangler.mismatches import open_mismatches
@@ -48,6 +49,7 @@ def read_slice(
         quiet_s=_quiet_s(control, present),
         writes_waiting=_writes_waiting(control, name),
         third_opinion=opinions_of(control, present).get(TOTALS),
+        foreign_runs=open_runs(control, name, present.target),
         filled_with=_filled_with(present, state, feed),
     )
 

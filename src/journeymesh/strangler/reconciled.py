@@ -15,6 +15,7 @@ from journeymesh.strangler import differences
 from journeymesh.strangler.backfill import ChunkDiffers
 from journeymesh.strangler.control import Control
 from journeymesh.strangler.control_tables import mismatches
+from journeymesh.strangler.foreign_runs import note_compared, runs_of_others
 from journeymesh.strangler.mismatches import RESOLVED, Found, record_mismatches, resolve_mismatches
 from journeymesh.strangler.reconcile import Chunk, Difference, Reconciliation, journeys_that_differ
 
@@ -25,9 +26,10 @@ BACKFILL: Final = "backfill"
 def recorded_chunks(run: Reconciliation, *, is_resumed: bool = False) -> Iterator[Chunk]:
     """Every chunk of a comparison, each recorded before it is given out: what differs as open, what was repaired as
     resolved. At the end whatever an earlier comparison found and this one did not is resolved, unless this one was
-    resumed and so compared only a part.
+    resumed and so compared only a part; and if nothing differs any more, what others wrote to the target is compared.
     """
-    control, name = run.feeding.control, run.slice.name
+    control, name, feeding = run.feeding.control, run.slice.name, run.feeding
+    of_others = runs_of_others(feeding.store)  # before: what they write from here on may be missed
     standing: list[Difference] = []
     for chunk in run.chunks():
         note_differences(control, name, chunk.differences)
@@ -38,6 +40,8 @@ def recorded_chunks(run: Reconciliation, *, is_resumed: bool = False) -> Iterato
         yield chunk
     if not is_resumed:
         note_equal(control, name, standing)
+        if not standing:
+            note_compared(control, name, feeding.target, of_others)
 
 
 def note_differences(control: Control, slice_name: str, found: Iterable[Difference], found_by: str = RECONCILE) -> None:

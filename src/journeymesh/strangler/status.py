@@ -11,6 +11,7 @@ import sqlalchemy as sa
 
 from journeymesh.journeys.policies import Policy
 from journeymesh.sources.policy_reading import UnusablePolicy
+from journeymesh.sources.vehicle_port import OtherClients
 from journeymesh.strangler.control import Control, now_us
 from journeymesh.strangler.control_tables import backfills, history, pending_moves
 from journeymesh.strangler.coverage import reads_of
@@ -54,6 +55,9 @@ class SliceStatus(msgspec.Struct, frozen=True, kw_only=True):
     ``answering`` is the side that answers now: ``legacy``, or a store's name. ``lag_s`` None: unknown. ``policies`` and
     ``shadow_coverage`` None: legacy, which has the slice's policies, cannot be read. ``refusals`` None: none
     are recorded. ``unusable_policies`` are legacy's, and the same for every slice; None: they are not known.
+    ``foreign_runs`` are the ids of runs that somebody else wrote to the target, and that no comparison has met yet;
+    None: nobody has looked.
+    ``other_clients`` are those of legacy where the next step leaves it for good; None: it does not, or nobody asked.
     """
 
     slice: str
@@ -75,10 +79,22 @@ class SliceStatus(msgspec.Struct, frozen=True, kw_only=True):
     shadow_coverage: float | None
     open_mismatches: int
     refusals: Refusals | None
+    foreign_runs: tuple[str, ...] | None
+    other_clients: OtherClients | None
     writes_waiting: int
     third_opinions: tuple[RecordedOpinion, ...]
     next: str | None
     closed_gates: tuple[str, ...]
+
+
+def with_other_clients(found: Sequence[SliceStatus], clients: OtherClients | None) -> list[SliceStatus]:
+    """The same, with these clients of legacy where a slice's next step leaves it for good."""
+    return [
+        msgspec.structs.replace(each, other_clients=clients)
+        if each.next == Phase.RETIRED.value and each.upstream == LEGACY
+        else each
+        for each in found
+    ]
 
 
 class FeedStatus(msgspec.Struct, frozen=True, kw_only=True):
@@ -186,6 +202,8 @@ def _status(
         shadow_coverage=readings.shadow_coverage,
         open_mismatches=readings.open_mismatches or 0,
         refusals=readings.refusals,
+        foreign_runs=None if readings.foreign_runs is None else tuple(readings.foreign_runs),
+        other_clients=None,
         writes_waiting=readings.writes_waiting or 0,
         third_opinions=tuple(found for kind in (TOTALS, NAIVE) if (found := recorded.get(kind)) is not None),
         next=following.value if following else None,

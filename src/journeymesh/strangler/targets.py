@@ -22,6 +22,7 @@ from journeymesh.safe_text import place_of
 from journeymesh.stores.port import JourneyStore
 from journeymesh.strangler.control import Control
 from journeymesh.strangler.control_tables import feeds
+from journeymesh.strangler.foreign_runs import look_for_others
 from journeymesh.strangler.phases import Phase
 from journeymesh.strangler.routes import Route, Routes, mark_completeness, read_routes
 
@@ -145,6 +146,7 @@ def check_targets(
     unreadable: dict[str, str] = {}
     faults = target_faults(control, store, may_be_exchanged=may_be_exchanged, unreadable=unreadable)
     record_faults(control, faults)
+    look_for_others(control, store)
     return unreadable
 
 
@@ -277,10 +279,12 @@ class TargetWatch:
 
     def record(self) -> None:
         """Record what was found, where the control database can be written; it is looked at anew before, for the feeder
-        may have mended it."""
+        may have mended it. Runs of others are looked for here: they take nothing from what the door may answer."""
         with suppress(JourneymeshError):
             if _news(read_routes(self.control), self._faults):
                 check_targets(self.control, self.store)
+            else:
+                look_for_others(self.control, self.store)
 
     def corrected(self, routes: Routes) -> Routes:
         """The routes, without those stores answering that were found not to be the ones that were fed."""

@@ -64,7 +64,7 @@ def test_no_password_is_told(tmp_path: Path) -> None:
     assert "secret" not in str(refused.value)
 
 
-@pytest.mark.parametrize("before", ["0001", "0002", "0003", "0004"])
+@pytest.mark.parametrize("before", ["0001", "0002", "0003", "0004", "0005"])
 def test_a_control_database_of_before_is_migrated_and_keeps_what_it_has(before: str, tmp_path: Path) -> None:
     control = Control(f"sqlite:///{tmp_path}/control.db")
     with control.writing() as connection:

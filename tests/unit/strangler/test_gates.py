@@ -32,6 +32,7 @@ GOOD = Readings(
     writes_waiting=0,
     filled_with=1,
     third_opinion=OPINION,
+    foreign_runs=(),
 )
 
 
@@ -57,6 +58,7 @@ def test_good_readings_open_every_gate(after: Phase) -> None:
         ({"lag_s": None, "lag_state": "never_started"}, "lag is unknown (the feed is never started)"),
         ({"lag_s": 7.25}, "lag is 7.2 s, the limit is 5 s"),
         ({"lag_state": "stuck"}, "the feed is stuck"),
+        ({"foreign_runs": ("a", "b")}, "somebody else wrote to the target (2 runs): reconcile the slice"),
         ({"open_mismatches": None}, "mismatches are unknown"),
         ({"open_mismatches": 3}, "3 open mismatches"),
         (
@@ -119,6 +121,7 @@ EMPTY = {
         {"third_opinion": msgspec.structs.replace(OPINION, share=None)},
         "nothing agrees by itself",
     ),
+    "writers nobody looked for": ({"foreign_runs": None}, "whether somebody else writes to the target is unknown"),
     "quiet that nobody watched": ({"quiet_s": None}, "when legacy was last asked is unknown"),
     "writes nobody counted": ({"writes_waiting": None}, "an unknown number of accepted writes"),
 }

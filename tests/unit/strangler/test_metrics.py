@@ -15,6 +15,7 @@ ROOT = Path(__file__).parents[3]
 SLICE = SliceStatus(
     slice="pilot", phase="shadow", planned="shadow", since_s=5.0, answering="legacy", source="legacy",
     target="embedded", upstream="legacy", policies=7, unusable_policies=None, complete=False, detail=None,
+    foreign_runs=("a1",), other_clients=None,
     lag_state="running", lag_s=0.5,
     backfill=BackfillStatus(
         state="running", vehicles=10, vehicles_done=4, fixes=100, fixes_per_s=10.0, throttled_s=0.0, eta_s=3.0
