@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 import bson
 import pytest
+from bson.raw_bson import RawBSONDocument
 
 from journeymesh.errors import SourceMissing, SourceUnreadable, UsageError
 from journeymesh.journeys.fixes import Fixes
@@ -86,6 +87,17 @@ def test_a_refused_document_is_named_and_policies_are_read(database):
     assert refusal.origin == "boxes/2"
     assert [policy.number for policy in source.policies()] == ["P1"]
     assert check_mapping(source, BOXES.fields).inputs == 2
+
+
+def test_a_policy_whose_text_is_not_utf_8_is_refused_and_the_others_are_read(database):
+    database[0]["boxes"].insert_one(box(1, 1))
+    database[0]["covers"].insert_one({"_id": 1, "n": "P1", "d": "D1", "from": START})
+    broken = bson.encode({"_id": 2, "n": "PX", "d": "D2", "from": START}).replace(b"PX\0", b"\xff\xfe\0")
+    database[0]["covers"].insert_one(RawBSONDocument(broken))
+    found = MongodbSource(database[1], BOXES).policies()
+    assert [policy.number for policy in found] == ["P1"]
+    (refusal,) = found.refusals
+    assert (refusal.origin, refusal.detail) == ("covers/2", "the document cannot be decoded")
 
 
 def test_a_missing_collection_is_named_with_those_that_are_there(database):

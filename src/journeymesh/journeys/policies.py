@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from itertools import pairwise
 from typing import NamedTuple
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -82,32 +81,6 @@ class Policy:
         if vehicle not in (self.device, self.vehicle):
             return False
         return self.valid_from <= at and (self.valid_to is None or at < self.valid_to)
-
-
-def check_overlaps(policies: Iterable[Policy]) -> None:
-    """Refuse two policies in force for one device or vehicle at one instant, and one term given in two ways.
-
-    Raises:
-        PoliciesInvalid: naming both policies and the instant from which they overlap.
-    """
-    seen: dict[PolicyTerm, Policy] = {}
-    by_id: dict[str, list[Policy]] = {}
-    for policy in policies:
-        if seen.setdefault(policy.term, policy) != policy:
-            raise PoliciesInvalid(
-                f"policy {policy.number} from {policy.valid_from.isoformat()} is given twice, differently",
-                todo="keep one of them",
-            )
-        for name in {policy.device, policy.vehicle} - {None}:
-            by_id.setdefault(str(name), []).append(policy)
-    for name, held in by_id.items():
-        held.sort(key=by_time)
-        for earlier, later in pairwise(held):
-            if earlier != later and (earlier.valid_to is None or later.valid_from < earlier.valid_to):
-                raise PoliciesInvalid(
-                    f"{both_of(earlier, later)} in force for {name} from {later.valid_from.isoformat()}",
-                    todo="end the earlier one when the later begins",
-                )
 
 
 def both_of(one: Policy, other: Policy) -> str:

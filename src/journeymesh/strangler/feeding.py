@@ -12,7 +12,7 @@ import sqlalchemy as sa
 
 from journeymesh.engines.port import Retention
 from journeymesh.errors import RulesConflict
-from journeymesh.journeys.policies import Policy, check_overlaps
+from journeymesh.journeys.policies import Policy
 from journeymesh.journeys.rules import JourneyRules
 from journeymesh.sources.vehicle_port import VehicleTimes
 from journeymesh.stores.port import RulesUsed, Run, Store, StoreBatch
@@ -154,14 +154,9 @@ class Feeding:
             self.lease.know_again(mark)
 
     def reload(self) -> None:
-        """Read the policies of upstream.
-
-        Raises:
-            PoliciesInvalid: they contradict each other.
-        """
-        policies = self.source.policies()
-        check_overlaps(policies)
-        self.policies = policies
+        """Read the policies of upstream. Legacy gives none that contradict each other; what a store has is copied as
+        it stands, and journeys are not made by it again."""
+        self.policies = self.source.policies()
         self.rescope()
 
     def rescope(self) -> None:

@@ -11,7 +11,8 @@ from tests.builders import NOON, NOW_US, drive, made
 from journeymesh.errors import PoliciesInvalid
 from journeymesh.journeys.fixes import Fixes
 from journeymesh.journeys.pipeline import make_journeys
-from journeymesh.journeys.policies import GrowingTimeline, Policy, PolicyBook, check_overlaps, replaced_by
+from journeymesh.journeys.policies import GrowingTimeline, Policy, PolicyBook, replaced_by
+from journeymesh.journeys.policy_conflicts import without_conflicts
 from journeymesh.journeys.rules import ENGINE_SWITCHED
 
 FIRST = Policy(number="P1", device="V1", valid_from=NOON - timedelta(days=365), valid_to=NOON, zone="Europe/London",
@@ -56,34 +57,38 @@ def test_each_vehicle_has_its_own_policy():
     assert [j["policy"] for j in made(fixes, ENGINE_SWITCHED, SECOND, other)] == ["P2", "P3"]
 
 
-def test_two_policies_in_force_at_once_are_refused():
-    check_overlaps([FIRST, SECOND])
-    with pytest.raises(
-        PoliciesInvalid, match="policy P1 of tenant north and policy P2 of tenant default are both in force"
-    ):
-        check_overlaps([replace(FIRST, valid_to=NOON + timedelta(seconds=1)), SECOND])
-    with pytest.raises(PoliciesInvalid, match="policies P1 and P2 are both in force for V1"):
-        check_overlaps([replace(FIRST, valid_to=None), replace(SECOND, tenant="north")])
-    with pytest.raises(PoliciesInvalid, match="given twice"):
-        check_overlaps([FIRST, replace(FIRST, product="old")])
+def test_of_two_policies_in_force_at_once_one_is_used_or_neither():
+    assert without_conflicts([FIRST, SECOND]) == ([FIRST, SECOND], [])
+    longer = replace(FIRST, valid_to=NOON + timedelta(seconds=1))
+    used, (one, other) = without_conflicts([longer, SECOND])
+    assert (used, one.policy, other.policy) == ([], longer, SECOND)
+    assert "policy P1 of tenant north and policy P2 of tenant default are both in force for V1" in one.detail
+    beside = replace(SECOND, tenant="north")
+    used, (late,) = without_conflicts([beside, longer])
+    assert (used, late.policy) == ([longer], beside)
+    assert late.detail.startswith("policies P1 and P2 are both in force for V1 from")
+    assert late.reason.startswith("policies P1 and P2 are both in force for one vehicle from")
+    used, (twice,) = without_conflicts([FIRST, replace(FIRST, product="old")])
+    assert len(used) == 1
+    assert "given twice" in twice.detail
 
 
 def test_a_policy_renewed_under_its_number_is_two_terms_and_each_has_its_own_journeys():
     renewed = replace(SECOND, number="P1", tenant="north")
-    check_overlaps([FIRST, renewed])
+    assert without_conflicts([FIRST, renewed]) == ([FIRST, renewed], [])
     fixes = [drive((10.0, 120), start=NOON + timedelta(hours=h)) for h in (-1, 1)]
     first, second = made(Fixes.concat(fixes), ENGINE_SWITCHED, renewed, FIRST)
     assert (first["policy"], second["policy"]) == ("P1", "P1")
     assert (first["policy_from"], second["policy_from"]) == (FIRST.valid_from, NOON)
     assert (first["product"], second["product"]) == ("young", "default")
     assert (first["zone"], second["zone"]) == ("Europe/London", "Europe/Paris")
-    with pytest.raises(PoliciesInvalid, match="two terms of policy P1 are in force for V1 from"):
-        check_overlaps([replace(FIRST, valid_to=None), renewed])
+    _, (refused,) = without_conflicts([replace(FIRST, valid_to=None), renewed])
+    assert refused.detail.startswith("two terms of policy P1 are in force for V1 from")
 
 
 def test_two_tenants_may_use_one_number():
     other = replace(FIRST, device="V2", tenant="south")
-    check_overlaps([FIRST, other])
+    assert without_conflicts([FIRST, other])[1] == []
     fixes = Fixes.concat([drive((10.0, 120), vehicle=name, start=NOON - timedelta(hours=1)) for name in ("V1", "V2")])
     assert [j["tenant"] for j in made(fixes, ENGINE_SWITCHED, FIRST, other)] == ["north", "south"]
 

@@ -13,16 +13,21 @@ import pytest
 
 import journeymesh.wiring
 from journeymesh.cli.main import outcome
+from journeymesh.engines.port import Retention
 from journeymesh.journeys.answers import answer_bytes
 from journeymesh.journeys.policies import Policy
+from journeymesh.journeys.rules import ALWAYS_ON
 from journeymesh.sources.mapping import load_mapping
 from journeymesh.stores.memory import MemoryStore
-from journeymesh.stores.port import JourneyQuery, RefusalQuery
+from journeymesh.stores.port import JourneyQuery, RefusalQuery, StoreBatch
+from journeymesh.strangler.feeding import Feeding
 from journeymesh.strangler.opened_door import opened_door
 from journeymesh.strangler.phases import Phase
+from journeymesh.strangler.plan import Feed
 from journeymesh.strangler.routes import read_routes
+from journeymesh.strangler.store_upstream import StoreUpstream
 from tests.builders import NOON, drive
-from tests.unit.strangler.doors import fill, made_of
+from tests.unit.strangler.doors import a_control, fill, made_of, route
 from tests.unit.strangler.worlds import World
 
 SECTION = load_mapping("""
@@ -246,3 +251,18 @@ def test_many_at_once_from_the_first_day_on_are_counted_and_the_first_are_named(
         "    and 7 more: see `journeymesh quarantine` of the target",
     ]
     assert max(map(len, shown)) <= 80
+
+
+def test_a_store_that_holds_two_tenants_policies_for_one_vehicle_is_copied_as_it_stands(tmp_path: Path) -> None:
+    """Two upstreams brought them: one policy was retired out of legacy before the other came."""
+    both = [Policy(number=f"P{k}", valid_from=BEGIN, device="V3", tenant=tenant) for k, tenant in ((3, "a"), (4, "b"))]
+    old, new = MemoryStore(), MemoryStore()
+    old.write(StoreBatch(policies=both))
+    asked = route(source="old", target="new", upstream="old")
+    feeding = Feeding(
+        control=a_control(tmp_path, asked), feed=Feed(), source=StoreUpstream("old", old), store=new, rules=ALWAYS_ON,
+        retention=Retention(), upstream="old", target="new", routes=(asked,),
+    )  # fmt: skip
+    feeding.reload()
+    batch, _ = feeding.policy_changes()
+    assert batch.policies == both
