@@ -94,6 +94,9 @@ def test_a_policy_whose_text_is_not_utf_8_is_refused_and_the_others_are_read(dat
     database[0]["covers"].insert_one({"_id": 1, "n": "P1", "d": "D1", "from": START})
     broken = bson.encode({"_id": 2, "n": "PX", "d": "D2", "from": START}).replace(b"PX\0", b"\xff\xfe\0")
     database[0]["covers"].insert_one(RawBSONDocument(broken))
+    raw = database[0].get_collection("covers", codec_options=bson.CodecOptions(RawBSONDocument))
+    if b"\xff\xfe" not in raw.find_one({"_id": 2}).raw:
+        pytest.skip("the server writes text anew that is not UTF-8")
     found = MongodbSource(database[1], BOXES).policies()
     assert [policy.number for policy in found] == ["P1"]
     (refusal,) = found.refusals
