@@ -253,6 +253,7 @@ async def _through_the_faults(
         assert asked.status == 200, asked.body
         right[path], load.etags[path] = asked.body, asked.headers["etag"]
     await load.go_on("well", 2)
+    await load.settled()  # what was asked before a fault is not answered in it
     issuer.go_down("closes")
     await load.go_on("issuer closes", 2)
     issuer.go_down("silent")
@@ -268,6 +269,7 @@ async def _through_the_faults(
     await revoking
     await load.go_on("revoking", REVOKED_WITHIN_S)
     await load.go_on("revoked", 1.5)
+    await load.settled()
     stopping = asyncio.create_task(asyncio.to_thread(postgresql.stop))
     while not stopping.done():
         await load.go_on("stopping", 0.1)
