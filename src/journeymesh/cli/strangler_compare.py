@@ -42,8 +42,8 @@ def compare(
 ) -> None:
     """Compare the policies that have not been compared yet or that differed; or ask for a third opinion.
 
-    Both sides are asked and compared as shadow reads are; legacy may take the whole time for an answer, as nobody
-    waits for one. A policy that cannot be compared is named with the reason and ends the command with exit code 7.
+    Both sides are asked and compared as shadow reads are; legacy has until --timeout for an answer, for no caller
+    waits for it. A policy that cannot be compared is named with the reason and ends the command with exit code 7.
 
     With --against or --naive the sides are not compared with each other, for they share mapping, walker and pass: what
     the door answers is held beside numbers that did not come through these, by policy and month. Exit code 7: fewer
@@ -72,8 +72,7 @@ def compare(
         members = members_of(route.slice.selector, installation.policies())
         control = installation.control
         done_before = compared_policies(control, slice_name) - differing_policies(control, slice_name)
-        done_before = set() if everything else done_before
-        left = [member for member in members if member.name not in done_before]
+        left = [member for member in members if everything or member.name not in done_before]
         limits = ReadLimits(seconds=timeout_s)
         with count_progress("policies compared") as on_done, opened_door(installation, limits=limits) as door:
             assert isinstance(door.shadow, ShadowReader)

@@ -52,7 +52,7 @@ class _Project(msgspec.Struct):
     spec: _ProjectSpec | None = None
 
 
-SHAPES: Final[dict[str, type[msgspec.Struct]]] = {
+_SHAPES: Final[dict[str, type[msgspec.Struct]]] = {
     "Kustomization": _Kustomization, "Component": _Kustomization, "Application": _Application, "AppProject": _Project,
 }  # fmt: skip
 """What is read of these kinds, and of what type it is."""
@@ -131,7 +131,7 @@ def _require_shape(path: Path, content: Any) -> None:
     """Refuse a file whose parts are not what Kustomize or Argo CD would take: what reads them need not ask again."""
     kind = content.get("kind") if isinstance(content, dict) else None
     name = "Kustomization" if path.name == "kustomization.yaml" and kind != "Component" else kind
-    shape = SHAPES.get(name) if isinstance(name, str) else None
+    shape = _SHAPES.get(name) if isinstance(name, str) else None
     if shape is None:
         return
     try:

@@ -1,14 +1,14 @@
 """The control database: its schema, on both kinds of server, and its refusals."""
 
+from contextlib import closing
 from pathlib import Path
 
 import pytest
-import sqlalchemy as sa
 
 from journeymesh.errors import StoreUnavailable, UsageError
 from journeymesh.strangler.control import SCHEMA, Control, bump, revision
 from journeymesh.strangler.control_tables import metadata
-from tests.ports.rooms_databases import differences
+from tests.ports.rooms_databases import differences, fresh_postgresql
 
 
 def test_migrations_make_the_tables_on_sqlite(tmp_path: Path) -> None:
@@ -20,25 +20,13 @@ def test_migrations_make_the_tables_on_sqlite(tmp_path: Path) -> None:
 
 
 def test_migrations_make_the_tables_on_postgresql(postgresql_url: str) -> None:
-    name = "strangler_migrations"
-    engine = sa.create_engine(
-        postgresql_url.replace("postgresql:", "postgresql+psycopg:"), isolation_level="AUTOCOMMIT"
-    )
-    with engine.connect() as connection:
-        connection.exec_driver_sql(f"DROP DATABASE IF EXISTS {name}")
-        connection.exec_driver_sql(f"CREATE DATABASE {name}")
-    engine.dispose()
-    control = Control(postgresql_url.rpartition("/")[0] + f"/{name}")
-    try:
+    with fresh_postgresql(postgresql_url) as url, closing(Control(url)) as control:
         with pytest.raises(StoreUnavailable, match="nothing is recorded yet"):
             control.require_schema()
-        control.migrate()
         control.migrate()
         assert differences(control, SCHEMA, metadata) == []
         with control.writing() as connection:
             assert [bump(connection), bump(connection), revision(connection)] == [1, 2, 2]
-    finally:
-        control.close()
 
 
 def test_a_database_without_tables_says_what_to_do(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -30,6 +31,7 @@ from journeymesh.strangler.refusals import Refusals, refusals_of
 from journeymesh.strangler.routes import read_routes
 from tests.builders import NOON, drive
 from tests.legacy_double import MemoryLegacy
+from tests.ports.rooms_databases import fresh_postgresql
 from tests.unit.strangler.feeds import Bench, policy_of
 
 DAY_US = 86_400_000_000
@@ -88,24 +90,13 @@ class Unreadable(MemoryLegacy):
 @pytest.fixture(params=["sqlite", "postgresql"])
 def bench(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Bench]:
     held = Bench(tmp_path, legacy=Unreadable(held_policies=[policy_of("V1"), policy_of("V2")]))
-    if request.param == "postgresql":
+    with ExitStack() as opened:
+        if request.param == "postgresql":
+            held.control.close()
+            held.control = Control(opened.enter_context(fresh_postgresql(request.getfixturevalue("postgresql_url"))))
+            held.control.migrate()
+        yield held
         held.control.close()
-        held.control = Control(_fresh(request.getfixturevalue("postgresql_url")))
-        held.control.migrate()
-    yield held
-    held.control.close()
-
-
-def _fresh(postgresql_url: str) -> str:
-    name = "strangler_refusals"
-    engine = sa.create_engine(
-        postgresql_url.replace("postgresql:", "postgresql+psycopg:"), isolation_level="AUTOCOMMIT"
-    )
-    with engine.connect() as connection:
-        connection.exec_driver_sql(f"DROP DATABASE IF EXISTS {name}")
-        connection.exec_driver_sql(f"CREATE DATABASE {name}")
-    engine.dispose()
-    return postgresql_url.rpartition("/")[0] + f"/{name}"
 
 
 def documents(number: int, refused: int, *, hours: float = 0.0, vehicle: str = "V1") -> Fixes:
