@@ -79,15 +79,15 @@ docs: $(DOCS_SYNCED)  ## build the documentation strictly into site/
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 	@echo "documentation: site/index.html"
 
-reference: $(SYNCED)  ## write docs/reference from the code
+reference: $(SYNCED)  ## write docs/reference and the capabilities' files from the code
 	@$(BIN)/python docs/generate_reference.py
 
 picture: $(WARM)  ## take the README's picture of a report in Chromium
 	@$(BIN)/python docs/make_picture.py
 
 fuzz: $(WARM)  ## hostile BSON, requests, files for FUZZ_SECONDS (60) each, FUZZ_REQUESTS (1,000,000) decisions
-	@$(BIN)/python tests/fuzz/fuzz_bson.py --seconds $(FUZZ_SECONDS)
-	@$(BIN)/python tests/fuzz/fuzz_columns.py --seconds $(FUZZ_SECONDS)
+	@$(BIN)/python -m tests.fuzz.fuzz_bson --seconds $(FUZZ_SECONDS)
+	@$(BIN)/python -m tests.fuzz.fuzz_columns --seconds $(FUZZ_SECONDS)
 	@$(BIN)/python -m tests.fuzz.fuzz_parsers --seconds $(FUZZ_SECONDS)
 	@$(BIN)/python -m tests.differential --requests $(FUZZ_REQUESTS)
 
@@ -100,7 +100,7 @@ prove: $(WARM)  ## proofs that take long, in full: 2,000 timings of forbidden, k
 	  JOURNEYMESH_PROVE=1 $(BIN)/pytest -n 0 -s -rA --timeout 3600 \
 	    tests/integration/test_forbidden_like_unknown.py tests/integration/test_kill_run.py \
 	    tests/integration/test_kill_store.py tests/integration/test_kill_recompute.py \
-	    tests/integration/test_feeding_mongodb.py tests/integration/test_operator_states.py \
+	    tests/integration/test_live_sync_from_mongodb.py tests/integration/test_operator_states.py \
 	    -k "by_time or kill or operators_on" $(ARGS); } 2>&1 \
 	  | grep -v '"event":"answered"' | tee .cache/proved.txt; grep -q ' passed' .cache/proved.txt && ! grep -q ' failed' .cache/proved.txt
 

@@ -27,7 +27,7 @@ import yaml
 from benchmarks.approvals import fill_approvals
 from benchmarks.results import Bench, Result, printed
 from journeymesh.access.cedar import KEPT_VERDICTS, CedarPolicies, shipped_files
-from journeymesh.access.decide import Decider
+from journeymesh.access.decide import Decider, DecisionInputs
 from journeymesh.access.decision import Ask
 from journeymesh.governance.approval_book import ApprovalBook
 from journeymesh.governance.approval_database import ApprovalDatabase
@@ -36,7 +36,7 @@ from journeymesh.governance.contract import Contracts, load_contract
 from journeymesh.governance.purposes import load_purposes
 from journeymesh.identity.capabilities import JOURNEYS, of_product
 from journeymesh.identity.providers import Providers
-from journeymesh.identity.static import StaticProvider, create_key
+from journeymesh.identity.static import StaticProvider, StaticSettings, create_key
 from journeymesh.journeys.policies import Policy
 from journeymesh.ledger.audit import Audit
 from journeymesh.ledger.audit_database import AuditDatabase
@@ -160,7 +160,7 @@ def _people(folder: Path, rng: random.Random) -> list[tuple[str, str]]:
 
 
 def _provider(folder: Path) -> StaticProvider:
-    return StaticProvider("static", people=folder / "people.yaml", key=folder / "key.pem")
+    return StaticProvider("static", StaticSettings(people=folder / "people.yaml", key=folder / "key.pem"))
 
 
 def _fill(url: str, approvals: int, rng: random.Random) -> None:
@@ -183,12 +183,14 @@ def _decider(folder: Path, url: str, kept: int, unwritten: AuditWriter | None) -
     providers = Providers([_provider(folder)])
     try:
         yield Decider(
-            providers=providers,
-            approvals=book,
-            contracts=contracts,
-            policies=CedarPolicies.of(shipped_files(), kept=kept),
-            audit=writer,
-            pseudonyms=Pseudonyms(os.urandom(32)),
+            DecisionInputs(
+                providers=providers,
+                approvals=book,
+                contracts=contracts,
+                policies=CedarPolicies.of(shipped_files(), kept=kept),
+                audit=writer,
+                pseudonyms=Pseudonyms(os.urandom(32)),
+            )
         )
     finally:
         book.close()

@@ -13,14 +13,14 @@ from contextlib import ExitStack, closing
 from pathlib import Path
 
 from journeymesh.access.cedar import CedarPolicies, shipped_files
-from journeymesh.access.decide import Decider
+from journeymesh.access.decide import Decider, DecisionInputs
 from journeymesh.governance.approval_book import ApprovalBook
 from journeymesh.governance.approval_database import ApprovalDatabase
 from journeymesh.governance.approval_records import ApprovalRecords
 from journeymesh.governance.contract import Contracts, load_contract
 from journeymesh.governance.purposes import load_purposes
 from journeymesh.identity.providers import Providers
-from journeymesh.identity.static import StaticProvider
+from journeymesh.identity.static import StaticProvider, StaticSettings
 from journeymesh.ledger.audit import Audit
 from journeymesh.ledger.audit_database import AuditDatabase
 from journeymesh.ledger.pseudonyms import Pseudonyms
@@ -43,15 +43,19 @@ def main(url: str, folder: Path) -> None:
     with ExitStack() as opened:
         store = opened.enter_context(closing(open_store(url)))
         contracts = Contracts([load_contract()], load_purposes())
-        provider = StaticProvider("static", people=folder / "people.yaml", key=folder / "key.pem")
+        provider = StaticProvider("static", StaticSettings(people=folder / "people.yaml", key=folder / "key.pem"))
         audit = opened.enter_context(closing(Audit(AuditDatabase(url)).writer()))
         decider = Decider(
-            providers=opened.enter_context(closing(Providers([provider]))),
-            approvals=opened.enter_context(closing(ApprovalBook(ApprovalRecords(ApprovalDatabase(url), contracts)))),
-            contracts=contracts,
-            policies=CedarPolicies.of(shipped_files()),
-            audit=audit,
-            pseudonyms=Pseudonyms(os.urandom(32)),
+            DecisionInputs(
+                providers=opened.enter_context(closing(Providers([provider]))),
+                approvals=opened.enter_context(
+                    closing(ApprovalBook(ApprovalRecords(ApprovalDatabase(url), contracts)))
+                ),
+                contracts=contracts,
+                policies=CedarPolicies.of(shipped_files()),
+                audit=audit,
+                pseudonyms=Pseudonyms(os.urandom(32)),
+            )
         )
         versions = opened.enter_context(StoreVersions(store))
         book = opened.enter_context(PolicyBook(store.policies))

@@ -40,7 +40,7 @@ from benchmarks.environments import ROOT, NotBuilt, python_of, version_of
 from benchmarks.postgresql import postgresql
 from benchmarks.results import Bench, Peer, Result, printed
 from journeymesh.identity.capabilities import JOURNEYS
-from journeymesh.identity.static import StaticProvider
+from journeymesh.identity.static import StaticProvider, StaticSettings
 from journeymesh.journeys.journey import JOURNEY_SCHEMA, journey_id
 from journeymesh.journeys.policies import Policy
 from journeymesh.stores.port import StoreBatch
@@ -266,7 +266,7 @@ def _people(folder: Path) -> str:
     private = ec.generate_private_key(ec.SECP256R1())
     (folder / "key.pem").write_bytes(private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
     (folder / "key.pem").chmod(0o600)
-    return StaticProvider("static", people=folder / "people.yaml", key=folder / "key.pem").mint(PERSON)
+    return StaticProvider("static", StaticSettings(people=folder / "people.yaml", key=folder / "key.pem")).mint(PERSON)
 
 
 def _fill(url: str, policies: int, journeys: int) -> None:

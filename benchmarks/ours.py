@@ -15,9 +15,10 @@ keep_decoded_memory()  # where the command does it: before anything loads Arrow
 # ruff: noqa: E402
 from journeymesh.engines.local import run
 from journeymesh.engines.port import Retention, RunOptions
+from journeymesh.instants import to_us
 from journeymesh.journeys.fixes import Fixes
 from journeymesh.journeys.pipeline import JourneyPass, make_journeys
-from journeymesh.journeys.policies import Policy, instant_us
+from journeymesh.journeys.policies import Policy
 from journeymesh.journeys.rules import ALWAYS_ON
 from journeymesh.stores.policy_summaries import policy_summaries
 from journeymesh.stores.port import Store
@@ -81,7 +82,7 @@ def _months(store: Store) -> dict[str, Any]:
 
 
 def _pass(fixes: Fixes, policies: list[Policy], chunk: int) -> dict[str, Any]:
-    passing = JourneyPass(ALWAYS_ON, policies, instant_us(NOW))
+    passing = JourneyPass(ALWAYS_ON, policies, to_us(NOW))
     journeys = 0
     for first in range(0, len(fixes), chunk):
         result = passing.feed(fixes.take(slice(first, first + chunk)), final=first + chunk >= len(fixes))

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 
 import pytest
-from tests.postgresql_server import PostgresqlServer
+from tests.support.postgresql_server import PostgresqlServer
 
 from benchmarks.environments import NotBuilt
 

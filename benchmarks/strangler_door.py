@@ -21,10 +21,10 @@ from pathlib import Path
 from typing import Any
 
 from tests.integration.test_door_faults import _recording, ask, dealt_with, shadowed
-from tests.racing_sides import RacingSides
-from tests.recorded_legacy import RecordedLegacy
-from tests.target_faults import KINDS, FaultySide
-from tests.unit.strangler.doors import RENEWED, STORE, a_control, a_door, fill, following, made_of, route
+from tests.support.doors import RENEWED, STORE, a_control, a_door, fill, following, made_of, route
+from tests.support.racing_sides import RacingSides
+from tests.support.recorded_legacy import RecordedLegacy
+from tests.support.target_faults import KINDS, FaultySide
 
 from journeymesh.fleets.fleet import generate
 from journeymesh.fleets.spec import FleetSpec

@@ -1,4 +1,4 @@
-"""Feeding a target from a live MongoDB: the lag of the live sync, a burst, and a backfill that is killed many times.
+"""A target synced from a live MongoDB: the lag of the live sync, a burst, and a backfill that is killed many times.
 
 The server is the one of ``JOURNEYMESH_TEST_MONGODB``; the target is SQLite in a temporary folder.
 """
@@ -32,7 +32,7 @@ from journeymesh.strangler.control import Control
 from journeymesh.strangler.feeder import Feeder
 from journeymesh.strangler.phases import Phase
 from journeymesh.strangler.plan import Feed, LegacySource, Plan, TargetStore
-from journeymesh.strangler.routes import Route, record
+from journeymesh.strangler.routes import Route, RouteChange, record
 from journeymesh.strangler.slices import Selector, Slice
 from journeymesh.wiring import open_store
 
@@ -76,7 +76,7 @@ class Move:
         store.close()
         route = Route(Slice("all", Selector()), "legacy", "embedded", "legacy", Phase.SHADOW, False, None, 1)
         with control.writing() as connection:
-            record(connection, route, before=None, who="bench", why="bench")
+            record(connection, route, RouteChange("bench", "bench", "moved", None, route.phase))
         control.close()
 
     def feed(self, until: threading.Event | None = None) -> None:

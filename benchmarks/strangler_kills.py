@@ -27,7 +27,7 @@ from typing import Any
 from benchmarks.strangler_feed import BASE, Move, legacy_database
 from journeymesh.sources.mapping import load_mapping
 from journeymesh.strangler.backfill import backfill_id, backfill_of
-from journeymesh.strangler.feeds import feed_of
+from journeymesh.strangler.feeds import feed_of, owner_process
 from journeymesh.wiring import open_store
 
 SERVED = mp.get_context("forkserver")
@@ -111,7 +111,8 @@ class Killed:
         control = self.move.control
         feed, state = feed_of(control, "legacy", "embedded"), backfill_of(control, "all", "embedded")
         control.close()
-        return state is not None and feed is not None and f"/{pid}/" in (feed.owner or "")
+        owner = None if feed is None or feed.owner is None else owner_process(feed.owner)
+        return state is not None and owner is not None and owner.pid == pid
 
     def _vehicles_done(self) -> int:
         """By the position that stands in the target."""

@@ -1,4 +1,7 @@
-"""Write docs/reference from the code. ``--check`` writes nothing and fails where a page differs."""
+"""Write docs/reference, and what the tables of capabilities and fields say elsewhere, from the code.
+
+``--check`` writes nothing and fails where a file differs.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,9 @@ from dataclasses import fields, is_dataclass
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
+
+from capability_files import ROOT, capability_files
+from field_files import field_files, field_rows
 
 REFERENCE = Path(__file__).parent / "reference"
 GENERATED = "Generated from the code by `make reference`."
@@ -22,6 +28,7 @@ def pages() -> dict[str, str]:
         "settings.md": settings(),
         "rules.md": rules(),
         "quarantine.md": quarantine(),
+        "fields.md": journey_fields(),
         "mapping.md": mapping(),
         "mapping.schema.json": mapping_schema_text(),
         "plan.md": plan(),
@@ -30,6 +37,7 @@ def pages() -> dict[str, str]:
         "access.md": access(),
         "access.schema.json": access_schema_text(),
         "capabilities.md": capabilities(),
+        "decisions.md": decisions(),
         "delivery-rules.md": delivery_rules(),
     }
 
@@ -186,6 +194,17 @@ def quarantine() -> str:
     return _page("Quarantine reasons", text, _table(("Reason", "Given by", "Meaning"), rows))
 
 
+def journey_fields() -> str:
+    """The fields of journeys and of summaries."""
+    return _page(
+        "Fields",
+        "What journeys and summaries have, in the order of their columns. A summary computes what it does not add up.",
+        _table(
+            ("Journey", "Summary", "Type", "Unit", "Of several journeys", "Classification", "Meaning"), field_rows()
+        ),
+    )
+
+
 def mapping() -> str:
     """The parts of a mapping file."""
     import msgspec
@@ -283,12 +302,29 @@ def capabilities() -> str:
         (
             f"`{each.product}`",
             f"`{each.name}`",
-            f"{each.told[:1].upper()}{each.told[1:]}.",
+            f"{each.meaning[:1].upper()}{each.meaning[1:]}.",
             "yes" if each.personal else "",
         )
         for each in CAPABILITIES
     ]
     return _page("Capabilities", text, _table(("Product", "Capability", "What one may do", "Personal data"), rows))
+
+
+def decisions() -> str:
+    """What each reason of a decision means, and the Cedar policies and schema that are shipped."""
+    from journeymesh.access.cedar import shipped_files, shipped_schema
+    from journeymesh.access.reasons import REASONS
+
+    text = (
+        "A decision allows only where its reason is `allowed`. [How one is made](../explanation/decisions.md).\n\n"
+        + _table(
+            ("Reason", "What it means", "What to do"),
+            [(f"`{reason.value}`", text.what, text.todo) for reason, text in REASONS.items()],
+        )
+    )
+    parts = [part for file in shipped_files() for part in (f"`{file.name}`", f"```cedar\n{file.text}```")]
+    schema = ("## Their schema", f"```cedar\n{shipped_schema()}```")
+    return _page("Decisions", text, "## The Cedar policies that are shipped", *parts, *schema)
 
 
 def delivery_rules() -> str:
@@ -351,16 +387,16 @@ def _before_name(document: dict[str, Any]) -> str:
 
 
 def main(arguments: list[str]) -> int:
-    """Write the pages, or check them."""
+    """Write the files, or check them."""
     stale = []
-    for name, text in pages().items():
-        path = REFERENCE / name
+    files = {REFERENCE / name: text for name, text in pages().items()} | capability_files() | field_files()
+    for path, text in files.items():
         if not path.exists() or path.read_text("utf-8") != text:
-            stale.append(name)
+            stale.append(str(path.relative_to(ROOT)))
             if "--check" not in arguments:
                 path.write_text(text, "utf-8")
     if "--check" in arguments and stale:
-        print(f"docs/reference differs from the code: {', '.join(stale)}: run `make reference`", file=sys.stderr)
+        print(f"not what the code says: {', '.join(stale)}: run `make reference`", file=sys.stderr)
         return 1
     return 0
 

@@ -14,13 +14,13 @@ import numpy as np
 
 from journeymesh.fleets.fleet import generate
 from journeymesh.fleets.spec import FleetSpec
+from journeymesh.instants import to_us
 from journeymesh.journeys.fixes import Fixes
 from journeymesh.journeys.pipeline import make_journeys
-from journeymesh.journeys.policies import instant_us
 from journeymesh.journeys.reasons import Reason
 from journeymesh.journeys.rules import ALWAYS_ON
 from journeymesh.journeys.summaries import Period, summarise
-from journeymesh.reports.page import policy_report
+from journeymesh.reports.page import ReportOptions, policy_report
 
 PICTURE = Path(__file__).parent / "assets" / "report.png"
 SPEC = FleetSpec(seed=4, vehicles=1, days=84, first_day=date(2025, 1, 6), renewals=0.0)
@@ -32,11 +32,11 @@ CHROMIUM = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
 def page(spec: FleetSpec = SPEC) -> str:
     """The report of the first vehicle's policy, made by the pass from the fleet's fixes."""
     fleet = generate(spec)
-    made = make_journeys(fleet.whole().readable().fixes, ALWAYS_ON, fleet.policies, instant_us(datetime.now(UTC)))
+    made = make_journeys(fleet.whole().readable().fixes, ALWAYS_ON, fleet.policies, to_us(datetime.now(UTC)))
     policy = fleet.policies[0]
 
     def track(row: dict[str, Any]) -> Fixes:
-        bounds = [instant_us(row["started_at"]), instant_us(row["ended_at"]) + 1]
+        bounds = [to_us(row["started_at"]), to_us(row["ended_at"]) + 1]
         first, last = np.searchsorted(made.timeline.fixed_at_us, bounds)
         return made.timeline.take(slice(int(first), int(last)))
 
@@ -45,9 +45,11 @@ def page(spec: FleetSpec = SPEC) -> str:
         made.journeys,
         {period: summarise(made.journeys, policy, period, ALWAYS_ON.score) for period in PERIODS},
         track,
-        refusals=Counter(Reason(int(reason)).code for reason in made.reasons),
-        score_rules=ALWAYS_ON.score,
-        made_at=datetime(2025, 3, 31, 8, tzinfo=UTC),
+        ReportOptions(
+            refusals=Counter(Reason(int(reason)).code for reason in made.reasons),
+            score_rules=ALWAYS_ON.score,
+            made_at=datetime(2025, 3, 31, 8, tzinfo=UTC),
+        ),
     )
 
 

@@ -8,8 +8,13 @@ from contextlib import closing
 from urllib.parse import urlsplit
 
 import pytest
+from hypothesis import settings
 
-from tests.postgresql_server import PostgresqlServer
+from tests.support.postgresql_server import PostgresqlServer
+
+# How long one example takes says what else the machine does, or that a kernel is compiled: no test fails by it.
+settings.register_profile("journeymesh", deadline=None)
+settings.load_profile("journeymesh")
 
 
 @pytest.fixture(scope="session")

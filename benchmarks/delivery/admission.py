@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[2]
 
 def measure(_: Stage, __: int) -> list[Result]:
     """All of them, in namespaces of their own, in a process of their own."""
-    argv = [sys.executable, "-m", "tests.admission_attempts"]
+    argv = [sys.executable, "-m", "tests.support.admission_attempts"]
     done = subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, check=False)
     if done.returncode:
         return [Result("admission_attacks_denied", None, "attacks", least=20, note=done.stderr[-300:])]

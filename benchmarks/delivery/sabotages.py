@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from tests.delivery_sabotages import SABOTAGES
-from tests.sabotaged_tree import caught
+from tests.support.delivery_sabotages import SABOTAGES
+from tests.support.sabotaged_tree import caught
 
 from benchmarks.delivery.stage import Stage
 from benchmarks.results import Result

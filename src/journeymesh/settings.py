@@ -37,7 +37,7 @@ class Settings(BaseSettings):
     keep_fixes: str = Field(
         "all", pattern=r"^(all|none|\d+d)$", description="how long fixes are kept: all, none, or days as in 400d"
     )
-    memory_mb: int = Field(32, ge=8, description="bound of the columns held at once, in MiB")
+    memory_mb: int = Field(32, ge=8, description="bound of the columns in memory at once, in MiB")
     debug: bool = Field(False, description="show a traceback where a fault of the program itself ends a command")
 
     @classmethod

@@ -137,8 +137,13 @@ def read_yaml(
         raise invalid(f"{where} cannot be read: {error}", todo="give a YAML file in UTF-8") from error
     except yaml.YAMLError as error:
         raise invalid(f"{where}: not YAML: {' '.join(str(error).split())}", todo="correct the file") from error
+    return as_kind(_resolved(content, where, invalid, variables=variables), kind, where, invalid=invalid, see=see)
+
+
+def as_kind(content: Any, kind: type[T], where: str, *, invalid: type[UsageError], see: str) -> T:
+    """What was read of a YAML file, as ``kind``. Raises as ``read_yaml``; ``where`` names the file."""
     try:
-        return msgspec.convert(_resolved(content, where, invalid, variables=variables), kind)
+        return msgspec.convert(content, kind)
     except msgspec.ValidationError as error:
         fault, _, place = str(error).partition(" - at `$")
         at = f"{where}: {place.rstrip('`').lstrip('.')}" if place.strip("`.") else where

@@ -13,11 +13,12 @@ import platform
 import sys
 import tempfile
 import time
+from contextlib import closing
 from importlib.metadata import version
 from pathlib import Path
 
-from tests.attack.inputs import INPUTS
-from tests.attack.measuring import Outcome, attacked, calm_p99_ms
+from tests.attack.inputs import INPUTS, Strength
+from tests.attack.measuring import Attacker, Outcome, calm_p99_ms
 from tests.attack.services import Running, running_services
 
 MOST_MIB = 300.0
@@ -58,8 +59,12 @@ def main() -> int:
     print(f"Python {platform.python_version()}, {versions}")
     print(f"{given.clients} clients, {given.seconds:g} s each, seed {given.seed}\n")
     print(f"{'service':<12} {'input':<50} {'MiB more':>8} {'p99 ms':>8} {'lost':>5}  answers")
-    failed = 0
-    with tempfile.TemporaryDirectory() as room, running_services(Path(room)) as services:
+    failed, strength = 0, Strength(given.seconds, given.clients, given.seed)
+    with (
+        tempfile.TemporaryDirectory() as room,
+        running_services(Path(room)) as services,
+        closing(Attacker()) as attacker,
+    ):
         for service in services.values():
             calm_ms = calm_p99_ms(service, min(10.0, given.seconds))
             idle_mib = settled_mib(service)
@@ -67,7 +72,7 @@ def main() -> int:
             for name, sent in INPUTS.items():
                 if service.name not in sent.services or given.only not in name:
                     continue
-                outcome = attacked(service, name, idle_mib, given.seconds, given.clients, given.seed)
+                outcome = attacker.attack(service, name, idle_mib, strength)
                 answers = ", ".join(f"{count} × {status}" for status, count in outcome.answers.items())
                 faults = broken(outcome, calm_ms)
                 failed += bool(faults)

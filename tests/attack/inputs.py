@@ -1,6 +1,7 @@
-"""Hostile clients: ``python -m tests.attack.inputs NAME PORT SECONDS CLIENTS SEED`` is told a token on standard input,
-sends one hostile input for so long by so many clients at once, and prints what came of it as JSON: how often by status,
-and ``broken``, how often the service broke off.
+"""Hostile clients: ``python -m tests.attack.inputs`` reads attacks from standard input, each a line of JSON
+(``name``, ``port``, ``token`` and what ``Strength`` has). Of each it says ``begins``, sends that input by so many
+clients at once, and prints what came of it as JSON: how often by status, and ``broken``, how often the service broke
+off.
 """
 
 from __future__ import annotations
@@ -15,9 +16,8 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
-from tests.body_attacks import HONEST, HOSTILE
+from tests.support.body_attacks import HONEST, HOSTILE
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes([0, 0, 0, 4, 0, 0, 0, 0, 0])
 ASK = {"product": "journeys", "capability": "product:read"}
@@ -25,6 +25,15 @@ HELD_EACH = 64
 """Connections that a client of those holds that say nothing: a thousand by sixteen."""
 
 Made = Callable[[random.Random, str], bytes]
+
+
+@dataclass(frozen=True)
+class Strength:
+    """How long, by how many clients, from which seed."""
+
+    seconds: float
+    clients: int
+    seed: int
 
 
 @dataclass(frozen=True)
@@ -138,11 +147,12 @@ INPUTS: dict[str, Requests | Held] = {
 class Client(threading.Thread):
     """One hostile client, from an address of its own."""
 
-    def __init__(self, number: int, sent: Requests | Held, port: int, until_s: float, seed: int, token: str) -> None:
+    def __init__(self, number: int, sent: Requests | Held, port: int, token: str, strength: Strength) -> None:
         super().__init__()
-        self.number, self.sent, self.port, self.until_s, self.token = number, sent, port, until_s, token
-        self.rng = random.Random(seed * 1_000 + number)
+        self.number, self.sent, self.port, self.token = number, sent, port, token
+        self.rng = random.Random(strength.seed * 1_000 + number)
         self.outcomes: Counter[str] = Counter()
+        self.until_s = time.monotonic() + strength.seconds
 
     def run(self) -> None:
         """Attack until it is time."""
@@ -228,23 +238,29 @@ def _answer(connection: socket.socket) -> tuple[str, bool]:
     return lines[0].split()[1].decode(), b"connection: close" not in lines
 
 
-def main(name: str, port: int, seconds: float, clients: int, seed: int) -> None:
-    """Attack."""
-    token, sent = sys.stdin.readline().strip(), INPUTS[name]
+def attack(name: str, port: int, token: str, strength: Strength) -> dict[str, int]:
+    """Attack, once what is sent has been built. Returns how often by outcome."""
+    sent = INPUTS[name]
     if isinstance(sent, Requests):
-        sent.made(random.Random(0), token)  # built before it begins
+        sent.made(random.Random(0), token)
     print("begins", flush=True)
-    until_s = time.monotonic() + seconds
-    threads = [Client(number, sent, port, until_s, seed, token) for number in range(clients)]
+    threads = [Client(number, sent, port, token, strength) for number in range(strength.clients)]
     for each in threads:
         each.start()
     outcomes: Counter[str] = Counter()
     for each in threads:
         each.join()
         outcomes += each.outcomes
-    print(json.dumps(dict(sorted(outcomes.items()))), flush=True)
+    return dict(sorted(outcomes.items()))
+
+
+def main() -> None:
+    """Attack, line by line, until nothing more is wanted."""
+    for line in sys.stdin:
+        wanted = json.loads(line)
+        outcomes = attack(wanted.pop("name"), wanted.pop("port"), wanted.pop("token"), Strength(**wanted))
+        print(json.dumps(outcomes), flush=True)
 
 
 if __name__ == "__main__":
-    arguments: list[Any] = sys.argv[1:]
-    main(arguments[0], int(arguments[1]), float(arguments[2]), int(arguments[3]), int(arguments[4]))
+    main()

@@ -8,10 +8,11 @@ import subprocess
 import sys
 import threading
 import time
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 
+from tests.attack.inputs import Strength
 from tests.attack.services import Running
-from tests.body_attacks import forget_peak, peak_mib
+from tests.support.body_attacks import forget_peak, peak_mib
 
 PROBES_PER_S = 20.0
 LOST_S = 5.0
@@ -92,25 +93,38 @@ def calm_p99_ms(service: Running, seconds: float) -> float:
     return probing.end()
 
 
-def attacked(service: Running, name: str, idle_mib: float, seconds: float, clients: int, seed: int) -> Outcome:
-    """Attack the service with the input of this name."""
-    command = [sys.executable, "-m", "tests.attack.inputs", name, str(service.port), str(seconds), str(clients)]
-    attack = subprocess.Popen([*command, str(seed)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-    assert attack.stdin is not None
-    assert attack.stdout is not None
-    try:
-        attack.stdin.write(f"{service.token}\n")
-        attack.stdin.flush()
-        if attack.stdout.readline() != "begins\n":
+class Attacker:
+    """Hostile clients in a process of their own, for one attack after the other; closing it ends them."""
+
+    def __init__(self) -> None:
+        command = [sys.executable, "-m", "tests.attack.inputs"]
+        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+    def attack(self, service: Running, name: str, idle_mib: float, strength: Strength) -> Outcome:
+        """Attack the service with the input of this name."""
+        assert self._process.stdin is not None
+        wanted = {"name": name, "port": service.port, "token": service.token}
+        line = json.dumps(wanted | asdict(strength))
+        self._process.stdin.write(f"{line}\n")
+        self._process.stdin.flush()
+        if self._said() != "begins\n":
             raise RuntimeError(f"the attack {name} did not begin")
         forget_peak(service.pid)
         probing = Probing(service.port)
         probing.start()
-        told = attack.stdout.readline()
-        p99_ms = probing.end()
-        if attack.wait(60):
+        try:
+            told = self._said()
+        finally:
+            p99_ms = probing.end()
+        if not told:
             raise RuntimeError(f"the attack {name} failed")
-    finally:
-        attack.kill()
-        attack.wait()
-    return Outcome(service.name, name, peak_mib(service.pid) - idle_mib, p99_ms, probing.lost, json.loads(told))
+        return Outcome(service.name, name, peak_mib(service.pid) - idle_mib, p99_ms, probing.lost, json.loads(told))
+
+    def close(self) -> None:
+        """End the clients."""
+        self._process.kill()
+        self._process.wait()
+
+    def _said(self) -> str:
+        assert self._process.stdout is not None
+        return self._process.stdout.readline()

@@ -18,7 +18,7 @@ from journeymesh.cli.access import write_access
 from journeymesh.stores.port import StoreBatch
 from journeymesh.wiring import open_store
 from journeymesh.wiring.access import open_minter
-from tests.unit.services.journeyapis import NOON, POLICY
+from tests.support.journeyapis import NOON, POLICY
 
 PEOPLE = f"""
 people:

@@ -5,9 +5,7 @@ The order of the tests is the order of the story; each leaves the bundle healthy
 
 from __future__ import annotations
 
-import base64
 import json
-import os
 import resource
 import socket
 import subprocess
@@ -20,6 +18,7 @@ import httpx
 import pytest
 
 from tests.cluster.bring_up import ROOT, Bundle, journeymesh, run
+from tests.cluster.from_outside import end_to_end_tests
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]
 SERVICES = ("gatewayapi", "identityapi", "journeyapi", "keycloak", "postgres", "secrets")
@@ -59,28 +58,7 @@ def test_every_gate_ran_its_end_to_end_tests(bundle: Bundle) -> None:
 
 
 def test_the_bundle_is_tested_from_outside_the_cluster(bundle: Bundle) -> None:
-    """The same black-box tests, from this machine, through the gateway's node port.
-
-    By name: to whom names no server, Traefik shows a certificate of its own making.
-    """
-    gateway = bundle.gateway.replace("127.0.0.1", "localhost")
-    secrets = json.loads(run("kubectl", "-n", "dev", "get", "secret", "keycloak-clients", "-o", "json"))["data"]
-    certificate = json.loads(run("kubectl", "-n", "dev", "get", "secret", "gateway-tls", "-o", "json"))["data"]
-    ca_file = bundle.tree.parent / "gateway.crt"
-    ca_file.write_bytes(base64.b64decode(certificate["tls.crt"]))
-    environment = {
-        **os.environ,
-        "BASE_URL": gateway,
-        "TOKEN_URL": f"{gateway}/realms/journeymesh/protocol/openid-connect/token",
-        "GATEWAY": "yes",
-        "CA_FILE": str(ca_file),
-        "ANALYST_SECRET": base64.b64decode(secrets["e2e-analyst"]).decode(),
-        "OFFICER_SECRET": base64.b64decode(secrets["e2e-officer"]).decode(),
-    }
-    argv = [sys.executable, "-m", "pytest", "-q", "--tb=short", "-p", "no:cacheprovider", "tests/e2e"]
-    done = subprocess.run(argv, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout[-3000:]
-    assert " passed" in done.stdout
+    assert " passed" in end_to_end_tests(bundle)
 
 
 def test_a_thousand_silent_connections_keep_nobody_from_an_answer(bundle: Bundle) -> None:

@@ -53,10 +53,12 @@ def expected_in(world: World, seed: int, requests: int, questions: int = 0) -> E
     return Expected(world, decisions, [(question, _verdict(question)) for question in cases.cedar(questions)])
 
 
-def compare(driven: Driven, expected: Expected) -> Compared:
-    """What the decider says, beside what is expected."""
+def compare(driven: Driven, expected: Expected, *, enough: int | None = None) -> Compared:
+    """What the decider says, beside what is expected: of every case, or until ``enough`` disagreements were found."""
     found, people = Compared(), expected.world.by_token
     for case, answer in expected.decisions:
+        if found.disagreements == enough:
+            return found
         product = seen(driven.decide(case))
         found.requests += 1
         found.allows += answer.reason == "allowed"
@@ -68,6 +70,8 @@ def compare(driven: Driven, expected: Expected) -> Compared:
         if not agrees(answer, product):
             found.differs(case, answer, product)
     for question, expected_verdict in expected.verdicts:
+        if found.disagreements == enough:
+            break
         verdict = driven.judge(question)
         found.cedar_questions += 1
         if expected_verdict != verdict:

@@ -9,11 +9,13 @@ from datetime import UTC, datetime
 from typing import Any
 
 from journeymesh.access.cedar import KEPT_VERDICTS, CedarFault, CedarFile, CedarPolicies, Question, shipped_files
-from journeymesh.access.decide import Decider
+from journeymesh.access.decide import Decider, DecisionInputs
 from journeymesh.access.decision import Ask, Decision
-from journeymesh.access.ports import ApprovalHeld, LiveApprovals, TokenReader
+from journeymesh.governance.approval_book import ApprovalBook
+from journeymesh.governance.approvals import Approval
 from journeymesh.governance.obligations import Obligations, RowPredicate
 from journeymesh.identity.identity import Identity, ProviderUnavailable, TokenRefused
+from journeymesh.identity.providers import Providers
 from journeymesh.journeys.policies import Policy
 from journeymesh.ledger.port import AuditUnwritable
 from tests.differential.cases import STALE, Case, CedarCase
@@ -75,7 +77,7 @@ class Contract:
 class Surroundings:
     """Everything that a decider asks, behaving as the case under way says."""
 
-    def __init__(self, world: World, book: LiveApprovals | None = None) -> None:
+    def __init__(self, world: World, book: ApprovalBook | None = None) -> None:
         self.case: Case | None = None
         self.book = book
         self.people = world.by_token
@@ -106,7 +108,7 @@ class Surroundings:
     def would_block(self, token: str, product: str, version: Hashable = None) -> bool:
         return False
 
-    def live(self, product: str, major: int, purpose: str, tenant: str, domains: frozenset[str]) -> ApprovalHeld | None:
+    def live(self, product: str, major: int, purpose: str, tenant: str, domains: frozenset[str]) -> Approval | None:
         assert self.case is not None
         if self.case.book == STALE:
             raise TimeoutError("the approvals are too old")
@@ -169,8 +171,8 @@ class Driven:
         policies: type[CedarPolicies] = CedarPolicies,
         files: list[CedarFile] | None = None,
         kept: int = KEPT_VERDICTS,
-        providers: TokenReader | None = None,
-        book: LiveApprovals | None = None,
+        providers: Providers | None = None,
+        book: ApprovalBook | None = None,
     ) -> None:
         self.surroundings = Surroundings(world, book)
         shipped = shipped_files() if files is None else files
@@ -178,14 +180,16 @@ class Driven:
             False: policies.of(shipped, kept=kept),
             True: policies.of([*shipped, OPERATORS_FILE], kept=kept),
         }
-        self.deciders = {
-            operators: decider(
-                providers=providers or self.surroundings, approvals=self.surroundings, contracts=self.surroundings,
-                policies=each, audit=self.surroundings, pseudonyms=Pseudonyms(), clock=lambda: NOW,
-            )
-            for operators, each in self.cedar.items()
-        }  # fmt: skip
+        self.deciders = {operators: self._decider(decider, each, providers) for operators, each in self.cedar.items()}
         self._known: dict[Insured, Policy] = {}
+
+    def _decider(self, decider: type[Decider], policies: CedarPolicies, providers: Providers | None) -> Decider:
+        around: Any = self.surroundings
+        inputs = DecisionInputs(
+            providers=providers or around, approvals=around, contracts=around, policies=policies, audit=around,
+            pseudonyms=Pseudonyms(),
+        )  # fmt: skip
+        return decider(inputs, clock=lambda: NOW)
 
     def decide(self, case: Case) -> Decision:
         self.surroundings.case = case

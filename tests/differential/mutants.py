@@ -10,27 +10,29 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from journeymesh.access.cedar import CedarFile, CedarPolicies, Question, Verdict, shipped_files
+from journeymesh.access.cedar import CedarFile, CedarPolicies, CedarVerdict, Question, shipped_files
 from journeymesh.access.decide import Decider
-from journeymesh.access.decision import Ask, Decision, Reason
-from journeymesh.access.ports import ApprovalHeld, Contract
-from journeymesh.access.record import Found
+from journeymesh.access.decision import Ask, Decision
+from journeymesh.access.record import DecisionState
+from journeymesh.governance.approvals import Approval
+from journeymesh.governance.contract import Contract
 from journeymesh.governance.obligations import Obligations
 from journeymesh.identity.capabilities import Capability
 from journeymesh.identity.identity import Identity, TokenRefused
+from journeymesh.wire.identity import Reason
 from tests.differential.driven import Driven
 from tests.differential.world import World
 
 
 class WithoutToken(Decider):
-    def _reason(self, token: str | None, ask: Ask, found: Found) -> Reason:
+    def _reason(self, token: str | None, ask: Ask, found: DecisionState) -> Reason:
         return super()._reason(token or "nobody's", ask, found)
 
 
 class WithoutProof(Decider):
     """Takes a token that its provider refuses for whoever it says it is."""
 
-    def _reason(self, token: str | None, ask: Ask, found: Found) -> Reason:
+    def _reason(self, token: str | None, ask: Ask, found: DecisionState) -> Reason:
         try:
             return super()._reason(token, ask, found)
         except TokenRefused:
@@ -81,22 +83,22 @@ class WithoutContract(Decider):
 
 
 class WithoutApproval(Decider):
-    def _approved(self, approval: ApprovalHeld | None, product: str, major: int) -> bool:
+    def _approved(self, approval: Approval | None, product: str, major: int) -> bool:
         return approval is None or super()._approved(approval, product, major)
 
 
 class WithoutVersion(Decider):
-    def _of_this_version(self, approval: ApprovalHeld, product: str, major: int) -> bool:
+    def _of_this_version(self, approval: Approval, product: str, major: int) -> bool:
         return True
 
 
 class WithoutApprovalTime(Decider):
-    def _approval_in_time(self, approval: ApprovalHeld) -> bool:
+    def _approval_in_time(self, approval: Approval) -> bool:
         return True
 
 
 class WithoutCedar(Decider):
-    def _permitted(self, verdict: Verdict) -> bool:
+    def _permitted(self, verdict: CedarVerdict) -> bool:
         return True
 
 
@@ -108,18 +110,18 @@ class WithoutOwnRows(Decider):
 class WithTenantBesidePolicy(Decider):
     """Lets a tenant that is named beside a policy play a part."""
 
-    def _question(self, asked: Capability, ask: Ask, identity: Identity, found: Found) -> Question:
+    def _question(self, asked: Capability, ask: Ask, identity: Identity, found: DecisionState) -> Question:
         question = super()._question(asked, ask, identity, found)
         return replace(question, about_tenant=ask.tenant or question.about_tenant)
 
 
 class WithoutStatuses(Decider):
-    def _question(self, asked: Capability, ask: Ask, identity: Identity, found: Found) -> Question:
+    def _question(self, asked: Capability, ask: Ask, identity: Identity, found: DecisionState) -> Question:
         return replace(super()._question(asked, ask, identity, found), statuses=None)
 
 
 class WithReads(Decider):
-    def _question(self, asked: Capability, ask: Ask, identity: Identity, found: Found) -> Question:
+    def _question(self, asked: Capability, ask: Ask, identity: Identity, found: DecisionState) -> Question:
         return replace(super()._question(asked, ask, identity, found), reads=True)
 
 
@@ -138,7 +140,7 @@ class WithOldCapabilities(Decider):
 class WithOldApprovals(Decider):
     """Goes on with approvals that are too old."""
 
-    def _reason(self, token: str | None, ask: Ask, found: Found) -> Reason:
+    def _reason(self, token: str | None, ask: Ask, found: DecisionState) -> Reason:
         surroundings: Any = self._approvals
         if surroundings.case.book == "stale":
             surroundings.case = replaced(surroundings.case, book="faithful")
@@ -146,7 +148,7 @@ class WithOldApprovals(Decider):
 
 
 class WithoutAudit(Decider):
-    def _recorded(self, reason: Reason, ask: Ask, found: Found) -> Future[None]:
+    def _recorded(self, reason: Reason, ask: Ask, found: DecisionState) -> Future[None]:
         done: Future[None] = Future()
         done.set_result(None)
         return done
@@ -162,7 +164,7 @@ class WithOpenDenials(Decider):
 class WithoutErrors(CedarPolicies):
     """Believes Cedar though a policy erred."""
 
-    def _verdict(self, said: str, reasons: Sequence[str], errors: Sequence[str]) -> Verdict:
+    def _verdict(self, said: str, reasons: Sequence[str], errors: Sequence[str]) -> CedarVerdict:
         return super()._verdict(said, reasons, ())
 
 

@@ -19,7 +19,7 @@ import bson
 import pytest
 
 from journeymesh.wiring.journeys import open_source
-from tests.every_source import SOURCES, read, read_live
+from tests.support.every_source import SOURCES, read, read_live
 
 MAPPING = """
 collection: c

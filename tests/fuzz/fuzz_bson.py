@@ -1,4 +1,4 @@
-"""Hostile BSON against the compiled reader: ``python tests/fuzz/fuzz_bson.py --seconds 60 --seed 1``.
+"""Hostile BSON against the compiled reader: ``python -m tests.fuzz.fuzz_bson --seconds 60 --seed 1``.
 
 Each case lies in memory between two pages that may not be touched, once against the first and once against the last:
 a read outside the buffer kills the process. Beyond that, a case must end in time, account for every document, and

@@ -1,4 +1,4 @@
-"""Hostile compressed columns: ``python tests/fuzz/fuzz_columns.py --seconds 60 --seed 1``.
+"""Hostile compressed columns: ``python -m tests.fuzz.fuzz_columns --seconds 60 --seed 1``.
 
 A case is a sound column with wounds, or bytes put together of what columns are made of. It must give values or be
 refused as damaged, in time, and never more than the bounds say. Every sound column must give what was put in.
@@ -9,18 +9,14 @@ from __future__ import annotations
 import argparse
 import random
 import struct
-import sys
 import time
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import bson
+from tests.support.columns_encoder import MISSING, column, element
 
 from journeymesh.sources.compressed_columns import MOST_BYTES, MOST_VALUES, column_values
 from journeymesh.sources.simple8b import DamagedColumn
-
-sys.path.insert(0, str(Path(__file__).parents[1]))
-from columns_encoder import MISSING, column, element
 
 CASE_SECONDS = 20.0
 START = datetime(2024, 5, 1, tzinfo=UTC)

@@ -21,9 +21,9 @@ from typing import Any, Final, NamedTuple
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from tests.body_attacks import ARROW, JSON, columns, forget_peak, peak_mib, stream
-from tests.hostile_texts import HOSTILE_TEXTS
-from tests.unit.identity import tokens_made
+from tests.support import tokens_made
+from tests.support.body_attacks import ARROW, JSON, columns, forget_peak, peak_mib, stream
+from tests.support.hostile_texts import HOSTILE_TEXTS
 
 from journeymesh.access.access_file import load_access_file
 from journeymesh.delivery.documents import documents
@@ -41,8 +41,6 @@ from journeymesh.services.http.cursors import Cursors
 from journeymesh.services.http.negotiation import accepted_encodings, chosen
 from journeymesh.services.http.problems import ProblemRaised
 from journeymesh.services.http.queries import json_body, query_of
-from journeymesh.services.identityapi.answers import AsksTaken, AskTaken
-from journeymesh.services.identityapi.approval_answers import ApprovalTaken, StepBody
 from journeymesh.services.identityapi.approvals import ApprovalsAsked
 from journeymesh.services.identityapi.audit import AuditQuery
 from journeymesh.services.identityapi.bearer import OfProduct, Wanted
@@ -53,8 +51,9 @@ from journeymesh.sources.columnar import ParquetSource
 from journeymesh.sources.mapping import load_mapping
 from journeymesh.sources.policies_file import load_policies
 from journeymesh.sources.text import TextSource
+from journeymesh.stores.used_rules import load_rules
 from journeymesh.strangler.plan import load_plan
-from journeymesh.wiring.journeys import load_rules
+from journeymesh.wire.identity import ApprovalTaken, AsksTaken, AskTaken, StepBody
 
 CASE_SECONDS: Final = 20.0
 MOST_MIB: Final = 700
@@ -129,14 +128,14 @@ def _read_body(content: bytes, rng: random.Random, _: Path) -> object:
         return {"type": "http.request", "body": content}
 
     scope = {"headers": [(b"content-type", b"application/json")]}
-    app = SimpleNamespace(state={BODIES: BodyBudget(1 << 24)})
-    coroutine = json_body(SimpleNamespace(scope=scope, app=app, receive=receive), rng.choice(BODY_TYPES))
+    state = {BODIES: BodyBudget(1 << 24)}
+    coroutine = json_body(SimpleNamespace(scope=scope, state=state, receive=receive), rng.choice(BODY_TYPES))
     try:
         coroutine.send(None)
     except StopIteration as ended:
         return ended.value
     finally:
-        assert app.state[BODIES].used_bytes == 0, "the body's share of the budget is not given back"
+        assert state[BODIES].used_bytes == 0, "the body's share of the budget is not given back"
     raise AssertionError("the body is waited for")
 
 

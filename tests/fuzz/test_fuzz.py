@@ -7,13 +7,13 @@ import subprocess
 import sys
 from pathlib import Path
 
-FUZZ = Path(__file__).with_name("fuzz_bson.py")
+REPOSITORY = Path(__file__).parents[2]
 
 
 def test_hostile_bson_neither_crashes_nor_hangs_nor_touches_its_neighbours():
     ran = subprocess.run(
-        [sys.executable, str(FUZZ), "--seconds", "8", "--seed", "20260101"],
-        check=False, capture_output=True, text=True, timeout=120,
+        [sys.executable, "-m", "tests.fuzz.fuzz_bson", "--seconds", "8", "--seed", "20260101"],
+        check=False, capture_output=True, text=True, timeout=120, cwd=REPOSITORY,
     )  # fmt: skip
     assert ran.returncode == 0, f"exit {ran.returncode}\n{ran.stdout[-500:]}\n{ran.stderr[-3000:]}"
     assert int(ran.stdout.split()[0]) > 50
@@ -21,8 +21,8 @@ def test_hostile_bson_neither_crashes_nor_hangs_nor_touches_its_neighbours():
 
 def test_hostile_columns_are_refused_in_time_and_within_bounds():
     ran = subprocess.run(
-        [sys.executable, str(FUZZ.with_name("fuzz_columns.py")), "--seconds", "5", "--seed", "20260101"],
-        check=False, capture_output=True, text=True, timeout=120,
+        [sys.executable, "-m", "tests.fuzz.fuzz_columns", "--seconds", "5", "--seed", "20260101"],
+        check=False, capture_output=True, text=True, timeout=120, cwd=REPOSITORY,
     )  # fmt: skip
     assert ran.returncode == 0, f"exit {ran.returncode}\n{ran.stdout[-500:]}\n{ran.stderr[-3000:]}"
     assert int(ran.stdout.split()[0]) > 50
@@ -30,21 +30,22 @@ def test_hostile_columns_are_refused_in_time_and_within_bounds():
 
 def test_a_read_past_the_buffer_ends_the_process():
     reading_past_the_end = (
-        f"import sys; sys.path.insert(0, {str(FUZZ.parent)!r})\n"
-        "from fuzz_bson import guarded\n"
+        "from tests.fuzz.fuzz_bson import guarded\n"
         "import ctypes\n"
         "with guarded(b'12345678', at_end=True) as buffer:\n"
         "    assert bytes(buffer) == b'12345678'\n"
         "    ctypes.string_at(buffer.ctypes.data + 8, 1)\n"
     )
-    ran = subprocess.run([sys.executable, "-c", reading_past_the_end], check=False, capture_output=True, timeout=60)
+    ran = subprocess.run(
+        [sys.executable, "-c", reading_past_the_end], check=False, capture_output=True, timeout=60, cwd=REPOSITORY
+    )
     assert ran.returncode < 0
 
 
 def test_hostile_requests_and_files_are_read_or_refused_as_declared():
     ran = subprocess.run(
         [sys.executable, "-m", "tests.fuzz.fuzz_parsers", "--seconds", "22", "--seed", "20260101"],
-        check=False, capture_output=True, text=True, timeout=300, cwd=FUZZ.parents[2],
+        check=False, capture_output=True, text=True, timeout=300, cwd=REPOSITORY,
     )  # fmt: skip
     assert ran.returncode == 0, f"exit {ran.returncode}\n{ran.stdout[-500:]}\n{ran.stderr[-3000:]}"
     targets = ran.stdout.splitlines()

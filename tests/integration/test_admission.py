@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from contextlib import closing
 
 import pytest
-from tests.admission_attempts import ATTACKS, EVERYDAY
-from tests.admission_world import APPROVED, PLACES, SECOND, STRANGE, AdmissionWorld, Attempt, Request, pod
-from tests.kubernetes_cluster import cluster_for_tests
+from tests.support.admission_attempts import ATTACKS, EVERYDAY
+from tests.support.admission_world import APPROVED, PLACES, SECOND, STRANGE, AdmissionWorld, Attempt, HttpRequest, pod
+from tests.support.kubernetes_cluster import cluster_for_tests
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +34,7 @@ def test_everyday_work_is_not_denied(world: AdmissionWorld, work: Attempt) -> No
 
 def test_a_deployment_of_a_withdrawn_image_that_is_scaled_up_gets_no_pod(world: AdmissionWorld) -> None:
     scale = PLACES["Deployment"].format(world.env) + "/withdrawn/scale"
-    answer = world.send(Request("PATCH", scale, {"spec": {"replicas": 1}}, "application/merge-patch+json"))
+    answer = world.send(HttpRequest("PATCH", scale, {"spec": {"replicas": 1}}, "application/merge-patch+json"))
     assert answer.status_code == 200, answer.text
     until = time.monotonic() + 60
     while True:

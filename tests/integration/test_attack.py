@@ -8,15 +8,16 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 
 import pytest
 from tests.attack.__main__ import MOST_MIB, settled_mib
-from tests.attack.inputs import INPUTS
-from tests.attack.measuring import attacked
+from tests.attack.inputs import INPUTS, Strength
+from tests.attack.measuring import Attacker
 from tests.attack.services import Running, running_services
 
-SECONDS = float(os.environ.get("JOURNEYMESH_ATTACK_SECONDS", "5"))
-CLIENTS, SEED = 16, 20_240_304
+STRENGTH = Strength(float(os.environ.get("JOURNEYMESH_ATTACK_SECONDS", "5")), clients=16, seed=20_240_304)
+"""``make attack`` tries each input for a minute."""
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="memory is read as Linux tells it")
 
@@ -28,14 +29,20 @@ def services(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, tup
         yield {name: (service, settled_mib(service)) for name, service in found.items()}
 
 
+@pytest.fixture(scope="module")
+def attacker() -> Iterator[Attacker]:
+    with closing(Attacker()) as begun:
+        yield begun
+
+
 @pytest.mark.parametrize(
     ("service", "name"), [(service, name) for name, sent in INPUTS.items() for service in sent.services]
 )
 def test_no_input_takes_more_memory_than_its_bound_nor_keeps_others_from_being_answered(
-    services: dict[str, tuple[Running, float]], service: str, name: str
+    services: dict[str, tuple[Running, float]], attacker: Attacker, service: str, name: str
 ) -> None:
     running, idle_mib = services[service]
-    outcome = attacked(running, name, idle_mib, SECONDS, CLIENTS, SEED)
+    outcome = attacker.attack(running, name, idle_mib, STRENGTH)
     assert outcome.grown_mib <= MOST_MIB
     assert outcome.lost == 0
     assert sum(outcome.answers.values()) > 0

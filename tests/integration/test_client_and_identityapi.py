@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.served_app import served_app
-from tests.unit.services.identity_served import Served, identity_served
+from tests.support.identity_served import Served, identity_served
+from tests.support.served_app import served_app
 
 from journeymesh.client import AsyncJourneymesh, Journeymesh
 from journeymesh.client.errors import AccessDenied, Conflicting, NotThere, RequestRefused, TokenNotAccepted

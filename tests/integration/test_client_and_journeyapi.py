@@ -12,19 +12,19 @@ import pyarrow as pa
 import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 import pytest
-from tests.served_app import served_app
-from tests.unit.services.deciding import Told
-from tests.unit.services.journeyapis import NOON, Served, filled
+from tests.support.deciding import Told
+from tests.support.journeyapis import NOON, Served, filled
+from tests.support.served_app import served_app
 from tests.unit.services.test_journeyapi_book import book
 
-from journeymesh.access.decision import Reason
 from journeymesh.client import AsyncJourneymesh, Journeymesh
 from journeymesh.client.errors import AccessDenied, NotThere, RequestRefused, TokenNotAccepted
 from journeymesh.errors import UsageError
 from journeymesh.governance.obligations import Obligations
 from journeymesh.journeys.rules import ALWAYS_ON
+from journeymesh.services.journeyapi.ingest import StoreTaker
 from journeymesh.services.journeyapi.kept_answers import KeptAnswers, answers_database
-from journeymesh.services.journeyapi.takers import StoreTaker
+from journeymesh.wire.identity import Reason
 
 
 @pytest.fixture
@@ -105,6 +105,19 @@ def test_what_is_not_there_or_not_ones_own_is_refused(api: tuple[str, Served]) -
         client.summary("P-1")
 
 
+@pytest.mark.parametrize("form", ["arrow", "parquet", "csv", "ndjson"])
+def test_an_export_is_whole_however_often_it_is_made(api: tuple[str, Served], tmp_path: Path, form: Any) -> None:
+    """What goes into a file is not in memory, so that it cannot be answered from there."""
+    url, _ = api
+    with Journeymesh(url, token="analyst") as client:
+        for name in ("first", "second", "third"):
+            assert client.export("P-1", tmp_path / name, format=form) > 100
+            assert client.export_summaries(tmp_path / f"{name} sums", format=form) > 100
+        if form in ("csv", "ndjson"):
+            assert (tmp_path / "first").read_bytes() == (tmp_path / "third").read_bytes()
+        assert len(list(client.journeys("P-1"))) == 7
+
+
 def test_exports_are_files_of_their_kind(api: tuple[str, Served], tmp_path: Path) -> None:
     url, served = api
     with Journeymesh(url, token="analyst") as client:
@@ -143,7 +156,7 @@ def test_fixes_handed_in_become_journeys_once(tmp_path: Path) -> None:
         assert [refused.row for refused in taken.refused] == [60]
         again = client.put_fixes([*drive, {**drive[0], "fixed_at": NOON, "lat_deg": 200.0}])
         assert (again.accepted, again.again) == (60, True)
-        served.versions.refresh()
+        served.versions.tick()
         rows = list(client.journeys("P-1"))
     assert len(rows) == 1
     assert (rows[0]["distance_m"] or 0) > 5000

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from tests.docker_registry import PYTHON_AND_DEBIAN, DockerRegistry
+from tests.support.docker_registry import PYTHON_AND_DEBIAN, DockerRegistry
 
 from journeymesh.delivery.images import PinnedImage
 from journeymesh.delivery.release.attestations import attest, attested

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
-from tests.unit.strangler.plans import plan_of
+from tests.support.plans import plan_of
 from tests.unit.strangler.test_gates import GOOD
 
 from journeymesh.journeys.policies import Policy
@@ -36,7 +36,7 @@ def _applying(control: Control, phase: Phase) -> Applying:
 
     plan = plan_of(SlicePlan(name="pilot", policies=Selector(), target="embedded", phase=phase))
     return Applying(
-        control=control, plan=plan, policies=lambda: POLICIES, readings=lambda route: GOOD, prepare=nothing,
+        control=control, plan=plan, policies=lambda: POLICIES, gate_inputs=lambda route: GOOD, prepare=nothing,
         retire=nothing, who="ann",
     )  # fmt: skip
 

@@ -12,26 +12,27 @@ from typing import Any
 
 import pytest
 import yaml
-from tests.ports.rooms_databases import database_url
+from tests.support.rooms_databases import database_url
 
 from journeymesh.access.cedar import CedarPolicies, shipped_files
-from journeymesh.access.decide import Decider
-from journeymesh.access.decision import Ask, Decision, Reason
+from journeymesh.access.decide import Decider, DecisionInputs
+from journeymesh.access.decision import Ask, Decision
 from journeymesh.access.explain import explain
 from journeymesh.governance.approval_book import ApprovalBook
 from journeymesh.governance.approval_database import ApprovalDatabase
 from journeymesh.governance.approval_records import ApprovalRecords
-from journeymesh.governance.approvals import Approval, Person, Step, Wish
+from journeymesh.governance.approvals import Approval, ApprovalAction, Person, Wish
 from journeymesh.governance.contract import Contracts, load_contract
 from journeymesh.governance.purposes import load_purposes
 from journeymesh.identity.providers import CacheTimes, Providers
-from journeymesh.identity.static import StaticProvider, create_key
+from journeymesh.identity.static import StaticProvider, StaticSettings, create_key
 from journeymesh.journeys.policies import Policy
 from journeymesh.ledger.audit import Audit
 from journeymesh.ledger.audit_database import AuditDatabase
 from journeymesh.ledger.chain_writer import ChainWriter
 from journeymesh.ledger.port import AuditUnwritable
 from journeymesh.ledger.pseudonyms import Pseudonyms
+from journeymesh.wire.identity import Reason
 
 __all__ = ["database_url"]
 
@@ -73,8 +74,8 @@ class Walk:
             valid_from=now - timedelta(seconds=1), valid_to=now + timedelta(days=1),
         )  # fmt: skip
         approval = self.records.request(wish, ana)
-        self.records.step(approval.id, Step.APPROVE, approver, "it is what the product is for")
-        return self.records.step(approval.id, Step.ACKNOWLEDGE, ana)
+        self.records.step(approval.id, ApprovalAction.APPROVE, approver, "it is what the product is for")
+        return self.records.step(approval.id, ApprovalAction.ACKNOWLEDGE, ana)
 
 
 def people(folder: Path, **held: dict[str, Any]) -> None:
@@ -85,7 +86,7 @@ def people(folder: Path, **held: dict[str, Any]) -> None:
 def walk(database_url: str, tmp_path: Path) -> Iterator[Walk]:
     people(tmp_path, ana=ANA)
     create_key(tmp_path / "key.pem")
-    provider = StaticProvider("static", people=tmp_path / "people.yaml", key=tmp_path / "key.pem")
+    provider = StaticProvider("static", StaticSettings(people=tmp_path / "people.yaml", key=tmp_path / "key.pem"))
     contracts = Contracts([load_contract()], load_purposes())
     for database in (ApprovalDatabase(database_url), AuditDatabase(database_url)):
         database.migrate()
@@ -93,10 +94,9 @@ def walk(database_url: str, tmp_path: Path) -> Iterator[Walk]:
     book = ApprovalBook(records)
     audit = Audit(AuditDatabase(database_url))
     writer = audit.writer()
-    decider = Decider(
+    decider = Decider(DecisionInputs(
         providers=Providers([provider], times=CacheTimes(capabilities_s=0.2)), approvals=book, contracts=contracts,
-        policies=CedarPolicies.of(shipped_files()), audit=writer, pseudonyms=Pseudonyms(b"k" * 32),
-    )  # fmt: skip
+        policies=CedarPolicies.of(shipped_files()), audit=writer, pseudonyms=Pseudonyms(b"k" * 32),),)  # fmt: skip
     yield Walk(tmp_path, provider, records, book, audit, writer, decider, provider.mint("ana"))
     book.close()
     writer.close()
@@ -128,7 +128,7 @@ def test_an_approval_opens_the_data_and_its_revocation_closes_it_within_a_second
     assert decision.approval_id == approval.id
     assert decision.obligations.rows.admits(POLICY)
     assert decision.obligations.retention_days
-    walk.records.step(approval.id, Step.REVOKE, Person("static", "ana", "north"), "no longer needed")
+    walk.records.step(approval.id, ApprovalAction.REVOKE, Person("static", "ana", "north"), "no longer needed")
     assert ends(walk.decide) <= 1.0
     becomes(walk.decide, Reason.APPROVAL_MISSING)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from tests.integration.test_strays import kubeconfig
-from tests.kubernetes_cluster import cluster_for_tests
+from tests.support.kubernetes_cluster import cluster_for_tests
 
 from journeymesh.delivery.cluster import ClusterUnavailable, NoSuchObject, opened_cluster
 

@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from tests.kubernetes_cluster import Cluster, cluster_for_tests
-from tests.unit.delivery.checks.one_service import Objects, needs_kustomize, objects, written
+from tests.support.kubernetes_cluster import Cluster, cluster_for_tests
+from tests.support.one_service import Objects, needs_kustomize, objects, written
 
 from journeymesh.delivery.checks.checking import findings
 from journeymesh.delivery.checks.findings import Finding

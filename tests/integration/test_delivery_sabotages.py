@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from tests.delivery_sabotages import SABOTAGES
-from tests.sabotaged_tree import Sabotage, SabotagedTree
-from tests.unit.delivery.checks.one_service import needs_kustomize
+from tests.support.delivery_sabotages import SABOTAGES
+from tests.support.one_service import needs_kustomize
+from tests.support.sabotaged_tree import Sabotage, SabotagedTree
 
 REPOSITORY = Path(__file__).parents[2]
 pytestmark = needs_kustomize

@@ -11,10 +11,10 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from tests.builders import NOON, after, drive
-from tests.recorded_legacy import RecordedLegacy
-from tests.target_faults import KINDS, FaultySide, Kind
-from tests.unit.strangler.doors import RENEWED, STORE, a_control, a_door, fill, following, made_of, route
+from tests.support.builders import NOON, after, drive
+from tests.support.doors import RENEWED, STORE, a_control, a_door, fill, following, made_of, route
+from tests.support.recorded_legacy import RecordedLegacy
+from tests.support.target_faults import KINDS, FaultySide, Kind
 
 from journeymesh.journeys.fixes import Fixes
 from journeymesh.stores.port import JourneyQuery, Store

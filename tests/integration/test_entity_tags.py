@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
-from tests.ports import records
-from tests.ports.rooms_databases import database_url
-from tests.two_tenants import BEGIN, NOON, SHARED, Answer, TwoTenants, journeys_of, two_tenants
+from tests.support import records
+from tests.support.rooms_databases import database_url
+from tests.support.two_tenants import BEGIN, NOON, SHARED, Answer, TwoTenants, journeys_of, two_tenants
 
 from journeymesh import wiring
 from journeymesh.journeys.policies import Policy
@@ -96,7 +96,7 @@ def test_what_the_caller_does_not_see_changes_no_entity_tag(served: TwoTenants, 
         async with served.running():
             before = _tags(await _all(served, purpose))
             served.store.write(batch)
-            served.versions.refresh()
+            served.versions.tick()
             return before, await _all(served, purpose, before), _tags(await _all(served, purpose))
 
     before, conditional, after = asyncio.run(ask())
@@ -111,7 +111,7 @@ def test_what_the_caller_sees_changes_every_entity_tag_that_it_is_in(served: Two
             changed = [row | {"distance_m": 77.0, "ended_at": row["ended_at"] + timedelta(minutes=1)} for row in OWN]
             later = records.fixes(CAR, NOON, NOON + timedelta(minutes=9), lat_deg=52.5)
             served.store.write(StoreBatch(journeys=records.journeys(*changed), fixes=later))
-            served.versions.refresh()
+            served.versions.tick()
             return before, await _all(served, "service-provision", before)
 
     before, after = asyncio.run(ask())

@@ -26,14 +26,15 @@ from urllib.parse import parse_qs
 import httpx
 import pytest
 from joserfc.jwk import ECKey, Key
-from tests.ports import records
-from tests.postgresql_server import PostgresqlServer
-from tests.unit.identity.scripted_server import Exchange, scripted_server
-from tests.unit.identity.tokens_made import jwks, signed
-from tests.unit.services.journeyapis import NOON, POLICY
+from tests.support import records
+from tests.support.journeyapis import NOON, POLICY
+from tests.support.postgresql_server import PostgresqlServer
+from tests.support.scripted_server import Exchange, scripted_server
+from tests.support.tokens_made import jwks, signed
 
 from journeymesh.cli.access import write_access
-from journeymesh.governance.approvals import Person, Step, Wish
+from journeymesh.governance.approval_records import ApprovalQuery
+from journeymesh.governance.approvals import ApprovalAction, Person, Wish
 from journeymesh.stores.port import StoreBatch
 from journeymesh.wiring import open_store
 from journeymesh.wiring.access import open_access, open_audit
@@ -202,8 +203,8 @@ def access(tmp_path: Path, postgresql: PostgresqlServer) -> Iterator[tuple[Path,
                     valid_from=datetime.now(UTC), valid_to=datetime.now(UTC) + timedelta(days=1),
                 )  # fmt: skip
                 made = opened.approvals.request(wish, analyst)
-                opened.approvals.step(made.id, Step.APPROVE, _officer(tenant), "agreed")
-                opened.approvals.step(made.id, Step.ACKNOWLEDGE, analyst)
+                opened.approvals.step(made.id, ApprovalAction.APPROVE, _officer(tenant), "agreed")
+                opened.approvals.step(made.id, ApprovalAction.ACKNOWLEDGE, analyst)
         yield file, issuer
 
 
@@ -218,8 +219,8 @@ def _officer(tenant: str) -> Person:
 def _revoke(file: Path) -> None:
     """As another replica does."""
     with open_access(file) as opened:
-        (held,) = opened.approvals.query(tenant=POLICY.tenant, domain="fraud")
-        opened.approvals.step(held.id, Step.REVOKE, _officer(POLICY.tenant), "the project ended")
+        (held,) = opened.approvals.query(ApprovalQuery(tenant=POLICY.tenant, domain="fraud"))
+        opened.approvals.step(held.id, ApprovalAction.REVOKE, _officer(POLICY.tenant), "the project ended")
 
 
 @contextmanager

@@ -18,9 +18,9 @@ import pytest
 import schemathesis
 from hypothesis import HealthCheck, given, seed, settings
 from schemathesis.specs.openapi.checks import ignored_auth, positive_data_acceptance, unsupported_method
-from tests.ports import records
-from tests.served_journeyapi import served
-from tests.unit.services.journeyapis import FOREIGN, NOON, POLICY
+from tests.support import records
+from tests.support.journeyapis import FOREIGN, NOON, POLICY
+from tests.support.served_journeyapi import served
 
 from journeymesh import wiring
 from journeymesh.stores.port import JourneyQuery, Store, StoreBatch
@@ -138,7 +138,7 @@ def test_no_request_gets_a_5xx_or_an_answer_that_is_not_documented(api: tuple[St
         operation = found.ok()
 
         @given(case=operation.as_strategy())
-        @settings(max_examples=40, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+        @settings(max_examples=40, database=None, suppress_health_check=list(HealthCheck))
         @seed(20260101)
         def answered(case: schemathesis.Case) -> None:
             case.headers["authorization"] = "Bearer analyst"

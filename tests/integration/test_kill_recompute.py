@@ -12,7 +12,7 @@ from typing import Any
 
 from tests.integration.test_kill_run import FORK, PARTS, fresh_postgresql_url, fresh_url, in_child, killed
 from tests.integration.test_runs import Parts
-from tests.proving import times
+from tests.support.proving import times
 
 from journeymesh.engines.local import run
 from journeymesh.engines.port import RunOptions
@@ -50,11 +50,11 @@ def recompute_in(url: str) -> int:
     return done
 
 
-def recompute_slowly(url: str, settled: Any) -> None:
+def recompute_slowly(url: str, written: Any) -> None:
     """Recompute; tell of each vehicle that is done, and wait a moment before the next."""
 
     def tell(vehicles: int) -> None:
-        settled.send(vehicles)
+        written.send(vehicles)
         time.sleep(0.02)
 
     store = open_store(url)

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 import pytest
 from tests.integration.test_runs import Parts, fleet
-from tests.proving import times
+from tests.support.proving import times
 
 from journeymesh.engines.local import run
 from journeymesh.engines.port import RunOptions

@@ -19,11 +19,11 @@ from typing import Any
 
 import pytest
 from pymongo import monitoring
-from tests.ports.follower import Follower
-from tests.ports.records import NOON, fixes, journey, journeys, policy, refusal, run, unique_names
 from tests.ports.test_mongodb_store import drop_database, own_database
 from tests.ports.test_postgresql_store import drop_schema, own_schema
-from tests.proving import times
+from tests.support.follower import Follower
+from tests.support.proving import times
+from tests.support.records import NOON, fixes, journey, journeys, policy, refusal, run, unique_names
 
 from journeymesh.journeys.fixes import Fixes
 from journeymesh.stores import tables

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 import yaml
-from tests.kubernetes_cluster import Cluster, cluster_for_tests
 from tests.ports.identity_provider_suite import ANALYST, INGEST, IdentityProviderSuite
+from tests.support.kubernetes_cluster import Cluster, cluster_for_tests
 
 from journeymesh.identity.capabilities import JOURNEYS
 from journeymesh.identity.identity import PLATFORM, ProviderUnavailable, TokenRefused

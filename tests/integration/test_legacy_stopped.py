@@ -9,15 +9,16 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from tests.builders import NOON, drive
-from tests.legacy_double import MemoryLegacy
-from tests.ports.rooms_databases import database_url
+from tests.support.builders import NOON, drive
+from tests.support.legacy_double import MemoryLegacy
+from tests.support.rooms_databases import database_url
 
 from journeymesh.engines.port import Retention
-from journeymesh.errors import SourceUnreadable
+from journeymesh.errors import SourceUnreadable, StoreUnavailable
+from journeymesh.instants import to_us
 from journeymesh.journeys.answers import answer_bytes
 from journeymesh.journeys.journey import journey_id
-from journeymesh.journeys.policies import Policy, instant_us
+from journeymesh.journeys.policies import Policy
 from journeymesh.journeys.rules import ALWAYS_ON
 from journeymesh.stores.port import JourneyQuery
 from journeymesh.strangler.control import Control
@@ -111,7 +112,7 @@ def move(database_url: str, tmp_path: Path) -> Move:
 
 def _answers(door: Door, number: str) -> list[object]:
     vehicle = f"V{number[1:]}"
-    key = journey_id(vehicle, instant_us(NOON))
+    key = journey_id(vehicle, to_us(NOON))
     found = door.journey(key)
     assert found is not None
     return [
@@ -188,6 +189,26 @@ def test_status_tells_what_is_known_and_closes_the_gates_of_the_rest(move: Move)
     assert not [gate for gate in known["van"].closed_gates if "cover" in gate]
 
 
+def test_a_store_that_is_gone_stops_what_it_answers_and_nothing_else(move: Move, tmp_path: Path) -> None:
+    with move.door() as door:
+        before = [answer_bytes(door.journeys(JourneyQuery(policy=number))) for number in IN_LEGACY]
+    move.store_url = f"sqlite:///{tmp_path}/gone.db"
+    with move.door() as door:  # as a replica that restarts
+        assert [answer_bytes(door.journeys(JourneyQuery(policy=number))) for number in IN_LEGACY] == before
+        for number in IN_TARGET:
+            with pytest.raises(StoreUnavailable):
+                door.journeys(JourneyQuery(policy=number))
+    found = move.status()
+    assert (found["van"].policies, found["van"].answering) == (2, "legacy")
+    assert (found["car"].policies, found["car"].shadow_coverage) == (None, None)
+    assert any("cannot be read" in gate for gate in found["car"].closed_gates)
+    with move.installation(car=Phase.SHADOW) as installation:
+        (outcome,) = installation.applying("ann").apply("its store is gone")
+    assert outcome.moved
+    with move.door() as door:
+        assert [len(door.journeys(JourneyQuery(policy=number))) for number in IN_TARGET] == [1, 1]
+
+
 def test_a_feeder_that_starts_without_legacy_waits_for_it(move: Move) -> None:
     broken = move.legacy.broken
     move.stop_legacy()
@@ -220,13 +241,13 @@ def _within(seconds: float, holds: object) -> bool:
 
 def test_a_book_that_read_all_before_keeps_what_it_cannot_read_again() -> None:
     fault = SourceUnreadable("legacy is gone", todo="start it")
-    answers = [PoliciesRead(POLICIES), PoliciesRead(POLICIES[:1], fault)]
+    answers = [PoliciesRead(POLICIES), PoliciesRead(POLICIES[:1], {"legacy": fault})]
     book = PolicyBook(lambda: answers.pop(0))
     book.refresh()
     book.refresh()
     assert [policy.number for policy in book.all_terms()] == ["P0", "P1", "P2", "P3"]
     assert book.terms("P9") == ()
-    partial = PolicyBook(lambda: PoliciesRead(POLICIES[:1], fault))
+    partial = PolicyBook(lambda: PoliciesRead(POLICIES[:1], {"legacy": fault}))
     assert [policy.number for policy in partial.terms("P0")] == ["P0"]
     for asked in (partial.all_terms, partial.every, lambda: partial.terms("P9")):
         with pytest.raises(SourceUnreadable):

@@ -3,7 +3,7 @@
 import pytest
 from tests.integration import test_mongodb_changes as on_the_first
 from tests.integration.test_mongodb_changes import *  # noqa: F403 - its tests, with the server below
-from tests.second_server import declared_gap, mongodb_url  # noqa: F401 - fixtures
+from tests.support.second_server import declared_gap, mongodb_url  # noqa: F401 - fixtures
 
 from journeymesh.errors import SourceUnreadable
 

@@ -1,7 +1,7 @@
 """Exporting and deleting documents by vehicle, on a second server that speaks MongoDB's wire protocol."""
 
 from tests.integration.test_mongodb_remover import *  # noqa: F403 - its tests, with the server below
-from tests.second_server import declared_gap, mongodb_url  # noqa: F401 - fixtures
+from tests.support.second_server import declared_gap, mongodb_url  # noqa: F401 - fixtures
 
 _NO_DECIMALS = "the server closes the connection at decimals in a query, which a vehicle's name may be"
 GAPS = {

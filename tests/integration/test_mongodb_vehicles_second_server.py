@@ -6,7 +6,7 @@ import bson
 import pytest
 from tests.integration import test_mongodb_vehicles as on_the_first
 from tests.integration.test_mongodb_vehicles import *  # noqa: F403 - its tests, with the server below
-from tests.second_server import declared_gap, mongodb_url  # noqa: F401 - fixtures
+from tests.support.second_server import declared_gap, mongodb_url  # noqa: F401 - fixtures
 
 _NO_SUCH_VALUES = "the server closes the connection at decimals and NaN in a query, and does not know the type minKey"
 GAPS = {

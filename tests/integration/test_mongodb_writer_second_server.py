@@ -2,7 +2,7 @@
 
 import pytest
 from tests.integration.test_mongodb_writer import *  # noqa: F403 - its tests, with the server below
-from tests.second_server import declared_gap, mongodb_url  # noqa: F401 - fixtures
+from tests.support.second_server import declared_gap, mongodb_url  # noqa: F401 - fixtures
 
 GAPS: dict[str, str] = {}
 

@@ -16,7 +16,7 @@ from uuid import uuid4
 
 import bson
 import pytest
-from tests.builders import drive
+from tests.support.builders import drive
 
 from journeymesh.cli.main import outcome
 from journeymesh.errors import UsageError
@@ -242,7 +242,7 @@ def test_the_feeder_runs_as_a_service_tells_its_lag_and_ends_on_sigterm(move: Mo
     try:
         told = feeder.stderr.readline()
         assert told.startswith("metrics: http://127.0.0.1:")
-        assert feeder.stderr.readline().startswith("feeding")
+        assert feeder.stderr.readline().startswith("feeder started")
         metrics = _until_it_says(told.removeprefix("metrics: ").strip(), "journeymesh_strangler_lag_seconds{")
         assert 'journeymesh_strangler_target_complete{slice="cars"} 1.0' in metrics
         assert 'journeymesh_strangler_slice_phase{phase="shadow",slice="cars"} 1.0' in metrics

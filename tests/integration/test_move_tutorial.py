@@ -66,7 +66,7 @@ def test_the_whole_move_works_as_written(
         "1 missing, 0 extra, 0 values differ; would be repaired"
         in told["journeymesh strangler reconcile plan.yaml pilot"]
     )
-    assert "nothing differs" in told["journeymesh strangler diff plan.yaml"]
+    assert "no differences found so far" in told["journeymesh strangler diff plan.yaml"]
     printed = "\n".join(told.values())
     for line in (
         "3 of 3 compared so far",

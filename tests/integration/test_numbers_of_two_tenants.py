@@ -17,10 +17,10 @@ from typing import Any
 
 import msgspec
 import pytest
-from tests.ports import records
-from tests.ports.rooms_databases import fresh_postgresql
 from tests.ports.test_mongodb_store import drop_database, own_database
-from tests.two_tenants import (
+from tests.support import records
+from tests.support.rooms_databases import fresh_postgresql
+from tests.support.two_tenants import (
     ALONE,
     BEGIN,
     LAPSED,
@@ -40,7 +40,6 @@ from journeymesh.journeys.fixes import Fixes
 from journeymesh.journeys.journey import journey_id
 from journeymesh.journeys.policies import Policy
 from journeymesh.journeys.rules import ALWAYS_ON
-from journeymesh.services.http.openapi import routes_of
 from journeymesh.stores.port import StoreBatch, Superseded
 
 _DATABASES = records.unique_names("jm_tenants_")
@@ -223,7 +222,7 @@ def _comparable(answer: Answer) -> tuple[int, Any, bytes]:
 
 def _every(served: TwoTenants) -> list[Asked]:
     """Every request of every route that the application has."""
-    routes = {(method, path) for path, method, _ in routes_of(served.app)}
+    routes = {(route.method.lower(), route.path) for route in served.app.routes}
     assert routes == set(CASES), "every route has its cases here"
     return [asked for (_, path), cases in CASES.items() for asked in cases(path)]
 

@@ -12,7 +12,7 @@ from tests.integration.test_kill_run import fresh_postgresql_url, fresh_url
 from tests.integration.test_legacy_stopped import Move
 from tests.integration.test_operator_states import sqlite_made, sqlite_templates
 from tests.integration.test_replaced_targets import Accidents, _answers, _soon
-from tests.operators import Operators
+from tests.support.operators import Operators
 
 from journeymesh.databases import database
 from journeymesh.errors import SourceUnreadable, StoreUnavailable

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, seed, settings
 from hypothesis.stateful import run_state_machine_as_test
-from tests.operated_stores import PostgresqlStores, SqliteStores, Stores
-from tests.operators import STEPS, Operators, make_templates
-from tests.proving import times
+from tests.support.operated_stores import PostgresqlStores, SqliteStores, Stores
+from tests.support.operators import STEPS, Operators, make_templates
+from tests.support.proving import times
 
 from journeymesh.strangler.control import SCHEMA
 
@@ -34,7 +34,6 @@ def _run(made: Callable[[Path], tuple[Stores, Stores]], kind: str, steps: int) -
             settings=settings(
                 max_examples=max((steps - Operators.steps) // STEPS, 1),
                 stateful_step_count=STEPS,
-                deadline=None,
                 database=None,
                 suppress_health_check=list(HealthCheck),
                 print_blob=True,

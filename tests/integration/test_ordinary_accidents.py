@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.written_sources import MAPPING, as_csv, as_ndjson, rows
+from tests.support.written_sources import MAPPING, as_csv, as_ndjson, rows
 
 from journeymesh.cli.accidents import accident
 from journeymesh.cli.main import outcome
@@ -22,7 +22,7 @@ SCRIPT = "from journeymesh.cli.main import run; run()"
 FULL = Path("/dev/full")
 KERNEL = """
 from numba import types
-from journeymesh.journeys.compiled import entry
+from journeymesh.kernels.compiled import entry
 
 @entry(types.float64, types.float64)
 def twice(value):
@@ -36,6 +36,12 @@ def journeymesh(*arguments: str, **more: Any) -> subprocess.CompletedProcess[str
     env = {**os.environ, **more.pop("env", {})}
     env = {name: value for name, value in env.items() if value}
     return subprocess.run([sys.executable, "-c", SCRIPT, *arguments], check=False, env=env, **given | more)
+
+
+def in_process(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str]:
+    """How a command ends in this process, and what it says on standard error: where no process of its own is tried."""
+    code = outcome(list(arguments))
+    return code, capsys.readouterr().err
 
 
 def files(folder: Path) -> list[str]:
@@ -113,33 +119,38 @@ def test_a_missing_package_is_said_with_the_extra_that_brings_it(tmp_path: Path)
     [(b"\xff\xfe\x00\x01", "ndjson"), (b"\xff\xfe\x00\x01", "parquet"), (b"\xff\xfe\x00\x01", "bson"),
      (b"\x1f\x8bno gzip", "csv.gz"), (b"box,ts,lat,lon,kmh\n\xff,\xfe,\xff,\xff,\xff\n", "csv")],
 )  # fmt: skip
-def test_bytes_that_are_no_file_of_their_kind_are_never_a_bug(content: bytes, ending: str, tmp_path: Path) -> None:
+def test_bytes_that_are_no_file_of_their_kind_are_never_a_bug(
+    content: bytes, ending: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     options = files(tmp_path)
     (tmp_path / f"bad.{ending}").write_bytes(content)
-    done = journeymesh("preprocess", "--source", str(tmp_path / f"bad.{ending}"), *options[2:])
-    assert done.returncode in (2, 4, 10), done.stderr
-    assert "bug" not in done.stderr
+    code, said = in_process(capsys, "preprocess", "--source", str(tmp_path / f"bad.{ending}"), *options[2:])
+    assert code in (2, 4, 10), said
+    assert "bug" not in said
 
 
 @pytest.mark.parametrize("option", ["--mapping", "--rules", "--policies"])
 @pytest.mark.parametrize("kind", ["latin-1", "a folder", "nothing"])
-def test_a_file_that_cannot_be_read_is_named(option: str, kind: str, tmp_path: Path) -> None:
+def test_a_file_that_cannot_be_read_is_named(
+    option: str, kind: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     options = files(tmp_path)
     bad = tmp_path / "bad.yaml"
     if kind == "latin-1":
         bad.write_bytes(b"version: \xe9\n")
     elif kind == "a folder":
         bad.mkdir()
-    done = journeymesh("preprocess", *options, option, str(bad))
-    assert done.returncode in (2, 3), done.stderr
-    assert "bug" not in done.stderr
-    assert "bad.yaml" in done.stderr
+    code, said = in_process(capsys, "preprocess", *options, option, str(bad))
+    assert code in (2, 3), said
+    assert "bug" not in said
+    assert "bad.yaml" in said
 
 
 @pytest.mark.parametrize("place", ["no/such/folder/journeys.db", ".", "fixes.csv"])
-def test_a_store_that_cannot_be_opened_is_said(place: str, tmp_path: Path) -> None:
-    done = journeymesh("preprocess", *files(tmp_path)[:4], "--store", f"sqlite:///{tmp_path / place}")
-    ended(done, 5, str(tmp_path))
+def test_a_store_that_cannot_be_opened_is_said(place: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    store = f"sqlite:///{tmp_path / place}"
+    code, said = in_process(capsys, "preprocess", *files(tmp_path)[:4], "--store", store)
+    ended(subprocess.CompletedProcess([], code, stderr=said), 5, str(tmp_path))
 
 
 def test_a_disk_that_is_full_while_the_store_is_written_is_said(tmp_path: Path) -> None:
@@ -232,7 +243,7 @@ def test_ctrl_c_ends_with_130_and_one_line(tmp_path: Path) -> None:
         running.send_signal(signal.SIGINT)
         _, told = running.communicate(timeout=60)
     assert running.returncode == 130, told
-    assert told == "error: interrupted: what was written is whole; run the command again to go on\n"
+    assert told == "error: interrupted: what was written is complete; run the command again to continue\n"
 
 
 def test_too_little_memory_is_said_and_a_real_fault_is_still_a_bug(
@@ -244,7 +255,7 @@ def test_too_little_memory_is_said_and_a_real_fault_is_still_a_bug(
     source = as_ndjson(tmp_path, rows(3))
     command = ["preprocess", "--source", source, "--mapping", str(tmp_path / "mapping.yaml"), "--store", "memory:"]
     for error, code, said in (
-        (MemoryError(), 12, "there is not enough memory"),
+        (MemoryError(), 12, "not enough memory"),
         (OSError(24, "Too many open files"), 12, "Too many open files"),
         (KeyError("writing"), 70, "this is a bug in journeymesh (KeyError: 'writing')"),
     ):

@@ -12,8 +12,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from tests.builders import changed, drive, us
-from tests.ports.former_refusals import former
+from tests.support.builders import changed, drive, us
+from tests.support.former_refusals import former
 
 from journeymesh.engines.local import run
 from journeymesh.engines.port import Retention, RunOptions, RunReport

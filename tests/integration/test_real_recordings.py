@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tests.builders import refused_rows
+from tests.support.builders import refused_rows
 from tests.unit.journeys.test_pipeline_invariants import accepted_of, way_m
 from tests.unit.journeys.test_pipeline_of_earlier_rules import NOT_THERE_IN_2026_1
 
@@ -32,7 +32,8 @@ from journeymesh.journeys.rules import (
     ENGINE_SWITCHED_2026_1,
     JourneyRules,
 )
-from journeymesh.wiring import load_rules, open_source
+from journeymesh.stores.used_rules import load_rules
+from journeymesh.wiring import open_source
 
 REPOSITORY = Path(__file__).parents[2]
 RECORDINGS = Path(os.environ.get("JOURNEYMESH_TEST_DATA") or REPOSITORY.parent / "shared" / "data")

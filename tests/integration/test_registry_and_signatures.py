@@ -8,7 +8,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from tests.docker_registry import PYTHON_AND_DEBIAN, DockerRegistry
+from tests.support.docker_registry import PYTHON_AND_DEBIAN, DockerRegistry
 
 from journeymesh.delivery.images import ImageInvalid, PinnedImage
 from journeymesh.delivery.release.attestations import attest
@@ -112,7 +112,7 @@ def test_a_signature_moved_to_another_image_does_not_count(
     with pytest.raises(ReleaseRefused) as refused:
         verify_image(evil, trust(key))
     assert "none by a key of release/keys for this digest" in str(refused.value)
-    assert str(refused.value).count("speaks of another digest") == 2
+    assert str(refused.value).count("is about another digest") == 2
 
 
 def test_an_empty_bill_of_materials_does_not_verify(image: PinnedImage, key: SigningKey) -> None:
@@ -126,7 +126,7 @@ def test_an_image_taken_over_unchanged_says_from_where(image: PinnedImage, key: 
     attest_all(image, key)
     attest(image, taken_over(image, PinnedImage("docker.io/library/it", image.digest), "https://x.example"), key)
     assert verify_image(image, trust(key)).source.startswith("oci://docker.io/library/it@")
-    with pytest.raises(ReleaseRefused, match="copy it without change"):
+    with pytest.raises(ReleaseRefused, match="copy it unchanged"):
         taken_over(image, PinnedImage("docker.io/library/it", f"sha256:{'3' * 64}"), "https://x.example")
 
 

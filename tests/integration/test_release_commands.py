@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from tests.docker_registry import PYTHON_AND_DEBIAN, DockerRegistry
-from tests.unit.delivery.released_trees import OVERLAY, PLACEHOLDER, git
+from tests.support.docker_registry import PYTHON_AND_DEBIAN, DockerRegistry
+from tests.support.released_trees import OVERLAY, PLACEHOLDER, git
 
 from journeymesh.cli.main import outcome
 from journeymesh.delivery.images import PinnedImage

@@ -13,15 +13,17 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
-from tests.builders import NOON, drive
 from tests.integration.test_kill_run import fresh_postgresql_url, fresh_url
 from tests.integration.test_legacy_stopped import Move
+from tests.support.builders import NOON, drive
 
 from journeymesh.errors import JourneymeshError
 from journeymesh.journeys.answers import answer_bytes
 from journeymesh.stores.port import JourneyQuery, Store, StoreBatch
+from journeymesh.strangler import feeder
+from journeymesh.strangler.control import Control
 from journeymesh.strangler.door import Door
-from journeymesh.strangler.routes import RoutesUnreadable, mark_completeness
+from journeymesh.strangler.routes import RoutesUnreadable, mark_completeness, read_routes
 from journeymesh.strangler.status import history_of
 from journeymesh.strangler.targets import IDENTITY, WRITES, StoreExchanged, feed_id, held_mark, recorded_mark, sync_id
 from journeymesh.wiring import open_store
@@ -186,6 +188,30 @@ def test_a_feeder_that_runs_fills_a_store_again_that_was_replaced_under_it(
         finally:
             stop.set()
             running.join()
+
+
+def test_a_slice_recorded_incomplete_again_at_once_is_filled_again(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr(feeder, "FOLLOW_S", 2.0)
+    move = Move(f"sqlite:///{tmp_path}/store.db", tmp_path)
+    stop = threading.Event()
+    with move.installation() as installation:
+        running = threading.Thread(target=installation.feeder().run, args=(stop,))
+        running.start()
+        control = installation.control
+        try:
+            for _ in range(2):  # the second time before the feeder has seen that the slice was complete between
+                mark_completeness(control.writing(), ["car"], False, "somebody's plan names another store")
+                assert _soon(lambda: _is_complete(control))
+            mark_completeness(control.writing(), ["car"], False, "somebody's plan names another store")
+            assert _soon(lambda: _is_complete(control))
+        finally:
+            stop.set()
+            running.join()
+
+
+def _is_complete(control: Control) -> bool:
+    route = read_routes(control).get("car")
+    return route is not None and route.complete
 
 
 def test_a_retired_slice_is_not_answered_by_another_store(fresh_url: Callable[[], str], tmp_path: Path) -> None:

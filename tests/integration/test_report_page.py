@@ -17,15 +17,16 @@ import pytest
 
 from journeymesh.fleets.fleet import generate
 from journeymesh.fleets.spec import FleetSpec
+from journeymesh.instants import to_us
 from journeymesh.journeys.fixes import Fixes
 from journeymesh.journeys.journey import JOURNEY_SCHEMA
 from journeymesh.journeys.pipeline import PassResult, make_journeys
-from journeymesh.journeys.policies import Policy, instant_us
+from journeymesh.journeys.policies import Policy
 from journeymesh.journeys.reasons import Reason
 from journeymesh.journeys.rules import ALWAYS_ON
 from journeymesh.journeys.summaries import summarise
 from journeymesh.reports.basemap import Basemap
-from journeymesh.reports.page import policy_report
+from journeymesh.reports.page import ReportOptions, policy_report
 
 playwright_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 CHROMIUM = shutil.which("chromium")
@@ -45,7 +46,7 @@ def browser() -> Iterator[Any]:
 @pytest.fixture(scope="module")
 def made() -> tuple[Policy, PassResult]:
     fleet = generate(FleetSpec(seed=11, vehicles=1, days=35, first_day=date(2025, 1, 6), renewals=0.0))
-    now_us = instant_us(datetime(2026, 1, 1, tzinfo=UTC))
+    now_us = to_us(datetime(2026, 1, 1, tzinfo=UTC))
     return fleet.policies[0], make_journeys(fleet.whole().readable().fixes, ALWAYS_ON, fleet.policies, now_us)
 
 
@@ -54,7 +55,7 @@ def page_file(made: tuple[Policy, PassResult], tmp_path_factory: pytest.TempPath
     policy, result = made
 
     def track(row: dict[str, Any]) -> Fixes:
-        bounds = [instant_us(row["started_at"]), instant_us(row["ended_at"]) + 1]
+        bounds = [to_us(row["started_at"]), to_us(row["ended_at"]) + 1]
         first, last = np.searchsorted(result.timeline.fixed_at_us, bounds)
         return result.timeline.take(slice(int(first), int(last)))
 
@@ -63,8 +64,7 @@ def page_file(made: tuple[Policy, PassResult], tmp_path_factory: pytest.TempPath
         result.journeys,
         {period: summarise(result.journeys, policy, period, ALWAYS_ON.score) for period in ("term", "month")},
         track,
-        refusals=Counter(Reason(int(reason)).code for reason in result.reasons),
-        score_rules=ALWAYS_ON.score,
+        ReportOptions(Counter(Reason(int(reason)).code for reason in result.reasons), ALWAYS_ON.score),
     )
     path = tmp_path_factory.mktemp("report") / "report.html"
     path.write_text(html, "utf-8")
@@ -186,7 +186,9 @@ def test_a_basemap_is_laid_where_the_journeys_are(
     summed = {"term": summarise(result.journeys, policy, "term", ALWAYS_ON.score)}
     beneath = Basemap.of("https://tiles.example.com/{z}/{x}/{y}.png")
     path = tmp_path / "report.html"
-    path.write_text(policy_report(policy, result.journeys, summed, lambda row: None, basemap=beneath), "utf-8")
+    path.write_text(
+        policy_report(policy, result.journeys, summed, lambda row: None, ReportOptions(basemap=beneath)), "utf-8"
+    )
     context = browser.new_context(viewport={"width": 1280, "height": 900})
     tab, asked, faults = context.new_page(), [], []
     tab.on("console", lambda message: faults.append(message.text))

@@ -19,7 +19,9 @@ from journeymesh.journeys.policies import Policy
 from journeymesh.journeys.rules import ALWAYS_ON, ENGINE_SWITCHED
 from journeymesh.sources.port import SourceBatch, SourceSize
 from journeymesh.stores.memory import MemoryStore
-from journeymesh.stores.port import JourneyQuery, RefusalQuery, StoreBatch
+from journeymesh.stores.port import JourneyQuery, RefusalQuery, Run, StoreBatch
+from journeymesh.strangler.backfill import backfill_id
+from journeymesh.strangler.targets import feed_id, sync_id
 
 START_US = 1_700_000_000_000_000
 NOW = datetime(2025, 1, 1, tzinfo=UTC)
@@ -75,15 +77,15 @@ def options(**changes: object) -> RunOptions:
     return replace(RunOptions(rules=ENGINE_SWITCHED, now=NOW), **changes)  # type: ignore[arg-type]
 
 
-def settled(*runs: Sequence[Fixes], **changes: object) -> tuple[MemoryStore, list[RunReport]]:
+def stored(*runs: Sequence[Fixes], **changes: object) -> tuple[MemoryStore, list[RunReport]]:
     store = MemoryStore()
     store.migrate()
     return store, [run(Parts(parts), store, options(**changes)) for parts in runs]
 
 
 def test_running_again_changes_nothing() -> None:
-    store, (first, second) = settled([fleet()], [fleet()])
-    once, _ = settled([fleet()])
+    store, (first, second) = stored([fleet()], [fleet()])
+    once, _ = stored([fleet()])
     assert first.counts["journeys"] == 20
     assert (second.counts["journeys"], second.counts["journeys_changed"], second.counts["duplicates"]) == (0, 0, 6000)
     assert store.digest() == once.digest()
@@ -94,7 +96,7 @@ def test_what_is_refused_counts_once_when_it_comes_again() -> None:
     lat = fixes.lat_deg.copy()
     lat[7] = np.nan
     given = replace(fixes, lat_deg=lat)
-    _, (first, second) = settled([given], [given])
+    _, (first, second) = stored([given], [given])
     counted = [[run.counts[name] for name in ("accepted", "duplicates", "refused")] for run in (first, second)]
     assert counted == [[1199, 0, 1], [0, 1200, 0]]
 
@@ -103,8 +105,8 @@ def test_what_is_refused_counts_once_when_it_comes_again() -> None:
 def test_late_and_shuffled_runs_add_up_to_the_one_run(seed: int) -> None:
     fixes = fleet()
     rows = np.random.default_rng(seed).permutation(len(fixes))
-    store, _ = settled(*([fixes.take(part)] for part in np.array_split(rows, 4)))
-    once, _ = settled([fixes])
+    store, _ = stored(*([fixes.take(part)] for part in np.array_split(rows, 4)))
+    once, _ = stored([fixes])
     assert store.digest() == once.digest()
 
 
@@ -114,7 +116,7 @@ def test_input_too_large_for_memory_gives_the_same_in_any_order() -> None:
     shuffled = fixes.take(np.random.default_rng(3).permutation(len(fixes)))
     shuffled_parts = [shuffled.take(slice(k, k + 7_000)) for k in range(0, len(fixes), 7_000)]
     small = {"memory_bytes": 1}
-    digests = [settled(parts, **small)[0].digest() for parts in (clustered_parts, shuffled_parts, [fixes])]
+    digests = [stored(parts, **small)[0].digest() for parts in (clustered_parts, shuffled_parts, [fixes])]
     assert digests[0] == digests[1] == digests[2]
 
 
@@ -137,13 +139,13 @@ def test_a_spill_gives_back_every_fix_of_whole_vehicles() -> None:
 
 
 def test_two_jobs_give_the_same_as_one() -> None:
-    assert settled([fleet(12)], jobs=2)[0].digest() == settled([fleet(12)])[0].digest()
+    assert stored([fleet(12)], jobs=2)[0].digest() == stored([fleet(12)])[0].digest()
 
 
 def test_a_late_fix_reopens_only_the_journey_it_touches_and_the_old_id_resolves() -> None:
     whole = drives("V", 3)
     late_start = whole.take(np.r_[10:300, 300:900])
-    store, _ = settled([late_start])
+    store, _ = stored([late_start])
     before = store.journeys(JourneyQuery()).to_pylist()
     run(Parts([whole.take(np.arange(10))]), store, options())
     after = store.journeys(JourneyQuery()).to_pylist()
@@ -159,7 +161,7 @@ def test_a_fix_refused_before_is_taken_back_when_late_ones_confirm_it() -> None:
     whole = drives("V", 1)
     # Far enough to be impossible after one second; the fixes that make it possible come later.
     far = replace(whole, lat_deg=np.where(np.arange(300) >= 290, whole.lat_deg + 1.0, whole.lat_deg))
-    store, _ = settled([far.take(np.r_[0:290, 290:292])])
+    store, _ = stored([far.take(np.r_[0:290, 290:292])])
     assert [r.reason for _, r in store.refusals(RefusalQuery())] == ["position_spike"] * 2
     many = replace(far, fixed_at_us=far.fixed_at_us)
     later = replace(
@@ -174,7 +176,7 @@ def test_a_fix_refused_before_is_taken_back_when_late_ones_confirm_it() -> None:
 def test_summaries_only_keep_no_fixes_and_refuse_a_late_one() -> None:
     nothing = {"retention": Retention(timedelta(0))}
     whole = drives("V", 2)
-    store, _ = settled([whole.take(np.r_[0:100, 105:600])], **nothing)
+    store, _ = stored([whole.take(np.r_[0:100, 105:600])], **nothing)
     before = store.digest()
     report = run(Parts([whole.take(np.arange(100, 105))]), store, options(**nothing))
     assert len(store.fixes("V", datetime(2000, 1, 1, tzinfo=UTC), NOW)) == 0
@@ -185,20 +187,20 @@ def test_summaries_only_keep_no_fixes_and_refuse_a_late_one() -> None:
 def test_summaries_only_take_the_same_input_again_and_what_covers_it() -> None:
     nothing = {"retention": Retention(timedelta(0))}
     whole = drives("V", 2)
-    store, (_, again, more) = settled([whole.take(np.arange(400))], [whole.take(np.arange(400))], [whole], **nothing)
+    store, (_, again, more) = stored([whole.take(np.arange(400))], [whole.take(np.arange(400))], [whole], **nothing)
     assert "refused_fixes_not_kept" not in again.counts | more.counts
-    assert store.digest()["journeys"] == settled([whole])[0].digest()["journeys"]
+    assert store.digest()["journeys"] == stored([whole])[0].digest()["journeys"]
 
 
 def test_fixes_older_than_retention_are_forgotten() -> None:
     whole = drives("V", 1)
-    store, _ = settled([whole], retention=Retention(timedelta(days=1)))
+    store, _ = stored([whole], retention=Retention(timedelta(days=1)))
     assert len(store.fixes("V", datetime(2000, 1, 1, tzinfo=UTC), NOW)) == 0
     assert len(store.journeys(JourneyQuery())) == 1
 
 
 def test_two_rules_versions_do_not_mix_unless_asked() -> None:
-    store, _ = settled([drives("V", 1)])
+    store, _ = stored([drives("V", 1)])
     with pytest.raises(RulesConflict, match="another store"):
         run(Parts([drives("W", 1)]), store, options(rules=ALWAYS_ON))
     run(Parts([drives("W", 1)]), store, options(rules=ALWAYS_ON, allow_mixed_rules=True))
@@ -206,13 +208,13 @@ def test_two_rules_versions_do_not_mix_unless_asked() -> None:
 
 
 def test_edited_rules_of_one_version_are_noticed() -> None:
-    store, _ = settled([drives("V", 1)])
+    store, _ = stored([drives("V", 1)])
     with pytest.raises(RulesConflict, match="same version"):
         run(Parts([drives("W", 1)]), store, options(rules=replace(ENGINE_SWITCHED, min_distance_m=1.0)))
 
 
 def test_a_new_policy_takes_over_the_journeys_of_its_term() -> None:
-    store, _ = settled([drives("V", 2)])
+    store, _ = stored([drives("V", 2)])
     policy = Policy(number="P1", device="V", valid_from=datetime(2020, 1, 1, tzinfo=UTC), zone="Europe/Berlin")
     report = run(Parts([Fixes.empty(("V",))], [policy]), store, options())
     assert report.counts["journeys_changed"] == 2
@@ -223,8 +225,8 @@ def test_a_run_that_dies_while_a_new_policy_takes_over_is_made_good_by_the_next(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     policy = Policy(number="P1", device="V", valid_from=datetime(2020, 1, 1, tzinfo=UTC), zone="Europe/Berlin")
-    store, _ = settled([drives("V", 2)])
-    whole, _ = settled([drives("V", 2)])
+    store, _ = stored([drives("V", 2)])
+    whole, _ = stored([drives("V", 2)])
     run(Parts([], [policy]), whole, options())
     write, writes = store.write, 0
 
@@ -261,7 +263,7 @@ def test_a_source_with_positions_is_taken_up_where_it_was_left() -> None:
     run(Parts(parts[:2], resumes=True), store, options())
     report = run(Parts(parts, resumes=True), store, options())
     assert report.counts["fixes"] == 300
-    assert store.digest() == settled(parts)[0].digest()
+    assert store.digest() == stored(parts)[0].digest()
 
 
 def test_progress_is_told() -> None:
@@ -276,9 +278,22 @@ def test_refusals_say_where_the_input_is() -> None:
     fixes = drives("V", 1)
     lat = fixes.lat_deg.copy()
     lat[7] = np.nan
-    store, (report,) = settled([replace(fixes, lat_deg=lat)])
+    store, (report,) = stored([replace(fixes, lat_deg=lat)])
     ((_, refusal),) = store.refusals(RefusalQuery())
     assert isinstance(refusal, Refusal)
     assert (refusal.reason, refusal.origin, refusal.vehicle) == ("position_missing", "parts/7", "V")
     assert report.counts["refused_position_missing"] == 1
     assert store.journeys(JourneyQuery())["quarantined"].to_pylist() == [1]
+
+
+@pytest.mark.parametrize("run_id", [sync_id("legacy"), feed_id("legacy"), backfill_id("cars")])
+def test_where_a_feed_stands_is_no_position_of_a_pass(run_id: str) -> None:
+    parts = [drives("V", 1), drives("V", 1, first=1)]
+    store = MemoryStore()
+    store.migrate()
+    source = Parts(parts, resumes=True)
+    at = datetime.now(UTC)
+    store.write(StoreBatch(run=Run(run_id, source.name, options().rules.version, at, None, {}, resume="1")))
+    report = run(source, store, options())
+    assert report.counts["fixes"] == 600
+    assert store.digest() == stored(parts)[0].digest()

@@ -23,9 +23,9 @@ from uuid import uuid4
 
 import httpx
 import pytest
-from tests.builders import drive
-from tests.ports import records
-from tests.unit.services.journeyapis import NOON, POLICY
+from tests.support import records
+from tests.support.builders import drive
+from tests.support.journeyapis import NOON, POLICY
 
 from journeymesh.cli.main import outcome
 from journeymesh.stores.port import StoreBatch
@@ -158,7 +158,7 @@ def test_from_an_empty_folder_to_an_approved_answer_and_an_audit_that_holds(
     capsys.readouterr()
     assert outcome(["audit", "checkpoint"]) == 0
     assert outcome(["audit", "verify"]) == 0
-    assert "the audit holds" in capsys.readouterr().out
+    assert "the audit is intact" in capsys.readouterr().out
     assert outcome(["audit", "list", "--format", "ndjson"]) == 0
     listed = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert {"decision", "approval"} <= {row["kind"] for row in listed}
@@ -293,7 +293,7 @@ def test_a_port_that_is_taken_is_one_line(room: Path, capsys: pytest.CaptureFixt
             capsys.readouterr()
             assert outcome(["serve", *service, "--port", str(port)]) == 2
             (said,) = capsys.readouterr().err.strip().splitlines()
-            assert f"127.0.0.1:{port} cannot be listened at" in said
+            assert f"cannot listen on 127.0.0.1:{port}" in said
             assert "name another host or port" in said
 
 
@@ -336,7 +336,7 @@ def psycopg_connection(url: str) -> Any:
         (["serve", "journeyapi", "--plan", "nix.yaml"], 2, "nix.yaml does not exist"),
         (["token", "--as", "nobody"], 3, "no person 'nobody'"),
         (["token", "--as", "analyst", "--provider", "keycloak"], 2, "no static provider 'keycloak'"),
-        (["access", "init", "access"], 2, "exists already"),
+        (["access", "init", "access"], 2, "already exists"),
     ],
 )
 def test_what_cannot_be_used_is_one_line_that_says_what_to_do(

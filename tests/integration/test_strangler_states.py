@@ -10,8 +10,8 @@ from pathlib import Path
 from hypothesis import HealthCheck, event, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
-from tests.builders import drive
-from tests.legacy_double import MemoryLegacy
+from tests.support.builders import drive
+from tests.support.legacy_double import MemoryLegacy
 
 from journeymesh.engines.port import Retention
 from journeymesh.errors import JourneymeshError
@@ -25,7 +25,7 @@ from journeymesh.strangler.control import Control, now_us
 from journeymesh.strangler.door import Door
 from journeymesh.strangler.gates import GateClosed
 from journeymesh.strangler.installation import Installation
-from journeymesh.strangler.journey_places import JourneyPlaces, Locator
+from journeymesh.strangler.journey_index import JourneyIndex, Locator
 from journeymesh.strangler.legacy_side import LegacySide
 from journeymesh.strangler.phases import Phase, SideName, may_follow
 from journeymesh.strangler.plan import Feed, Gates, LegacySource, Plan, PlanInvalid, SlicePlan, TargetStore
@@ -47,7 +47,10 @@ class Rehearsal(Installation):
     """An installation that does not wait for replicas: here there is one, and it reads the routes anew."""
 
     def retiring(self, policies):  # type: ignore[no-untyped-def]
-        return Retiring(self, policies, self.exports, fence_s=0.0, sleep=lambda seconds: None)
+        return Retiring(
+            self.control, policies, self.exports, self.open_remover, self.differences,
+            fence_s=0.0, sleep=lambda seconds: None,
+        )  # fmt: skip
 
 
 class Following:
@@ -81,7 +84,7 @@ class Move(RuleBasedStateMachine):
             routing=routing,
             sides=lambda name: legacy_side if name == "legacy" else self.stores[name],
             policy_book=book,
-            locator=Locator(JourneyPlaces(), lambda: []),
+            locator=Locator(JourneyIndex(), lambda: []),
         )
         self._note_fed()
 
@@ -172,7 +175,7 @@ class Move(RuleBasedStateMachine):
         return answer_bytes(made)
 
     def _note_fed(self) -> None:
-        """What the targets hold after a feeding: legacy's content, frozen where the slice is retired."""
+        """What the targets hold after a sync: legacy's content, frozen where the slice is retired."""
         for policy in POLICIES:
             if self.phases[policy.product] is not Phase.RETIRED:
                 self.fed[policy.number] = self._truth(policy)
@@ -220,7 +223,6 @@ def _no_writer():  # type: ignore[no-untyped-def]
 Move.TestCase.settings = settings(
     max_examples=15,
     stateful_step_count=20,
-    deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
     print_blob=True,
 )

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from tests.kubernetes_cluster import cluster_for_tests
+from tests.support.kubernetes_cluster import cluster_for_tests
 
 from journeymesh.delivery.cluster import opened_cluster
 from journeymesh.delivery.strays import Stray, strays

@@ -13,7 +13,7 @@ from uuid import uuid4
 from zoneinfo import ZoneInfo
 
 import pytest
-from tests.builders import drive
+from tests.support.builders import drive
 
 from journeymesh.cli.main import outcome
 from journeymesh.strangler.gates import NothingCompared
@@ -142,13 +142,13 @@ def test_with_the_right_mapping_legacy_bears_out_every_policy_and_the_gate_opens
 ) -> None:
     legacy.shadow()
     assert legacy.run("apply", "--set", "all=target_with_reverse_shadow", "--why", "equal") == 7
-    assert "there is no third opinion yet" in capsys.readouterr().out
+    assert "no third opinion is recorded" in capsys.readouterr().out
     assert legacy.against("--format", "json") == 0
     told = json.loads(capsys.readouterr().out)
     assert told["classes"]["agrees"] == len(VEHICLES) * 3
     assert (told["policies"], told["good"], told["share"], told["answering"]) == (3, 3, 1.0, "legacy")
     assert legacy.run("status") == 0
-    assert "legacy's totals bear out 100.0 % of 3 policies" in capsys.readouterr().out
+    assert "legacy's totals confirm 100.0 % of 3 policies" in capsys.readouterr().out
     assert legacy.run("apply", "--set", "all=target_with_reverse_shadow", "--why", "equal") == 0
     assert legacy.against() == 0
     assert "the door (embedded answers) beside legacy's totals" in capsys.readouterr().out
@@ -177,7 +177,9 @@ def test_a_mapping_that_is_wrong_leaves_both_sides_equal_and_the_third_opinion_s
     assert hint is None or any(hint in (one["reason"] or "") for one in told["not_agreeing"])
     assert legacy.run("apply", "--set", "all=target_with_reverse_shadow", "--why", "equal") == 7
     closed = (
-        "in the third opinion nothing agrees by itself" if told["share"] is None else "bear out 0.0 % of 3 policies"
+        "in the third opinion no policy agrees without an explanation"
+        if told["share"] is None
+        else "confirm 0.0 % of 3 policies"
     )
     assert closed in capsys.readouterr().out
     assert legacy.run("compare", "all", "--naive", "2") == 0  # it reads by the same mapping, and says so in the docs
@@ -210,7 +212,7 @@ def test_lines_fit_eighty_columns_and_say_both_values(
     assert ["P2", "2024-05", "differs", "54.0", "km", "60.0", "km"] in table
     assert ["P2", "2024-08", "only", "in", "legacy", "0.0", "km", "700.0", "km"] in table
     assert ["P2", "2024-02", "explained", "0.0", "km", "700.0", "km"] in table
-    assert "why: legacy has no fixes of that time any more" in " ".join(lines)
+    assert "why: legacy no longer has fixes of that time" in " ".join(lines)
     assert "2 of 3 policies are within 1 % or explained" in " ".join(lines)
 
 
@@ -254,7 +256,7 @@ def test_a_slice_that_is_filled_anew_needs_another_third_opinion(
     assert legacy.run("compare", "all") == 0
     capsys.readouterr()
     assert legacy.run("apply", "--set", "all=target_with_reverse_shadow", "--why", "equal") == 7
-    assert "there is no third opinion yet" in capsys.readouterr().out
+    assert "no third opinion is recorded" in capsys.readouterr().out
 
 
 def test_a_mapping_that_finds_no_vehicle_fills_nothing_and_the_gate_says_so(
@@ -266,7 +268,7 @@ def test_a_mapping_that_finds_no_vehicle_fills_nothing_and_the_gate_says_so(
     legacy.shadow()
     capsys.readouterr()
     assert legacy.run("apply", "--set", "all=target_with_reverse_shadow", "--why", "equal") == 7
-    assert "the target was filled with nothing" in capsys.readouterr().out
+    assert "the backfill wrote no fixes" in capsys.readouterr().out
     with open_installation(legacy.folder / "plan.yaml") as installation:
         (route,) = read_routes(installation.control).routes
         with pytest.raises(NothingCompared, match="neither legacy nor embedded has a journey of the slice"):

@@ -21,9 +21,9 @@ from typing import Any
 import bson
 import pytest
 from pymongo import MongoClient
-from tests.every_source import write
 from tests.ports.test_mongodb_store import drop_database, own_database
 from tests.ports.test_postgresql_store import drop_schema, own_schema
+from tests.support.every_source import write
 
 from journeymesh.cli.main import outcome
 from journeymesh.errors import StoreUnavailable

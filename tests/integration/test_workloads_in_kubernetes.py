@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 import yaml
-from tests.kubernetes_cluster import Cluster, cluster_for_tests
-from tests.unit.delivery.workloads.trees import REPOSITORY, a_tree, begun
+from tests.support.kubernetes_cluster import Cluster, cluster_for_tests
+from tests.support.trees import REPOSITORY, a_tree, begun
 
 from journeymesh.delivery.rendering import rendered_objects
 

@@ -9,8 +9,8 @@ import pytest
 
 from journeymesh.errors import StoreUnavailable, UsageError
 from journeymesh.stores.port import RefusalQuery, RulesUsed, Store, StoreBatch, StoreChanges, Superseded
-from tests.ports.follower import Follower
-from tests.ports.records import (
+from tests.support.follower import Follower
+from tests.support.records import (
     DAY,
     NOON,
     ODD_NAMES,
@@ -85,6 +85,15 @@ class ChangeFeedSuite:
         before = store.digest()
         store.write(again)
         assert store.digest() == before
+
+    def test_days_of_vehicles_with_odd_names_are_withdrawn_and_named(self, store: Store) -> None:
+        for name in ODD_NAMES:
+            store.write(StoreBatch(fixes=fixes(name, NOON, NOON + DAY)))
+        before = store.changes(None).position
+        store.write(StoreBatch(fixes_withdrawn=[(name, NOON_DAY) for name in ODD_NAMES]))
+        assert sorted(store.changes(before).vehicles) == sorted(ODD_NAMES)
+        for name in ODD_NAMES:
+            assert len(store.fixes(name, NOON, NOON + DAY)) == 1
 
     def test_every_part_of_a_vehicle_moves_it(self, store: Store) -> None:
         old = journey("car-1")

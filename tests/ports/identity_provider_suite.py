@@ -15,16 +15,21 @@ import pytest
 from joserfc import jws
 from joserfc.jwk import ECKey
 
-from journeymesh.identity.capabilities import JOURNEYS
+from journeymesh.identity.capabilities import JOURNEYS, of_product
 from journeymesh.identity.identity import PLATFORM, ProviderUnavailable, TokenRefused
 from journeymesh.identity.port import IdentityProvider
 from journeymesh.identity.providers import Providers
 
-ANALYST = {
-    JOURNEYS: {"product:read", "journeys:read", "summaries:read"},
-    PLATFORM: {"purposes:read", "approvals:read", "approvals:request"},
-}
-INGEST = {JOURNEYS: {"product:read", "fixes:write"}, PLATFORM: set[str]()}
+
+def of_role(role: str) -> dict[str, set[str]]:
+    """What the realm in deploy/keycloak gives this role, by product."""
+    return {
+        product: {each.name for each in of_product(product) if role in each.roles.split()}
+        for product in (JOURNEYS, PLATFORM)
+    }
+
+
+ANALYST, INGEST = of_role("analyst"), of_role("ingest")
 
 
 class World(Protocol):

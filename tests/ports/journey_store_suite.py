@@ -23,7 +23,8 @@ from journeymesh.stores.port import (
 )
 from tests.ports.book_suite import BookSuite
 from tests.ports.change_feed_suite import ChangeFeedSuite
-from tests.ports.records import (
+from tests.ports.writer_suite import WriterSuite
+from tests.support.records import (
     BEGIN,
     DAY,
     EPOCH,
@@ -40,7 +41,6 @@ from tests.ports.records import (
     refusal,
     run,
 )
-from tests.ports.writer_suite import WriterSuite
 
 
 class JourneyStoreSuite(BookSuite, ChangeFeedSuite, WriterSuite):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from journeymesh.stores.port import RefusalQuery, Store, StoreBatch
-from tests.ports.records import DAY, NOON, refusal
+from tests.support.records import DAY, NOON, refusal
 
 
 class RefusalSuite:

@@ -21,8 +21,8 @@ from hypothesis import strategies as st
 from journeymesh.fleets.fleet import generate
 from journeymesh.fleets.spec import FleetSpec
 from journeymesh.journeys.answers import answer_bytes
+from journeymesh.journeys.fields import INSTANT
 from journeymesh.journeys.fixes import Fixes
-from journeymesh.journeys.journey import INSTANT
 from journeymesh.journeys.pipeline import make_journeys
 from journeymesh.journeys.policies import Policy
 from journeymesh.journeys.rules import ALWAYS_ON, ENGINE_SWITCHED, JourneyRules
@@ -30,8 +30,8 @@ from journeymesh.journeys.summaries import Period, summarise
 from journeymesh.stores.port import JourneyQuery
 from journeymesh.strangler.questions import fix_table
 from journeymesh.strangler.sides import Side
-from tests.builders import NOON, NOW_US, US, drive, onwards
-from tests.hostile_fixes import recordings
+from tests.support.builders import NOON, NOW_US, US, drive, onwards
+from tests.support.hostile_fixes import recordings
 
 POLICIES = (
     Policy(number="P1", device="V0", valid_from=NOON - timedelta(days=9), valid_to=NOON + timedelta(minutes=7),
@@ -40,7 +40,7 @@ POLICIES = (
     Policy(number="P3", device="V1", vehicle="V2", valid_from=NOON - timedelta(days=9), zone="America/New_York"),
 )  # fmt: skip
 _EXAMPLES = settings(
-    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.differing_executors]
+    max_examples=25, suppress_health_check=[HealthCheck.differing_executors]
 )  # every side runs the inherited test
 _ORDER = [("started_at", "ascending"), ("journey_id", "ascending")]
 EVER = datetime(1970, 1, 1, tzinfo=UTC), datetime(2100, 1, 1, tzinfo=UTC)

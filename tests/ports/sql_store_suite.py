@@ -8,31 +8,21 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
-from alembic import command
 from alembic.autogenerate import compare_metadata
-from alembic.config import Config
 from alembic.migration import MigrationContext
 
 from journeymesh.databases.schema import Schema
 from journeymesh.errors import StoreUnavailable
-from journeymesh.stores import records, sql, tables
+from journeymesh.stores import records, sql_rows, tables
 from journeymesh.stores.migrations import SCHEMA
 from journeymesh.stores.port import JourneyQuery, Store, StoreBatch, StoreChanges
 from journeymesh.stores.sql import SqlStore
-from tests.ports.before_limits import BeforeLimitsSuite, sql_before_limits
-from tests.ports.before_terms import BeforeTermsSuite, sql_before_terms
-from tests.ports.former_refusals import FORMER, FormerRefusalsSuite
-from tests.ports.records import DAY, NOON, full_batch, journey, journeys, refusal
+from tests.support.before_limits import BeforeLimitsSuite, sql_before_limits
+from tests.support.before_terms import BeforeTermsSuite, sql_before_terms
+from tests.support.former_refusals import FORMER, FormerRefusalsSuite
+from tests.support.records import DAY, NOON, full_batch, journey, journeys, refusal
 
 from .journey_store_suite import JourneyStoreSuite
-
-
-def upgrade_to(connection: sa.Connection, revision: str) -> None:
-    """Make the tables as they were at this revision."""
-    config = Config()
-    config.set_main_option("script_location", str(SCHEMA.migrations).replace("%", "%%"))
-    config.attributes["connection"] = connection
-    command.upgrade(config, revision)
 
 
 class SqlStoreSuite(BeforeLimitsSuite, BeforeTermsSuite, FormerRefusalsSuite, JourneyStoreSuite):
@@ -46,23 +36,22 @@ class SqlStoreSuite(BeforeLimitsSuite, BeforeTermsSuite, FormerRefusalsSuite, Jo
     def store_of_before(self, unmigrated: Callable[[], SqlStore]) -> Callable[[], Store]:
         def opened() -> Store:
             store = unmigrated()
-            store._sql.prepare_file()
-            with store._sql.writing(migrating=True) as connection:
-                upgrade_to(connection, "0002")
-                sql.put_rows(connection, tables.refusals, [records.refusal_row(one) for one in FORMER])
+            with store._sql.migrating() as connection:
+                SCHEMA.upgrade(connection, "0002")
+                sql_rows.put_rows(connection, tables.refusals, [records.refusal_row(one) for one in FORMER])
             return store
 
         return opened
 
     def break_next_write(self, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-        put_rows = sql.put_rows
+        put_rows = sql_rows.put_rows
 
         def fail_at_runs(connection: sa.Connection, table: sa.Table, *rest: Any, **options: Any) -> None:
             if table is tables.runs:
                 raise RuntimeError("injected")
             put_rows(connection, table, *rest, **options)
 
-        monkeypatch.setattr(sql, "put_rows", fail_at_runs)
+        monkeypatch.setattr(sql_rows, "put_rows", fail_at_runs)
 
     def put_back_to_0004(self, store: SqlStore) -> SqlStore:
         with store._sql.writing() as connection:

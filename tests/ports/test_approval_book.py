@@ -20,9 +20,9 @@ from journeymesh.governance.approval_book import STALE_AFTER_S, ApprovalBook, Ap
 from journeymesh.governance.approval_database import ApprovalDatabase
 from journeymesh.governance.approval_records import ApprovalRecords
 from journeymesh.governance.approval_tables import requests, steps
-from journeymesh.governance.approvals import Approval, Step
-from tests.ports.rooms_databases import database_url
-from tests.unit.governance.approval_people import ANN, PAM, contracts, wish
+from journeymesh.governance.approvals import Approval, ApprovalAction
+from tests.support.approval_people import ANN, PAM, contracts, wish
+from tests.support.rooms_databases import database_url
 
 __all__ = ["database_url"]
 
@@ -36,8 +36,8 @@ def _now() -> datetime:
 def _active(records: ApprovalRecords, **changes: Any) -> Approval:
     now = _now()
     asked = records.request(wish(**{"valid_from": now, "valid_to": now + timedelta(days=9), **changes}), ANN)
-    records.step(asked.id, Step.APPROVE, PAM, "why")
-    return records.step(asked.id, Step.ACKNOWLEDGE, ANN)
+    records.step(asked.id, ApprovalAction.APPROVE, PAM, "why")
+    return records.step(asked.id, ApprovalAction.ACKNOWLEDGE, ANN)
 
 
 def _live(book: ApprovalBook, **changes: Any) -> Approval | None:
@@ -97,7 +97,7 @@ def test_the_clock_begins_and_ends_it_without_any_read(records: ApprovalRecords,
     now = _now()
     approval = _active(records, valid_from=now + timedelta(days=1), valid_to=now + timedelta(days=2))
     at = [now]
-    with _replica(database_url, clock=lambda: at[0], follow_every_s=60, stale_after_s=60) as book:
+    with _replica(database_url, clock=lambda: at[0], every_s=60, stale_after_s=60) as book:
         for instant, is_live in (
             (approval.valid_from - timedelta(microseconds=1), False),
             (approval.valid_from, True),
@@ -117,7 +117,7 @@ def test_a_revoked_approval_ends_within_a_second_on_every_replica(records: Appro
             while not all(_live(book) for book in (first, second, third)):
                 assert time.monotonic() - begun_s < 5
                 time.sleep(0.005)
-            records.step(approval.id, Step.REVOKE, PAM, "over")
+            records.step(approval.id, ApprovalAction.REVOKE, PAM, "over")
             revoked_s = time.monotonic()
             for book in (first, second, third):
                 while True:
@@ -176,7 +176,7 @@ def test_a_database_that_was_never_there_approves_nothing_and_raises_nothing_at_
 
 def test_a_database_restored_to_an_earlier_day_is_read_anew(records: ApprovalRecords, database_url: str) -> None:
     _active(records)
-    with _replica(database_url, follow_every_s=60, stale_after_s=60) as book:
+    with _replica(database_url, every_s=60, stale_after_s=60) as book:
         assert _live(book) is not None
         writing = records._database.writing
         with writing() as connection:

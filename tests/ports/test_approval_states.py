@@ -14,20 +14,21 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, preco
 from journeymesh.errors import JourneymeshError
 from journeymesh.governance.approval_book import ApprovalBook
 from journeymesh.governance.approval_database import ApprovalDatabase
-from journeymesh.governance.approval_records import ApprovalRecords
-from journeymesh.governance.approvals import Person, State, Step
+from journeymesh.governance.approval_records import ApprovalQuery, ApprovalRecords
+from journeymesh.governance.approvals import ApprovalAction, Person
 from journeymesh.governance.contract import Contracts
-from tests.ports.rooms_databases import database_url
-from tests.unit.governance.approval_people import ANN, BOB, CONTRACT, EVE, NOW, OLGA, PAM, PER, contracts, wish
+from journeymesh.wire.identity import State
+from tests.support.approval_people import ANN, BOB, CONTRACT, EVE, NOW, OLGA, PAM, PER, contracts, wish
+from tests.support.rooms_databases import database_url
 
 __all__ = ["database_url"]
 
 PEOPLE = (ANN, BOB, PAM, PER, OLGA, EVE)
 LIKELY = (
-    *((Step.APPROVE, person) for person in (PAM, OLGA)),
-    *((Step.ACKNOWLEDGE, person) for person in (ANN, BOB, PER)),
-    (Step.REJECT, PAM),
-    (Step.REVOKE, OLGA),
+    *((ApprovalAction.APPROVE, person) for person in (PAM, OLGA)),
+    *((ApprovalAction.ACKNOWLEDGE, person) for person in (ANN, BOB, PER)),
+    (ApprovalAction.REJECT, PAM),
+    (ApprovalAction.REVOKE, OLGA),
 )
 APPROVERS = ("pam", "per", "olga")
 
@@ -105,7 +106,7 @@ class Approvals(RuleBasedStateMachine):
         self.tenant = secrets.token_hex(6)
         held: Contracts = self.contracts  # type: ignore[assignment]
         self.records = ApprovalRecords(self.database, held, clock=lambda: self.now)
-        self.book = ApprovalBook(self.records, follow_every_s=3_600, stale_after_s=3_600, clock=lambda: self.now)
+        self.book = ApprovalBook(self.records, every_s=3_600, stale_after_s=3_600, clock=lambda: self.now)
         self.model: dict[str, Modelled] = {}
 
     def _here(self, person: Person) -> Person:
@@ -124,16 +125,16 @@ class Approvals(RuleBasedStateMachine):
     @rule(
         approval=asked,
         taken=st.lists(
-            st.sampled_from(LIKELY) | st.tuples(st.sampled_from(Step), st.sampled_from(PEOPLE)),
+            st.sampled_from(LIKELY) | st.tuples(st.sampled_from(ApprovalAction), st.sampled_from(PEOPLE)),
             min_size=2,
             max_size=9,
         ),
     )
-    def take(self, approval: str, taken: list[tuple[Step, Person]]) -> None:
+    def take(self, approval: str, taken: list[tuple[ApprovalAction, Person]]) -> None:
         for step, person in taken:
             self._take(approval, step, person)
 
-    def _take(self, approval: str, step: Step, person: Person) -> None:
+    def _take(self, approval: str, step: ApprovalAction, person: Person) -> None:
         try:
             self.records.step(approval, step, self._here(person), "why")
             was_taken = True
@@ -166,7 +167,7 @@ class Approvals(RuleBasedStateMachine):
             assert [step.state.value for step in self.records.history(approval_id)] == modelled.said
             by_state[modelled.state(self.now)].add(approval_id)
         for state in State:
-            asked = self.records.query(tenant=self.tenant, state=state, limit=1_000)
+            asked = self.records.query(ApprovalQuery(tenant=self.tenant, state=state, limit=1_000))
             assert {each.id for each in asked} == by_state[state.value]
 
     @rule()
@@ -199,7 +200,6 @@ def test_the_records_follow_the_state_machine(database_url: str) -> None:
         settings=settings(
             max_examples=40,
             stateful_step_count=25,
-            deadline=None,
             derandomize=True,
             suppress_health_check=list(HealthCheck),
         ),

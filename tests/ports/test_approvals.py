@@ -10,26 +10,24 @@ from datetime import datetime, timedelta
 
 import pytest
 import sqlalchemy as sa
-from alembic import command
-from alembic.config import Config
 
 from journeymesh.errors import JourneymeshError, NotFound, StoreUnavailable, UsageError
 from journeymesh.governance.approval_database import SCHEMA, ApprovalDatabase
-from journeymesh.governance.approval_records import ApprovalRecords
+from journeymesh.governance.approval_records import ApprovalQuery, ApprovalRecords
 from journeymesh.governance.approval_tables import metadata
 from journeymesh.governance.approvals import (
     Approval,
+    ApprovalAction,
     RequestInvalid,
-    State,
-    Step,
     StepNotPossible,
     StepNotTheirs,
     Who,
 )
 from journeymesh.ledger.audit import Audit
 from journeymesh.ledger.audit_database import AuditDatabase
-from tests.ports.rooms_databases import database_url, differences
-from tests.unit.governance.approval_people import ANN, BOB, CONTRACT, EVE, NOW, OLGA, PAM, WISH, contracts, wish
+from journeymesh.wire.identity import State
+from tests.support.approval_people import ANN, BOB, CONTRACT, EVE, NOW, OLGA, PAM, WISH, contracts, wish
+from tests.support.rooms_databases import database_url, differences
 
 __all__ = ["database_url"]
 
@@ -76,10 +74,7 @@ def test_what_was_recorded_before_persons_were_is_read_and_decided_as_before(dat
     before = ApprovalDatabase(database_url)
     before._schema = dataclasses.replace(SCHEMA, head="0001")
     with before.writing() as connection:
-        config = Config()
-        config.set_main_option("script_location", str(SCHEMA.migrations))
-        config.attributes["connection"] = connection
-        command.upgrade(config, "0001")
+        SCHEMA.upgrade(connection, "0001")
         values = "'a1', 'journeys', 1, 'claims', 'acme', 'claims', 'static', 'ann', 0, 'needed', 0, 4102444800000000"
         connection.exec_driver_sql(f"INSERT INTO approval_requests VALUES ({values})")
         connection.exec_driver_sql(
@@ -94,14 +89,14 @@ def test_what_was_recorded_before_persons_were_is_read_and_decided_as_before(dat
     held = kept.find("a1")
     assert held is not None
     assert (held.requested_by, held.requested_by.person) == (ANN.who, None)
-    assert kept.step("a1", Step.APPROVE, PAM, "why").recorded is State.APPROVED
+    assert kept.step("a1", ApprovalAction.APPROVE, PAM, "why").recorded is State.APPROVED
     upgraded.close()
 
 
 def test_persons_and_a_first_approver_are_kept(records: ApprovalRecords) -> None:
     made = records.request(wish(), replace(ANN, person="staff-7"))
     first = replace(PAM, provider="keycloak", subject="0f3a")
-    records.step(made.id, Step.APPROVE, first, "why")
+    records.step(made.id, ApprovalAction.APPROVE, first, "why")
     held = records.find(made.id)
     assert held is not None
     assert (held.requested_by.person, held.recorded, held.once_approved_by) == (
@@ -109,10 +104,10 @@ def test_persons_and_a_first_approver_are_kept(records: ApprovalRecords) -> None
         State.ONCE_APPROVED,
         first.who,
     )
-    assert [each.id for each in records.query(state=State.ONCE_APPROVED)] == [made.id]
+    assert [each.id for each in records.query(ApprovalQuery(state=State.ONCE_APPROVED))] == [made.id]
     with pytest.raises(StepNotTheirs):
-        records.step(made.id, Step.APPROVE, replace(PAM, person="staff-7"), "why")
-    done = records.step(made.id, Step.APPROVE, replace(PAM, person="staff-8"), "why")
+        records.step(made.id, ApprovalAction.APPROVE, replace(PAM, person="staff-7"), "why")
+    done = records.step(made.id, ApprovalAction.APPROVE, replace(PAM, person="staff-8"), "why")
     assert done.recorded is State.APPROVED
     assert [step.who.person for step in records.history(made.id)] == ["staff-7", None, "staff-8"]
 
@@ -134,13 +129,13 @@ def test_an_approval_goes_its_way_and_every_step_is_kept(records: ApprovalRecord
     asked = records.request(wish(valid_from=NOW + timedelta(days=1)), ANN)
     assert _state(records, asked, clock) is State.REQUESTED
     clock.now += timedelta(hours=1)
-    approved = records.step(asked.id, Step.APPROVE, PAM, "claim 7 is open")
+    approved = records.step(asked.id, ApprovalAction.APPROVE, PAM, "claim 7 is open")
     assert (approved.decided_by, approved.recorded) == (PAM.who, State.APPROVED)
-    records.step(asked.id, Step.ACKNOWLEDGE, BOB)
+    records.step(asked.id, ApprovalAction.ACKNOWLEDGE, BOB)
     assert _state(records, asked, clock) is State.ACKNOWLEDGED
     clock.now += timedelta(days=1)
     assert _state(records, asked, clock) is State.ACTIVE
-    records.step(asked.id, Step.REVOKE, OLGA, "claim 7 is closed")
+    records.step(asked.id, ApprovalAction.REVOKE, OLGA, "claim 7 is closed")
     assert _state(records, asked, clock) is State.REVOKED
     history = [(step.number, step.state, str(step.who), step.why) for step in records.history(asked.id)]
     assert history == [
@@ -160,7 +155,7 @@ def test_an_approval_of_another_tenant_is_not_there(records: ApprovalRecords) ->
     asked = records.request(WISH, ANN)
     for approval_id, person in ((asked.id, EVE), ("none", PAM)):
         with pytest.raises(NotFound, match="there is no approval"):
-            records.step(approval_id, Step.APPROVE, person, "why")
+            records.step(approval_id, ApprovalAction.APPROVE, person, "why")
     assert records.find(asked.id, tenant="other") is None
     assert records.find(asked.id, tenant="acme") == asked
     assert records.find("none") is None
@@ -174,15 +169,15 @@ def test_what_was_refused_is_not_recorded(records: ApprovalRecords) -> None:
         records.request(wish(domain="privacy"), ANN)
     asked = records.request(WISH, ANN)
     with pytest.raises(StepNotTheirs):
-        records.step(asked.id, Step.APPROVE, ANN, "why")
+        records.step(asked.id, ApprovalAction.APPROVE, ANN, "why")
     with pytest.raises(StepNotPossible):
-        records.step(asked.id, Step.ACKNOWLEDGE, ANN)
+        records.step(asked.id, ApprovalAction.ACKNOWLEDGE, ANN)
     assert records.query() == [asked]
     assert len(records.history(asked.id)) == 1
 
 
-@pytest.mark.parametrize("second", [Step.APPROVE, Step.REJECT])
-def test_of_two_approvers_at_once_one_is_first_and_the_other_is_told(database_url: str, second: Step) -> None:
+@pytest.mark.parametrize("second", [ApprovalAction.APPROVE, ApprovalAction.REJECT])
+def test_of_two_approvers_at_once_one_is_first_and_the_other_is_told(database_url: str, second: ApprovalAction) -> None:
     """Each with a database connection of its own, as two replicas have."""
     replicas = []
     for _ in range(2):
@@ -194,7 +189,7 @@ def test_of_two_approvers_at_once_one_is_first_and_the_other_is_told(database_ur
         outcomes: dict[str, Approval | JourneymeshError] = {}
         barrier = threading.Barrier(2)
 
-        def decide(number: int, step: Step) -> None:
+        def decide(number: int, step: ApprovalAction) -> None:
             person = (PAM, OLGA)[number]
             barrier.wait()  # noqa: B023 - joined below
             try:
@@ -202,7 +197,7 @@ def test_of_two_approvers_at_once_one_is_first_and_the_other_is_told(database_ur
             except JourneymeshError as error:
                 outcomes[person.subject] = error  # noqa: B023
 
-        threads = [threading.Thread(target=decide, args=each) for each in ((0, Step.APPROVE), (1, second))]
+        threads = [threading.Thread(target=decide, args=each) for each in ((0, ApprovalAction.APPROVE), (1, second))]
         for thread in threads:
             thread.start()
         for thread in threads:
@@ -221,7 +216,7 @@ def test_a_second_major_version_starts_anew(database: ApprovalDatabase, clock: C
     asked = first.request(WISH, ANN)
     second = ApprovalRecords(database, contracts(replace(CONTRACT, version="2.0.0", major=2)), clock=clock)
     with pytest.raises(StepNotPossible, match="request a new approval"):
-        second.step(asked.id, Step.APPROVE, PAM, "why")
+        second.step(asked.id, ApprovalAction.APPROVE, PAM, "why")
     assert second.request(WISH, ANN).product_major == 2
 
 
@@ -233,27 +228,29 @@ def test_approvals_are_listed_newest_first_and_by_what_they_are(records: Approva
         )
         made.append(asked)
         clock.now += timedelta(seconds=number % 2)  # two each in one instant
-    records.step(made[0].id, Step.REJECT, PAM, "no")
-    records.step(made[1].id, Step.APPROVE, PAM, "yes")
+    records.step(made[0].id, ApprovalAction.REJECT, PAM, "no")
+    records.step(made[1].id, ApprovalAction.APPROVE, PAM, "yes")
     everything = records.query()
     assert [(each.requested_at, each.id) for each in everything] == sorted(
         ((each.requested_at, each.id) for each in made), reverse=True
     )
     pages: list[Approval] = []
-    while page := records.query(after=pages[-1] if pages else None, limit=5):
+    while page := records.query(ApprovalQuery(after=pages[-1] if pages else None, limit=5)):
         pages += page
     assert pages == everything
-    assert {each.id for each in records.query(purpose="pricing", domain="fleet")} == {m.id for m in made[7::2]}
-    assert records.query(tenant="other") == records.query(product="cars") == []
-    assert [each.id for each in records.query(state=State.REJECTED)] == [made[0].id]
-    (approved,) = records.query(state=State.APPROVED)
+    assert {each.id for each in records.query(ApprovalQuery(purpose="pricing", domain="fleet"))} == {
+        m.id for m in made[7::2]
+    }
+    assert records.query(ApprovalQuery(tenant="other")) == records.query(ApprovalQuery(product="cars")) == []
+    assert [each.id for each in records.query(ApprovalQuery(state=State.REJECTED))] == [made[0].id]
+    (approved,) = records.query(ApprovalQuery(state=State.APPROVED))
     assert approved.decided_by == PAM.who
-    assert len(records.query(state=State.REQUESTED)) == 10
+    assert len(records.query(ApprovalQuery(state=State.REQUESTED))) == 10
     clock.now = WISH.valid_to
-    assert records.query(state=State.REQUESTED) == []
-    assert len(records.query(state=State.EXPIRED)) == 11
+    assert records.query(ApprovalQuery(state=State.REQUESTED)) == []
+    assert len(records.query(ApprovalQuery(state=State.EXPIRED))) == 11
     with pytest.raises(UsageError, match="ask for 1 to 1000"):
-        records.query(limit=0)
+        records.query(ApprovalQuery(limit=0))
 
 
 def test_nothing_but_additions_is_ever_written(database: ApprovalDatabase, records: ApprovalRecords) -> None:
@@ -264,7 +261,11 @@ def test_nothing_but_additions_is_ever_written(database: ApprovalDatabase, recor
         said.append(str(execution[2]).split()[0])
 
     asked = records.request(WISH, ANN)
-    for step, person in ((Step.APPROVE, PAM), (Step.ACKNOWLEDGE, ANN), (Step.REVOKE, PAM)):
+    for step, person in (
+        (ApprovalAction.APPROVE, PAM),
+        (ApprovalAction.ACKNOWLEDGE, ANN),
+        (ApprovalAction.REVOKE, PAM),
+    ):
         records.step(asked.id, step, person, "why")
     assert set(said) - {"BEGIN", "SELECT"} == {"INSERT"}
 

@@ -17,11 +17,11 @@ import sqlalchemy as sa
 
 from journeymesh.databases import database as databases
 from journeymesh.errors import StoreCorrupt, StoreUnavailable, UsageError
-from journeymesh.ledger.audit import Audit
+from journeymesh.ledger.audit import Audit, RecordQuery
 from journeymesh.ledger.audit_database import SCHEMA, AuditDatabase
 from journeymesh.ledger.audit_tables import metadata
 from journeymesh.ledger.port import AuditUnwritable
-from tests.ports.rooms_databases import database_url, differences
+from tests.support.rooms_databases import database_url, differences
 
 __all__ = ["database_url"]
 
@@ -263,7 +263,7 @@ def test_more_than_may_wait_is_refused_at_once(database_url: str, monkeypatch: p
         assert len(refused) >= 1_500 - 1_000 - 10
         assert {str(future.exception()).rpartition(": ")[2] for future in refused} == {"try again"}
     wait(futures, 20)
-    assert len(audit.query(limit=1_000)) == sum(1 for future in futures if future.exception() is None)
+    assert len(audit.query(RecordQuery(limit=1_000))) == sum(1 for future in futures if future.exception() is None)
     writer.close()
     database.close()
 
@@ -292,20 +292,20 @@ def test_records_are_asked_for_page_by_page(audit: Audit) -> None:
     writers = [audit.writer(f"api-{n}") for n in range(3)]
     for n in range(30):
         writers[n % 3].append("even" if n % 2 == 0 else "odd", {"n": n}).result(10)
-    everything = audit.query(limit=1_000)
+    everything = audit.query(RecordQuery(limit=1_000))
     assert sorted(record.place for record in everything) == [record.place for record in everything]
     pages, after = [], None
-    while page := audit.query(after=after, limit=7):
+    while page := audit.query(RecordQuery(after=after, limit=7)):
         pages += page
         after = page[-1].place
     assert pages == everything
-    assert audit.query(newest_first=True, limit=1_000) == everything[::-1]
-    assert audit.query(newest_first=True, after=everything[-1].place, limit=3) == everything[-2:-5:-1]
-    assert [record.body["n"] for record in audit.query(kind="odd", writer="api-1")] == [1, 7, 13, 19, 25]
+    assert audit.query(RecordQuery(newest_first=True, limit=1_000)) == everything[::-1]
+    assert audit.query(RecordQuery(newest_first=True, after=everything[-1].place, limit=3)) == everything[-2:-5:-1]
+    assert [record.body["n"] for record in audit.query(RecordQuery(kind="odd", writer="api-1"))] == [1, 7, 13, 19, 25]
     middle = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=everything[15].at_us)
     split = [r for r in everything if r.at_us < everything[15].at_us]
-    assert audit.query(until=middle) == split
-    assert audit.query(since=middle) == everything[len(split) :]
+    assert audit.query(RecordQuery(until=middle)) == split
+    assert audit.query(RecordQuery(since=middle)) == everything[len(split) :]
     for writer in writers:
         writer.close()
 
@@ -313,9 +313,9 @@ def test_records_are_asked_for_page_by_page(audit: Audit) -> None:
 def test_a_page_of_nothing_or_of_everything_is_refused(audit: Audit) -> None:
     for limit in (0, 1_001):
         with pytest.raises(UsageError, match="ask for 1 to 1000"):
-            audit.query(limit=limit)
+            audit.query(RecordQuery(limit=limit))
     with pytest.raises(UsageError, match="no time zone"):
-        audit.query(since=datetime(2025, 1, 1))  # noqa: DTZ001
+        audit.query(RecordQuery(since=datetime(2025, 1, 1)))  # noqa: DTZ001
 
 
 def test_a_record_that_cannot_be_read_is_said_to_be_corrupt(database: AuditDatabase) -> None:
@@ -355,7 +355,7 @@ def test_a_kill_leaves_a_valid_chain_with_every_record_that_was_done(audit: Audi
         done |= {f"{run}-{line.strip()}" for line in child.stdout if line.endswith("\n")}
         child.wait()
     found, after = set(), None
-    while page := audit.query(after=after, limit=1_000):
+    while page := audit.query(RecordQuery(after=after, limit=1_000)):
         found |= {record.key for record in page}
         after = page[-1].place
     assert len(done) >= 1_800

@@ -21,9 +21,9 @@ from journeymesh.errors import UsageError
 from journeymesh.ledger.audit import Audit
 from journeymesh.ledger.audit_database import AuditDatabase
 from journeymesh.ledger.checkpoints import CheckpointFolder, CheckpointKeys, CheckpointRefused, CheckpointSigner
-from journeymesh.ledger.verification import Finding
-from tests.ports.rooms_databases import database_url
-from tests.ports.tampers import CHAIN_TAMPERS, LINKED_ANEW, Chains, Row
+from journeymesh.ledger.verification import ChainFault
+from tests.support.rooms_databases import database_url
+from tests.support.tampers import CHAIN_TAMPERS, LINKED_ANEW, Chains, Row
 
 __all__ = ["database_url"]
 
@@ -88,7 +88,7 @@ class Installation:
         for name, content in self.files.items():
             (self.folder / name).write_bytes(content)
 
-    def findings(self) -> tuple[Finding, ...]:
+    def findings(self) -> tuple[ChainFault, ...]:
         return self.audit.verify(self.kept, KEYS).findings
 
 

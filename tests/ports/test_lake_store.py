@@ -24,11 +24,11 @@ from journeymesh.stores import lake_commits
 from journeymesh.stores.lake import SCHEMA_VERSION, LakeStore
 from journeymesh.stores.memory import MemoryStore
 from journeymesh.stores.port import JourneyQuery, Store, StoreBatch, Superseded
-from tests.ports.before_limits import BeforeLimitsSuite, lake_before_limits
-from tests.ports.before_terms import BeforeTermsSuite, lake_before_terms
-from tests.ports.follower import Follower
-from tests.ports.former_refusals import FORMER, FormerRefusalsSuite
-from tests.ports.records import DAY, EPOCH, NOON, a_series, fixes, full_batch, ids, journey, journeys, policy, refusal
+from tests.support.before_limits import BeforeLimitsSuite, lake_before_limits
+from tests.support.before_terms import BeforeTermsSuite, lake_before_terms
+from tests.support.follower import Follower
+from tests.support.former_refusals import FORMER, FormerRefusalsSuite
+from tests.support.records import DAY, EPOCH, NOON, a_series, fixes, full_batch, ids, journey, journeys, policy, refusal
 
 from .journey_store_suite import JourneyStoreSuite
 

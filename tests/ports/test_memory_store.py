@@ -23,4 +23,4 @@ class TestMemoryStore(JourneyStoreSuite):
         return store
 
     def break_next_write(self, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(memory, "encode_blocks", _fail)
+        monkeypatch.setattr(memory._MemoryRows, "advance", _fail)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.ports import test_mongodb_store as on_the_first
-from tests.second_server import declare_gap, second_server_url
+from tests.support.second_server import declare_gap, second_server_url
 
 _NEGATIVE_ZERO = "the server keeps -0.0 as 0.0"
 GAPS = {

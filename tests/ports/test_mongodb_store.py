@@ -14,10 +14,10 @@ from journeymesh.stores import mongo_commits
 from journeymesh.stores.mongo_commits import Commits
 from journeymesh.stores.mongodb import SCHEMA_VERSION, MongodbStore
 from journeymesh.stores.port import JourneyQuery, Store, StoreBatch, StoreChanges, Superseded
-from tests.ports.before_limits import BeforeLimitsSuite, mongodb_before_limits
-from tests.ports.before_terms import BeforeTermsSuite, mongodb_before_terms
-from tests.ports.former_refusals import FORMER, FormerRefusalsSuite
-from tests.ports.records import full_batch, journey, journeys, only, refusal, unique_names
+from tests.support.before_limits import BeforeLimitsSuite, mongodb_before_limits
+from tests.support.before_terms import BeforeTermsSuite, mongodb_before_terms
+from tests.support.former_refusals import FORMER, FormerRefusalsSuite
+from tests.support.records import full_batch, journey, journeys, only, refusal, unique_names
 
 from .journey_store_suite import JourneyStoreSuite
 

@@ -12,7 +12,7 @@ import pytest
 from journeymesh.errors import ExtraMissing, StoreUnavailable
 from journeymesh.stores.port import JourneyQuery
 from journeymesh.stores.sql import SqlStore
-from tests.ports.records import unique_names
+from tests.support.records import unique_names
 
 from .sql_store_suite import SqlStoreSuite
 

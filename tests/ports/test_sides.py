@@ -14,13 +14,13 @@ from journeymesh.journeys.rules import JourneyRules
 from journeymesh.stores.memory import MemoryStore
 from journeymesh.stores.port import Store, StoreBatch
 from journeymesh.stores.sql import SqlStore
-from journeymesh.strangler.journey_places import JourneyPlace, places_in
+from journeymesh.strangler.journey_index import JourneyIndex, JourneyLocation, locations_in
 from journeymesh.strangler.legacy_side import LegacySide
 from journeymesh.strangler.policy_book import PolicyBook
 from journeymesh.strangler.sides import Side
-from tests.builders import NOW_US
 from tests.ports.side_suite import SideSuite
-from tests.recorded_legacy import RecordedLegacy
+from tests.support.builders import NOW_US
+from tests.support.recorded_legacy import RecordedLegacy
 
 
 def filled(store: Store, fixes: Fixes, policies: Sequence[Policy], rules: JourneyRules) -> Store:
@@ -70,10 +70,10 @@ class TestLegacySideThatRemembersNothing(SideSuite):
     def make_side(self, fixes: Fixes, policies: Sequence[Policy], rules: JourneyRules) -> Side:
         store = filled(MemoryStore(), fixes, policies, rules)
 
-        def locate(journey_id: str) -> JourneyPlace | None:
+        def locate(journey_id: str) -> JourneyLocation | None:
             found = store.journey(journey_id)
-            return None if found is None else places_in(found)[0][1]
+            return None if found is None else locations_in(found)[0][1]
 
         side = legacy_of(fixes, policies, rules)
-        side.locate, side.places.most = locate, 0
+        side.locate, side.journey_index = locate, JourneyIndex(0)
         return side

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -14,7 +16,7 @@ import pytest
 from journeymesh.errors import StoreCorrupt, StoreUnavailable, UsageError
 from journeymesh.stores.port import JourneyQuery, StoreBatch
 from journeymesh.stores.sql import SqlStore
-from tests.ports.records import full_batch, refusal
+from tests.support.records import full_batch, refusal, run
 
 from .sql_store_suite import SqlStoreSuite
 
@@ -70,6 +72,29 @@ class TestSqliteStore(SqlStoreSuite):
         with pytest.raises(StoreCorrupt, match="no journeymesh store"):
             SqlStore.connect(f"sqlite:///{tmp_path}/notes.db").migrate()
 
+    def test_a_copy_that_is_written_over_an_open_file_is_read_as_it_is(self, store: SqlStore, tmp_path: Path) -> None:
+        file = Path(store.url.removeprefix("sqlite:///"))
+        store.write(StoreBatch(run=run("run-1")))
+        with closing(sqlite3.connect(file)) as connection, closing(sqlite3.connect(tmp_path / "backup.db")) as backup:
+            connection.backup(backup)
+        # Another program has it open, as a door and a feeder have.
+        opened = "import sqlite3, sys; c = sqlite3.connect(sys.argv[1]); c.execute('SELECT * FROM runs').fetchall()"
+        command = [sys.executable, "-c", f"{opened}; print('open', flush=True); sys.stdin.read()", str(file)]
+        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+            assert other.stdout is not None
+            assert other.stdout.readline() == b"open\n"
+            store.write(StoreBatch(run=run("run-2")))
+            assert store.run_count() == 2
+            shutil.copyfile(tmp_path / "backup.db", file)
+            for suffix in ("-wal", "-shm"):
+                Path(f"{file}{suffix}").unlink()
+            assert [held.run_id for held in store.runs()] == ["run-1"]
+            store.write(StoreBatch(run=run("run-3")))
+            fresh = SqlStore.connect(store.url)
+            assert [held.run_id for held in fresh.runs()] == ["run-1", "run-3"]
+            fresh.close()
+            other.communicate()
+
     @pytest.mark.skipif(sys.platform != "linux", reason="the resident set is read from /proc")
     def test_a_file_larger_than_the_page_cache_takes_no_more_memory(self, tmp_path: Path) -> None:
         done = subprocess.run(
@@ -83,7 +108,7 @@ class TestSqliteStore(SqlStoreSuite):
         before = store.digest()
         with store._sql.engine().connect() as connection:
             pages = connection.exec_driver_sql("PRAGMA page_count").scalar()
-        store._sql.engine().dispose()
+        store.close()
 
         def shrink(connection: sqlite3.Connection, _: object) -> None:
             connection.execute(f"PRAGMA max_page_count={pages}")

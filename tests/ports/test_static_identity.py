@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from journeymesh.identity.port import IdentityProvider
-from journeymesh.identity.static import StaticProvider, create_key
+from journeymesh.identity.static import StaticProvider, StaticSettings, create_key
 from tests.ports.identity_provider_suite import ANALYST, INGEST, IdentityProviderSuite
 
 
@@ -36,7 +36,7 @@ class StaticWorld:
         self.provider: IdentityProvider = self.opened()
 
     def opened(self) -> StaticProvider:
-        return StaticProvider("static", people=self.file, key=self.key)
+        return StaticProvider("static", StaticSettings(people=self.file, key=self.key))
 
     def write(self) -> None:
         self.file.write_text(yaml.safe_dump({"people": self.people}))

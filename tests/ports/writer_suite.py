@@ -1,4 +1,4 @@
-"""What every store promises of whoever may write to it."""
+"""What every store promises of whoever may write to it, and of its record of runs."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 
 from journeymesh.stores.port import Store, StoreBatch
 from journeymesh.stores.writers import WriterOvertaken
-from tests.ports.records import DAY, NOON, full_batch, journey, journeys, policy, run
+from tests.support.records import DAY, NOON, full_batch, journey, journeys, policy, run
 
 
 class WriterSuite:
@@ -49,3 +49,19 @@ class WriterSuite:
         assert (store.digest(), store.runs(), store.changes(None)) == before
         store.write(StoreBatch(journeys=journeys(journey("car-4")), under=third, under_after=second))
         assert third in store.runs()
+
+    def test_runs_are_asked_for_by_id_and_by_what_may_have_changed(self, store: Store) -> None:
+        assert (store.run_count(), store.run("run-1"), store.runs(NOON)) == (0, None, [])
+        at = (NOON - DAY, NOON, NOON + DAY)
+        early = run("run-1", started_at=at[0] - DAY, finished_at=at[0])
+        over_noon = run("run-2", started_at=at[0], finished_at=at[2])
+        unfinished = run("run-3", started_at=at[0], finished_at=None)
+        late = run("run-4", started_at=at[1], finished_at=at[1])
+        for each in (late, unfinished, over_noon, early):
+            store.write(StoreBatch(run=each))
+        assert store.runs(NOON) == [over_noon, unfinished, late]
+        assert store.runs(at[2]) == [over_noon, unfinished]
+        assert (store.run_count(), store.run("run-3"), store.run("run-5")) == (4, unfinished, None)
+        done = run("run-3", started_at=at[0], finished_at=at[0])
+        store.write(StoreBatch(run=done))
+        assert (store.run_count(), store.run("run-3"), store.runs(NOON)) == (4, done, [over_noon, late])

@@ -19,7 +19,7 @@ fields:
 
 @pytest.mark.parametrize("location", ["dump/boxes.bson", "fixes.parquet", "postgresql://me:s3cret@host/fleet"])
 def test_only_a_live_mongodb_can_be_asked_by_vehicle(location):
-    with pytest.raises(UsageError, match="cannot be asked by vehicle and followed") as caught:
+    with pytest.raises(UsageError, match="cannot be queried by vehicle and followed") as caught:
         open_vehicle_source(location, "mapping.yaml")
     assert "s3cret" not in str(caught.value)
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from journeymesh.cli.main import outcome
@@ -30,7 +30,7 @@ from journeymesh.safe_text import (
 )
 from journeymesh.services.http.logs import structured_log
 from journeymesh.services.journeyapi.rendering import CSV, rendering
-from tests.hostile_texts import HOSTILE_TEXTS
+from tests.support.hostile_texts import HOSTILE_TEXTS
 
 OBEYED = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 """What terminals and readers obey, but for line feeds and tabs."""
@@ -108,7 +108,6 @@ def test_the_api_writes_csv_alike() -> None:
         assert float(longitude) == -13.4
 
 
-@settings(deadline=None)
 @given(st.lists(st.one_of(st.none(), st.sampled_from(HOSTILE_TEXTS), st.text(st.characters(codec="utf-8")))))
 def test_a_column_is_made_safe_as_its_values_are(values: list[str | None]) -> None:
     made = column_in_spreadsheet(pa.chunked_array([pa.array(values, pa.string())]))
@@ -117,7 +116,6 @@ def test_a_column_is_made_safe_as_its_values_are(values: list[str | None]) -> No
     assert column_in_spreadsheet(numbers) is numbers
 
 
-@settings(deadline=None)
 @given(st.text())
 def test_texts_on_a_terminal_keep_what_is_harmless(text: str) -> None:
     assert on_terminal(text).isprintable()

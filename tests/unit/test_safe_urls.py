@@ -7,7 +7,7 @@ import json
 from urllib.parse import quote
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from journeymesh.cli.main import outcome
@@ -83,7 +83,6 @@ def secret_urls(draw: st.DrawFn) -> str:
     return f"{scheme}://me:{written}@host{path}{draw(st.sampled_from(['', '?w=1', '?a=b@c']))}"
 
 
-@settings(deadline=None)
 @given(secret_urls())
 def test_no_url_shows_its_secret_whatever_signs_are_in_it(url: str) -> None:
     for shown in (shown_url(url), place_of(url), urls_shown(f"store {url}: gone"), str(UsageError(f"store {url}: x"))):
@@ -94,7 +93,6 @@ def test_no_url_shows_its_secret_whatever_signs_are_in_it(url: str) -> None:
     json.loads(to.getvalue())
 
 
-@settings(deadline=None)
 @given(secret_urls())
 def test_no_drivers_message_repeats_it(url: str) -> None:
     assert SECRET not in without_secrets(f"cannot parse {url} here", url)

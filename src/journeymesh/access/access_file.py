@@ -113,6 +113,20 @@ class AccessFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     purposes: str | None = None
     cedar: str | None = None
 
+    def static_people(self, path: str | Path, name: str | None = None) -> StaticPeople:
+        """The one static provider, of this name where one is given; ``path`` is the file's, for the error.
+
+        Raises:
+            AccessInvalid: there is none, or several and no name was given.
+        """
+        found = [each for each in self.providers if isinstance(each, StaticPeople) and name in (None, each.name)]
+        if len(found) == 1:
+            return found[0]
+        if found:
+            raise AccessInvalid(f"access {path} has several static providers", todo="name one by --provider")
+        named = "" if name is None else f" {name!r}"
+        raise AccessInvalid(f"access {path} has no static provider{named}", todo="get a token from its providers")
+
 
 def load_access_file(path: str | Path) -> AccessFile:
     """The access file, variables and relative paths resolved.
@@ -122,7 +136,7 @@ def load_access_file(path: str | Path) -> AccessFile:
     """
     held = read_yaml(path, AccessFile, called="access", invalid=AccessInvalid, see="docs/reference/access")
     if not held.providers:
-        raise AccessInvalid(f"access {path}: providers is empty, so nobody gets in", todo="name one")
+        raise AccessInvalid(f"access {path}: providers is empty, so nobody can sign in", todo="name one")
     for each in held.providers:
         if isinstance(each, KubernetesRbac) and (each.url is None) != (each.token_file is None):
             raise AccessInvalid(
@@ -135,7 +149,7 @@ def load_access_file(path: str | Path) -> AccessFile:
     names = [provider.name for provider in held.providers]
     for name in names:
         if names.count(name) > 1:
-            raise AccessInvalid(f"access {path}: two providers are called {name!r}", todo="give each a name of its own")
+            raise AccessInvalid(f"access {path}: two providers are called {name!r}", todo="give each its own name")
     return _beside(held, Path(path).resolve().parent)
 
 
@@ -146,7 +160,7 @@ def _check_audiences(path: str | Path, provider: KubernetesRbac, audience: str) 
         if each in (provider.issuer, provider.url) or _API_SERVER.fullmatch(host):
             raise AccessInvalid(
                 f"access {path}: provider {provider.name!r}: audience {each!r} is the API server's own",
-                todo="name an audience that nobody but Journeymesh takes, such as journeymesh",
+                todo="name an audience that only Journeymesh accepts, such as journeymesh",
             )
 
 

@@ -6,6 +6,7 @@ Applied to whole rows, before fields are chosen: what an obligation looks at has
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import reduce
 from typing import Any, Final
@@ -15,6 +16,7 @@ import pyarrow.compute as pc
 
 from journeymesh.errors import JourneymeshError
 from journeymesh.governance.obligations import Obligations, RowPredicate
+from journeymesh.instants import to_us
 from journeymesh.journeys.policies import Policy
 
 BEGINS: Final = ("started_at", "fixed_at", "period_from")
@@ -28,6 +30,15 @@ class ObligationUnmet(JourneymeshError):
     """An obligation cannot be met on this table, so nothing of it may leave."""
 
 
+@dataclass(frozen=True, slots=True)
+class OnePolicy:
+    """The insurance policy that a whole table is about: the terms of it that may be given out, and whether these are
+    ``all_terms`` that it has. Journeys of others go."""
+
+    terms: Sequence[Policy]
+    all_terms: bool = True
+
+
 def admits(obligations: Obligations, policy: Policy) -> bool:
     """Whether an answer about this one policy may leave at all."""
     return obligations.minimum_group_size <= 1 and obligations.rows.admits(policy)
@@ -39,14 +50,13 @@ def applied(
     *,
     now: datetime,
     policies: Sequence[Policy] = (),
-    of: Sequence[Policy] | None = None,
-    all_terms: bool = True,
+    of: OnePolicy | None = None,
     tenant: str | None = None,
 ) -> pa.Table:
     """The table with nothing in it that may not leave; its columns and their types stay, masked ones become nullable.
 
     Each row is of one insurance policy: where the whole table is about one (a track's fixes have no column for it),
-    ``of`` has the terms of it that may be told of, and ``all_terms`` says whether it has others: their journeys go.
+    ``of`` is that one.
     Else it is of the term among ``policies`` that its columns name. A row of none, or of one that is not known,
     is nobody's to give. ``tenant`` is whose rows may leave, whatever else admits them; None: any tenant's, for who
     works on the data of all of them. Then retention, then the size of the group that is left, then the mask.
@@ -56,14 +66,11 @@ def applied(
     """
     if tenant is not None:
         policies = [policy for policy in policies if policy.tenant == tenant]
-        of = None if of is None else [policy for policy in of if policy.tenant == tenant]
+        if of is not None:
+            of = replace(of, terms=[policy for policy in of.terms if policy.tenant == tenant])
         if "tenant" in table.column_names:
             table = table.filter(_among(table, "tenant", [tenant]))
-    rows = (
-        _of_one(table, obligations.rows, of, all_terms)
-        if of is not None
-        else _of_known(table, obligations.rows, policies)
-    )
+    rows = _of_one(table, obligations.rows, of) if of is not None else _of_known(table, obligations.rows, policies)
     rows = _young(rows, obligations.retention_days, now)
     if obligations.minimum_group_size > 1 and _group_size(rows, of) < obligations.minimum_group_size:
         rows = rows.slice(0, 0)
@@ -87,12 +94,12 @@ def masked(table: pa.Table, mask: frozenset[str]) -> pa.Table:
     return pa.table(columns, schema=pa.schema(fields, table.schema.metadata))
 
 
-def _of_one(table: pa.Table, rows: RowPredicate, terms: Sequence[Policy], all_terms: bool) -> pa.Table:
-    admitted = [policy for policy in terms if rows.admits(policy)]
+def _of_one(table: pa.Table, rows: RowPredicate, of: OnePolicy) -> pa.Table:
+    admitted = [policy for policy in of.terms if rows.admits(policy)]
     if not admitted:
         return table.slice(0, 0)
     wanted: list[tuple[str, list[Any]]] = [("policy", [admitted[0].number]), ("tenant", [admitted[0].tenant])]
-    if not all_terms or len(admitted) < len(terms):
+    if not of.all_terms or len(admitted) < len(of.terms):
         wanted.append(("policy_from", [policy.valid_from for policy in admitted]))
     kept = [_among(table, name, values) for name, values in wanted if name in table.column_names]
     return table.filter(reduce(pc.and_, kept)) if kept else table
@@ -131,15 +138,11 @@ def _young(table: pa.Table, retention_days: int | None, now: datetime) -> pa.Tab
     if pa.types.is_date(began.type):
         # A date is dropped where, on any clock on Earth, it may have begun too long ago.
         began = began.cast(pa.timestamp("us")).cast(pa.int64())
-        return table.filter(pc.greater_equal(began, _us(oldest + _EARLIEST_MIDNIGHT)))
-    return table.filter(pc.greater_equal(began.cast(pa.int64()), _us(oldest)))
+        return table.filter(pc.greater_equal(began, to_us(oldest + _EARLIEST_MIDNIGHT)))
+    return table.filter(pc.greater_equal(began.cast(pa.int64()), to_us(oldest)))
 
 
-def _us(at: datetime) -> int:
-    return (at - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
-
-
-def _group_size(table: pa.Table, of: Sequence[Policy] | None) -> int:
+def _group_size(table: pa.Table, of: OnePolicy | None) -> int:
     if of is not None:
         return min(1, len(table))
     return len(table.group_by([name for name in ("policy", "tenant") if name in table.column_names]).aggregate([]))

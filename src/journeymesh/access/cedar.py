@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import threading
-from collections import OrderedDict
 from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import resources
@@ -19,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from journeymesh.errors import ExtraMissing, UsageError
+from journeymesh.lru import LruCache
 
 if TYPE_CHECKING:
     import cedarpy
@@ -65,7 +64,7 @@ class Question(msgspec.Struct, frozen=True):
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class CedarVerdict:
     """Cedar's answer: ``determining`` are the ids of the policies that it followed from, in order; none where nothing
     permits."""
 
@@ -100,7 +99,7 @@ def files_in(folder: Path) -> list[CedarFile]:
         CedarInvalid: the folder or a file of it cannot be read.
     """
     if not folder.is_dir():
-        raise CedarInvalid(f"{folder} is no folder", todo="name the folder that holds the .cedar files")
+        raise CedarInvalid(f"{folder} is not a folder", todo="name the folder that holds the .cedar files")
     try:
         return [CedarFile(str(each), each.read_text("utf-8")) for each in sorted(folder.glob("*.cedar"))]
     except (OSError, UnicodeDecodeError) as error:
@@ -123,8 +122,10 @@ class CedarPolicies:
     _named_identities: frozenset[str]
     _named_policies: frozenset[str]
     kept: int = KEPT_VERDICTS
-    _verdicts: OrderedDict[Hashable, Verdict] = field(default_factory=OrderedDict, repr=False)
-    _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
+    _verdicts: LruCache[Hashable, CedarVerdict] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        self._verdicts = LruCache(self.kept)
 
     @classmethod
     def of(cls, files: Iterable[CedarFile], schema: str | None = None, *, kept: int = KEPT_VERDICTS) -> CedarPolicies:
@@ -165,7 +166,7 @@ class CedarPolicies:
         """How many verdicts are remembered now."""
         return len(self._verdicts)
 
-    def judge(self, question: Question) -> Verdict:
+    def judge(self, question: Question) -> CedarVerdict:
         """Cedar's answer, or the remembered one to an equal question.
 
         Raises:
@@ -174,15 +175,10 @@ class CedarPolicies:
         if not self.kept or len(question.about_tenant) > LONGEST_KEPT_TENANT:
             return self._asked(question)
         key = self._key(question)
-        with self._lock:
-            if (known := self._verdicts.get(key)) is not None:
-                self._verdicts.move_to_end(key)
-                return known
+        if (known := self._verdicts.get(key)) is not None:
+            return known
         verdict = self._asked(question)
-        with self._lock:
-            self._verdicts[key] = verdict
-            if len(self._verdicts) > self.kept:
-                self._verdicts.popitem(last=False)
+        self._verdicts.put(key, verdict)
         return verdict
 
     def _key(self, question: Question) -> Hashable:
@@ -198,17 +194,17 @@ class CedarPolicies:
             question.reads,
         )  # fmt: skip
 
-    def _asked(self, question: Question) -> Verdict:
+    def _asked(self, question: Question) -> CedarVerdict:
         request, entities = _told(question)
         answer = _engine().is_authorized(request, self._policies, msgspec.json.encode(entities).decode(), self._schema)
         return self._verdict(str(answer.decision.value), answer.diagnostics.reasons, answer.diagnostics.errors)
 
-    def _verdict(self, said: str, reasons: Sequence[str], errors: Sequence[str]) -> Verdict:
+    def _verdict(self, said: str, reasons: Sequence[str], errors: Sequence[str]) -> CedarVerdict:
         if errors or said not in ("Allow", "Deny"):
             raise CedarFault("; ".join(errors) or said)
         if said == "Allow" and not reasons:
             raise CedarFault("an Allow that no policy determined")
-        return Verdict(said == "Allow", tuple(sorted(reasons)))
+        return CedarVerdict(said == "Allow", tuple(sorted(reasons)))
 
 
 def _engine() -> Any:
@@ -266,7 +262,7 @@ def _policies_of(file: CedarFile, schema: Any) -> dict[str, Any]:
         if not name:
             raise CedarInvalid(f"{file.name}: policy {number} has no @id", todo='write @id("…") before it')
         if name in found:
-            raise CedarInvalid(f'{file.name}: @id("{name}") is given twice', todo="give each policy an id of its own")
+            raise CedarInvalid(f'{file.name}: @id("{name}") is given twice', todo="give each policy its own id")
         found[name] = policy
     _hold_to(schema, file)
     return found

@@ -6,24 +6,31 @@ import logging
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import lru_cache
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from msgspec import structs
 
-from journeymesh.access.cedar import CedarPolicies, Question, Verdict
-from journeymesh.access.decision import Ask, Concealed, Decision, Reason
-from journeymesh.access.ports import ApprovalHeld, Contract, Contracts, LiveApprovals, Pseudonyms, TokenReader
+from journeymesh.access.cedar import CedarPolicies, CedarVerdict, Question
+from journeymesh.access.decision import Ask, Concealed, Decision, Offer
 from journeymesh.access.random_ids import random_id
-from journeymesh.access.record import ATTEMPT_KIND, RECORD_KIND, Found, attempts_of, body_of
+from journeymesh.access.record import ATTEMPT_KIND, RECORD_KIND, DecisionState, attempts_of, body_of
 from journeymesh.access.tokenless import TokenlessRefusals
 from journeymesh.governance.obligations import NO_OBLIGATIONS, Obligations, RowPredicate
-from journeymesh.identity.capabilities import Capability, capability
+from journeymesh.identity.capabilities import Capability, capability, of_product
 from journeymesh.identity.identity import Identity, ProviderUnavailable, TokenRefused
 from journeymesh.journeys.policies import Policy
 from journeymesh.ledger.port import AuditUnwritable, AuditWriter
+from journeymesh.ledger.pseudonyms import Pseudonyms
+from journeymesh.wire.identity import Reason
+
+if TYPE_CHECKING:
+    from journeymesh.governance.approval_book import ApprovalBook
+    from journeymesh.governance.approvals import Approval
+    from journeymesh.governance.contract import Contract, Contracts
+    from journeymesh.identity.providers import Providers
 
 RETRY_AFTER_S: Final = 5.0
 """When to try again after a fault that does not say so itself."""
@@ -34,35 +41,37 @@ NOTHING_LEAVES: Final = Obligations(rows=RowPredicate(tenants=frozenset()))
 logger = logging.getLogger(__name__)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DecisionInputs:
+    """By what is decided, and where decisions are recorded."""
+
+    providers: Providers
+    approvals: ApprovalBook
+    contracts: Contracts
+    policies: CedarPolicies
+    audit: AuditWriter
+    pseudonyms: Pseudonyms
+
+
 class Decider:
     """Decides. Safe for several threads; everything it asks is in memory, but for what ``would_block`` tells."""
 
-    def __init__(
-        self,
-        *,
-        providers: TokenReader,
-        approvals: LiveApprovals,
-        contracts: Contracts,
-        policies: CedarPolicies,
-        audit: AuditWriter,
-        pseudonyms: Pseudonyms,
-        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
-    ) -> None:
+    def __init__(self, inputs: DecisionInputs, *, clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
         """``clock`` gives aware instants; tokens and approvals are held to it."""
-        self._providers = providers
-        self._approvals = approvals
-        self._contracts = contracts
-        self._policies = policies
-        self._audit = audit
-        self._pseudonyms = pseudonyms
+        self._providers = inputs.providers
+        self._approvals = inputs.approvals
+        self._contracts = inputs.contracts
+        self._policies = inputs.policies
+        self._audit = inputs.audit
+        self._pseudonyms = inputs.pseudonyms
         self._clock = clock
         self._silent_until_s: dict[str, float] = {}
-        self._tokenless = TokenlessRefusals(audit, pseudonyms)
+        self._tokenless = TokenlessRefusals(inputs.audit, inputs.pseudonyms)
 
     def decide(self, token: str | None, ask: Ask) -> Decision:
         """Whether the token's bearer may do what is asked, with its audit record under way. Never raises: any fault
         denies. Data may leave once ``recorded`` is done without an error, and not before."""
-        found = Found(decision_id=random_id())
+        found = DecisionState(decision_id=random_id())
         try:
             reason = self._reason(token, ask, found)
         except TokenRefused as error:
@@ -111,6 +120,41 @@ class Decider:
             admits=_no_policy,
         )
 
+    def offers(self, token: str, product: str) -> list[Offer]:
+        """What ``decide`` would answer now for each capability of a product and, where it is personal, each purpose of
+        the product's contract, about the product as a whole. By the same guards, without a record: no data leaves on
+        it. A capability that the bearer lacks is there once. Any fault denies.
+
+        Raises:
+            TokenRefused, ProviderUnavailable.
+        """
+        contract = self._contracts.of(product)
+        purposes: tuple[str | None, ...] = (None,) if contract is None else tuple(contract.purposes)
+        offers: list[Offer] = []
+        for each in of_product(product):
+            for purpose in purposes if each.personal else (None,):
+                offers.append(self._offer(token, each, purpose))
+                if offers[-1].reason is Reason.CAPABILITY_MISSING:
+                    break
+        return offers
+
+    def _offer(self, token: str, asked: Capability, purpose: str | None) -> Offer:
+        found = DecisionState(decision_id="")
+        ask = Ask(product=asked.product, capability=asked.name, purpose=purpose)
+        try:
+            reason = self._reason(token, ask, found)
+        except (TokenRefused, ProviderUnavailable, KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException as error:  # as in ``decide``
+            reason = self._fault(error, found)
+        return Offer(
+            capability=asked,
+            purpose=None if reason is Reason.CAPABILITY_MISSING else purpose,
+            reason=reason,
+            obligations=found.obligations if reason is Reason.ALLOWED else None,
+            approval=found.approval,
+        )
+
     def close(self) -> None:
         """Write the record of the refusals without a token since the last one."""
         self._tokenless.write()
@@ -120,7 +164,7 @@ class Decider:
         try:
             contract = self._contracts.of(ask.product)
             for purpose in () if contract is None else contract.purposes:
-                found = Found(decision_id="")
+                found = DecisionState(decision_id="")
                 if purpose == ask.purpose:
                     continue
                 reason = self._reason(token, structs.replace(ask, purpose=purpose), found)
@@ -131,10 +175,10 @@ class Decider:
         except (KeyboardInterrupt, SystemExit):
             raise
         except BaseException as error:  # as in ``decide``
-            self._fault(error, Found(decision_id=""))
+            self._fault(error, DecisionState(decision_id=""))
         return None
 
-    def _each(self, ask: Ask, found: Found) -> Callable[[Policy], bool]:
+    def _each(self, ask: Ask, found: DecisionState) -> Callable[[Policy], bool]:
         """Judges policies one by one by what was found for the whole: no term of it is looked up again."""
 
         def admits(policy: Policy) -> bool:
@@ -160,7 +204,7 @@ class Decider:
         except Exception:
             return True
 
-    def _reason(self, token: str | None, ask: Ask, found: Found) -> Reason:
+    def _reason(self, token: str | None, ask: Ask, found: DecisionState) -> Reason:
         """The guards in their order: the first that denies gives the reason."""
         found.policy = ask.policy
         if not token:
@@ -214,7 +258,7 @@ class Decider:
     def _in_contract(self, contract: Contract, purpose: str) -> bool:
         return purpose in contract.purposes
 
-    def _approved(self, approval: ApprovalHeld | None, product: str, major: int) -> bool:
+    def _approved(self, approval: Approval | None, product: str, major: int) -> bool:
         """Whether there is one that covers this version of this product now. Its purpose, tenant and domain are looked
         at by Cedar."""
         return (
@@ -223,16 +267,16 @@ class Decider:
             and self._approval_in_time(approval)
         )
 
-    def _of_this_version(self, approval: ApprovalHeld, product: str, major: int) -> bool:
+    def _of_this_version(self, approval: Approval, product: str, major: int) -> bool:
         return approval.product == product and approval.product_major == major
 
-    def _approval_in_time(self, approval: ApprovalHeld) -> bool:
+    def _approval_in_time(self, approval: Approval) -> bool:
         return approval.valid_from <= self._clock() < approval.valid_to
 
     def _narrowed(self, obligations: Obligations, tenant: str) -> Obligations:
         return narrowed(obligations, tenant)
 
-    def _judged(self, asked: Capability, ask: Ask, identity: Identity, found: Found) -> Verdict:
+    def _judged(self, asked: Capability, ask: Ask, identity: Identity, found: DecisionState) -> CedarVerdict:
         """Cedar's verdict on the latest term about which it allows: a policy that lapsed and was renewed is told of for
         its active term, and what belongs to the lapsed one stays hidden. Where a policy was sought and none can be told
         of, the verdict on the product as a whole, whether there is one or not."""
@@ -258,7 +302,7 @@ class Decider:
             found.concealed = Concealed(meant[-1], () if permitted[-1] else verdicts[-1].determining)
         return self._policies.judge(self._question(asked, ask, identity, found))
 
-    def _question(self, asked: Capability, ask: Ask, identity: Identity, found: Found) -> Question:
+    def _question(self, asked: Capability, ask: Ask, identity: Identity, found: DecisionState) -> Question:
         """All that Cedar is told."""
         policy, approval = ask.policy, found.approval
         return Question(
@@ -276,10 +320,10 @@ class Decider:
             reads=found.reads,
         )
 
-    def _permitted(self, verdict: Verdict) -> bool:
+    def _permitted(self, verdict: CedarVerdict) -> bool:
         return verdict.allowed
 
-    def _fault(self, error: BaseException, found: Found) -> Reason:
+    def _fault(self, error: BaseException, found: DecisionState) -> Reason:
         """What went wrong goes to the log by the error's name alone, for its text may hold what was asked about; and
         each name once a second at most, for a fault under load is the same one thousands of times."""
         found.detail = type(error).__name__
@@ -290,7 +334,7 @@ class Decider:
             logger.warning("decision %s denied by a fault: %s", found.decision_id, found.detail)
         return Reason.FAULT
 
-    def _recorded(self, reason: Reason, ask: Ask, found: Found) -> Future[None]:
+    def _recorded(self, reason: Reason, ask: Ask, found: DecisionState) -> Future[None]:
         try:
             body = body_of(reason, ask, found, self._pseudonyms)
             # Before the decision's own: when that is durable, these are.

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import Future
-from enum import StrEnum
 
 import msgspec
 
+from journeymesh.governance.approvals import Approval
 from journeymesh.governance.obligations import Obligations
+from journeymesh.identity.capabilities import Capability
 from journeymesh.identity.identity import Identity
 from journeymesh.journeys.policies import Policy, by_time
+from journeymesh.wire.identity import Reason
 
 
 class Ask(msgspec.Struct, frozen=True, kw_only=True):
@@ -40,7 +42,8 @@ class Ask(msgspec.Struct, frozen=True, kw_only=True):
         """The terms that a bearer of this tenant means, the latest last: never another tenant's of that number."""
         if self.policy is not None:
             return (self.policy,)
-        return tuple(sorted((policy for policy in self.terms or () if policy.tenant == tenant), key=by_time))
+        terms = [policy for policy in self.terms or () if policy.tenant == tenant]
+        return tuple(terms if len(terms) < 2 else sorted(terms, key=by_time))
 
     def others(self, tenant: str) -> tuple[Policy, ...]:
         """The latest term of every other tenant's policy of that number."""
@@ -48,19 +51,24 @@ class Ask(msgspec.Struct, frozen=True, kw_only=True):
         return tuple({policy.tenant: policy for policy in terms if policy.tenant != tenant}.values())
 
 
-class Reason(StrEnum):
-    """Why a decision was made as it was: fixed words, fit for metrics and for people."""
+class Offer(msgspec.Struct, frozen=True, kw_only=True):
+    """What a decision would be, without one being made.
 
-    ALLOWED = "allowed"
-    TOKEN_MISSING = "token_missing"  # noqa: S105 - no secret
-    TOKEN_REFUSED = "token_refused"  # noqa: S105
-    CAPABILITY_UNKNOWN = "capability_unknown"
-    CAPABILITY_MISSING = "capability_missing"
-    PURPOSE_MISSING = "purpose_missing"
-    PURPOSE_UNKNOWN = "purpose_unknown"
-    APPROVAL_MISSING = "approval_missing"
-    POLICY_FORBIDS = "policy_forbids"
-    FAULT = "fault"
+    - ``purpose``: for which; None: none is needed, or the capability is not held for any
+    - ``obligations``: what it would oblige to; None where it would be denied
+    - ``approval``: the one that it would rest on; None: there is none, or none is needed
+    """
+
+    capability: Capability
+    purpose: str | None
+    reason: Reason
+    obligations: Obligations | None
+    approval: Approval | None
+
+    @property
+    def allowed(self) -> bool:
+        """Whether it would allow."""
+        return self.reason is Reason.ALLOWED
 
 
 class Concealed(msgspec.Struct, frozen=True):

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from journeymesh.access.decision import Reason
 from journeymesh.access.reasons import REASONS
+from journeymesh.wire.identity import Reason
 
 
 @dataclass(frozen=True, slots=True)

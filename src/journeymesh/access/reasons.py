@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
-from journeymesh.access.decision import Reason
+from journeymesh.wire.identity import Reason
 
 
-class Told(NamedTuple):
+class ReasonText(NamedTuple):
     """A reason in words: ``what`` it means, ``todo`` for whoever asked."""
 
     what: str
@@ -15,34 +15,34 @@ class Told(NamedTuple):
 
 
 REASONS: Final = {
-    Reason.ALLOWED: Told("every guard let it pass", "meet the obligations, then answer"),
-    Reason.TOKEN_MISSING: Told("no token came with the request", "send one: Authorization: Bearer …"),
-    Reason.TOKEN_REFUSED: Told(
+    Reason.ALLOWED: ReasonText("every guard let it pass", "meet the obligations, then answer"),
+    Reason.TOKEN_MISSING: ReasonText("no token came with the request", "send one: Authorization: Bearer …"),
+    Reason.TOKEN_REFUSED: ReasonText(
         "the token is malformed, expired, withdrawn, of an unknown issuer, or its signature does not hold",
         "ask the identity provider for a new token",
     ),
-    Reason.CAPABILITY_UNKNOWN: Told(
-        "the product has no capability of that name, so nobody has it", "use one that the product lists"
+    Reason.CAPABILITY_UNKNOWN: ReasonText(
+        "the product has no capability of that name", "use one that the product lists"
     ),
-    Reason.CAPABILITY_MISSING: Told(
-        "the identity's provider does not say that it has the capability",
-        "have the capability given by those who keep the identity provider",
+    Reason.CAPABILITY_MISSING: ReasonText(
+        "the identity does not have the capability",
+        "ask whoever runs the identity provider for the capability",
     ),
-    Reason.PURPOSE_MISSING: Told(
-        "personal data was asked for without saying why", "name the purpose in the Data-Purpose header"
+    Reason.PURPOSE_MISSING: ReasonText(
+        "personal data was requested without a purpose", "name the purpose in the Data-Purpose header"
     ),
-    Reason.PURPOSE_UNKNOWN: Told(
+    Reason.PURPOSE_UNKNOWN: ReasonText(
         "the purpose is not in the catalogue, or the product's contract does not admit it",
         "name one of the purposes that the contract admits",
     ),
-    Reason.APPROVAL_MISSING: Told(
+    Reason.APPROVAL_MISSING: ReasonText(
         "no approval in force covers this purpose, on this major version of the product, for one of the identity's "
         "domains",
         "request the approval of the purpose, or wait for its owner to decide",
     ),
-    Reason.POLICY_FORBIDS: Told(
+    Reason.POLICY_FORBIDS: ReasonText(
         "a Cedar policy forbids it, or none permits it", "the determining policies say which; ask those who keep them"
     ),
-    Reason.FAULT: Told("something that the decision needs does not work, and any fault denies", "try again later"),
+    Reason.FAULT: ReasonText("something that the decision depends on failed, so it was denied", "try again later"),
 }
 """Every reason, in the order in which they are looked for."""

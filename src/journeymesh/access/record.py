@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from journeymesh.access.decision import Ask, Concealed, Reason
-from journeymesh.access.ports import ApprovalHeld, Pseudonyms
+from journeymesh.access.decision import Ask, Concealed
 from journeymesh.governance.obligations import NO_OBLIGATIONS, Obligations
 from journeymesh.identity.capabilities import Capability
 from journeymesh.identity.identity import Identity
 from journeymesh.journeys.policies import Policy
+from journeymesh.ledger.pseudonyms import Pseudonyms
+from journeymesh.wire.identity import Reason
+
+if TYPE_CHECKING:
+    from journeymesh.governance.approvals import Approval
 
 RECORD_KIND: Final = "decision"
 ATTEMPT_KIND: Final = "attempt"
@@ -20,7 +24,7 @@ NOBODYS: Final = ""
 
 
 @dataclass(slots=True)
-class Found:
+class DecisionState:
     """What is found out on the way to a decision. ``policy`` is the term that it is about, ``terms`` those that may be
     told of. ``purpose`` and ``capability`` are set once they are known ones;
     ``reads`` says whether anything may be read for the purpose."""
@@ -30,7 +34,7 @@ class Found:
     capability: Capability | None = None
     purpose: str | None = None
     reads: bool = True
-    approval: ApprovalHeld | None = None
+    approval: Approval | None = None
     policy: Policy | None = None
     terms: tuple[Policy, ...] = ()
     all_terms: bool = True
@@ -43,10 +47,10 @@ class Found:
     @property
     def approval_id(self) -> str | None:
         """The id of the approval that was found."""
-        return None if self.approval is None else str(self.approval.id)
+        return None if self.approval is None else self.approval.id
 
 
-def attempts_of(reason: Reason, ask: Ask, found: Found, pseudonyms: Pseudonyms) -> list[dict[str, Any]]:
+def attempts_of(reason: Reason, ask: Ask, found: DecisionState, pseudonyms: Pseudonyms) -> list[dict[str, Any]]:
     """The bodies of the records about policies that were sought and are not told of, for the tenants whose they are:
     by whom is said by their tenant alone. Where there is none of that number, one that is nobody's: the asker's tenant
     sees the same records, and the same work is done.
@@ -73,7 +77,7 @@ def attempts_of(reason: Reason, ask: Ask, found: Found, pseudonyms: Pseudonyms) 
     ]
 
 
-def body_of(reason: Reason, ask: Ask, found: Found, pseudonyms: Pseudonyms) -> dict[str, Any]:
+def body_of(reason: Reason, ask: Ask, found: DecisionState, pseudonyms: Pseudonyms) -> dict[str, Any]:
     """The audit record's body: JSON values only.
 
     A purpose or capability that is not known is free text of the caller's, and left out: personal data may be in it.

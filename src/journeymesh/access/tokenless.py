@@ -9,11 +9,12 @@ import time
 from dataclasses import dataclass, field
 from typing import Final
 
-from journeymesh.access.decision import Ask, Reason
-from journeymesh.access.ports import Pseudonyms
+from journeymesh.access.decision import Ask
 from journeymesh.access.random_ids import random_id
-from journeymesh.access.record import RECORD_KIND, Found, body_of
+from journeymesh.access.record import RECORD_KIND, DecisionState, body_of
 from journeymesh.ledger.port import AuditWriter
+from journeymesh.ledger.pseudonyms import Pseudonyms
+from journeymesh.wire.identity import Reason
 
 INTERVAL_S: Final = 10.0
 _NOTHING_KNOWN: Final = Ask(product="", capability="")
@@ -54,7 +55,7 @@ class TokenlessRefusals:
                 self._timer.cancel()
         if not count:
             return
-        body = body_of(Reason.TOKEN_MISSING, _NOTHING_KNOWN, Found(decision_id), self.pseudonyms)
+        body = body_of(Reason.TOKEN_MISSING, _NOTHING_KNOWN, DecisionState(decision_id), self.pseudonyms)
         body |= {"count": count, "from_us": from_us, "to_us": time.time_ns() // 1000}
         try:
             self.audit.append(RECORD_KIND, body, key=decision_id)

@@ -12,14 +12,14 @@ import typer
 
 from journeymesh.cli.output import say
 
-app = typer.Typer(no_args_is_help=True, help="Set up by whom and by what decisions are made.")
+app = typer.Typer(no_args_is_help=True, help="Set up access control: people, contracts, purposes and keys.")
 
 FILES = ("access.yaml", "people.yaml")
 
 AccessArgument = Annotated[Path, typer.Argument(metavar="FILE", help="The access file.")]
 AccessOption = Annotated[
     Path | None,
-    typer.Option("--access", metavar="FILE", help="The access file; left out, the setting's.", show_default=False),
+    typer.Option("--access", metavar="FILE", help="The access file. Default: the setting's.", show_default=False),
 ]
 
 
@@ -36,14 +36,14 @@ def access_file(given: Path | None) -> Path:
     if named is None:
         raise UsageError(
             "no access file is named",
-            todo="give --access FILE; `journeymesh access init FOLDER` makes one to begin with",
+            todo="give --access FILE; `journeymesh access init FOLDER` creates one",
         )
     return Path(named)
 
 
 @app.command("init")
 def init(
-    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Where to put it; made where it is missing.")],
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="The folder to write to; created if missing.")],
 ) -> None:
     """Write an access file with a few people, and new keys, to begin with on one machine."""
     written = write_access(folder)
@@ -58,7 +58,7 @@ def write_access(folder: Path) -> Path:
     """The access file, its people and new keys in this folder.
 
     Raises:
-        UsageError: one of them is there already, or none can be written there.
+        UsageError: one of them already exists, or none can be written there.
     """
     from journeymesh.errors import UsageError
     from journeymesh.identity.static import create_key
@@ -74,7 +74,7 @@ def write_access(folder: Path) -> Path:
         create_key(keys / "checkpoints.pem")
         _write_new(keys / "pseudonyms.key", f"{secrets.token_hex(32)}\n".encode(), 0o600)
     except FileExistsError as error:
-        raise UsageError(f"{error.filename} exists already", todo="name another folder, or remove it first") from error
+        raise UsageError(f"{error.filename} already exists", todo="name another folder, or remove it first") from error
     except OSError as error:
         raise UsageError(f"{folder} cannot be written: {error.strerror}", todo="name another folder") from error
     return folder / FILES[0]
@@ -90,7 +90,7 @@ def migrate(file: AccessArgument) -> None:
 
 @app.command("check")
 def check(file: AccessArgument) -> None:
-    """Read everything that the file names and say what was found.
+    """Check the access file and everything that it names.
 
     Neither a token nor a decision is made; identity providers are asked how they are.
     """

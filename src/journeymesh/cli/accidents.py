@@ -27,7 +27,7 @@ def accident(error: BaseException) -> JourneymeshError | None:
     """The error as one of ours where it is no fault of the program; None where it may be one."""
     match error:
         case MemoryError():
-            return ResourcesExhausted("there is not enough memory", todo="give it more, or fewer --jobs")
+            return ResourcesExhausted("not enough memory", todo="add memory, or use fewer --jobs")
         case UnicodeDecodeError():
             at = f"byte 0x{error.object[error.start]:02x} at {error.start:,}"
             return SourceUnreadable(f"a text is not {error.encoding.upper()} ({at})", todo="write the file in UTF-8")
@@ -45,10 +45,12 @@ def _of_the_system(error: OSError) -> JourneymeshError | None:
         where = place or " standard output or a temporary file"
         return OutputUnwritable(f"cannot write{where}: {why}", todo="free space, or write elsewhere (TMPDIR)")
     if error.errno in _DENIED:
-        return NotPermitted(f"cannot use{place or ' a file'}: {why}", todo="check its rights, or name another place")
+        return NotPermitted(
+            f"cannot use{place or ' a file'}: {why}", todo="check its permissions, or name another path"
+        )
     if error.errno in _TOO_MANY:
         return ResourcesExhausted(
-            f"the system gives no more{place}: {why}", todo="raise its limit, or use fewer --jobs"
+            f"a limit of the system is reached{place}: {why}", todo="raise the limit, or use fewer --jobs"
         )
     if error.errno in _NOT_THERE and place:
         return NotFound(f"cannot use{place}: {why}", todo="correct the path")

@@ -14,7 +14,7 @@ from journeymesh.cli.options import Format, FormatOption, LimitOption, OutOption
 from journeymesh.cli.output import say
 from journeymesh.cli.render import Row
 
-app = typer.Typer(no_args_is_help=True, help="Look into the audit, sign it, verify it.")
+app = typer.Typer(no_args_is_help=True, help="Read, sign and verify the audit.")
 
 
 @app.command("list")
@@ -33,11 +33,12 @@ def listed(
     from journeymesh.cli.render import Column, Listing, render
     from journeymesh.cli.show import text
     from journeymesh.journeys.answers import rfc3339
-    from journeymesh.journeys.journey import INSTANT
+    from journeymesh.journeys.fields import INSTANT
+    from journeymesh.ledger.audit import RecordQuery
     from journeymesh.wiring.access import open_audit
 
     with open_audit(access_file(access)) as (audit, _, _):
-        held = audit.query(limit=min(limit or 1000, 1000), kind=kind, newest_first=True)
+        held = audit.query(RecordQuery(limit=min(limit or 1000, 1000), kind=kind, newest_first=True))
     schema = pa.schema(
         [("at", INSTANT), ("writer", pa.string()), ("number", pa.int64()), ("kind", pa.string()), ("body", pa.string())]
     )
@@ -54,7 +55,7 @@ def listed(
     columns = (
         Column("at (UTC)", lambda row: rfc3339(row["at"])),
         Column("kind", text("kind")),
-        Column("what came of it", _of_body("reason", "step")),
+        Column("outcome", _of_body("reason", "step")),
         Column("capability", _of_body("capability")),
         Column("purpose", _of_body("purpose")),
         Column("subject", _of_body("subject")),
@@ -97,4 +98,4 @@ def verify(access: AccessOption = None) -> None:
         say(f"bad: {finding}", file=sys.stderr)
     if not found.holds:
         raise typer.Exit(5)
-    say("the audit holds")
+    say("the audit is intact")

@@ -48,7 +48,7 @@ def policies_like(store: Store, tenant: str | None, product: str | None, status:
             some = ", ".join(sorted(known)[:10]) + (", …" if len(known) > 10 else "")
             raise NotFound(
                 f"{option} {wanted}: no policy in the store has it",
-                todo=f"it has {some}" if known else "give some to `preprocess` with --policies",
+                todo=f"the store has {some}" if known else "give some to `preprocess` with --policies",
             )
         found = [policy for policy in found if getattr(policy, name) == wanted]
     return found
@@ -82,7 +82,7 @@ def field_named(option: str, name: str, schema: pa.Schema, *, ranked: bool = Fal
     known = [field.name for field in schema if not ranked or is_number(field)]
     if name not in known:
         raise UsageError(
-            f"{option}: {name!r} is no {'number' if ranked else 'field'} here", todo=f"use {', '.join(known)}"
+            f"{option}: {name!r} is not a {'numeric field' if ranked else 'field'} here", todo=f"use {', '.join(known)}"
         )
     return name
 

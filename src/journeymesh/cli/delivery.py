@@ -15,7 +15,7 @@ from journeymesh.cli.output import say
 if TYPE_CHECKING:
     from journeymesh.delivery.applications import Application
 
-app = typer.Typer(no_args_is_help=True, help="Deliver by git alone: the tree that Argo CD reads.")
+app = typer.Typer(no_args_is_help=True, help="Deliver through git: manage the tree that Argo CD reads.")
 
 TreeOption = Annotated[
     Path, typer.Option("--tree", metavar="DIR", help="The repository, or a folder in it.", show_default="here")
@@ -58,7 +58,7 @@ def show_addresses(tree: TreeOption = Path(), form: FormatOption = Format.table)
 
 @app.command("pin")
 def pin(
-    images: Annotated[list[str], typer.Argument(metavar="NAME=IMAGE@DIGEST…", help="What each name stands for.")],
+    images: Annotated[list[str], typer.Argument(metavar="NAME=IMAGE@DIGEST…", help="The image to pin for each name.")],
     environment: Annotated[str, typer.Option("--env", metavar="ENV", help="dev, test or prod.")] = "dev",
     tree: TreeOption = Path(),
 ) -> None:
@@ -75,7 +75,7 @@ def pin(
     for given in images:
         name, equals, reference = given.partition("=")
         if not equals:
-            raise UsageError(f"{given} names no image", todo="give NAME=HOST/NAME@sha256:…")
+            raise UsageError(f"{given} has no image", todo="give NAME=HOST/NAME@sha256:…")
         wanted[name] = PinnedImage.parse(reference)
     for path in pin_everywhere(found, environment, wanted):
         say(f"pinned          {found.relative(path)}")
@@ -87,13 +87,14 @@ def pin(
 @app.command("bootstrap")
 def bootstrap(
     environment: Annotated[
-        list[str] | None, typer.Option("--env", metavar="ENV", help="May be repeated; left out, all of the tree's.")
+        list[str] | None, typer.Option("--env", metavar="ENV", help="May be repeated. Default: all of the tree's.")
     ] = None,
-    wait_s: Annotated[int, typer.Option("--wait-s", min=0, help="How long to wait until all is healthy.")] = 900,
+    wait_s: Annotated[int, typer.Option("--wait-s", min=0, help="How long to wait until everything is healthy.")] = 900,
     again: Annotated[
         bool,
         typer.Option(
-            "--again", help="Also sync everything anew, hooks and all: a namespace, a database or Argo CD was lost."
+            "--again",
+            help="Also sync everything again, with hooks: after the loss of a namespace, a database or Argo CD.",
         ),
     ] = False,
     tree: TreeOption = Path(),

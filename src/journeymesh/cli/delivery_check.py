@@ -62,7 +62,8 @@ def check(
 
     if against is not None and form is not Format.table:
         raise UsageError(
-            f"--against goes with no --format {form}", todo="use `journeymesh delivery diff REV` for the diff"
+            f"--against cannot be combined with --format {form}",
+            todo="use `journeymesh delivery diff REV` for the diff",
         )
     subject = Subject(Tree.at(tree), tuple(environments or ENVIRONMENTS), asks_server=server)
     found = findings(subject, rules or ())
@@ -74,7 +75,7 @@ def check(
         ids = sorted({each.rule for each in grave})
         raise TreeRefused(
             f"{len(grave)} {'fault' if len(grave) == 1 else 'faults'} in the tree: {', '.join(ids)}",
-            todo="mend them as each line says, then check again",
+            todo="fix them as each line says, then check again",
         )
     if form is Format.table:
         say(f"{len(subject.units)} renderings checked, no error", file=sys.stderr)

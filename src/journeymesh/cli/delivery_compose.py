@@ -15,7 +15,7 @@ def compose(
 ) -> None:
     """Write what compose.yaml needs: passwords, and an access file with a few people and new keys.
 
-    What is there already stays, for databases know its passwords.
+    What already exists stays, for databases know its passwords.
     """
     from journeymesh.cli.access import write_access
     from journeymesh.delivery.laptop import FOLDER, give_to_containers, write_environment

@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 
 RepositoryOption = Annotated[
     str,
-    typer.Option("--repo", help="Its address, or a checkout of it.", show_default="the one that Argo CD follows there"),
+    typer.Option(
+        "--repo", help="URL of the repository, or a checkout of it.", show_default="the one that Argo CD follows there"
+    ),
 ]
 EnvironmentOption = Annotated[str, typer.Option("--env", help="The environment: dev, test or prod.")]
 
@@ -30,17 +32,16 @@ def guard(
     branch: Annotated[
         str, typer.Option("--branch", help="The branch that Argo CD follows.", show_default="the repository's own")
     ] = "",
-    once: Annotated[bool, typer.Option("--once", help="Look once, act, and end.")] = False,
-    push: Annotated[bool, typer.Option("--push", help="Push reverts. Without it they are only told.")] = False,
+    once: Annotated[bool, typer.Option("--once", help="Check once, act, and exit.")] = False,
+    push: Annotated[bool, typer.Option("--push", help="Push reverts. Without it they are only reported.")] = False,
     sign: Annotated[
         str,
-        typer.Option(
-            "--sign", help="Key that signs: a file (SSH or OpenPGP), or GnuPG's name of one.", show_default=False
-        ),
+        typer.Option("--sign", help="Signing key: a file (SSH or OpenPGP), or its GnuPG key ID.", show_default=False),
     ] = "",
-    unsigned: Annotated[bool, typer.Option("--unsigned", help="Push reverts that nobody signed.")] = False,
+    unsigned: Annotated[bool, typer.Option("--unsigned", help="Push unsigned reverts.")] = False,
     attempts: Annotated[
-        int, typer.Option("--attempts", min=0, help="Failed attempts that are enough; 0: all that Argo CD makes.")
+        int,
+        typer.Option("--attempts", min=0, help="Act after this many failed attempts; 0: after all that Argo CD makes."),
     ] = 0,
     evidence_key: Annotated[
         Path | None,
@@ -48,9 +49,14 @@ def guard(
             "--evidence-key", help="Key (PEM) that signs the evidence of what passed.", show_default="no evidence"
         ),
     ] = None,
-    interval_s: Annotated[float, typer.Option("--interval", min=0.2, help="Seconds between two looks.")] = 2.0,
+    interval_s: Annotated[float, typer.Option("--interval", min=0.2, help="Seconds between checks.")] = 2.0,
     kubeconfig: Annotated[
-        Path | None, typer.Option("--kubeconfig", help="Else KUBECONFIG, or the pod's account.", show_default=False)
+        Path | None,
+        typer.Option(
+            "--kubeconfig",
+            help="Kubeconfig file. Default: KUBECONFIG, or the pod's service account.",
+            show_default=False,
+        ),
     ] = None,
 ) -> None:
     """Take back in git what fails to sync, and keep Argo CD healing.
@@ -65,9 +71,9 @@ def guard(
 
     require_environment(environment)
     if evidence_key and not push:
-        raise UsageError("evidence is pushed", todo="give --push too, or leave out --evidence-key")
+        raise UsageError("--evidence-key needs --push", todo="give --push too, or leave out --evidence-key")
     if push and not sign and not unsigned:
-        raise SigningUnset("reverts are pushed signed", todo="name a key by --sign, or give --unsigned")
+        raise SigningUnset("pushed reverts must be signed", todo="name a key with --sign, or give --unsigned")
     with ExitStack() as opened:
         cluster = opened.enter_context(opened_cluster(kubeconfig))
         where = repository or repository_of(cluster.applications(), environment)
@@ -79,7 +85,7 @@ def guard(
             for step in controller.turn():
                 say(str(step))
             return
-        say(f"guarding {environment} at {clone.url}; Ctrl-C or SIGTERM ends it", file=sys.stderr, flush=True)
+        say(f"guarding {environment} at {clone.url}; Ctrl-C or SIGTERM stops it", file=sys.stderr, flush=True)
         with stopping() as stop:
             _go_on(controller, stop, interval_s)
 

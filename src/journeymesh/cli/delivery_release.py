@@ -22,7 +22,9 @@ KEY_VARIABLE: Final = "JOURNEYMESH_SIGNING_KEY"
 
 keys_app = typer.Typer(no_args_is_help=True, help="Keys that sign images and evidence.")
 
-ServiceArgument = Annotated[str, typer.Argument(metavar="SERVICE", help="Its name under customization/services.")]
+ServiceArgument = Annotated[
+    str, typer.Argument(metavar="SERVICE", help="The service's name under customization/services.")
+]
 ImageArgument = Annotated[str, typer.Argument(metavar="IMAGE", help="HOST/NAME@sha256:… or HOST/NAME:TAG.")]
 KeyOption = Annotated[
     Path | None, typer.Option("--key", envvar=KEY_VARIABLE, help="The private key, in PEM.", show_default=False)
@@ -39,14 +41,14 @@ SignOption = Annotated[
 AwaitOption = Annotated[
     float,
     typer.Option(
-        "--await", metavar="SECONDS", min=0, help="With --push: wait this long for the cluster to know the approval."
+        "--await", metavar="SECONDS", min=0, help="With --push: how long to wait until the cluster has the approval."
     ),
 ]
 
 
 @keys_app.command("new")
 def new(
-    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Where to put release.key and release.pub.")],
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="The folder for release.key and release.pub.")],
 ) -> None:
     """Make a pair of keys.
 
@@ -72,27 +74,33 @@ def attest(
     key: KeyOption = None,
     tree: TreeOption = Path(),
     source: Annotated[
-        str | None, typer.Option("--source", help="Address of the source; else the remote's.", show_default=False)
+        str | None,
+        typer.Option("--source", help="URL of the source repository. Default: the remote's.", show_default=False),
     ] = None,
     commit: Annotated[str, typer.Option("--commit", help="The commit it was built from.")] = "HEAD",
-    dockerfile: Annotated[str, typer.Option("--dockerfile", help="Its path in the source.")] = "Dockerfile",
+    dockerfile: Annotated[
+        str, typer.Option("--dockerfile", help="The Dockerfile's path in the source.")
+    ] = "Dockerfile",
     base: Annotated[
         list[str] | None,
-        typer.Option("--base", metavar="NAME@sha256:…", help="The digest that a base image had.", show_default=False),
+        typer.Option("--base", metavar="NAME@sha256:…", help="A base image with its digest.", show_default=False),
     ] = None,
-    builder: Annotated[str, typer.Option("--builder", help="URI of who built it.")] = "urn:journeymesh:by-hand",
+    builder: Annotated[str, typer.Option("--builder", help="URI of the builder.")] = "urn:journeymesh:by-hand",
     taken_over: Annotated[
         str | None,
         typer.Option(
-            "--taken-over", metavar="HOST/NAME@sha256:…", help="It is another registry's image.", show_default=False
+            "--taken-over",
+            metavar="HOST/NAME@sha256:…",
+            help="The image is an unchanged copy of this one.",
+            show_default=False,
         ),
     ] = None,
     sbom: Annotated[
         Path | None,
-        typer.Option("--sbom", help="A CycloneDX file of another tool's, in place of our own.", show_default=False),
+        typer.Option("--sbom", help="A CycloneDX file made by another tool, instead of our own.", show_default=False),
     ] = None,
 ) -> None:
-    """Sign an image and attach what it is made of and how it came about."""
+    """Sign an image and attach its bill of materials and its provenance."""
     from journeymesh.delivery.release import provenance
     from journeymesh.delivery.release.attestations import attest as attach_statement
     from journeymesh.delivery.release.sbom import image_sbom, read_sbom, sbom_statement
@@ -125,7 +133,7 @@ def verify(image: ImageArgument, tree: TreeOption = Path()) -> None:
 
 def passed(
     service: ServiceArgument,
-    environment: Annotated[str, typer.Option("--env", help="Where it passed.")],
+    environment: Annotated[str, typer.Option("--env", help="The environment where it passed.")],
     revision: Annotated[str, typer.Option("--revision", help="The commit that Argo CD synced.")] = "HEAD",
     key: KeyOption = None,
     tree: TreeOption = Path(),
@@ -154,18 +162,18 @@ def passed(
     for path in written:
         say(f"{path.relative_to(made.tree.root)}: passed at {commit[:12]}")
     if not written:
-        say(f"{service} in {environment}: was recorded already")
+        say(f"{service} in {environment}: already recorded")
 
 
 def release(
     service: ServiceArgument,
     image: Annotated[
         list[str],
-        typer.Option("--image", metavar="[NAME=]HOST/NAME@sha256:…", help="The image; again for a second one."),
+        typer.Option("--image", metavar="[NAME=]HOST/NAME@sha256:…", help="The image; repeat for a second one."),
     ],
     environment: Annotated[str, typer.Option("--env", help="The first environment; others are promoted to.")] = "dev",
     unverified: Annotated[
-        bool, typer.Option("--unverified", help="Without signature and SBOM: no later environment will take it.")
+        bool, typer.Option("--unverified", help="Without signature and SBOM: no later environment accepts it.")
     ] = False,
     tree: TreeOption = Path(),
     patch: PatchOption = None,
@@ -185,7 +193,7 @@ def release(
 
 def promote(
     service: ServiceArgument,
-    lower: Annotated[str, typer.Option("--from", help="Where it passed.")],
+    lower: Annotated[str, typer.Option("--from", help="The environment where it passed.")],
     upper: Annotated[str, typer.Option("--to", help="The next environment.")],
     tree: TreeOption = Path(),
     patch: PatchOption = None,
@@ -208,7 +216,7 @@ def promote(
 
 def running(
     environment: Annotated[
-        str | None, typer.Option("--env", help="Only this environment; else all.", show_default=False)
+        str | None, typer.Option("--env", help="Only this environment. Default: all.", show_default=False)
     ] = None,
     tree: TreeOption = Path(),
 ) -> None:
@@ -243,9 +251,9 @@ def _carry_out(
     from journeymesh.errors import UsageError
 
     if patch is not None and push:
-        raise UsageError("--patch and --push are two ways", todo="give one of them")
+        raise UsageError("--patch and --push exclude each other", todo="give one of them")
     if not moves:
-        say(f"{service} in {environment}: is there already")
+        say(f"{service} in {environment}: already exists")
         return
     with changes(home, sign) as made:
         commits = commit_moves(made, service, environment, moves, verb)

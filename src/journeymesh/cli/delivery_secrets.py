@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from journeymesh.delivery.secrets import EnvironmentSecrets
 
 app = typer.Typer(no_args_is_help=True, help="Make, check and renew an environment's Secrets, encrypted in git.")
-keys_app = typer.Typer(no_args_is_help=True, help="The age keys by which Secrets are read.")
+keys_app = typer.Typer(no_args_is_help=True, help="The age keys that decrypt Secrets.")
 app.add_typer(keys_app, name="keys")
 
 EnvironmentOption = Annotated[str, typer.Option("--env", metavar="ENVIRONMENT", help="dev, test or prod.")]
@@ -24,18 +24,18 @@ KeyFileOption = Annotated[
     typer.Option(
         "--key-file",
         metavar="FILE",
-        help="File with private age keys; left out, where sops looks: SOPS_AGE_KEY_FILE, ~/.config/sops/age/keys.txt.",
+        help="File with private age keys. Default: where sops looks: SOPS_AGE_KEY_FILE, ~/.config/sops/age/keys.txt.",
         show_default=False,
     ),
 ]
 HostOption = Annotated[
     list[str] | None,
-    typer.Option("--host", metavar="NAME", help="A name of the gateway, for its certificate.", show_default=False),
+    typer.Option("--host", metavar="NAME", help="A host name of the gateway, for its certificate.", show_default=False),
 ]
 
 CertificateHostOption = Annotated[
     list[str] | None,
-    typer.Option("--host", metavar="NAME", help="A name that the certificate must be for.", show_default=False),
+    typer.Option("--host", metavar="NAME", help="A DNS name that the certificate must cover.", show_default=False),
 ]
 
 
@@ -44,11 +44,11 @@ def new(
     environment: EnvironmentOption,
     recipient: Annotated[
         list[str] | None,
-        typer.Option("--recipient", metavar="AGE", help="Public age key of who shall read them.", show_default=False),
+        typer.Option("--recipient", metavar="AGE", help="Public age key of a recipient.", show_default=False),
     ] = None,
     rotate: Annotated[
         list[str] | None,
-        typer.Option("--rotate", metavar="NAME", help="Renew this one, though it is there.", show_default=False),
+        typer.Option("--rotate", metavar="NAME", help="Renew this one even if it exists.", show_default=False),
     ] = None,
     host: HostOption = None,
     key_file: KeyFileOption = None,
@@ -56,7 +56,7 @@ def new(
 ) -> None:
     """Make every Secret that an environment needs, with strong random values, and encrypt it.
 
-    What is there already stays. Plain text is never written to a disk.
+    What already exists stays. Plain text is never written to a disk.
     """
     held = _held(tree, environment, key_file)
     made = held.make_missing(recipient or (), host or ())
@@ -66,7 +66,7 @@ def new(
         if held.file(name) not in made:
             say(f"renewed  {held.tree.relative(held.renew(name, hosts=host or ()))}")
     if not made and not rotate:
-        say(f"{environment} has all it needs; nothing was changed")
+        say(f"{environment} has every Secret that it needs; nothing was changed")
         return
     say(f"read by  {', '.join(held.recipients())}")
     say(f"next     git add {held.tree.relative(held.folder)} {held.tree.relative(held.config)}")
@@ -78,7 +78,7 @@ def rotate(
     environment: EnvironmentOption,
     key: Annotated[
         list[str] | None,
-        typer.Option("--key", help="Only this key; left out, all that may change.", show_default=False),
+        typer.Option("--key", help="Only this key. Default: all that can be renewed.", show_default=False),
     ] = None,
     host: HostOption = None,
     key_file: KeyFileOption = None,
@@ -91,10 +91,10 @@ def rotate(
 
 @app.command("set")
 def put(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="The Secret; made where it is missing.")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="The Secret; created if missing.")],
     key: Annotated[str, typer.Argument(metavar="KEY", help="The key in it.")],
     environment: EnvironmentOption,
-    random: Annotated[bool, typer.Option("--random", help="A strong random value instead.")] = False,
+    random: Annotated[bool, typer.Option("--random", help="Generate a strong random value instead.")] = False,
     host: CertificateHostOption = None,
     key_file: KeyFileOption = None,
     tree: TreeOption = Path(),
@@ -119,7 +119,7 @@ def put(
 
 @app.command("certificate")
 def put_certificate(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="The Secret; made where it is missing.")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="The Secret; created if missing.")],
     environment: EnvironmentOption,
     certificate: Annotated[
         Path, typer.Option("--certificate", metavar="FILE", help="The certificate and its chain, in PEM.")
@@ -151,9 +151,9 @@ def rewrap(environment: EnvironmentOption, key_file: KeyFileOption = None, tree:
 def check(
     environment: Annotated[
         list[str] | None,
-        typer.Option("--env", metavar="ENVIRONMENT", help="Only this one; left out, all.", show_default=False),
+        typer.Option("--env", metavar="ENVIRONMENT", help="Only this environment. Default: all.", show_default=False),
     ] = None,
-    sealed: Annotated[bool, typer.Option("--sealed", help="Without a private key: look at the outside only.")] = False,
+    sealed: Annotated[bool, typer.Option("--sealed", help="Check without decrypting anything.")] = False,
     key_file: KeyFileOption = None,
     tree: TreeOption = Path(),
 ) -> None:
@@ -172,7 +172,7 @@ def check(
         for finding in findings:
             say(str(finding))
         if not findings:
-            say(f"{each}: {len(held.names())} Secrets in order{' outside' if sealed else ''}")
+            say(f"{each}: {len(held.names())} Secrets in order{' without decryption' if sealed else ''}")
         count += len(findings)
     if count:
         raise typer.Exit(1)
@@ -181,7 +181,8 @@ def check(
 @app.command("plugin")
 def plugin(
     image: Annotated[
-        str, typer.Argument(metavar="IMAGE@DIGEST", help="What deploy/argocd-sops/build made and you pushed.")
+        str,
+        typer.Argument(metavar="IMAGE@DIGEST", help="The image that deploy/argocd-sops/build built and you pushed."),
     ],
     tree: TreeOption = Path(),
 ) -> None:
@@ -202,12 +203,14 @@ def install_keys(
     from journeymesh.delivery.sops_sidecar import SECRET, give_keys
 
     count = give_keys(files)
-    say(f"{count} {'key' if count == 1 else 'keys'} in Secret {SECRET} of argocd; a sidecar that runs has it in 90 s")
+    say(f"{count} {'key' if count == 1 else 'keys'} in Secret {SECRET} of argocd; a running sidecar reads it in 90 s")
 
 
 @keys_app.command("new")
 def make_key(
-    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Where to put it, outside any git repository.")],
+    folder: Annotated[
+        Path, typer.Argument(metavar="FOLDER", help="The folder to write to, outside any git repository.")
+    ],
     name: Annotated[str, typer.Option("--name", help="The file's name, without .agekey.")] = "keys",
 ) -> None:
     """Make a pair of age keys: the private one in a file that only its owner can read, the public one printed."""

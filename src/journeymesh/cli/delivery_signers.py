@@ -14,9 +14,11 @@ from journeymesh.cli.output import say
 def signers(
     keys: Annotated[
         list[Path] | None,
-        typer.Argument(metavar="FILE…", help="Public OpenPGP keys, all of them; left out, those now asked for."),
+        typer.Argument(
+            metavar="FILE…", help="Files of the public OpenPGP keys of all signers. Default: list the current signers."
+        ),
     ] = None,
-    nobody: Annotated[bool, typer.Option("--nobody", help="Ask for no signature any more.")] = False,
+    nobody: Annotated[bool, typer.Option("--nobody", help="No longer require signatures.")] = False,
     tree: TreeOption = Path(),
 ) -> None:
     """Let Argo CD sync only commits that one of these keys signed.
@@ -28,7 +30,7 @@ def signers(
     from journeymesh.errors import UsageError
 
     if keys and nobody:
-        raise UsageError("keys were given, and --nobody", todo="give one of them")
+        raise UsageError("keys and --nobody were both given", todo="give one of them")
     found = Tree.at(tree)
     if keys or nobody:
         named = [Signer.read(path) for path in keys or ()]
@@ -38,4 +40,4 @@ def signers(
             say(f"changed  {found.relative(path)}")
         return
     wanted = signature_keys(found)
-    say("\n".join(f"signer   {each}" for each in wanted) or "no signature is asked for")
+    say("\n".join(f"signer   {each}" for each in wanted) or "signatures are not required")

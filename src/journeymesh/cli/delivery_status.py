@@ -20,14 +20,19 @@ if TYPE_CHECKING:
 def status(
     environment: Annotated[str | None, typer.Option("--env", help="Only this environment.", show_default="all")] = None,
     tree: Annotated[
-        Path, typer.Option("--tree", help="A checkout: it says which digests are wanted and who promoted them.")
+        Path, typer.Option("--tree", help="A checkout of the repository, for the wanted digests and who promoted them.")
     ] = Path("."),
     form: FormatOption = Format.table,
     out: OutOption = None,
-    watch: Annotated[bool, typer.Option("--watch", help="Show it again whenever it changes.")] = False,
-    interval_s: Annotated[float, typer.Option("--interval", min=0.2, help="Seconds between two looks.")] = 2.0,
+    watch: Annotated[bool, typer.Option("--watch", help="Keep running and show every change.")] = False,
+    interval_s: Annotated[float, typer.Option("--interval", min=0.2, help="Seconds between checks.")] = 2.0,
     kubeconfig: Annotated[
-        Path | None, typer.Option("--kubeconfig", help="Else KUBECONFIG, or the pod's account.", show_default=False)
+        Path | None,
+        typer.Option(
+            "--kubeconfig",
+            help="Kubeconfig file. Default: KUBECONFIG, or the pod's service account.",
+            show_default=False,
+        ),
     ] = None,
 ) -> None:
     """Show what every Application wants and runs, its drift, heals, tests and promotion.

@@ -24,7 +24,7 @@ MAPPING = "blackbox.yaml"
 
 
 def demo(
-    once: Annotated[bool, typer.Option("--once", help="End after showing the result.")] = False,
+    once: Annotated[bool, typer.Option("--once", help="Exit after showing the result.")] = False,
     folder: Annotated[
         Path | None, typer.Option("--dir", help="Work in this folder and keep it.", show_default=False)
     ] = None,
@@ -76,9 +76,9 @@ def _serve(room: Path, url: str, policy: str, once: bool) -> None:
     import importlib.util
     import shutil
 
-    from journeymesh.cli.demo_apis import served, show, wait_for_the_end
+    from journeymesh.cli.demo_apis import served, show, show_console, wait_for_the_end
 
-    if importlib.util.find_spec("litestar") is None:
+    if any(importlib.util.find_spec(name) is None for name in ("litestar", "httpx")):
         say('\n7. The APIs need more: pip install "journeymesh[services]"')
         return
     if shutil.which("curl") is None:
@@ -87,16 +87,18 @@ def _serve(room: Path, url: str, policy: str, once: bool) -> None:
     with served(room, url, "always-on") as at:
         say(f"\n7. The same over HTTP: journeyapi at {at.journeyapi}, identityapi at {at.identityapi}\n")
         show(at, policy)
+        show_console(at, policy)
         if not once:
-            say("\nBoth go on serving; Ctrl-C ends them.", flush=True)
+            say("\nAll go on serving; Ctrl-C ends them.", flush=True)
             wait_for_the_end()
 
 
 def _show_policies(store: Store, rules: JourneyRules, room: Path) -> Policy:
     import pyarrow as pa
 
+    from journeymesh.cli.field_columns import JOURNEY_COLUMNS, SUMMARY_COLUMNS
     from journeymesh.cli.report import write_report
-    from journeymesh.cli.show import JOURNEY_COLUMNS, SUMMARY_COLUMNS, text
+    from journeymesh.cli.show import text
     from journeymesh.journeys.journey import JOURNEY_SCHEMA
     from journeymesh.journeys.summaries import SUMMARY_SCHEMA
     from journeymesh.stores.port import JourneyQuery

@@ -1,4 +1,4 @@
-"""The demo's second half: both APIs over the demo's store, asked by the curl lines that it prints."""
+"""The demo's second half: both APIs over the demo's store, asked by the curl lines that it prints, and the console."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -30,26 +30,41 @@ class DemoFailed(JourneymeshError):
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """The two services: where they are, and the access file they decide by."""
+    """The services: where they are, and the access file they decide by."""
 
     journeyapi: str
     identityapi: str
+    console: str
     access: Path
 
 
 @contextmanager
 def served(room: Path, store: str, rules: str) -> Iterator[Served]:
-    """Both services as processes of their own, over a new access file in this folder."""
+    """The services as processes of their own, over a new access file in this folder."""
     from journeymesh.cli.access import write_access
 
     folder = room / "access"
     shutil.rmtree(folder, ignore_errors=True)
     access = write_access(folder)
     with (
-        _process(folder, "identityapi", access) as identityapi,
-        _process(folder, "journeyapi", access, "--store", store, "--rules", rules) as journeyapi,
+        process_of(folder, "identityapi", access) as identityapi,
+        process_of(folder, "journeyapi", access, "--store", store, "--rules", rules) as journeyapi,
+        _console(folder, access, journeyapi, identityapi) as console,
     ):
-        yield Served(journeyapi, identityapi, access)
+        yield Served(journeyapi, identityapi, console, access)
+
+
+def show_console(at: Served, policy: str) -> None:
+    """Say where the console is, once it answers.
+
+    Raises:
+        DemoFailed: it does not.
+    """
+    curl = ["curl", "-s", "-o", "/dev/null", "-w", "%{http_code}", f"{at.console}/sign-in"]
+    status = subprocess.run(curl, capture_output=True, text=True, check=False).stdout
+    if status != "200":
+        raise DemoFailed(f"the console answered {status or 'nothing'}, not 200", todo=f"see {at.access.parent}")
+    say(f"\n8. The same for people: {at.console} – sign in as analyst and look at policy {policy}")
 
 
 def show(at: Served, policy: str) -> None:
@@ -69,7 +84,7 @@ def show(at: Served, policy: str) -> None:
         say(f"   {_variable(name)}=$(journeymesh token --as {name} --access {at.access})")
     say("\n   What is the analyst capable of?")
     curl.ask("analyst", f"{at.identityapi}/v1/me/capabilities?product=journeys")
-    say("\n   Capable is not enough: personal data also wants a purpose, and somebody's approval of it.")
+    say("\n   A capability is not enough: personal data also needs a purpose, and an approval of it.")
     curl.ask("analyst", summary, purpose="pricing", expected=403)
     say("\n   The analyst asks for it, the privacy officer approves, the analyst takes on what it obliges to.")
     wish = {"product": "journeys", "purpose": "pricing", "domain": "pricing", "reason": "the tariff of next year"}
@@ -148,11 +163,17 @@ def _variable(person: str) -> str:
     return person.upper().replace("-", "_")
 
 
+def _console(folder: Path, access: Path, journeyapi: str, identityapi: str) -> AbstractContextManager[str]:
+    urls = ("--journeyapi", journeyapi, "--identityapi", identityapi)
+    return process_of(folder, "console", None, *urls, "--sign-in-as", str(access))
+
+
 @contextmanager
-def _process(folder: Path, service: str, access: Path, *options: str) -> Iterator[str]:
+def process_of(folder: Path, service: str, access: Path | None, *options: str) -> Iterator[str]:
     """The service in a process of its own, on a free port; its address. It is told to stop at the end."""
     log = folder / f"{service}.log"
-    command = [sys.executable, "-m", "journeymesh", "serve", service, "--access", str(access), "--port", "0", *options]
+    decides = [] if access is None else ["--access", str(access)]
+    command = [sys.executable, "-m", "journeymesh", "serve", service, *decides, "--port", "0", *options]
     with open(log, "wb") as written:
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=written, stderr=written)
     try:
@@ -177,5 +198,5 @@ def _address(process: subprocess.Popen[bytes], service: str, log: Path) -> str:
             if line.startswith(f"{service}: http"):
                 return line.partition(" ")[2]
         time.sleep(0.05)
-    last = log.read_text("utf-8", "replace").strip().splitlines()[-1:] or ["it said nothing"]
+    last = log.read_text("utf-8", "replace").strip().splitlines()[-1:] or ["it printed nothing"]
     raise DemoFailed(f"{service} did not start: {last[0]}", todo=f"see {log}")

@@ -31,7 +31,9 @@ class OrderName(StrEnum):
 
 def generate(
     out: Annotated[Path, typer.Option("--out", help="The folder to write into.")],
-    seed: Annotated[int, typer.Option("--seed", help="One seed, one fleet, byte for byte.")] = 1,
+    seed: Annotated[
+        int, typer.Option("--seed", help="Random seed; the same seed gives the same fleet, byte for byte.")
+    ] = 1,
     vehicles: Annotated[int, typer.Option("--vehicles", help="How many vehicles.")] = 20,
     days: Annotated[int, typer.Option("--days", help="How many days.")] = 28,
     first_day: Annotated[str, typer.Option("--first-day", help="The first day.")] = "2025-03-10",
@@ -40,11 +42,13 @@ def generate(
     zone: Annotated[
         list[str] | None, typer.Option("--zone", help="Time zone; may be repeated.", show_default=False)
     ] = None,
-    faults: Annotated[bool, typer.Option("--faults/--no-faults", help="With spikes, clock faults and so on.")] = True,
-    form: Annotated[FleetFormat, typer.Option("--format", help="What to write.")] = FleetFormat.mongodump,
+    faults: Annotated[
+        bool, typer.Option("--faults/--no-faults", help="Whether to add spikes, clock faults and the like.")
+    ] = True,
+    form: Annotated[FleetFormat, typer.Option("--format", help="The format to write.")] = FleetFormat.mongodump,
     order: Annotated[OrderName, typer.Option("--order", help="The order of the fixes.")] = OrderName.clustered,
 ) -> None:
-    """Make a fleet of vehicles whose true journeys are known, to try things on."""
+    """Generate a fleet of vehicles whose true journeys are known, for trials."""
     from journeymesh.cli.progress import count_progress
     from journeymesh.fleets.spec import FaultRates, FleetSpec
     from journeymesh.fleets.writers import write_fleet
@@ -54,7 +58,7 @@ def generate(
     except ValueError as error:
         raise UsageError(f"--first-day {first_day!r} is not a date", todo="write 2025-03-10") from error
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise UsageError(f"--out {out} is there already", todo="name a folder that is new or empty")
+        raise UsageError(f"--out {out} already exists", todo="name a folder that is new or empty")
     given: dict[str, Any] = {"zones": tuple(zone)} if zone else {}
     spec = FleetSpec(
         seed=seed,

@@ -25,7 +25,7 @@ from journeymesh.cli.options import (
     terms_of,
 )
 from journeymesh.cli.output import say
-from journeymesh.cli.render import TABLE_ROWS, Column, Listing, Row, render, render_object
+from journeymesh.cli.render import Column, Listing, Row, render, render_object, rows_to_read
 from journeymesh.cli.tables import write_table
 from journeymesh.errors import NotFound, UsageError
 from journeymesh.journeys.answers import rfc3339
@@ -51,14 +51,14 @@ def list_journeys(
     last: ToOption = None,
     limit: LimitOption = None,
     after: Annotated[
-        str | None, typer.Option("--after", help="Go on after the journey with this id.", show_default=False)
+        str | None, typer.Option("--after", help="Continue after the journey with this id.", show_default=False)
     ] = None,
     store: StoreOption = None,
     form: FormatOption = Format.table,
     out: OutOption = None,
 ) -> None:
     """List journeys by their start."""
-    from journeymesh.cli.show import JOURNEY_COLUMNS
+    from journeymesh.cli.field_columns import JOURNEY_COLUMNS
     from journeymesh.journeys.journey import JOURNEY_SCHEMA
     from journeymesh.stores.port import JourneyQuery
 
@@ -77,10 +77,7 @@ def list_journeys(
             after=None if after is None else _cursor(opened, after),
         )
         check_span(query.started_from, query.started_to)
-        if limit is None and form is Format.table:
-            pages = paged(opened, query, TABLE_ROWS + 1)
-        else:
-            pages = paged(opened, query, limit)
+        pages = paged(opened, query, rows_to_read(form, limit))
         listing = Listing(JOURNEY_SCHEMA, pages, JOURNEY_COLUMNS, empty="no journeys")
         render(listing, form, out, limited=limit is not None)
 
@@ -91,7 +88,7 @@ def show_journey(
     store: StoreOption = None,
     form: FormatOption = Format.table,
 ) -> None:
-    """Show one journey whole, with its harsh events and its hours."""
+    """Show one journey in full, with its harsh events and its hours."""
     with opened_store(store) as opened:
         found = opened.journey(journey_id)
         if found is None or not found.num_rows:

@@ -29,6 +29,7 @@ from journeymesh.cli import (
     report,
     rules,
     serve,
+    serve_console,
     store,
     strangler,
     strangler_ask,
@@ -93,6 +94,7 @@ delivery.app.command("check")(delivery_check.check)
 delivery.app.command("diff")(delivery_check.diff)
 app.add_typer(delivery.app, name="delivery")
 app.add_typer(access.app, name="access")
+serve.app.command("console")(serve_console.console)
 app.add_typer(serve.app, name="serve")
 app.command("token")(token.token)
 app.add_typer(audit.app, name="audit")
@@ -145,7 +147,7 @@ def outcome(arguments: list[str] | None = None) -> int:
     except JourneymeshError as error:
         return _tell(error)
     except (KeyboardInterrupt, typer.Abort):
-        return _tell(Interrupted("interrupted", todo="what was written is whole; run the command again to go on"))
+        return _tell(Interrupted("interrupted", todo="what was written is complete; run the command again to continue"))
     except typer.Exit as ended:
         return ended.exit_code
     except WRONG_CALL as error:

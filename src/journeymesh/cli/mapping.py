@@ -9,7 +9,15 @@ import typer
 from journeymesh.cli.mapping_fields import as_json, check_lines
 from journeymesh.cli.options import Format, MappingOption, RulesOption, SourceOption, opened_store, settings
 from journeymesh.cli.output import say, say_json
-from journeymesh.cli.refused_share import MOST_REFUSED, FirstRefused, MaxRefusedOption, judge, share, told
+from journeymesh.cli.refused_share import (
+    MOST_REFUSED,
+    FirstRefused,
+    MaxRefusedOption,
+    SourceRefusals,
+    most_frequent,
+    require_share,
+    share,
+)
 from journeymesh.cli.source_items import item_lines
 from journeymesh.errors import MappingInvalid, UsageError
 
@@ -32,10 +40,10 @@ def schema() -> None:
 
 
 @app.command("guess")
-def guess(source: Annotated[str, typer.Argument(help="A source of any kind that can be opened.")]) -> None:
+def guess(source: Annotated[str, typer.Argument(help="Any source that `preprocess` reads.")]) -> None:
     """Propose a mapping: YAML on standard output, with the evidence of each field as comments.
 
-    Ends with exit code 2 where nothing was found for a field that fixes need.
+    Ends with exit code 2 where nothing was found for a field that fixes need, or hardly a fix can be used.
     """
     from journeymesh.cli.mapping_guess import guess as propose
 
@@ -64,14 +72,12 @@ def check(
     source: SourceOption = None,
     mapping: MappingOption = None,
     sample: Annotated[
-        int, typer.Option("--sample", min=1, help="At least how many documents or rows to read.")
+        int, typer.Option("--sample", min=1, help="Read at least this many documents or rows.")
     ] = SAMPLE_ROWS,
     rules: RulesOption = None,
     store: Annotated[
         str | None,
-        typer.Option(
-            "--store", help="Judge by the rules that this store's journeys were made with.", show_default=False
-        ),
+        typer.Option("--store", help="Use the rules that this store's journeys were made with.", show_default=False),
     ] = None,
     max_refused: MaxRefusedOption = MOST_REFUSED,
     form: Annotated[Format, typer.Option("--format", help="table or json.")] = Format.table,
@@ -85,7 +91,8 @@ def check(
     from journeymesh.sources.mapping import load_mapping
     from journeymesh.sources.mapping_check import check_mapping
     from journeymesh.sources.tabular import OWN_FIELDS
-    from journeymesh.wiring import open_source, rules_kept
+    from journeymesh.stores.used_rules import rules_for
+    from journeymesh.wiring import open_source
 
     if form not in (Format.table, Format.json):
         raise UsageError(f"a check cannot be written as {form}", todo="use --format table or json")
@@ -95,7 +102,7 @@ def check(
     location = source or held.source
     if location is None:
         if named is None:
-            raise UsageError("no mapping is named", todo="give --mapping FILE, or set JOURNEYMESH_MAPPING")
+            raise UsageError("no mapping given", todo="give --mapping FILE, or set JOURNEYMESH_MAPPING")
         read_as = load_mapping(named)
         say(f"{named} is a mapping of {read_as.collection}, layout {read_as.layout}: give --source to try it")
         return
@@ -103,7 +110,7 @@ def check(
     with ExitStack() as stack:
         stores = [] if store is None else [stack.enter_context(opened_store(store))]
         opened = stack.enter_context(closing(open_source(location, named)))
-        found = check_mapping(opened, fields, sample, rules_kept(rules, held.rules, stores))
+        found = check_mapping(opened, fields, sample, rules_for(rules, held.rules, stores))
     if form is Format.json:
         say_json(as_json(found))
     else:
@@ -124,14 +131,15 @@ def judge_check(found: MappingCheck, fields: FieldMappings, most_refused: float)
         why = ""
         if found.refused:
             reason = next(iter(found.refused))
-            why = f"; {told(reason, found.refused[reason], first.get(reason), fields)}"
+            why = f"; {most_frequent(reason, found.refused[reason], first.get(reason), fields)}"
         if found.others:
             why += f", and its conditions leave out {found.others:,}"
         raise MappingInvalid(
             f"the mapping finds no fix in {extent}{found.inputs:,} inputs of {found.source}{why}",
             todo=_remedy(found),
         )
-    judge(found.source, found.inputs, found.refused, first, fields, most_refused, "correct the mapping", found.others)
+    refusals = SourceRefusals(found.source, found.inputs, found.refused, first, found.others)
+    require_share(refusals, fields, most_refused, "correct the mapping")
 
 
 def _remedy(found: MappingCheck) -> str:

@@ -61,7 +61,7 @@ def check_lines(found: MappingCheck) -> list[str]:
     lines += [f"in doubt: {doubt}" for doubt in found.doubts]
     if unmet := found.corrections_unmet:
         some = ", ".join(unmet[:5]) + (", …" if len(unmet) > 5 else "")
-        lines.append(f"in doubt: the clock is corrected of {len(unmet)} vehicles that are not in these inputs: {some}")
+        lines.append(f"in doubt: clock corrections name {len(unmet)} vehicles that are not in these inputs: {some}")
     for reason, count in (*found.refused.items(), *found.policies_refused.items()):
         first = (found.first | found.first_policy_refused)[reason]
         lines.append(f"refused {count:,} by {reason}: first {first.origin}: {first.detail}")

@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import tempfile
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from journeymesh.cli.output import say
 from journeymesh.errors import JourneymeshError, MappingInvalid
@@ -14,13 +15,18 @@ from journeymesh.safe_text import shown_url
 
 if TYPE_CHECKING:
     from journeymesh.sources.guess_rows import GuessRows
+    from journeymesh.sources.mapping_check import MappingCheck
     from journeymesh.sources.mapping_guess import Guess
+
+_FEWEST: Final = 20
+"""At least one input in so many must be of use."""
 
 
 def guess(source: str) -> None:
     """Propose a mapping for a source: valid YAML on standard output, the evidence of each field as comments.
 
-    Ends with exit code 2 where a field that fixes need was not found; what was found is written all the same.
+    Ends with exit code 2 where a field that fixes need was not found, or where hardly a fix can be used; what was found
+    is written all the same.
     """
     from journeymesh.sources.guess_rows import guess_rows
 
@@ -32,7 +38,7 @@ def guess(source: str) -> None:
     found, database = guesses[0]
     several = sum(one.collection == found.collection for one, _ in guesses) > 1
     body = yaml_lines(found, database if several else None)
-    tried = [] if found.missing else _tried(source, "\n".join(body) + "\n")
+    tried, checked = ([], None) if found.missing else _tried(source, "\n".join(body) + "\n")
     shown = shown_url(source)
     lines = [
         f"# Guessed from the first {found.rows:,} rows of {found.collection} in {shown}.",
@@ -47,6 +53,11 @@ def guess(source: str) -> None:
             f"no column of {found.collection} looks like {' or '.join(found.missing)}",
             todo=f"map it by hand to one of {some}",
         )
+    if checked is not None and checked.usable * _FEWEST < checked.inputs:
+        raise MappingInvalid(
+            f"of {checked.inputs:,} inputs of {found.collection} this proposal can use {checked.usable:,}",
+            todo="see the refusals above and write the mapping by hand, or use a ready one: `journeymesh mapping list`",
+        )
 
 
 def _guess_of(one: GuessRows) -> Guess:
@@ -56,14 +67,16 @@ def _guess_of(one: GuessRows) -> Guess:
         return guess_recorded("gpx" if one.kind == "gpx" else "nmea", one.collection, one.files)
     from journeymesh.sources.mapping_guess import guess_mapping
 
-    return guess_mapping(one.collection, one.documents, one.files)
+    return replace(guess_mapping(one.collection, one.documents, one.files), csv=one.csv)
 
 
 def yaml_lines(found: Guess, database: str | None) -> list[str]:
     """The mapping as YAML, each field behind its evidence."""
     lines = ["version: 1", f"collection: {_scalar(found.collection)}"]
     lines += [f"database: {_scalar(database)}"] if database else []
-    lines += [f"layout: {found.layout}", "fields:"]
+    lines += [f"layout: {found.layout}"]
+    lines += [f"csv: {_scalar(found.csv)}  # there is no header line"] if found.csv else []
+    lines += ["fields:"]
     for one in found.fields:
         lines += [f"  # {line}" for line in one.evidence]
         keys = ", ".join(f"{key}: {_scalar(value)}" for key, value in one.keys.items())
@@ -76,6 +89,8 @@ def _scalar(value: Any) -> str:
     """A value as YAML has it, which JSON's are: plain where no sign in it means something."""
     if isinstance(value, list):
         return f"[{', '.join(map(_scalar, value))}]"
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{key}: {_scalar(one)}" for key, one in value.items()) + "}"
     if isinstance(value, float):
         return f"{value:.1e}"
     plain = isinstance(value, str) and value.replace("_", "").replace(".", "").isalnum() and value[:1].isalpha()
@@ -86,8 +101,8 @@ def _scalar(value: Any) -> str:
     )
 
 
-def _tried(source: str, text: str) -> list[str]:
-    """What a check with this mapping says, in a line or two."""
+def _tried(source: str, text: str) -> tuple[list[str], MappingCheck | None]:
+    """What a check with this mapping says, in a line or two, and the check itself."""
     from journeymesh.sources.mapping import load_mapping
     from journeymesh.sources.mapping_check import check_mapping
     from journeymesh.wiring import open_source
@@ -99,8 +114,8 @@ def _tried(source: str, text: str) -> list[str]:
             with closing(open_source(source, path)) as opened:
                 checked = check_mapping(opened, load_mapping(path).fields)
         except JourneymeshError as error:
-            return [f"It could not be tried: {' '.join(error.what.split())}"]
+            return [f"It could not be tried: {' '.join(error.what.split())}"], None
     lines = [f"Tried: of {checked.inputs:,} inputs {checked.usable:,} can be used, {checked.vehicles:,} vehicles."]
     lines += [f"Refused: {count:,} by {reason}." for reason, count in checked.refused.items()]
     lines += [f"In doubt: {one}" for one in checked.doubts]
-    return lines
+    return lines, checked

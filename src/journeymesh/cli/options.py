@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
@@ -70,33 +70,26 @@ def settings() -> Settings:
 def opened_store(url: str | None, *, create: bool = False) -> Iterator[Store]:
     """The store of the option, else of the settings; closed at the end.
 
-    A reader never makes an empty SQLite file of a mistyped path: ``NotFound`` says that it is not there.
+    Raises:
+        NotFound: there is no such store, or nothing was ever written to it.
+        UsageError: it has another schema than this program.
     """
     from journeymesh.wiring import open_store
 
     at = url or settings().store
-    if at.startswith("sqlite:///") and not create:
-        path = at.removeprefix("sqlite:///").partition("?")[0]
-        if path and path != ":memory:" and not Path(path).exists():
-            raise NotFound(
-                f"store {at} does not exist", todo="make it with `journeymesh preprocess`, or correct --store"
-            )
-    store = open_store(at)
-    try:
+    with closing(open_store(at, must_exist=not create)) as store:
         has, needs = store.schema_version()
         if create:
             if has != needs:
                 store.migrate()
         elif has is None:
-            raise NotFound(f"store {shown_url(at)} holds no journeys", todo="fill it with `journeymesh preprocess`")
+            raise NotFound(f"store {shown_url(at)} has no journeys", todo="fill it with `journeymesh preprocess`")
         elif has != needs:
             raise UsageError(
                 f"store {shown_url(at)} has schema {has}, this program needs {needs}",
                 todo="run `journeymesh store migrate`",
             )
         yield store
-    finally:
-        store.close()
 
 
 def terms_of(store: JourneyReads, number: str, tenant: str | None = None) -> list[Policy]:
@@ -113,16 +106,16 @@ def terms_of(store: JourneyReads, number: str, tenant: str | None = None) -> lis
     tenants = list(dict.fromkeys(policy.tenant for policy in found))
     if len(tenants) > 1:
         raise UsageError(
-            f"policy {number} is one of each of the tenants {', '.join(tenants)}", todo="name one with --tenant"
+            f"policy {number} exists in several tenants: {', '.join(tenants)}", todo="name one with --tenant"
         )
     if found:
         return sorted(found, key=by_time)
     if terms:
         others = ", ".join(dict.fromkeys(policy.tenant for policy in terms))
-        raise NotFound(f"tenant {tenant} has no policy {number}", todo=f"the number is one of {others}")
+        raise NotFound(f"tenant {tenant} has no policy {number}", todo=f"tenants with this number: {others}")
     known = list(dict.fromkeys(policy.number for policy in store.policies()))
     some = ", ".join(known[:5]) + (", …" if len(known) > 5 else "")
-    todo = f"it holds {some}" if known else "it holds no policies: give some to `preprocess` with --policies"
+    todo = f"it has {some}" if known else "it has no policies: give some to `preprocess` with --policies"
     raise NotFound(f"policy {number} is not in the store", todo=todo)
 
 

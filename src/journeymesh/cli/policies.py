@@ -9,7 +9,7 @@ import typer
 
 from journeymesh.cli.book import ColumnsOption, ProductOption, StatusOption, TenantOption, fields_of, policies_like
 from journeymesh.cli.options import Format, FormatOption, LimitOption, OutOption, StoreOption, opened_store
-from journeymesh.cli.render import TABLE_ROWS, Listing, render
+from journeymesh.cli.render import Listing, render, rows_to_read
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -39,9 +39,8 @@ def list_policies(
     from journeymesh.journeys.policy_table import POLICY_SCHEMA
 
     names = fields_of(columns, POLICY_SCHEMA)
-    most = TABLE_ROWS + 1 if limit is None and form is Format.table else limit
     with opened_store(store) as opened:
-        found = policies_like(opened, tenant, product, status)[:most]
+        found = policies_like(opened, tenant, product, status)[: rows_to_read(form, limit)]
     shown = POLICY_COLUMNS if columns is None else chosen_columns(POLICY_COLUMNS, names)
     schema = POLICY_SCHEMA if form is Format.table else pa.schema([POLICY_SCHEMA.field(name) for name in names])
     listing = Listing(schema, _pages(found, schema), shown, empty="no policies: give some to preprocess --policies")

@@ -17,7 +17,14 @@ from journeymesh.cli.options import (
     settings,
 )
 from journeymesh.cli.output import say, say_json
-from journeymesh.cli.refused_share import MOST_REFUSED, FirstRefused, MaxRefusedOption, judge, share
+from journeymesh.cli.refused_share import (
+    MOST_REFUSED,
+    FirstRefused,
+    MaxRefusedOption,
+    SourceRefusals,
+    require_share,
+    share,
+)
 from journeymesh.cli.source_items import item_lines
 from journeymesh.errors import UsageError
 from journeymesh.safe_text import shown_url
@@ -45,15 +52,16 @@ def preprocess(
         typer.Option("--keep-fixes", help="How long fixes are kept: all, none or 400d.", show_default=False),
     ] = None,
     memory_mb: Annotated[
-        int | None, typer.Option("--memory-mb", min=32, help="MiB of columns held at once.", show_default=False)
+        int | None,
+        typer.Option("--memory-mb", min=32, help="MiB of columns in memory at once.", show_default=False),
     ] = None,
     allow_mixed_rules: Annotated[
-        bool, typer.Option("--allow-mixed-rules", help="Let results of two rules versions stand in one store.")
+        bool, typer.Option("--allow-mixed-rules", help="Allow results of two rules versions in one store.")
     ] = False,
     max_refused: MaxRefusedOption = MOST_REFUSED,
     form: Annotated[Format, typer.Option("--format", help="How to write the report: table or json.")] = Format.table,
 ) -> None:
-    """Turn a source's fixes into journeys in a store. It may be stopped and run again: nothing counts twice.
+    """Turn a source's fixes into journeys in a store. It can be stopped and run again: nothing counts twice.
 
     Ends with exit code 10 where nothing, or more than --max-refused says, of the input could not be used.
     """
@@ -69,12 +77,13 @@ def preprocess(
     from journeymesh.engines.local import run
     from journeymesh.engines.port import Retention, RunOptions
     from journeymesh.settings import retention_of
-    from journeymesh.wiring import load_policies, open_source, rules_kept
+    from journeymesh.stores.used_rules import rules_for
+    from journeymesh.wiring import load_policies, open_source
 
     held = settings()
     location = source or held.source
     if location is None:
-        raise UsageError("no source is named", todo="give --source, or set JOURNEYMESH_SOURCE")
+        raise UsageError("no source given", todo="give --source, or set JOURNEYMESH_SOURCE")
     named = mapping or held.mapping
     with (
         closing(open_source(location, named)) as opened_source,
@@ -82,7 +91,7 @@ def preprocess(
         run_progress() as on_progress,
     ):
         options = RunOptions(
-            rules=rules_kept(rules, held.rules, [opened]),
+            rules=rules_for(rules, held.rules, [opened]),
             policies=load_policies(file) if (file := policies or held.policies) else None,
             retention=Retention(retention_of(keep_fixes or held.keep_fixes)),
             jobs=jobs or held.jobs or usable_cores(),
@@ -109,15 +118,12 @@ def judge_run(report: RunReport, source: str, mapping: str | None, most_refused:
     inputs = counts["accepted"] + counts["duplicates"] + counts["refused"]
     if report.is_resumed and not inputs:
         return
-    judge(
-        source,
-        inputs,
-        refused,
-        {code: FirstRefused(one.origin, one.detail) for code, one in report.examples.items()},
+    first = {code: FirstRefused(one.origin, one.detail) for code, one in report.examples.items()}
+    require_share(
+        SourceRefusals(source, inputs, refused, first, counts["other_documents"]),
         OWN_FIELDS if mapping is None else load_mapping(mapping).fields,
         most_refused,
         "see `journeymesh mapping check` and `journeymesh quarantine list`; what was usable is in the store",
-        report.counts["other_documents"],
     )
 
 

@@ -20,7 +20,7 @@ from journeymesh.cli.options import (
     instant,
     opened_store,
 )
-from journeymesh.cli.render import TABLE_ROWS, Column, Listing, Row, render
+from journeymesh.cli.render import Column, Listing, Row, render, rows_to_read
 from journeymesh.errors import UsageError
 from journeymesh.journeys.answers import rfc3339
 
@@ -44,19 +44,15 @@ def list_refusals(
     last: ToOption = None,
     limit: LimitOption = None,
     after: Annotated[
-        str | None, typer.Option("--after", help="Go on after this refusal_id.", show_default=False)
+        str | None, typer.Option("--after", help="Continue after this refusal_id.", show_default=False)
     ] = None,
     store: StoreOption = None,
     form: FormatOption = Format.table,
     out: OutOption = None,
 ) -> None:
     """List refused inputs: reason, origin and detail of each."""
-    if limit is None and form is Format.table:
-        most: int | None = TABLE_ROWS + 1
-    else:
-        most = limit
     with opened_store(store) as opened:
-        query = _query(reason, vehicle, first, last, after, most)
+        query = _query(reason, vehicle, first, last, after, rows_to_read(form, limit))
         render(refusal_listing(opened, query), form, out, limited=limit is not None)
 
 
@@ -70,7 +66,7 @@ def export_refusals(
     store: StoreOption = None,
     form: FormatOption = Format.ndjson,
 ) -> None:
-    """Write every refused input with its content, to mend and feed again."""
+    """Write every refused input with its content, to fix and import again."""
     with opened_store(store) as opened:
         render(refusal_listing(opened, _query(reason, vehicle, first, last, None, None)), form, out, limited=True)
 
@@ -113,7 +109,7 @@ def _fixed_at(row: Row) -> str:
 def _schema() -> pa.Schema:
     import pyarrow as pa
 
-    from journeymesh.journeys.journey import INSTANT
+    from journeymesh.journeys.fields import INSTANT
 
     text, number = pa.string(), pa.float64()
     names = ("refusal_id", "reason", "origin", "detail", "vehicle")

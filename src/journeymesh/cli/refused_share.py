@@ -47,40 +47,44 @@ def share(text: str) -> float:
     return value
 
 
-def judge(
-    source: str,
-    inputs: int,
-    refused: Counts[str, int],
-    first: Counts[str, FirstRefused],
-    fields: FieldMappings,
-    most: float,
-    todo: str,
-    others: int = 0,
-) -> None:
-    """Fail where more of the input is refused than ``most``, or where there is no input at all.
+@dataclass(frozen=True, slots=True)
+class SourceRefusals:
+    """How much of a source's ``inputs`` is refused, by reason code, with the ``first`` of each.
 
-    ``others`` are no inputs: the mapping's conditions leave them out. ``refused`` counts by reason code, ``first`` has
-    an example of each. Nothing fails where all may be refused.
+    ``others`` are not inputs: the mapping's conditions leave them out.
+    """
+
+    source: str
+    inputs: int
+    refused: Counts[str, int]
+    first: Counts[str, FirstRefused]
+    others: int
+
+
+def require_share(found: SourceRefusals, fields: FieldMappings, most: float, todo: str) -> None:
+    """Fail where more of the input is refused than ``most``, or where there is no input at all. Nothing fails where all
+    may be refused.
 
     Raises:
         InputUnusable: naming the counts, the most frequent reason, the field to blame and an example.
     """
     if most >= 1:
         return
-    if not inputs and others:
-        what = f"source {source}: the mapping's conditions leave out all {others:,} documents"
+    if not found.inputs and found.others:
+        what = f"source {found.source}: the mapping's conditions leave out all {found.others:,} documents"
         raise InputUnusable(what, todo="correct the mapping's where")
-    if not inputs:
-        raise InputUnusable(f"source {source} holds no input at all", todo="check that it is the right one")
-    total = sum(refused.values())
-    if total / inputs <= most:
+    if not found.inputs:
+        raise InputUnusable(f"source {found.source} has no input at all", todo="check that it is the right one")
+    total = sum(found.refused.values())
+    if total / found.inputs <= most:
         return
-    reason = min(refused, key=lambda name: (-refused[name], name))
-    what = f"{total:,} of {inputs:,} inputs were refused, more than --max-refused {most * 100:.4g}%"
-    raise InputUnusable(f"{what}; {told(reason, refused[reason], first.get(reason), fields)}", todo=todo)
+    reason = min(found.refused, key=lambda name: (-found.refused[name], name))
+    what = f"{total:,} of {found.inputs:,} inputs were refused, more than --max-refused {most * 100:.4g}%"
+    why = most_frequent(reason, found.refused[reason], found.first.get(reason), fields)
+    raise InputUnusable(f"{what}; {why}", todo=todo)
 
 
-def told(reason: str, count: int, first: FirstRefused | None, fields: FieldMappings) -> str:
+def most_frequent(reason: str, count: int, first: FirstRefused | None, fields: FieldMappings) -> str:
     """``most often clock_unparseable (61), from fixed_at at `ts`: 'noon' is no date, first at fixes.csv:2``."""
     from journeymesh.sources.blame import blamed, shown_detail
 

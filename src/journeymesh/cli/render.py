@@ -6,7 +6,7 @@ import csv
 import os
 import sys
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,7 +22,7 @@ from journeymesh.safe_text import column_in_spreadsheet, json_on_terminal, on_te
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["TABLE_ROWS", "Column", "Listing", "Row", "render", "render_object", "replacing"]
+__all__ = ["Column", "Listing", "Row", "render", "render_object", "replacing", "rows_to_read"]
 
 TABLE_ROWS: Final = 200
 """More rows than this are nobody's to read: the table ends there and says how to see more."""
@@ -39,6 +39,11 @@ class Listing:
     empty: str = "nothing found"
     more: str = field(default="more rows: use --limit, or --format ndjson for all")
     more_columns: str = "use --format csv, or a wider terminal (COLUMNS=200)"
+
+
+def rows_to_read(form: Format, limit: int | None) -> int | None:
+    """How many rows a listing needs at most, for a table one more than it shows; None: all."""
+    return TABLE_ROWS + 1 if limit is None and form is Format.table else limit
 
 
 def render(listing: Listing, form: Format, out: Path | None = None, *, limited: bool = False) -> None:
@@ -123,11 +128,45 @@ def _csv_cell(value: Any) -> Any:
     return msgspec.json.encode(value).decode() if isinstance(value, dict | list) else value
 
 
+class _Decoded(dict[str, list[Any]]):
+    """A page's columns as Python values, each decoded when it is first read."""
+
+    def __init__(self, page: pa.Table) -> None:
+        self.page = page
+
+    def __missing__(self, name: str) -> list[Any]:
+        values: list[Any] = self.page[name].to_pylist()
+        self[name] = values
+        return values
+
+
+@dataclass(frozen=True, slots=True)
+class _PageRow(Mapping[str, Any]):
+    """One row of a page."""
+
+    decoded: _Decoded
+    index: int
+
+    def __getitem__(self, name: str) -> Any:
+        return self.decoded[name][self.index]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.decoded.page.column_names)
+
+    def __len__(self) -> int:
+        return len(self.decoded.page.column_names)
+
+
+def _rows(page: pa.Table) -> Iterator[Row]:
+    decoded = _Decoded(page)
+    return (_PageRow(decoded, index) for index in range(len(page)))
+
+
 def _table(listing: Listing, out: Path | None, most: int | None) -> None:
     rows: list[Row] = []
     more = False
     for page in listing.pages:
-        rows += page.to_pylist()
+        rows += _rows(page if most is None else page.slice(0, most + 1 - len(rows)))
         if most is not None and len(rows) > most:
             more = True
             break
@@ -160,7 +199,7 @@ def _arrow(listing: Listing, out: Path | None) -> None:
 def _bytes(out: Path | None, named: str) -> Iterator[Any]:
     if out is None:
         if sys.stdout.isatty():
-            raise UsageError(f"{named} is not for a terminal", todo="give --out FILE, or send it on with | or >")
+            raise UsageError(f"cannot write {named} to a terminal", todo="give --out FILE, or redirect the output")
         yield sys.stdout.buffer
         return
     with replacing(out) as temporary, open(temporary, "wb") as file:

@@ -28,12 +28,12 @@ def report(
         str | None,
         typer.Option(
             "--basemap",
-            help="Load this map's tiles beneath the journeys: https://…/{z}/{x}/{y}.png. Its server learns the places.",
+            help="Load this map's tiles: https://…/{z}/{x}/{y}.png. Its server learns which areas are viewed.",
             show_default=False,
         ),
     ] = None,
     basemap_credit: Annotated[
-        str | None, typer.Option("--basemap-credit", help="Whose map it is, as shown on it.", show_default=False)
+        str | None, typer.Option("--basemap-credit", help="The map's attribution, as shown on it.", show_default=False)
     ] = None,
     rules: RulesOption = None,
     store: StoreOption = None,
@@ -54,7 +54,7 @@ def write_report(
     """Write the page of a policy with all its terms, whole or not at all."""
     from journeymesh.cli.render import replacing
     from journeymesh.journeys.summaries import summarise_each
-    from journeymesh.reports.page import policy_report
+    from journeymesh.reports.page import ReportOptions, policy_report
     from journeymesh.stores.port import JourneyQuery, RefusalQuery
 
     policy = terms[-1]
@@ -77,10 +77,7 @@ def write_report(
             "month": summarise_each(journeys, terms, "month", rules.score),
         },
         track,
-        refusals=refused,
-        score_rules=rules.score,
-        terms=len(terms),
-        basemap=basemap,
+        ReportOptions(refused, rules.score, terms=len(terms), basemap=basemap),
     )
     with replacing(out) as temporary:
         temporary.write_text(page, "utf-8")

@@ -37,7 +37,7 @@ def show_rules(
     form: Annotated[Format, typer.Option("--format", help="table (as YAML, a rules file) or json.")] = Format.table,
 ) -> None:
     """Show rules with every number, as a rules file has them."""
-    from journeymesh.wiring import load_rules
+    from journeymesh.stores.used_rules import load_rules
 
     held: dict[str, Any] = _listed(asdict(load_rules(rules)))
     match form:

@@ -1,4 +1,4 @@
-"""``journeymesh serve journeyapi|identityapi``: one service, until it is told to stop."""
+"""``journeymesh serve journeyapi|identityapi|console``: one service, until it is told to stop."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from journeymesh.cli.access import AccessOption
 from journeymesh.cli.options import RulesOption, StoreOption
 from journeymesh.cli.output import say
 
-app = typer.Typer(no_args_is_help=True, help="Serve journeys or identity over HTTP.")
+app = typer.Typer(no_args_is_help=True, help="Serve journeys, identity or the console over HTTP.")
 
-HostOption = Annotated[str, typer.Option("--host", help="Address to listen at.")]
-PortOption = Annotated[int, typer.Option("--port", min=0, max=65535, help="Port; 0 takes a free one.")]
+HostOption = Annotated[str, typer.Option("--host", help="Address to listen on.")]
+PortOption = Annotated[int, typer.Option("--port", min=0, max=65535, help="Port; 0 picks a free one.")]
 
 ProxyOption = Annotated[
     list[str] | None,
     typer.Option(
         "--trusted-proxy",
         envvar="JOURNEYMESH_TRUSTED_PROXIES",
-        help="Address or network of a gateway: its X-Forwarded-For names the client, and it has no limit of "
-        "connections. May be given several times.",
+        help="Address or network of a gateway: its X-Forwarded-For names the client, and its connections are not "
+        "limited. May be given several times.",
         show_default=False,
     ),
 ]
@@ -36,7 +36,7 @@ def journeyapi(
     plan: Annotated[
         Path | None,
         typer.Option(
-            "--plan", help="Read through the strangler's door by this plan, not from --store.", show_default=False
+            "--plan", help="Serve through the strangler's door as this plan says, not from --store.", show_default=False
         ),
     ] = None,
     rules: RulesOption = None,
@@ -69,7 +69,7 @@ def journeyapi(
         config=config,
         life=life,
     ) as application:
-        serve(application, host, port, life=life, config=config, on_ready=lambda at: _ready("journeyapi", host, at))
+        serve(application, host, port, life=life, config=config, on_ready=lambda at: say_ready("journeyapi", host, at))
 
 
 @app.command("identityapi")
@@ -92,8 +92,9 @@ def identityapi(
 
     config, life = HttpConfig(trusted_proxies=TrustedProxies(trusted_proxy or ())), Life()
     with open_identityapi(access_file(access), config=config, life=life) as application:
-        serve(application, host, port, life=life, config=config, on_ready=lambda at: _ready("identityapi", host, at))
+        serve(application, host, port, life=life, config=config, on_ready=lambda at: say_ready("identityapi", host, at))
 
 
-def _ready(name: str, host: str, port: int) -> None:
+def say_ready(name: str, host: str, port: int) -> None:
+    """Where a service listens, once it does."""
     say(f"{name}: http://{host}:{port}", file=sys.stderr, flush=True)

@@ -57,6 +57,16 @@ def count(name: str) -> Callable[[Row], str]:
     return lambda row: f"{row[name]:,}"
 
 
+def decimal(name: str, digits: int) -> Callable[[Row], str]:
+    """A number with so many decimals."""
+    return lambda row: f"{row[name]:.{digits}f}"
+
+
+def where_known(name: str, show: Callable[[Row], str]) -> Callable[[Row], str]:
+    """What ``show`` says of the field, nothing where it is null."""
+    return lambda row: "" if row[name] is None else show(row)
+
+
 def harsh(row: Row) -> str:
     """Braking, acceleration and cornering events as ``b/a/c``."""
     return f"{row['harsh_braking']}/{row['harsh_acceleration']}/{row['harsh_cornering']}"
@@ -72,68 +82,6 @@ def field_column(name: str) -> Column:
     return Column(name, show, field=name)
 
 
-JOURNEY_COLUMNS: Final = (
-    Column("journey", text("journey_id"), field="journey_id"),
-    Column("policy", text("policy"), field="policy", rank=3),
-    Column("vehicle", text("vehicle"), field="vehicle", rank=4),
-    Column("started (local)", local("started_at"), field="started_at", rank=1),
-    Column("ended", local("ended_at"), field="ended_at", rank=6),
-    Column("km", km("distance_m"), right=True, field="distance_m", rank=1),
-    Column("duration", clock("duration_s"), right=True, field="duration_s", rank=1),
-    Column("idle", clock("idle_s"), right=True, field="idle_s", rank=7),
-    Column("max km/h", km_per_h("max_speed_mps"), right=True, field="max_speed_mps", rank=5),
-    Column("night km", km("night_distance_m"), right=True, field="night_distance_m", rank=7),
-    Column("speeding km", km("speeding_distance_m"), right=True, field="speeding_distance_m", rank=7),
-    Column("harsh b/a/c", harsh, right=True, field="harsh_braking", rank=5),
-    Column("fixes", count("fixes"), right=True, field="fixes", rank=8),
-)
-
-SUMMARY_COLUMNS: Final = (
-    Column("from", text("period_from"), field="period_from"),
-    Column("to", text("period_to"), field="period_to", rank=2),
-    Column("journeys", count("journeys"), right=True, field="journeys"),
-    Column("days", count("active_days"), right=True, field="active_days", rank=3),
-    Column("km", km("distance_m"), right=True, field="distance_m"),
-    Column("driving", clock("driving_s"), right=True, field="driving_s", rank=2),
-    Column("night", percent("night_share"), right=True, field="night_share", rank=1),
-    Column("speeding", percent("speeding_share"), right=True, field="speeding_share", rank=1),
-    Column("harsh b/a/c", harsh, right=True, field="harsh_braking", rank=2),
-    Column(
-        "harsh/100 km",
-        lambda row: f"{row['harsh_events_per_100km']:.1f}",
-        right=True,
-        field="harsh_events_per_100km",
-        rank=1,
-    ),
-    Column("km a year", km("annualised_distance_m"), right=True, field="annualised_distance_m", rank=4),
-    Column(
-        "declared",
-        lambda row: "" if row["declared_annual_distance_m"] is None else km("declared_annual_distance_m")(row),
-        right=True,
-        field="declared_annual_distance_m",
-        rank=4,
-    ),
-    Column("score", lambda row: f"{row['score']:.0f}", right=True, field="score"),
-)
-
-BOOK_COLUMNS: Final = (
-    Column("policy", text("policy"), field="policy"),
-    Column("tenant", text("tenant"), field="tenant", rank=3),
-    Column("product", text("product"), field="product", rank=2),
-    *SUMMARY_COLUMNS,
-)
-"""Of summaries of many policies."""
-
-GROUP_COLUMNS: Final = (
-    Column("tenant", text("tenant"), field="tenant"),
-    Column("product", text("product"), field="product"),
-    SUMMARY_COLUMNS[0],
-    SUMMARY_COLUMNS[1],
-    Column("policies", count("policies"), right=True, field="policies"),
-    *(column for column in SUMMARY_COLUMNS[2:] if column.field not in ("active_days", "declared_annual_distance_m")),
-)
-"""Of summaries of groups of policies: those of them that the group has."""
-
 POLICY_COLUMNS: Final = (
     Column("policy", text("number"), field="number"),
     Column("tenant", text("tenant"), field="tenant", rank=1),
@@ -146,7 +94,7 @@ POLICY_COLUMNS: Final = (
     Column("zone", text("zone"), field="zone", rank=4),
     Column(
         "declared km a year",
-        lambda row: "" if row["declared_annual_distance_m"] is None else km("declared_annual_distance_m")(row),
+        where_known("declared_annual_distance_m", km("declared_annual_distance_m")),
         right=True,
         field="declared_annual_distance_m",
         rank=5,

@@ -28,7 +28,7 @@ def migrate(store: StoreOption = None) -> None:
     with closing(open_store(store or settings().store)) as opened:
         before, needs = opened.schema_version()
         opened.migrate()
-    say(f"schema {needs}, as it was" if before == needs else f"schema {before or 'none'} → {needs}")
+    say(f"schema {needs}, already up to date" if before == needs else f"schema {before or 'none'} → {needs}")
 
 
 @app.command("verify")
@@ -87,10 +87,10 @@ def recompute_store(
         bool, typer.Option("--allow-mixed-rules", help="Let journeys whose fixes are not kept stay as they are.")
     ] = False,
 ) -> None:
-    """Make the store's journeys anew by other rules, out of its kept fixes. It may be stopped and run again."""
+    """Recompute the store's journeys by other rules, from its kept fixes. It can be stopped and run again."""
     from journeymesh.cli.progress import count_progress
     from journeymesh.engines.recompute import recompute
-    from journeymesh.wiring import load_rules
+    from journeymesh.stores.used_rules import load_rules
 
     loaded = load_rules(rules)
     with opened_store(store) as opened, count_progress("vehicles") as on_vehicle:
@@ -107,7 +107,7 @@ def recompute_store(
 
 @app.command("export")
 def export(
-    out: Annotated[Path, typer.Option("--out", help="A folder to write into, made if need be.")],
+    out: Annotated[Path, typer.Option("--out", help="A folder to write into, created if missing.")],
     store: StoreOption = None,
 ) -> None:
     """Write journeys, policies and quarantine as canonical NDJSON, and print the store's digests."""
@@ -157,7 +157,7 @@ def _faults(store: Store) -> Iterator[str]:
         by_version.setdefault(rules.version, set()).add(rules.digest)
     for version, held in sorted(by_version.items()):
         if len(held) > 1:
-            yield f"rules {version} stand for {len(held)} different sets of numbers"
+            yield f"rules version {version} has {len(held)} different contents"
     if len(by_version) > 1:
         yield f"journeys of {len(by_version)} rules versions are mixed: {', '.join(sorted(by_version))}"
     policies = {policy.term for policy in store.policies()}
@@ -166,7 +166,7 @@ def _faults(store: Store) -> Iterator[str]:
         names = ["journey_id", "vehicle", "policy", "tenant", "policy_from", "started_at", "ended_at", "rules_version"]
         for row in page.select(names).to_pylist():
             if row["policy"] is not None and (row["policy"], row["tenant"], row["policy_from"]) not in policies:
-                yield f"journey {row['journey_id']} names a term of policy {row['policy']} that is not there"
+                yield f"journey {row['journey_id']} names a term of policy {row['policy']} that does not exist"
             if row["rules_version"] not in by_version:
                 yield f"journey {row['journey_id']} was made by rules {row['rules_version']}, which are not recorded"
             before = last.get(row["vehicle"])

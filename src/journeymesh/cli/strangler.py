@@ -32,7 +32,7 @@ app.add_typer(plan_app, name="plan")
 PlanArgument = Annotated[Path, typer.Argument(help="The plan (YAML): where every slice should be.")]
 WhyOption = Annotated[str, typer.Option("--why", help="The reason; it goes into the history.")]
 WhoOption = Annotated[
-    str | None, typer.Option("--who", help="Who asks; left out, this user and host.", show_default=False)
+    str | None, typer.Option("--who", help="Who does it (default: this user and host).", show_default=False)
 ]
 
 
@@ -72,8 +72,8 @@ def apply(
 @app.command("swap")
 def swap(
     plan: PlanArgument,
-    slice_name: Annotated[str, typer.Argument(metavar="SLICE", help="The slice that a store answers.")],
-    to: Annotated[str, typer.Option("--to", help="The store of the plan that takes over.")],
+    slice_name: Annotated[str, typer.Argument(metavar="SLICE", help="The slice to move to another store.")],
+    to: Annotated[str, typer.Option("--to", help="The plan's store to move it to.")],
     why: WhyOption = "",
     who: WhoOption = None,
 ) -> None:
@@ -107,19 +107,25 @@ def status(plan: PlanArgument, form: FormatOption = Format.table) -> None:
         installation.require_control()
         unreadable = installation.check_targets()
         policies = installation.policies_at_hand()
-        clients = installation.other_clients(policies.fault)
+        clients = installation.other_clients(policies.unread.get("legacy"))
         found = status_of(installation.plan, installation.control, policies, unreadable)
         found = with_other_clients(found, clients)
         left = unfinished(installation.control)
     columns = [
         Column("slice", lambda row: row["slice"]),
-        Column("phase", _phase),
-        Column("answers", lambda row: row["answering"]),
+        Column("phase", _phase, below=True),
+        Column("answers", lambda row: row["answering"], below=True),
         Column(
             "target",
             lambda row: row["target"] + ("" if row["complete"] or row["phase"] == "legacy" else " (incomplete)"),
+            below=True,
         ),
-        Column("policies", lambda row: "unknown" if row["policies"] is None else f"{row['policies']:,}", right=True),
+        Column(
+            "policies",
+            lambda row: "unknown" if row["policies"] is None else f"{row['policies']:,}",
+            right=True,
+            below=True,
+        ),
         Column("backfill", _backfill, below=True),
         Column("lag", _lag, below=True),
         Column("shadow reads", _shadow, below=True),
@@ -127,8 +133,8 @@ def status(plan: PlanArgument, form: FormatOption = Format.table) -> None:
         Column("refused", _refused, below=True),
     ]
     _listing(found, columns, form, "no slice is recorded yet: run `journeymesh strangler apply`")
-    if policies.fault is not None:
-        say(f"warning: policies of slices that legacy answers are not known: {policies.fault}", file=sys.stderr)
+    for side, fault in policies.unread.items():
+        say(f"warning: policies of slices that {side} answers are not known: {fault}", file=sys.stderr)
     if form is not Format.table:
         return
     for each in found:
@@ -144,7 +150,7 @@ def status(plan: PlanArgument, form: FormatOption = Format.table) -> None:
         say(told)
     say_other_clients(clients)
     if left:
-        say(f"unfinished: retiring {', '.join(left)}; `journeymesh strangler apply` goes on with it")
+        say(f"unfinished: retiring {', '.join(left)}; `journeymesh strangler apply` continues it")
 
 
 @app.command("lag")
@@ -162,13 +168,13 @@ def lag(plan: PlanArgument, form: FormatOption = Format.table) -> None:
         found = feeds_status(installation.control)
     columns = [
         Column("upstream", lambda row: row["upstream"]),
-        Column("target", lambda row: row["target"]),
-        Column("state", lambda row: row["state"].replace("_", " ")),
-        Column("lag", lambda row: _seconds(row["lag_s"]), right=True),
-        Column("events", lambda row: f"{row['events']:,}", right=True),
+        Column("target", lambda row: row["target"], below=True),
+        Column("state", lambda row: row["state"].replace("_", " "), below=True),
+        Column("lag", lambda row: _seconds(row["lag_s"]), right=True, below=True),
+        Column("events", lambda row: f"{row['events']:,}", right=True, below=True),
         Column("fault", lambda row: row["fault"] or "", below=True),
     ]
-    _listing(found, columns, form, "nothing is fed yet: run `journeymesh strangler run`")
+    _listing(found, columns, form, "no feed has started yet: run `journeymesh strangler run`")
 
 
 @app.command("history")
@@ -191,9 +197,9 @@ def history(
         found = history_of(installation.control, slice_name, limit or 100)
     columns = [
         Column("at", lambda row: instant_text(row["at_us"])),
-        Column("slice", lambda row: row["slice"]),
-        Column("move", _move),
-        Column("outcome", lambda row: row["outcome"]),
+        Column("slice", lambda row: row["slice"], below=True),
+        Column("move", _move, below=True),
+        Column("outcome", lambda row: row["outcome"], below=True),
         Column("who", lambda row: row["who"], below=True),
         Column("why", lambda row: row["why"], below=True),
         Column("detail", lambda row: row["detail"] or "", below=True),
@@ -207,7 +213,7 @@ def plan_check(plan: PlanArgument) -> None:
     from journeymesh.strangler.plan import load_plan
 
     found = load_plan(plan)
-    say(f"plan {plan}: {len(found.slices)} slices, {len(found.stores)} stores, nothing wrong with it by itself")
+    say(f"plan {plan}: {len(found.slices)} slices, {len(found.stores)} stores, valid")
 
 
 @plan_app.command("schema")
@@ -292,7 +298,7 @@ def _phase(row: dict[str, Any]) -> str:
 def _backfill(row: dict[str, Any]) -> str:
     held = row["backfill"]
     if held is None:
-        return "–" if row["phase"] == "legacy" else "not begun"
+        return "–" if row["phase"] == "legacy" else "not started"
     if held["state"] == "complete":
         return f"complete, {held['fixes']:,} fixes"
     share = 100 * held["vehicles_done"] / max(held["vehicles"], 1)
@@ -331,9 +337,9 @@ def _unusable(found: Sequence[SliceStatus]) -> Iterator[str]:
 
 
 def _opinion(held: RecordedOpinion) -> str:
-    bears_out = "legacy's totals bear out" if held.kind == "totals" else "a naive pass bears out"
+    bears_out = "legacy's totals confirm" if held.kind == "totals" else "a naive pass confirms"
     share = "nothing" if held.share is None else f"{100 * held.share:.1f} % of {held.policies:,} policies"
-    stale = "" if held.stale is None else f"; it no longer counts: {held.stale}"
+    stale = "" if held.stale is None else f"; out of date: {held.stale}"
     return f"{bears_out} {share} ({instant_text(held.at_us)}){stale}"
 
 
@@ -344,7 +350,7 @@ def _refused(row: dict[str, Any]) -> str:
     read, lately = held["documents"], held["window_documents"]
     of_all = "" if not read else f" of {read:,} documents ({100 * min(held['refused'] / read, 1):.1f} %)"
     more = "" if not lately else f", lately {held['window_refused']:,} more of {lately:,}"
-    state = "; an open question" if held["question"] else "; accepted for a while" if held["accepted"] else ""
+    state = "; an open question" if held["question"] else "; accepted for now" if held["accepted"] else ""
     return f"{held['refused']:,}{of_all}{more}{state}"
 
 

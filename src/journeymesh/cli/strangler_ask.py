@@ -26,10 +26,10 @@ def ask(
 
     Which side answered is said on standard error.
     """
+    from journeymesh.cli.field_columns import JOURNEY_COLUMNS
     from journeymesh.cli.journeys import paged
     from journeymesh.cli.options import check_span, instant, terms_of
     from journeymesh.cli.render import Listing, render
-    from journeymesh.cli.show import JOURNEY_COLUMNS
     from journeymesh.journeys.journey import JOURNEY_SCHEMA
     from journeymesh.stores.port import JourneyQuery
     from journeymesh.strangler.opened_door import opened_door
@@ -51,5 +51,5 @@ def ask(
             render(listing, form, out, limited=limit is not None)
             where = "in no slice" if route is None else f"slice {route.slice.name}, phase {route.phase}"
             say(f"answered by {'legacy' if route is None else route.answering_name} ({where})", file=sys.stderr)
-        if door.asks is not None and door.asks.fault is not None:
-            say(f"warning: this question could not be counted: {door.asks.fault}", file=sys.stderr)
+        if door.answer_counts is not None and door.answer_counts.fault is not None:
+            say(f"warning: this read could not be counted: {door.answer_counts.fault}", file=sys.stderr)

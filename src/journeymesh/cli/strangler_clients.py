@@ -17,10 +17,10 @@ def say_other_clients(found: OtherClients | None) -> None:
     if found is None:
         return
     if found.unknown is not None:
-        say("other clients of legacy cannot be asked for here:")
+        say("cannot list other clients of legacy:")
         say(f"    {found.unknown}")
         return
-    say(f"other clients of legacy, at this instant: {len(found.clients) or 'none'}")
+    say(f"other clients of legacy now: {len(found.clients) or 'none'}")
     for each in found.clients[:_SHOWN]:
         say(f"    {each.application or 'without a name'} at {each.host}: {_does(each)}")
     if len(found.clients) > _SHOWN:

@@ -16,7 +16,7 @@ from journeymesh.cli.strangler import PlanArgument, WhoOption, instant_text, sho
 if TYPE_CHECKING:
     from journeymesh.errors import JourneymeshError
     from journeymesh.strangler.installation import Installation
-    from journeymesh.strangler.reconcile import Difference
+    from journeymesh.strangler.reconcile import TargetDifference
     from journeymesh.strangler.routes import Route
 
 SliceArgument = Annotated[str, typer.Argument(metavar="SLICE", help="The slice of the plan.")]
@@ -26,17 +26,17 @@ def compare(
     plan: PlanArgument,
     slice_name: SliceArgument,
     everything: Annotated[bool, typer.Option("--all", help="Also policies that were compared before.")] = False,
-    timeout_s: Annotated[float, typer.Option("--timeout", min=1, help="End after so many seconds.")] = 600.0,
+    timeout_s: Annotated[float, typer.Option("--timeout", min=1, help="End after this many seconds.")] = 600.0,
     against: Annotated[
         Path | None,
-        typer.Option(metavar="TOTALS", help="Hold the door beside legacy's own totals, which this file maps."),
+        typer.Option(metavar="TOTALS", help="Compare with legacy's own totals, mapped by this file."),
     ] = None,
     naive: Annotated[
         str | None,
-        typer.Option(metavar="SAMPLE", help="Hold it beside a naive pass over so many policies, or a share: 20, 5%."),
+        typer.Option(metavar="SAMPLE", help="Compare it with a naive pass over some policies: 20, or 5%."),
     ] = None,
     tolerance: Annotated[
-        float, typer.Option(min=0.0, max=0.5, help="Of both: what is within this share of the other number agrees.")
+        float, typer.Option(min=0.0, max=0.5, help="For both: numbers within this share of each other agree.")
     ] = 0.01,
     form: FormatOption = Format.table,
 ) -> None:
@@ -63,7 +63,6 @@ def compare(
     from journeymesh.strangler.members import members_of
     from journeymesh.strangler.mismatches import differing_policies, open_mismatches
     from journeymesh.strangler.opened_door import opened_door
-    from journeymesh.strangler.shadow import ShadowReader
     from journeymesh.wiring import open_installation
 
     with open_installation(plan) as installation:
@@ -75,14 +74,14 @@ def compare(
         left = [member for member in members if everything or member.name not in done_before]
         limits = ReadLimits(seconds=timeout_s)
         with count_progress("policies compared") as on_done, opened_door(installation, limits=limits) as door:
-            assert isinstance(door.shadow, ShadowReader)
+            assert door.shadow is not None
             done = compare_policies(door.shadow, route, left, time.monotonic() + timeout_s, on_done)
             fault = door.shadow.fault
         found = coverage_of(control, slice_name, [member.name for member in members])
         reads = reads_of(control, slice_name)
         mismatches = open_mismatches(control, slice_name)
     told = ", ".join(f"{count:,} {outcome}" for outcome, count in reads.items() if count)
-    say(f"{slice_name}: {len(left):,} policies asked for, {found.compared:,} of {found.policies:,} compared so far")
+    say(f"{slice_name}: {len(left):,} policies requested, {found.compared:,} of {found.policies:,} compared so far")
     say(f"shadow reads: {told or 'none'}; {mismatches:,} open mismatches")
     if done.left:
         raise _not_compared(slice_name, len(left), done.left, fault)
@@ -110,24 +109,24 @@ def diff(
         found = list_mismatches(installation.control, slice_name, only_open=not everything, limit=limit or 200)
     columns = [
         Column("cause", lambda row: row["cause"]),
-        Column("slice", lambda row: row["slice"]),
-        Column("policy", lambda row: row["policy"]),
-        Column("what", lambda row: f"{row['classification']} {row['field']}".strip()),
-        Column("subject", lambda row: row["subject"]),
-        Column("source has", lambda row: _short(row["source_value"])),
-        Column("target has", lambda row: _short(row["target_value"])),
-        Column("seen", lambda row: f"{row['seen']:,}", right=True),
-        Column("last", lambda row: instant_text(row["last_seen_us"])),
-        Column("state", lambda row: row["state"]),
+        Column("slice", lambda row: row["slice"], below=True),
+        Column("policy", lambda row: row["policy"], below=True),
+        Column("what", lambda row: f"{row['classification']} {row['field']}".strip(), below=True),
+        Column("subject", lambda row: row["subject"], below=True),
+        Column("source has", lambda row: _short(row["source_value"]), below=True),
+        Column("target has", lambda row: _short(row["target_value"]), below=True),
+        Column("seen", lambda row: f"{row['seen']:,}", right=True, below=True),
+        Column("last", lambda row: instant_text(row["last_seen_us"]), below=True),
+        Column("state", lambda row: row["state"], below=True),
     ]
-    show_listing([asdict(each) for each in found], columns, form, "nothing differs, as far as it was compared")
+    show_listing([asdict(each) for each in found], columns, form, "no differences found so far")
 
 
 def accept(
     plan: PlanArgument,
-    cause: Annotated[str, typer.Argument(metavar="CAUSE", help="As `diff` shows it.")],
-    reason: Annotated[str, typer.Option("--reason", help="Why it may stand.")],
-    days: Annotated[float, typer.Option("--days", min=0.01, max=3650, help="Until then; afterwards it counts again.")],
+    cause: Annotated[str, typer.Argument(metavar="CAUSE", help="The cause, as shown by `diff`.")],
+    reason: Annotated[str, typer.Option("--reason", help="Why the difference is acceptable.")],
+    days: Annotated[float, typer.Option("--days", min=0.01, max=3650, help="Accept it for this many days.")],
     who: WhoOption = None,
 ) -> None:
     """Let a known difference stand for a while.
@@ -149,13 +148,13 @@ def accept(
 def reconcile(
     plan: PlanArgument,
     slice_name: SliceArgument,
-    repair: Annotated[bool, typer.Option("--repair", help="Put the target right from upstream.")] = False,
+    repair: Annotated[bool, typer.Option("--repair", help="Correct the target from upstream.")] = False,
     resume: Annotated[
-        str | None, typer.Option("--resume", help="Go on with the comparison of this id.", show_default=False)
+        str | None, typer.Option("--resume", help="Continue the comparison with this id.", show_default=False)
     ] = None,
     form: FormatOption = Format.table,
 ) -> None:
-    """Compare everything, and repair it if asked.
+    """Compare everything, and repair it if requested.
 
     Says which side lacks what. Without --repair nothing is changed.
     """
@@ -196,7 +195,7 @@ def reconcile(
         )
 
 
-def _row(difference: Difference) -> dict[str, Any]:
+def _row(difference: TargetDifference) -> dict[str, Any]:
     return {
         "policy": difference.policy,
         "vehicle": difference.vehicle,
@@ -212,18 +211,16 @@ def _row(difference: Difference) -> dict[str, Any]:
 def _shadowed(installation: Installation, slice_name: str) -> Route:
     from journeymesh.errors import UsageError
     from journeymesh.strangler.phases import is_shadowed
-    from journeymesh.strangler.routes import read_routes
 
-    route = read_routes(installation.control).get(slice_name)
-    if route is None:
-        raise UsageError(f"slice {slice_name!r} is not recorded", todo="name one that `strangler status` shows")
+    route = installation.route(slice_name)
     if not is_shadowed(route.phase):
         raise UsageError(
-            f"slice {slice_name!r} is in phase {route.phase}: nothing is compared", todo="move it to shadow"
+            f"slice {slice_name!r} is in phase {route.phase}: nothing is compared", todo="move it to phase shadow first"
         )
     if not route.complete:
         raise UsageError(
-            f"slice {slice_name!r}: its target is not complete ({route.detail})", todo="wait for `strangler run`"
+            f"slice {slice_name!r}: its target is not complete ({route.detail})",
+            todo="wait for `journeymesh strangler run` to complete it",
         )
     return route
 
@@ -236,9 +233,8 @@ def _not_compared(
     number, why = next(iter(left.items()))
     told = f": {fault}" if fault is not None else ""
     return PoliciesNotCompared(
-        f"slice {slice_name!r}: {len(left):,} of {asked_for:,} policies were not compared, "
-        f"{number} the first: {why}{told}",
-        todo="bring the feed up to date with `strangler run`, then compare again: what was compared counts",
+        f"slice {slice_name!r}: {len(left):,} of {asked_for:,} policies were not compared, {number} first: {why}{told}",
+        todo="bring the feed up to date with `strangler run`, then compare again; finished comparisons are kept",
     )
 
 

@@ -56,31 +56,31 @@ def third_opinion(
     from journeymesh.wiring import open_installation
 
     if form is Format.json and against is not None and naive is not None:
-        raise UsageError("two comparisons are no one JSON value", todo="ask for one of them, or use --format ndjson")
+        raise UsageError(
+            "--format json can hold one comparison only", todo="ask for one of them, or use --format ndjson"
+        )
     if form not in (Format.table, Format.json, Format.ndjson):
         raise UsageError(f"a third opinion cannot be written as {form}", todo="use --format json, ndjson or table")
     with open_installation(plan) as installation:
         installation.require_control()
         installation.check_targets()
-        route = _recorded(installation, slice_name)
+        route = installation.route(slice_name)
         asked = installation.plan.gates.third_opinion or LEAST_SHARE
         results = list(_found(installation, route, against, naive, tolerance, timeout_s))
         if tolerance <= TOLERANCE:
             for kind, found, _ in results:
                 record_opinion(installation.control, route, kind, found)
         else:
-            say(f"not recorded: what a gate asks for is within {100 * TOLERANCE:g} %", file=sys.stderr)
-    faults = []
+            say(f"not recorded: gates use a tolerance of at most {100 * TOLERANCE:g} %", file=sys.stderr)
+    faults, which = [], {TOTALS: "legacy's totals", NAIVE: "the naive pass"}
     for kind, found, other in results:
         row = _row(slice_name, route, kind, found, other, tolerance, asked)
         render_object(row, form, lambda row, found=found: _show(row, found))  # type: ignore[misc]
         if found.share is None or found.share < asked:
-            faults.append(_fault(kind, found, asked))
+            faults.append(f"{which[kind]}: {_fault(found, asked)}")
     if faults:
-        which = {TOTALS: "legacy's totals", NAIVE: "the naive pass"}
-        told = "; ".join(f"{which[kind]}: {fault}" for kind, fault in faults)
-        todo = "look at the mapping and at the totals file: their units, zones and paths"
-        raise OpinionDiffers(f"slice {slice_name!r}: {told}", todo=todo)
+        todo = "check the mapping and the totals file: units, zones and paths"
+        raise OpinionDiffers(f"slice {slice_name!r}: {'; '.join(faults)}", todo=todo)
 
 
 def _found(  # type: ignore[no-untyped-def]
@@ -118,7 +118,7 @@ def _found(  # type: ignore[no-untyped-def]
 
         door = opened.enter_context(opened_door(installation, cached=False, limits=limits))
         comparing = Comparing(
-            side=replace(door, shadow=None, asks=None),
+            side=replace(door, shadow=None, answer_counts=None),
             rules=installation.rules,
             target=installation.store(route.target) if route.phase is not Phase.LEGACY else None,
             documents=documents,
@@ -131,21 +131,12 @@ def _found(  # type: ignore[no-untyped-def]
                 yield NAIVE, *comparing.with_naive(sample, on_done)
 
 
-def _recorded(installation: Installation, slice_name: str) -> Route:
-    from journeymesh.strangler.routes import read_routes
-
-    route = read_routes(installation.control).get(slice_name)
-    if route is None:
-        raise UsageError(f"slice {slice_name!r} is not recorded", todo="name one that `strangler status` shows")
-    return route
-
-
-def _fault(kind: str, found: Opinion, asked: float) -> tuple[str, str]:
+def _fault(found: Opinion, asked: float) -> str:
     if not found.policies:
-        return kind, "nothing was compared"
+        return "nothing was compared"
     if found.share is None:
-        return kind, "nothing agrees by itself"
-    return kind, f"{found.good:,} of {found.policies:,} policies agree or are explained, {100 * asked:g} % have to"
+        return "nothing agrees by itself"
+    return f"{found.good:,} of {found.policies:,} policies agree or are explained, {100 * asked:g} % have to"
 
 
 def _row(

@@ -23,16 +23,14 @@ DELIVER_S: Final = 0.5
 
 def run(
     plan: PlanArgument,
-    once: Annotated[
-        bool, typer.Option("--once", help="End when every target is filled and nothing more is waiting.")
-    ] = False,
+    once: Annotated[bool, typer.Option("--once", help="End when every target is filled and up to date.")] = False,
     metrics_port: Annotated[
         int | None,
         typer.Option("--metrics-port", min=0, max=65535, help="Serve Prometheus metrics.", show_default=False),
     ] = None,
     metrics_host: Annotated[str, typer.Option("--metrics-host", help="Address of the metrics.")] = "127.0.0.1",
 ) -> None:
-    """Fill targets and keep them up.
+    """Fill targets and keep them up to date.
 
     Also delivers accepted fixes. One for each target; a second one waits its turn.
     """
@@ -48,7 +46,7 @@ def run(
                 feeder.run(stop, once=True)
                 _say_where(installation)
                 return
-            say("feeding; Ctrl-C or SIGTERM ends it when what is under way is done", file=sys.stderr, flush=True)
+            say("feeder started; stop it with Ctrl-C or SIGTERM", file=sys.stderr, flush=True)
             deliverer = threading.Thread(target=_deliver, args=(installation, stop), name="deliver", daemon=True)
             deliverer.start()
             feeder.run(stop)

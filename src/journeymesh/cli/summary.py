@@ -70,24 +70,24 @@ class _Shape:
 
 def summary(
     policy: Annotated[str | None, typer.Argument(help="Number of one policy.", show_default=False)] = None,
-    every: Annotated[bool, typer.Option("--all", help="Of every policy in the store.")] = False,
+    every: Annotated[bool, typer.Option("--all", help="All policies in the store.")] = False,
     tenant: TenantOption = None,
     product: ProductOption = None,
     status: StatusOption = None,
     period: Annotated[
-        PeriodName | None, typer.Option("--period", help="What a row covers; month if not said.", show_default=False)
+        PeriodName | None, typer.Option("--period", help="What a row covers; default: month.", show_default=False)
     ] = None,
     group_by: Annotated[
         str | None,
         typer.Option(
             "--group-by",
-            help="Add policies up by tenant, product or both, or all of them by month.",
+            help="Group policies by tenant, product or both, or all of them by month.",
             show_default=False,
         ),
     ] = None,
     top: Annotated[
         int | None,
-        typer.Option("--top", min=1, max=MOST_TOP, help="Only so many rows, ranked by --by.", show_default=False),
+        typer.Option("--top", min=1, max=MOST_TOP, help="At most this many rows, ranked by --by.", show_default=False),
     ] = None,
     by: Annotated[str | None, typer.Option("--by", help="The field that --top ranks by.", show_default=False)] = None,
     lowest: Annotated[bool, typer.Option("--lowest", help="With --top: the lowest values first.")] = False,
@@ -108,7 +108,7 @@ def summary(
     many = every or bool(product or status or (tenant and policy is None))
     if many is (policy is not None):
         raise UsageError(
-            "no policy is named" if policy is None else "one policy and many exclude each other",
+            "no policy given" if policy is None else "one policy and many exclude each other",
             todo="give the number of one, or ask for many by --all, --tenant, --product or --status",
         )
     _check_ranking(top, by, lowest)
@@ -130,7 +130,7 @@ def _check_ranking(top: int | None, by: str | None, lowest: bool) -> None:
     if (top is None) is not (by is None):
         raise UsageError("--top and --by belong together", todo="write for example --top 10 --by night_share")
     if lowest and top is None:
-        raise UsageError("--lowest says nothing without --top", todo="write for example --top 10 --by score --lowest")
+        raise UsageError("--lowest needs --top", todo="write for example --top 10 --by score --lowest")
 
 
 def _grouping(group_by: str | None, period: PeriodName | None) -> tuple[PeriodName, tuple[Any, ...] | None]:
@@ -149,7 +149,7 @@ def _grouping(group_by: str | None, period: PeriodName | None) -> tuple[PeriodNa
     for name in names:
         if name not in (*GROUP_NAMES, *PeriodName, "policy"):
             todo = f"use {', '.join((*GROUP_NAMES, 'policy'))} or a period: {', '.join(PeriodName)}"
-            raise UsageError(f"--group-by: there is no group {name!r}", todo=todo)
+            raise UsageError(f"--group-by: unknown group {name!r}", todo=todo)
     if len({*periods, *([period] if period else [])}) > 1:
         raise UsageError("--group-by and --period name two periods", todo="name one")
     covered = periods[0] if periods else period or PeriodName.month
@@ -159,7 +159,8 @@ def _grouping(group_by: str | None, period: PeriodName | None) -> tuple[PeriodNa
 def _listing(pages: Iterable[pa.Table], shape: _Shape, title: str, empty: str, form: Format) -> Listing:
     import pyarrow as pa
 
-    from journeymesh.cli.show import BOOK_COLUMNS, GROUP_COLUMNS, SUMMARY_COLUMNS, chosen_columns
+    from journeymesh.cli.field_columns import BOOK_COLUMNS, GROUP_COLUMNS, SUMMARY_COLUMNS
+    from journeymesh.cli.show import chosen_columns
     from journeymesh.journeys.summaries import SUMMARY_SCHEMA
     from journeymesh.journeys.summary_groups import first_of, group_schema, summarise_groups
 
@@ -227,7 +228,7 @@ def score_rules(store: Store, named: str | None) -> JourneyRules:
     """
     from journeymesh.cli.options import settings
     from journeymesh.journeys.rules import VERSIONS
-    from journeymesh.wiring import load_rules
+    from journeymesh.stores.used_rules import load_rules
 
     used = {rules.digest for rules in store.rules()}
     if named is not None:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import os
 import textwrap
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
 from typing import IO, Any, Final
 
 from journeymesh.safe_text import on_terminal
 
-Row = dict[str, Any]
+Row = Mapping[str, Any]
 
 PLAIN_WIDTH: Final = 80
 """Of a table that goes to a file or a pipe, where COLUMNS does not say another."""
@@ -30,7 +30,7 @@ class Column:
     """
 
     heading: str
-    show: Callable[[Row], str]
+    show: Callable[[Any], str]
     right: bool = False
     field: str = ""
     rank: int = 0

@@ -11,14 +11,14 @@ from journeymesh.cli.output import say
 
 
 def token(
-    subject: Annotated[str, typer.Option("--as", metavar="NAME", help="Whom it is for, of the provider's people.")],
+    subject: Annotated[str, typer.Option("--as", metavar="NAME", help="The person's name in the file of people.")],
     access: AccessOption = None,
     provider: Annotated[
         str | None, typer.Option("--provider", help="The static provider, where there are several.", show_default=False)
     ] = None,
-    ttl_s: Annotated[float, typer.Option("--ttl", metavar="SECONDS", help="How long it holds.")] = 3600.0,
+    ttl_s: Annotated[float, typer.Option("--ttl", metavar="SECONDS", help="How long the token is valid.")] = 3600.0,
 ) -> None:
-    """Mint a token for somebody of the static provider's file.
+    """Mint a token for a person in the static provider's file.
 
     Only the token is printed: TOKEN=$(journeymesh token --as analyst).
     """

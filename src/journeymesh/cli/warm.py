@@ -10,13 +10,15 @@ from journeymesh.cli.output import say
 
 
 def warm(
-    ahead: Annotated[bool, typer.Option("--ahead", help="For a wheel: for any machine, beside the sources.")] = False,
+    ahead: Annotated[
+        bool, typer.Option("--ahead", help="Compile for any machine, into the package itself, as a wheel needs it.")
+    ] = False,
 ) -> None:
     """Compile every kernel into its cache. Set-up calls it."""
     from importlib import import_module
 
     if ahead:
-        from journeymesh.journeys.kernel_cache import compile_ahead
+        from journeymesh.kernels.kernel_cache import compile_ahead
 
         compile_ahead()
 

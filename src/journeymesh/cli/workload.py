@@ -31,24 +31,29 @@ HERE = Path()
 
 @app.command("new")
 def new(
-    name: Annotated[str, typer.Argument(help="What it is called, in the cluster and under /w/NAME/ of the gateway.")],
+    name: Annotated[str, typer.Argument(help="The workload's name, in the cluster and under /w/NAME/ of the gateway.")],
     image: Annotated[
-        str | None, typer.Option("--image", help="HOST/NAME@sha256:… that was built elsewhere.", show_default=False)
+        str | None,
+        typer.Option("--image", help="An image that was built elsewhere: HOST/NAME@sha256:…", show_default=False),
     ] = None,
     source: Annotated[
         Path | None,
-        typer.Option("--from-source", help="The folder to build it from; it gets a Dockerfile.", show_default=False),
+        typer.Option(
+            "--from-source", help="The source folder to build from; a Dockerfile is added.", show_default=False
+        ),
     ] = None,
-    port: Annotated[int, typer.Option("--port", min=1024, max=65535, help="What the process listens on.")] = 8080,
+    port: Annotated[
+        int, typer.Option("--port", min=1024, max=65535, help="The port that the process listens on.")
+    ] = 8080,
     answers: Annotated[str, typer.Option("--answers", help="The path that a working release answers with 200.")] = "/",
-    public: Annotated[bool, typer.Option("--public", help="The gateway lets everybody through.")] = False,
+    public: Annotated[bool, typer.Option("--public", help="No authentication at the gateway.")] = False,
     hpa: Annotated[bool, typer.Option("--hpa", help="Scale by load; needs a metrics API in the cluster.")] = False,
     service_monitor: Annotated[
         bool, typer.Option("--service-monitor", help="Let Prometheus' operator scrape /metrics.")
     ] = False,
     environments: Annotated[
         list[str] | None,
-        typer.Option("--env", help="An environment to run it in, again for more; left out, all.", show_default=False),
+        typer.Option("--env", help="An environment to run in; may be repeated. Default: all.", show_default=False),
     ] = None,
     tree: TreeOption = HERE,
 ) -> None:
@@ -81,7 +86,7 @@ def new(
     lines = len(score.read_text("utf-8").splitlines())
     say(f"{place.relative(score)} ({lines} lines), and {len(written) - 1} files from it")
     if image is not None:
-        say(f"let it start: commit, then `journeymesh delivery release {name} --image {image}`", file=sys.stderr)
+        say(f"to start it: commit, then `journeymesh delivery release {name} --image {image}`", file=sys.stderr)
     elif source is not None and not source.resolve().is_relative_to(place.root):
         say(f"{source} is not in this repository: build it there, and pin its digest here", file=sys.stderr)
     elif source is not None:
@@ -90,9 +95,10 @@ def new(
 
 @app.command("render")
 def render(
-    name: Annotated[str | None, typer.Argument(help="The workload; left out, all.", show_default=False)] = None,
+    name: Annotated[str | None, typer.Argument(help="The workload. Default: all.", show_default=False)] = None,
     check: Annotated[
-        bool, typer.Option("--check", help="Write nothing; end with 1 and a diff where a file is not as rendered.")
+        bool,
+        typer.Option("--check", help="Write nothing; exit with 1 and a diff if a file differs from its rendering."),
     ] = False,
     tree: TreeOption = HERE,
 ) -> None:
@@ -147,9 +153,9 @@ def list_workloads(tree: TreeOption = HERE, form: FormatOption = Format.table) -
 @app.command("pipeline")
 def pipeline(
     names: Annotated[list[str] | None, typer.Argument(metavar="[NAME]...", help="The workloads.")] = None,
-    ci: Annotated[Ci, typer.Option("--ci", help="The CI product that it is for.")] = Ci.gitlab,
+    ci: Annotated[Ci, typer.Option("--ci", help="The CI product.")] = Ci.gitlab,
     every: Annotated[bool, typer.Option("--all", help="All workloads of the tree.")] = False,
-    out: Annotated[Path | None, typer.Option("--out", help="A file; left out, standard output.")] = None,
+    out: Annotated[Path | None, typer.Option("--out", help="The file to write. Default: standard output.")] = None,
     tree: TreeOption = HERE,
 ) -> None:
     """Print the pipeline that a CI product runs for workloads: one `make` call a stage."""
@@ -160,7 +166,7 @@ def pipeline(
 
     place = Tree.at(tree)
     if every == bool(names):
-        raise UsageError("which workloads?", todo="name them, or give --all")
+        raise UsageError("no workload given", todo="name them, or give --all")
     chosen = list(workload_names(place) if every else names or ())
     for each in chosen:
         load_workload(place, each)
@@ -202,7 +208,7 @@ def _said(finding: Finding) -> str:
         case "missing":
             return "is missing"
         case "superfluous":
-            return "follows from no Score file (remove it; what is yours belongs under overlays/<environment>/patches)"
+            return "belongs to no Score file (remove it; your own files belong under overlays/<environment>/patches)"
 
 
 def _short_digest(environment: str) -> Callable[[Row], str]:

@@ -69,9 +69,8 @@ class Pages(Generic[Row]):
         for page in self.pages():
             yield from page
 
-    def pages(self) -> Iterator[Rows[Row]]:
-        """The pages; there is always at least one."""
-        after: str | None = None
+    def pages(self, after: str | None = None) -> Iterator[Rows[Row]]:
+        """The pages behind a cursor (``Rows.after``), or from the first; there is always at least one."""
         while True:
             page = self._page(after)
             yield page
@@ -102,9 +101,8 @@ class AsyncPages(Generic[Row]):
             for row in page:
                 yield row
 
-    async def pages(self) -> AsyncIterator[Rows[Row]]:
-        """The pages; there is always at least one."""
-        after: str | None = None
+    async def pages(self, after: str | None = None) -> AsyncIterator[Rows[Row]]:
+        """The pages behind a cursor (``Rows.after``), or from the first; there is always at least one."""
         while True:
             page = await self._page(after)
             yield page

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 from journeymesh import __version__
 from journeymesh.client.exchange import Reply, Request, Send, Service, Unanswered
 from journeymesh.errors import ExtraMissing, UsageError
+from journeymesh.shared_tls import set_alpn_once
 
 if TYPE_CHECKING:
     import httpx
@@ -63,10 +64,12 @@ def _this_machine(host: str) -> bool:
         return host == "localhost" or host.endswith(".localhost")
 
 
-def settings(timeout_s: float, connect_s: float) -> dict[str, Any]:
+def settings(timeout_s: float, connect_s: float, transport: Any) -> dict[str, Any]:
     """What both kinds of httpx client are made with. Redirects are not followed: the token is for one service."""
     httpx = require_httpx()
+    trust = {"verify": set_alpn_once(httpx.create_ssl_context())} if transport is None else {"transport": transport}
     return {
+        **trust,
         "timeout": httpx.Timeout(timeout_s, connect=min(connect_s, timeout_s)),
         "headers": {"user-agent": f"journeymesh-client/{__version__}"},
         "follow_redirects": False,

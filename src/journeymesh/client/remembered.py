@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import threading
-from collections import OrderedDict
 from dataclasses import dataclass, field
 
 from journeymesh.client.exchange import Reply, Request
 from journeymesh.client.tokens import asker_of
+from journeymesh.lru import LruCache
 
 Key = tuple[str, ...]
 
@@ -21,39 +20,25 @@ class Remembered:
     """
 
     most_bytes: int
-    _held: OrderedDict[Key, Reply] = field(default_factory=OrderedDict)
-    _bytes: int = 0
-    _guard: threading.Lock = field(default_factory=threading.Lock)
+    _replies: LruCache[Key, Reply] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._replies = LruCache(self.most_bytes, lambda reply: len(reply.body))
 
     def get(self, request: Request, token: str | None) -> Reply | None:
-        """The remembered answer to this request by whoever the token is of."""
-        if request.method != "GET" or not self.most_bytes:
+        """The remembered answer to this request by whoever the token is of. None is for one that goes into a file."""
+        if request.method != "GET" or request.into is not None or not self.most_bytes:
             return None
-        with self._guard:
-            reply = self._held.get(key := _key(request, token))
-            if reply is not None:
-                self._held.move_to_end(key)
-            return reply
+        return self._replies.get(_key(request, token))
 
     def put(self, request: Request, token: str | None, reply: Reply) -> None:
         """Remember the answer if it has an ETag and fits."""
-        if request.method != "GET" or reply.status != 200 or not reply.etag or len(reply.body) > self.most_bytes:
-            return
-        with self._guard:
-            self._drop(key := _key(request, token))
-            self._held[key] = reply
-            self._bytes += len(reply.body)
-            while self._bytes > self.most_bytes:
-                self._drop(next(iter(self._held)))
+        if request.method == "GET" and request.into is None and reply.status == 200 and reply.etag:
+            self._replies.put(_key(request, token), reply)
 
     def forget(self, request: Request, token: str | None) -> None:
         """Forget the answer: its reader may no longer have it."""
-        with self._guard:
-            self._drop(_key(request, token))
-
-    def _drop(self, key: Key) -> None:
-        if (reply := self._held.pop(key, None)) is not None:
-            self._bytes -= len(reply.body)
+        self._replies.discard(_key(request, token))
 
 
 def _key(request: Request, token: str | None) -> Key:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Final
+from typing import Any, Final
 
 import sqlalchemy as sa
 
@@ -18,9 +18,6 @@ from journeymesh.errors import StoreUnavailable, UsageError
 from journeymesh.safe_text import shown_url
 
 BUSY_TIMEOUT_S: Final = 10.0
-CONNECT_TIMEOUT_S: Final = 5
-_MIGRATION_WAITS_S: Final = 600.0
-"""For another process that migrates the same database."""
 
 
 class SqlDatabase:
@@ -32,10 +29,19 @@ class SqlDatabase:
         UsageError: the URL is of neither SQLite nor PostgreSQL.
     """
 
-    def __init__(self, url: str, schema: Schema, *, kind: str, todo: str) -> None:
+    pragmas: tuple[str, ...] = ("synchronous=FULL", "foreign_keys=ON")
+    """Set on each connection of SQLite."""
+    file_pragmas: tuple[str, ...] = ("journal_mode=WAL",)
+    """What a file of SQLite remembers: readers go on during a write."""
+    connect_timeout_s: int = 5
+    migration_waits_s: float | None = 600.0
+    """For another process that migrates the same database; None: as for any writer."""
+
+    def __init__(self, url: str, schema: Schema, *, kind: str, todo: str, busy_timeout_s: float | None = None) -> None:
+        """``busy_timeout_s``: how long another writer is waited for; None: ``BUSY_TIMEOUT_S``."""
         self.shown = shown_url(url)
-        self.kind = kind
-        self._schema, self._todo, self._url = schema, todo, url
+        self.kind, self._busy_timeout_s = kind, busy_timeout_s
+        self.url, self._schema, self._todo = url, schema, todo
         wish = "use sqlite:///FILE or postgresql://…"
         try:
             self._address = sa.make_url(url)
@@ -49,12 +55,18 @@ class SqlDatabase:
 
     def migrate(self) -> None:
         """Create or upgrade the tables. Idempotent."""
-        if self.is_sqlite:
-            with self.faults():
-                set_in_file(self.engine(), "journal_mode=WAL")
-        with self._writing(alone=True, waits_s=_MIGRATION_WAITS_S) as connection:
+        with self.migrating() as connection:
             if self._schema.version_in(connection) != self._schema.head:
                 self._schema.upgrade(connection)
+
+    @contextmanager
+    def migrating(self) -> Iterator[sa.Connection]:
+        """A transaction that makes or changes tables, in a database that need not have them."""
+        if self.is_sqlite:
+            with self.faults():
+                set_in_file(self.engine(), *self.file_pragmas)
+        with self._writing(alone=True, waits_s=self.migration_waits_s or self._waits_s()) as connection:
+            yield connection
 
     def require_schema(self) -> None:
         """Refuse a database without the tables, or with another version's.
@@ -87,9 +99,9 @@ class SqlDatabase:
         ``alone`` False: on PostgreSQL beside other writers, for rows that no other writer touches.
 
         Raises:
-            StoreUnavailable: another writer has held it for ``BUSY_TIMEOUT_S``.
+            StoreUnavailable: another writer has held it for the busy timeout.
         """
-        with self._writing(alone=alone, waits_s=BUSY_TIMEOUT_S) as connection:
+        with self._writing(alone=alone, waits_s=self._waits_s()) as connection:
             yield connection
 
     @contextmanager
@@ -108,11 +120,11 @@ class SqlDatabase:
         """The engine, made at the first call."""
         with self._opening:
             if self._engine is None:
-                self._engine = (
-                    self._make_sqlite()
-                    if self.is_sqlite
-                    else postgresql_engine(self._address, connect_timeout_s=CONNECT_TIMEOUT_S)
-                )
+                if self.is_sqlite:
+                    self._require_place()
+                    self._engine = sqlite_engine(self._address, busy_timeout_s=self._waits_s(), pragmas=self.pragmas)
+                else:
+                    self._engine = postgresql_engine(self._address, connect_timeout_s=self.connect_timeout_s)
             return self._engine
 
     def close(self) -> None:
@@ -124,18 +136,35 @@ class SqlDatabase:
 
     @contextmanager
     def faults(self) -> Iterator[None]:
-        with sql_faults(self._url, self.shown):
+        with sql_faults(self.url, self.shown):
             yield
 
-    def _make_sqlite(self) -> sa.Engine:
+    def _waits_s(self) -> float:
+        return BUSY_TIMEOUT_S if self._busy_timeout_s is None else self._busy_timeout_s
+
+    def _require_place(self) -> None:
+        """Refuse a URL of SQLite whose file can be in no folder."""
         file = self._address.database
         if not file or file == ":memory:":
             raise UsageError(f"{self.kind} {self.shown} names no file", todo="use sqlite:///FILE")
         if not os.path.isdir(os.path.dirname(file) or "."):
             raise StoreUnavailable(f"{self.kind} {self.shown}: its folder does not exist", todo="create it")
-        return sqlite_engine(
-            self._address, busy_timeout_s=BUSY_TIMEOUT_S, pragmas=("synchronous=FULL", "foreign_keys=ON")
-        )
+
+
+def put_row(
+    connection: sa.Connection,
+    table: sa.Table,
+    key: Mapping[str, Any],
+    values: Mapping[str, Any],
+    at_first: Mapping[str, Any] | None = None,
+) -> None:
+    """Update the row with this key, or insert one: then ``at_first`` stands beside ``values``, or in their place.
+
+    Inside a transaction that is the only writer's.
+    """
+    this = [table.c[name] == value for name, value in key.items()]
+    if connection.execute(sa.update(table).where(*this).values(values)).rowcount == 0:
+        connection.execute(sa.insert(table).values({**key, **values, **(at_first or {})}))
 
 
 clock_ns: Callable[[], int] = time.time_ns

@@ -19,7 +19,10 @@ _SQLITE: Final = {
     sqlite3.SQLITE_BUSY: ("another writer holds it", "wait for the other run to end, then run again"),
     sqlite3.SQLITE_LOCKED: ("another writer holds it", "wait for the other run to end, then run again"),
     sqlite3.SQLITE_READONLY: ("it cannot be written to", "check the permissions of the file and of its folder"),
-    sqlite3.SQLITE_CANTOPEN: ("it cannot be opened", "check the path, and that the folder exists and is yours"),
+    sqlite3.SQLITE_CANTOPEN: (
+        "it cannot be opened",
+        "check that the folder exists, is yours and is on no read-only disk",
+    ),
     sqlite3.SQLITE_PERM: ("access was denied", "check the permissions of the file and of its folder"),
     sqlite3.SQLITE_IOERR: ("the disk reported an error", "check the disk and its free space, then run again"),
 }

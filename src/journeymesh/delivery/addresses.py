@@ -37,11 +37,11 @@ class Addresses:
     def __post_init__(self) -> None:
         if not _REPOSITORY.fullmatch(self.repository):
             raise AddressInvalid(
-                f"{self.repository} is no address of a git repository",
+                f"{self.repository} is not the URL of a git repository",
                 todo="give https://HOST/PATH.git, ssh://… or git@HOST:PATH",
             )
         if not _REGISTRY.fullmatch(self.registry):
-            raise AddressInvalid(f"{self.registry} is no registry", todo="give HOST[:PORT][/PATH], without a scheme")
+            raise AddressInvalid(f"{self.registry} is not a registry", todo="give HOST[:PORT][/PATH], without a scheme")
 
 
 @dataclass(frozen=True, slots=True)

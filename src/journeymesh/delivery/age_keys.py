@@ -20,7 +20,7 @@ def make_age_key(folder: Path, name: str = "keys") -> tuple[Path, str]:
         if (place / ".git").exists():
             raise UsageError(f"{folder} is in the git repository {place}", todo="name a folder outside of it")
     if path.exists():
-        raise UsageError(f"{path} exists already", todo="give another --name; a key that was lost reads nothing more")
+        raise UsageError(f"{path} already exists", todo="give another --name; a lost key cannot be made again")
     text = called(["age-keygen"])
     recipient = next(
         (line.rpartition(":")[2].strip() for line in text.splitlines() if line.startswith("# public key:")), ""

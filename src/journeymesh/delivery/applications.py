@@ -51,6 +51,8 @@ class Operation:
     retries: int
     automated: bool
     partial: bool
+    asked: int
+    """How many objects a partial one was asked for; 0: it is none."""
     heals: int
     outcomes: tuple[Outcome, ...]
 
@@ -105,6 +107,16 @@ class Application:
     history: tuple[Deployed, ...]
     adrift: tuple[str, ...]
     conditions: tuple[str, ...]
+    objects: int
+    """How many it brings, hooks aside."""
+
+    @property
+    def was_made_anew(self) -> bool:
+        """The last operation is a heal of most that it brings, as after its namespace was deleted.
+
+        Not of all: it begins while the last objects are still going.
+        """
+        return self.operation is not None and 1 < self.objects < 2 * self.operation.asked
 
     @property
     def good(self) -> str:
@@ -171,6 +183,7 @@ def application(document: Json) -> Application:
         operation=_operation(status.get("operationState") or _asked_for(document.get("operation"))),
         history=tuple(Deployed(each.get("revision", ""), each["deployedAt"]) for each in status.get("history") or ()),
         adrift=tuple(f"{each['kind']}/{each['name']}" for each in resources if each.get("status") == "OutOfSync"),
+        objects=sum(not each.get("hook") for each in resources),
         conditions=tuple(f"{each['type']}: {each.get('message', '')}" for each in status.get("conditions") or ()),
     )
 
@@ -200,6 +213,7 @@ def _operation(state: Json | None) -> Operation | None:
         retries=int(state.get("retryCount") or 0),
         automated=bool((operation.get("initiatedBy") or {}).get("automated")),
         partial=bool(asked.get("resources")),
+        asked=len(asked.get("resources") or ()),
         heals=int(asked.get("autoHealAttemptsCount") or 0),
         outcomes=tuple(_outcome(each) for each in result.get("resources") or ()),
     )

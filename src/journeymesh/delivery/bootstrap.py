@@ -50,7 +50,7 @@ def bootstrap(
     """
     if addresses(tree).repository == PLACEHOLDER_REPOSITORY:
         raise UsageError(
-            "the tree does not know its own address",
+            "the tree has no repository URL",
             todo="journeymesh delivery init --repo URL --registry HOST, then commit and push",
         )
     if not called(["kubectl", "get", "crd", "applications.argoproj.io", "--ignore-not-found", "-o", "name"]):
@@ -95,7 +95,7 @@ def _wait(
     nodes = unwell(_those(cluster.items, "/api/v1/nodes"))
     raise NotHealthyInTime(
         "; ".join([f"not healthy in time: {missing or 'no Application appeared'}", *nodes, *pods]),
-        todo="journeymesh delivery status says more; call bootstrap again to go on waiting",
+        todo="journeymesh delivery status says more; run bootstrap again to continue waiting",
     )
 
 

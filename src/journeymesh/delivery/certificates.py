@@ -79,7 +79,7 @@ def period_fault(begins: datetime, ends: datetime, now: datetime) -> tuple[str, 
     if now >= ends:
         return f"ended on {_day(ends)}, {_days(now - ends)} ago", True
     if now < begins:
-        return f"holds only from {_day(begins)} on", True
+        return f"is valid only from {_day(begins)} on", True
     if ends - now < ENDS_SOON:
         return f"ends on {_day(ends)}, in {_days(ends - now)}", False
     return None
@@ -95,7 +95,7 @@ def is_for(names: Sequence[str], host: str) -> bool:
 def _faults(values: Values, key: str, hosts: Sequence[str], now: datetime) -> Iterator[CertificateFault]:
     chain = _chain(values[key])
     if not chain:
-        yield CertificateFault((key,), f"{key} is no certificate in PEM")
+        yield CertificateFault((key,), f"{key} is not a certificate in PEM")
         return
     for place, each in enumerate(chain, 1):
         which = key if len(chain) == 1 else f"certificate {place} of {key}"
@@ -118,10 +118,10 @@ def _pair_faults(values: Values, key: str, private: str, chain: Sequence[Certifi
     try:
         public = load_pem_private_key(_private_block(values[private]).encode(), None).public_key()
     except TypeError:
-        yield CertificateFault((private,), f"{private} wants a passphrase, and nobody gives one to a server")
+        yield CertificateFault((private,), f"{private} is encrypted with a passphrase, which the server cannot enter")
         return
     except ValueError:
-        yield CertificateFault((private,), f"{private} is no private key in PEM")
+        yield CertificateFault((private,), f"{private} is not a private key in PEM")
         return
     form = (Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
     owned = [each.public_key().public_bytes(*form) == public.public_bytes(*form) for each in chain]

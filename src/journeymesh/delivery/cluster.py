@@ -40,6 +40,9 @@ class Deliveries(Protocol):
     def sync_again(self, name: str) -> None:
         """Begin another operation on the revision that is wanted: after a failed one Argo CD begins none itself."""
 
+    def end(self, name: str) -> None:
+        """End the operation that is under way; its state is then ``Failed``."""
+
 
 class Cluster:
     """A cluster's API server, as the kubeconfig's current user or as the pod's service account."""
@@ -57,7 +60,7 @@ class Cluster:
         except (ValueError, OSError, httpx.HTTPError, kr8s.ServerError, kr8s.APITimeoutError) as error:
             self._runner.close()
             raise ClusterUnavailable(
-                f"no cluster: {error}", todo="let KUBECONFIG name one that answers, or run in a pod of one"
+                f"no cluster: {error}", todo="point KUBECONFIG at a cluster that answers, or run in a pod of one"
             ) from error
 
     def ask(self, method: str, path: str, body: Any = None, *, form: str = "application/json") -> Any:
@@ -108,6 +111,11 @@ class Cluster:
         document = self.ask("GET", place)
         if not document.get("operation"):  # else Argo CD was faster
             self.ask("PATCH", place, beginning(document), form=MERGE)
+
+    def end(self, name: str) -> None:
+        """End the operation that is under way; its state is then ``Failed``."""
+        ending = {"status": {"operationState": {"phase": "Terminating"}}}
+        self.ask("PATCH", f"{APPLICATIONS}/{name}", ending, form=MERGE)
 
     def close(self) -> None:
         self._runner.close()

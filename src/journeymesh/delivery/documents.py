@@ -137,7 +137,7 @@ def _require_shape(path: Path, content: Any) -> None:
     try:
         msgspec.convert(content, shape)
     except msgspec.ValidationError as error:
-        raise ManifestUnreadable(f"{path}: no {name}: {error}", todo="correct the file") from error
+        raise ManifestUnreadable(f"{path}: not a valid {name}: {error}", todo="correct the file") from error
 
 
 def _inner(node: yaml.Node, step: str | int) -> tuple[yaml.Node | None, yaml.Node] | None:

@@ -192,7 +192,8 @@ class Clone(Checkout):
             self.git("push", "--quiet", "origin", f"HEAD:refs/heads/{self.branch}")
         except ProgramFailed as error:
             raise PushRefused(
-                f"{self.url} took no commit: {error.what}", todo="if nobody was faster, check rights and branch rules"
+                f"{self.url} rejected the commit: {error.what}",
+                todo="if no one else pushed meanwhile, check rights and branch rules",
             ) from error
         return self.head()
 

@@ -11,6 +11,9 @@ that ends anywhere is followed by one that derives the same again. What is kept 
     revert pushed, no sync of it      begin it: where only its paths are watched, Argo CD may believe it was tried
     sync succeeded, with its tests    record as evidence that its digests passed, once for each
     a root's or the Secrets' failed   begin it again as a whole: a deleted namespace leaves the platform's heal failed
+    a root's heal fails and retries   end it: without the Namespace in its list no attempt can succeed
+    another was synced well since     begin what failed at once: it may have been what was missing
+    a heal makes most objects anew    end it, begin a whole sync: heals run no hooks, so there is no database, no realm
     healed before that was recorded   begin a whole sync: healing overwrote what the tests had said
 """
 
@@ -22,7 +25,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Final, Protocol
 
-from journeymesh.delivery.applications import Application
+from journeymesh.delivery.applications import Application, Operation
 from journeymesh.delivery.cluster import Deliveries
 from journeymesh.delivery.git import Clone, PushRefused
 from journeymesh.delivery.images import PLACEHOLDER_DIGEST, pins_in
@@ -33,7 +36,10 @@ from journeymesh.delivery.tree import ENVIRONMENTS
 from journeymesh.errors import JourneymeshError
 
 AGAIN_S: Final = 60.0
-"""So long after a sync that failed for another cause it is begun again."""
+"""So long after a sync that failed for another cause it is begun again, unless what it lacked may have come since."""
+AFTER_HEAL_S: Final = 10.0
+"""So long after a heal that failed, of a root or of what it makes anew, a whole sync is begun."""
+MADE_ANEW: Final = "a heal recreates it, and heals run no hooks"
 TAKEN_BACK_S: Final = 15.0
 """So long Argo CD has to begin the sync of what was taken back; by its path annotation it may believe it was tried."""
 
@@ -63,6 +69,7 @@ class Did(StrEnum):
     left = "left"
     again = "again"
     healing = "healing"
+    ended = "ended"
     passed = "passed"
 
 
@@ -94,6 +101,7 @@ class Guard:
     _verified: dict[str, datetime] = field(default_factory=dict)
     _unwell: dict[str, str] = field(default_factory=dict)
     _passed: set[tuple[str, str]] = field(default_factory=set)
+    _came: dict[str, str] = field(default_factory=dict)
 
     def turn(self) -> list[Step]:
         """Look once and act.
@@ -110,17 +118,18 @@ class Guard:
             self.clone.freshen()
             yield Step(Did.saw, "", f"commit {newest[:12]}: {self.clone.git('log', '-1', '--format=%s')}")
         self._refresh(applications, newest)
+        self._came = {each.name: it.finished_at for each in applications for it in self._whole(each)}
         for each in applications:
             mine = each.environment == self.environment and each.service and self._reads_this(each)
             if mine and self._is_wanted(each):
                 yield from self._guard(each)
             elif self._is_minded(each) and self._reads_this(each):
-                yield from self._begin_again(each, self.again_s)
+                yield from self._mind(each)
 
     def _refresh(self, applications: list[Application], newest: str) -> None:
         """Once for each Application and commit. Those of no environment (the platform's) are everybody's."""
         for each in applications:
-            concerned = each.environment == self.environment or each.environment not in ENVIRONMENTS
+            concerned = self._concerns(each)
             behind = concerned and each.revision != newest
             if behind and (each.name, newest) not in self._asked and self._reads_this(each):
                 self._asked.add((each.name, newest))
@@ -135,12 +144,29 @@ class Guard:
             self._verified[name] = self.now()
             self.deliveries.refresh(name, hard=True)
 
+    def _concerns(self, each: Application) -> bool:
+        return each.environment == self.environment or each.environment not in ENVIRONMENTS
+
     def _is_minded(self, each: Application) -> bool:
-        """Whether it is a failed root or the Secrets', of this environment or the platform: nothing is reverted."""
-        concerned = each.environment == self.environment or each.environment not in ENVIRONMENTS
-        return (
-            concerned and not each.service and bool(each.path) and each.operation is not None and each.operation.failed
-        )
+        """Whether it is a root or the Secrets', of this environment or the platform: nothing is reverted."""
+        return self._concerns(each) and not each.service and bool(each.path) and each.operation is not None
+
+    def _whole(self, each: Application) -> Iterator[Operation]:
+        """Its last operation, where that was a whole sync that succeeded, and others here may have waited for it."""
+        last = each.operation
+        if last is not None and last.succeeded and not last.partial and last.finished_at and self._concerns(each):
+            yield last
+
+    def _mind(self, each: Application) -> Iterator[Step]:
+        last = each.operation
+        assert last is not None
+        if last.failed:
+            yield from self._begin_again(each, min(self.again_s, AFTER_HEAL_S) if last.partial else self.again_s)
+        elif last.waits and last.partial:
+            self.deliveries.end(each.name)
+            yield Step(Did.ended, each.name, f"its heal, which had failed: {last.reason}")
+        elif last.succeeded and each.was_made_anew:
+            yield from self._begin_again(each, 0.0, MADE_ANEW)
 
     def _reads_this(self, each: Application) -> bool:
         """By a commit of it, for one repository has many addresses."""
@@ -160,6 +186,8 @@ class Guard:
         last = each.operation
         if last is None:
             yield from self._begin_first(each)
+        elif last.succeeded and each.was_made_anew:
+            yield from self._begin_again(each, 0.0, MADE_ANEW)
         elif last.succeeded and last.partial:
             yield from self._test_again(each)
         elif last.succeeded:
@@ -167,7 +195,11 @@ class Guard:
         elif last.failed:
             found = finding(self.clone, bad) if bad is not None else Finding.elsewhere
             if found in (Finding.elsewhere, Finding.taken_back):
-                yield from self._begin_again(each, self.again_s if found is Finding.elsewhere else TAKEN_BACK_S)
+                after_s = AFTER_HEAL_S if each.was_made_anew else self.again_s
+                yield from self._begin_again(each, after_s if found is Finding.elsewhere else TAKEN_BACK_S)
+        elif last.phase == "Running" and each.was_made_anew:
+            self.deliveries.end(each.name)
+            yield Step(Did.ended, each.name, f"its heal: {MADE_ANEW}")
 
     def _deal(self, bad: BadRelease) -> Iterator[Step]:
         found = finding(self.clone, bad)
@@ -213,7 +245,8 @@ class Guard:
         assert last is not None
         if not each.heals_itself or not last.finished_at or each.revision != self.clone.head():
             return
-        if (self.now() - datetime.fromisoformat(last.finished_at)).total_seconds() < after_s:
+        came = any(at > last.finished_at for name, at in self._came.items() if name != each.name)
+        if not came and (self.now() - datetime.fromisoformat(last.finished_at)).total_seconds() < after_s:
             return
         if last.failed:
             self._unwell[each.name] = last.revision

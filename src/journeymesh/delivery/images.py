@@ -47,7 +47,7 @@ class PinnedImage:
         """
         repository, at, digest = reference.partition("@")
         if not at or not _DIGEST.fullmatch(digest):
-            raise ImageInvalid(f"{reference} names no digest", todo="give HOST/NAME@sha256:… with 64 digits")
+            raise ImageInvalid(f"{reference} has no digest", todo="give HOST/NAME@sha256:… with 64 digits")
         if ":" in repository.rpartition("/")[2]:
             repository = repository.rpartition(":")[0]
         return cls(repository, digest)

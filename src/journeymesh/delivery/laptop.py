@@ -52,8 +52,8 @@ def write_environment(folder: Path) -> Path:
         with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
             file.write("\n".join(lines) + "\n")
     except FileExistsError as error:
-        todo = "keep it, for the databases know its passwords; or remove it and the volumes: docker compose down -v"
-        raise UsageError(f"{path} exists already", todo=todo) from error
+        todo = "keep it, because the databases use its passwords; or remove it and the volumes: docker compose down -v"
+        raise UsageError(f"{path} already exists", todo=todo) from error
     except OSError as error:
         raise UsageError(f"{path} cannot be written: {error.strerror}", todo="name another folder") from error
     return path

@@ -94,7 +94,9 @@ NEEDED: Final = (
         make=lambda _: {"pseudonyms.key": hexadecimal_key(), "checkpoints.pem": signing_key()},
         renew=lambda former, _: {"checkpoints.pem": signing_key_after(former.get("checkpoints.pem", ""))},
         faults=_key_faults,
-        lasting={"pseudonyms.key": "with another key no pseudonym is found again; see docs/how-to/keep-secrets.md"},
+        lasting={
+            "pseudonyms.key": "with another key, earlier pseudonyms cannot be matched; see docs/how-to/keep-secrets.md"
+        },
     ),
     NeededSecret(
         "keycloak-admin",

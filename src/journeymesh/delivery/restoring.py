@@ -14,7 +14,7 @@ from functools import partial
 from typing import Any, Final, Protocol
 
 from journeymesh.delivery.applications import UNDER_WAY, Application
-from journeymesh.delivery.cluster import APPLICATIONS, MERGE, ClusterUnavailable, NoSuchObject
+from journeymesh.delivery.cluster import MERGE, ClusterUnavailable, NoSuchObject
 from journeymesh.delivery.documents import documents
 from journeymesh.delivery.tree import Tree
 from journeymesh.errors import JourneymeshError
@@ -48,6 +48,9 @@ class Restored(Protocol):
 
     def sync_again(self, name: str) -> None:
         """Begin a whole sync of what is wanted."""
+
+    def end(self, name: str) -> None:
+        """End the operation that is under way."""
 
 
 @dataclass(slots=True)
@@ -104,8 +107,7 @@ class Restoring:
         if each.operation is None or each.operation.phase not in UNDER_WAY:
             return True
         if each.operation.phase == "Running":
-            ending = {"status": {"operationState": {"phase": "Terminating"}}}
-            self.cluster.ask("PATCH", f"{APPLICATIONS}/{name}", ending, form=MERGE)
+            self.cluster.end(name)
         return False
 
     def _has_begun(self, name: str) -> bool:

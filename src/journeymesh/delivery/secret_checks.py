@@ -78,7 +78,7 @@ def _strangers(held: EnvironmentSecrets) -> Iterator[SecretFinding]:
                 "secret-plain-file",
                 held.tree.relative(path),
                 "not an encrypted Secret",
-                f"take it out of here; if it holds a secret, renew that. Encrypted ones end with {SUFFIX}",
+                f"remove it from here; if it contains a secret, rotate that. Encrypted files end with {SUFFIX}",
             )
 
 
@@ -91,23 +91,25 @@ def _outside(held: EnvironmentSecrets, name: str) -> tuple[dict[str, Any], list[
     except (yaml.YAMLError, UnicodeDecodeError):
         content = None
     if not isinstance(content, dict):
-        return {}, [SecretFinding("secret-unreadable", place, "not YAML", "take it back from git, or make it anew")]
+        return {}, [SecretFinding("secret-unreadable", place, "not YAML", "restore it from git, or create it again")]
     found = []
     if plain := sops.plain_keys(content):
-        todo = "renew what was in it, for git keeps it, and write it by `journeymesh delivery secrets set`"
+        todo = "rotate its values, because git keeps them, and write it with `journeymesh delivery secrets set`"
         found.append(SecretFinding("secret-plain", place, f"{', '.join(plain)} in plain", todo))
     elif not sops.recipients_of(content):
-        found.append(SecretFinding("secret-plain", place, "not encrypted by SOPS with age", "make it anew"))
+        found.append(SecretFinding("secret-plain", place, "not encrypted by SOPS with age", "create it again"))
     else:
         known = held.recipients()
         if known and set(sops.recipients_of(content)) != set(known):
             todo = f"run `journeymesh delivery secrets rewrap --env {held.environment}`"
-            found.append(SecretFinding("secret-recipients", place, "not read by whom .sops.yaml names", todo))
+            found.append(
+                SecretFinding("secret-recipients", place, "not encrypted for the recipients in .sops.yaml", todo)
+            )
     metadata = content.get("metadata") or {}
     wanted = ("Secret", name, held.environment)
     if (content.get("kind"), metadata.get("name"), metadata.get("namespace")) != wanted:
         what = f"it is not Secret {name} of namespace {held.environment}"
-        found.append(SecretFinding("secret-name", place, what, "move it to where it belongs, or make it anew"))
+        found.append(SecretFinding("secret-name", place, what, "move it to where it belongs, or create it again"))
     return content, found
 
 

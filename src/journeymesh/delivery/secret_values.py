@@ -55,7 +55,7 @@ def signing_key_after(former: str) -> str:
             else:
                 public = serialization.load_pem_public_key(block.encode())
         except ValueError:  # not chained: what could not be read is the key
-            raise UsageError("the former key is no PEM", todo="put it right by `sops edit`, then rotate") from None
+            raise UsageError("the previous key is not PEM", todo="fix it with `sops edit`, then rotate") from None
         publics.append(
             public.public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo).decode()
         )

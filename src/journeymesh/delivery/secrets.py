@@ -65,7 +65,7 @@ class EnvironmentSecrets:
             UsageError: Kubernetes would not take the name.
         """
         if not _NAME.fullmatch(name):
-            raise UsageError(f"{name} is no name of a Secret", todo="use small letters, digits and hyphens")
+            raise UsageError(f"{name} is not a valid name of a Secret", todo="use small letters, digits and hyphens")
         return self.folder / f"{name}{SUFFIX}"
 
     def names(self) -> tuple[str, ...]:
@@ -104,7 +104,7 @@ class EnvironmentSecrets:
         readers = known or tuple(dict.fromkeys(recipients))
         if not readers:
             raise UsageError(
-                f"nobody is named who shall read {self.environment}",
+                f"no recipients configured for {self.environment}",
                 todo="give --recipient age1…; `journeymesh delivery secrets keys new FOLDER` makes a pair",
             )
         made = {}
@@ -156,7 +156,9 @@ class EnvironmentSecrets:
     def _put(self, name: str, given: Mapping[str, str], hosts: Sequence[str], kind: str = "Opaque") -> Path:
         for key in given:
             if not _KEY.fullmatch(key):
-                raise UsageError(f"{key} is no key of a Secret", todo="use letters, digits, dots, hyphens, underscores")
+                raise UsageError(
+                    f"{key} is not a valid key of a Secret", todo="use letters, digits, dots, hyphens, underscores"
+                )
         there = self.file(name).exists()
         document = sops.decrypted(self.file(name), self.key_file) if there else {}
         needed = BY_NAME.get(name)
@@ -180,7 +182,9 @@ class EnvironmentSecrets:
         if any("does not belong" in each.what for each in grave):
             argv = f"journeymesh delivery secrets certificate {name} --env {self.environment}"
             return f"give both at once: {argv} --certificate FILE --key FILE"
-        return "give one that holds today, for the names that clients use; `openssl x509 -noout -text` shows a file's"
+        return (
+            "give one that is valid today, for the names that clients use; `openssl x509 -noout -text` shows a file's"
+        )
 
     def values(self, name: str) -> dict[str, str]:
         """A Secret's values in plain.
@@ -199,14 +203,16 @@ class EnvironmentSecrets:
     def rewrap(self) -> list[Path]:
         """Let those read every file whom .sops.yaml names now; the files that changed."""
         if not self.recipients():
-            raise UsageError(f"{self.config} names nobody for {self.environment}", todo="name recipients there first")
+            raise UsageError(
+                f"{self.config} has no recipients for {self.environment}", todo="name recipients there first"
+            )
         return [self.file(name) for name in self.names() if sops.rewrapped(self.file(name), self.config, self.key_file)]
 
     def _replace(self, name: str, values: Mapping[str, str], kind: str) -> Path:
         readers = self.recipients()
         if not readers:
             raise UsageError(
-                f"nobody is named who shall read {self.environment}",
+                f"no recipients configured for {self.environment}",
                 todo=f"run `journeymesh delivery secrets new --env {self.environment} --recipient age1…` first",
             )
         _write(self.file(name), self._sealed(name, values, kind, readers))
@@ -242,7 +248,9 @@ class EnvironmentSecrets:
         try:
             return msgspec.convert(document.content, _SopsConfig).creation_rules or []
         except msgspec.ValidationError as error:
-            raise ManifestUnreadable(f"{self.config}: no rules of SOPS: {error}", todo="correct the file") from error
+            raise ManifestUnreadable(
+                f"{self.config}: not valid SOPS rules: {error}", todo="correct the file"
+            ) from error
 
     def _rule(self, rules: Sequence[dict[str, Any]]) -> dict[str, Any] | None:
         return next((rule for rule in rules if rule.get("path_regex") == self._path_regex), None)

@@ -47,7 +47,7 @@ def served_certificates(cluster: Asked, environment: str, now: datetime | None =
     try:
         held = {each["metadata"]["name"]: each for each in cluster.items(_SECRETS.format(environment))}
     except JourneymeshError as error:
-        words = f"until when certificates hold cannot be told: {error.what}"
+        words = f"the expiry of certificates cannot be read: {error.what}"
         return [ServedCertificate(owner, "", (words,))] if wanted else []
     names = {*wanted, *(name for name, each in held.items() if each.get("type") == TLS)}
     return [_served(name, wanted.get(name, (owner, ())), held.get(name), now) for name in sorted(names)]

@@ -115,7 +115,7 @@ def signature_keys(tree: Tree) -> tuple[str, ...]:
         (change,) = msgspec.convert(load_yaml(patch.patch), list[_Change])
     except (msgspec.ValidationError, ValueError, yaml.YAMLError) as error:
         what = f"{path} does not name the keys of signers as `delivery signers` writes them: {error}"
-        raise ManifestUnreadable(what, todo="write it anew: journeymesh delivery signers FILE…") from error
+        raise ManifestUnreadable(what, todo="write it again: journeymesh delivery signers FILE…") from error
     return tuple(each.keyID for each in change.value)
 
 

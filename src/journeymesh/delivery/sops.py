@@ -37,9 +37,9 @@ def encrypted(document: dict[str, Any], recipients: Sequence[str]) -> str:
     """
     for recipient in recipients:
         if not RECIPIENT.fullmatch(recipient):
-            raise UsageError(f"{recipient} is no age recipient", todo="give the public key that begins with age1")
+            raise UsageError(f"{recipient} is not an age recipient", todo="give the public key that begins with age1")
     if not recipients:
-        raise UsageError("nobody could read it", todo="name an age recipient by --recipient")
+        raise UsageError("no one could decrypt it", todo="name an age recipient by --recipient")
     argv = ["sops", "--config", os.devnull, "encrypt", "--age", ",".join(recipients), "--encrypted-regex", ENCRYPTED]
     argv += ["--input-type", "yaml", "--output-type", "yaml", "/dev/stdin"]
     return called(argv, given=yaml.safe_dump(document, sort_keys=False))
@@ -104,11 +104,15 @@ def _keys(key_file: Path | None) -> dict[str, str] | None:
 def _told(path: Path, error: ProgramFailed) -> JourneymeshError:
     words = error.what
     if "MAC mismatch" in words or "message authentication failed" in words:
-        return SecretTampered(f"{path} was changed without its key", todo="take it back: git checkout, or make it anew")
+        return SecretTampered(
+            f"{path} was changed without its key", todo="restore it: git checkout, or create it again"
+        )
     if "metadata not found" in words:
         return SecretUndecryptable(f"{path} is not encrypted", todo="encrypt it, and renew what was in it")
     if "data key" in words or "no identity matched" in words:
         held = load_yaml(path.read_text("utf-8"))
         readers = ", ".join(recipients_of(held)) if isinstance(held, dict) else ""
-        return SecretUndecryptable(f"{path}: no key at hand opens it, only those of {readers}", todo=_KEY_TODO)
+        return SecretUndecryptable(
+            f"{path}: no available key decrypts it; its recipients are {readers}", todo=_KEY_TODO
+        )
     return SecretUndecryptable(f"{path}: {words}", todo="correct the file")

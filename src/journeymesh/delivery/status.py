@@ -183,15 +183,17 @@ def _words(each: Application, images: Iterable[ImageRow]) -> Iterator[str]:
         else:
             yield failed
         if each.healing_stopped:
-            yield "Argo CD heals no drift here until a newer revision syncs, or a sync is begun by hand"
+            yield "Argo CD heals no drift here until a newer revision syncs, or a sync is started by hand"
     elif last is not None and last.waits:
         yield f"attempt {last.attempts_failed} of the sync to {last.revision[:SHORT]} failed: {last.reason}"
     if each.sync == "Unknown":
-        yield "it cannot be compared, so no drift is seen: " + "; ".join(each.conditions or ("no reason is given",))
+        yield "it cannot be compared, so drift is not detected: " + "; ".join(
+            each.conditions or ("no reason is given",)
+        )
     if each.adrift:
         yield f"adrift now: {', '.join(each.adrift)}"
     if not each.heals_itself:
-        yield "drift is shown and not healed: selfHeal is off"
+        yield "drift is reported but not healed: selfHeal is off"
     for image in images:
         if image.differs:
             others = ", ".join(_short(digest) for digest in image.running if digest != image.wanted)

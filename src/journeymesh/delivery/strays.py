@@ -78,8 +78,8 @@ def strays(cluster: Asked, environment: str) -> list[Stray]:
             continue
         found += of_listing(Listed(resource, kind, objects), environment)
     if unread:
-        what = f"what was added by hand cannot be told of {', '.join(sorted(unread))}: they cannot be listed"
-        found.append(Stray("", what, "ask for the right to list them"))
+        what = f"what was added by hand is unknown for {', '.join(sorted(unread))}: no right to list them"
+        found.append(Stray("", what, "grant the right to list them"))
     return sorted(found, key=lambda each: (each.application, each.what))
 
 
@@ -99,7 +99,7 @@ def of_listing(listed: Listed, environment: str) -> Iterator[Stray]:
                 yield Stray(tracked_by(each), f"added by hand ({writers}) to {name}: {fields}", command)
         elif not metadata.get("ownerReferences") and _HOOK not in (metadata.get("annotations") or {}):
             command = f"kubectl -n {environment} delete {listed.resource} {shlex.quote(metadata['name'])}"
-            yield Stray("", f"added by hand{_by(each)}: {name}, which no Application brings", command)
+            yield Stray("", f"added by hand{_by(each)}: {name}, which belongs to no Application", command)
 
 
 def added_fields(each: Json) -> list[tuple[Steps, str]]:

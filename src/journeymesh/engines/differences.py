@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -28,6 +28,10 @@ class JourneyDifference:
     changed: Sequence[str]
     grown: frozenset[str]
     gone: Sequence[Superseded]
+
+    def superseded(self, unless: Container[str]) -> list[Superseded]:
+        """The journeys that are no more, and the former states of changed ones, unless these only grow."""
+        return [*self.gone, *(Superseded(i, i) for i in self.changed if i not in unless)]
 
 
 def difference(before: Iterable[JourneyRow], after: Iterable[JourneyRow]) -> JourneyDifference:

@@ -10,13 +10,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from itertools import chain
+from typing import Any
 
 from journeymesh.engines.grouping import NotClustered, Spill, clustered, given_up
 from journeymesh.engines.memory import collect_seldom, keep_freed_memory
 from journeymesh.engines.port import OnProgress, Progress, RunOptions, RunReport
+from journeymesh.engines.recalculation import Recalculated, Recalculation, joined
 from journeymesh.engines.refusals import former_ids
-from journeymesh.engines.settling import Settled, Settler, joined
-from journeymesh.errors import RulesConflict
 from journeymesh.journeys.fixes import Fixes
 from journeymesh.journeys.journey import Refusal
 from journeymesh.journeys.policies import Policy, PolicyTerm, replaced_by
@@ -42,7 +42,7 @@ def run(source: Source, store: Store, options: RunOptions, on_progress: OnProgre
     """Turn a source's fixes into journeys in the store. Idempotent; may be killed and run again.
 
     Each batch that is written holds whole vehicles, so that what is committed is right as it stands. A source that
-    can be taken up again, and whose fixes are kept, is settled window by window with its position.
+    can be taken up again, and whose fixes are kept, is recalculated window by window with its position.
 
     Raises:
         RulesConflict: the store holds journeys of other rules and ``allow_mixed_rules`` is off.
@@ -62,13 +62,15 @@ class _Run:
     run_id: str = field(default_factory=lambda: uuid.uuid4().hex[:16])
     counts: Counter[str] = field(default_factory=Counter)
     pending: list[Refusal] = field(default_factory=list)
-    held: list[Settled] = field(default_factory=list)
+    held: list[Recalculated] = field(default_factory=list)
     is_held: bool = False
     held_since: float = 0.0
     resume: str | None = None
     started_at: datetime = field(default_factory=lambda: datetime.now(UTC))
     phase: str = "reading"
     size: SourceSize = field(default_factory=SourceSize)
+    to_write: dict[str, Any] = field(default_factory=dict)
+    """Rules and policies, fields of ``StoreBatch``: they go with the next batch that is written."""
     examples: dict[str, Refusal] = field(default_factory=dict)
     has_refusals: bool = False
     """Whether the store had any before this run."""
@@ -81,7 +83,7 @@ class _Run:
         self.has_refusals = next(self.store.refusals(RefusalQuery(limit=1)), None) is not None
         policies, withdrawn, ids = self._policies()
         again = self.store.vehicles(sorted(ids)) if ids else {}
-        settler = Settler(
+        recalculation = Recalculation(
             store=self.store,
             rules=self.options.rules,
             policies=policies,
@@ -93,16 +95,15 @@ class _Run:
         self.resume = self._last_resume() if self._resumable else None
         is_resumed = self.resume is not None
         # Policies are put once every journey they change is: a run killed before finds them changed again.
-        self._write(StoreBatch(rules=rules))
+        self.to_write["rules"] = rules
         for vehicle in again:
-            self._count(settled := settler.again(vehicle))
-            self._write(settled.batch)
-        self._write(StoreBatch(policies=policies, policies_withdrawn=withdrawn))
-        for group in self._groups(settler):
-            self._settle(settler, group)
+            self._count(recalculated := recalculation.again(vehicle))
+            self._write(recalculated.batch)
+        self.to_write |= {"policies": policies, "policies_withdrawn": withdrawn}
+        for group in self._groups(recalculation):
+            self._recalculate(recalculation, group)
             del group  # else its memory would stand beside the next one's
-        self._write_held(settler)
-        self._write(StoreBatch(), finished=True)
+        self._write(self._taken(recalculation), finished=True)
         if self.options.retention.keep is not None and not self.options.retention.keeps_nothing:
             self.store.expire(now - self.options.retention.keep)
         counts = {name: self.counts[name] for name in _NAMES} | {
@@ -115,20 +116,10 @@ class _Run:
         return self.options.resume and not self.options.retention.keeps_nothing
 
     def _rules(self) -> RulesUsed:
-        rules = self.options.rules
-        used = RulesUsed(rules.version, rules.digest)
-        for other in self.store.rules():
-            if other == used or self.options.allow_mixed_rules:
-                continue
-            if other.version == used.version:
-                raise RulesConflict(
-                    f"the store's journeys were made with other rules of the same version {used.version}",
-                    todo="give the edited rules their own version; in a file from before 2026.2 set base: …-2026.1",
-                )
-            raise RulesConflict(
-                f"the store holds journeys of rules {other.version}, this run has {used.version}",
-                todo="run `journeymesh store recompute --rules …`, use another store, or allow mixed rules",
-            )
+        used = RulesUsed.of(self.options.rules)
+        if not self.options.allow_mixed_rules:
+            todo = "run `journeymesh store recompute --rules …`, use another store, or allow mixed rules"
+            used.require_no_others(self.store.rules(), "the store", todo=todo)
         return used
 
     def _policies(self) -> tuple[list[Policy], list[PolicyTerm], set[str]]:
@@ -151,7 +142,7 @@ class _Run:
         ids = {name for p in touched if p is not None for name in (p.device, p.vehicle) if name is not None}
         return list(merged.values()), gone, ids
 
-    def _groups(self, settler: Settler) -> Iterator[list[Fixes]]:
+    def _groups(self, recalculation: Recalculation) -> Iterator[list[Fixes]]:
         """Whole vehicles; or windows, from a source that can be taken up again."""
         batches = self.source.batches(self.resume)
         first = next(batches, None)
@@ -171,7 +162,7 @@ class _Run:
             return
         except NotClustered:
             del batches  # which stand where they were stopped, and hold what they had read
-            self._write_held(settler)
+            self._write_held(recalculation)
             # Everything is read again; what is written by now is found unchanged, and counts already.
             self.counts = before + Counter({name: self.counts[name] - before[name] for name in _WRITTEN})
             self.pending.clear()
@@ -201,6 +192,8 @@ class _Run:
 
     def _last_resume(self) -> str | None:
         for earlier in reversed(self.store.runs()):
+            if earlier.is_of_feed:
+                continue
             if earlier.source == self.source.name and earlier.rules_version == self.options.rules.version:
                 return earlier.resume
         return None
@@ -233,35 +226,41 @@ class _Run:
             self.counts[f"refused_{refusal.reason}"] += 1
             self.examples.setdefault(refusal.reason, refusal)
 
-    def _settle(self, settler: Settler, group: Sequence[Fixes]) -> None:
+    def _recalculate(self, recalculation: Recalculation, group: Sequence[Fixes]) -> None:
         if not self.is_held:
             self.is_held, self.held_since = True, time.monotonic()
-        if (settled := settler.take(*group)) is not None:
-            self.held.append(settled)
-        journeys = settler.journeys_taken + sum(len(one.batch.journeys or ()) for one in self.held)
+        if (recalculated := recalculation.take(*group)) is not None:
+            self.held.append(recalculated)
+        journeys = recalculation.journeys_taken + sum(len(one.batch.journeys or ()) for one in self.held)
         enough = journeys >= _JOURNEYS_AT_ONCE or time.monotonic() - self.held_since >= _HELD_S
         if enough or not self.options.retention.keeps_nothing:
-            self._write_held(settler)
+            self._write_held(recalculation)
 
-    def _write_held(self, settler: Settler) -> None:
+    def _write_held(self, recalculation: Recalculation) -> None:
         if self.is_held:
-            together = joined([*self.held, settler.taken()])
-            self.is_held, self.held = False, []
-            self._count(together)
-            self._refuse(together.refused)
-            self._write(together.batch)
+            self._write(self._taken(recalculation))
 
-    def _count(self, settled: Settled) -> None:
-        self.counts["accepted"] += settled.counts.accepted
-        self.counts["duplicates"] += settled.counts.duplicates
-        self.counts["outside_policy"] += settled.counts.outside_policy
-        self.counts["outside_journey"] += settled.counts.outside_journey
-        self.counts["speed_doubted"] += settled.counts.speed_doubted
-        self.counts["vehicles"] += settled.vehicles
-        self.counts["journeys"] += settled.journeys
-        self.counts["journeys_changed"] += settled.changed
-        self.counts["journeys_removed"] += settled.removed
-        self.counts["harsh_events"] += settled.harsh_events
+    def _taken(self, recalculation: Recalculation) -> StoreBatch:
+        """What is held, counted; the next batch to write."""
+        if not self.is_held:
+            return StoreBatch()
+        together = joined([*self.held, recalculation.taken()])
+        self.is_held, self.held = False, []
+        self._count(together)
+        self._refuse(together.refused)
+        return together.batch
+
+    def _count(self, recalculated: Recalculated) -> None:
+        self.counts["accepted"] += recalculated.counts.accepted
+        self.counts["duplicates"] += recalculated.counts.duplicates
+        self.counts["outside_policy"] += recalculated.counts.outside_policy
+        self.counts["outside_journey"] += recalculated.counts.outside_journey
+        self.counts["speed_doubted"] += recalculated.counts.speed_doubted
+        self.counts["vehicles"] += recalculated.vehicles
+        self.counts["journeys"] += recalculated.journeys
+        self.counts["journeys_changed"] += recalculated.changed
+        self.counts["journeys_removed"] += recalculated.removed
+        self.counts["harsh_events"] += recalculated.harsh_events
 
     def _write(self, batch: StoreBatch, finished: bool = False) -> None:
         refusals, withdrawn = [*self.pending, *batch.refusals], list(batch.refusals_withdrawn)
@@ -277,7 +276,8 @@ class _Run:
             counts=dict(self.counts),
             resume=self.resume,
         )
-        self.store.write(replace(batch, refusals=refusals, refusals_withdrawn=withdrawn, run=record))
+        self.store.write(replace(batch, **self.to_write, refusals=refusals, refusals_withdrawn=withdrawn, run=record))
+        self.to_write.clear()
 
 
 def _contradicting(policy: Policy, why: str) -> Refusal:

@@ -5,10 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import Final
 
+from journeymesh.instants import to_us
 from journeymesh.journeys.journey import Refusal
+from journeymesh.journeys.local_time import DAY_US
 from journeymesh.journeys.policies import Policy
 from journeymesh.journeys.rules import JourneyRules
+
+_FIRST_DAY: Final = -(2**31)
+"""A day before every instant."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +27,10 @@ class Retention:
     def keeps_nothing(self) -> bool:
         """Whether no fixes are kept at all."""
         return self.keep == timedelta(0)
+
+    def first_day(self, now: datetime) -> int:
+        """The first UTC day (since 1970) whose fixes are kept at that instant."""
+        return _FIRST_DAY if self.keep is None else to_us(now - self.keep) // DAY_US
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from typing import Final
 
 from journeymesh.engines.port import Retention
-from journeymesh.engines.settling import Settler
+from journeymesh.engines.recalculation import Recalculation
 from journeymesh.errors import RulesConflict
 from journeymesh.journeys.fixes import I64
 from journeymesh.journeys.rules import JourneyRules
@@ -52,17 +52,17 @@ def recompute(
     Raises:
         RulesConflict: journeys whose fixes are not kept would stay by other rules, and ``allow_mixed_rules`` is off.
     """
-    used = RulesUsed(rules.version, rules.digest)
+    used = RulesUsed.of(rules)
     others = [other for other in store.rules() if other != used]
     report = RecomputeReport(rules.version, [other.version for other in others])
     if not others:
         return report
     at = now or datetime.now(UTC)
-    settler = Settler(
+    recalculation = Recalculation(
         store=store, rules=rules, policies=store.policies(), retention=Retention(), now=at, describe=_described
     )
     for vehicle in _vehicles(store, None):
-        lost = settler.not_recomputable(vehicle)
+        lost = recalculation.not_recomputable(vehicle)
         report.lost += lost
         report.lost_vehicles += lost > 0
     if report.lost and not allow_mixed_rules:
@@ -74,13 +74,13 @@ def recompute(
     run = _begun(store, rules, at)
     store.write(StoreBatch(rules=used, run=run))
     for vehicle in _vehicles(store, run.resume):
-        settled = settler.again(vehicle)
+        recalculated = recalculation.again(vehicle)
         report.vehicles += 1
-        report.journeys += settled.journeys
-        report.changed += settled.changed
-        report.removed += settled.removed
+        report.journeys += recalculated.journeys
+        report.changed += recalculated.changed
+        report.removed += recalculated.removed
         run = replace(run, resume=vehicle)
-        store.write(replace(settled.batch, run=run))
+        store.write(replace(recalculated.batch, run=run))
         if on_vehicle is not None:
             on_vehicle(report.vehicles)
     counts = {"vehicles": report.vehicles, "journeys": report.journeys, "journeys_changed": report.changed,

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
+from journeymesh.instants import from_us
 from journeymesh.journeys.fixes import I64, NOT_REPORTED_US, Fixes
 from journeymesh.journeys.journey import Refusal, fix_key
 from journeymesh.journeys.reasons import Reason
@@ -19,7 +20,6 @@ Describe = Callable[[I64], list[str]]
 """Where inputs are, by the numbers that the source gave them."""
 
 _IDS_AT_ONCE: Final = 5_000
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _CODES: Final = {int(reason): reason.code for reason in Reason}
 _json = json.JSONEncoder(ensure_ascii=False).encode
 _DETAIL: Final[dict[int, str]] = {
@@ -133,6 +133,6 @@ def _plain(column: npt.NDArray[np.generic]) -> list[Any]:
 def _instant(at_us: int) -> datetime | int:
     """The instant; as it was given where a calendar does not reach."""
     try:
-        return _EPOCH + timedelta(microseconds=at_us)
+        return from_us(at_us)
     except OverflowError:
         return at_us

@@ -8,7 +8,7 @@ from typing import Final
 from numba import types
 
 from journeymesh.fleets.portable import bell, metres_per_degree_at, sine_cosine
-from journeymesh.journeys.compiled import F64_IN, I64_IN, compiled, entry
+from journeymesh.kernels.compiled import F64_IN, I64_IN, compiled, entry
 
 LENGTH, HEADING, TURN, WIGGLE, LIMIT, CRUISE, STOP_S, CORNER = range(8)
 """Columns of a route's legs: metres, radians clockwise from north at its start, radians turned over it, amplitude of

@@ -11,8 +11,8 @@ from typing import Final
 
 import numpy as np
 
-from journeymesh.journeys.compiled import compiled
 from journeymesh.journeys.geodesy import ECCENTRICITY_2, SEMI_MAJOR_M
+from journeymesh.kernels.compiled import compiled
 
 _HALF_PI: Final = math.pi / 2.0
 _RAD_PER_DEG: Final = math.pi / 180.0

@@ -8,7 +8,7 @@ from typing import Final
 
 import pyarrow as pa
 
-from journeymesh.journeys.journey import INSTANT
+from journeymesh.journeys.fields import INSTANT
 
 TRUE_JOURNEY_SCHEMA: Final = pa.schema(
     [

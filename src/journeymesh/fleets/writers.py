@@ -113,7 +113,7 @@ def _write(fleet: Fleet, out: Path, format: Format, order: Order, on_written: On
                 yield held.fixes
 
         target = folder / ("blackbox.bson" if format == "mongodump" else f"fixes.{suffix}")
-        open_file = {"mongodump": _bson_file, "parquet": _parquet_file, "csv": _csv_file}[format]
+        open_file = {"mongodump": _bson_file, "parquet": parquet_file, "csv": _csv_file}[format]
         write = stack.enter_context(open_file(target, fleet.spec))
         for block in in_order(fleet, fixes(), order, out):
             write(block)
@@ -165,8 +165,8 @@ def _bson_file(path: Path, spec: FleetSpec) -> Iterator[Callable[[Fixes], None]]
 
 
 @contextmanager
-def _parquet_file(path: Path, _: FleetSpec) -> Iterator[Callable[[Fixes], None]]:
-    """Row groups of a million fixes, in the encodings that are small and quick to read for what a recorder reports."""
+def parquet_file(path: Path, _: FleetSpec) -> Iterator[Callable[[Fixes], None]]:
+    """Row groups of a million fixes, in the encodings that are small and quick to read for what recorders report."""
     writer: pq.ParquetWriter | None = None
     held: list[pa.Table] = []
 

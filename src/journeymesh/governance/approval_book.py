@@ -10,8 +10,10 @@ from datetime import UTC, datetime
 from typing import Final
 
 from journeymesh.errors import JourneymeshError
+from journeymesh.following import Follower
 from journeymesh.governance.approval_records import MOST_AT_ONCE, ApprovalRecords, Change, now_utc
-from journeymesh.governance.approvals import Approval, State
+from journeymesh.governance.approvals import Approval
+from journeymesh.wire.identity import State
 
 FOLLOW_EVERY_S: Final = 0.25
 STALE_AFTER_S: Final = 1.0
@@ -33,10 +35,10 @@ class ApprovalsUnreadable(JourneymeshError):
         super().__init__(f"approvals {age}", todo="check the database of approvals; this passes when it answers again")
 
 
-class ApprovalBook:
+class ApprovalBook(Follower):
     """Looks approvals up in microseconds and follows the records. Safe for several threads.
 
-    The first read happens here, and a thread goes on reading every ``follow_every_s``. A database that cannot be read
+    The first read happens here, and a thread goes on reading every ``every_s`` seconds. A database that cannot be read
     raises nothing here: ``live`` does.
     """
 
@@ -44,21 +46,18 @@ class ApprovalBook:
         self,
         records: ApprovalRecords,
         *,
-        follow_every_s: float = FOLLOW_EVERY_S,
+        every_s: float = FOLLOW_EVERY_S,
         stale_after_s: float = STALE_AFTER_S,
         clock: Callable[[], datetime] = now_utc,
     ) -> None:
         self._records, self._clock = records, clock
-        self._follow_every_s, self._stale_after_s = follow_every_s, stale_after_s
+        self.every_s, self._stale_after_s = every_s, stale_after_s
         self._by_use: dict[_Use, tuple[Approval, ...]] = {}
         self._last: Change | None = None
         self._read_at_s: float | None = None
         self._readable = True
         self._reading = threading.Lock()
-        self._ending = threading.Event()
-        self.refresh()
-        self._thread = threading.Thread(target=self._follow, name="approvals", daemon=True)
-        self._thread.start()
+        self.start()
 
     def live(self, product: str, major: int, purpose: str, tenant: str, domains: frozenset[str]) -> Approval | None:
         """The approval in force now of exactly this use for one of the domains, the one that lasts longest; None: none.
@@ -109,18 +108,9 @@ class ApprovalBook:
                 self._read_at_s = began_s  # what was committed after that may not be in it
             return self._readable
 
-    def close(self) -> None:
-        """Stop following. Idempotent. What is known grows stale, so nothing is approved any more."""
-        self._ending.set()
-        if threading.current_thread() is not self._thread:
-            self._thread.join()
-
-    def _follow(self) -> None:
-        while not self._ending.wait(self._follow_every_s):
-            try:
-                self.refresh()
-            except Exception:  # the thread goes on; meanwhile what is known grows stale
-                _log.exception("approvals cannot be read for a fault of ours")
+    def tick(self) -> None:
+        """Read what has changed, where that is possible. Once nobody does, nothing is approved any more."""
+        self.refresh()
 
     def _read(self) -> None:
         """Take in what was recorded since the last change that is known."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any, Final
 
 import sqlalchemy as sa
@@ -15,19 +15,19 @@ from journeymesh.errors import NotFound, UsageError
 from journeymesh.governance.approval_tables import requests, steps
 from journeymesh.governance.approvals import (
     Approval,
+    ApprovalAction,
     Person,
     RequestInvalid,
-    State,
-    Step,
     Who,
     Wish,
     requested,
     stepped,
 )
 from journeymesh.governance.contract import Contracts
+from journeymesh.instants import from_us, to_us
+from journeymesh.wire.identity import State
 
 MOST_AT_ONCE: Final = 1_000
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +47,22 @@ class Change:
 
     entry: int
     approval: Approval
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApprovalQuery:
+    """Which approvals; at most ``limit`` (1,000), and more with ``after`` the last one. None: any.
+
+    ``state`` is the state now, by the clock.
+    """
+
+    tenant: str | None = None
+    product: str | None = None
+    purpose: str | None = None
+    domain: str | None = None
+    state: State | None = None
+    after: Approval | None = None
+    limit: int = 100
 
 
 def now_utc() -> datetime:
@@ -76,7 +92,7 @@ class ApprovalRecords:
             _add_step(connection, approval, person, approval.requested_at, approval.reason)
         return approval
 
-    def step(self, approval_id: str, step: Step, person: Person, why: str = "") -> Approval:
+    def step(self, approval_id: str, step: ApprovalAction, person: Person, why: str = "") -> Approval:
         """Take a step: approve, reject, acknowledge or revoke.
 
         Raises:
@@ -116,46 +132,34 @@ class ApprovalRecords:
                     row.number,
                     State(row.state),
                     Who(row.provider, row.subject, row.person),
-                    _instant(row.at_us),
+                    from_us(row.at_us),
                     row.why,
                 )
                 for row in connection.execute(asked)
             ]
 
-    def query(
-        self,
-        *,
-        tenant: str | None = None,
-        product: str | None = None,
-        purpose: str | None = None,
-        domain: str | None = None,
-        state: State | None = None,
-        after: Approval | None = None,
-        limit: int = 100,
-    ) -> list[Approval]:
-        """Approvals, newest request first, at most ``limit`` (1,000); ask for more with ``after`` the last one.
-
-        ``state`` is the state now, by the clock.
+    def query(self, query: ApprovalQuery | None = None) -> list[Approval]:
+        """The approvals that the query names (None: the first of all), newest request first.
 
         Raises:
             UsageError: the limit is none. StoreUnavailable: the database cannot be read.
         """
-        if not 1 <= limit <= MOST_AT_ONCE:
-            raise UsageError(f"a limit of {limit} approvals", todo=f"ask for 1 to {MOST_AT_ONCE}")
+        query = query or ApprovalQuery()
+        if not 1 <= query.limit <= MOST_AT_ONCE:
+            raise UsageError(f"a limit of {query.limit} approvals", todo=f"ask for 1 to {MOST_AT_ONCE}")
         last = _last_steps()
-        asked = _with_step(last)
-        for column, value in ((requests.c.tenant, tenant), (requests.c.product, product)):
-            asked = asked if value is None else asked.where(column == value)
-        for column, value in ((requests.c.purpose, purpose), (requests.c.domain, domain)):
-            asked = asked if value is None else asked.where(column == value)
-        if state is not None:
-            asked = asked.where(_is_in(state, last, _micros(self._now())))
-        if after is not None:
+        statement = _with_step(last)
+        for name in ("tenant", "product", "purpose", "domain"):
+            if (value := getattr(query, name)) is not None:
+                statement = statement.where(requests.c[name] == value)
+        if query.state is not None:
+            statement = statement.where(_is_in(query.state, last, to_us(self._now())))
+        if (after := query.after) is not None:
             place = sa.tuple_(requests.c.requested_us, requests.c.id)
-            asked = asked.where(place < sa.tuple_(sa.literal(_micros(after.requested_at)), sa.literal(after.id)))
-        asked = asked.order_by(requests.c.requested_us.desc(), requests.c.id.desc()).limit(limit)
+            statement = statement.where(place < sa.tuple_(sa.literal(to_us(after.requested_at)), sa.literal(after.id)))
+        statement = statement.order_by(requests.c.requested_us.desc(), requests.c.id.desc()).limit(query.limit)
         with self._database.reading() as connection:
-            return list(_with_deciders(connection, connection.execute(asked)))
+            return list(_with_deciders(connection, connection.execute(statement)))
 
     def changes(self, since: int, limit: int = MOST_AT_ONCE) -> list[Change]:
         """Steps from entry ``since`` on, that one included, in order, each with its approval after it.
@@ -232,10 +236,10 @@ def _approval(row: Any, decided_by: Who | None, once_approved_by: Who | None = N
         tenant=row.tenant,
         domain=row.domain,
         requested_by=Who(row.provider, row.subject, row.person),
-        requested_at=_instant(row.requested_us),
+        requested_at=from_us(row.requested_us),
         reason=row.reason,
-        valid_from=_instant(row.valid_from_us),
-        valid_to=_instant(row.valid_to_us),
+        valid_from=from_us(row.valid_from_us),
+        valid_to=from_us(row.valid_to_us),
         recorded=State(row.state),
         decided_by=decided_by,
         once_approved_by=once_approved_by,
@@ -254,10 +258,10 @@ def _request_row(approval: Approval) -> dict[str, Any]:
         "provider": approval.requested_by.provider,
         "subject": approval.requested_by.subject,
         "person": approval.requested_by.person,
-        "requested_us": _micros(approval.requested_at),
+        "requested_us": to_us(approval.requested_at),
         "reason": approval.reason,
-        "valid_from_us": _micros(approval.valid_from),
-        "valid_to_us": _micros(approval.valid_to),
+        "valid_from_us": to_us(approval.valid_from),
+        "valid_to_us": to_us(approval.valid_to),
     }
 
 
@@ -270,15 +274,7 @@ def _add_step(connection: sa.Connection, approval: Approval, person: Person, at:
             provider=person.provider,
             subject=person.subject,
             person=person.person,
-            at_us=_micros(at),
+            at_us=to_us(at),
             why=why,
         )
     )
-
-
-def _micros(instant: datetime) -> int:
-    return (instant - _EPOCH) // timedelta(microseconds=1)
-
-
-def _instant(micros: int) -> datetime:
-    return _EPOCH + timedelta(microseconds=micros)

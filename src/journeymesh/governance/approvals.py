@@ -20,25 +20,13 @@ from typing import Final
 
 from journeymesh.errors import JourneymeshError, UsageError
 from journeymesh.governance.contract import Contract
+from journeymesh.wire.identity import State
 
 LONGEST_TEXT: Final = 2_000
 _DOMAIN: Final = "domain"
 
 
-class State(StrEnum):
-    """How far an approval is. ``ACTIVE`` and ``EXPIRED`` are never recorded: they follow from the clock."""
-
-    REQUESTED = "requested"
-    ONCE_APPROVED = "once_approved"
-    APPROVED = "approved"
-    REJECTED = "rejected"
-    ACKNOWLEDGED = "acknowledged"
-    ACTIVE = "active"
-    EXPIRED = "expired"
-    REVOKED = "revoked"
-
-
-class Step(StrEnum):
+class ApprovalAction(StrEnum):
     """What somebody can do to an approval that was requested."""
 
     APPROVE = "approve"
@@ -48,16 +36,16 @@ class Step(StrEnum):
 
 
 LEADS_TO: Final = {
-    Step.APPROVE: State.APPROVED,
-    Step.REJECT: State.REJECTED,
-    Step.ACKNOWLEDGE: State.ACKNOWLEDGED,
-    Step.REVOKE: State.REVOKED,
+    ApprovalAction.APPROVE: State.APPROVED,
+    ApprovalAction.REJECT: State.REJECTED,
+    ApprovalAction.ACKNOWLEDGE: State.ACKNOWLEDGED,
+    ApprovalAction.REVOKE: State.REVOKED,
 }
 POSSIBLE_FROM: Final = {
-    Step.APPROVE: frozenset({State.REQUESTED, State.ONCE_APPROVED}),
-    Step.REJECT: frozenset({State.REQUESTED, State.ONCE_APPROVED}),
-    Step.ACKNOWLEDGE: frozenset({State.APPROVED}),
-    Step.REVOKE: frozenset({State.APPROVED, State.ACKNOWLEDGED, State.ACTIVE}),
+    ApprovalAction.APPROVE: frozenset({State.REQUESTED, State.ONCE_APPROVED}),
+    ApprovalAction.REJECT: frozenset({State.REQUESTED, State.ONCE_APPROVED}),
+    ApprovalAction.ACKNOWLEDGE: frozenset({State.APPROVED}),
+    ApprovalAction.REVOKE: frozenset({State.APPROVED, State.ACKNOWLEDGED, State.ACTIVE}),
 }
 
 
@@ -202,7 +190,7 @@ def requested(wish: Wish, approval_id: str, person: Person, contract: Contract, 
 
 
 def stepped(
-    approval: Approval, step: Step, person: Person, why: str, contract: Contract | None, now: datetime
+    approval: Approval, step: ApprovalAction, person: Person, why: str, contract: Contract | None, now: datetime
 ) -> Approval:
     """The approval after the step.
 
@@ -218,13 +206,13 @@ def stepped(
     if state not in POSSIBLE_FROM[step]:
         by = f" by {approval.decided_by}" if state in (State.APPROVED, State.REJECTED) else ""
         raise StepNotPossible(f"approval {approval.id} is {state}{by}", state, todo=_instead(step, state))
-    if step in (Step.APPROVE, Step.ACKNOWLEDGE):
+    if step in (ApprovalAction.APPROVE, ApprovalAction.ACKNOWLEDGE):
         _check_contract(approval, contract, state)
-    if step is not Step.ACKNOWLEDGE or why:
+    if step is not ApprovalAction.ACKNOWLEDGE or why:
         _check_text(why, "why")
-    if step is Step.APPROVE and _needs_another(approval, person):
+    if step is ApprovalAction.APPROVE and _needs_another(approval, person):
         return replace(approval, recorded=State.ONCE_APPROVED, once_approved_by=person.who, steps=approval.steps + 1)
-    decided_by = person.who if step in (Step.APPROVE, Step.REJECT) else approval.decided_by
+    decided_by = person.who if step in (ApprovalAction.APPROVE, ApprovalAction.REJECT) else approval.decided_by
     return replace(approval, recorded=LEADS_TO[step], decided_by=decided_by, steps=approval.steps + 1)
 
 
@@ -247,24 +235,24 @@ def _needs_another(approval: Approval, person: Person) -> bool:
     if first is None:
         return True
     if not person.who.is_another(first):
-        what = f"{person.who} cannot be told from {first}, who approved {approval.id} first"
+        what = f"{person.who} cannot be distinguished from {first}, who approved {approval.id} first"
         raise StepNotTheirs(what, todo="ask another approver of one of the two providers")
     return False
 
 
-def _check_person(approval: Approval, step: Step, person: Person, contract: Contract | None) -> None:
+def _check_person(approval: Approval, step: ApprovalAction, person: Person, contract: Contract | None) -> None:
     if person.tenant != approval.tenant:
         raise StepNotTheirs(f"approval {approval.id} is another tenant's", todo="ask somebody of that tenant")
-    if step is Step.ACKNOWLEDGE:
+    if step is ApprovalAction.ACKNOWLEDGE:
         if approval.domain not in person.domains:
             what = f"approval {approval.id} is acknowledged by domain {approval.domain!r}"
             raise StepNotTheirs(what, todo="ask somebody who works for it")
         return
-    if step is Step.REVOKE and person.who.is_same(approval.requested_by):
+    if step is ApprovalAction.REVOKE and person.who.is_same(approval.requested_by):
         return  # giving back is everybody's right
     if contract is None or not is_approver(person, contract):
-        raise StepNotTheirs(f"{person.who} is no approver of {approval.product}", todo="ask one of its approvers")
-    if step in (Step.APPROVE, Step.REJECT) and person.who.is_same(approval.requested_by):
+        raise StepNotTheirs(f"{person.who} is not an approver of {approval.product}", todo="ask one of its approvers")
+    if step in (ApprovalAction.APPROVE, ApprovalAction.REJECT) and person.who.is_same(approval.requested_by):
         raise StepNotTheirs(f"{person.who} requested approval {approval.id}", todo="ask another approver")
 
 
@@ -287,8 +275,8 @@ def _check_text(text: str, called: str) -> None:
         raise RequestInvalid(f"{called} has a character that no text has", todo="leave it out")
 
 
-def _instead(step: Step, state: State) -> str:
-    if step is Step.REVOKE and state in (State.REQUESTED, State.ONCE_APPROVED):
+def _instead(step: ApprovalAction, state: State) -> str:
+    if step is ApprovalAction.REVOKE and state in (State.REQUESTED, State.ONCE_APPROVED):
         return "reject it"
     if state in (State.REJECTED, State.REVOKED, State.EXPIRED):
         return "request a new approval"

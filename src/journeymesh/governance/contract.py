@@ -14,7 +14,7 @@ import msgspec
 from journeymesh.errors import UsageError
 from journeymesh.governance.obligations import Obligations, RowPredicate
 from journeymesh.governance.purposes import SEE, Purposes
-from journeymesh.yaml_files import read_yaml
+from journeymesh.yaml_files import as_kind, read_yaml
 
 SHIPPED_CONTRACT: Final = Path(__file__).parent / "catalogue" / "journeys.odcs.yaml"
 CONSUMER: Final = "consumer"
@@ -91,9 +91,9 @@ def load_contract(path: str | Path = SHIPPED_CONTRACT) -> Contract:
     Raises:
         ContractInvalid: naming the file, the place in it and what to do.
     """
-    held = read_yaml(path, _Document, called="contract", invalid=ContractInvalid, see=SEE, variables=False)
-    document = read_yaml(path, dict[str, Any], called="contract", invalid=ContractInvalid, see=SEE, variables=False)
     where = f"contract {path}"
+    document = read_yaml(path, dict[str, Any], called="contract", invalid=ContractInvalid, see=SEE, variables=False)
+    held = as_kind(document, _Document, where, invalid=ContractInvalid, see=SEE)
     version = _VERSION.fullmatch(held.version)
     if version is None:
         raise ContractInvalid(f"{where}: version {held.version!r} is none", todo="write MAJOR.MINOR.PATCH")
@@ -104,7 +104,7 @@ def load_contract(path: str | Path = SHIPPED_CONTRACT) -> Contract:
         if allowed.purpose in purposes:
             raise ContractInvalid(f"{where}: purpose {allowed.purpose!r} is there twice", todo="keep one of them")
         if unknown := sorted(set(allowed.mask) - names):
-            what = f"{where}: purpose {allowed.purpose!r} masks {unknown[0]!r}, which is no property of the schema"
+            what = f"{where}: purpose {allowed.purpose!r} masks {unknown[0]!r}, which is not a property of the schema"
             raise ContractInvalid(what, todo="correct the name: nothing would be masked")
         purposes[allowed.purpose] = allowed.obligations()
     if not purposes:

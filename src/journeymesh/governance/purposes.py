@@ -94,7 +94,7 @@ def load_purposes(path: str | Path = SHIPPED_PURPOSES) -> Purposes:
     for purpose in found:
         where = f"purposes {path}: {purpose.id!r}"
         if not _ID.fullmatch(purpose.id) or len(purpose.id) > _LONGEST_ID:
-            raise PurposesInvalid(f"{where} is no id", todo="use small letters, digits and single hyphens")
+            raise PurposesInvalid(f"{where} is not a valid id", todo="use small letters, digits and single hyphens")
         if purpose.id in seen:
             raise PurposesInvalid(f"{where} is there twice", todo="an id names one purpose; rename one of them")
         if not purpose.title.strip() or not purpose.description.strip():
@@ -103,7 +103,7 @@ def load_purposes(path: str | Path = SHIPPED_PURPOSES) -> Purposes:
             )
         if purpose.dpv is not None and not _IRI.fullmatch(purpose.dpv):
             raise PurposesInvalid(
-                f"{where}: dpv {purpose.dpv!r} is no IRI", todo="such as https://w3id.org/dpv#Marketing"
+                f"{where}: dpv {purpose.dpv!r} is not an IRI", todo="such as https://w3id.org/dpv#Marketing"
             )
         seen.add(purpose.id)
     return Purposes(found)

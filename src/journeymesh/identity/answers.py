@@ -13,12 +13,13 @@ import msgspec
 
 from journeymesh.errors import ExtraMissing, SettingsInvalid
 from journeymesh.identity.identity import ProviderUnavailable
+from journeymesh.shared_tls import set_alpn_once
 
 MAX_ANSWER_BYTES: Final = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class ProviderAnswer:
     """A provider's answer: the HTTP status, and the JSON of its body (None: it is no JSON)."""
 
     status: int
@@ -55,7 +56,7 @@ class Asking:
             network_backend=DeadlineBackend(self._deadline),
         )
 
-    def get(self, url: str, *, headers: Mapping[str, str] | None = None) -> Answer:
+    def get(self, url: str, *, headers: Mapping[str, str] | None = None) -> ProviderAnswer:
         """The answer to a GET.
 
         Raises:
@@ -63,12 +64,14 @@ class Asking:
         """
         return self._ask("GET", url, headers or {})
 
-    def post_form(self, url: str, form: Mapping[str, str], *, headers: Mapping[str, str] | None = None) -> Answer:
+    def post_form(
+        self, url: str, form: Mapping[str, str], *, headers: Mapping[str, str] | None = None
+    ) -> ProviderAnswer:
         """The answer to a POST of a form. Raises as ``get``."""
         kind = {"Content-Type": "application/x-www-form-urlencoded"}
         return self._ask("POST", url, {**kind, **(headers or {})}, urlencode(form).encode())
 
-    def post_json(self, url: str, body: Any, *, headers: Mapping[str, str] | None = None) -> Answer:
+    def post_json(self, url: str, body: Any, *, headers: Mapping[str, str] | None = None) -> ProviderAnswer:
         """The answer to a POST of JSON. Raises as ``get``."""
         return self._ask(
             "POST", url, {"Content-Type": "application/json", **(headers or {})}, msgspec.json.encode(body)
@@ -79,7 +82,7 @@ class Asking:
         self._closed = True
         self._connections.close()
 
-    def _ask(self, method: str, url: str, headers: Mapping[str, str], content: bytes | None = None) -> Answer:
+    def _ask(self, method: str, url: str, headers: Mapping[str, str], content: bytes | None = None) -> ProviderAnswer:
         import httpcore
 
         if self._closed:
@@ -100,7 +103,7 @@ class Asking:
             raise ProviderUnavailable(self.provider, "it does not answer in time") from error
         except (httpcore.NetworkError, httpcore.ProtocolError, httpcore.UnsupportedProtocol, OSError) as error:
             raise ProviderUnavailable(self.provider, "it cannot be reached") from error
-        return Answer(response.status, _json(bytes(raw)))
+        return ProviderAnswer(response.status, _json(bytes(raw)))
 
 
 def _json(raw: bytes) -> Any:
@@ -112,7 +115,7 @@ def _json(raw: bytes) -> Any:
 
 def _trust(provider: str, ca_file: Path | None) -> ssl.SSLContext:
     try:
-        return ssl.create_default_context(cafile=None if ca_file is None else str(ca_file))
+        return set_alpn_once(ssl.create_default_context(cafile=None if ca_file is None else str(ca_file)))
     except (OSError, ssl.SSLError) as error:
         raise SettingsInvalid(
             f"identity provider {provider}: {ca_file} has no certificates that can be read",

@@ -1,4 +1,7 @@
-"""Every capability there is, by data product. Providers are asked about these and no others."""
+"""One table of capabilities. The examples, Cedar's schema and the reference are generated from it (`make reference`).
+
+Providers are asked about these and no others.
+"""
 
 from __future__ import annotations
 
@@ -16,12 +19,15 @@ class Capability:
     """A thing one may do with a product, ``journeys:read``.
 
     ``personal``: what it gives out or takes in is personal data, so that a purpose has to be named and approved.
+    ``roles`` of the realm in deploy/keycloak and ``people`` of the example access file have it: names, by spaces.
     """
 
     name: str
     product: str
     personal: bool
-    told: str
+    meaning: str
+    roles: str = ""
+    people: str = ""
 
     @property
     def resource(self) -> str:
@@ -35,22 +41,38 @@ class Capability:
 
 
 CAPABILITIES: Final = (
-    Capability("product:read", JOURNEYS, False, "see the product: contract, freshness, quality"),
-    Capability("journeys:read", JOURNEYS, True, "read a policy's journeys"),
-    Capability("summaries:read", JOURNEYS, True, "read a policy's summaries"),
-    Capability("tracks:read", JOURNEYS, True, "read where a journey went, fix by fix"),
-    Capability("journeys:export", JOURNEYS, True, "take a policy's journeys away as Arrow, Parquet or CSV"),
-    Capability("fixes:write", JOURNEYS, True, "hand in fixes"),
-    Capability("purposes:read", PLATFORM, False, "see the purposes that data can be used for"),
-    Capability("approvals:read", PLATFORM, False, "see who was approved for which purpose"),
-    Capability("approvals:request", PLATFORM, False, "ask for the approval of a purpose on a product"),
-    Capability("approvals:decide", PLATFORM, False, "approve, reject or revoke, where the contract names one approver"),
-    Capability("decisions:make", PLATFORM, False, "ask for decisions about others, as a service or gateway does"),
-    Capability("decisions:explain", PLATFORM, False, "read why a decision was made"),
-    Capability("audit:read", PLATFORM, False, "query the audit, as far as it is about one's own tenant"),
-    Capability("audit:operate", PLATFORM, False, "checkpoint and verify the audit of all tenants, as its operator"),
-    Capability("providers:read", PLATFORM, False, "see the identity providers and their state"),
-)
+    Capability("product:read", JOURNEYS, False, "see the product: contract, freshness, quality",
+        roles="analyst investigator ingest approver auditor operator", people="analyst claims-handler privacy-officer"),
+    Capability("journeys:read", JOURNEYS, True, "read a policy's journeys",
+        roles="analyst investigator", people="analyst claims-handler"),
+    Capability("summaries:read", JOURNEYS, True, "read a policy's summaries",
+        roles="analyst investigator", people="analyst claims-handler"),
+    Capability("tracks:read", JOURNEYS, True, "read where a journey went, fix by fix",
+        roles="investigator", people="claims-handler"),
+    Capability("journeys:export", JOURNEYS, True, "take a policy's journeys away as Arrow, Parquet or CSV",
+        roles="investigator", people="analyst"),
+    Capability("fixes:write", JOURNEYS, True, "hand in fixes",
+        roles="ingest", people="recorder-gateway"),
+    Capability("purposes:read", PLATFORM, False, "see the purposes that data can be used for",
+        roles="analyst investigator approver auditor", people="analyst claims-handler privacy-officer"),
+    Capability("approvals:read", PLATFORM, False, "see who was approved for which purpose",
+        roles="analyst investigator approver auditor",
+        people="analyst claims-handler recorder-gateway privacy-officer"),
+    Capability("approvals:request", PLATFORM, False, "ask for the approval of a purpose on a product",
+        roles="analyst investigator", people="analyst claims-handler recorder-gateway"),
+    Capability("approvals:decide", PLATFORM, False, "approve, reject or revoke, where the contract names one approver",
+        roles="approver", people="privacy-officer"),
+    Capability("decisions:make", PLATFORM, False, "ask for decisions about others, as a service or gateway does",
+        roles="gateway"),
+    Capability("decisions:explain", PLATFORM, False, "read why a decision was made",
+        roles="auditor operator", people="privacy-officer"),
+    Capability("audit:read", PLATFORM, False, "query the audit, as far as it is about one's own tenant",
+        roles="auditor", people="privacy-officer"),
+    Capability("audit:operate", PLATFORM, False, "checkpoint and verify the audit of all tenants, as its operator",
+        roles="operator", people="operator"),
+    Capability("providers:read", PLATFORM, False, "see the identity providers and their state",
+        roles="operator", people="privacy-officer operator"),
+)  # fmt: skip
 
 BY_NAME: Final = {(capability.product, capability.name): capability for capability in CAPABILITIES}
 

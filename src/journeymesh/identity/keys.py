@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from journeymesh.errors import ExtraMissing
-from journeymesh.identity.answers import Answer
+from journeymesh.identity.answers import ProviderAnswer
 from journeymesh.identity.identity import ProviderUnavailable, TokenRefused
-from journeymesh.identity.tokens import Refusal
+from journeymesh.identity.tokens import TokenRefusal
 
 if TYPE_CHECKING:
     from joserfc.jwk import Key
@@ -87,7 +87,7 @@ class RemoteKeys:
     def __init__(
         self,
         provider: str,
-        fetch: Callable[[], Answer],
+        fetch: Callable[[], ProviderAnswer],
         *,
         patience_s: float,
         times: KeyTimes | None = None,
@@ -138,7 +138,7 @@ class RemoteKeys:
         if key is None and held.fetched_at_s < now_s and not held.ring.knows(kid):  # they may have rotated since
             key = self._renewed(now_s).ring.find(kid, algorithm)
         if key is None:
-            raise TokenRefused(Refusal.KEY)
+            raise TokenRefused(TokenRefusal.KEY)
         return key
 
     def _trusted(self, now_s: float) -> _Held | None:
@@ -190,7 +190,7 @@ class RemoteKeys:
         self._counted_at_s = now_s
         if self._fetches_left < 1.0:
             wait_s = (1.0 - self._fetches_left) * self._times.refill_s
-            raise ProviderUnavailable(self._provider, "its keys were asked for too often", retry_after_s=wait_s)
+            raise ProviderUnavailable(self._provider, "its keys were requested too often", retry_after_s=wait_s)
         self._fetches_left -= 1.0
 
 

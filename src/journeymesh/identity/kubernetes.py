@@ -16,12 +16,12 @@ from pathlib import Path
 from typing import Any, Final
 
 from journeymesh.errors import SettingsInvalid
-from journeymesh.identity.answers import Answer, Asking
+from journeymesh.identity.answers import Asking, ProviderAnswer
 from journeymesh.identity.capabilities import Capability, of_product
 from journeymesh.identity.identity import Identity, ProviderUnavailable, TokenRefused
 from journeymesh.identity.port import ProviderState
 from journeymesh.identity.tokens import (
-    Refusal,
+    TokenRefusal,
     TokenRules,
     check_dates,
     expires_at_s,
@@ -152,7 +152,7 @@ class KubernetesProvider:
         """
         user, _ = self._reviewed(token)
         if user.name != identity.subject or self._belonging(user)[0] != identity.tenant:
-            raise TokenRefused(Refusal.INACTIVE)
+            raise TokenRefused(TokenRefusal.INACTIVE)
         asked = of_product(product)
         try:
             answers = self._at_once.map(partial(self._allows, user), asked, timeout=2 * self._settings.timeout_s)
@@ -183,17 +183,17 @@ class KubernetesProvider:
         """Whom the API server vouches for, and until when, in seconds since 1970 UTC."""
         unverified = read_unverified(token)
         if unverified.issuer != self._settings.issuer:
-            raise TokenRefused(Refusal.ISSUER)
+            raise TokenRefused(TokenRefusal.ISSUER)
         claims = unverified.claims
         spec = {"token": token, "audiences": [self._settings.audience]}
         status = self._review("authentication.k8s.io/v1", "tokenreviews", "TokenReview", spec)
         if status.get("authenticated") is not True:
             raise self._why_not(claims)
         if self._settings.audience not in status.get("audiences", ()):  # an API server that knows no audiences
-            raise TokenRefused(Refusal.AUDIENCE)
+            raise TokenRefused(TokenRefusal.AUDIENCE)
         # What is vouched for is the token: what it says of its audiences and dates holds.
         if not self._audiences(claims) <= {self._settings.audience, *self._settings.audiences}:
-            raise TokenRefused(Refusal.AUDIENCE, todo="ask for a token for Journeymesh alone")
+            raise TokenRefused(TokenRefusal.AUDIENCE, todo="ask for a token for Journeymesh alone")
         check_dates(claims, self._rules, self._now_s())
         return _user(self.name, status.get("user")), expires_at_s(claims, self._rules)
 
@@ -204,8 +204,8 @@ class KubernetesProvider:
         except TokenRefused as refused:
             return refused
         if self._settings.audience not in self._audiences(claims):
-            return TokenRefused(Refusal.AUDIENCE)
-        return TokenRefused(Refusal.INACTIVE)
+            return TokenRefused(TokenRefusal.AUDIENCE)
+        return TokenRefused(TokenRefusal.INACTIVE)
 
     def _audiences(self, claims: Mapping[str, Any]) -> frozenset[str]:
         audience = claims.get("aud")
@@ -224,7 +224,7 @@ class KubernetesProvider:
                 if prefix and group.startswith(prefix) and len(group) > len(prefix):
                     found.add(group.removeprefix(prefix))
         if len(tenants) != 1:
-            raise TokenRefused(Refusal.TENANT, todo="let exactly one of the groups mean a tenant")
+            raise TokenRefused(TokenRefusal.TENANT, todo="let exactly one of the groups mean a tenant")
         return tenants.pop(), frozenset(domains)
 
     def _allows(self, user: _User, capability: Capability) -> bool:
@@ -268,7 +268,7 @@ def _user(provider: str, user: Any) -> _User:
     raise ProviderUnavailable(provider, "its review of a token cannot be read")
 
 
-def _told(kind: str, answer: Answer) -> str:
+def _told(kind: str, answer: ProviderAnswer) -> str:
     if answer.status in (401, 403):
         return f"we may not ask for a {kind}: bind our service account to ClusterRole system:auth-delegator"
     return f"it answers {answer.status} to a {kind}"

@@ -11,13 +11,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from journeymesh.identity.answers import Answer, Asking
+from journeymesh.identity.answers import Asking, ProviderAnswer
 from journeymesh.identity.capabilities import BY_NAME
 from journeymesh.identity.identity import Identity, ProviderUnavailable, TokenRefused
 from journeymesh.identity.keys import KeyTimes, RemoteKeys
 from journeymesh.identity.port import ProviderState
 from journeymesh.identity.tokens import (
-    Refusal,
+    TokenRefusal,
     TokenRules,
     expires_at_s,
     text_claim,
@@ -96,11 +96,11 @@ class OidcProvider:
         """Who bears this token; checked in this process. Raises as the port says."""
         claims = verified_claims(token, self._keys, self._rules, now_s=self._now_s)
         if claims.get("typ", "Bearer") != "Bearer":  # Keycloak's ID and refresh tokens say so here
-            raise TokenRefused(Refusal.KIND)
+            raise TokenRefused(TokenRefusal.KIND)
         return Identity(
             provider=self.name,
-            subject=text_claim(claims, "sub", Refusal.SUBJECT),
-            tenant=text_claim(claims, self._settings.tenant_claim, Refusal.TENANT),
+            subject=text_claim(claims, "sub", TokenRefusal.SUBJECT),
+            tenant=text_claim(claims, self._settings.tenant_claim, TokenRefusal.TENANT),
             domains=texts_claim(claims, self._settings.domains_claim),
             person=self._person(claims),
             expires_at_s=expires_at_s(claims, self._rules),
@@ -110,7 +110,7 @@ class OidcProvider:
     def _person(self, claims: Mapping[str, Any]) -> str | None:
         """The declared id; None where this token has none, as a client's."""
         name = self._settings.person_claim
-        return None if name is None or name not in claims else text_claim(claims, name, Refusal.SUBJECT)
+        return None if name is None or name not in claims else text_claim(claims, name, TokenRefusal.SUBJECT)
 
     def capabilities(self, token: str, identity: Identity, product: str) -> frozenset[str]:  # noqa: ARG002 - the port's
         """What Keycloak permits on the product's resource now. One call; raises as the port says."""
@@ -127,7 +127,7 @@ class OidcProvider:
         if (answer.status, error) in _NO_PERMISSION:
             return frozenset()
         if answer.status == 401 or (answer.status, error) == (400, "invalid_grant"):  # logged out, disabled, deleted
-            raise TokenRefused(Refusal.INACTIVE)
+            raise TokenRefused(TokenRefusal.INACTIVE)
         raise ProviderUnavailable(self.name, _told(answer))
 
     def state(self) -> ProviderState:
@@ -158,5 +158,5 @@ def _permitted(provider: str, permissions: Any, product: str) -> frozenset[str]:
     return frozenset(name for name in names if (product, name) in BY_NAME)
 
 
-def _told(answer: Answer) -> str:
-    return f"it answers {answer.status} where permissions were asked for"
+def _told(answer: ProviderAnswer) -> str:
+    return f"it answers {answer.status} to the request for permissions"

@@ -17,7 +17,8 @@ from typing import Final, Generic, TypeVar
 from journeymesh.errors import JourneymeshError, SettingsInvalid
 from journeymesh.identity.identity import Identity, ProviderUnavailable, TokenRefused
 from journeymesh.identity.port import IdentityProvider, ProviderState
-from journeymesh.identity.tokens import MAX_TOKEN_BYTES, Refusal, read_unverified, token_digest
+from journeymesh.identity.tokens import MAX_TOKEN_BYTES, TokenRefusal, read_unverified, token_digest
+from journeymesh.lru import LruCache
 
 MAX_CAPABILITIES_AGE_S: Final = 30.0
 """A revoked capability is gone everywhere after this long at most."""
@@ -69,8 +70,8 @@ class Providers:
         self._by_issuer = _routes(self._providers)
         self._times = times or CacheTimes()
         self._now_s = now_s
-        self._identities: _Kept[bytes, Identity] = _Kept(self._times, clock)
-        self._capabilities: _Kept[tuple[bytes, str, Hashable], frozenset[str]] = _Kept(self._times, clock)
+        self._identities: _AnswerCache[bytes, Identity] = _AnswerCache(self._times, clock)
+        self._capabilities: _AnswerCache[tuple[bytes, str, Hashable], frozenset[str]] = _AnswerCache(self._times, clock)
 
     def identify(self, token: str | None) -> Identity:
         """Who bears this token.
@@ -79,16 +80,16 @@ class Providers:
             TokenRefused: it is missing or does not hold. ProviderUnavailable: nobody can say at this moment.
         """
         if not token:
-            raise TokenRefused(Refusal.MISSING)
+            raise TokenRefused(TokenRefusal.MISSING)
         if len(token) > MAX_TOKEN_BYTES:
-            raise TokenRefused(Refusal.TOO_LARGE)
+            raise TokenRefused(TokenRefusal.TOO_LARGE)
         digest = token_digest(token)
         identity = self._identities.get(digest)
         if identity is None:
             identity = self._identities.get_or_ask(digest, self._times.identity_s, lambda: self._identified(token))
         if self._now_s() >= identity.expires_at_s:
             self._identities.forget(digest)
-            raise TokenRefused(Refusal.EXPIRED)
+            raise TokenRefused(TokenRefusal.EXPIRED)
         return identity
 
     def capabilities(self, token: str, product: str, version: Hashable = None) -> frozenset[str]:
@@ -126,7 +127,7 @@ class Providers:
 
     def _identified(self, token: str) -> Identity:
         routed = self._by_issuer.get(read_unverified(token).issuer, ())
-        refused = TokenRefused(Refusal.ISSUER)
+        refused = TokenRefused(TokenRefusal.ISSUER)
         for provider in routed:
             try:
                 identity = _or_unavailable(provider, partial(provider.identify, token))
@@ -135,7 +136,7 @@ class Providers:
                 continue
             if provider.tenants is None or identity.tenant in provider.tenants:
                 return identity
-            refused = TokenRefused(Refusal.TENANT)
+            refused = TokenRefused(TokenRefusal.TENANT)
         raise refused
 
     def _asked(self, token: str, identity: Identity, product: str) -> frozenset[str]:
@@ -147,7 +148,7 @@ def _routes(providers: tuple[IdentityProvider, ...]) -> dict[str, tuple[Identity
     """Providers by issuer. Those of one issuer name their tenants, and no tenant twice."""
     names = [provider.name for provider in providers]
     if twice := sorted({name for name in names if names.count(name) > 1}):
-        raise SettingsInvalid(f"identity provider {twice[0]} is named twice", todo="give each a name of its own")
+        raise SettingsInvalid(f"identity provider {twice[0]} is named twice", todo="give each its own name")
     routes: dict[str, tuple[IdentityProvider, ...]] = {}
     for provider in providers:
         for issuer in provider.issuers:
@@ -173,14 +174,14 @@ def _or_unavailable(provider: IdentityProvider, ask: Callable[[], Value]) -> Val
         raise ProviderUnavailable(provider.name, f"it failed ({type(error).__name__})") from error
 
 
-class _Kept(Generic[Key, Value]):
-    """Answers by key, each until its time; the oldest go first. Of threads that miss the same one, one asks."""
+class _AnswerCache(Generic[Key, Value]):
+    """Answers by key, each until its time; the least recently used go first. Of threads that miss one, one asks."""
 
     def __init__(self, times: CacheTimes, clock: Callable[[], float]) -> None:
         self._times = times
         self._clock = clock
         self._lock = threading.Lock()
-        self._kept: dict[Key, tuple[float, Value]] = {}
+        self._kept = LruCache[Key, tuple[float, Value]](times.entries)
         self._asking: dict[Key, Future[Value]] = {}
 
     def get(self, key: Key) -> Value | None:
@@ -190,8 +191,7 @@ class _Kept(Generic[Key, Value]):
 
     def forget(self, key: Key) -> None:
         """Keep it no longer."""
-        with self._lock:
-            self._kept.pop(key, None)
+        self._kept.discard(key)
 
     def get_or_ask(self, key: Key, keep_s: float, ask: Callable[[], Value]) -> Value:
         """The answer that is kept, or the one that is being asked for, or a new one. Faults are not kept."""
@@ -219,14 +219,10 @@ class _Kept(Generic[Key, Value]):
         try:
             return asked.result(self._times.patience_s)
         except TimeoutError as error:
-            raise ProviderUnavailable("asked by another request", "it does not answer in time") from error
+            raise ProviderUnavailable("requested by another thread", "it does not answer in time") from error
 
     def _settle(self, key: Key, kept: tuple[float, Value] | None = None) -> None:
         with self._lock:
             self._asking.pop(key, None)
-            if kept is None:
-                return
-            self._kept.pop(key, None)  # to the end: the order is that of asking
-            self._kept[key] = kept
-            while len(self._kept) > self._times.entries:
-                del self._kept[next(iter(self._kept))]
+            if kept is not None:
+                self._kept.put(key, kept)

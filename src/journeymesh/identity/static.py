@@ -6,6 +6,7 @@ import secrets
 import threading
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -18,7 +19,7 @@ from journeymesh.identity.identity import Identity, ProviderUnavailable, TokenRe
 from journeymesh.identity.keys import KeyRing
 from journeymesh.identity.port import ProviderState
 from journeymesh.identity.tokens import (
-    Refusal,
+    TokenRefusal,
     TokenRules,
     expires_at_s,
     token_digest,
@@ -47,7 +48,7 @@ class PersonUnknown(NotFound):
     """There is no person of this name in the file."""
 
 
-class Person(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class StaticPerson(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Somebody in the file. ``capabilities``: by data product, the names of what they are capable of. ``person``: the
     id by which other providers know them too."""
 
@@ -58,7 +59,17 @@ class Person(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class _PeopleFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    people: dict[str, Person]
+    people: dict[str, StaticPerson]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StaticSettings:
+    """``people``: the YAML file. ``key``: PEM; with a public key tokens are checked but not minted."""
+
+    people: Path
+    key: Path
+    issuer: str = STATIC_ISSUER
+    audience: str = AUDIENCE
 
 
 class StaticProvider:
@@ -73,27 +84,24 @@ class StaticProvider:
     def __init__(
         self,
         name: str,
+        settings: StaticSettings,
         *,
-        people: Path,
-        key: Path,
-        issuer: str = STATIC_ISSUER,
-        audience: str = AUDIENCE,
         tenants: frozenset[str] | None = None,
         now_s: Callable[[], float] = time.time,
     ) -> None:
-        """``people``: the YAML file. ``key``: PEM; with a public key tokens are checked but not minted.
+        """``tenants``: those whose people it may name; None: any.
 
         Raises:
             PeopleInvalid: one of the files cannot be used. ExtraMissing: joserfc is not installed.
         """
         self.name = name
-        self.issuers: tuple[str, ...] = (issuer,)
+        self.issuers: tuple[str, ...] = (settings.issuer,)
         self.tenants = tenants
-        self._rules = TokenRules(issuer=issuer, audience=audience)
-        self._key, self._algorithm = _read_key(key)
+        self._rules = TokenRules(issuer=settings.issuer, audience=settings.audience)
+        self._key, self._algorithm = _read_key(settings.key)
         self._keys = _OneKey(self._key)
         self._now_s = now_s
-        self._people = _FollowedPeople(people)
+        self._people = _FollowedPeople(settings.people)
         self._people.current()
 
     def identify(self, token: str) -> Identity:
@@ -102,7 +110,7 @@ class StaticProvider:
         subject = claims.get("sub")
         person = self._person(subject) if isinstance(subject, str) else None
         if person is None or not isinstance(subject, str):
-            raise TokenRefused(Refusal.SUBJECT)
+            raise TokenRefused(TokenRefusal.SUBJECT)
         return Identity(
             provider=self.name,
             subject=subject,
@@ -117,7 +125,7 @@ class StaticProvider:
         """What the file says now. Raises as the port says."""
         person = self._person(identity.subject)
         if person is None or person.tenant != identity.tenant:
-            raise TokenRefused(Refusal.INACTIVE)
+            raise TokenRefused(TokenRefusal.INACTIVE)
         return person.capabilities.get(product, frozenset())
 
     def mint(self, subject: str, ttl_s: float = 3600.0, audience: str | None = None) -> str:
@@ -146,6 +154,14 @@ class StaticProvider:
         }
         return jwt.encode({"alg": self._algorithm}, claims, self._key, algorithms=[self._algorithm])
 
+    def people(self) -> list[str]:
+        """The names of all people in the file.
+
+        Raises:
+            ProviderUnavailable: it cannot be read.
+        """
+        return sorted(self._people.current())
+
     def state(self) -> ProviderState:
         """Ready as long as the file can be read."""
         try:
@@ -157,7 +173,7 @@ class StaticProvider:
     def close(self) -> None:
         """Nothing to release."""
 
-    def _person(self, subject: str) -> Person | None:
+    def _person(self, subject: str) -> StaticPerson | None:
         try:
             return self._people.current().get(subject)
         except PeopleInvalid as error:
@@ -195,7 +211,7 @@ class _OneKey:
     def find(self, kid: str | None, algorithm: str) -> Key:
         key = None if kid is not None else self._ring.find(None, algorithm)
         if key is None:
-            raise TokenRefused(Refusal.KEY)
+            raise TokenRefused(TokenRefusal.KEY)
         return key
 
 
@@ -205,9 +221,9 @@ class _FollowedPeople:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._lock = threading.Lock()
-        self._read: tuple[tuple[int, int, int], Mapping[str, Person]] | None = None
+        self._read: tuple[tuple[int, int, int], Mapping[str, StaticPerson]] | None = None
 
-    def current(self) -> Mapping[str, Person]:
+    def current(self) -> Mapping[str, StaticPerson]:
         """By subject. Raises ``PeopleInvalid``."""
         try:
             seen = self._path.stat()
@@ -222,7 +238,7 @@ class _FollowedPeople:
         return read[1]
 
 
-def read_people(path: Path) -> Mapping[str, Person]:
+def read_people(path: Path) -> Mapping[str, StaticPerson]:
     """The people of a YAML file, by subject.
 
     Raises:
@@ -234,7 +250,7 @@ def read_people(path: Path) -> Mapping[str, Person]:
     except OSError as error:
         raise _unreadable(path, error) from error
     except (yaml.YAMLError, UnicodeError, RecursionError) as error:
-        raise PeopleInvalid(f"{path}: this is no YAML", todo="correct the file") from error
+        raise PeopleInvalid(f"{path}: not YAML", todo="correct the file") from error
     except msgspec.ValidationError as error:
         raise PeopleInvalid(f"{path}: {error}", todo="correct the file") from error
     for subject, person in people.items():
@@ -242,7 +258,7 @@ def read_people(path: Path) -> Mapping[str, Person]:
     return people
 
 
-def _check_person(path: Path, subject: str, person: Person) -> None:
+def _check_person(path: Path, subject: str, person: StaticPerson) -> None:
     if not subject or not person.tenant:
         raise PeopleInvalid(f"{path}: {subject or 'a person'}: a name and a tenant are needed", todo="give both")
     for product, names in person.capabilities.items():
@@ -280,4 +296,4 @@ def _read_key(path: Path) -> tuple[Key, str]:
             continue
         if curve in algorithms:
             return key, algorithms[curve]
-    raise PeopleInvalid(f"{path}: this is no EC or Ed25519 key", todo=_KEY_TODO)
+    raise PeopleInvalid(f"{path}: this is not an EC or Ed25519 key", todo=_KEY_TODO)

@@ -34,10 +34,11 @@ MAX_TOKEN_BYTES: Final = 16 * 1024
 _NO_DATE_S: Final = 253_402_214_400.0
 """The last day of the calendar, 9999-12-31, with room for leeway. A later instant is no date, and cannot be shown."""
 
-_TYPES: Final = frozenset({"jwt", "at+jwt", "application/at+jwt"})
+ACCESS_TOKENS: Final = frozenset({"jwt", "at+jwt", "application/at+jwt"})
+"""The types of access tokens. Keycloak's and Kubernetes' are plain ``JWT``."""
 
 
-class Refusal(StrEnum):
+class TokenRefusal(StrEnum):
     """Why tokens are refused: all words there are, fit for metrics and the audit."""
 
     MISSING = "missing"
@@ -57,7 +58,7 @@ class Refusal(StrEnum):
     INACTIVE = "no_longer_active"
 
 
-class Keys(Protocol):
+class KeySource(Protocol):
     """A provider's public keys."""
 
     def find(self, kid: str | None, algorithm: str) -> Key:
@@ -84,12 +85,14 @@ class UnverifiedToken:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TokenRules:
-    """What a token has to say. ``leeway_s``: how far our clock and the issuer's may differ."""
+    """What a token has to say. ``leeway_s``: how far our clock and the issuer's may differ; ``types``: the ``typ`` that
+    its header may have, in lower case."""
 
     issuer: str
     audience: str
     leeway_s: float = 10.0
     algorithms: frozenset[str] = ALGORITHMS
+    types: frozenset[str] = ACCESS_TOKENS
 
     def __post_init__(self) -> None:
         if not self.algorithms <= ALGORITHMS:
@@ -126,17 +129,17 @@ def read_unverified(token: str) -> UnverifiedToken:
         TokenRefused: it is no token in compact form.
     """
     if not token:
-        raise TokenRefused(Refusal.MISSING)
+        raise TokenRefused(TokenRefusal.MISSING)
     if len(token) > MAX_TOKEN_BYTES:
-        raise TokenRefused(Refusal.TOO_LARGE)
+        raise TokenRefused(TokenRefusal.TOO_LARGE)
     parts = token.split(".")
     if len(parts) != 3 or not all(parts[:2]):
-        raise TokenRefused(Refusal.MALFORMED)
+        raise TokenRefused(TokenRefusal.MALFORMED)
     return UnverifiedToken(_json_object(parts[0]), _json_object(parts[1]))
 
 
 def verified_claims(
-    token: str, keys: Keys, rules: TokenRules, *, now_s: Callable[[], float] = time.time
+    token: str, keys: KeySource, rules: TokenRules, *, now_s: Callable[[], float] = time.time
 ) -> Mapping[str, Any]:
     """The token's claims. Its signature, issuer, audience and dates hold.
 
@@ -146,7 +149,7 @@ def verified_claims(
     unverified = read_unverified(token)
     algorithm, kid = _checked_header(unverified.header, rules)
     if unverified.issuer != rules.issuer:  # before a key is looked for: a stranger's token costs no fetch
-        raise TokenRefused(Refusal.ISSUER)
+        raise TokenRefused(TokenRefusal.ISSUER)
     _check_signature(token, keys.find(kid, algorithm), algorithm)
     _check_claims(unverified.claims, rules, now_s())
     return unverified.claims
@@ -157,7 +160,7 @@ def expires_at_s(claims: Mapping[str, Any], rules: TokenRules) -> float:
     return float(claims["exp"]) + rules.leeway_s
 
 
-def text_claim(claims: Mapping[str, Any], name: str, refusal: Refusal) -> str:
+def text_claim(claims: Mapping[str, Any], name: str, refusal: TokenRefusal) -> str:
     """A claim that has to be one text: given as such, or as a list of one.
 
     Raises:
@@ -184,20 +187,20 @@ def _json_object(part: str) -> dict[str, Any]:
         raw = urlsafe_b64decode(part.encode("ascii") + b"=" * (-len(part) % 4))
         return msgspec.json.decode(raw, type=dict[str, Any])
     except (binascii.Error, UnicodeError, msgspec.MsgspecError, RecursionError, ValueError) as error:
-        raise TokenRefused(Refusal.MALFORMED) from error
+        raise TokenRefused(TokenRefusal.MALFORMED) from error
 
 
 def _checked_header(header: Mapping[str, Any], rules: TokenRules) -> tuple[str, str | None]:
     """The header's algorithm and key id."""
     algorithm, kid, kind = header.get("alg"), header.get("kid"), header.get("typ", "JWT")
     if not isinstance(algorithm, str) or algorithm not in rules.algorithms:
-        raise TokenRefused(Refusal.ALGORITHM)
+        raise TokenRefused(TokenRefusal.ALGORITHM)
     if "crit" in header:  # extensions that must be understood (RFC 7515, 4.1.11); none is
-        raise TokenRefused(Refusal.CRITICAL_HEADER)
-    if not isinstance(kind, str) or kind.lower() not in _TYPES:
-        raise TokenRefused(Refusal.KIND)
+        raise TokenRefused(TokenRefusal.CRITICAL_HEADER)
+    if not isinstance(kind, str) or kind.lower() not in rules.types:
+        raise TokenRefused(TokenRefusal.KIND)
     if kid is not None and not isinstance(kid, str):
-        raise TokenRefused(Refusal.MALFORMED)
+        raise TokenRefused(TokenRefusal.MALFORMED)
     return algorithm, kid
 
 
@@ -211,13 +214,13 @@ def _check_signature(token: str, key: Key, algorithm: str) -> None:
     try:
         jws.deserialize_compact(token, key, registry=registry)
     except (JoseError, ValueError, TypeError) as error:
-        raise TokenRefused(Refusal.SIGNATURE) from error
+        raise TokenRefused(TokenRefusal.SIGNATURE) from error
 
 
 def _check_claims(claims: Mapping[str, Any], rules: TokenRules, now_s: float) -> None:
     audience = claims.get("aud")
     if rules.audience not in (audience if isinstance(audience, list) else [audience]):
-        raise TokenRefused(Refusal.AUDIENCE)
+        raise TokenRefused(TokenRefusal.AUDIENCE)
     check_dates(claims, rules, now_s)
 
 
@@ -229,13 +232,13 @@ def check_dates(claims: Mapping[str, Any], rules: TokenRules, now_s: float) -> N
     """
     expires_s = _seconds(claims, "exp")
     if expires_s is None:  # a token that never ends is none of ours
-        raise TokenRefused(Refusal.MALFORMED)
+        raise TokenRefused(TokenRefusal.MALFORMED)
     if now_s >= expires_s + rules.leeway_s:
-        raise TokenRefused(Refusal.EXPIRED)
+        raise TokenRefused(TokenRefusal.EXPIRED)
     for name in ("nbf", "iat"):
         begins_s = _seconds(claims, name)
         if begins_s is not None and now_s < begins_s - rules.leeway_s:
-            raise TokenRefused(Refusal.NOT_YET_VALID)
+            raise TokenRefused(TokenRefusal.NOT_YET_VALID)
 
 
 def _seconds(claims: Mapping[str, Any], name: str) -> float | None:
@@ -244,5 +247,5 @@ def _seconds(claims: Mapping[str, Any], name: str) -> float | None:
     if value is None:
         return None
     if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < _NO_DATE_S:
-        raise TokenRefused(Refusal.MALFORMED)
+        raise TokenRefused(TokenRefusal.MALFORMED)
     return float(value)

@@ -8,10 +8,10 @@ from __future__ import annotations
 import math
 from typing import Final
 
-from journeymesh.journeys.compiled import compiled, compiled_apart
 from journeymesh.journeys.geodesy import step_m
 from journeymesh.journeys.local_time import US_PER_S, local_hour
 from journeymesh.journeys.movement_state import DRIVING, SLOTS
+from journeymesh.kernels.compiled import compiled, compiled_apart
 
 PLAUSIBLE_ACCEL_MPS2: Final = 12.0
 """A speed counts towards the maximum when a neighbour's is within this acceleration of it: one bad fix does not."""
@@ -158,6 +158,20 @@ def take_fastest(state, sums, scale, speed_now, dt, lat, lon, reported):
             sums.max_speed_mps = fastest
 
 
+@compiled
+def take_interval(state, sums, hours, limits, zones, now_us, limit, dt, metres, driven_s):
+    """Add what every interval adds, whatever its speed: ``dt`` seconds of which it drove ``driven_s`` and ``metres``,
+    to the fix at ``now_us``."""
+    sums.driving_s += driven_s
+    sums.idle_s += dt - driven_s
+    if dt > limits.bridged_s:
+        sums.bridged_s += dt
+        sums.bridged_distance_m += metres
+    over_hours(state, sums, hours, limits, zones, state.at_us, now_us, metres, driven_s)
+    take_limit(state, sums, limit, metres)
+    sums.fixes += 1
+
+
 @compiled_apart
 def add(state, sums, hours, limits, zones, scale, now_us, lat, lon, speed, limit):
     """Add the interval from the fix before to this one. Returns whether the vehicle stands.
@@ -203,19 +217,12 @@ def add(state, sums, hours, limits, zones, scale, now_us, lat, lon, speed, limit
             sums.extent_m = max(sums.extent_m, step_m(scale, sums.start_lat_deg, sums.start_lon_deg, lat, lon))
     elif not standing:
         state.pending_m = away
-    sums.driving_s += driven_s
-    sums.idle_s += dt - driven_s
-    if dt > limits.bridged_s:
-        sums.bridged_s += dt
-        sums.bridged_distance_m += metres
-    over_hours(state, sums, hours, limits, zones, state.at_us, now_us, metres, driven_s)
-    take_limit(state, sums, limit, metres)
+    take_interval(state, sums, hours, limits, zones, now_us, limit, dt, metres, driven_s)
     if speed == speed:
         if state.speed_mps == state.speed_mps:
             take_fastest(state, sums, scale, speed, interval_s, lat, lon, reported)
         speeding(state, sums, limits, now_us, speed, limit, interval_s, metres)
         state.speed_mps = speed
-    sums.fixes += 1
     return standing
 
 

@@ -38,8 +38,27 @@ def json_lines(page: pa.Table) -> Iterator[str]:
     import msgspec
 
     encoder = msgspec.json.Encoder()
-    for row in page.to_pylist():
-        yield encoder.encode(plain(row)).decode()
+    for row in json_rows(page):
+        yield encoder.encode(row).decode()
+
+
+def json_rows(table: pa.Table) -> list[dict[str, Any]]:
+    """The rows as dictionaries that msgspec encodes to the same bytes as their ``plain`` ones.
+
+    msgspec itself writes instants in UTC with Z, dates in ISO 8601 and null for NaN: only instants in another zone, or
+    in none, are converted here.
+    """
+    rows: list[dict[str, Any]] = table.to_pylist()
+    return rows if all(_is_plain(field.type) for field in table.schema) else [plain(row) for row in rows]
+
+
+def _is_plain(kind: pa.DataType) -> bool:
+    """Whether every timestamp of the type, nested ones too, is in UTC and becomes a ``datetime``."""
+    if hasattr(kind, "tz"):
+        return bool(kind.tz == "UTC" and kind.unit != "ns")
+    if hasattr(kind, "value_type"):  # of a list, a dictionary
+        return _is_plain(kind.value_type)
+    return all(_is_plain(kind.field(place).type) for place in range(kind.num_fields))
 
 
 def json_array(lines: Iterable[str]) -> Iterator[str]:

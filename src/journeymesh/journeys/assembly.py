@@ -11,9 +11,10 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from journeymesh.journeys.doubting import FIRST_COMPARED_M
+from journeymesh.journeys.fields import HARSH_EVENT_TYPE, HOUR_TYPE, INSTANT
 from journeymesh.journeys.fixes import I64
 from journeymesh.journeys.harsh import EVENT, KINDS, SEVERITIES
-from journeymesh.journeys.journey import HARSH_EVENT_TYPE, HOUR_TYPE, INSTANT, JOURNEY_SCHEMA, journey_id
+from journeymesh.journeys.journey import JOURNEY_SCHEMA, journey_id
 from journeymesh.journeys.local_time import US_PER_S
 from journeymesh.journeys.movement_state import SUMS
 from journeymesh.journeys.one_pass import FOUND_HOUR
@@ -111,7 +112,6 @@ def journey_table(found: Found, vehicles: tuple[str, ...], timeline: PolicyTimel
         "driving_s": driving_s,
         "idle_s": np.round(duration_s - driving_s, _DECIMALS),
         "mean_speed_mps": mean_mps,
-        "fixes": rows["fixes"].astype(np.int32),
         "quarantined": found.quarantined.astype(np.int32),
         "rules_version": pa.repeat(pa.scalar(rules.version, pa.string()), len(rows)),
         "hours": _hours(found),

@@ -15,11 +15,11 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from journeymesh.journeys.compiled import compiled
 from journeymesh.journeys.geodesy import step_squared
 from journeymesh.journeys.local_time import DAY_US, US_PER_S
 from journeymesh.journeys.reasons import Reason
 from journeymesh.journeys.rules import ALL_BELIEVED, MAX_RELOCATION_FIXES, JourneyRules
+from journeymesh.kernels.compiled import compiled
 
 ACCEPTED: Final = int(Reason.ACCEPTED)
 RELOCATED: Final = 14

@@ -17,10 +17,10 @@ from typing import Final
 
 import numpy as np
 
-from journeymesh.journeys.adding import PLAUSIBLE_ACCEL_MPS2, over_hours, speeding, take_fastest, take_limit
-from journeymesh.journeys.compiled import compiled
+from journeymesh.journeys.adding import PLAUSIBLE_ACCEL_MPS2, speeding, take_fastest, take_interval
 from journeymesh.journeys.geodesy import step_m
 from journeymesh.journeys.local_time import US_PER_S
+from journeymesh.kernels.compiled import compiled
 
 FIRST_COMPARED_M: Final = 300.0
 """So far must a journey go until its reported and its travelled way are compared."""
@@ -155,13 +155,7 @@ def add_doubting(state, sums, hours, limits, zones, scale, now_us, lat, lon, spe
         _compare(state, sums, limits, away)
     elif not standing:
         state.pending_m = away
-    sums.driving_s += driven_s
-    sums.idle_s += dt - driven_s
-    if dt > limits.bridged_s:
-        sums.bridged_s += dt
-        sums.bridged_distance_m += metres
-    over_hours(state, sums, hours, limits, zones, state.at_us, now_us, metres, driven_s)
-    take_limit(state, sums, limit, metres)
+    take_interval(state, sums, hours, limits, zones, now_us, limit, dt, metres, driven_s)
     if speed == speed:
         if state.speed_mps == state.speed_mps:
             if was_told and judged != _BELIEVED:
@@ -172,5 +166,4 @@ def add_doubting(state, sums, hours, limits, zones, scale, now_us, lat, lon, spe
             state.way_mps = speed
         speeding(state, sums, limits, now_us, speed, limit, interval_s, metres)
         state.speed_mps = speed
-    sums.fixes += 1
     return standing

@@ -7,7 +7,7 @@ from typing import Final
 
 import numpy as np
 
-from journeymesh.journeys.compiled import compiled
+from journeymesh.kernels.compiled import compiled
 
 SEMI_MAJOR_M: Final = 6_378_137.0
 ECCENTRICITY_2: Final = 6.694379990141316e-3

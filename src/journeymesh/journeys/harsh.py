@@ -13,10 +13,10 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from journeymesh.journeys.compiled import compiled, compiled_apart
 from journeymesh.journeys.geodesy import step_m
 from journeymesh.journeys.local_time import US_PER_S
 from journeymesh.journeys.rules import JourneyRules
+from journeymesh.kernels.compiled import compiled, compiled_apart
 
 KINDS: Final = ("braking", "acceleration", "cornering")
 SEVERITIES: Final = ("low", "medium", "high")

@@ -10,67 +10,13 @@ from typing import Final
 
 import pyarrow as pa
 
-INSTANT: Final = pa.timestamp("us", tz="UTC")
-
-HARSH_EVENT_TYPE: Final = pa.struct(
-    [
-        pa.field("kind", pa.string(), nullable=False),  # braking | acceleration | cornering
-        pa.field("severity", pa.string(), nullable=False),  # low | medium | high
-        pa.field("started_at", INSTANT, nullable=False),
-        pa.field("ended_at", INSTANT, nullable=False),  # the last fix over the threshold
-        pa.field("peak_at", INSTANT, nullable=False),
-        pa.field("peak_mps2", pa.float64(), nullable=False),
-        pa.field("lat_deg", pa.float64(), nullable=False),
-        pa.field("lon_deg", pa.float64(), nullable=False),
-        pa.field("fixes", pa.int32(), nullable=False),  # fixes over the threshold
-    ]
-)
-HOUR_TYPE: Final = pa.struct(
-    [
-        pa.field("hour_of_week", pa.int16(), nullable=False),  # 0 = Monday 00:00–01:00 local … 167
-        pa.field("distance_m", pa.float64(), nullable=False),
-        pa.field("driving_s", pa.float64(), nullable=False),
-    ]
-)
+from journeymesh.journeys.fields import FIELDS
 
 JOURNEY_SCHEMA: Final = pa.schema(
     [
-        pa.field("journey_id", pa.string(), nullable=False),
-        pa.field("vehicle", pa.string(), nullable=False),
-        pa.field("policy", pa.string()),
-        pa.field("tenant", pa.string()),
-        pa.field("product", pa.string()),
-        pa.field("policy_from", INSTANT),
-        pa.field("zone", pa.string(), nullable=False),
-        pa.field("started_at", INSTANT, nullable=False),
-        pa.field("ended_at", INSTANT, nullable=False),
-        pa.field("start_lat_deg", pa.float64(), nullable=False),
-        pa.field("start_lon_deg", pa.float64(), nullable=False),
-        pa.field("end_lat_deg", pa.float64(), nullable=False),
-        pa.field("end_lon_deg", pa.float64(), nullable=False),
-        pa.field("distance_m", pa.float64(), nullable=False),
-        pa.field("duration_s", pa.float64(), nullable=False),
-        pa.field("driving_s", pa.float64(), nullable=False),
-        pa.field("idle_s", pa.float64(), nullable=False),
-        pa.field("mean_speed_mps", pa.float64(), nullable=False),
-        pa.field("max_speed_mps", pa.float64(), nullable=False),
-        pa.field("night_distance_m", pa.float64(), nullable=False),
-        pa.field("night_s", pa.float64(), nullable=False),
-        pa.field("speeding_distance_m", pa.float64(), nullable=False),
-        pa.field("speeding_s", pa.float64(), nullable=False),
-        pa.field("harsh_braking", pa.int32(), nullable=False),
-        pa.field("harsh_acceleration", pa.int32(), nullable=False),
-        pa.field("harsh_cornering", pa.int32(), nullable=False),
-        pa.field("fixes", pa.int32(), nullable=False),
-        pa.field("quarantined", pa.int32(), nullable=False),
-        pa.field("bridged_s", pa.float64(), nullable=False),
-        pa.field("bridged_distance_m", pa.float64(), nullable=False),
-        pa.field("rules_version", pa.string(), nullable=False),
-        pa.field("hours", pa.list_(HOUR_TYPE), nullable=False),
-        pa.field("harsh_events", pa.list_(HARSH_EVENT_TYPE), nullable=False),
-        pa.field("limit_known_distance_m", pa.float64()),
-        pa.field("over_limit_distance_m", pa.float64()),
-        pa.field("speed_doubted", pa.bool_()),
+        pa.field(field.name, field.kind, nullable=field.journeys == "nullable")
+        for field in FIELDS
+        if field.journeys != "absent"
     ]
 )
 """One row per journey. ``duration_s = driving_s + idle_s``; ``mean_speed_mps = distance_m / driving_s``.
@@ -85,10 +31,8 @@ one. ``limit_known_distance_m`` is the part of ``distance_m`` whose limit is rep
 because the reported ones contradict them. These three are null in journeys made before they were recorded.
 """
 
-RECORDED_LATER: Final = ("limit_known_distance_m", "over_limit_distance_m", "speed_doubted")
+RECORDED_LATER: Final = tuple(field.name for field in FIELDS if field.since)
 """The last columns of ``JOURNEY_SCHEMA``, null in journeys made before there were these: nobody knows then."""
-
-JOURNEY_ID_CHARS: Final = 26
 
 
 def journey_id(vehicle: str, started_at_us: int) -> str:

@@ -10,8 +10,8 @@ from zoneinfo import ZoneInfo
 
 import numpy as np
 
-from journeymesh.journeys.compiled import compiled
 from journeymesh.journeys.fixes import I64
+from journeymesh.kernels.compiled import compiled
 
 US_PER_S: Final = 1_000_000
 HOUR_US: Final = 3600 * US_PER_S

@@ -14,11 +14,11 @@ from __future__ import annotations
 import numpy as np
 
 from journeymesh.journeys.adding import add, begin, count_pending, flush_slots
-from journeymesh.journeys.compiled import compiled
 from journeymesh.journeys.doubting import add_doubting, stays_put
 from journeymesh.journeys.geodesy import step_m
 from journeymesh.journeys.local_time import US_PER_S
 from journeymesh.journeys.movement_state import DRIVING, HOURS_OF_WEEK, NOWHERE, PARKED
+from journeymesh.kernels.compiled import compiled
 
 
 @compiled

@@ -7,6 +7,7 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
+from journeymesh.journeys.fields import FIELDS, FLOAT
 from journeymesh.journeys.local_time import US_PER_S
 from journeymesh.journeys.rules import JourneyRules
 
@@ -19,28 +20,12 @@ SUMS: Final = np.dtype(
     [
         ("started_at_us", np.int64),
         ("ended_at_us", np.int64),
-        ("start_lat_deg", np.float64),
-        ("start_lon_deg", np.float64),
-        ("end_lat_deg", np.float64),
-        ("end_lon_deg", np.float64),
-        ("distance_m", np.float64),
-        ("driving_s", np.float64),
-        ("idle_s", np.float64),
-        ("max_speed_mps", np.float64),
-        ("night_distance_m", np.float64),
-        ("night_s", np.float64),
-        ("speeding_distance_m", np.float64),
-        ("speeding_s", np.float64),
-        ("bridged_s", np.float64),
-        ("bridged_distance_m", np.float64),
-        ("limit_known_distance_m", np.float64),  # driven to fixes that report a speed limit,
-        ("over_limit_distance_m", np.float64),  # and of it over that limit
+        *((field.name, np.float64 if field.kind == FLOAT else np.int64) for field in FIELDS if field.measured),
         ("extent_m", np.float64),  # the furthest from the start, as far as min_extent_m is not reached
         ("said_m", np.float64),  # how far the reported speed says it drove, where the positions can tell,
         ("way_m", np.float64),  # and how far it drove there by positions
         ("doubted_s", np.float64),  # a speed was reported and not used
         ("max_by_way_mps", np.float64),  # the highest speed by positions, of the time whose reported speed was not used
-        ("fixes", np.int64),
         ("vehicle", np.int32),
         ("policy", np.int32),
         ("zone", np.int32),

@@ -29,13 +29,13 @@ from journeymesh.journeys.cleaning import (
     same_fix,
     value_at,
 )
-from journeymesh.journeys.compiled import F64_IN, I8_IN, I32_IN, I64_IN, U32_IN, compiled, entry
 from journeymesh.journeys.geodesy import forget
 from journeymesh.journeys.harsh import EVENT, HARSH_STATE, HarshLimits, close_events, feel
 from journeymesh.journeys.movement import close, find_policy, move
 from journeymesh.journeys.movement_state import MOVEMENT_STATE, SUMS, MovementLimits
 from journeymesh.journeys.ordering import end_of
 from journeymesh.journeys.reasons import Reason
+from journeymesh.kernels.compiled import F64_IN, I8_IN, I32_IN, I64_IN, U32_IN, compiled, entry
 
 FOUND_HOUR: Final = np.dtype(
     [("journey", np.int64), ("hour_of_week", np.int64), ("distance_m", np.float64), ("driving_s", np.float64)]

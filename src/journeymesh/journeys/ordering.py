@@ -8,8 +8,8 @@ import numpy as np
 import numpy.typing as npt
 from numba import types
 
-from journeymesh.journeys.compiled import I32_IN, I64_IN, compiled, entry
 from journeymesh.journeys.fixes import I64, OPTIONAL_FLOATS, U32, Fixes
+from journeymesh.kernels.compiled import I32_IN, I64_IN, compiled, entry
 
 _STREAK: Final = 8
 _OUTLIERS: Final = 32
@@ -32,7 +32,7 @@ def in_canonical_order(fixes: Fixes) -> Fixes:
 def canonical_rows(fixes: Fixes) -> U32:
     """The row numbers (uint32[n]) in canonical order, of fewer than 2³² fixes."""
     if len(fixes) > np.iinfo(np.uint32).max:
-        raise OverflowError(f"{len(fixes):,} fixes at once: feed them in parts")
+        raise OverflowError(f"{len(fixes):,} fixes are too many for one call: pass them in parts")
     order = np.empty(len(fixes), np.uint32)
     ties = _sorted_rows(fixes.vehicle, fixes.fixed_at_us, max(len(fixes.vehicles), 1), order)
     if len(ties):

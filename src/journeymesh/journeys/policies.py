@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import NamedTuple
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import numpy as np
 
 from journeymesh.errors import PoliciesInvalid
+from journeymesh.instants import to_us
 from journeymesh.journeys.fixes import I32, I64
 from journeymesh.journeys.local_time import ZoneTable
 
@@ -57,7 +58,7 @@ class Policy:
         if self.device is None and self.vehicle is None:
             raise PoliciesInvalid(
                 f"policy {self.number} names neither a device nor a vehicle",
-                todo="give it one",
+                todo="give one of them",
                 reason="it names neither a device nor a vehicle",
             )
         for name in ("valid_from", "valid_to"):
@@ -153,9 +154,9 @@ class PolicyBook:
         """The book of these policies."""
         by_id: dict[str, list[tuple[Policy, int, int]]] = {}
         for policy in sorted(policies, key=by_time):
-            until = END_OF_TIME_US if policy.valid_to is None else instant_us(policy.valid_to)
+            until = END_OF_TIME_US if policy.valid_to is None else to_us(policy.valid_to)
             for name in {policy.device, policy.vehicle} - {None}:
-                by_id.setdefault(str(name), []).append((policy, instant_us(policy.valid_from), until))
+                by_id.setdefault(str(name), []).append((policy, to_us(policy.valid_from), until))
         return cls(by_id)
 
     def timeline(self, vehicles: Sequence[str]) -> PolicyTimeline:
@@ -197,10 +198,3 @@ class GrowingTimeline:
 
 
 END_OF_TIME_US = np.iinfo(np.int64).max
-
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-
-
-def instant_us(at: datetime) -> int:
-    """Microseconds since 1970 UTC, exact."""
-    return (at - _EPOCH) // timedelta(microseconds=1)

@@ -26,6 +26,11 @@ POLICY_SCHEMA: Final = pa.schema(
     ]
 )
 
+LISTED_POLICIES: Final = pa.schema(
+    [field.with_name("policy") if field.name == "number" else field for field in POLICY_SCHEMA]
+)
+"""As listings have them: ``policy`` is the number, as it is beside journeys and summaries."""
+
 
 def policy_table(policies: Sequence[Policy]) -> pa.Table:
     """The policies in ``POLICY_SCHEMA``, in their order."""

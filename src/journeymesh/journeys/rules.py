@@ -185,7 +185,7 @@ class JourneyRules:
             if not 0 <= value < math.inf:
                 raise RulesInvalid(f"rules {self.version}: {name} is {value}", todo="give a number of 0 or more")
         if not self.version:
-            raise RulesInvalid("rules have no version", todo="name one, for results compare only within a version")
+            raise RulesInvalid("rules have no version", todo="give one: results compare only within a version")
         if self.max_silence_s <= 0:
             raise RulesInvalid(f"rules {self.version}: max_silence_s is 0", todo="give the silence that ends a journey")
         if not 60 <= self.min_stop_s <= 3600 and self.profile == "always_on":
@@ -238,7 +238,7 @@ def rules_from_mapping(document: Mapping[str, Any]) -> JourneyRules:
             raise RulesInvalid(f"rules: base is {base!r}", todo=f"use one of {known}")
         start = VERSIONS[base]
     if "version" not in document:
-        raise RulesInvalid("rules: version is missing", todo="name one, for results compare only within a version")
+        raise RulesInvalid("rules: version is missing", todo="give one: results compare only within a version")
     merged: JourneyRules = _merge(start, document, "rules")
     return merged
 

@@ -62,7 +62,7 @@ def sensor_doubts(fixes: Fixes) -> list[Doubt]:
         doubts = _coordinates(fixes, steps)
         if not doubts:  # else the way travelled is not known
             doubts = (_speed(fixes, steps) or _speed_while_parked(fixes, steps)) + _heading(fixes, steps)
-        return doubts + _ignition(fixes, steps) + _acceleration(fixes) + _accuracy(fixes)
+        return doubts + _negative_speed(fixes) + _ignition(fixes, steps) + _acceleration(fixes) + _accuracy(fixes)
 
 
 def _steps(fixes: Fixes) -> _Steps:
@@ -120,13 +120,25 @@ def _speed(fixes: Fixes, steps: _Steps) -> list[Doubt]:
     if near < 0.9 * len(ratio) and (stuck := _constant_speed(fixes, moving)) is not None:
         return [Doubt("speed_mps", stuck)]
     if near < 0.5 * len(ratio):
-        told = f"in {len(ratio):,} steps the two differ by more than a fifth mostly, and by no common factor"
-        return [Doubt("speed_mps", f"speed has nothing to do with the way travelled: {told}")]
-    told = f"reported is {times:.2g} times the way travelled, within a fifth in {near:,} of {len(ratio):,} steps"
+        told = f"in most of {len(ratio):,} steps the two differ by more than a fifth, and by no common factor"
+        return [Doubt("speed_mps", f"speed does not match the distance travelled: {told}")]
+    told = f"reported is {times:.2g} times the distance travelled, within a fifth in {near:,} of {len(ratio):,} steps"
     found = _unit_mistake(times)
     return [
         Doubt("speed_mps", f"speed looks like {found}: {told}" if found else f"speed has a wrong unit or scale: {told}")
     ]
+
+
+def _negative_speed(fixes: Fixes) -> list[Doubt]:
+    if fixes.speed_mps is None:
+        return []
+    known = fixes.speed_mps[np.isfinite(fixes.speed_mps)]
+    below = known[known < 0.0]
+    if not len(below):
+        return []
+    values = ", ".join(f"{value:.3g}" for value in np.unique(below)[:3])
+    share = f"{len(below):,} of {len(known):,} fixes ({values} m/s)"
+    return [Doubt("speed_mps", f"speed lies below 0: {share}; they are treated as missing")]
 
 
 def _constant_speed(fixes: Fixes, moving: _Steps) -> str | None:
@@ -175,7 +187,7 @@ def _heading(fixes: Fixes, steps: _Steps) -> list[Doubt]:
     outside = known[(known < 0.0) | (known > 360.0)]
     if len(outside):
         values = ", ".join(f"{value:g}" for value in np.unique(outside)[:3])
-        told = f"{len(outside):,} of {len(known):,} fixes ({values}); they are taken as missing"
+        told = f"{len(outside):,} of {len(known):,} fixes ({values}); they are treated as missing"
         doubts.append(Doubt("heading_deg", f"heading lies outside 0 to 360: {told}"))
     moving = _moving(fixes, steps)
     heading = fixes.heading_deg[moving.after]
@@ -187,8 +199,8 @@ def _heading(fixes: Fixes, steps: _Steps) -> list[Doubt]:
     off = _apart(heading, bearing)
     if np.median(off) <= 30.0:
         return doubts
-    told = f"it is {np.median(off):.0f} degrees off the way travelled in the middle of {len(off):,} steps"
-    looks = "heading does not follow the way travelled"
+    told = f"it is {np.median(off):.0f} degrees off the direction of travel in the median of {len(off):,} steps"
+    looks = "heading does not follow the direction of travel"
     if heading.max() <= 6.3 and np.median(_apart(np.degrees(heading), bearing)) <= 30.0:
         looks = "heading looks like radians"
     elif len(np.unique(heading)) == 1:
@@ -215,7 +227,7 @@ def _coordinates(fixes: Fixes, steps: _Steps) -> list[Doubt]:
     scaled = int(np.count_nonzero(there & ((np.abs(lat) > 180.0) | (np.abs(lon) > 360.0))))
     if total and scaled > 0.5 * total:
         told = f"in {scaled:,} of {total:,} fixes (a scale such as 1e-7, or ddmm.mmmm)"
-        return [Doubt("lat_deg", f"lat and lon are no degrees {told}")]
+        return [Doubt("lat_deg", f"lat and lon are not degrees {told}")]
     zero = int(np.count_nonzero(there & ((lat == 0.0) | (lon == 0.0))))
     doubts = []
     if total >= _FEWEST_STEPS and zero > 0.5 * total:
@@ -241,7 +253,7 @@ def _swapped_by_direction(fixes: Fixes, steps: _Steps) -> list[Doubt]:
         swapped = _apart(heading, np.degrees(np.arctan2(east, north)))[ok]
         if len(as_is) >= _FEWEST_STEPS and np.median(as_is) > 25.0 and np.median(swapped) < 12.0:
             near = np.count_nonzero(swapped < 20.0)
-            evidence.append(f"then the heading follows the way travelled in {near:,} of {len(as_is):,} steps")
+            evidence.append(f"then the heading follows the direction of travel in {near:,} of {len(as_is):,} steps")
         elif len(as_is) >= _FEWEST_STEPS and np.median(as_is) <= np.median(swapped):
             return []
     if fixes.speed_mps is not None:
@@ -253,7 +265,7 @@ def _swapped_by_direction(fixes: Fixes, steps: _Steps) -> list[Doubt]:
             return []
         if len(as_is) >= _FEWEST_STEPS and np.median(swapped) < 0.05 and np.median(as_is) > 0.12:
             near = np.count_nonzero(swapped < 0.1)
-            evidence.append(f"then the speed fits the way travelled in {near:,} of {len(as_is):,} steps")
+            evidence.append(f"then the speed matches the distance travelled in {near:,} of {len(as_is):,} steps")
     return [Doubt("lat_deg", f"lat and lon look swapped: {', and '.join(evidence)}")] if evidence else []
 
 
@@ -280,11 +292,11 @@ def _acceleration(fixes: Fixes) -> list[Doubt]:
         middle, looks = float(np.median(known)), None
         strong = int(np.count_nonzero(np.abs(known - middle) > _NO_TYRE_MPS2))
         if abs(abs(middle) - 9.81) < 1.5:
-            looks = f"looks like the vertical axis: {middle:.1f} m/s² in the middle"
+            looks = f"looks like the vertical axis: {middle:.1f} m/s² in the median"
         elif strong > 0.1 * len(known):
             looks = f"has a wrong unit or scale: more than any tyre holds ({_NO_TYRE_MPS2:g} m/s²) in {strong:,}"
         elif abs(middle) > 2.0:
-            looks = f"looks tilted or uncalibrated: {middle:.1f} m/s² in the middle"
+            looks = f"looks tilted or uncalibrated: {middle:.1f} m/s² in the median"
         if looks is not None:
             doubts.append(Doubt(column, f"{column.removesuffix('_mps2')} {looks} of {len(known):,} fixes"))
     return doubts
@@ -300,4 +312,4 @@ def _accuracy(fixes: Fixes) -> list[Doubt]:
     invalid = int(np.count_nonzero(np.isinf(known)))
     said = f", {invalid:,} of them marked invalid" if invalid else ""
     told = f"{worthless:,} of {len(known):,} fixes{said}; they are refused"
-    return [Doubt("accuracy_m", f"positions are worth nothing (off by more than {_WORTHLESS_M:g} m): {told}")]
+    return [Doubt("accuracy_m", f"positions are useless (off by more than {_WORTHLESS_M:g} m): {told}")]

@@ -14,94 +14,24 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from journeymesh.errors import RulesConflict, UsageError
+from journeymesh.journeys.fields import FIELDS, SCORE_PART_TYPE, SUMMED, Field, summary_field
 from journeymesh.journeys.fixes import I64
-from journeymesh.journeys.journey import JOURNEY_SCHEMA, RECORDED_LATER
+from journeymesh.journeys.journey import JOURNEY_SCHEMA
 from journeymesh.journeys.local_time import DAY_US, local_us
 from journeymesh.journeys.policies import Policy
 from journeymesh.journeys.rules import ScorePart, ScoreRules
 
 Period = Literal["day", "week", "month", "term"]
 
-SCORE_PART_TYPE: Final = pa.struct(
-    [
-        pa.field("part", pa.string(), nullable=False),
-        pa.field("value", pa.float64()),
-        pa.field("score", pa.float64(), nullable=False),
-        pa.field("weight", pa.float64(), nullable=False),
-    ]
-)
-
-SUMMARY_SCHEMA: Final = pa.schema(
-    [
-        pa.field("policy", pa.string(), nullable=False),
-        pa.field("tenant", pa.string(), nullable=False),
-        pa.field("product", pa.string(), nullable=False),
-        pa.field("zone", pa.string(), nullable=False),
-        pa.field("period", pa.string(), nullable=False),
-        pa.field("period_from", pa.date32(), nullable=False),  # local dates, half-open
-        pa.field("period_to", pa.date32(), nullable=False),
-        pa.field("observed_days", pa.float64(), nullable=False),
-        pa.field("journeys", pa.int64(), nullable=False),
-        pa.field("active_days", pa.int64(), nullable=False),
-        pa.field("distance_m", pa.float64(), nullable=False),
-        pa.field("duration_s", pa.float64(), nullable=False),
-        pa.field("driving_s", pa.float64(), nullable=False),
-        pa.field("idle_s", pa.float64(), nullable=False),
-        pa.field("mean_speed_mps", pa.float64(), nullable=False),
-        pa.field("max_speed_mps", pa.float64(), nullable=False),
-        pa.field("night_distance_m", pa.float64(), nullable=False),
-        pa.field("night_s", pa.float64(), nullable=False),
-        pa.field("night_share", pa.float64(), nullable=False),  # of distance
-        pa.field("speeding_distance_m", pa.float64(), nullable=False),
-        pa.field("speeding_s", pa.float64(), nullable=False),
-        pa.field("speeding_share", pa.float64()),  # over the limit, of distance whose limit is known
-        pa.field("harsh_braking", pa.int64(), nullable=False),
-        pa.field("harsh_acceleration", pa.int64(), nullable=False),
-        pa.field("harsh_cornering", pa.int64(), nullable=False),
-        pa.field("harsh_events_per_100km", pa.float64(), nullable=False),
-        pa.field("annualised_distance_m", pa.float64(), nullable=False),
-        pa.field("declared_annual_distance_m", pa.float64()),
-        pa.field("mileage_ratio", pa.float64()),  # annualised / declared
-        pa.field("fixes", pa.int64(), nullable=False),
-        pa.field("quarantined", pa.int64(), nullable=False),
-        pa.field("bridged_s", pa.float64(), nullable=False),
-        pa.field("score", pa.float64(), nullable=False),
-        pa.field("score_parts", pa.list_(SCORE_PART_TYPE), nullable=False),
-        pa.field("rules_version", pa.string(), nullable=False),
-        pa.field("limit_known_distance_m", pa.float64()),
-        pa.field("over_limit_distance_m", pa.float64()),
-        pa.field("speed_doubted_journeys", pa.int64()),
-    ]
-)
+SUMMARY_SCHEMA: Final = pa.schema([summary_field(field) for field in FIELDS if field.summaries != "absent"])
 """``limit_known_distance_m``, ``over_limit_distance_m`` and ``speed_doubted_journeys`` are of the journeys that say so,
 null where none does; ``speeding_share`` is as ``speeding_share`` says."""
 
-
-_SUMS: Final = (
-    "distance_m",
-    "duration_s",
-    "driving_s",
-    "idle_s",
-    "night_distance_m",
-    "night_s",
-    "speeding_distance_m",
-    "speeding_s",
-    "bridged_s",
-)
-_COUNTS: Final = ("harsh_braking", "harsh_acceleration", "harsh_cornering", "fixes", "quarantined")
 SUMMED_COLUMNS: Final = (
-    "journey_id",
-    "policy",
-    "tenant",
-    "policy_from",
-    "started_at",
-    "max_speed_mps",
-    "rules_version",
-    *_SUMS,
-    *_COUNTS,
-    *RECORDED_LATER,
-)
+    "policy", "tenant", "policy_from", "started_at", "rules_version", *(field.name for field in SUMMED),
+)  # fmt: skip
 """The columns of ``JOURNEY_SCHEMA`` that summaries are made of."""
+_SUM_TYPES: Final = {field.name: summary_field(field).type for field in SUMMED}
 _DAYS_PER_YEAR: Final = 365.25
 _EPOCH: Final = date(1970, 1, 1)
 
@@ -109,10 +39,10 @@ _EPOCH: Final = date(1970, 1, 1)
 def summarise(journeys: pa.Table, policy: Policy, period: Period, rules: ScoreRules) -> pa.Table:
     """One row of ``SUMMARY_SCHEMA`` per period in which the policy has journeys, oldest first.
 
-    ``journeys`` are the policy's, in any order, with ``SUMMED_COLUMNS`` at least; a journey counts whole in the period
-    of its local start. ``period_from``/``period_to`` are local dates, half-open; weeks begin on Monday. A period is
-    observed from its beginning, or the policy's, to its end, the policy's, or the end of the day of the policy's last
-    journey, whichever is first: ``observed_days``, over which mileage is annualised.
+    ``journeys`` are the policy's in (started_at, journey_id) order, with ``SUMMED_COLUMNS`` at least; a journey counts
+    whole in the period of its local start. ``period_from``/``period_to`` are local dates, half-open; weeks begin on
+    Monday. A period is observed from its beginning, or the policy's, to its end, the policy's, or the end of the day of
+    the policy's last journey, whichever is first: ``observed_days``, over which mileage is annualised.
 
     Raises:
         RulesConflict: the journeys were made with more than one rules version.
@@ -139,8 +69,8 @@ def of_terms(journeys: pa.Table, policies: Sequence[Policy]) -> tuple[pa.Table, 
 
 
 def summarise_each(journeys: pa.Table, policies: Sequence[Policy], period: Period, rules: ScoreRules) -> pa.Table:
-    """What ``summarise`` gives for each of the policies, one below the other, all at once. Journeys of other policies
-    and terms are left out.
+    """What ``summarise`` gives for each of the policies, one below the other, all at once. Those of one policy are in
+    (started_at, journey_id) order. Journeys of other policies and terms are left out.
 
     Several terms of one number and tenant are one policy. A day, week or month has one row for all of them, each
     journey by its own term's time zone; product, zone and declared mileage are those of the term driven under last.
@@ -161,26 +91,17 @@ def _summed(journeys: pa.Table, owner: I64, policies: Sequence[Policy], period: 
     terms = np.array([_term_days(policy) for policy in policies], np.int64)
     groups = np.arange(len(policies)) if period == "term" else _groups(policies)
     day = _local_days(journeys["started_at"].cast(pa.int64()).to_numpy(), owner, policies)
-    keys = [pa.array(groups[owner]), pa.array(day), journeys["started_at"], journeys["journey_id"]]
-    order = pc.sort_indices(
-        pa.table(keys, ["group", "day", "start", "id"]),
-        [(name, "ascending") for name in ("group", "day", "start", "id")],
-    )
-    journeys, owner, day = journeys.take(order), owner[order.to_numpy()], day[order.to_numpy()]
+    order = np.lexsort((journeys["started_at"].cast(pa.int64()).to_numpy(), day, groups[owner]))
+    if (order[1:] < order[:-1]).any():
+        journeys, owner, day = journeys.take(pa.array(order)), owner[order], day[order]
     group = groups[owner]
     begins = np.r_[True, group[1:] != group[:-1]]
     versions = _versions(journeys, group, begins, policies)
     starts, ends = _periods(day, terms[owner], period)
     firsts = np.flatnonzero(begins | np.r_[True, starts[1:] != starts[:-1]])
-    columns: dict[str, Any] = {
-        name: np.round(np.add.reduceat(journeys[name].to_numpy(), firsts), 3) for name in _SUMS
-    } | {name: np.add.reduceat(journeys[name].to_numpy().astype(np.int64), firsts) for name in _COUNTS}
-    for name in RECORDED_LATER:
-        summed = "speed_doubted_journeys" if name == "speed_doubted" else name
-        columns[summed] = _sum_of_known(journeys[name], SUMMARY_SCHEMA.field(summed).type, firsts)
+    columns: dict[str, Any] = {field.summary_name: _added_up(field, journeys[field.name], firsts) for field in SUMMED}
     columns["journeys"] = np.diff(np.r_[firsts, len(journeys)])
     columns["active_days"] = np.add.reduceat((begins | np.r_[True, day[1:] != day[:-1]]).astype(np.int64), firsts)
-    columns["max_speed_mps"] = np.maximum.reduceat(journeys["max_speed_mps"].to_numpy(), firsts)
     columns["period_from"] = pa.array(starts[firsts].astype(np.int32)).cast(pa.date32())
     columns["period_to"] = pa.array(ends[firsts].astype(np.int32)).cast(pa.date32())
     last_day = day[np.r_[np.flatnonzero(begins)[1:], len(day)] - 1][np.cumsum(begins)[firsts] - 1]
@@ -197,11 +118,22 @@ def _summed(journeys: pa.Table, owner: I64, policies: Sequence[Policy], period: 
     return pa.table([columns[name] for name in SUMMARY_SCHEMA.names], schema=SUMMARY_SCHEMA)
 
 
-def _sum_of_known(column: pa.ChunkedArray, kind: pa.DataType, firsts: I64) -> pa.Array:
-    """What the values add up to from each of these rows to the next; null where there is none."""
-    known = column.is_valid().to_numpy()
-    values = column.cast(kind).fill_null(0).to_numpy()
-    return pa.array(np.round(np.add.reduceat(values, firsts), 3), kind, mask=~np.logical_or.reduceat(known, firsts))
+def _added_up(field: Field, column: pa.ChunkedArray, firsts: I64) -> Any:
+    """What the values add up to from each of these rows to the next, or the highest; null where there is none."""
+    if field.summed == "max":
+        return np.maximum.reduceat(column.to_numpy(), firsts)
+    kind = _SUM_TYPES[field.name]
+    if field.journeys == "required":
+        return _sums(column.to_numpy(), firsts)
+    known = np.logical_or.reduceat(column.is_valid().to_numpy(), firsts)
+    return pa.array(_sums(column.cast(kind).fill_null(0).to_numpy(), firsts), kind, mask=~known)
+
+
+def _sums(values: npt.NDArray[Any], firsts: I64) -> npt.NDArray[Any]:
+    """Sums from each of these rows to the next: numbers with a fraction to three places, counts as they are."""
+    if np.issubdtype(values.dtype, np.floating):
+        return np.round(np.add.reduceat(values, firsts), 3)
+    return np.add.reduceat(values, firsts, dtype=np.int64)
 
 
 def _groups(policies: Sequence[Policy]) -> I64:

@@ -10,15 +10,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from journeymesh.errors import RulesConflict
+from journeymesh.journeys.fields import FIELDS, SUMMED, summary_field
 from journeymesh.journeys.summaries import SUMMARY_SCHEMA, Period, speeding_share
 
 GroupName = Literal["tenant", "product"]
 GROUP_NAMES: Final[tuple[GroupName, ...]] = get_args(GroupName)
-_SUMS: Final = (
-    "observed_days", "journeys", "distance_m", "duration_s", "driving_s", "idle_s", "night_distance_m", "night_s",
-    "speeding_distance_m", "speeding_s", "harsh_braking", "harsh_acceleration", "harsh_cornering", "fixes",
-    "quarantined", "bridged_s", "limit_known_distance_m", "over_limit_distance_m", "speed_doubted_journeys",
-)  # fmt: skip
+_ADDED: Final = {"observed_days": "sum", "journeys": "sum"} | {field.summary_name: field.summed for field in SUMMED}
+"""How each column of summaries that is added up is."""
+_OF_GROUPS: Final = tuple(summary_field(field) for field in FIELDS if field.in_groups)
 _DAYS_PER_YEAR: Final = 365.25
 
 
@@ -28,15 +27,7 @@ def group_schema(by: Sequence[GroupName]) -> pa.Schema:
     ``policies`` is how many of them have journeys in the period, ``observed_days`` are theirs together,
     ``annualised_distance_m`` and ``score`` are means: of a policy, and of the policies' scores.
     """
-    names = [
-        *by, "period", "period_from", "period_to", "policies", "observed_days", "journeys", "distance_m", "duration_s",
-        "driving_s", "idle_s", "mean_speed_mps", "max_speed_mps", "night_distance_m", "night_s", "night_share",
-        "speeding_distance_m", "speeding_s", "speeding_share", "harsh_braking", "harsh_acceleration",
-        "harsh_cornering", "harsh_events_per_100km", "annualised_distance_m", "fixes", "quarantined", "bridged_s",
-        "score", "rules_version", "limit_known_distance_m", "over_limit_distance_m", "speed_doubted_journeys",
-    ]  # fmt: skip
-    policies = pa.field("policies", pa.int64(), nullable=False)
-    return pa.schema([policies if name == "policies" else SUMMARY_SCHEMA.field(name) for name in names])
+    return pa.schema([*(SUMMARY_SCHEMA.field(name) for name in by), *_OF_GROUPS])
 
 
 def summarise_groups(pages: Iterable[pa.Table], by: Sequence[GroupName], period: Period) -> pa.Table:
@@ -49,7 +40,7 @@ def summarise_groups(pages: Iterable[pa.Table], by: Sequence[GroupName], period:
         RulesConflict: a group has journeys of more than one rules version.
     """
     keys = [*by] if period == "term" else [*by, "period_from", "period_to"]
-    kept = _none(keys)
+    kept = _parts_schema(keys).empty_table()
     for page in pages:
         if len(page):
             kept = _added(pa.concat_tables([kept, _parts(page, keys)]), keys)
@@ -78,9 +69,8 @@ def _parts(page: pa.Table, keys: Sequence[str]) -> pa.Table:
         "last": page["period_to"],
         "oldest_rules": version,
         "latest_rules": version,
-        "max_speed_mps": page["max_speed_mps"],
         "scores": page["score"],
-        **{name: page[name] for name in _SUMS},
+        **{name: page[name] for name in _ADDED},
     }
     table = pa.table(columns)
     # Of a policy of two terms in one period the second is no second policy.
@@ -93,28 +83,16 @@ def _parts(page: pa.Table, keys: Sequence[str]) -> pa.Table:
     return _added(table.append_column("policies", pa.array(counted)).append_column("rows", rows), keys)
 
 
-_MERGED: Final = (
-    ("first", "min"),
-    ("last", "max"),
-    ("oldest_rules", "min"),
-    ("latest_rules", "max"),
-    ("max_speed_mps", "max"),
-    *((name, "sum") for name in ("scores", *_SUMS, "policies", "rows")),
-)
+_MERGED: Final = {
+    "first": "min", "last": "max", "oldest_rules": "min", "latest_rules": "max", "scores": "sum", **_ADDED,
+    "policies": "sum", "rows": "sum",
+}  # fmt: skip
 
 
 def _added(table: pa.Table, keys: Sequence[str]) -> pa.Table:
-    names = [*keys, *(name for name, _ in _MERGED)]
-    merged = table.group_by(list(keys), use_threads=False).aggregate(list(_MERGED))
-    return pa.table([merged[name] if name in keys else merged[f"{name}_{_how(name)}"] for name in names], names)
-
-
-def _how(name: str) -> str:
-    return dict(_MERGED)[name]
-
-
-def _none(keys: Sequence[str]) -> pa.Table:
-    return _parts_schema(keys).empty_table()
+    merged = table.group_by(list(keys), use_threads=False).aggregate(list(_MERGED.items()))
+    columns = {name: merged[name] for name in keys} | {name: merged[f"{name}_{how}"] for name, how in _MERGED.items()}
+    return pa.table(columns)
 
 
 def _parts_schema(keys: Sequence[str]) -> pa.Schema:
@@ -122,8 +100,7 @@ def _parts_schema(keys: Sequence[str]) -> pa.Schema:
         "first": pa.date32(), "last": pa.date32(), "oldest_rules": pa.string(), "latest_rules": pa.string(),
         "scores": pa.float64(), "policies": pa.int64(), "rows": pa.int64(),
     }  # fmt: skip
-    names = [*keys, *(name for name, _ in _MERGED)]
-    return pa.schema([(name, kinds.get(name) or SUMMARY_SCHEMA.field(name).type) for name in names])
+    return pa.schema([(name, kinds.get(name) or SUMMARY_SCHEMA.field(name).type) for name in (*keys, *_MERGED)])
 
 
 def _finished(kept: pa.Table, by: Sequence[GroupName], period: Period) -> pa.Table:

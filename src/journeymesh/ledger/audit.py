@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Final
 
 import msgspec
@@ -12,6 +13,7 @@ import sqlalchemy as sa
 
 from journeymesh.databases.database import SqlDatabase, now_us
 from journeymesh.errors import StoreCorrupt, UsageError
+from journeymesh.instants import to_us
 from journeymesh.ledger.audit_tables import records
 from journeymesh.ledger.chain import genesis
 from journeymesh.ledger.chain_writer import MOST_WAITING, ChainWriter, name_of_this_run
@@ -25,10 +27,9 @@ from journeymesh.ledger.checkpoints import (
     opened_all,
 )
 from journeymesh.ledger.port import AuditPlace, AuditRecord, Head
-from journeymesh.ledger.verification import Finding, Verification, verify_chains
+from journeymesh.ledger.verification import ChainFault, Verification, verify_chains
 
 MOST_AT_ONCE: Final = 1_000
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 _HEADS: Final = """
 WITH RECURSIVE known(writer) AS (
@@ -42,6 +43,20 @@ FROM known JOIN audit_records AS last ON last.writer = known.writer
     AND last.number = (SELECT max(number) FROM audit_records AS each WHERE each.writer = known.writer)
 ORDER BY known.writer
 """  # two steps in the index per writer, however many records each has
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordQuery:
+    """Which records: within ``[since, until)``, at most ``limit`` (1,000), and the next ones with ``after`` the last
+    one's ``place``. None: any."""
+
+    after: AuditPlace | None = None
+    limit: int = 100
+    kind: str | None = None
+    writer: str | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+    newest_first: bool = False
 
 
 class Audit:
@@ -60,43 +75,31 @@ class Audit:
         """
         return ChainWriter(self._database, name_of_this_run() if name is None else name, most_waiting=most_waiting)
 
-    def query(
-        self,
-        *,
-        after: AuditPlace | None = None,
-        limit: int = 100,
-        kind: str | None = None,
-        writer: str | None = None,
-        since: datetime | None = None,
-        until: datetime | None = None,
-        newest_first: bool = False,
-    ) -> list[AuditRecord]:
-        """Records of all writers by instant, within ``[since, until)``, at most ``limit`` (1,000).
-
-        Ask for the next ones with ``after`` the last one's ``place``.
+    def query(self, query: RecordQuery | None = None) -> list[AuditRecord]:
+        """The records of all writers that the query names (None: the first of all), by instant.
 
         Raises:
             UsageError: a limit or an instant is none. StoreUnavailable: the database cannot be read.
         """
-        if not 1 <= limit <= MOST_AT_ONCE:
-            raise UsageError(f"a limit of {limit} records", todo=f"ask for 1 to {MOST_AT_ONCE}")
-        place = sa.tuple_(records.c.at_us, records.c.writer, records.c.number)
-        asked = _with_previous()
-        if after is not None:
-            beyond = sa.tuple_(*(sa.literal(part) for part in after))
-            asked = asked.where(place < beyond if newest_first else place > beyond)
-        if kind is not None:
-            asked = asked.where(records.c.kind == kind)
-        if writer is not None:
-            asked = asked.where(records.c.writer == writer)
-        if since is not None:
-            asked = asked.where(records.c.at_us >= _micros(since))
-        if until is not None:
-            asked = asked.where(records.c.at_us < _micros(until))
+        query = query or RecordQuery()
+        if not 1 <= query.limit <= MOST_AT_ONCE:
+            raise UsageError(f"a limit of {query.limit} records", todo=f"ask for 1 to {MOST_AT_ONCE}")
         columns = (records.c.at_us, records.c.writer, records.c.number)
-        asked = asked.order_by(*(column.desc() if newest_first else column.asc() for column in columns)).limit(limit)
+        statement = _with_previous()
+        if query.after is not None:
+            place, last = sa.tuple_(*columns), sa.tuple_(*(sa.literal(part) for part in query.after))
+            statement = statement.where(place < last if query.newest_first else place > last)
+        if query.kind is not None:
+            statement = statement.where(records.c.kind == query.kind)
+        if query.writer is not None:
+            statement = statement.where(records.c.writer == query.writer)
+        if query.since is not None:
+            statement = statement.where(records.c.at_us >= _micros(query.since))
+        if query.until is not None:
+            statement = statement.where(records.c.at_us < _micros(query.until))
+        order = (column.desc() if query.newest_first else column.asc() for column in columns)
         with self._database.reading() as connection:
-            return [_record(row) for row in connection.execute(asked)]
+            return [_record(row) for row in connection.execute(statement.order_by(*order).limit(query.limit))]
 
     def find(self, key: str) -> AuditRecord | None:
         """The newest record with this key; None: there is none.
@@ -148,7 +151,7 @@ class Audit:
         if keys is None:
             raise UsageError("checkpoints are given without keys", todo="give the public key that they are checked by")
         opened, wrong = opened_all(kept, keys)
-        return verify_chains(self._database, opened, [Finding("", 0, 0, what) for what in wrong])
+        return verify_chains(self._database, opened, [ChainFault("", 0, 0, what) for what in wrong])
 
 
 def _with_previous() -> sa.Select[Any]:
@@ -191,4 +194,4 @@ def _well_kept(writer: object, number: object) -> Iterator[None]:
 def _micros(instant: datetime) -> int:
     if instant.tzinfo is None:
         raise UsageError(f"{instant.isoformat()} has no time zone", todo="give an aware instant")
-    return (instant - _EPOCH) // timedelta(microseconds=1)
+    return to_us(instant)

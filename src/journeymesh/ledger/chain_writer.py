@@ -82,7 +82,7 @@ class ChainWriter:
 
     def __init__(self, database: SqlDatabase, name: str, *, most_waiting: int = MOST_WAITING) -> None:
         if not _NAME.fullmatch(name):
-            raise UsageError(f"audit writer {name!r} is no name", todo="use letters, digits and . _ : @ -")
+            raise UsageError(f"audit writer {name!r} is not a valid name", todo="use letters, digits and . _ : @ -")
         self.name = name
         self._database, self._most_waiting = database, most_waiting
         self._appending = appending(database)
@@ -100,7 +100,7 @@ class ChainWriter:
         a commit share the future."""
         try:
             if not _is_kind(kind) or (key is not None and not 0 < len(key) <= MOST_CHARACTERS):
-                raise ValueError("its kind or its key is none")
+                raise ValueError("its kind or its key is not valid")
             waiting = _Waiting(kind, key, now_us(), canonical(body))
         except (TypeError, ValueError, RecursionError, msgspec.MsgspecError) as error:
             return self._refused(f"a record cannot be written: {error}", "this is a fault of ours")

@@ -8,12 +8,12 @@ import posixpath
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
 from journeymesh.errors import ExtraMissing, StoreUnavailable, UsageError
+from journeymesh.instants import from_us
 from journeymesh.ledger.port import Head
 
 if TYPE_CHECKING:
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
 PAYLOAD_TYPE: Final = "application/vnd.journeymesh.audit-checkpoint.v1+json"
 _SUFFIX: Final = ".checkpoint.json"
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +105,7 @@ class CheckpointKeys:
         """The checkpoint in a file of this name.
 
         Raises:
-            CheckpointRefused: the content is no checkpoint of this name that one of the keys signed.
+            CheckpointRefused: the content is not a checkpoint of this name that one of the keys signed.
         """
         from cryptography.exceptions import InvalidSignature
 
@@ -115,9 +114,9 @@ class CheckpointKeys:
             payload = base64.b64decode(envelope.payload, validate=True)
             signatures = [(each.keyid, base64.b64decode(each.sig, validate=True)) for each in envelope.signatures]
         except (msgspec.MsgspecError, ValueError) as error:
-            raise _refused(name, "it is no checkpoint") from error
+            raise _refused(name, "it is not a checkpoint") from error
         if envelope.payloadType != PAYLOAD_TYPE or content != _written(payload, signatures):
-            raise _refused(name, "it is no checkpoint")
+            raise _refused(name, "it is not a checkpoint")
         for key_id, signature in signatures:
             if (key := self._keys.get(key_id)) is None:
                 continue
@@ -203,12 +202,12 @@ class CheckpointFolder:
 
     def _unavailable(self, error: Exception) -> StoreUnavailable:
         said = getattr(error, "strerror", None) or str(error)
-        return StoreUnavailable(f"checkpoints {self.url}: {said}", todo="check that the folder is there and writable")
+        return StoreUnavailable(f"checkpoints {self.url}: {said}", todo="check that the folder exists and is writable")
 
 
 def name_of(at_us: int) -> str:
     """The file name of a checkpoint taken at this instant."""
-    return f"{_EPOCH + timedelta(microseconds=at_us):%Y%m%dT%H%M%S.%fZ}{_SUFFIX}"
+    return f"{from_us(at_us):%Y%m%dT%H%M%S.%fZ}{_SUFFIX}"
 
 
 def digest_of(content: bytes) -> bytes:
@@ -255,9 +254,9 @@ def _load(pem: bytes) -> list[Any]:
             else:
                 keys.append(serialization.load_pem_public_key(block))
     except (ValueError, TypeError, UnsupportedAlgorithm) as error:
-        raise UsageError("the key of checkpoints is no PEM without a password", todo=_MAKE) from error
+        raise UsageError("the key of checkpoints is not PEM without a password", todo=_MAKE) from error
     if not keys:
-        raise UsageError("the key of checkpoints is no PEM", todo=_MAKE)
+        raise UsageError("the key of checkpoints is not PEM", todo=_MAKE)
     if not all(isinstance(key, ed25519.Ed25519PrivateKey | ed25519.Ed25519PublicKey) for key in keys):
         raise UsageError("the key of checkpoints is of another kind than Ed25519", todo=_MAKE)
     return keys

@@ -17,6 +17,11 @@ KEPT: Final = 16_384
 _MAKE: Final = "make one with: openssl rand -hex 32"
 
 
+def derived_key(secret: bytes, *, purpose: bytes) -> bytes:
+    """A key of 32 bytes for another purpose, the same wherever the secret is."""
+    return hashlib.blake2b(purpose, key=hashlib.sha256(secret).digest(), digest_size=32).digest()
+
+
 class Pseudonyms:
     """Pseudonyms under one key: HMAC-SHA-256 (RFC 2104), cut to 128 bits.
 

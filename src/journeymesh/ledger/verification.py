@@ -20,7 +20,7 @@ Stored = tuple[Any, ...]
 
 
 @dataclass(frozen=True, slots=True, order=True)
-class Finding:
+class ChainFault:
     """Something that is not as it was written.
 
     ``number`` to ``last_number`` are the records it may be about: one where the chain itself shows it, several where
@@ -54,7 +54,7 @@ class Verification:
     chains: int
     checkpoints: int
     unsigned: int
-    findings: tuple[Finding, ...]
+    findings: tuple[ChainFault, ...]
 
     @property
     def holds(self) -> bool:
@@ -75,7 +75,7 @@ class _Signed:
 
 
 def verify_chains(
-    database: SqlDatabase, checkpoints: Sequence[Checkpoint], broken: Iterable[Finding] = ()
+    database: SqlDatabase, checkpoints: Sequence[Checkpoint], broken: Iterable[ChainFault] = ()
 ) -> Verification:
     """Check every record of every chain, and every head that a checkpoint signed.
 
@@ -89,11 +89,11 @@ def verify_chains(
     records = unsigned = 0
     with database.reading() as connection:
         if nameless := _nameless(connection):
-            findings.append(Finding("", 0, 0, f"{nameless} records have no writer: no chain vouches for them"))
+            findings.append(ChainFault("", 0, 0, f"{nameless} records have no writer: no chain vouches for them"))
         writers = list(_writers(connection))
         for writer in writers:
             if not isinstance(writer, str):  # SQLite keeps bytes in a column of text
-                findings.append(Finding(repr(writer), 1, 1, "the writer's name is no text"))
+                findings.append(ChainFault(repr(writer), 1, 1, "the writer's name is not text"))
                 continue
             heads = signed.pop(writer, _Signed())
             number, finding = _verify_chain(writer, _stored(connection, writer, is_sqlite=database.is_sqlite), heads)
@@ -104,12 +104,12 @@ def verify_chains(
     for writer, heads in signed.items():
         name = heads.names[heads.last]
         findings.append(
-            Finding(writer, 1, heads.last, f"the whole chain is gone; {name} signed its record {heads.last}")
+            ChainFault(writer, 1, heads.last, f"the whole chain is missing; {name} signed its record {heads.last}")
         )
     return Verification(records, len(writers), len(checkpoints), unsigned, tuple(findings))
 
 
-def _signed_heads(checkpoints: Sequence[Checkpoint]) -> tuple[dict[str, _Signed], list[Finding]]:
+def _signed_heads(checkpoints: Sequence[Checkpoint]) -> tuple[dict[str, _Signed], list[ChainFault]]:
     """What the checkpoints say by writer, and where two of them contradict each other."""
     signed: dict[str, _Signed] = {}
     findings = []
@@ -119,19 +119,19 @@ def _signed_heads(checkpoints: Sequence[Checkpoint]) -> tuple[dict[str, _Signed]
             if known.digests.setdefault(head.number, head.digest) != head.digest:
                 other = known.names[head.number]
                 what = f"{other} and {checkpoint.name} signed different digests"
-                findings.append(Finding(head.writer, head.number, head.number, what))
+                findings.append(ChainFault(head.writer, head.number, head.number, what))
             known.names.setdefault(head.number, checkpoint.name)
     return signed, findings
 
 
-def _verify_chain(writer: str, stored: Iterable[Stored], signed: _Signed) -> tuple[int, Finding | None]:
+def _verify_chain(writer: str, stored: Iterable[Stored], signed: _Signed) -> tuple[int, ChainFault | None]:
     """Walk one chain. Returns how many records were read in all, and its first bad one."""
     digests: Mapping[int, bytes] = signed.digests
     number, vouched, at_before = 0, 0, -(2**63)
     previous = genesis(writer)
 
-    def bad(what: str, first: int, last: int) -> Finding:
-        return Finding(writer, first, last, what)
+    def bad(what: str, first: int, last: int) -> ChainFault:
+        return ChainFault(writer, first, last, what)
 
     rows = iter(stored)
     for found, at_us, kind, key, body, digest in rows:
@@ -144,7 +144,7 @@ def _verify_chain(writer: str, stored: Iterable[Stored], signed: _Signed) -> tup
             try:
                 reckoned = link(previous, number, at_us, kind, key, body)
             except UnicodeEncodeError:  # half a character, which SQLite keeps
-                fault = "its kind or its key is no text"
+                fault = "its kind or its key is not text"
             else:
                 if reckoned != digest:
                     fault = "it does not follow from the record before it: one of the two is not what was written"
@@ -174,9 +174,9 @@ def _fault_of_form(at_us: object, kind: object, key: object, body: object, diges
     if type(body) is not bytes:
         return "its body is not bytes"
     if type(at_us) is not int:
-        return "its instant is no whole number"
+        return "its instant is not a whole number"
     if type(kind) is not str or (key is not None and type(key) is not str):
-        return "its kind or its key is no text"
+        return "its kind or its key is not text"
     return ""
 
 

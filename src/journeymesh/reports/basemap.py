@@ -39,7 +39,7 @@ class Basemap:
         """
         found = _TEMPLATE.fullmatch(template) or _LOCAL.fullmatch(template)
         if found is None:
-            raise UsageError("--basemap is no https address of tiles", todo=_TODO)
+            raise UsageError("--basemap is not an https URL of tiles", todo=_TODO)
         places = re.findall(r"\{(\w*)\}", template)
         if sorted(places) != ["x", "y", "z"] or template.count("{") != 3 or template.count("}") != 3:
             raise UsageError("--basemap needs {z}, {x} and {y} once each and nothing else in braces", todo=_TODO)

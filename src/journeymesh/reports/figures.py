@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import pyarrow as pa
 
+from journeymesh.journeys.fields import SUMMED
 from journeymesh.journeys.rules import ScorePart, ScoreRules
 from journeymesh.journeys.summaries import speeding_share
 from journeymesh.reports.units import Units, percent
@@ -21,62 +22,33 @@ WEEKDAYS: Final = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _SHADES: Final = 6
 
 
-@dataclass(frozen=True, slots=True)
-class Totals:
-    """Sums over a policy's journeys."""
+def totals(journeys: Sequence[Row]) -> dict[str, Any]:
+    """What rows of ``JOURNEY_SCHEMA`` add up to: the fields that summaries add up by their names (None where no journey
+    says), ``journeys``, and what follows from them.
 
-    journeys: int
-    distance_m: float
-    driving_s: float
-    idle_s: float
-    night_share: float
-    speeding_share: float | None
-    """Of the distance whose limit is known; None where none is."""
-    limits_recorded: bool
-    """Whether any journey says how much of its way had a known limit: those made before there was that do not."""
-    max_speed_mps: float
-    harsh: int
-    harsh_per_100km: float
-    fixes: int
-    quarantined: int
-    bridged_share: float
-
-    @classmethod
-    def of(cls, journeys: Sequence[Row]) -> Totals:
-        """The totals of rows of ``JOURNEY_SCHEMA``."""
-
-        def total(name: str) -> float:
-            return float(sum(row[name] for row in journeys))
-
-        distance, duration = total("distance_m"), total("duration_s")
-        harsh = int(sum(total(f"harsh_{kind}") for kind in KINDS))
-        return cls(
-            journeys=len(journeys),
-            distance_m=distance,
-            driving_s=total("driving_s"),
-            idle_s=total("idle_s"),
-            night_share=total("night_distance_m") / distance if distance else 0.0,
-            speeding_share=_speeding_share(journeys),
-            limits_recorded=any(row["limit_known_distance_m"] is not None for row in journeys),
-            max_speed_mps=max((row["max_speed_mps"] for row in journeys), default=0.0),
-            harsh=harsh,
-            harsh_per_100km=harsh / distance * 100_000.0 if distance else 0.0,
-            fixes=int(total("fixes")),
-            quarantined=int(total("quarantined")),
-            bridged_share=total("bridged_s") / duration if duration else 0.0,
-        )
-
-
-def _speeding_share(journeys: Sequence[Row]) -> float | None:
-    """As summaries have it: the rows as one period."""
-
-    def total(name: str) -> pa.Array:
-        known = [row[name] for row in journeys if row[name] is not None]
-        return pa.array([sum(known) if known else None], pa.float64())
-
+    ``speeding_share`` is of the distance whose limit is known, None where none is; ``limits_recorded`` says whether any
+    journey says how much of its way had a known limit: those made before there was that do not.
+    """
+    sums: dict[str, Any] = {}
+    for summed in SUMMED:
+        known = [row[summed.name] for row in journeys if row[summed.name] is not None]
+        sums[summed.name] = max(known, default=0.0) if summed.summed == "max" else sum(known)
+        if summed.since and not known:
+            sums[summed.name] = None
+    distance, duration = sums["distance_m"], sums["duration_s"]
+    harsh = sum(sums[f"harsh_{kind}"] for kind in KINDS)
     names = ("distance_m", "speeding_distance_m", "limit_known_distance_m", "over_limit_distance_m")
-    share: float | None = speeding_share({name: total(name) for name in names})[0].as_py() if journeys else None
-    return share
+    share = speeding_share({name: pa.array([sums[name]], pa.float64()) for name in names})
+    return {
+        **sums,
+        "journeys": len(journeys),
+        "night_share": sums["night_distance_m"] / distance if distance else 0.0,
+        "speeding_share": share[0].as_py() if journeys else None,
+        "limits_recorded": sums["limit_known_distance_m"] is not None,
+        "harsh": harsh,
+        "harsh_per_100km": harsh / distance * 100_000.0 if distance else 0.0,
+        "bridged_share": sums["bridged_s"] / duration if duration else 0.0,
+    }
 
 
 @dataclass(frozen=True, slots=True)

@@ -86,11 +86,6 @@ class JourneyMap:
     straight: int = 0
     markers_left_out: int = 0
 
-    @property
-    def width_m(self) -> int:
-        """Metres from west to east."""
-        return self.view[2]
-
 
 def draw_map(journeys: Sequence[Row], tracks: Tracks, *, most_points: int, most_markers: int) -> JourneyMap:
     """The map of these journeys (rows of ``JOURNEY_SCHEMA``), with about ``most_points`` points in all its lines.

@@ -6,8 +6,8 @@ import numpy as np
 import numpy.typing as npt
 from numba import types
 
-from journeymesh.journeys.compiled import F64_IN, entry
 from journeymesh.journeys.fixes import F64
+from journeymesh.kernels.compiled import F64_IN, entry
 
 
 @entry(types.void, F64_IN, F64_IN, types.float64, types.Array(types.boolean, 1, "C"), types.Array(types.int64, 2, "C"))

@@ -6,6 +6,7 @@ from __future__ import annotations
 import base64
 import hashlib
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
@@ -30,56 +31,65 @@ _MOST_LISTED: Final = 1_000
 _GAUGE_ARC: Final = 251.3  # half the circumference of the gauge's circle of radius 80
 
 
+@dataclass(frozen=True, slots=True)
+class ReportOptions:
+    """What else a page shows.
+
+    - ``refusals``: how many inputs of the policy's vehicle were quarantined, by reason code
+    - ``score_rules``: explain how each part of the score came about
+    - ``made_at``: when the page was made; None: now
+    - ``terms``: how many terms the policy has
+    - ``basemap``: load the tiles of this map beneath the journeys when the page is looked at; None: load nothing
+    """
+
+    refusals: Mapping[str, int] = field(default_factory=dict)
+    score_rules: ScoreRules | None = None
+    distance_unit: DistanceUnit = "km"
+    made_at: datetime | None = None
+    terms: int = 1
+    basemap: Basemap | None = None
+
+
 def policy_report(
     policy: Policy,
     journeys: pa.Table,
     summaries: Mapping[Period, pa.Table],
     tracks: Tracks,
-    *,
-    refusals: Mapping[str, int] | None = None,
-    rules_version: str = "",
-    score_rules: ScoreRules | None = None,
-    distance_unit: DistanceUnit = "km",
-    made_at: datetime | None = None,
-    terms: int = 1,
-    basemap: Basemap | None = None,
+    options: ReportOptions = ReportOptions(),
 ) -> str:
     """The page of a policy as HTML text, under 3 MB for thousands of journeys.
 
-    - ``policy``: its latest term, of so many ``terms``
+    - ``policy``: its latest term
     - ``journeys``: the policy's, ``JOURNEY_SCHEMA``; none is a sensible page too
     - ``summaries``: ``SUMMARY_SCHEMA`` by period; "term" (its score) and "month" are shown where they are given
     - ``tracks``: the kept fixes of a journey, None where they are not kept (then it is a straight line)
-    - ``refusals``: how many inputs of the policy's vehicle were quarantined, by reason code
-    - ``score_rules``: explain how each part of the score came about
-    - ``basemap``: load the tiles of this map beneath the journeys when the page is looked at; None: load nothing
     """
-    units = Units(distance_unit, policy.zone)
+    units = Units(options.distance_unit, policy.zone)
     rows = journeys.sort_by([("started_at", "ascending"), ("journey_id", "ascending")]).to_pylist()
     drawn = draw_map(rows, tracks, most_points=_MOST_POINTS, most_markers=_MOST_MARKERS)
-    totals = figures.Totals.of(rows)
+    totals = figures.totals(rows)
     term = _latest(summaries.get("term"))
     month_table = summaries.get("month")
     month_rows = [] if month_table is None else month_table.to_pylist()
-    made = made_at or datetime.now(UTC)
+    made, basemap = options.made_at or datetime.now(UTC), options.basemap
     style, script = (_TEMPLATES / "policy.css").read_text("utf-8"), (_TEMPLATES / "policy.js").read_text("utf-8")
     context: dict[str, Any] = {
         "csp": _content_policy(style, script, basemap),
         "style": Markup(style),  # noqa: S704 - our own file
         "script": Markup(script),  # noqa: S704 - our own file
         "policy": policy,
-        "terms": terms,
+        "terms": options.terms,
         "units": units,
         "rows": rows,
         "totals": totals,
-        "limits_known": totals.speeding_share is not None,
+        "limits_known": totals["speeding_share"] is not None,
         "limits_unknown": "no speed limits in the data"
-        if totals.limits_recorded
+        if totals["limits_recorded"]
         else "journeys made before limits were recorded do not say",
         "basemap": basemap,
         "term": term,
         "gauge": _gauge(term["score"]) if term else None,
-        "parts": figures.score_parts(term, score_rules) if term else [],
+        "parts": figures.score_parts(term, options.score_rules) if term else [],
         "mileage": _mileage(term, units) if term else None,
         "map": drawn,
         "week": figures.week_map(rows, units),
@@ -87,8 +97,8 @@ def policy_report(
         "months": figures.months(month_rows),
         "harsh": figures.harsh_table(rows, _MOST_LISTED),
         "severities": figures.SEVERITIES,
-        "refusals": figures.refusal_rows(refusals or {}),
-        "rules_version": rules_version or (rows[0]["rules_version"] if rows else ""),
+        "refusals": figures.refusal_rows(options.refusals),
+        "rules_version": rows[0]["rules_version"] if rows else "",
         "made_at": units.moment(made),
     }
     return _environment().get_template("policy.html.j2").render(context)

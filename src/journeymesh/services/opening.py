@@ -7,6 +7,7 @@ from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from journeymesh.stores.used_rules import rules_for
 from journeymesh.wiring.access import (
     Access,
     checkpoint_folder,
@@ -14,12 +15,11 @@ from journeymesh.wiring.access import (
     cursor_key,
     open_access,
 )
-from journeymesh.wiring.journeys import open_installation, open_store, rules_kept
+from journeymesh.wiring.journeys import open_installation, open_store
 
 if TYPE_CHECKING:
-    from litestar import Litestar
-
     from journeymesh.journeys.rules import JourneyRules
+    from journeymesh.services.http.building import HttpApp
     from journeymesh.services.http.config import HttpConfig
     from journeymesh.services.http.life import Life
 
@@ -33,7 +33,7 @@ def open_journeyapi(
     rules: str = "always-on",
     config: HttpConfig,
     life: Life,
-) -> Iterator[Litestar]:
+) -> Iterator[HttpApp]:
     """journeyapi over a store by these rules, or over the door of a plan by the plan's. ``life`` is told what to check.
 
     Raises:
@@ -64,7 +64,7 @@ def open_journeyapi(
 
 
 @contextmanager
-def open_identityapi(access_path: str | Path, *, config: HttpConfig, life: Life) -> Iterator[Litestar]:
+def open_identityapi(access_path: str | Path, *, config: HttpConfig, life: Life) -> Iterator[HttpApp]:
     """identityapi over an access file. ``life`` is told what to check.
 
     Raises:
@@ -72,10 +72,10 @@ def open_identityapi(access_path: str | Path, *, config: HttpConfig, life: Life)
     """
     from journeymesh.services.http.cursors import Cursors
     from journeymesh.services.identityapi.app import build_app
-    from journeymesh.services.identityapi.parts import Parts
+    from journeymesh.services.identityapi.dependencies import Dependencies
 
     with open_access(access_path, migrate=True) as access:
-        parts = Parts(
+        parts = Dependencies(
             providers=access.providers,
             decisions=access.decider,
             contracts=access.contracts,
@@ -92,13 +92,13 @@ def open_identityapi(access_path: str | Path, *, config: HttpConfig, life: Life)
 
 
 def _behind_a_store(opened: ExitStack, url: str, named: str) -> tuple[JourneyRules, dict[str, Any]]:
-    from journeymesh.services.journeyapi.takers import StoreTaker
+    from journeymesh.services.journeyapi.ingest import StoreTaker
     from journeymesh.services.journeyapi.versions import StoreVersions
     from journeymesh.strangler.policy_book import PolicyBook
 
     store = opened.enter_context(closing(open_store(url)))
     store.policies()  # a mistyped store is refused here, not made
-    rules = rules_kept(named, named, [store])
+    rules = rules_for(named, named, [store])
     return rules, {
         "reads": store,
         "policies": opened.enter_context(PolicyBook(store.policies)),
@@ -109,8 +109,8 @@ def _behind_a_store(opened: ExitStack, url: str, named: str) -> tuple[JourneyRul
 
 
 def _behind_the_door(opened: ExitStack, plan: str | Path) -> tuple[JourneyRules, dict[str, Any]]:
+    from journeymesh.services.journeyapi.ingest import PlanTaker
     from journeymesh.services.journeyapi.ports import EachPolicy
-    from journeymesh.services.journeyapi.takers import PlanTaker
     from journeymesh.services.journeyapi.versions import RoutedVersions, StoreVersions
     from journeymesh.strangler.opened_door import opened_door
 

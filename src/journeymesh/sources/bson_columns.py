@@ -15,7 +15,7 @@ from typing import Final
 import numpy as np
 from numba import types
 
-from journeymesh.journeys.compiled import U8_IN, compiled, entry
+from journeymesh.kernels.compiled import U8_IN, compiled, entry
 from journeymesh.sources.bson_walker import read_i32
 
 MISSING_US: Final = np.iinfo(np.int64).min
@@ -27,7 +27,6 @@ LAST_US: Final = 253_402_300_799_999_999
 _CELLS: Final = (types.Array(types.int32, 2, "C", readonly=True), types.Array(types.uint8, 2, "C", readonly=True))
 _TODO: Final = types.int32[::1]
 _POWERS: Final = np.array([10.0**i for i in range(23)])
-_EXACT_MANTISSA: Final = 2**53
 
 SCRATCH: Final = 64
 """Longest text of a clock that the kernel reads; Python reads longer ones."""

@@ -12,8 +12,8 @@ import numpy as np
 import numpy.typing as npt
 from numba import types
 
-from journeymesh.journeys.compiled import U8_IN, compiled, entry
 from journeymesh.journeys.fixes import I32, I64
+from journeymesh.kernels.compiled import U8_IN, compiled, entry
 from journeymesh.sources.bson_paths import PathTrie
 from journeymesh.sources.bson_values import MAX_DOCUMENT_BYTES, MIN_DOCUMENT_BYTES
 from journeymesh.sources.bson_walker import (

@@ -2,27 +2,23 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Generator, Iterable, Iterator
-from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
+from collections.abc import Callable, Generator, Iterable, Iterator
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
-from journeymesh.journeys.fixes import NOT_REPORTED_US, Fixes
+from journeymesh.journeys.fixes import Fixes
 from journeymesh.journeys.journey import Refusal
-from journeymesh.journeys.reasons import USED_WITHOUT, Reason
-from journeymesh.sources.accuracy import accuracy_of
-from journeymesh.sources.blame import paths_of_field
+from journeymesh.journeys.reasons import Reason
 from journeymesh.sources.bson_cells import Cells
 from journeymesh.sources.bson_conditions import BsonConditions
 from journeymesh.sources.bson_documents import U8, Rows, Walk, read_only
 from journeymesh.sources.bson_paths import PathTrie
 from journeymesh.sources.bson_values import (
     CONTENT_BYTES,
-    KINDS,
     canonical,
     decoded,
     document_id,
@@ -31,12 +27,14 @@ from journeymesh.sources.bson_values import (
     raw_json,
 )
 from journeymesh.sources.bson_walker import ARRAY_MISSING, FAULTS, ILL_SHAPED, LENGTH_IMPLAUSIBLE, NEEDS_ROOM, NO_ARRAY
-from journeymesh.sources.clock_corrections import corrected
+from journeymesh.sources.column_values import Faults
 from journeymesh.sources.compressed_buckets import Expanded, expanded
-from journeymesh.sources.field_tally import Fault, FieldTally
-from journeymesh.sources.mapping import NUMBER_COLUMNS, CoordinateField, Mapping, mapped_paths
-from journeymesh.sources.nested_arrays import Nesting, TooLarge, flattened_bson, nesting_of
+from journeymesh.sources.field_tally import FieldTally
+from journeymesh.sources.fix_fields import fixes_of
+from journeymesh.sources.mapping import Mapping, mapped_paths
+from journeymesh.sources.nested_arrays import NotFlattened, flattened_bson, nesting_of
 from journeymesh.sources.paths import array_of, reach
+from journeymesh.sources.refused_rows import known_values
 from journeymesh.sources.row_keys import RowKeys
 from journeymesh.sources.simple8b import DamagedColumn
 
@@ -45,7 +43,6 @@ ELEMENT_BITS: Final = 21
 _ELEMENT_MASK: Final = (1 << ELEMENT_BITS) - 1
 REFUSALS_PER_DOCUMENT: Final = 10_000
 """A document with more elements that do not fit is refused from there on as one: it may hold two million."""
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _CONVERT_ROWS: Final = 1 << 18
 _EXPANDED_BYTES: Final = 16 << 20
 Faulty = tuple[int, int, int]
@@ -69,25 +66,6 @@ class ReadPart:
     met: Fixes
     is_broken: bool = False
     others: int = 0
-
-
-@dataclass(slots=True)
-class _Refused:
-    """Rows refused so far, the first reason for each; and those of which a value is missing only."""
-
-    rows: dict[int, tuple[Reason, str]] = field(default_factory=dict)
-    every: list[Fault] | None = None
-    """All of them, where they are counted."""
-
-    def add(self, faults: dict[int, str], reason: Reason) -> None:
-        if self.every is not None:
-            self.every += [(row, reason, detail) for row, detail in faults.items()]
-        for row, detail in faults.items():
-            before = self.rows.get(row)
-            if before is None or (before[0] in USED_WITHOUT and reason not in USED_WITHOUT):
-                self.rows[row] = (reason, detail)
-            elif before[0] in USED_WITHOUT:
-                self.rows[row] = (reason, f"{before[1]}; {detail}")
 
 
 class BsonReader:
@@ -128,9 +106,12 @@ class BsonReader:
             end = rows.end
             faults, others = self._faults(buffer, rows)
             if any(fault == NO_ARRAY for _, _, fault in faults):
-                faults = yield from self._compressed(buffer, faults, stream_offset, at)
-            if self._nesting is not None:
-                yield from self._nested(buffer, np.unique(rows.document).tolist(), self._nesting, stream_offset, at)
+                without = ((start, buffer[start:stop].tobytes()) for start, stop, fault in faults if fault == NO_ARRAY)
+                plain = yield from self._rewritten(without, self._uncompressed, stream_offset, at)
+                faults = [fault for fault in faults if fault[2] != NO_ARRAY or fault[0] in plain]
+            if (nesting := self._nesting) is not None:
+                nested = ((start, _document(buffer, start)) for start in np.unique(rows.document).tolist())
+                yield from self._rewritten(nested, partial(flattened_bson, nesting=nesting), stream_offset, at)
                 rows = _slice(rows, slice(0))
             refusals = [self._corrupt(buffer, *fault, stream_offset) for fault in faults]
             pieces = max(1, -(-len(rows.document) // _CONVERT_ROWS))
@@ -151,65 +132,38 @@ class BsonReader:
             if rows.stop != NEEDS_ROOM:
                 return
 
-    def _compressed(
-        self, buffer: U8, faults: list[Faulty], stream_offset: int, at: int
-    ) -> Generator[ReadPart, None, list[Faulty]]:
-        """The fixes of compressed buckets among the documents without an array; returns the faults of the others."""
-        others: list[Faulty] = []
+    def _uncompressed(self, document: bytes) -> bytes | None:
+        return expanded(document, self._arrays)
 
-        def found() -> Iterator[ReadPart | tuple[int, bytes]]:
-            for start, end, fault in faults:
-                document, whole = buffer[start:end].tobytes(), None
-                try:
-                    whole = expanded(document, self._arrays) if fault == NO_ARRAY else None
-                except DamagedColumn as error:
-                    yield self._unusable(document, stream_offset + start, str(error), at)
-                    continue
-                if whole is None:
-                    others.append((start, end, fault))
-                else:
-                    yield start, whole
-
-        yield from self._made_anew(found(), stream_offset, at)
-        return others
-
-    def _nested(
-        self, buffer: U8, starts: list[int], nesting: Nesting, stream_offset: int, at: int
-    ) -> Iterator[ReadPart]:
-        """The fixes of the documents at these offsets, of the arrays inside of their arrays."""
-
-        def found() -> Iterator[ReadPart | tuple[int, bytes]]:
-            for start in starts:
-                document = _document(buffer, start)
-                try:
-                    whole = flattened_bson(document, nesting)
-                    fault = "it cannot be decoded"
-                except TooLarge as error:
-                    whole, fault = None, str(error)
-                if whole is None:
-                    yield self._unusable(document, stream_offset + start, fault, at)
-                else:
-                    yield start, whole
-
-        yield from self._made_anew(found(), stream_offset, at)
-
-    def _made_anew(
-        self, found: Iterable[ReadPart | tuple[int, bytes]], stream_offset: int, at: int
-    ) -> Iterator[ReadPart]:
-        """Refusals as they come, and the fixes of documents that were made anew, (offset, content), some at once."""
-        buckets: list[tuple[int, bytes]] = []
+    def _rewritten(
+        self,
+        documents: Iterable[tuple[int, bytes]],
+        rewrite: Callable[[bytes], bytes | None],
+        stream_offset: int,
+        at: int,
+    ) -> Generator[ReadPart, None, set[int]]:
+        """The fixes of documents (offset, content) once they are rewritten, some at a time, and the refusals of those
+        that cannot be; returns the offsets of those that need not be."""
+        plain: set[int] = set()
+        rewritten: list[tuple[int, bytes]] = []
         size = 0
-        for each in found:
-            if isinstance(each, ReadPart):
-                yield each
+        for start, document in documents:
+            try:
+                whole = rewrite(document)
+            except (DamagedColumn, NotFlattened) as error:
+                yield self._unusable(document, stream_offset + start, str(error), at)
                 continue
-            buckets.append(each)
-            size += len(each[1])
+            if whole is None:
+                plain.add(start)
+                continue
+            rewritten.append((start, whole))
+            size += len(whole)
             if size > _EXPANDED_BYTES:
-                yield from self._expanded(buckets, stream_offset, at)
-                buckets, size = [], 0
-        if buckets:
-            yield from self._expanded(buckets, stream_offset, at)
+                yield from self._expanded(rewritten, stream_offset, at)
+                rewritten, size = [], 0
+        if rewritten:
+            yield from self._expanded(rewritten, stream_offset, at)
+        return plain
 
     def _unusable(self, document: bytes, place: int, fault: str, at: int) -> ReadPart:
         """The refusal of a whole document."""
@@ -265,74 +219,20 @@ class BsonReader:
         return kept, len(faults) - len(kept)
 
     def _convert(self, buffer: U8, rows: Rows, stream_offset: int) -> tuple[Fixes, list[Refusal], Fixes]:
-        fields = self.mapping.fields
         cells = Cells(buffer, rows.offsets, rows.kinds, self.trie.slots)
-        refused = _Refused(every=None if self._tally is None else [])
-        vehicles: tuple[str, ...] = () if self.vehicle is None else (self.vehicle,)
-        vehicle = np.zeros(len(rows.document), np.int32)
-        if self.vehicle is None:
-            vehicles, vehicle, faults = cells.names(fields.vehicle.path, fields.vehicle.missing)
-            refused.add(faults, Reason.VEHICLE_MISSING)
-        fixed_at, missing, faults = cells.instants(fields.fixed_at, rows.element)
-        refused.add(missing, Reason.CLOCK_MISSING)
-        refused.add(faults, Reason.CLOCK_UNPARSEABLE)
-        fixed_at = corrected(fixed_at, vehicles, vehicle, fields.fixed_at)
-        columns: dict[str, Any] = {"vehicle": vehicle, "fixed_at_us": fixed_at}
-        for name, column in NUMBER_COLUMNS.items():
-            mapped = getattr(fields, name)
-            if mapped is not None:
-                if isinstance(mapped, CoordinateField):
-                    columns[column], faults = cells.coordinates(mapped, "lat" if name == "lat" else "lon")
-                    refused.add(faults, Reason.POSITION_UNPARSEABLE)
-                    continue
-                columns[column], faults = cells.numbers(mapped)
-                refused.add(faults, Reason.VALUE_UNPARSEABLE)
-        if fields.received_at is not None:
-            columns["received_at_us"], _, faults = cells.instants(fields.received_at, rows.element)
-            refused.add(faults, Reason.VALUE_UNPARSEABLE)
-        if fields.ignition is not None:
-            columns["ignition"], faults = cells.switches(fields.ignition)
-            refused.add(faults, Reason.VALUE_UNPARSEABLE)
-        hdop = valid = None
-        if fields.hdop is not None:
-            hdop, faults = cells.numbers(fields.hdop)
-            refused.add(faults, Reason.VALUE_UNPARSEABLE)
-        if fields.valid is not None:
-            valid, faults = cells.switches(fields.valid)
-            refused.add(faults, Reason.VALUE_UNPARSEABLE)
-        columns["accuracy_m"] = accuracy_of(columns.get("accuracy_m"), hdop, valid)
-        element = np.maximum(rows.element, 0)
         starts = rows.document if self._moved is None else self._moved.origin_of(rows.document)
-        columns["origin"] = ((starts + stream_offset) << ELEMENT_BITS) | element
-        fixes = Fixes(vehicles, **columns)
-        if self._tally is not None:
-            self._tally.add(fixes, refused.every or (), self._kinds(rows))
-            for name, clock in (("fixed_at", fields.fixed_at), ("received_at", fields.received_at)):
-                if clock is not None and (wanted := self._tally.wants(name)):
-                    self._tally.sample(name, cells.first_clocks(clock, wanted))
-        if not refused.rows:
-            return fixes, [], fixes
-        kept = np.ones(len(fixes), np.bool_)
-        kept[[row for row, (reason, _) in refused.rows.items() if reason not in USED_WITHOUT]] = False
-        return fixes.take(kept), self._refusals(buffer, rows, fixes, refused, stream_offset), fixes
+        origins = ((starts + stream_offset) << ELEMENT_BITS) | np.maximum(rows.element, 0)
+        fixes, faults = fixes_of(cells, self.mapping.fields, origins, self._tally, rows.element, self.vehicle)
+        met = fixes if faults.met is None else faults.met
+        return fixes, self._refusals(buffer, rows, met, faults, stream_offset) if faults.reasons else [], met
 
-    def _kinds(self, rows: Rows) -> dict[str, Counter[str]]:
-        """The BSON types of each mapped field, of the first path where it has several."""
-        kinds: dict[str, Counter[str]] = {}
-        for name, part in self.mapping.fields.present().items():
-            slots = [self.trie.slots[path] for path in paths_of_field(part)[:1]]
-            met = [np.unique(rows.kinds[:, slot], return_counts=True) for slot in slots]
-            named = [(KINDS.get(int(k), "missing"), int(n)) for one in met for k, n in zip(*one, strict=True)]
-            kinds[name] = Counter(dict(named))
-        return kinds
-
-    def _refusals(self, buffer: U8, rows: Rows, fixes: Fixes, refused: _Refused, stream_offset: int) -> list[Refusal]:
+    def _refusals(self, buffer: U8, rows: Rows, fixes: Fixes, refused: Faults, stream_offset: int) -> list[Refusal]:
         refusals: list[Refusal] = []
         at, document, content, identity = -1, b"", None, ""
         key: str | None = None
         assert fixes.origin is not None
         here = 0
-        for row, (reason, detail) in sorted(refused.rows.items()):
+        for row, (reason, detail) in sorted(refused.reasons.items()):
             here += 1
             if int(rows.document[row]) != at:
                 here = 1
@@ -349,16 +249,12 @@ class BsonReader:
                     place = self.element_place(identity, origin)
                     refusals.append(Refusal(reason.code, place, more, input_key=input_key))
                 continue
-            code, us = int(fixes.vehicle[row]), int(fixes.fixed_at_us[row])
             refusals.append(
                 Refusal(
                     reason.code,
                     self.element_place(identity, origin),
                     detail,
-                    vehicle=fixes.vehicles[code] if code >= 0 else None,
-                    fixed_at=None if us == NOT_REPORTED_US else _EPOCH + timedelta(microseconds=us),
-                    lat_deg=_known(fixes.lat_deg[row]),
-                    lon_deg=_known(fixes.lon_deg[row]),
+                    *known_values(fixes, row),
                     content=self._content(document, content, int(rows.element[row]), here == 1),
                     input_key=input_key,
                 )
@@ -418,10 +314,6 @@ def _slice(rows: Rows, here: slice | npt.NDArray[np.bool_]) -> Rows:
 
 def _document(buffer: U8, at: int) -> bytes:
     return buffer[at : at + int.from_bytes(buffer[at : at + 4].tobytes(), "little")].tobytes()
-
-
-def _known(value: float) -> float | None:
-    return float(value) if np.isfinite(value) else None
 
 
 def _item(array: Any, position: int) -> Any:

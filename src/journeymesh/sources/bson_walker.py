@@ -19,8 +19,9 @@ from typing import Final
 
 import numpy as np
 import numpy.typing as npt
+from numba import types
 
-from journeymesh.journeys.compiled import compiled
+from journeymesh.kernels.compiled import U8_IN, compiled, entry
 from journeymesh.sources.bson_paths import (
     FIRST_CHILD,
     KEY_AT,
@@ -31,7 +32,7 @@ from journeymesh.sources.bson_paths import (
     SLOTS_TO,
     WHOLE,
 )
-from journeymesh.sources.bson_values import MIN_DOCUMENT_BYTES
+from journeymesh.sources.bson_values import MAX_DOCUMENT_BYTES, MIN_DOCUMENT_BYTES
 
 U8 = npt.NDArray[np.uint8]
 
@@ -82,6 +83,20 @@ def read_i32(buffer, at):  # type: ignore[no-untyped-def]
         | (np.uint32(buffer[i + two]) << np.uint32(16))
         | (np.uint32(buffer[i + three]) << np.uint32(24))
     )
+
+
+@entry(types.UniTuple(types.int64, 2), U8_IN)
+def whole_documents(buffer):  # type: ignore[no-untyped-def]
+    """(where the last whole document begins, where it ends), without a look inside them; (-1, 0) if there is none."""
+    last = np.int64(-1)
+    at = np.int64(0)
+    while at + 4 <= buffer.shape[0]:
+        length = np.int64(read_i32(buffer, at))
+        if length < MIN_DOCUMENT_BYTES or length > MAX_DOCUMENT_BYTES or at + length > buffer.shape[0]:
+            break
+        last = at
+        at += length
+    return last, at
 
 
 @compiled
@@ -334,7 +349,8 @@ def walk_array(  # type: ignore[no-untyped-def]
 
     The array's length was checked when its element was sized. Rows from ``row + filled`` on are cleared when first
     reached. A document (kind 3) is an array keyed by position, as time-series buckets are; no position may lie beyond
-    ``farthest``. At most ``most`` rows are filled: a result above it says that there is no room.
+    ``farthest``, and one without any is no array. At most ``most`` rows are filled: a result above it says that there is
+    no room.
     """
     stop = start + np.int64(read_i32(buffer, start)) - 1
     at = start + 4
@@ -342,6 +358,8 @@ def walk_array(  # type: ignore[no-untyped-def]
     ordinal = np.int64(0)
     slot = trie[root, SLOT]
     width = kinds.shape[1]
+    if kind == 0x03 and at >= stop:
+        return np.int64(-8)
     while at < stop:
         element = buffer[at]
         key_at = at + 1

@@ -18,7 +18,8 @@ from journeymesh.sources.bson_fixes import BsonReader
 from journeymesh.sources.bson_paths import PathTrie
 from journeymesh.sources.bson_values import value_at
 from journeymesh.sources.document_places import Identities, places_of
-from journeymesh.sources.mapping import Mapping
+from journeymesh.sources.fix_fields import identifiers
+from journeymesh.sources.mapping import Mapping, TextField
 from journeymesh.sources.vehicle_port import ChangeBatch, DocumentPlaces
 
 MOST_EVENTS: Final = 50_000
@@ -156,5 +157,5 @@ class ChangeDecoder:
 
 def _texts(cells: Cells, path: str) -> Any:
     """str[n] at a path of the events; an empty one where there is none."""
-    names, codes, _ = cells.names(path)
+    names, codes, _ = identifiers(cells, TextField(path=path))
     return np.array([*names, ""])[codes]

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from numba import types
 
-from journeymesh.journeys.compiled import U8_IN, entry
+from journeymesh.kernels.compiled import U8_IN, entry
 from journeymesh.sources.bson_documents import U8, read_only
 
 _POLYNOMIAL: Final = 0xC96C5795D7870F42

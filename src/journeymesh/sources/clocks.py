@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from functools import cache
@@ -115,12 +115,21 @@ def marked_us(clock: ClockField | BaseClock) -> list[int]:
     return found
 
 
+def clock_us_at(value_at: Callable[[str], object], clock: ClockField | BaseClock, base_us: int = 0) -> int | None:
+    """The instant of a clock whose values, and the name of its time zone, are reached by their paths; as `clock_us`."""
+    zone = None if clock.zone_path is None else value_at(clock.zone_path)
+    value = joined([value_at(path) for path in clock.all_paths])
+    return clock_us(value, clock, None if zone is None else str(zone), base_us)
+
+
 def joined(parts: Sequence[object]) -> object:
-    """The text of a clock that is written in several places, joined by a space; None where one is missing.
+    """The value of a clock: of one path what is there, of several their texts joined by a space, None where one lacks.
 
     Raises:
         Unconvertible: a part is neither a text, a whole number nor a date.
     """
+    if len(parts) == 1:
+        return parts[0]
     texts: list[str] = []
     for part in parts:
         if part is None or is_nan(part) or (isinstance(part, str) and not part.strip()):

@@ -1,21 +1,20 @@
-"""Columns of clocks: at once where all their values are written alike, else one value at a time."""
+"""Columns of clocks: at once as far as the source can convert them so, else one value at a time."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from typing import Final
+from typing import Any
 
 import numpy as np
-import pyarrow as pa
 
-from journeymesh.journeys.fixes import F64, I64, NOT_REPORTED_US
-from journeymesh.journeys.reasons import Reason
+from journeymesh.journeys.fixes import I32, I64, NOT_REPORTED_US
 from journeymesh.sources.clocks import (
     FIRST_US,
     LAST_US,
     clock_us,
     counted_us,
+    interval_us,
     is_local,
     is_number,
     joined,
@@ -23,104 +22,136 @@ from journeymesh.sources.clocks import (
     utc_of_local,
     zone_of,
 )
-from journeymesh.sources.column_values import ColumnOf, Faults, listed, plain, whole_numbers
+from journeymesh.sources.column_values import BulkInstants, Details, RowValues
+from journeymesh.sources.conditions import Mask
 from journeymesh.sources.conversions import Markers, Unconvertible
-from journeymesh.sources.mapping_fields import ClockField
+from journeymesh.sources.mapping_fields import BaseClock, ClockField
 
-_INSTANT: Final = pa.timestamp("us", tz="UTC")
-
-
-def clock_label(clock: ClockField) -> str:
-    """What a clock is called in refusals: its paths. One that was counted already has its field's name."""
-    return "+".join(clock.all_paths).lstrip("\0")
+Clock = ClockField | BaseClock
 
 
-def clock_column(column: ColumnOf, clock: ClockField, rows: int, faults: Faults, name: str) -> I64:
-    """int64[rows] in µs, ``NOT_REPORTED_US`` where missing; what cannot be read is a fault."""
-    read = _read_clock(column, clock, rows, faults, name)
-    marked = marked_us(clock) if clock.missing else []
-    return np.where(np.isin(read, marked), NOT_REPORTED_US, read) if marked else read
+def clock_column(
+    values: RowValues, clock: ClockField, element: Sequence[int] | I32 | None = None
+) -> tuple[I64, Details, Iterator[tuple[int, str]]]:
+    """(int64[n] in µs, ``NOT_REPORTED_US`` where there is no instant; what cannot be read; the rows without a value).
+
+    ``element`` is each row's number in the array of its document, which a clock that counts intervals needs.
+    """
+    if clock.base is None:
+        read, faults = _read(values, clock, None)
+        return read, faults, _missing(read, faults, clock)
+    base_us, base_faults = _read(values, clock.base, None)
+    no_base = base_us == NOT_REPORTED_US
+    if clock.clock == "interval":
+        read, faults = _counted_elements(base_us, clock, np.asarray(element, np.int64))
+    else:
+        read, faults = _read(values, clock, base_us)
+        read[no_base] = NOT_REPORTED_US
+    faults |= base_faults
+    return read, faults, _missing(read, faults, clock, no_base)
 
 
-def first_clocks(column: ColumnOf, clock: ClockField, wanted: int) -> Iterator[object]:
-    """The clock's first values as they stand, joined where it has several paths; up to twice as many as are wanted."""
-    parts = [column(path) for path in clock.all_paths]
-    first = [listed(part[: 2 * wanted]) for part in parts if part is not None]
-    if len(first) < len(parts):
+def first_clocks(values: RowValues, clock: ClockField, wanted: int) -> Iterator[Any]:
+    """A clock's first values as they stand, joined where it has several paths; up to twice as many as are wanted. A
+    clock that counts intervals has none."""
+    if not clock.all_paths:
         return
-    for values in zip(*first, strict=True):
+    for row in range(min(len(values), 2 * wanted)):
         with suppress(Unconvertible):
-            yield values[0] if len(values) == 1 else joined(values)
+            yield _joined(values, row, clock)
 
 
-def _read_clock(column: ColumnOf, clock: ClockField, rows: int, faults: Faults, name: str) -> I64:
-    """int64[rows] in µs, ``NOT_REPORTED_US`` where missing; what cannot be read is a fault."""
-    parts = [column(path) for path in clock.all_paths]
-    zones = column(clock.zone_path) if clock.zone_path else None
-    if any(part is None for part in parts):
-        return np.full(rows, NOT_REPORTED_US)
-    if len(parts) == 1 and clock.zone_path is None and isinstance(parts[0], pa.Array):
-        read = _whole_clock(plain(parts[0]), clock)
-        if read is not None:
-            return read
-    reason = Reason.CLOCK_UNPARSEABLE if name == "fixed_at" else Reason.VALUE_UNPARSEABLE
-    result = np.full(rows, NOT_REPORTED_US)
-    zone_names = listed(zones) if zones is not None else [None] * rows
-    lists = [listed(part if isinstance(part, list) else plain(part)) for part in parts if part is not None]
-    for row in range(rows):
-        values, zone = [values[row] for values in lists], zone_names[row]
+def _missing(read: I64, faults: Details, clock: ClockField, no_base: Mask | None = None) -> Iterator[tuple[int, str]]:
+    for row in np.flatnonzero(read == NOT_REPORTED_US).tolist():
+        if row not in faults:
+            absent = clock.base if no_base is not None and no_base[row] else None
+            yield row, f"{_label(absent or clock)}: missing"
+
+
+def _label(clock: Clock) -> str:
+    return "+".join(clock.all_paths)
+
+
+def _counted_elements(base_us: I64, clock: ClockField, element: I64) -> tuple[I64, Details]:
+    """The base and as many intervals as the element's number says."""
+    assert clock.base is not None
+    read, label = base_us + interval_us(element, clock), _label(clock.base)
+    read[base_us == NOT_REPORTED_US] = NOT_REPORTED_US
+    outside = np.flatnonzero(read > LAST_US)
+    read[outside] = NOT_REPORTED_US
+    return read, {row: f"{label}: element {element[row]} lies outside the calendar" for row in outside.tolist()}
+
+
+def _read(values: RowValues, clock: Clock, base_us: I64 | None) -> tuple[I64, Details]:
+    read, local, unsure = values.instants(clock) or _counted(values, clock, base_us)
+    unsure = [*unsure, *_to_utc(values, clock, read, local)]
+    faults: Details = {}
+    for row in unsure:
+        read[row] = NOT_REPORTED_US
+        base = 0 if base_us is None or base_us[row] == NOT_REPORTED_US else int(base_us[row])
         try:
-            value = values[0] if len(values) == 1 else joined(values)
-            at = clock_us(value, clock, None if zone is None else str(zone))
+            at_us = clock_us(_joined(values, row, clock), clock, _zone(values, row, clock), base)
         except Unconvertible as error:
-            faults.add(row, reason, f"{clock_label(clock)}: {error}")
+            faults[row] = f"{_label(clock)}: {error}"
         else:
-            result[row] = NOT_REPORTED_US if at is None else at
-    return result
+            read[row] = NOT_REPORTED_US if at_us is None else at_us
+    if clock.missing and (marked := marked_us(clock)):
+        read[np.isin(read, marked)] = NOT_REPORTED_US
+    return read, faults
 
 
-def _whole_clock(values: pa.Array, clock: ClockField) -> I64 | None:
-    """The column at once; None where only a look at each value tells."""
-    kind = values.type
-    try:
-        if pa.types.is_timestamp(kind):
-            local = kind.tz is None or is_local(clock)
-            return _settled(_instants(values.cast(pa.timestamp("us", tz=kind.tz), safe=False)), clock, local)
-        markers = Markers.of(clock.missing)
-        if is_number(clock):
-            counts = whole_numbers(values, markers)
-            return _counted(np.where(markers.among(counts), np.nan, counts) if markers.numbers else counts, clock)
-        if pa.types.is_string(kind) and clock.clock in ("iso8601", "bson_date"):
-            try:
-                return _settled(_instants(values.cast(_INSTANT)), clock, False)
-            except pa.ArrowInvalid:
-                return _settled(_instants(values.cast(pa.timestamp("us"))), clock, True)
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
-        return None
-    return None
-
-
-def _counted(numbers: F64, clock: ClockField) -> I64 | None:
+def _counted(values: RowValues, clock: Clock, base_us: I64 | None) -> BulkInstants:
+    """The instants of a clock that is a number, from 1970 or from the base."""
+    markers = Markers.of(clock.missing)
+    numbers, unsure = values.numbers(clock.all_paths[0], markers)
+    if markers.numbers:
+        numbers = np.where(markers.among(numbers), np.nan, numbers)
     with np.errstate(invalid="ignore", over="ignore"):
         counted = counted_us(numbers, clock)
-        missing = np.isnan(counted)
-        if not ((counted >= FIRST_US) & (counted <= LAST_US) | missing).all():
-            return None
-    read = np.where(missing, NOT_REPORTED_US, np.where(missing, 0, counted).astype(np.int64))
-    return _settled(read, clock, is_local(clock))
+        fits = (counted >= FIRST_US) & (counted <= LAST_US)
+        outside = ~fits & ~np.isnan(counted)
+        read = np.where(fits, counted, 0.0).astype(np.int64)
+    if base_us is not None:
+        there = fits & (base_us != NOT_REPORTED_US)
+        read[there] += base_us[there]
+        beyond = there & ((read < FIRST_US) | (read > LAST_US))
+        outside, fits = (outside | beyond) & (base_us != NOT_REPORTED_US), there & ~beyond
+    read[~fits] = NOT_REPORTED_US
+    return read, is_local(clock), sorted({*unsure, *np.flatnonzero(outside).tolist()})
 
 
-def _settled(read: I64, clock: ClockField, local: bool) -> I64 | None:
-    """The column with local times put into UTC; None where one of them does not exist or lies outside the calendar."""
-    missing = read == NOT_REPORTED_US
-    if ((read < FIRST_US) | (read > LAST_US))[~missing].any():
-        return None
-    if not local:
-        return read
-    utc, skipped = utc_of_local(read, zone_of(clock, None), clock.fold)
-    return None if skipped[~missing].any() else np.where(missing, NOT_REPORTED_US, utc)
+def _to_utc(values: RowValues, clock: Clock, read: I64, local: Mask | bool) -> list[int]:
+    """Put the local times into UTC in place; returns the rows of which that is not clear."""
+    if local is False:
+        return []
+    there = np.asarray(local) & (read != NOT_REPORTED_US)
+    groups = [(there, clock.zone)]
+    if clock.zone_path is not None:
+        names, codes, _ = values.distinct(clock.zone_path)
+        groups = [(there & (codes == code), str(name)) for code, name in enumerate(names)]
+        groups.append((there & (codes < 0), None))
+    unsure: list[int] = []
+    for mask, zone in groups:
+        rows = np.flatnonzero(mask)
+        try:
+            utc, skipped = utc_of_local(read[rows], zone_of(clock, zone), clock.fold)
+        except Unconvertible:
+            unsure += rows.tolist()
+        else:
+            read[rows] = utc
+            unsure += rows[skipped].tolist()
+    return unsure
 
 
-def _instants(values: pa.Array) -> I64:
-    read: I64 = values.cast(pa.int64()).fill_null(int(NOT_REPORTED_US)).to_numpy(zero_copy_only=False)
-    return read
+def _zone(values: RowValues, row: int, clock: Clock) -> str | None:
+    """The zone that the row names; None where it names none."""
+    zone = None
+    if clock.zone_path is not None:
+        with suppress(Unconvertible):
+            zone = values.value(row, clock.zone_path, "a text")
+    return None if zone is None else str(zone)
+
+
+def _joined(values: RowValues, row: int, clock: Clock) -> Any:
+    expected = "a date" if clock.clock == "bson_date" else "a number" if is_number(clock) else "a text"
+    return joined([values.value(row, path, expected) for path in clock.all_paths])

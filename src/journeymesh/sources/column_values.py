@@ -1,26 +1,69 @@
-"""Columns of one batch of rows, as Arrow has them or as Python's values, and what is wrong with the rows."""
+"""Values of one batch of rows, in columns as Arrow has them or as Python's values, and what is wrong with the rows."""
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from functools import cache
+from typing import Any, Final, Protocol, TypeAlias
 from uuid import UUID
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from journeymesh.journeys.fixes import F64, I32, Fixes
+from journeymesh.journeys.fixes import F64, I32, I64, NOT_REPORTED_US, Fixes
 from journeymesh.journeys.reasons import USED_WITHOUT, Reason
-from journeymesh.sources.conversions import Markers
+from journeymesh.sources.clocks import FIRST_US, LAST_US, is_local, is_number
+from journeymesh.sources.conditions import Mask
+from journeymesh.sources.conversions import Markers, kind_of
 from journeymesh.sources.field_tally import Fault
+from journeymesh.sources.mapping_fields import BaseClock, ClockField
 
 Column: TypeAlias = "pa.Array | list[Any]"
 """A column: an Arrow array, or Python's values where their types are mixed."""
 ColumnOf = Callable[[str], "Column | None"]
 """The column at a path; None where the input has none."""
+Details: TypeAlias = dict[int, str]
+"""What is wrong with a row's value, by row."""
+BulkInstants: TypeAlias = tuple[I64, Mask | bool, Sequence[int]]
+"""(int64[n] in µs, ``NOT_REPORTED_US`` where missing; which are local times; the rows to convert one by one)."""
+_BLOCK_ROWS: Final = 4096
+_TEXT_INSTANTS: Final = (pa.timestamp("us", tz="UTC"), pa.timestamp("us"))
+
+
+class RowValues(Protocol):
+    """The values of n rows at paths, as a source has them: what it converts at once, and single ones for the rest."""
+
+    untyped: bool
+    """Whether the source has nothing but texts."""
+
+    def __len__(self) -> int:
+        """How many rows there are."""
+
+    def has(self, path: str) -> bool:
+        """Whether rows may have a value there."""
+
+    def kinds(self, path: str) -> Counter[str]:
+        """How many of the values are of each type."""
+
+    def value(self, row: int, path: str, expected: str) -> Any:
+        """One value; None where there is none.
+
+        Raises:
+            Unconvertible: its type is none that a field may have; the text names it and what was ``expected``.
+        """
+
+    def distinct(self, path: str) -> tuple[list[Any], I32, Details]:
+        """(the values that there are; int32[n] codes into them, -1 for none; the rows that cannot be decoded)."""
+
+    def numbers(self, path: str, markers: Markers) -> tuple[F64, Sequence[int]]:
+        """(float64[n], NaN where missing; the rows to convert one by one)."""
+
+    def instants(self, clock: ClockField | BaseClock) -> BulkInstants | None:
+        """The values of a clock of dates or texts; None where they are numbers."""
 
 
 @dataclass(slots=True)
@@ -43,6 +86,80 @@ class Faults:
             self.reasons[row] = (reason, detail)
         elif before[0] in USED_WITHOUT:
             self.reasons[row] = (reason, f"{before[1]}; {detail}")
+
+    def add_all(self, faults: Iterable[tuple[int, str]], reason: Reason) -> None:
+        """The same for each of these rows and what is wrong with it."""
+        for row, detail in faults:
+            self.add(row, reason, detail)
+
+
+class ColumnValues:
+    """The values in these columns, ``rows`` in each; see ``RowValues``."""
+
+    def __init__(self, column: ColumnOf, rows: int, *, untyped: bool = False) -> None:
+        self._column = cache(column)
+        self._rows = rows
+        self.untyped = untyped
+        self._blocks: dict[tuple[str, int], list[Any]] = {}
+
+    def __len__(self) -> int:
+        return self._rows
+
+    def has(self, path: str) -> bool:
+        """Whether there is such a column."""
+        return self._column(path) is not None
+
+    def kinds(self, path: str) -> Counter[str]:
+        """How many of the values are of each type, without those that are null."""
+        values = self._column(path)
+        if isinstance(values, list):
+            return Counter(kind_of(value) for value in values if value is not None)
+        if values is None or len(values) == values.null_count:
+            return Counter()
+        return Counter({str(plain(values).type): len(values) - values.null_count})
+
+    def value(self, row: int, path: str, expected: str) -> Any:  # noqa: ARG002 - the conversions say what they expect
+        """One value; None where there is none. Values are made Python's some rows at a time."""
+        values = self._column(path)
+        if values is None or isinstance(values, list):
+            return None if values is None else values[row]
+        block, at = divmod(row, _BLOCK_ROWS)
+        if (path, block) not in self._blocks:
+            self._blocks[path, block] = listed(plain(values[block * _BLOCK_ROWS :][:_BLOCK_ROWS]))
+        return self._blocks[path, block][at]
+
+    def distinct(self, path: str) -> tuple[list[Any], I32, Details]:
+        """The values that there are, and each row's."""
+        values = self._column(path)
+        if values is None:
+            return [], np.full(self._rows, -1, np.int32), {}
+        return *distinct(values), {}
+
+    def numbers(self, path: str, markers: Markers) -> tuple[F64, Sequence[int]]:
+        """All at once where each can be converted, else none."""
+        values = self._column(path)
+        if isinstance(values, pa.Array):
+            with contextlib.suppress(pa.ArrowInvalid, pa.ArrowNotImplementedError):
+                return whole_numbers(values, markers), ()
+        return np.full(self._rows, np.nan), () if values is None else range(self._rows)
+
+    def instants(self, clock: ClockField | BaseClock) -> BulkInstants | None:
+        """All at once where they are dates or ISO 8601 texts of one form, else none."""
+        parts = [self._column(path) for path in clock.all_paths]
+        if any(part is None for part in parts):
+            return np.full(self._rows, NOT_REPORTED_US), False, ()
+        if len(parts) == 1 and isinstance(parts[0], pa.Array):
+            values = plain(parts[0])
+            are_dates = pa.types.is_timestamp(values.type)
+            are_texts = pa.types.is_string(values.type) and clock.clock in ("iso8601", "bson_date")
+            kinds = [pa.timestamp("us", tz=values.type.tz)] if are_dates else _TEXT_INSTANTS if are_texts else ()
+            for kind in kinds:
+                with contextlib.suppress(pa.ArrowInvalid, pa.ArrowNotImplementedError):
+                    read = np.array(values.cast(kind, safe=are_texts).cast(pa.int64()).fill_null(int(NOT_REPORTED_US)))
+                    outside = (read != NOT_REPORTED_US) & ((read < FIRST_US) | (read > LAST_US))
+                    local = kind.tz is None or (are_dates and is_local(clock))
+                    return read, local, np.flatnonzero(outside).tolist()
+        return None if is_number(clock) else (np.full(self._rows, NOT_REPORTED_US), False, range(self._rows))
 
 
 def as_array(values: list[Any]) -> Column:

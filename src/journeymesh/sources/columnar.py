@@ -3,26 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from journeymesh.errors import MappingInvalid, SourceUnreadable
-from journeymesh.journeys.fixes import FIX_SCHEMA, I64, Fixes, renumbered
+from journeymesh.journeys.fixes import FIX_SCHEMA, Fixes, renumbered
 from journeymesh.sources.column_values import listed
 from journeymesh.sources.decoding_memory import decoding_memory
-from journeymesh.sources.field_tally import FieldTally
-from journeymesh.sources.files import SourceFile, described, files_of, origins_from
+from journeymesh.sources.file_source import FileSource
+from journeymesh.sources.files import FileDamaged, SourceFile, files_of, origins_from
 from journeymesh.sources.mapping import Mapping
 from journeymesh.sources.paths import column_name, parsed
-from journeymesh.sources.policy_reading import UsablePolicies
 from journeymesh.sources.port import SourceBatch, SourceItem, SourceSize
-from journeymesh.sources.refused_rows import refusals_of
+from journeymesh.sources.refused_rows import no_column, refusals_of, refused_file
 from journeymesh.sources.row_keys import RowKeys
-from journeymesh.sources.tabular import fields_of, paths_of, required_paths, to_fixes, where_of
+from journeymesh.sources.row_reading import RowReading
+from journeymesh.sources.tabular import OWN_FIELDS
 
 BATCH_ROWS: Final = 1 << 19
 _FEW_VEHICLES: Final = 1_000
@@ -30,137 +31,142 @@ _FEW_VEHICLES: Final = 1_000
 ENDINGS: Final = (".parquet", ".pq")
 
 
-class ParquetSource:
-    """A Parquet file, a glob or a folder of them. Without a mapping its columns are named as in ``FIX_SCHEMA``.
+@dataclass(slots=True)
+class ParquetFile:
+    """The rows of one Parquet file, each a fix, read column by column."""
 
-    Raises:
-        SourceMissing: nothing is there.
-        SourceUnreadable: a file is not Parquet.
-        MappingInvalid: a file lacks a column that fixes need.
-    """
+    file: SourceFile
+    number: int
+    reading: RowReading
+    is_mapped: bool
+    notes: list[str] = field(default_factory=list)
 
-    def __init__(self, location: str, mapping: Mapping | None = None) -> None:
-        self.name = location
-        self.tally: FieldTally | None = None
-        self._location = location
-        self._mapping = mapping
-        self._fields = fields_of(mapping)
-        self._where = where_of(mapping)
-        self._files = files_of(location, ENDINGS)
-        self._rows = 0
-        for file in self._files:
-            with _Opened(file) as parquet:
-                self._rows += parquet.metadata.num_rows
-                self._check(file, parquet.schema_arrow)
+    def rows(self) -> int:
+        """How many there are.
 
-    def size(self) -> SourceSize:
-        """Bytes and rows of all files."""
-        sizes = [file.size for file in self._files if file.size is not None]
-        return SourceSize(sum(sizes) if len(sizes) == len(self._files) else None, self._rows)
+        Raises:
+            MappingInvalid: a column that fixes need is not there. FileDamaged: it is not Parquet, or not whole.
+        """
+        with opened_parquet(self.file) as parquet:
+            self._check(parquet.schema_arrow)
+            return int(parquet.metadata.num_rows)
 
-    def batches(self, resume: str | None = None) -> Iterator[SourceBatch]:  # noqa: ARG002 - a file is read whole
-        """Every row once, file by file."""
-        for file_number, file in enumerate(self._files):
-            yield from self._file_batches(file_number, file)
-
-    def describe(self, origins: I64) -> list[str]:
-        """``fixes.parquet:12345``, the first row being 1."""
-        return described(self._files, origins)
-
-    def items(self) -> list[SourceItem]:
-        """Every file."""
-        return [SourceItem(file.name) for file in self._files]
-
-    def policies(self) -> UsablePolicies:
-        """Those that the mapping names: a file of that name beside this one."""
-        from journeymesh.sources.policies_file import policies_beside
-
-        return policies_beside(self._location, self._mapping)
-
-    def close(self) -> None:
-        """Nothing is held between batches."""
-
-    def _check(self, file: SourceFile, schema: pa.Schema) -> None:
-        absent = [path for path in required_paths(self._fields, self._where) if type_at(schema, path) is None]
-        if absent:
-            some = ", ".join(schema.names[:20])
-            todo = f"map it to one of {some}" if self._mapping else f"give a --mapping; the columns are {some}"
-            raise MappingInvalid(f"{file.name}: there is no column {absent[0]!r}", todo=todo)
-
-    def _file_batches(self, file_number: int, file: SourceFile) -> Iterator[SourceBatch]:
-        row, keys = 1, RowKeys(file.place)
-        with _Opened(file, [self._fields.vehicle.path]) as parquet:
+    def batches(self) -> Iterator[SourceBatch]:
+        """Every row once; raises as ``rows``."""
+        reading, row, keys = self.reading, 1, RowKeys(self.file.place)
+        with opened_parquet(self.file, [reading.fields.vehicle.path]) as parquet:
             schema = parquet.schema_arrow
-            columns = [
-                _selected(schema.names, path)
-                for path in paths_of(self._fields, self._where)
-                if type_at(schema, path) is not None
-            ]
-            straight = self._mapping is None and self.tally is None and _is_ours(schema)
-            per_row = (file.size or 0) / max(parquet.metadata.num_rows, 1)
-            for batch in parquet.iter_batches(BATCH_ROWS, columns=columns, use_threads=False):
-                first = int(origins_from(file_number, row, 1)[0])
-                row += len(batch)
-                read = _straight(batch, first) if straight and len(batch) else None
+            self._check(schema)
+            columns = [_selected(schema, path) for path in reading.paths if type_at(schema, path) is not None]
+            straight = not self.is_mapped and reading.tally is None and _is_ours(schema)
+            per_row = (self.file.size or 0) / max(parquet.metadata.num_rows, 1)
+            for batch in _batches(parquet, columns):
+                read_bytes = int(per_row * len(batch))
+                first_origin = int(origins_from(self.number, row, 1)[0])
+                read = _straight(batch, first_origin) if straight and len(batch) else None
                 if read is not None:
-                    yield SourceBatch(read, read_bytes=int(per_row * len(batch)))
-                    continue
-                yield self._mapped(batch, np.arange(first, first + len(batch)), int(per_row * len(batch)), keys)
+                    yield SourceBatch(read, read_bytes=read_bytes)
+                else:
+                    yield self._read(batch, row, read_bytes, keys)
+                row += len(batch)
 
-    def _mapped(self, batch: pa.RecordBatch, origins: I64, read_bytes: int, keys: RowKeys) -> SourceBatch:
-        fixes, faults = to_fixes(lambda path: column_at(batch, path), self._fields, origins, self.tally, self._where)
-        names = self.describe(origins) if faults.reasons else []
+    def _check(self, schema: pa.Schema) -> None:
+        absent = [path for path in self.reading.required if type_at(schema, path) is None]
+        if absent:
+            raise no_column(self.file, absent[0], schema.names, is_mapped=self.is_mapped)
+
+    def _read(self, batch: pa.RecordBatch, first: int, read_bytes: int, keys: RowKeys) -> SourceBatch:
+        origins = origins_from(self.number, first, len(batch))
+        fixes, faults = self.reading.fixes(lambda path: column_at(batch, path), origins)
+        names = {row: f"{self.file.name}:{first + row}" for row in faults.reasons}
         refusals = refusals_of(faults, names, lambda row: _row(batch, row), keys)
         return SourceBatch(fixes, refusals, read_bytes=read_bytes, others=faults.others)
 
 
-class _Opened:
+class ParquetSource(FileSource):
+    """A Parquet file, a glob or a folder of them. Without a mapping its columns are named as in ``FIX_SCHEMA``.
+
+    Of several files, one that is not Parquet, is damaged or lacks a column is refused and the others are read.
+
+    Raises:
+        SourceMissing: nothing is there.
+        SourceUnreadable: no file is Parquet.
+        MappingInvalid: no file has the columns that fixes need.
+    """
+
+    def __init__(self, location: str, mapping: Mapping | None = None) -> None:
+        super().__init__(location, mapping)
+        self.files = files_of(location, ENDINGS)
+        self._rows = 0
+        for number, file in enumerate(self.files):
+            self.states[file.path] = SourceItem(file.name)
+            try:
+                self._rows += self.reader(number, file).rows()
+            except (MappingInvalid, FileDamaged) as error:
+                self.states[file.path], _ = refused_file(file, error, before=False)
+                if number + 1 == len(self.files) and not any(one.state == "read" for one in self.states.values()):
+                    raise
+
+    def size(self) -> SourceSize:
+        """Bytes and rows of all files."""
+        return replace(super().size(), fixes=self._rows)
+
+    def reader(self, number: int, file: SourceFile) -> ParquetFile:
+        """What reads this file."""
+        return ParquetFile(file, number, self.reading(file, OWN_FIELDS), self.mapping is not None)
+
+
+ARROW_FAULTS: Final = (pa.ArrowException, OSError, UnicodeDecodeError)
+"""What reading a file with Arrow raises: names in its schema are decoded where they are first looked at."""
+
+
+@contextmanager
+def opened_parquet(file: SourceFile, dictionaries: Sequence[str] = ()) -> Iterator[pq.ParquetFile]:
     """A Parquet file, open; foreign errors come out as ``SourceUnreadable``."""
-
-    def __init__(self, file: SourceFile, dictionaries: Sequence[str] = ()) -> None:
-        self._file = file
-        self._dictionaries = dictionaries
-        self._handle: Any = None
-
-    def __enter__(self) -> pq.ParquetFile:
-        file = self._file
-        with _mapped_errors(file):
-            if file.is_local:
-                self._handle = pa.OSFile(file.path, "rb")
-            else:
-                self._handle = file.filesystem.open(file.path, "rb")
-            metadata = pq.read_metadata(self._handle)
-            held = {metadata.schema.column(i).path for i in range(metadata.num_columns)}
-            with decoding_memory():
-                return pq.ParquetFile(
-                    self._handle,
-                    metadata=metadata,
-                    read_dictionary=[path for path in self._dictionaries if path in held],
-                    pre_buffer=False,
-                    buffer_size=1 << 18,
-                )
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
-        if self._handle is not None:
-            self._handle.close()
-        if isinstance(error, pa.ArrowException | OSError):
-            raise _unreadable(self._file, error) from error
+    handle: Any = None
+    try:
+        handle = pa.OSFile(file.path, "rb") if file.is_local else file.filesystem.open(file.path, "rb")
+        metadata = pq.read_metadata(handle)
+        present = {metadata.schema.column(i).path for i in range(metadata.num_columns)}
+        with decoding_memory():
+            parquet = pq.ParquetFile(
+                handle,
+                metadata=metadata,
+                read_dictionary=[path for path in dictionaries if path in present],
+                pre_buffer=False,
+                buffer_size=1 << 18,
+            )
+        yield parquet
+    except ARROW_FAULTS as error:
+        raise unreadable(file, error) from error
+    finally:
+        if handle is not None:
+            handle.close()
 
 
-class _mapped_errors:
-    def __init__(self, file: SourceFile) -> None:
-        self._file = file
-
-    def __enter__(self) -> None: ...
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, pa.ArrowException | OSError):
-            raise _unreadable(self._file, error) from error
-
-
-def _unreadable(file: SourceFile, error: BaseException) -> SourceUnreadable:
+def unreadable(file: SourceFile, error: BaseException) -> SourceUnreadable:
+    """What to raise for one of ``ARROW_FAULTS`` while this file was read as Parquet."""
     what = " ".join(str(error).split())
-    return SourceUnreadable(f"{file.name} cannot be read as Parquet: {what}", todo="check that the file is whole")
+    # The system's own errors have a number; those without are about what the file holds.
+    kind = SourceUnreadable if getattr(error, "errno", None) else FileDamaged
+    return kind(f"{file.name} cannot be read as Parquet: {what}", todo="check that the file is whole")
+
+
+def _batches(parquet: pq.ParquetFile, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
+    """All rows. Of small row groups, as Spark writes them, several become one batch: a dictionary ends with its row
+    group, and with it a batch, and each batch costs, most of all the vehicles that go on in the next."""
+    rows = [parquet.metadata.row_group(group).num_rows for group in range(parquet.num_row_groups)]
+    if not rows or max(rows) > BATCH_ROWS // 2:
+        yield from parquet.iter_batches(BATCH_ROWS, columns=columns, use_threads=False)
+        return
+    first = 0
+    while first < len(rows):
+        end, held = first + 1, rows[first]
+        while end < len(rows) and held + rows[end] <= BATCH_ROWS:
+            held, end = held + rows[end], end + 1
+        table = parquet.read_row_groups(range(first, end), columns=columns, use_threads=False)
+        yield from table.unify_dictionaries().combine_chunks().to_batches()
+        first = end
 
 
 def _is_ours(schema: pa.Schema) -> bool:
@@ -213,11 +219,20 @@ def _named(names: Sequence[str], name: str) -> str | None:
     return alike[0] if len(alike) == 1 else None
 
 
-def _selected(names: Sequence[str], path: str) -> str:
-    """What a column at a path is asked for by."""
-    whole = column_name(path)
+def _selected(schema: pa.Schema, path: str) -> str:
+    """What a column at a path is asked for by: a list or a map as a whole."""
+    names = schema.names
+    if (name := _named(names, column_name(path))) is not None:
+        return name
     first, *rest = parsed(path).steps
-    return _named(names, whole) or ".".join([_named(names, first) or first, *rest])
+    asked = [_named(names, first) or first]
+    held = schema.field(asked[0]).type
+    for step in rest:
+        if not pa.types.is_struct(held):
+            break
+        asked.append(step)
+        held = held.field(step).type
+    return ".".join(asked)
 
 
 def type_at(schema: pa.Schema, path: str) -> pa.DataType | None:
@@ -229,9 +244,38 @@ def type_at(schema: pa.Schema, path: str) -> pa.DataType | None:
     outer = _named(names, first)
     held = None if outer is None else schema.field(outer).type
     for step in rest:
-        index = held.get_field_index(step) if held is not None and pa.types.is_struct(held) else -1
-        held = None if index < 0 or held is None else held.field(index).type
+        held = None if held is None else _type_in(held, step)
     return held
+
+
+def _type_in(outer: pa.DataType, step: str) -> pa.DataType | None:
+    """The type of what a step leads to: a field, a place in a list, the value of a key; None where it leads nowhere."""
+    if pa.types.is_struct(outer):
+        index = outer.get_field_index(step)
+        return outer.field(index).type if index >= 0 else None
+    if _is_list(outer) and step.isdecimal():
+        return outer.value_type
+    return outer.item_type if pa.types.is_map(outer) and _is_text(outer.key_type) else None
+
+
+def _is_list(held: pa.DataType) -> bool:
+    return bool(pa.types.is_list(held) or pa.types.is_large_list(held) or pa.types.is_fixed_size_list(held))
+
+
+def _is_text(held: pa.DataType) -> bool:
+    return bool(pa.types.is_string(held) or pa.types.is_large_string(held))
+
+
+def _step(column: pa.Array, step: str) -> pa.Array:
+    """What a step leads to in each row; null where a list is too short or a map has no such key."""
+    if pa.types.is_struct(column.type):
+        return pc.struct_field(column, step)
+    if pa.types.is_map(column.type):
+        return pc.map_lookup(column, pa.scalar(step, column.type.key_type), "first")
+    reaches = pc.greater(pc.list_value_length(column), int(step)).fill_null(False)
+    if not pc.any(reaches).as_py():
+        return pa.nulls(len(column), column.type.value_type)
+    return pc.list_element(pc.if_else(reaches, column, pa.scalar(None, column.type)), int(step))
 
 
 def column_at(batch: pa.RecordBatch, path: str) -> pa.Array | None:
@@ -245,9 +289,9 @@ def column_at(batch: pa.RecordBatch, path: str) -> pa.Array | None:
         return None
     column = batch.column(outer)
     for step in rest:
-        if not pa.types.is_struct(column.type) or column.type.get_field_index(step) < 0:
+        if _type_in(column.type, step) is None:
             return None
-        column = pc.struct_field(column, step)
+        column = _step(column, step)
     return column
 
 

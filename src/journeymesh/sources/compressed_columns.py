@@ -219,7 +219,6 @@ class _Shape:
         self.streams: list[_Stream] = []
         self._enters_arrays = enters_arrays
         self._root: list[_Node] = []
-        self._is_empty = True
 
     def add(self, document: bytes, depth: int) -> list[_Node]:
         """Take the values of a document, or of one inside it, as the beginnings of streams."""

@@ -9,16 +9,16 @@ its text. CSV has no types, so there a number, true or false and null equal the 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
 import bson
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
 
 from journeymesh.errors import MappingInvalid
+from journeymesh.journeys.fixes import I32
 from journeymesh.sources.paths import is_literal, marks_array, parsed
 
 Wanted = str | int | float | bool | None
@@ -75,28 +75,16 @@ def meets(value_at: Callable[[str], Any], where: Where) -> bool:
 
 
 def wanted_rows(
-    column: Callable[[str], pa.Array | list[Any] | None], where: Where, rows: int, *, untyped: bool = False
+    distinct: Callable[[str], tuple[Sequence[Any], I32, Any]], where: Where, rows: int, *, untyped: bool = False
 ) -> Mask | None:
-    """bool[rows]: which rows of columns are for us; None where all of them are. ``untyped``: they are texts only."""
+    """bool[rows]: which rows of columns are for us; None where all of them are.
 
-    def met(value: Any, wanted: tuple[Wanted, ...]) -> bool:
-        return equals(value, wanted) or (untyped and _reads_as(value, wanted))
-
+    ``distinct`` gives a column's values, and the rows' codes into them, -1 for null. ``untyped``: they are texts only.
+    """
     ours = np.ones(rows, np.bool_)
     for path, wanted in wanted_at(where):
-        values = column(path)
-        if values is None:
-            ours &= None in wanted
-            continue
-        if isinstance(values, list):  # of mixed types
-            ours &= np.array([met(value, wanted) for value in values], np.bool_)
-            continue
-        if pa.types.is_nested(values.type) and not pa.types.is_dictionary(values.type):
-            ours &= values.is_null().to_numpy(zero_copy_only=False) & (None in wanted)
-            continue
-        encoded = values if pa.types.is_dictionary(values.type) else values.dictionary_encode()
-        fits = [met(value, wanted) for value in encoded.dictionary.to_pylist()]
-        codes = encoded.indices.cast(pa.int32()).fill_null(-1).to_numpy(zero_copy_only=False)
+        values, codes, _ = distinct(path)
+        fits = [equals(value, wanted) or (untyped and _reads_as(value, wanted)) for value in values]
         ours &= np.array([*fits, None in wanted], np.bool_)[codes]
     return None if ours.all() else ours
 

@@ -51,7 +51,7 @@ class CsvDialect(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     def fault(self) -> str | None:
         """What cannot be followed; None where all can."""
         if self.comment is not None and (not self.comment.strip() or set(self.comment) & {"\n", "\r", self.quote}):
-            return f"csv.comment {self.comment!r} is nothing that a line begins with"
+            return f"csv.comment {self.comment!r} cannot begin a line"
         if self.between is not None and len(self.between.encode()) != 1:
             return f"csv.separator {self.separator!r} is not one character"
         if len(self.quote.encode()) > 1:
@@ -100,7 +100,7 @@ def form_of(head: bytes, said: CsvDialect, wanted: Sequence[str], numbers: Seque
         first = at
         row = next(number for number in range(at, len(lines)) if lines[number].strip())
         count = len(said.header) if isinstance(said.header, tuple) else 0
-        separator = said.between or _separator(lines[row], said.quote, count)
+        separator = said.between or separator_of(lines[row], said.quote, count)
         found = split(lines[row], separator, said.quote)
         names = said.header if isinstance(said.header, tuple) else tuple(str(i) for i in range(len(found)))
     notes = []
@@ -154,11 +154,11 @@ def _header(lines: list[bytes], said: CsvDialect, wanted: Sequence[str]) -> tupl
             if all(place_of(names, path) for path in wanted):
                 return row, separator, names
     row = next(number for number in range(at, len(lines)) if lines[number].strip())
-    separator = said.between or _separator(lines[row], said.quote, 0)
+    separator = said.between or separator_of(lines[row], said.quote)
     return row, separator, tuple(split(lines[row], separator, said.quote))
 
 
-def _separator(line: bytes, quote: str, columns: int) -> str:
+def separator_of(line: bytes, quote: str = '"', columns: int = 0) -> str:
     counts = {separator: len(split(line, separator, quote)) for separator in SEPARATORS}
     fitting = [separator for separator in SEPARATORS if columns and counts[separator] == columns]
     return fitting[0] if fitting else max(SEPARATORS, key=lambda separator: counts[separator])

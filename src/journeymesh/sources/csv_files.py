@@ -12,17 +12,17 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv as pa_csv
 
-from journeymesh.errors import MappingInvalid, SourceUnreadable
+from journeymesh.errors import MappingInvalid
 from journeymesh.journeys.fixes import I64, Fixes
 from journeymesh.journeys.journey import Refusal
 from journeymesh.sources.conditions import Where
 from journeymesh.sources.coordinates import BOTH_IN_ONE
 from journeymesh.sources.csv_dialect import BLANKS, CsvDialect, CsvForm, form_of, place_of, split
 from journeymesh.sources.csv_lines import Block, PlainLines, blocks_of, row_starts
-from journeymesh.sources.files import SourceFile, opened, origins_from, read_position
+from journeymesh.sources.files import FileDamaged, SourceFile, opened, origins_from, read_position
 from journeymesh.sources.mapping import NUMBER_COLUMNS, ClockField, FieldMappings
 from journeymesh.sources.port import SourceBatch
-from journeymesh.sources.refused_rows import CONTENT_BYTES, refusals_of, refused_text
+from journeymesh.sources.refused_rows import CONTENT_BYTES, no_column, refusals_of, refused_text
 from journeymesh.sources.row_keys import RowKeys
 from journeymesh.sources.row_reading import RowReading
 from journeymesh.sources.signals import SignalRows
@@ -56,7 +56,7 @@ class CsvFile:
 
         Raises:
             MappingInvalid: a column that fixes need is not there, or is there twice.
-            SourceUnreadable: it is not text with lines.
+            FileDamaged: it is not text with lines.
         """
         with opened(self.file) as raw:
             stream = Utf8Stream(raw, self.dialect.encoding)
@@ -86,9 +86,7 @@ class CsvFile:
         places = {path: place_of(form.names, path) for path in dict.fromkeys(paths)}
         absent = [path for path in wanted if not places[path]]
         if absent:
-            some = ", ".join(form.names[:20])
-            todo = f"map it to one of {some}" if self.is_mapped else f"give a --mapping; the columns are {some}"
-            raise MappingInvalid(f"{self.file.name}: there is no column {absent[0]!r}", todo=todo)
+            raise no_column(self.file, absent[0], form.names, is_mapped=self.is_mapped)
         for path, found in places.items():
             if len(found) > 1:
                 numbers = " or ".join(f"'{place}'" for place in found)
@@ -216,7 +214,7 @@ class _Rows:
                 return parse(texts), bad
         except pa.ArrowException as error:
             what = " ".join(str(error).split())
-            raise SourceUnreadable(
+            raise FileDamaged(
                 f"{self._csv.file.name} cannot be read as CSV: {what}", todo="correct the file"
             ) from error
 

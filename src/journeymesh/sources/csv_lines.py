@@ -12,9 +12,9 @@ from typing import Protocol
 
 import numpy as np
 
-from journeymesh.errors import SourceUnreadable
 from journeymesh.journeys.fixes import I64
 from journeymesh.sources.csv_dialect import BLANKS, CsvDialect
+from journeymesh.sources.files import FileDamaged
 from journeymesh.sources.text_encoding import Utf8Stream, decoded, repaired
 
 BLOCK_BYTES = 16 << 20
@@ -76,7 +76,7 @@ class PlainLines:
                 return self._plain(text)
             if len(self._tail) > MOST_LINE_BYTES:
                 todo = "check that the file is text with lines"
-                raise SourceUnreadable(f"{self._name}: a line is longer than 64 MiB", todo=todo)
+                raise FileDamaged(f"{self._name}: a line is longer than 64 MiB", todo=todo)
 
     def _plain(self, text: bytes) -> bytes:
         if self._comment is not None:
@@ -93,7 +93,7 @@ def blocks_of(
     where a quoted value has line breaks.
 
     Raises:
-        SourceUnreadable: a line of the file of this ``name`` is longer than four blocks.
+        FileDamaged: a line of the file of this ``name`` is longer than four blocks.
     """
     block_bytes = block_bytes or BLOCK_BYTES
     tail, line, ready = b"", 1, b""
@@ -117,7 +117,7 @@ def blocks_of(
                 break
         tail = text
         if len(tail) > 4 * block_bytes:
-            raise SourceUnreadable(
+            raise FileDamaged(
                 f"{name}: line {line} is longer than {(4 * block_bytes) >> 20} MiB",
                 todo="check that the file is text with lines, and that its quotes are closed",
             )

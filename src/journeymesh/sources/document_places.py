@@ -14,8 +14,8 @@ from typing import Final
 import numpy as np
 from numba import types
 
-from journeymesh.journeys.compiled import U8_IN, compiled, entry
 from journeymesh.journeys.fixes import I64, Fixes
+from journeymesh.kernels.compiled import U8_IN, compiled, entry
 from journeymesh.sources.bson_columns import MISSING_US
 from journeymesh.sources.bson_documents import U8, read_only
 from journeymesh.sources.bson_fixes import ELEMENT_BITS

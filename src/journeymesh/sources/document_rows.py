@@ -4,25 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from typing import Any, Final
+from operator import methodcaller
+from typing import Any
 
-import msgspec
-import numpy as np
-
-from journeymesh.sources.clocks import clock_us, interval_us, joined
 from journeymesh.sources.column_values import Column, as_array
 from journeymesh.sources.conditions import Where, meets, of_documents, of_elements
-from journeymesh.sources.conversions import Unconvertible
 from journeymesh.sources.extended_json import plain
-from journeymesh.sources.mapping import BaseClock, ClockField, FieldMappings
+from journeymesh.sources.mapping import FieldMappings
 from journeymesh.sources.mapping_fields import BESIDE
 from journeymesh.sources.nested_arrays import flattened, nesting_of
-from journeymesh.sources.paths import array_of, parsed, quoted, reach
+from journeymesh.sources.paths import array_of, inside_array, parsed, reach
 from journeymesh.sources.tabular import paths_of
-
-_COUNTED: Final = "\0fixed_at"
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +24,6 @@ class Rows:
     out, ``without`` those for us in which none of the arrays is there."""
 
     columns: dict[str, Column]
-    fields: FieldMappings
     where: Where
     document: Sequence[int]
     element: Sequence[int]
@@ -45,11 +36,11 @@ def rows_of(documents: Sequence[Any], fields: FieldMappings, where: Where) -> Ro
     paths = paths_of(fields, where)
     arrays = {path: array for path in paths if (array := array_of(path)) is not None}
     if not arrays:
-        return Rows(columns_of(documents, paths), fields, where, range(len(documents)), [-1] * len(documents))
+        return Rows(columns_of(documents, paths), where, range(len(documents)), [-1] * len(documents))
     if (nesting := nesting_of(paths)) is not None:
         documents = [flattened(one, nesting) for one in documents]
     first, others = of_documents(where), 0
-    rests = {path: _rest(path) for path in arrays}
+    rests = {path: inside_array(path) for path in arrays}
     values: dict[str, list[Any]] = {path: [] for path in paths}
     document: list[int] = []
     element: list[int] = []
@@ -68,9 +59,7 @@ def rows_of(documents: Sequence[Any], fields: FieldMappings, where: Where) -> Ro
         element += range(rows)
         for path in paths:
             values[path] += _cells(one, path, arrays.get(path), rests.get(path), lists, rows)
-    if fields.fixed_at.base is not None:
-        fields, values[_COUNTED] = _counted(documents, fields, values, document, element)
-    return Rows(_columns(values), fields, of_elements(where), document, element, others, without)
+    return Rows(_columns(values), of_elements(where), document, element, others, without)
 
 
 def _cells(
@@ -86,69 +75,28 @@ def _cells(
 
 def columns_of(documents: Sequence[Any], paths: Iterable[str]) -> dict[str, Column]:
     """The columns at these paths; one without a value is left out."""
-    return _columns({path: [plain(reach(one, path)) for one in documents] for path in paths})
+    return _columns({path: _values(documents, path) for path in paths})
+
+
+def _values(documents: Sequence[Any], path: str) -> list[Any]:
+    """Each document's value at a path."""
+    steps = parsed(path).steps
+    if len(steps) > 1 or any(type(one) is not dict for one in documents):
+        return [plain(reach(one, path)) for one in documents]
+    # Nearly every path is a key of a dict, whose value is a text or a number: no call for each of them.
+    found = map(methodcaller("get", steps[0]), documents)
+    return [plain(value) if type(value) is dict else value for value in found]
 
 
 def only_array(fields: FieldMappings, where: Where) -> tuple[str, ...]:
     """The steps to the array that every mapped path goes into; none where some do not, or into another."""
     paths = [path for path in paths_of(fields, where) if path != BESIDE]  # a vehicle that all rows share
     arrays = {array_of(path) for path in paths}
-    base = fields.fixed_at.base
-    if len(arrays) != 1 or base is not None:
+    if len(arrays) != 1:
         return ()
     found = parsed(paths[0])
     return found.steps[: found.array] if found.array is not None else ()
 
 
-def _rest(path: str) -> str | None:
-    """The path from an element of the array on; None for the element itself."""
-    found = parsed(path)
-    rest = found.steps[found.array :]
-    return ".".join(quoted(step) for step in rest) or None
-
-
 def _columns(values: dict[str, list[Any]]) -> dict[str, Column]:
     return {path: as_array(column) for path, column in values.items() if any(value is not None for value in column)}
-
-
-def _counted(
-    documents: Sequence[Any],
-    fields: FieldMappings,
-    values: dict[str, list[Any]],
-    document: Sequence[int],
-    element: Sequence[int],
-) -> tuple[FieldMappings, list[Any]]:
-    """The fields with instants instead of offsets, and the instants: each document's base and what is counted on it,
-    the offset or the interval times the element's number. What cannot be counted is left as it is, for its row to be
-    refused."""
-    clock = fields.fixed_at
-    base = clock.base
-    assert base is not None
-    bases = [_base_of(one, base) for one in documents]
-    counted: list[Any] = []
-    is_interval = clock.clock == "interval"
-    steps = interval_us(np.asarray(element, np.int64), clock).tolist() if is_interval else []
-    offsets = [] if is_interval else values[clock.all_paths[0]]
-    for row, number in enumerate(document):
-        start = bases[number]
-        if not isinstance(start, int):
-            counted.append(start)
-            continue
-        try:
-            at_us = start + steps[row] if is_interval else clock_us(offsets[row], clock, None, start)
-            counted.append(None if at_us is None else _EPOCH + timedelta(microseconds=at_us))
-        except (Unconvertible, OverflowError):
-            counted.append(f"element {element[row]}" if is_interval else str(offsets[row]))
-    return msgspec.structs.replace(
-        fields, fixed_at=ClockField(path=_COUNTED, clock="bson_date", corrections=clock.corrections)
-    ), counted
-
-
-def _base_of(document: Any, base: BaseClock) -> int | str | None:
-    """The instant that a document's clocks count from; the text of what cannot be read as one."""
-    texts = [plain(reach(document, path)) for path in base.all_paths]
-    zone = None if base.zone_path is None else reach(document, base.zone_path)
-    try:
-        return clock_us(texts[0] if len(texts) == 1 else joined(texts), base, zone)
-    except Unconvertible:
-        return " ".join(map(str, texts))

@@ -9,11 +9,9 @@ from typing import Any, Final
 import bson
 import numpy as np
 from bson.errors import BSONError
-from numba import types
 
-from journeymesh.journeys.compiled import U8_IN, entry
 from journeymesh.sources.bson_values import MAX_DOCUMENT_BYTES, MIN_DOCUMENT_BYTES, U8
-from journeymesh.sources.bson_walker import read_i32
+from journeymesh.sources.bson_walker import whole_documents
 from journeymesh.sources.checksums import crc64
 from journeymesh.sources.dump_bytes import ARCHIVE_MAGIC, Reading
 
@@ -22,18 +20,6 @@ _DAMAGED: Final = "the archive's blocks are damaged"
 _ENDS_EARLY: Final = "the archive ends early"
 Namespace = tuple[str, str]
 """Database and collection, as an archive's blocks name them."""
-
-
-@entry(types.int64, U8_IN, types.int64)
-def _end_of_documents(buffer, at):  # type: ignore[no-untyped-def]
-    """Past the last whole document that begins at ``at`` or behind it, without a look inside them."""
-    end = buffer.shape[0]
-    while at + 4 <= end:
-        length = np.int64(read_i32(buffer, at))
-        if length < MIN_DOCUMENT_BYTES or length > MAX_DOCUMENT_BYTES or at + length > end:
-            break
-        at += length
-    return at
 
 
 @dataclass(slots=True)
@@ -139,7 +125,7 @@ def _differs(stated: object, found: int | None) -> bool:
 def _block(archive: ArchiveBytes) -> Iterator[U8]:
     """The whole documents at the front, up to the terminator of their block."""
     while True:
-        size = int(_end_of_documents(archive.held, 0))
+        _, size = whole_documents(archive.held)
         if size:
             yield archive.take(size)
         length = archive.length()

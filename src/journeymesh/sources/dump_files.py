@@ -13,6 +13,7 @@ from journeymesh.errors import SourceMissing, SourceUnreadable
 from journeymesh.sources.collection_names import BUCKETS
 from journeymesh.sources.dump_archives import ArchiveBytes, prelude
 from journeymesh.sources.dump_bytes import Content, Reading, chunks_of, content_of, opened
+from journeymesh.sources.files import filesystem_of
 from journeymesh.sources.port import SourceItem
 
 _ENDINGS: Final = (".bson.gz", ".bson")
@@ -75,10 +76,8 @@ def dump_at(location: str) -> Dump:
     Raises:
         SourceMissing: nothing is there. SourceUnreadable: it is there and is no dump.
     """
-    import fsspec
-
     try:
-        filesystem, path = fsspec.core.url_to_fs(location)
+        filesystem, path = filesystem_of(location)
         if filesystem.isdir(path):
             dump = _folder(location, filesystem, path.rstrip("/"), _DEPTH)
             if not dump.collections:
@@ -88,9 +87,6 @@ def dump_at(location: str) -> Dump:
         if not filesystem.exists(path):
             raise SourceMissing(f"source {location} does not exist", todo="give the path of a mongodump")
         return _file(location, filesystem, path)
-    except (ImportError, ValueError) as error:
-        todo = 'for s3:// install "journeymesh[s3]"'
-        raise SourceUnreadable(f"source {location} cannot be reached: {error}", todo=todo) from error
     except OSError as error:
         raise SourceUnreadable(f"source {location} cannot be read: {error}", todo="check the path") from error
 
@@ -148,7 +144,7 @@ def _folder(location: str, filesystem: Any, folder: str, depth: int) -> Dump:
             database = unquote(parent.rpartition("/")[2])
             dump.collections.append(_collection(filesystem, path, database, unquote(stem)))
         else:
-            dump.others.append(SourceItem(shown, "skipped", "it is no file of mongodump"))
+            dump.others.append(SourceItem(shown, "skipped", "not a file of mongodump"))
     dump.collections += _views(filesystem, dump, sorted(metadata))
     return dump
 

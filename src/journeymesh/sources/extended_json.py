@@ -11,7 +11,8 @@ from bson.errors import InvalidBSON
 from bson.json_util import object_hook
 from bson.timestamp import Timestamp
 
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+from journeymesh.instants import EPOCH
+
 _NUMBERS: Final = {"$numberLong": int, "$numberInt": int, "$numberDouble": float, "$numberDecimal": float}
 _WRAPPED: Final = frozenset(
     ("$date", "$oid", "$binary", "$uuid", "$timestamp", "$symbol", "$regularExpression", "$undefined", *_NUMBERS)
@@ -34,7 +35,7 @@ def plain(value: Any) -> Any:
         if name == "$undefined":
             return None
         if name == "$date" and isinstance(inner, int):
-            return _EPOCH + timedelta(milliseconds=inner)
+            return EPOCH + timedelta(milliseconds=inner)
         return _from_bson({name: inner} if name == "$date" else value)
     except (ValueError, TypeError, OverflowError, KeyError, InvalidBSON):
         return value  # it is refused as what it is: an object where a value is expected

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
 from itertools import islice
 from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
+from journeymesh.instants import from_us
+from journeymesh.journeys.answers import rfc3339
 from journeymesh.journeys.fixes import NOT_REPORTED_US, Fixes
 from journeymesh.journeys.reasons import Reason
 from journeymesh.sources.blame import field_of, paths_of_field
@@ -37,7 +38,6 @@ _UNITS: Final = {
 _MISSING: Final = (Reason.VEHICLE_MISSING, Reason.CLOCK_MISSING)
 _MERGED: Final = ("accuracy", "hdop", "valid")
 """Fields that become one column together: what each of them holds is known by its types only."""
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(slots=True)
@@ -153,6 +153,6 @@ def _present(column: npt.NDArray[Any], met: Fixes) -> npt.NDArray[np.bool_]:
 def instant_text(at_us: int) -> str:
     """The instant as RFC 3339 in UTC; in words where a calendar does not reach."""
     try:
-        return (_EPOCH + timedelta(microseconds=at_us)).isoformat().replace("+00:00", "Z")
+        return rfc3339(from_us(at_us))
     except OverflowError:
         return "outside the calendar"

@@ -59,7 +59,7 @@ def kind_of(file: SourceFile, *, named: bool) -> Found:
         return Found(None, "hidden")
     if not named and known is None and ending not in BY_CONTENT:
         return Found(None, f"unknown ending {ending}")
-    with opened(file) as raw:
+    with opened(file, whole=False) as raw:
         raw_head = raw.read(_HEAD_BYTES)
         raw.seek(0)
         head = Utf8Stream(raw).peek(_HEAD_BYTES)

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import gzip
+import io
+import sys
+import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,6 +21,12 @@ _ROW_BITS: Final = 40
 
 
 _GZIP: Final = b"\x1f\x8b"
+_PLAIN_BYTES: Final = 8 << 20
+_AHEAD_BYTES: Final = 1 << 16
+
+
+class FileDamaged(SourceUnreadable):
+    """What a file holds is damaged, ends early or is not what it seems. Among other files it alone is refused."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +65,7 @@ def files_of(location: str, endings: Sequence[str] = ("",)) -> list[SourceFile]:
         SourceUnreadable: the place cannot be listed.
     """
     try:
-        filesystem, path = _place(location)
+        filesystem, path = filesystem_of(location)
         is_named = False
         if any(sign in path for sign in "*?[") and not filesystem.exists(path):
             paths = [found for found in filesystem.glob(path) if not filesystem.isdir(found)]
@@ -76,7 +86,7 @@ def files_of(location: str, endings: Sequence[str] = ("",)) -> list[SourceFile]:
 def names_in(location: str) -> list[str]:
     """The names of the files in a folder and below it; of a file, its own. Empty where nothing is there."""
     try:
-        filesystem, path = _place(location)
+        filesystem, path = filesystem_of(location)
         return [found.rpartition("/")[2] for found in filesystem.find(path)]
     except OSError as error:
         raise SourceUnreadable(
@@ -85,28 +95,77 @@ def names_in(location: str) -> list[str]:
 
 
 @contextmanager
-def opened(file: SourceFile) -> Iterator[IO[bytes]]:
+def opened(file: SourceFile, *, whole: bool = True) -> Iterator[IO[bytes]]:
     """The file's bytes, decompressed where they are gzip, whatever the name says.
+
+    A gzip that is cut off is read to its last whole line.
 
     Raises:
         SourceUnreadable: for whatever goes wrong with the file itself while it is open.
+        FileDamaged: a gzip in which a byte is wrong; one that is cut off, once all of it was read ``whole``.
     """
-    import gzip
-    import zlib
-
     try:
         with file.filesystem.open(file.path, "rb") as raw:
             packed = raw.read(2) == _GZIP
             raw.seek(0)
             if packed:
-                with gzip.GzipFile(fileobj=raw) as plain:
+                with _Plain(fileobj=raw) as plain:
+                    plain.is_believed = not whole
                     yield cast("IO[bytes]", plain)
+                if whole and plain.damage:
+                    raise FileDamaged(f"{file.name}: {plain.damage}", todo="check that the file is whole")
             else:
                 yield raw
     except PermissionError as error:
         raise SourceUnreadable(f"{file.name} cannot be read: {error.strerror}", todo="check its rights") from error
-    except (OSError, EOFError, zlib.error) as error:
+    except (gzip.BadGzipFile, zlib.error) as error:
+        what = f"{file.name}: the compressed file is damaged ({error})"
+        raise FileDamaged(what, todo="check that the file is whole") from error
+    except OSError as error:
         raise SourceUnreadable(f"{file.name} cannot be read: {error}", todo="check that the file is whole") from error
+
+
+class _Plain(gzip.GzipFile):
+    """A gzip that, where it is cut off, ends behind its last whole line; ``damage`` then says so."""
+
+    damage = ""
+    is_believed = False
+    """Whether what stands before a wrong byte is of use, as where only the kind of the file is looked for."""
+    _ahead = b""
+    """Plain bytes that were read before they were asked for, so that a line that is cut off can be left out."""
+
+    def read(self, size: int | None = -1) -> bytes:
+        """So many bytes, fewer only at the end.
+
+        Raises:
+            zlib.error, gzip.BadGzipFile: a byte is wrong, so that none of these can be believed.
+        """
+        wanted = sys.maxsize - _AHEAD_BYTES if size is None or size < 0 else size
+        pieces, length = [self._ahead], len(self._ahead)
+        while not self.damage and length < wanted + _AHEAD_BYTES:
+            try:
+                piece = self.read1(min(wanted + _AHEAD_BYTES - length, _PLAIN_BYTES))
+            except EOFError:
+                self.damage = "the compressed file ends early"
+                whole = b"".join(pieces)
+                pieces = [whole[: whole.rfind(b"\n") + 1] or whole]
+            except (gzip.BadGzipFile, zlib.error):
+                if not self.is_believed:
+                    raise
+                break
+            else:
+                if not piece:
+                    break
+                pieces.append(piece)
+                length += len(piece)
+        ready = b"".join(pieces)
+        self._ahead = ready[wanted:]
+        return ready[:wanted]
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        """Begin anew, from there."""
+        self.damage, self._ahead = "", b""
+        return super().seek(offset, whence)
 
 
 def read_position(raw: IO[bytes]) -> int:
@@ -126,7 +185,12 @@ def described(files: Sequence[SourceFile], origins: I64) -> list[str]:
     return [f"{files[o >> _ROW_BITS].name}:{o & mask}" if o >= 0 else "unknown" for o in origins.tolist()]
 
 
-def _place(location: str) -> tuple[Any, str]:
+def filesystem_of(location: str) -> tuple[Any, str]:
+    """(the filesystem of a path or URL, the path in it).
+
+    Raises:
+        SourceUnreadable: nothing installed reaches such a URL.
+    """
     import fsspec
 
     try:
@@ -155,7 +219,7 @@ def _common_folder(paths: list[str]) -> str:
 
 def _nothing(location: str, endings: Sequence[str]) -> list[SourceFile]:
     wanted = f"name a {endings[0]} file" if endings[0] else "name a file"
-    raise SourceMissing(f"source {location}: nothing is there", todo=f"{wanted} or a folder of them")
+    raise SourceMissing(f"source {location}: no such file or folder", todo=f"{wanted} or a folder of them")
 
 
 def _protocols(filesystem: Any) -> tuple[str, ...]:

@@ -9,10 +9,9 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 from xml.parsers import expat
 
-from journeymesh.errors import SourceUnreadable
 from journeymesh.journeys.fixes import Fixes
 from journeymesh.sources.accuracy import HdopField
-from journeymesh.sources.files import SourceFile, opened, read_position
+from journeymesh.sources.files import FileDamaged, SourceFile, opened, read_position
 from journeymesh.sources.mapping import AngleField, ClockField, CoordinateField, FieldMappings, SpeedField, TextField
 from journeymesh.sources.port import SourceBatch
 from journeymesh.sources.recorded_rows import RecordedRows
@@ -54,7 +53,7 @@ class GpxFile:
         """Every track point once; its number counts the points of the file from 1.
 
         Raises:
-            SourceUnreadable: it declares a document type, is no GPX, or has tags, names or nesting as no device writes.
+            FileDamaged: it declares a document type, is no GPX, or has tags, names or nesting as no device writes.
         """
         named = {path for path in (self.reading.fields.vehicle.path, self.reading.fields.lat.path) if path}
         rows = RecordedRows(self.file, self.number, self.reading, (*COLUMNS, *named))
@@ -70,8 +69,8 @@ class GpxFile:
                 except expat.ExpatError as error:
                     fault = f"the XML is broken: {error}"
                 except _Refused as error:
-                    todo = "give a GPX file as devices write it"
-                    raise SourceUnreadable(f"{self.file.name}: {error}", todo=todo) from error
+                    todo = "give a valid GPX file"
+                    raise FileDamaged(f"{self.file.name}: {error}", todo=todo) from error
                 moved, position = read_position(raw) - position, read_position(raw)
                 yield rows.batch(points.taken(), moved)
                 if not piece:

@@ -2,25 +2,30 @@
 
 from __future__ import annotations
 
-import contextlib
 import csv
 import io
-import json
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any, Final
 
+import numpy as np
+
 from journeymesh.errors import SourceUnreadable, UsageError
 from journeymesh.safe_text import place_of
+from journeymesh.sources.csv_dialect import SEPARATORS
 from journeymesh.sources.file_kinds import ENDINGS, Kind, ending_of, kind_of
 from journeymesh.sources.files import SourceFile, files_of, names_in, opened
+from journeymesh.sources.guess_columns import as_number
+from journeymesh.sources.json_files import JsonFile
+from journeymesh.sources.row_reading import RowReading
+from journeymesh.sources.tabular import OWN_FIELDS
+from journeymesh.sources.text_encoding import Utf8Stream, decoded
 
 ROWS: Final = 2_000
 HEAD_BYTES: Final = 4 << 20
 MOST_FILES: Final = 500
 """So many files are looked at, to see their kinds and names."""
-_SEPARATORS: Final = ",;\t|"
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +40,8 @@ class GuessRows:
     database: str | None = None
     files: tuple[SourceFile, ...] = ()
     kind: Kind | None = None
+    csv: dict[str, Any] = field(default_factory=dict)
+    """What a mapping must say of how the file is written."""
 
 
 def guess_rows(location: str) -> list[GuessRows]:
@@ -79,87 +86,70 @@ def _of_files(location: str) -> GuessRows:
         if named:
             raise UsageError(f"source {location} needs no mapping", todo="give it to `journeymesh preprocess` as it is")
         return GuessRows(stem, [], files=tuple(files), kind=kind)
+    if kind == "columns":
+        rows, written = _columns_of(files[0])
+        return GuessRows(stem, rows, files=tuple(files), kind=kind, csv=written)
     return GuessRows(stem, _documents_of(files[0], kind), files=tuple(files), kind=kind)
 
 
 def _documents_of(file: SourceFile, kind: Kind) -> list[dict[str, Any]]:
     if kind == "parquet":
         return _parquet_rows(file)
-    with opened(file) as plain_bytes:
-        head = plain_bytes.read(HEAD_BYTES)
-    text = _decoded(head)
-    if kind == "columns":
-        try:
-            return _csv_rows(text)
-        except csv.Error as error:
-            todo = "check that the quotes in its values are closed"
-            raise SourceUnreadable(f"{file.name} cannot be read as columns: {error}", todo=todo) from error
-    if text.lstrip()[:1] not in ("{", "["):  # objects behind tabs
-        text = "\n".join(line[line.find("\t{") + 1 :] for line in text.splitlines() if "\t{" in line)
-    return list(islice(_json_documents(text, len(head) == HEAD_BYTES, file.name), ROWS))
+    documents = list(islice(JsonFile(file, 0, RowReading(OWN_FIELDS, {})).documents(), ROWS))
+    if not documents:
+        raise SourceUnreadable(f"{file.name} holds no JSON objects that can be read", todo="check the file")
+    return documents
 
 
 def _parquet_rows(file: SourceFile) -> list[dict[str, Any]]:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
+    from journeymesh.sources.columnar import opened_parquet
 
+    with opened_parquet(file) as parquet:
+        batch = next(parquet.iter_batches(ROWS), None)
+        return [] if batch is None else batch.to_pylist()
+
+
+def _columns_of(file: SourceFile) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    """(rows, what a mapping must say of how the file is written)."""
+    with opened(file, whole=False) as raw:
+        text = decoded(Utf8Stream(raw).peek(HEAD_BYTES))
     try:
-        with file.filesystem.open(file.path, "rb") as raw:
-            batch = next(pq.ParquetFile(raw).iter_batches(ROWS), None)
-    except (pa.ArrowException, OSError) as error:
-        what = " ".join(str(error).split())
-        raise SourceUnreadable(f"{file.name} cannot be read as Parquet: {what}", todo="check the file") from error
-    return [] if batch is None else batch.to_pylist()
+        return _csv_rows(text)
+    except csv.Error as error:
+        todo = "check that the quotes in its values are closed"
+        raise SourceUnreadable(f"{file.name} cannot be read as columns: {error}", todo=todo) from error
 
 
-def _decoded(head: bytes) -> str:
-    if head.startswith((b"\xff\xfe", b"\xfe\xff")):
-        return head.decode("utf-16", "replace")
-    try:
-        return head.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        # Cut in the middle of a character at the end, or another encoding.
-        return head[: error.start].decode("utf-8-sig") if error.start > len(head) - 4 else head.decode("latin-1")
-
-
-def _json_documents(text: str, is_cut: bool, name: str) -> Iterator[dict[str, Any]]:
-    """The objects of a line each, of an array, or the one that the text is."""
-    if not is_cut:
-        try:
-            whole = json.loads(text)
-        except (ValueError, RecursionError):
-            pass
-        else:
-            yield from (one for one in (whole if isinstance(whole, list) else [whole]) if isinstance(one, dict))
-            return
-    decoder = json.JSONDecoder()
-    at, is_array, seen = 0, text.lstrip().startswith("["), 0
-    at = text.index("[") + 1 if is_array else 0
-    while True:
-        while at < len(text) and (text[at].isspace() or text[at] == ","):
-            at += 1
-        try:
-            document, at = decoder.raw_decode(text, at)
-        except (ValueError, RecursionError):
-            break
-        seen += 1
-        if isinstance(document, dict):
-            yield document
-    if not seen:
-        raise SourceUnreadable(f"{name} holds no JSON objects that can be read", todo="check the file")
-
-
-def _csv_rows(text: str) -> list[dict[str, Any]]:
+def _csv_rows(text: str) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     lines = text.splitlines()[: ROWS + 50]
-    widths = {sign: [_separators(line, sign) for line in lines[:50]] for sign in _SEPARATORS}
-    separator = max(_SEPARATORS, key=lambda sign: (sum(min(n, 4) for n in widths[sign]), -_SEPARATORS.index(sign)))
-    most = max(widths[separator], default=0)
-    head = next((n for n, width in enumerate(widths[separator]) if width == most), 0)
-    read = csv.DictReader(io.StringIO("\n".join(lines[head:])), delimiter=separator, restkey="")
+    widths = {sign: [_separators(line, sign) for line in lines[:50]] for sign in SEPARATORS}
+    separator = max(SEPARATORS, key=lambda sign: (sum(min(n, 4) for n in widths[sign]), -SEPARATORS.index(sign)))
+    head = _header(lines[:50], widths[separator], separator)
+    names = next(csv.reader(lines[head : head + 1], delimiter=separator), [])
+    is_data = sum(as_number(name) is not None for name in names) >= 2
+    numbered = [str(number) for number in range(len(names))] if is_data else None
+    written = ({"header": False} | ({"skip_lines": head} if head else {})) if is_data else {}
+    read = csv.DictReader(io.StringIO("\n".join(lines[head:])), numbered, delimiter=separator, restkey="")
     rows = []
     for row in islice(read, ROWS):
         rows.append({name: value for name, value in row.items() if name and value not in (None, "")})
-    return rows
+    return rows, written
+
+
+def _header(lines: Sequence[str], widths: Sequence[int], separator: str) -> int:
+    """The number of the line that names the columns: the first that is as wide as most are and leaves no name out,
+    but the last ones."""
+    wide = [width for width in widths if width]
+    usual = max(dict.fromkeys(wide), key=wide.count, default=0)
+    first = None
+    for number, line in enumerate(lines):
+        if widths[number] != usual:
+            continue
+        first = number if first is None else first
+        names = next(csv.reader([line], delimiter=separator), [])
+        if all(name.strip() for name in names[: max(2, len(names) - 1)]):
+            return number
+    return first or 0
 
 
 def _separators(line: str, sign: str) -> int:
@@ -168,10 +158,9 @@ def _separators(line: str, sign: str) -> int:
 
 
 def _dumped(location: str) -> Iterator[GuessRows]:
-    import bson
-    from bson.errors import BSONError
-
-    from journeymesh.sources.bson_values import OPTIONS
+    from journeymesh.sources.bson_values import decoded as document_of
+    from journeymesh.sources.bson_values import documents_in
+    from journeymesh.sources.bson_walker import whole_documents
     from journeymesh.sources.dump_bytes import Reading
     from journeymesh.sources.dump_files import dump_at
     from journeymesh.sources.mongodump import streams_of
@@ -179,19 +168,15 @@ def _dumped(location: str) -> Iterator[GuessRows]:
     for one in dump_at(location).collections:
         documents: list[dict[str, Any]] = []
         (stream,) = streams_of([(one.collection, one)])
-        kept = b""
+        tail = b""
         for _, piece in stream.pieces(Reading()):
-            kept += piece.tobytes()
-            at = 0
-            while len(documents) < ROWS and at + 4 <= len(kept):
-                length = int.from_bytes(kept[at : at + 4], "little", signed=True)
-                if length < 5 or at + length > len(kept):
-                    break
-                with contextlib.suppress(BSONError):
-                    documents.append(bson.decode(kept[at : at + length], OPTIONS))
-                at += length
-            kept = kept[at:]
-            if len(documents) >= ROWS or len(kept) > HEAD_BYTES * 16:
+            content = tail + piece.tobytes()
+            _, end = whole_documents(np.frombuffer(content, np.uint8))
+            for document in islice(documents_in(content[:end]), ROWS - len(documents)):
+                if (values := document_of(document)) is not None:
+                    documents.append(values)
+            tail = content[end:]
+            if len(documents) >= ROWS or len(tail) > HEAD_BYTES * 16:
                 break
         yield GuessRows(one.collection, documents, one.database)
 
@@ -201,7 +186,7 @@ def _live(url: str) -> Iterator[GuessRows]:
     from pymongo.errors import PyMongoError
 
     from journeymesh.sources.bson_values import OPTIONS
-    from journeymesh.sources.mongodb import plain_text
+    from journeymesh.sources.mongodb_clients import plain_text
 
     name = place_of(url)
     try:

@@ -16,7 +16,7 @@ WORDS: Final[dict[str, dict[str, int]]] = {
         "lange": 3, "langengrad": 4, "laengengrad": 4, "longitud": 4, "longitudine": 4, "lengtegraad": 4, "lengte": 3,
     },
     "fixed_at": {
-        "fixtime": 6, "devicetime": 6, "fixed": 5, "gpstime": 5, "timestamp": 4, "timestampms": 4, "ts": 4, "tst": 4,
+        "fixtime": 7, "devicetime": 6, "fixed": 5, "gpstime": 5, "timestamp": 4, "timestampms": 4, "ts": 4, "tst": 4,
         "datetime": 4, "time": 3, "date": 2, "at": 2, "when": 2, "zeit": 3, "t": 1, "recorded": 4, "zeitstempel": 4,
         "zeitpunkt": 4, "uhrzeit": 3, "datum": 2, "heure": 3, "horodatage": 4, "temps": 2, "hora": 3, "fecha": 2,
         "fechahora": 4, "tiempo": 2, "ora": 3, "orario": 3, "data": 1, "dataora": 4, "tijd": 3, "tijdstip": 4,
@@ -30,10 +30,10 @@ WORDS: Final[dict[str, dict[str, int]]] = {
     "vehicle": {
         "vehicle": 6, "vehicleid": 6, "deviceid": 6, "device": 5, "imei": 6, "unit": 3, "box": 4, "car": 4, "truck": 4,
         "taxi": 4, "bus": 4, "vin": 5, "plate": 4, "tid": 3, "asset": 4, "tracker": 4, "dev": 4, "unitid": 4, "user": 2,
-        "userid": 2, "id": 1, "serial": 3, "name": 1, "veh": 4, "vehid": 5, "fahrzeug": 6, "kennzeichen": 5,
-        "geraet": 5, "gerat": 5, "fin": 4, "fahrgestellnummer": 5, "vehicule": 6, "immatriculation": 5, "boitier": 5,
-        "appareil": 4, "vehiculo": 6, "matricula": 5, "dispositivo": 5, "equipo": 3, "veicolo": 6, "targa": 5,
-        "voertuig": 6, "kenteken": 5, "apparaat": 5, "toestel": 4,
+        "userid": 2, "sensor": 3, "id": 1, "serial": 3, "name": 1, "veh": 4, "vehid": 5, "fahrzeug": 6,
+        "kennzeichen": 5, "geraet": 5, "gerat": 5, "fin": 4, "fahrgestellnummer": 5, "vehicule": 6,
+        "immatriculation": 5, "boitier": 5, "appareil": 4, "vehiculo": 6, "matricula": 5, "dispositivo": 5, "equipo": 3,
+        "veicolo": 6, "targa": 5, "voertuig": 6, "kenteken": 5, "apparaat": 5, "toestel": 4,
     },
     "speed": {
         "speed": 5, "velocity": 4, "spd": 4, "kmh": 4, "kph": 4, "mph": 4, "vel": 3, "sog": 4, "tempo": 3,
@@ -53,7 +53,7 @@ WORDS: Final[dict[str, dict[str, int]]] = {
         "accuracy": 5, "acc": 2, "horizontalaccuracy": 5, "precision": 3, "uncertainty": 3, "genauigkeit": 5,
         "precisione": 4, "nauwkeurigheid": 5,
     },
-    "hdop": {"hdop": 5},
+    "hdop": {"hdop": 5, "dilution": 3},
 }  # fmt: skip
 """By field what each word weighs. What a word also means elsewhere weighs little, and the values decide."""
 
@@ -61,12 +61,26 @@ NOT: Final[dict[str, set[str]]] = {
     "speed": {"limit", "obd", "engine", "rpm", "accuracy", "wind", "max", "grenze", "limite", "limiet", "motor"},
     "fixed_at": {"received", "server", "created", "zone", "timezone", "inserted", "upload", "elapsed", "empfangen",
                  "empfang", "reception", "recibido", "ricevuto", "ontvangen", "zeitzone"},
-    "accuracy": {"vertical", "speed", "bearing", "altitude", "vac", "heading"},
+    "accuracy": {"dilution", "dop", "hdop", "pdop", "vdop", "vertical", "speed", "bearing", "altitude", "vac",
+                 "heading"},
+    "hdop": {"vertical", "time", "geometric"},
     "heading": {"accuracy"},
     "lat": {"lateral", "accel"},
     "lon": {"longitudinal", "accel"},
     "vehicle": {"speed", "limit"},
 }  # fmt: skip
+
+TRAITS: Final = frozenset({
+    "brand", "category", "class", "color", "colour", "fuel", "make", "manufacturer", "model", "modell", "state",
+    "status", "typ", "type", "year",
+})  # fmt: skip
+"""What a vehicle is, and not which one."""
+UNITS: Final = frozenset({
+    "%", "bar", "deg", "degree", "degrees", "ft", "ft/s", "g/s", "gal", "hpa", "kg/h", "km", "km/h", "kmh", "kmph",
+    "kn", "knots", "kpa", "kph", "kt", "kts", "kw", "l/100km", "l/h", "m/s", "mi", "miles", "min", "mph", "mps", "ms",
+    "nm", "precision", "psi", "rpm", "sec", "u/min", "volt", "°", "°c", "°f",
+})  # fmt: skip
+"""Texts that are units, and no vehicle's name."""
 
 
 def plain_letters(text: str) -> str:

@@ -13,7 +13,6 @@ from typing import Any, Final, TypedDict
 
 import msgspec
 
-from journeymesh.sources.mapping import FieldMappings
 from journeymesh.sources.paths import first_steps
 from journeymesh.sources.text_encoding import repaired
 
@@ -53,20 +52,28 @@ class JsonDocuments:
         return text.decode("utf-8", "replace").strip() if document is None else document
 
 
-def mapped_paths(paths: Iterable[str], fields: FieldMappings) -> list[str]:
-    """The paths, and those of what offsets count from."""
-    base = fields.fixed_at.base
-    more = () if base is None else (*base.all_paths, *([base.zone_path] if base.zone_path else []))
-    return [*paths, *more]
-
-
 def is_document(text: bytes) -> bool:
     """Whether the whole text is one."""
     return _document(msgspec.json.Decoder(), text)[0] is not None
 
 
+def run_on(line: bytes) -> bool:
+    """Whether an object begins right behind another one on the line, as stream archives put them."""
+    if not line.lstrip().startswith(b"{") or b"}" not in line:
+        return False
+    text = line.decode("utf-8", "replace").lstrip()
+    try:
+        _, end = json.JSONDecoder().raw_decode(text)
+    except (ValueError, RecursionError):
+        return False
+    return text[end:].lstrip().startswith("{")
+
+
 def _object_of(line: bytes) -> bytes:
-    """The object of a line: all of it, or what stands behind a tab, as in a log with its time in front."""
+    """The object of a line: all of it, or what stands behind a tab, as in a log with its time in front, or behind the
+    separator of a text sequence (RFC 7464)."""
+    if line.startswith(b"\x1e"):
+        return line[1:]
     if line.startswith(b"{") or line.lstrip().startswith(b"{") or (tab := line.find(b"\t{")) < 0:
         return line
     return line[tab + 1 :]

@@ -10,12 +10,11 @@ from typing import Any, Final
 import msgspec
 import numpy as np
 
-from journeymesh.errors import SourceUnreadable
 from journeymesh.journeys.fixes import I64, Fixes
 from journeymesh.journeys.journey import Refusal
 from journeymesh.sources.document_rows import Rows, columns_of, only_array, rows_of
-from journeymesh.sources.files import SourceFile, opened, origins_from, read_position
-from journeymesh.sources.json_documents import JsonDocuments, is_document, mapped_paths
+from journeymesh.sources.files import FileDamaged, SourceFile, opened, origins_from, read_position
+from journeymesh.sources.json_documents import JsonDocuments, is_document, run_on
 from journeymesh.sources.port import SourceBatch
 from journeymesh.sources.refused_rows import as_json, refusals_of, refused_text
 from journeymesh.sources.row_keys import RowKeys
@@ -46,13 +45,13 @@ class JsonFile:
     def __post_init__(self) -> None:
         self.keys = RowKeys(self.file.place)
         required = [] if self.signals is None else self.signals.required
-        self._documents = JsonDocuments(mapped_paths([*required, *self.reading.paths], self.reading.fields))
+        self._documents = JsonDocuments([*required, *self.reading.paths])
 
     def batches(self) -> Iterator[SourceBatch]:
         """Every document once.
 
         Raises:
-            SourceUnreadable: a document is too long, or the text ends within one.
+            FileDamaged: a document is too long, or the text ends within one.
         """
         with opened(self.file) as raw:
             stream = Utf8Stream(raw, self.encoding)
@@ -68,6 +67,15 @@ class JsonFile:
             yield self.signals.batch(self.number, self.keys)
             self.notes += self.signals.notes
 
+    def documents(self) -> Iterator[dict[str, Any]]:
+        """Every document as it is written, whatever of it is mapped."""
+        with opened(self.file, whole=False) as raw:
+            for _, values in self._values(Utf8Stream(raw, self.encoding)):
+                for value in values:
+                    document = self._documents.whole(value)
+                    if isinstance(document, dict):
+                        yield document
+
     def _values(self, stream: Utf8Stream) -> Iterator[tuple[int, list[bytes]]]:
         """The texts of documents, and the number of the first: of its line, or among its like."""
         kind = kind_of(stream.peek(PEEK_BYTES))
@@ -76,7 +84,7 @@ class JsonFile:
             return
         from journeymesh.sources.json_splitter import JsonSplitter
 
-        self.notes.append("a JSON array" if kind == "array" else "JSON objects over several lines")
+        self.notes.append("a JSON array" if kind == "array" else "JSON objects one after the other")
         splitter = JsonSplitter(in_array=kind == "array")
         around = (b"", b"")
         if kind == "values" and (steps := only_array(self.reading.fields, self.reading.where)):
@@ -89,7 +97,7 @@ class JsonFile:
             yield number, values
             number += len(values)
             if len(splitter.unfinished) > MOST_DOCUMENT_BYTES:
-                raise SourceUnreadable(
+                raise FileDamaged(
                     f"{self.file.name}: document {number} is longer than {MOST_DOCUMENT_BYTES >> 20} MiB",
                     todo="check that its brackets and quotes are closed",
                 )
@@ -102,7 +110,7 @@ class JsonFile:
             lines = (tail + piece).split(b"\n")
             tail = lines.pop()
             if len(tail) > MOST_DOCUMENT_BYTES:
-                raise SourceUnreadable(
+                raise FileDamaged(
                     f"{self.file.name}: line {number + len(lines)} is longer than {MOST_DOCUMENT_BYTES >> 20} MiB",
                     todo="give each document its own line",
                 )
@@ -131,8 +139,8 @@ class JsonFile:
         rows = self._rows(documents)
         numbers = np.asarray(rows.document, np.int64)
         if self.signals is None:
-            reading = replace(self.reading, fields=rows.fields, where=rows.where)
-            fixes, faults = reading.fixes(rows.columns.get, origins[numbers])
+            reading = replace(self.reading, where=rows.where)
+            fixes, faults = reading.fixes(rows.columns.get, origins[numbers], element=rows.element)
         else:
             fixes, faults = Fixes.empty(), self.signals.add(rows.columns.get, origins[numbers], untyped=False)
         names = {row: self._place(origins[numbers[row]], rows.element[row]) for row in faults.reasons}
@@ -153,14 +161,13 @@ class JsonFile:
             return rows_of(documents, self.reading.fields, self.reading.where)
         paths = dict.fromkeys([*self.signals.required, *self.reading.paths])
         alone = [-1] * len(documents)
-        return Rows(columns_of(documents, paths), self.reading.fields, {}, range(len(documents)), alone)
+        return Rows(columns_of(documents, paths), {}, range(len(documents)), alone)
 
     def _content(self, texts: Sequence[bytes], rows: Rows, row: int) -> object:
         """The document; of one with an array of fixes, what was read for this one of them."""
         if rows.element[row] < 0:
             return self._documents.whole(texts[rows.document[row]])
-        named = {path: column for path, column in rows.columns.items() if not path.startswith("\0")}
-        return {path: one[row] if isinstance(one, list) else one[row].as_py() for path, one in named.items()}
+        return {path: one[row] if isinstance(one, list) else one[row].as_py() for path, one in rows.columns.items()}
 
     def _place(self, origin: int, element: int) -> str:
         """Where a row is: ``trips.json:3``, or ``trips.json:3[17]`` for an element of the document's array."""
@@ -178,6 +185,8 @@ def kind_of(head: bytes) -> str:
         # A line such as [1, 2] among objects is a bad line, not an array of documents.
         return "array" if not rest or rest[:1] in (b"{", b"]") else "lines"
     lines = [line for line in text.split(b"\n", 40)[:40] if line.strip()]
+    if any(run_on(line) for line in lines):
+        return "values"
     if len(lines) > 1 and not any(is_document(line) for line in lines if not line.isspace()):
         return (
             "values" if text.startswith(b"{") and not all(line.lstrip().startswith(b"{") for line in lines) else "lines"

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 from numba import types
 
-from journeymesh.journeys.compiled import entry
+from journeymesh.kernels.compiled import entry
 
 I64 = npt.NDArray[np.int64]
 U8 = npt.NDArray[np.uint8]

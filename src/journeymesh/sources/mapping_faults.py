@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any, Final, get_args
-
-import msgspec
+from typing import Any, Final, get_args
 
 from journeymesh.errors import MappingInvalid
 from journeymesh.sources.clock_corrections import check_corrections
@@ -23,14 +21,12 @@ from journeymesh.sources.mapping_fields import (
     CoordinateForm,
     Layout,
 )
+from journeymesh.sources.mapping_model import Mapping, paths_in
 from journeymesh.sources.nested_arrays import nesting_of
 from journeymesh.sources.paths import array_of, marks_array, parsed
 from journeymesh.sources.signal_layout import check_layout
 from journeymesh.sources.units import AccelUnit, AngleUnit, DistanceUnit, LengthUnit, SpeedUnit
 from journeymesh.sources.zones import is_zone
-
-if TYPE_CHECKING:
-    from journeymesh.sources.mapping import Mapping
 
 MOST_PATHS: Final = 60
 """What the walk over documents has bits for."""
@@ -74,20 +70,6 @@ def explained(where: str, content: object, message: str) -> MappingInvalid:
         return MappingInvalid(f"{at}: unknown {what} {found!r}", todo=f"use one of {', '.join(get_args(known))}")
     fault = fault.replace("Object", "The mapping" if not place else "The section")
     return MappingInvalid(f"{at}: {fault[:1].lower()}{fault[1:]}", todo="see `journeymesh mapping schema`")
-
-
-def paths_in(fields: object, at: str = "fields") -> Iterator[tuple[str, str]]:
-    """Every path in the mapping with its place in the file."""
-    if not isinstance(fields, msgspec.Struct):
-        return
-    for name in fields.__struct_fields__:
-        value = getattr(fields, name)
-        if name in ("path", "zone_path", "hemisphere_path") and value is not None:
-            yield f"{at}.{name}", value
-        elif name == "paths":
-            yield from ((f"{at}.paths[{number}]", path) for number, path in enumerate(value))
-        else:
-            yield from paths_in(value, f"{at}.{name}")
 
 
 _WITHOUT_ARRAYS: Final = ("document", "signals")

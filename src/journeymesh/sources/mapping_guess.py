@@ -29,12 +29,20 @@ from journeymesh.sources.guess_columns import (
 )
 from journeymesh.sources.guess_names import guess_names
 from journeymesh.sources.guess_positions import degrees_at, guess_positions
-from journeymesh.sources.guess_words import words_of
+from journeymesh.sources.guess_words import TRAITS, UNITS, words_of
 
 _UNITS: Final = {"m/s": 1.0, "km/h": 3.6, "mph": 2.236936, "knots": 1.943844}
 _NAMED_UNITS: Final = {
     "kmh": "km/h", "kph": "km/h", "kmph": "km/h", "km": "km/h", "mph": "mph", "knots": "knots", "kn": "knots",
     "kts": "knots", "sog": "knots", "mps": "m/s", "ms": "m/s", "m": "m/s",
+}  # fmt: skip
+_SPELT_UNITS: Final = (
+    ("kilomet", "hour", "km/h"), ("meter", "sec", "m/s"), ("metre", "sec", "m/s"), ("mile", "hour", "mph"),
+)  # fmt: skip
+_OFFSETS: Final = {
+    "offset_ms": {"ms", "millis", "milliseconds"},
+    "offset_s": {"s", "sec", "seconds"},
+    "offset_min": {"min", "minutes"},
 }  # fmt: skip
 _SWITCHES: Final = {"true", "false", "on", "off", "0", "1"}
 _DAY: Final = re.compile(r"\d{4}[-/.]\d\d?[-/.]\d\d?|\d\d?[-/.]\d\d?[-/.](?:\d{4}|\d\d)|\d{8}|\d\d?-[A-Za-z]{3}-\d{4}")
@@ -60,6 +68,8 @@ class Guess:
     fields: list[GuessedField]
     missing: list[str]
     paths: list[str]
+    csv: dict[str, Any] = field(default_factory=dict)
+    """How the file is written, where its lines do not say it."""
 
     @property
     def score(self) -> tuple[int, int]:
@@ -70,40 +80,47 @@ class Guess:
 def guess_mapping(collection: str, documents: Sequence[Row], files: Sequence[SourceFile] = ()) -> Guess:
     """The mapping that these documents look as if they needed. ``files`` are all that such documents stand in."""
     layout, rows = _rows(documents)
-    columns = columns_of(rows)
-    positions = guess_positions(columns, len(rows))
+    total, columns = len(rows), columns_of(rows)
+    positions = guess_positions(columns, total)
+    if len(positions) == 2:  # what stands where no position is belongs to something else
+        rows = [
+            row for row in rows if all(degrees_at(row, one.keys, axis) is not None for axis, one in positions.items())
+        ]
+        columns = columns_of(rows)
     found: dict[str, GuessedField] = {
         axis: GuessedField(axis, one.keys, one.evidence) for axis, one in positions.items()
     }
     taken = {path for one in positions.values() for path in one.paths}
-    _clocks(columns, len(rows), found, taken)
-    _vehicle(columns, len(rows), found, taken)
+    _clocks(columns, total, found, taken)
+    _vehicle(columns, total, found, taken)
     _speed(rows, columns, found, taken)
-    for name, fits in (("heading", _is_heading), ("hdop", _is_positive), ("accuracy", _is_positive)):
-        _number(name, columns, len(rows), fits, found, taken)
-    _ignition(columns, len(rows), found, taken)
+    for name, fits in (("heading", _is_heading), ("hdop", _is_dilution), ("accuracy", _is_positive)):
+        _number(name, columns, total, fits, found, taken)
+    _ignition(columns, total, found, taken)
     if "vehicle" not in found and {"fixed_at", "lat", "lon"} <= set(found) and (named := guess_names(files)):
         found["vehicle"] = GuessedField("vehicle", named[0], [named[1]])
     order = ("vehicle", "fixed_at", "lat", "lon", "received_at", "speed", "heading", "ignition", "accuracy", "hdop")
     missing = [name for name in order[:4] if name not in found]
-    return Guess(
-        collection, layout, len(rows), [found[name] for name in order if name in found], missing, list(columns)
-    )
+    return Guess(collection, layout, total, [found[name] for name in order if name in found], missing, list(columns))
 
 
 def _rows(documents: Sequence[Row]) -> tuple[str, list[Row]]:
     """(layout, flat rows): of the documents where they hold a position themselves, else of the array, perhaps in the
     elements of another, that most positions stand in."""
     rows = [dict(flat(document)) for document in documents]
-    if _has_position(rows):
-        return "document", rows
     arrays = rows_of_arrays(documents)
-    best = max(arrays, key=lambda path: (_has_position(arrays[path]), len(arrays[path])), default=None)
-    return ("document", rows) if best is None else ("embedded", arrays[best])
+    best = max(arrays, key=lambda path: (_positions(arrays[path]), len(arrays[path])), default=None)
+    here = _positions(rows)  # perhaps where a trip begins, and its array has the rest
+    if best is None or (here and here * 2 >= _positions(arrays[best])):
+        return "document", rows
+    return "embedded", arrays[best]
 
 
-def _has_position(rows: Sequence[Row]) -> bool:
-    return len(guess_positions(columns_of(rows), len(rows))) == 2
+def _positions(rows: Sequence[Row]) -> int:
+    """In how many of the rows a position is found."""
+    columns = columns_of(rows)
+    found = guess_positions(columns, len(rows))
+    return min(len(columns[one.keys["path"]]) for one in found.values()) if len(found) == 2 else 0
 
 
 def _share(count: int, rows: int) -> str:
@@ -111,12 +128,15 @@ def _share(count: int, rows: int) -> str:
 
 
 def _clocks(columns: Columns, rows: int, found: dict[str, GuessedField], taken: set[str]) -> None:
+    array = found["lat"].keys["path"].rpartition("[]")[0] if "lat" in found else ""
     for name in ("received_at", "fixed_at"):
-        best: tuple[int, str, ClockForm] | None = None
+        best: tuple[tuple[bool, int, int], str, ClockForm] | None = None
         for path, weight in candidates(name, columns).items():
             form = None if path in taken else clock_form(columns[path], days=weight > 1)
-            if form is not None and (best is None or weight > best[0]):
-                best = (weight, path, form)
+            # A clock beside the array of positions is that of all of them together.
+            rank = (path.startswith(array), weight, len(set(map(str, columns[path]))))
+            if form is not None and (best is None or rank > best[0]):
+                best = (rank, path, form)
         pair = _day_and_time(columns, taken) if name == "fixed_at" else None
         if pair is not None and (best is None or best[1] in pair[0]):
             paths, form = pair
@@ -129,14 +149,31 @@ def _clocks(columns: Columns, rows: int, found: dict[str, GuessedField], taken: 
                 for path in columns
                 if path not in taken and (form := clock_form(columns[path], days=False))
             ]
-            best = (0, *forms[0]) if forms else None
+            best = ((False, 0, 0), *forms[0]) if forms else None
         if best is not None:
             _, path, form = best
+            if name == "fixed_at" and not path.startswith(array):
+                offset = _offset_from(path, form, columns, array, rows)
+                if offset is not None:
+                    found[name] = offset
+                continue
             found[name] = GuessedField(name, {"path": path} | form.keys, _clock_evidence(form, rows))
             taken.add(path)
     if "fixed_at" not in found and "received_at" in found:
         found["fixed_at"] = found.pop("received_at")
         found["fixed_at"].name = "fixed_at"
+
+
+def _offset_from(base: str, form: ClockForm, columns: Columns, array: str, rows: int) -> GuessedField | None:
+    """The column of the array that counts from a clock beside it, by its name; None where there is none: that clock is
+    one for all elements and tells none from another."""
+    for path, values in columns.items():
+        words = set(words_of(path))
+        clock = next((clock for clock, names in _OFFSETS.items() if words & names), None)
+        if path.startswith(array) and "offset" in words and clock and len(numbers_of(values)) == len(values):
+            said = f"{_share(len(values), rows)}, counted from {base} ({form.words}), by its name"
+            return GuessedField("fixed_at", {"path": path, "clock": clock, "base": {"path": base} | form.keys}, [said])
+    return None
 
 
 def _clock_evidence(form: ClockForm, rows: int) -> list[str]:
@@ -174,6 +211,11 @@ def _vehicle(columns: Columns, rows: int, found: dict[str, GuessedField], taken:
         is_key = len(different) > max(1, len(values) // 2) and len(values) > 3
         if path in taken or not values or is_key or (weight <= 2 and path.rpartition(".")[2] == "_id"):
             continue
+        parent, _, last = path.rpartition(".")
+        if {one.strip().lower() for one in different} <= UNITS or f"{parent}.value" in columns:
+            continue  # the unit of a measured value
+        if TRAITS.intersection(words_of(last)):
+            continue
         some = ", ".join(different[:3])
         said = f"{_share(len(values), rows)}, {len(different):,} different, such as {some}"
         found["vehicle"] = GuessedField("vehicle", {"path": path}, [said])
@@ -199,7 +241,7 @@ def _speed(rows: Sequence[Row], columns: Columns, found: dict[str, GuessedField]
             continue
         ratios = _ratios(rows, path, found)
         said = [f"{_share(len(numbers), len(rows))}, {min(numbers):g} to {max(numbers):g}"]
-        named = next((_NAMED_UNITS[word] for word in words_of(path) if word in _NAMED_UNITS), None)
+        named = _named_unit(path)
         if len(ratios) >= 10:
             middle = sorted(ratios)[len(ratios) // 2]
             unit = min(_UNITS, key=lambda one: abs(math.log(middle / _UNITS[one])) if middle > 0 else math.inf)
@@ -214,11 +256,21 @@ def _speed(rows: Sequence[Row], columns: Columns, found: dict[str, GuessedField]
         return
 
 
+def _named_unit(path: str) -> str | None:
+    words = words_of(path)
+    for length, hours, unit in _SPELT_UNITS:
+        if any(word.startswith(length) for word in words) and any(word.startswith(hours) for word in words):
+            return unit
+    return next((_NAMED_UNITS[word] for word in words if word in _NAMED_UNITS), None)
+
+
 def _ratios(rows: Sequence[Row], path: str, found: dict[str, GuessedField]) -> list[float]:
     """Reported speed over metres per second covered, for each step of a moving vehicle."""
     if any(name not in found for name in ("fixed_at", "lat", "lon")):
         return []
     clock, lat, lon = found["fixed_at"].keys, found["lat"].keys, found["lon"].keys
+    if "base" in clock:
+        return []
     paths = clock.get("paths") or [clock["path"]]
     instants = [_joined(row, paths) for row in rows]
     form = clock_form([value for value in instants if value is not None])
@@ -258,6 +310,11 @@ def _number(name: str, columns: Columns, rows: int, fits: Any, found: dict[str, 
 
 def _is_heading(numbers: list[float]) -> bool:
     return min(numbers) >= -1 and max(numbers) <= 511 and max(numbers) > 6.3
+
+
+def _is_dilution(numbers: list[float]) -> bool:
+    """Whether these are dilutions: mostly small, whatever says that there is no fix."""
+    return min(numbers) >= 0 and sorted(numbers)[len(numbers) // 2] <= 10
 
 
 def _is_positive(numbers: list[float]) -> bool:

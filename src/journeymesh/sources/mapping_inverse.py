@@ -10,7 +10,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 import bson
@@ -18,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from journeymesh.errors import UsageError
+from journeymesh.instants import from_us
 from journeymesh.journeys.fixes import F64, I64, NOT_REPORTED_US, Fixes
 from journeymesh.sources.accuracy import ValidField
 from journeymesh.sources.bson_fixes import BsonReader
@@ -29,7 +29,6 @@ from journeymesh.sources.mapping import NUMBER_COLUMNS, ClockField, IgnitionFiel
 from journeymesh.sources.paths import parsed
 from journeymesh.sources.zones import zone
 
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _PROBE_US: Final = 1_715_953_649_000_000
 """A second in which every part of a date and time differs from its default."""
 _EXACT: Final = ("fixed_at_us", "received_at_us", "ignition")
@@ -111,8 +110,8 @@ def _instant(us: int, clock: ClockField) -> Any:
         case "epoch_ms":
             return bson.Int64(us // 1000) if us % 1000 == 0 else us / 1e3
         case "iso8601":
-            return (_EPOCH + timedelta(microseconds=us)).isoformat()
-    wall = _EPOCH + timedelta(microseconds=us)
+            return from_us(us).isoformat()
+    wall = from_us(us)
     if clock.format is not None and "%z" not in clock.format:
         wall = wall.astimezone(zone(clock.zone or "UTC"))
     return wall.strftime(clock.format or "")

@@ -16,24 +16,22 @@ import bson
 import numpy as np
 from bson import json_util
 from bson.errors import InvalidBSON
-from numba import types
 
 from journeymesh.databases.mongodb_answers import is_of_driver
 from journeymesh.errors import SourceMissing, SourceUnreadable, UsageError
-from journeymesh.journeys.compiled import U8_IN, entry
 from journeymesh.journeys.fixes import I64
 from journeymesh.safe_text import place_of
 from journeymesh.sources.bson_fixes import ELEMENT_BITS, BsonReader
 from journeymesh.sources.bson_policies import policies_of
-from journeymesh.sources.bson_values import MAX_DOCUMENT_BYTES, MIN_DOCUMENT_BYTES, OPTIONS, canonical, documents_in
-from journeymesh.sources.bson_walker import read_i32
+from journeymesh.sources.bson_values import MIN_DOCUMENT_BYTES, OPTIONS, canonical, documents_in
+from journeymesh.sources.bson_walker import whole_documents
 from journeymesh.sources.collection_names import BUCKETS, is_pattern, named_in, names_several
 from journeymesh.sources.conditions import both, server_query
 from journeymesh.sources.field_tally import FieldTally
 from journeymesh.sources.file_vehicles import vehicle_of_collection
 from journeymesh.sources.mapping import Mapping, mapped_paths
 from journeymesh.sources.mapping_fields import BESIDE
-from journeymesh.sources.mongodb_clients import OWN_APPLICATION
+from journeymesh.sources.mongodb_clients import OWN_APPLICATION, plain_text
 from journeymesh.sources.paths import is_literal, parsed
 from journeymesh.sources.policy_reading import UsablePolicies
 from journeymesh.sources.port import SourceBatch, SourceItem, SourceSize
@@ -54,20 +52,6 @@ no driver has written for a decade, are left out."""
 
 
 _KEY_TYPES: Final = ("minKey", "maxKey")
-
-
-@entry(types.int64, U8_IN)
-def _last_document(buffer):  # type: ignore[no-untyped-def]
-    """Where the last whole document of a batch begins; -1 if there is none."""
-    at = np.int64(0)
-    last = np.int64(-1)
-    while at + 4 <= buffer.shape[0]:
-        length = np.int64(read_i32(buffer, at))
-        if length < MIN_DOCUMENT_BYTES or length > MAX_DOCUMENT_BYTES or at + length > buffer.shape[0]:
-            break
-        last = at
-        at += length
-    return last
 
 
 class MongodbSource:
@@ -251,7 +235,7 @@ class MongodbSource:
 
     @staticmethod
     def _last_id(content: bytes, before: str | None) -> str | None:
-        at = int(_last_document(np.frombuffer(content, np.uint8)))
+        at, _ = whole_documents(np.frombuffer(content, np.uint8))
         if at < 0:
             return before
         length = int.from_bytes(content[at : at + 4], "little")
@@ -326,14 +310,9 @@ class MongodbSource:
             if not is_of_driver(error):
                 raise
             raise SourceUnreadable(
-                f"source {self.name}: the server's answer lacks {error}, which MongoDB's has",
-                todo="look into the server's log: what it was asked for may have failed",
+                f"source {self.name}: the server's answer lacks {error}, which MongoDB always sends",
+                todo="check the server's log: the command may have failed",
             ) from error
-
-
-def plain_text(error: Exception) -> str:
-    """The first line of a driver's text, without the topology it appends."""
-    return str(error).split(", Timeout:")[0].split(", full error:")[0].splitlines()[0][:200]
 
 
 def _after(resume: str | None, without: Sequence[str] = ()) -> dict[str, Any]:

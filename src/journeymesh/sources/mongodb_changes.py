@@ -15,7 +15,8 @@ from journeymesh.errors import SourceUnreadable
 from journeymesh.sources.bson_values import canonical
 from journeymesh.sources.change_events import MOST_EVENTS, ChangeDecoder
 from journeymesh.sources.mapping import Mapping
-from journeymesh.sources.mongodb import plain_text, projection
+from journeymesh.sources.mongodb import projection
+from journeymesh.sources.mongodb_clients import plain_text
 from journeymesh.sources.vehicle_port import ChangeBatch, PositionLost
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ def latest_position(database: Database[Any], mapping: Mapping, name: str) -> str
     with _faults(name), _watch(database, mapping, None) as stream:
         token = stream.resume_token
     if token is None:
-        raise SourceUnreadable(f"source {name} gives no position", todo="use MongoDB 6 or later")
+        raise SourceUnreadable(f"source {name} returned no resume token", todo="use MongoDB 6 or later")
     return _position(token)
 
 

@@ -27,8 +27,6 @@ def other_clients(client: MongoClient[dict[str, Any]], database: str) -> OtherCl
     in the answer."""
     from pymongo.errors import OperationFailure, PyMongoError
 
-    from journeymesh.sources.mongodb import plain_text
-
     of_database = {"ns": {"$regex": f"^{re.escape(database)}\\."}}
     shown = dict.fromkeys(("ns", "op", "type", "active", "client", "client_s", "appName"), 1)
     pipeline: list[dict[str, Any]] = [
@@ -44,6 +42,11 @@ def other_clients(client: MongoClient[dict[str, Any]], database: str) -> OtherCl
         return OtherClients(unknown=plain_text(error))
     except PyMongoError as error:
         return OtherClients(unknown=plain_text(error))
+
+
+def plain_text(error: Exception) -> str:
+    """The first line of a driver's text, without the topology it appends."""
+    return str(error).split(", Timeout:")[0].split(", full error:")[0].splitlines()[0][:200]
 
 
 def clients_in(operations: Iterable[Mapping[str, Any]], database: str) -> OtherClients:

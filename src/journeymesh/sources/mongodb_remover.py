@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
-import bson
 from pymongo.collation import Collation
 
 from journeymesh.errors import UsageError
+from journeymesh.sources.bson_values import documents_in
 from journeymesh.sources.collection_names import one_of
 from journeymesh.sources.conditions import both, exact_query, of_elements
 from journeymesh.sources.mapping import Mapping
@@ -50,7 +50,7 @@ class MongodbRemover(MongodbSource):
                 for content in collection.find_raw_batches(
                     query, sort=[("_id", 1)], batch_size=self._batch_documents, collation=_EXACT
                 ):
-                    yield from _documents_in(content)
+                    yield from documents_in(content)
 
     def remove_vehicles(self, vehicles: Sequence[str]) -> int:
         """Delete the documents of these vehicles; returns how many there were. Idempotent."""
@@ -66,13 +66,3 @@ class MongodbRemover(MongodbSource):
         exact = exact_query(self._mapping.where)
         for query, _ in vehicle_queries(self._mapping, [VehicleTimes(vehicle) for vehicle in vehicles]):
             yield both(query, exact)
-
-
-def _documents_in(content: bytes) -> Iterator[bytes]:
-    at = 0
-    while at + 5 <= len(content):
-        length = int.from_bytes(content[at : at + 4], "little")
-        if length < 5 or at + length > len(content):
-            raise bson.InvalidBSON("the server sent a document of impossible length")
-        yield content[at : at + length]
-        at += length

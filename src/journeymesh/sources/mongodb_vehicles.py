@@ -26,10 +26,11 @@ from journeymesh.sources.collection_names import one_of
 from journeymesh.sources.conditions import both, server_query
 from journeymesh.sources.conversions import EXACT
 from journeymesh.sources.document_places import Identities, PackedIdentities, places_of
-from journeymesh.sources.mapping import Mapping
-from journeymesh.sources.mongodb import BATCH_DOCUMENTS, MongodbSource, plain_text, projection
+from journeymesh.sources.fix_fields import identifiers
+from journeymesh.sources.mapping import Mapping, TextField
+from journeymesh.sources.mongodb import BATCH_DOCUMENTS, MongodbSource, projection
 from journeymesh.sources.mongodb_changes import MongodbChanges, latest_position
-from journeymesh.sources.mongodb_clients import other_clients
+from journeymesh.sources.mongodb_clients import other_clients, plain_text
 from journeymesh.sources.mongodb_queries import in_array, nameless_query, server_path, vehicle_queries
 from journeymesh.sources.paths import marks_array, parsed
 from journeymesh.sources.vehicle_port import DocumentPlaces, OtherClients, TooMuchAsked, VehicleRead, VehicleTimes
@@ -251,7 +252,7 @@ class MongodbVehicles(MongodbSource):
         into.documents += documents
         if into.documents > self._max_documents:
             raise TooMuchAsked(
-                f"source {self.name} holds more than {self._max_documents} documents of what was asked for at once",
+                f"source {self.name} has more than {self._max_documents} documents for this request",
                 todo="ask for fewer vehicles or a shorter time",
             )
         if parts[-1].end < len(buffer):
@@ -311,7 +312,7 @@ def _names_in(content: bytes, path: str) -> tuple[set[str], set[int]]:
     at = 0
     while at < len(buffer):
         rows = walk.rows(buffer, at)
-        found, codes, _ = Cells(buffer, rows.offsets, rows.kinds, walk.trie.slots).names(path)
+        found, codes, _ = identifiers(Cells(buffer, rows.offsets, rows.kinds, walk.trie.slots), TextField(path=path))
         names.update(found[code] for code in np.unique(codes[codes >= 0]).tolist())
         slot = walk.trie.slots[path]
         for row in np.flatnonzero(rows.kinds[:, slot] == 0x01).tolist():

@@ -1,7 +1,8 @@
 """Arrays inside of arrays, as in ``semanticSegments[].timelinePath[].point``: each innermost element is a fix.
 
 A document is read as if each element of the outer array stood there once for each of its inner elements, with that one
-in the inner array's place. What stands beside the inner array is shared by all of them, and they are numbered through.
+in the inner array's place; of an array whose elements are arrays themselves (``tracks[][].lat``), theirs. What stands
+beside the inner array is shared by all of them, and they are numbered through.
 """
 
 from __future__ import annotations
@@ -26,8 +27,8 @@ class Nesting(NamedTuple):
     inner: tuple[Steps, ...]
 
 
-class TooLarge(ValueError):
-    """A document whose elements, each with what it shares, are more than a document may hold."""
+class NotFlattened(ValueError):
+    """A document that cannot be decoded, or whose elements, each with what it shares, are more than one may hold."""
 
 
 def nesting_of(paths: Iterable[str]) -> Nesting | None:
@@ -62,18 +63,18 @@ def flattened(document: Any, nesting: Nesting) -> Any:
     return _put(document, nesting.outer, [one for item in array for one in _elements(item, nesting.inner)])
 
 
-def flattened_bson(content: bytes, nesting: Nesting) -> bytes | None:
-    """The same of a raw document; None where it cannot be decoded.
+def flattened_bson(content: bytes, nesting: Nesting) -> bytes:
+    """The same of a raw document.
 
     Raises:
-        TooLarge: it is larger so than a document may be.
+        NotFlattened: it cannot be decoded, or is larger so than a document may be.
     """
     document = decoded(content)
     if document is None:
-        return None
+        raise NotFlattened("it cannot be decoded")
     whole: bytes = bson.encode(flattened(document, nesting), codec_options=OPTIONS)
     if len(whole) > MAX_DOCUMENT_BYTES:
-        raise TooLarge("its elements, each with what it shares, are larger than a document may be")
+        raise NotFlattened("its elements, each with what it shares, are larger than a document may be")
     return whole
 
 
@@ -83,6 +84,8 @@ def _cuts(path: Path) -> tuple[int, ...]:
 
 def _elements(item: Any, inner: Sequence[Steps]) -> list[Any]:
     """An element as many times as it has innermost ones; once, without any, where an array is not there."""
+    if inner and not inner[0] and isinstance(item, list):
+        return [deeper for one in item for deeper in _elements(one, inner[1:])]
     if not inner or not isinstance(item, dict):
         return [item]
     found: Any = item

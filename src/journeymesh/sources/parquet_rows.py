@@ -10,13 +10,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from journeymesh.errors import MappingInvalid, SourceUnreadable
-from journeymesh.sources.columnar import column_at, type_at
+from journeymesh.sources.columnar import ARROW_FAULTS, column_at, type_at, unreadable
 from journeymesh.sources.document_rows import rows_of
 from journeymesh.sources.files import SourceFile, opened, origins_from
 from journeymesh.sources.paths import array_of, parsed
 from journeymesh.sources.port import SourceBatch
-from journeymesh.sources.refused_rows import as_json, refusals_of, refused_text
+from journeymesh.sources.refused_rows import as_json, no_column, refusals_of, refused_text
 from journeymesh.sources.row_keys import RowKeys
 from journeymesh.sources.row_reading import RowReading
 
@@ -36,26 +35,22 @@ class ParquetRows:
         """Every row once.
 
         Raises:
-            MappingInvalid: a column that fixes need is not there. SourceUnreadable: it is not whole.
+            MappingInvalid: a column that fixes need is not there. FileDamaged: it is not whole.
         """
         keys, first = RowKeys(self.file.place), 1
         with opened(self.file) as raw:
             try:
                 parquet = pq.ParquetFile(raw)
                 schema = parquet.schema_arrow
-                base = self.reading.fields.fixed_at.base
-                for path in (*self.reading.required, *(() if base is None else base.all_paths)):
+                for path in self.reading.required:
                     name = path if type_at(schema, path) is not None else parsed(path).steps[0]
                     if name not in schema.names and type_at(schema, path) is None:
-                        todo = f"map it to one of {', '.join(schema.names[:20])}"
-                        raise MappingInvalid(f"{self.file.name}: there is no column {path!r}", todo=todo)
+                        raise no_column(self.file, path, schema.names)
                 for batch in parquet.iter_batches(BATCH_ROWS, use_threads=False):
                     yield self._read(batch, origins_from(self.number, first, len(batch)), keys)
                     first += len(batch)
-            except pa.ArrowException as error:
-                what = " ".join(str(error).split())
-                todo = "check that the file is whole"
-                raise SourceUnreadable(f"{self.file.name} cannot be read as Parquet: {what}", todo=todo) from error
+            except ARROW_FAULTS as error:
+                raise unreadable(self.file, error) from error
 
     def _read(self, batch: pa.RecordBatch, origins: Any, keys: RowKeys) -> SourceBatch:
         first = int(origins[0]) & ((1 << 40) - 1) if len(origins) else 1
@@ -69,8 +64,8 @@ class ParquetRows:
             return SourceBatch(fixes, refusals_of(faults, names, row, keys), others=faults.others)
         rows = rows_of(batch.to_pylist(), self.reading.fields, self.reading.where)
         numbers = np.asarray(rows.document, np.int64)
-        reading = replace(self.reading, fields=rows.fields, where=rows.where)
-        fixes, faults = reading.fixes(rows.columns.get, origins[numbers])
+        reading = replace(self.reading, where=rows.where)
+        fixes, faults = reading.fixes(rows.columns.get, origins[numbers], element=rows.element)
         names = {at: f"{self.file.name}:{first + numbers[at]}[{rows.element[at]}]" for at in faults.reasons}
         refusals = refusals_of(faults, names, lambda at: row(int(numbers[at])), keys)
         refusals += [

@@ -2,9 +2,9 @@
 
 A path is tried as **one name** first (``gps.lat``, ``Latitude[deg]`` and ``No.`` are names of columns and keys), and
 then step by step from dot to dot. A step of digits is a place in an array. Only a bare ``[]`` at the end of a step
-stands for every element of an array; with several of them, for every element of the arrays inside of its elements. A
-step in double quotes is taken as it stands, dots and brackets with it:
-``"gps.lat".deg``; a quote inside it is doubled.
+stands for every element of an array; with several of them, for every element of the arrays inside of its elements, or,
+right behind each other (``[][]``), of the arrays that its elements are. A step in double quotes is taken as it stands,
+dots and brackets with it: ``"gps.lat".deg``; a quote inside it is doubled.
 """
 
 from __future__ import annotations
@@ -44,17 +44,18 @@ def parsed(path: str) -> Path:
         if end is not None:
             quoted = True
             step, at = path[at + 1 : end].replace('""', '"'), end + 1
-            marked = path.startswith("[]", at)
-            at += 2 if marked else 0
+            marks = 0
+            while path.startswith("[]", at):
+                marks, at = marks + 1, at + 2
         else:
             stop = path.find(".", at)
             stop = len(path) if stop < 0 else stop
             step, at = path[at:stop], stop
-            marked = step.endswith("[]")
-            step = step.removesuffix("[]")
+            marks = 0
+            while step.endswith("[]"):
+                marks, step = marks + 1, step[:-2]
         steps.append(step)
-        if marked:
-            arrays.append(len(steps))
+        arrays += [len(steps)] * marks
         at += 1
     if "\0" in path or not path:
         raise ValueError("has an empty or impossible step")
@@ -81,7 +82,9 @@ def _quoted_end(path: str, at: int) -> int | None:
             end += 2
             continue
         rest = path[end + 1 :]
-        return end if rest in ("", "[]") or rest.startswith((".", "[].")) else None
+        while rest.startswith("[]"):
+            rest = rest[2:]
+        return end if not rest or rest.startswith(".") else None
     return None
 
 
@@ -110,6 +113,12 @@ def array_of(path: str) -> str | None:
     """The path of the array whose elements the path goes into; None where it goes into none."""
     found = parsed(path)
     return None if found.array is None else ".".join(quoted(step) for step in found.steps[: found.array])
+
+
+def inside_array(path: str) -> str | None:
+    """The path from an element of its array on; None for the element itself."""
+    found = parsed(path)
+    return ".".join(quoted(step) for step in found.steps[found.array :]) or None
 
 
 @lru_cache(4096)

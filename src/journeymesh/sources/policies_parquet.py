@@ -31,7 +31,7 @@ def parquet_rows(
     """Every row by its columns' names. ``called`` is what such a file is called.
 
     Raises:
-        invalid: it stands for more than the bounds. OSError, pa.ArrowException: it cannot be read.
+        invalid: it decodes to more than the bounds. OSError, pa.ArrowException: it cannot be read.
     """
     with pq.ParquetFile(path) as plain:
         columns = _columns(plain.metadata)
@@ -87,5 +87,5 @@ def _text_bytes(column: pa.Array) -> int:
 
 def _beyond(path: Path, what: str, called: str, invalid: type[UsageError]) -> UsageError:
     return invalid(
-        f"{called} {path}: it stands for more than {what}", todo="split it, and give each file by a run of its own"
+        f"{called} {path}: it decodes to more than {what}", todo="split it, and import each file in a run of its own"
     )

@@ -8,28 +8,28 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime
 from typing import Any, Final
 
 import bson
 from bson.datetime_ms import DatetimeMS
 
 from journeymesh.errors import PoliciesInvalid
+from journeymesh.instants import from_us
 from journeymesh.journeys.journey import Refusal
 from journeymesh.journeys.policies import Policy
 from journeymesh.journeys.policy_conflicts import without_conflicts
 from journeymesh.journeys.reasons import Reason
 from journeymesh.sources.blame import paths_of_field
-from journeymesh.sources.clocks import LAST_US, clock_us, is_number, joined, unit_us
+from journeymesh.sources.clocks import LAST_US, clock_us_at, is_number, joined, unit_us
 from journeymesh.sources.conversions import Unconvertible, identifier, kind_of, number, shown
 from journeymesh.sources.field_tally import FieldCount
 from journeymesh.sources.mapping import ClockField, PolicyMappings, PolicyText, TextField
 from journeymesh.sources.paths import reach
+from journeymesh.sources.zones import iana_name
 
 LAST_YEAR: Final = 9999
 """What ends in this year or later has no end: it is how databases without a word for it say so."""
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_MICROSECOND: Final = timedelta(microseconds=1)
 _LATER_YEAR: Final = re.compile(r"\s*(?:\+?0*[1-9]\d{4,}|9999)-")
 _TEXTS: Final = ("device", "vehicle", "zone", "tenant", "product", "status")
 _SHOWN_VALUES: Final = 5
@@ -136,7 +136,9 @@ def policy_text(name: str, value: object, untyped: bool) -> str | None:
         Unconvertible: it is none, or so long that not every store could keep the policy by it.
     """
     text = identifier(value, untyped=untyped)
-    if name != "zone" and text is not None and len(text) > _MOST_CHARACTERS:
+    if name == "zone" and text is not None:
+        return iana_name(text)
+    if text is not None and len(text) > _MOST_CHARACTERS:
         raise Unconvertible(f"{shown(text)} has {len(text)} characters, {_MOST_CHARACTERS} at most")
     return text
 
@@ -244,14 +246,13 @@ class _Reader:
 
 
 def _instant(held: Any, clock: ClockField) -> datetime | None:
-    zone = None if clock.zone_path is None else reach(held, clock.zone_path)
-    us = clock_us(_joined(held, clock), clock, zone)
-    return None if us is None else _EPOCH + us * _MICROSECOND
+    us = clock_us_at(lambda path: _plain(reach(held, path)), clock)
+    return None if us is None else from_us(us)
 
 
 def _end(held: Any, clock: ClockField | None) -> datetime | None:
     """When it ends; None where it has no end, which some databases write as the last instant that they know."""
-    if clock is None or is_without_end(_joined(held, clock), clock):
+    if clock is None or is_without_end(joined([_plain(reach(held, path)) for path in clock.all_paths]), clock):
         return None
     end = _instant(held, clock)
     return None if end is not None and end.year >= LAST_YEAR else end
@@ -271,13 +272,6 @@ def is_without_end(value: object, clock: ClockField | None = None) -> bool:
         case int() | float() if clock is not None and is_number(clock):
             return value * unit_us(clock) > LAST_US
     return False
-
-
-def _joined(held: Any, clock: ClockField) -> Any:
-    values = [_plain(reach(held, path)) for path in clock.all_paths]
-    if len(values) == 1:
-        return values[0]
-    return joined(values)
 
 
 def _plain(value: Any) -> Any:

@@ -7,12 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from journeymesh.errors import MappingInvalid
 from journeymesh.journeys.fixes import Fixes
 from journeymesh.sources.column_values import as_array
 from journeymesh.sources.files import SourceFile, origins_from
 from journeymesh.sources.port import SourceBatch
-from journeymesh.sources.refused_rows import refusals_of
+from journeymesh.sources.refused_rows import no_column, refusals_of
 from journeymesh.sources.row_keys import RowKeys
 from journeymesh.sources.row_reading import RowReading
 
@@ -32,8 +31,7 @@ class RecordedRows:
         self._paths = reading.paths
         absent = [path for path in reading.required if path not in columns]
         if absent:
-            todo = f"map it to one of {', '.join(columns)}"
-            raise MappingInvalid(f"{file.name}: there is no column {absent[0]!r}", todo=todo)
+            raise no_column(file, absent[0], columns)
 
     def batch(self, rows: Sequence[tuple[int, dict[str, Any]]], read_bytes: int) -> SourceBatch:
         """The rows as fixes and refusals."""

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 from typing import Any, Final
 
 from journeymesh.errors import SourceMissing, UsageError
+from journeymesh.sources.csv_dialect import separator_of
+from journeymesh.sources.mapping_yaml import MappingYaml
 from journeymesh.sources.policies_parquet import parquet_rows
+from journeymesh.sources.text_encoding import decoded, encoding_of
 from journeymesh.yaml_files import load_yaml
 
+_HEAD_BYTES: Final = 4096
 ENDINGS: Final = (".yaml", ".yml", ".json", ".ndjson", ".csv", ".parquet")
 
 
@@ -37,7 +42,7 @@ def content_of(path: Path, called: str, invalid: type[UsageError]) -> Any:
 def _content(path: Path, called: str, invalid: type[UsageError]) -> Any:
     match path.suffix.lower():
         case ".yaml" | ".yml":
-            return load_yaml(path.read_text("utf-8"))
+            return load_yaml(path.read_text("utf-8"), loader=MappingYaml)
         case ".json":
             import msgspec
 
@@ -47,12 +52,21 @@ def _content(path: Path, called: str, invalid: type[UsageError]) -> Any:
 
             return [msgspec.json.decode(line) for line in path.read_bytes().splitlines() if line.strip()]
         case ".csv":
-            import csv
-
-            with path.open(encoding="utf-8-sig", newline="") as file:
-                return [{k: v for k, v in row.items() if v not in ("", None)} for row in csv.DictReader(file)]
+            return _csv_rows(path.read_bytes())
         case ".parquet":
             return parquet_rows(path, called, invalid)
         case ending:
             known = ", ".join(ENDINGS)
             raise invalid(f"{called} {path}: unknown ending {ending or 'none'!r}", todo=f"use {known}")
+
+
+def _csv_rows(content: bytes) -> list[dict[Any, Any]]:
+    """The rows of CSV in whatever encoding shows; the separator is the one of its header."""
+    import csv
+
+    encoding, mark = encoding_of(content[:_HEAD_BYTES])
+    plain = content[mark:]
+    text = decoded(plain) if encoding == "utf-8" else plain.decode(encoding, "replace")
+    separator = separator_of(next(iter(text.splitlines()), "").encode())
+    rows = csv.DictReader(io.StringIO(text, newline=""), delimiter=separator)
+    return [{name: value for name, value in row.items() if value not in ("", None)} for row in rows]

@@ -15,9 +15,10 @@ import msgspec
 import numpy as np
 import pyarrow as pa
 
-from journeymesh.errors import SourceUnreadable
+from journeymesh.errors import MappingInvalid, SourceUnreadable
 from journeymesh.journeys.fixes import I64, Fixes
 from journeymesh.sources.column_values import Column, ColumnOf, Faults, as_array
+from journeymesh.sources.conversions import Unconvertible, identifier
 from journeymesh.sources.files import origins_from
 from journeymesh.sources.mapping import ClockField, CoordinateField, FieldMappings, TextField
 from journeymesh.sources.port import SourceBatch
@@ -25,9 +26,10 @@ from journeymesh.sources.refused_rows import refusals_of
 from journeymesh.sources.row_keys import RowKeys
 from journeymesh.sources.row_reading import RowReading
 from journeymesh.sources.signal_layout import SignalsLayout
-from journeymesh.sources.tabular import paths_of, to_fixes
+from journeymesh.sources.tabular import paths_of
 
 MOST_ROWS: Final = 20_000_000
+_NAMES_TOLD: Final = 20
 _ZERO: Final = "\0zero"
 _VEHICLE: Final = "\0vehicle"
 _INSTANT: Final = "\0instant"
@@ -54,28 +56,35 @@ class SignalRows:
     reading: RowReading
     layout: SignalsLayout
     others: int = 0
+    _other_names: dict[str, None] = field(default_factory=dict)
+    _met: set[str] = field(default_factory=set)
     _series: dict[tuple[str, str], list[tuple[int, Any, int]]] = field(default_factory=dict)
     _rows: int = 0
 
     def add(self, column: ColumnOf, origins: I64, *, untyped: bool) -> Faults:
         """Take rows; returns those whose vehicle or instant cannot be read."""
         rows = len(origins)
-        column = self.reading.column_of(column, rows)
 
         def of(path: str) -> Column | None:
             return pa.array(np.zeros(rows)) if path == _ZERO else column(path)
 
         numbers = np.arange(rows, dtype=np.int64)
-        where = self.reading.where
-        read, faults = to_fixes(of, row_fields(self.reading.fields), numbers, where=where, untyped=untyped)
+        reading = replace(self.reading, fields=row_fields(self.reading.fields), tally=None)
+        read, faults = reading.fixes(of, numbers, untyped=untyped)
         wanted = set(signal_names(self.reading.fields))
-        names, values = _listed(column(self.layout.name), rows), _listed(column(self.layout.value), rows)
+        names = [_name_of(name) for name in _listed(column(self.layout.name), rows)]
+        values = _listed(column(self.layout.value), rows)
         self._take(read, origins, names, values, wanted)
         for path in wanted:
             # A column of that name, such as a latitude that stands beside each signal, is a signal too.
             if (beside := column(path)) is not None:
+                self._met.add(path)
                 self._take(read, origins, [path] * rows, _listed(beside, rows), wanted)
-        self.others += sum(name not in wanted for name in names)
+        self._met |= wanted.intersection(names)
+        others = [name for name in names if name not in wanted]
+        self.others += len(others)
+        if len(self._other_names) < _NAMES_TOLD:
+            self._other_names |= dict.fromkeys(name for name in others if name is not None)
         if self._rows > MOST_ROWS:
             raise SourceUnreadable(
                 f"{self.name}: more than {MOST_ROWS:,} signals in one file", todo="cut it by day or by vehicle"
@@ -95,7 +104,15 @@ class SignalRows:
         return [f"{self.others} rows of other signals"] if self.others else []
 
     def batch(self, number: int, keys: RowKeys) -> SourceBatch:
-        """The fixes of all rows taken, and the refusals of those that cannot be read. ``number`` is the file's."""
+        """The fixes of all rows taken, and the refusals of those that cannot be read. ``number`` is the file's.
+
+        Raises:
+            MappingInvalid: there are signals, and none of the latitude's name.
+        """
+        lat = self.reading.fields.lat.path
+        if self._other_names and lat not in self._met:
+            some = ", ".join(list(self._other_names)[:_NAMES_TOLD])
+            raise MappingInvalid(f"{self.name}: no signal is called {lat!r}", todo=f"map lat to one of {some}")
         fixes, faults, rows = self.fixes()
         first = int(origins_from(number, 0, 1)[0])
         names = {row: f"{self.name}:{rows[row][_ORIGIN] - first}" for row in faults.reasons}
@@ -124,7 +141,7 @@ class SignalRows:
         origins = np.array([row[_ORIGIN] for row in rows], np.int64)
         columns: dict[str, Column] = {path: as_array([row.get(path) for row in rows]) for path in paths_of(fields)}
         columns[_INSTANT] = pa.array([row[_INSTANT] for row in rows], pa.timestamp("us", tz="UTC"))
-        fixes, faults = to_fixes(columns.get, fields, origins, self.reading.tally)
+        fixes, faults = RowReading(fields, tally=self.reading.tally).fixes(columns.get, origins)
         return fixes, faults, rows
 
     @property
@@ -168,6 +185,16 @@ def _ordered(rows: Sequence[tuple[int, Any, int]]) -> list[tuple[int, Any, int]]
     for row in sorted(rows, key=lambda row: (row[0], str(row[1]), -row[2])):
         held[row[0]] = row
     return list(held.values())
+
+
+def _name_of(value: Any) -> str | None:
+    """A signal's name, a number's as in CSV; None where it is none."""
+    if value is None or isinstance(value, str):
+        return value
+    try:
+        return identifier(value)
+    except Unconvertible:
+        return None
 
 
 def _listed(values: Column | None, rows: int) -> Sequence[Any]:

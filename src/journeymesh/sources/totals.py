@@ -6,9 +6,9 @@ files, never by the walker that reads fixes, so that what both have in common is
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -16,18 +16,19 @@ import bson
 import msgspec
 
 from journeymesh.errors import UsageError
-from journeymesh.sources.clocks import clock_us, joined
+from journeymesh.instants import from_us
+from journeymesh.sources.clocks import clock_us_at
 from journeymesh.sources.conditions import Wanted, check_where, equals, wanted_at
 from journeymesh.sources.conversions import Markers, Unconvertible, identifier, number
 from journeymesh.sources.file_vehicles import check_identifier
-from journeymesh.sources.mapping_faults import check_clock, paths_in
+from journeymesh.sources.mapping_faults import check_clock
 from journeymesh.sources.mapping_fields import ClockField, DistanceField, TextField
-from journeymesh.sources.paths import parsed, reach
+from journeymesh.sources.mapping_model import paths_in
+from journeymesh.sources.paths import array_of, inside_array, marks_array, parsed, reach
 from journeymesh.sources.row_files import content_of
 from journeymesh.sources.units import UNITS_TO_S, DurationUnit
 from journeymesh.yaml_files import read_yaml
 
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 MEASURES: Final = ("distance_m", "duration_s", "driving_s", "journeys")
 """What a total may say, in metres, seconds and whole numbers."""
 
@@ -147,9 +148,12 @@ def read_totals(mapping: TotalsMapping, documents: Callable[[str], Iterable[Mapp
 def totals_of(rows: Iterable[Any], mapping: TotalsMapping, *, untyped: bool = False) -> TotalsRead:
     """The totals of these rows or documents. ``untyped``: they have texts only, as in CSV."""
     found = TotalsRead()
-    reader = _Reader(mapping, untyped)
+    paths = (*(path for _, path in paths_in(mapping)), *mapping.where)
+    array = next((array for path in paths if (array := array_of(path)) is not None), None)
     for at, row in enumerate(rows, 1):
-        for part in reader.parts(row):
+        elements = [None] if array is None else reach(row, array)
+        for element in elements if isinstance(elements, list) else ():
+            part = _Row(mapping, untyped, row, element)
             try:
                 if part.is_ours():
                     found.totals.append(part.total())
@@ -165,42 +169,17 @@ def month_of(at: datetime) -> int:
 
 
 @dataclass(frozen=True, slots=True)
-class _Reader:
+class _Row:
+    """One row, or one ``element`` of its array."""
+
     mapping: TotalsMapping
     untyped: bool
-
-    def parts(self, row: Any) -> Iterator[_Row]:
-        """The row; where paths go into an array, one for each element."""
-        steps = self._array_steps()
-        if steps is None:
-            yield _Row(self, row, None, 0)
-            return
-        held = row
-        for step in steps:
-            held = held.get(step) if isinstance(held, dict) else None
-        for element in held if isinstance(held, list) else ():
-            yield _Row(self, row, element, len(steps))
-
-    def _array_steps(self) -> tuple[str, ...] | None:
-        for path in (*(path for _, path in paths_in(self.mapping)), *self.mapping.where):
-            found = parsed(path)
-            if found.array is not None:
-                return found.steps[: found.array]
-        return None
-
-
-@dataclass(frozen=True, slots=True)
-class _Row:
-    """One row, or one element of a row's array, which stands below so many steps."""
-
-    reader: _Reader
     row: Any
-    element: Any
-    depth: int
+    element: Any = None
 
     def is_ours(self) -> bool:
         """Whether the mapping's conditions hold."""
-        return all(equals(self._at(path), wanted) for path, wanted in wanted_at(self.reader.mapping.where))
+        return all(equals(self._at(path), wanted) for path, wanted in wanted_at(self.mapping.where))
 
     def total(self) -> Total:
         """What the row says.
@@ -208,40 +187,38 @@ class _Row:
         Raises:
             Unconvertible: naming the field that cannot be read, or is not there; never its value.
         """
-        mapping = self.reader.mapping
+        mapping = self.mapping
         amounts = {name: value for name in mapping.measures if (value := self._amount(name)) is not None}
         if not amounts:
-            raise Unconvertible("none of the measures is there")
+            raise Unconvertible("none of the measures has a value")
         policy, vehicle = self._text("policy"), self._text("vehicle")
         if policy is None and vehicle is None:
-            raise Unconvertible(f"{'policy' if mapping.policy else 'vehicle'} is not there")
+            raise Unconvertible(f"{'policy' if mapping.policy else 'vehicle'} is missing")
         month_us, started_us = self._instant("month"), self._instant("started_at")
         if month_us is None and started_us is None:
-            raise Unconvertible(f"{'month' if mapping.month else 'started_at'} is not there")
+            raise Unconvertible(f"{'month' if mapping.month else 'started_at'} is missing")
         return Total(
             amounts,
             policy,
             vehicle,
             self._text("tenant"),
-            None if month_us is None else month_of(_EPOCH + timedelta(microseconds=month_us)),
+            None if month_us is None else month_of(from_us(month_us)),
             started_us,
             self._instant("computed_at"),
         )
 
     def _at(self, path: str) -> Any:
-        found = parsed(path)
-        if found.array is not None:
-            held = self.element
-            for step in found.steps[self.depth :]:
-                held = held.get(step) if isinstance(held, dict) else None
+        if marks_array(path):
+            rest = inside_array(path)
+            value = self.element if rest is None else reach(self.element, rest)
         else:
-            held = reach(self.row, path)
-        if isinstance(held, bson.Decimal128):
-            return held.to_decimal()
-        return None if Markers.of(self.reader.mapping.missing).has(held) else held
+            value = reach(self.row, path)
+        if isinstance(value, bson.Decimal128):
+            return value.to_decimal()
+        return None if Markers.of(self.mapping.missing).has(value) else value
 
     def _amount(self, name: str) -> float | None:
-        part = getattr(self.reader.mapping, name.rpartition("_")[0] or name)
+        part = getattr(self.mapping, name.rpartition("_")[0] or name)
         if part.path is None:
             return 1.0
         try:
@@ -255,22 +232,20 @@ class _Row:
         return value if isinstance(part, CountField) else value * part.to_si
 
     def _text(self, name: str) -> str | None:
-        part = getattr(self.reader.mapping, name)
+        part = getattr(self.mapping, name)
         if part is None:
             return None
         try:
-            return identifier(self._at(part.path), untyped=self.reader.untyped)
+            return identifier(self._at(part.path), untyped=self.untyped)
         except Unconvertible:
             raise Unconvertible(f"{part.path} is no identifier") from None
 
     def _instant(self, name: str) -> int | None:
-        clock = getattr(self.reader.mapping, name)
+        clock = getattr(self.mapping, name)
         if clock is None:
             return None
-        values = [self._at(path) for path in clock.all_paths]
-        zone = None if clock.zone_path is None else self._at(clock.zone_path)
         try:
-            return clock_us(values[0] if len(values) == 1 else joined(values), clock, zone)
+            return clock_us_at(self._at, clock)
         except Unconvertible:
             raise Unconvertible(f"{'+'.join(clock.all_paths)} is not a time as the file says") from None
 

@@ -30,6 +30,15 @@ class VehicleTimes:
     first_us: int = BEGINNING_US
     last_us: int = END_US
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether it is the whole of the vehicle."""
+        return self.first_us <= BEGINNING_US and self.last_us >= END_US
+
+    def includes(self, at_us: int) -> bool:
+        """Whether the instant is in this time."""
+        return self.first_us <= at_us <= self.last_us
+
 
 @dataclass(frozen=True, slots=True)
 class DocumentPlace:

@@ -42,6 +42,27 @@ def zone(name: str) -> tzinfo:
         raise UnknownZone(name) from error
 
 
+def iana_name(name: str) -> str:
+    """The IANA name by which policies are kept: that of a Windows name, ``Etc/GMT-2`` of ``+02:00``; what is one
+    already, or has none, as it is."""
+    try:
+        ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        pass
+    else:
+        return name
+    try:
+        found = zone(name)
+    except UnknownZone:
+        return name
+    if isinstance(found, ZoneInfo):
+        return found.key
+    hours, rest = divmod(found.utcoffset(None) or timedelta(), timedelta(hours=1))
+    if rest or not -12 <= hours <= 14:
+        return name
+    return f"Etc/GMT{-hours:+d}" if hours else "UTC"
+
+
 def is_zone(name: str) -> bool:
     """Whether a time zone has this name."""
     try:

@@ -18,6 +18,7 @@ import pyarrow as pa
 
 from journeymesh.databases.faults import MIGRATE
 from journeymesh.errors import StoreCorrupt, StoreUnavailable, UsageError
+from journeymesh.instants import from_us, to_us
 from journeymesh.journeys.fixes import Fixes
 from journeymesh.journeys.journey import Refusal
 from journeymesh.journeys.policies import Policy
@@ -43,11 +44,10 @@ from journeymesh.stores.port import (
     VehicleSpan,
 )
 from journeymesh.stores.positions import changes_page
-from journeymesh.stores.records import from_us, to_us
+from journeymesh.stores.schema_version import SCHEMA_VERSION
 
 T = TypeVar("T")
 
-SCHEMA_VERSION: Final = "0005"
 BUSY_TIMEOUT_S: Final = 60.0
 GRACE_S: Final = 3600.0
 """How long a compaction leaves files that it replaced to readers that began before."""
@@ -262,10 +262,20 @@ class LakeStore:
         """The rules that the journeys here were made with."""
         return [RulesUsed(version, digest) for version, digest in sorted(self._state().rules)]
 
-    def runs(self) -> list[Run]:
-        """Runs, oldest first."""
+    def runs(self, since: datetime | None = None) -> list[Run]:
+        """Runs, oldest first; with ``since``, those that have not finished, or that began or finished then or later."""
         held = [records.run_of(row) for row in self._state().runs.values()]
-        return sorted(held, key=lambda run: (run.started_at, run.run_id))
+        found = held if since is None else [run for run in held if run.is_since(since)]
+        return sorted(found, key=lambda run: (run.started_at, run.run_id))
+
+    def run(self, run_id: str) -> Run | None:
+        """The run of this id; None: there is none."""
+        row = self._state().runs.get(run_id)
+        return None if row is None else records.run_of(row)
+
+    def run_count(self) -> int:
+        """How many runs there are."""
+        return len(self._state().runs)
 
     def digest(self) -> dict[str, str]:
         """Canonical digests by part: journeys, refusals, policies, fixes. Reads batch by batch, of one commit."""

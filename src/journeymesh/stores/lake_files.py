@@ -25,13 +25,13 @@ import msgspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from journeymesh.instants import EPOCH
 from journeymesh.journeys.journey import JOURNEY_SCHEMA
 from journeymesh.stores.digests import POLICY_SCHEMA, REFUSAL_DIGEST_SCHEMA
 from journeymesh.stores.records import POLICY_KEY
 
 ROWS_PER_GROUP: Final = 16_384
 BLOCKS_PER_GROUP: Final = 256
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 HISTORY_SCHEMA: Final = pa.schema(
     [
@@ -101,7 +101,7 @@ def month_of(instant: datetime) -> str:
 
 def month_of_day(day: int) -> str:
     """The partition of a UTC day (days since 1970)."""
-    return month_of(_EPOCH + timedelta(days=day))
+    return month_of(EPOCH + timedelta(days=day))
 
 
 def write_table(root: Path, kind: Kind, table: pa.Table, number: int) -> list[LakeFile]:

@@ -11,6 +11,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from journeymesh.instants import from_us
 from journeymesh.journeys.journey import Refusal
 from journeymesh.stores import records, rows
 from journeymesh.stores.digests import POLICY_SCHEMA
@@ -26,7 +27,6 @@ from journeymesh.stores.lake_files import (
 )
 from journeymesh.stores.lake_queries import LakeQueries
 from journeymesh.stores.port import StoreBatch
-from journeymesh.stores.records import from_us
 from journeymesh.stores.rows import ID, STARTED, JourneyRow
 from journeymesh.stores.writers import row_to_put
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from journeymesh.journeys.journey import INSTANT
+from journeymesh.journeys.fields import INSTANT
 from journeymesh.stores.lake_commits import LakeCommits
 from journeymesh.stores.lake_files import KINDS, LakeFile, write_batches
 from journeymesh.stores.lake_queries import LakeQueries

@@ -1,82 +1,46 @@
 """The memory twin: a store that lives as long as its process, for tests, trials and one-off runs.
 
-Its state is one immutable value; a write builds the next one and puts it in place in a single assignment, so a read
-sees whole batches and a fault leaves nothing.
+Its state is one value that no one changes; a write builds the next one and puts it in place in a single assignment, so
+a read sees whole batches and a fault leaves nothing.
 """
 
 from __future__ import annotations
 
+import operator
 import threading
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from typing import Any, Final, TypeVar
 
 import pyarrow as pa
 
-from journeymesh.journeys.fixes import Fixes
-from journeymesh.journeys.journey import Refusal
-from journeymesh.journeys.policies import Policy
-from journeymesh.stores import records, rows
-from journeymesh.stores.digests import (
-    POLICY_SCHEMA,
-    REFUSAL_DIGEST_SCHEMA,
-    fixes_digest,
-    table_digest,
-)
-from journeymesh.stores.fix_blocks import DAY_US, FixBlock, decoded, encode_blocks, fixes_of
-from journeymesh.stores.port import (
-    HistoryEntry,
-    JourneyQuery,
-    RefusalQuery,
-    RulesUsed,
-    Run,
-    StoreBatch,
-    StoreChanges,
-    VehicleSpan,
-)
-from journeymesh.stores.positions import changes_page
-from journeymesh.stores.records import from_us, to_us
-from journeymesh.stores.rows import COLUMNS, ID, STARTED, JourneyRow
-from journeymesh.stores.writers import row_to_put
+from journeymesh.stores import rows
+from journeymesh.stores.row_kinds import KINDS, Condition, ReadableRows, Row, WritableRows, vehicles_of
+from journeymesh.stores.row_store import RowStore
+from journeymesh.stores.schema_version import SCHEMA_VERSION
 
-SCHEMA_VERSION = "0005"
-_POLICY, _TERM, _VEHICLE, _TENANT, _PRODUCT, _ENDED = (
-    COLUMNS.index(name) for name in ("policy", "policy_from_us", "vehicle", "tenant", "product", "ended_at_us")
-)
+T = TypeVar("T")
 
-_REFUSED_VEHICLE = records.REFUSAL_COLUMNS.index("vehicle")
-
-
-@dataclass(frozen=True, slots=True)
-class _Entry:
-    """A history entry. ``position`` orders entries; ``latest`` says which successor was named last."""
-
-    journey_id: str
-    successor_id: str | None
-    superseded_at: datetime
-    position: int
-    latest: int
-    row: JourneyRow
+_INDEXED: Final = ("policy", "vehicle")
+"""Columns by which journeys are found without looking at every one."""
+_OPERATORS: Final[dict[str, Callable[[Any, Any], bool]]] = {
+    "<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge,
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
 class _State:
-    sequence: int = 0
+    number: int = 0
     position: int = 0
-    changes: dict[str, int] = field(default_factory=dict)
-    journeys: dict[str, JourneyRow] = field(default_factory=dict)
-    history: dict[str, _Entry] = field(default_factory=dict)
-    refusals: dict[str, records.Row] = field(default_factory=dict)
-    policies: dict[tuple[str, str, int], records.Row] = field(default_factory=dict)
-    rules: frozenset[RulesUsed] = frozenset()
-    runs: dict[str, records.Row] = field(default_factory=dict)
-    blocks: dict[tuple[str, int], FixBlock] = field(default_factory=dict)
-    by_policy: dict[str | None, list[JourneyRow]] = field(default_factory=dict)
-    by_vehicle: dict[str, list[JourneyRow]] = field(default_factory=dict)
+    rows: dict[str, dict[Row, Row]] = field(default_factory=lambda: {kind: {} for kind in KINDS})
+    """By kind and key."""
+    journeys_by: dict[str, dict[Any, list[Row]]] = field(default_factory=dict)
+    """Made when they are first asked for."""
 
 
-class MemoryStore:
+class MemoryStore(RowStore):
     """Both ports in memory. Safe for threads."""
 
     url = "memory://"
@@ -97,247 +61,134 @@ class MemoryStore:
         """Always this code's."""
         return SCHEMA_VERSION, SCHEMA_VERSION
 
-    def write(self, batch: StoreBatch) -> None:
-        """Write the batch: all of it or, on any fault, none."""
-        with self._writing:
-            state = self._state
-            if batch.under is not None:
-                row = row_to_put(batch, state.runs.get(batch.under.run_id), self.url)
-                state = state if row is None else replace(state, runs=state.runs | {batch.under.run_id: row})
-            self._state = _next_state(state, batch)
-
-    def journeys(self, query: JourneyQuery) -> pa.Table:
-        """Journeys in (started_at, journey_id) order, ``JOURNEY_SCHEMA``; at most ``query.limit``."""
-        state = self._state
-        candidates = _candidates(state, query)
-        after = None if query.after is None else (to_us(query.after[0]), query.after[1])
-        first = None if query.started_from is None else to_us(query.started_from)
-        last = None if query.started_to is None else to_us(query.started_to)
-        terms = None if query.terms is None else {to_us(at) for at in query.terms}
-        found = [
-            row
-            for row in candidates
-            if (query.policy is None or row[_POLICY] == query.policy)
-            and (query.policies is None or row[_POLICY] in query.policies)
-            and (terms is None or row[_TERM] in terms)
-            and (query.vehicle is None or row[_VEHICLE] == query.vehicle)
-            and (query.tenant is None or row[_TENANT] == query.tenant)
-            and (query.product is None or row[_PRODUCT] == query.product)
-            and not (query.unattributed and row[_POLICY] is not None)
-            and (first is None or row[STARTED] >= first)
-            and (last is None or row[STARTED] < last)
-            and (after is None or _key(row) > after)
-        ]
-        return rows.selected(rows.journeys_of(found[: query.limit]), query.columns)
-
-    def journey(self, journey_id: str, tenant: str | None = None) -> pa.Table | None:
-        """The journey as a one-row table, following ``successor_id`` from a superseded id; None if unknown or gone, or
-        not of the tenant that is given."""
-        state = self._state
-        seen: set[str] = set()
-        current: str | None = journey_id
-        while current is not None and current not in seen:
-            row = state.journeys.get(current)
-            if row is not None and tenant in (None, row[_TENANT]):
-                return rows.journeys_of([row])
-            seen.add(current)
-            entries = [entry for entry in state.history.values() if entry.journey_id == current]
-            current = max(entries, key=lambda entry: entry.latest).successor_id if entries else None
-        return None
-
-    def history(self, journey_id: str) -> list[HistoryEntry]:
-        """Former contents under this id, oldest first."""
-        entries = [entry for entry in self._state.history.values() if entry.journey_id == journey_id]
-        entries.sort(key=lambda entry: entry.position)
-        return [
-            HistoryEntry(journey_id, entry.superseded_at, entry.successor_id, rows.journeys_of([entry.row]))
-            for entry in entries
-        ]
-
-    def vehicles(self, among: Sequence[str]) -> dict[str, VehicleSpan]:
-        """Those of the vehicles that the store holds journeys or fixes of."""
-        state, wanted = self._state, set(among)
-        spans: dict[str, list[int]] = defaultdict(list)
-        for row in state.journeys.values():
-            if row[_VEHICLE] in wanted:
-                spans[row[_VEHICLE]] += (row[STARTED], row[_ENDED])
-        for block in state.blocks.values():
-            if block.vehicle in wanted:
-                spans[block.vehicle] += (block.first_us, block.last_us)
-        return {vehicle: VehicleSpan(from_us(min(span)), from_us(max(span))) for vehicle, span in spans.items()}
-
-    def vehicles_after(self, after: str | None, limit: int) -> list[str]:
-        """Up to ``limit`` vehicles with journeys, refusals or kept fixes here, by name, behind ``after``."""
-        state = self._state
-        held = {row[_VEHICLE] for row in state.journeys.values()} | {vehicle for vehicle, _ in state.blocks}
-        held |= {row[_REFUSED_VEHICLE] for row in state.refusals.values()} - {None}
-        return sorted(vehicle for vehicle in held if after is None or vehicle > after)[:limit]
-
-    def changes(self, after: str | None, limit: int = 1000) -> StoreChanges:
-        """Vehicles written after a position (None: the beginning), each once, in order of their last change."""
-        state = self._state
-
-        def read(first: int, size: int) -> tuple[int, list[tuple[str, int]]]:
-            later = [change for change in state.changes.items() if change[1] > first]
-            return state.position, sorted(later, key=lambda change: change[1])[:size]
-
-        return changes_page(after, limit, read)
-
-    def policies(self, number: str | None = None) -> list[Policy]:
-        """All policies, or the terms of those with this number, by number, tenant and beginning."""
-        held = self._state.policies
-        return [records.policy_of(held[key]) for key in sorted(held) if number is None or key[0] == number]
-
-    def refusals(self, query: RefusalQuery) -> Iterator[tuple[str, Refusal]]:
-        """Quarantined inputs as (refusal_id, refusal), in refusal_id order."""
-        held, left = self._state.refusals, query.limit
-        for refusal_id in sorted(held if query.among is None else held.keys() & set(query.among)):
-            if left is not None and left <= 0:
-                return
-            _, refusal = found = records.refusal_of(held[refusal_id])
-            if _matches(query, refusal_id, refusal):
-                left = None if left is None else left - 1
-                yield found
-
-    def rules(self) -> list[RulesUsed]:
-        """The rules that the journeys here were made with."""
-        return sorted(self._state.rules, key=lambda used: (used.version, used.digest))
-
-    def runs(self) -> list[Run]:
-        """Runs, oldest first."""
-        held = [records.run_of(row) for row in self._state.runs.values()]
-        return sorted(held, key=lambda run: (run.started_at, run.run_id))
-
-    def digest(self) -> dict[str, str]:
-        """Canonical digests by part: journeys, refusals, policies, fixes."""
-        state = self._state
-        journeys = rows.table_of([state.journeys[key] for key in sorted(state.journeys)])
-        refusals = [state.refusals[key] for key in sorted(state.refusals)]
-        policies = [state.policies[key] for key in sorted(state.policies)]
-        blocks = ((key[0], key[1], state.blocks[key].content) for key in sorted(state.blocks))
-        return {
-            "journeys": table_digest(rows.STORED_SCHEMA, [journeys]),
-            "refusals": table_digest(REFUSAL_DIGEST_SCHEMA, [records.table_from_rows(refusals, REFUSAL_DIGEST_SCHEMA)]),
-            "policies": table_digest(POLICY_SCHEMA, [records.table_from_rows(policies, POLICY_SCHEMA)]),
-            "fixes": fixes_digest(decoded(blocks)),
-        }
-
-    def fixes(self, vehicle: str, first: datetime, last: datetime) -> Fixes:
-        """The vehicle's kept fixes with ``first <= fixed_at <= last``, by time."""
-        blocks, first_us, last_us = self._state.blocks, to_us(first), to_us(last)
-        found = sorted(
-            (key[1], block.content)
-            for key, block in blocks.items()
-            if key[0] == vehicle and first_us // DAY_US <= key[1] <= last_us // DAY_US
-        )
-        return fixes_of(vehicle, [content for _, content in found], first_us, last_us)
-
-    def expire(self, before: datetime) -> int:
-        """Forget kept fixes of UTC days that end at or before ``before``; returns how many fixes went."""
-        first_kept = to_us(before) // DAY_US
-        with self._writing:
-            state = self._state
-            kept = {key: block for key, block in state.blocks.items() if key[1] >= first_kept}
-            gone = {key: block.rows for key, block in state.blocks.items() if key[1] < first_kept}
-            if gone:
-                position, changes = _moved(state, {vehicle: None for vehicle, _ in sorted(gone)})
-                self._state = replace(state, blocks=kept, position=position, changes=changes)
-        return sum(gone.values())
-
     def close(self) -> None:
         """Nothing to release; what is held goes with the object."""
 
+    def _reading(self) -> AbstractContextManager[ReadableRows]:
+        return nullcontext(_MemoryRows(self._state))
 
-def _next_state(state: _State, batch: StoreBatch) -> _State:
-    sequence = state.sequence + 1
-    put = {} if batch.journeys is None else {r[ID]: r for r in rows.rows_of(rows.stored_journeys(batch.journeys))}
-    journeys, history = dict(state.journeys), dict(state.history)
-    changed: dict[str | None, None] = {row[_VEHICLE]: None for row in put.values()}
-    now = datetime.now(UTC)
-    for moved in batch.superseded:
-        row = journeys.get(moved.journey_id)
-        if row is None or rows.row_content(row) == _content(put.get(moved.journey_id)):
-            continue
-        del journeys[moved.journey_id]
-        changed[row[_VEHICLE]] = None
-        key = rows.history_id(moved.journey_id, moved.successor_id, rows.row_content(row))
-        entry = history.get(key)
-        if entry is None:
-            entry = _Entry(moved.journey_id, moved.successor_id, now, sequence, sequence, row)
-        history[key] = replace(entry, latest=sequence)
-    journeys.update(put)
-    refusals = dict(state.refusals)
-    for refusal_id in batch.refusals_withdrawn:
-        if (withdrawn := refusals.pop(refusal_id, None)) is not None:
-            changed[withdrawn[_REFUSED_VEHICLE]] = None
-    for refusal in batch.refusals:
-        changed[refusal.vehicle] = None
-        refusals.setdefault(refusal.refusal_id, records.refusal_row(refusal))
-    blocks = dict(state.blocks)
-    for day in batch.fixes_withdrawn:
-        if blocks.pop(day, None) is not None:
-            changed[day[0]] = None
-    for block in encode_blocks(batch.fixes) if batch.fixes is not None else ():
-        blocks[block.vehicle, block.day] = block
-        changed[block.vehicle] = None
-    gone = {records.term_row(term) for term in batch.policies_withdrawn}
-    policies = {term: row for term, row in state.policies.items() if term not in gone}
-    position, changes = _moved(state, changed)
-    return _State(
-        sequence=sequence,
-        position=position,
-        changes=changes,
-        journeys=journeys,
-        history=history,
-        refusals=refusals,
-        policies=policies | {records.term_row(p.term): records.policy_row(p) for p in batch.policies},
-        rules=(state.rules - set(batch.rules_withdrawn)) | ({batch.rules} if batch.rules else set()),
-        runs=state.runs | ({batch.run.run_id: records.run_row(batch.run)} if batch.run else {}),
-        blocks=blocks,
-    )
+    def _write(self, writing: Callable[[WritableRows], T]) -> T:
+        with self._writing:
+            into = _MemoryRows(replace(self._state, number=self._state.number + 1))
+            result = writing(into)
+            self._state = into.state
+            return result
 
 
-def _moved(state: _State, vehicles: Iterable[str | None]) -> tuple[int, dict[str, int]]:
-    """The position after a write that changes these vehicles (or nothing of any), and each vehicle's last change."""
-    known = [vehicle for vehicle in vehicles if vehicle is not None]
-    changes = state.changes | {vehicle: state.position + k for k, vehicle in enumerate(known, 1)}
-    return state.position + max(len(known), 1), changes
+class _MemoryRows:
+    """``WritableRows`` of a state; what is written is in ``state`` afterwards, and in the one that was given not."""
+
+    def __init__(self, state: _State) -> None:
+        self.state = state
+        self._own: set[str] = set()
+
+    def select(
+        self,
+        kind: str,
+        where: Sequence[Condition] = (),
+        *,
+        order: Sequence[str] = (),
+        after: Sequence[Any] | None = None,
+        limit: int | None = None,
+        columns: Sequence[str] | None = None,
+    ) -> Iterator[Row]:
+        """Rows that meet every condition."""
+        at = {name: place for place, name in enumerate(KINDS[kind].columns)}
+        tests = [_test(at, condition) for condition in where]
+        found = [row for row in self._candidates(kind, where) if all(test(row) for test in tests)]
+        if order:
+
+            def key(values: Iterable[Any]) -> tuple[tuple[bool, Any], ...]:
+                return tuple((value is not None, value) for value in values)
+
+            found.sort(key=lambda row: key(row[at[name]] for name in order))
+            if after is not None:
+                found = [row for row in found if key(row[at[name]] for name in order) > key(after)]
+        found = found[:limit]
+        if columns is None or tuple(columns) == KINDS[kind].columns:
+            return iter(found)
+        return iter([tuple(row[at[name]] for name in columns) for row in found])
+
+    def count(self, kind: str) -> int:
+        """How many rows there are."""
+        return len(self.state.rows[kind])
+
+    def spans(self, kind: str, first: str, last: str, vehicles: Sequence[str]) -> Iterator[tuple[str, Any, Any]]:
+        """A span for each row of these vehicles."""
+        return self.select(kind, [("vehicle", "in", vehicles)], columns=("vehicle", first, last))
+
+    def position(self) -> int:
+        """The position of the store's last change."""
+        return self.state.position
+
+    def put(self, kind: str, put: Sequence[Row] | pa.Table, *, update: Sequence[str] | None = None) -> list[str | None]:
+        """Put rows by key; the vehicles of all."""
+        places = [KINDS[kind].columns.index(name) for name in KINDS[kind].key]
+        given = rows.rows_of(put) if isinstance(put, pa.Table) else put
+        kept = self._writable(kind)
+        for row in given:
+            key = tuple(row[place] for place in places)
+            if update is None or key not in kept:
+                kept[key] = row
+            elif update:
+                columns = zip(KINDS[kind].columns, row, kept[key], strict=True)
+                kept[key] = tuple(value if name in update else former for name, value, former in columns)
+        return vehicles_of(kind, given)
+
+    def delete(self, kind: str, keys: Iterable[Row]) -> list[str | None]:
+        """Delete the rows with these keys; the vehicles of those that were there."""
+        kept = self._writable(kind)
+        gone = [kept.pop(key, None) for key in keys]
+        return vehicles_of(kind, [row for row in gone if row is not None])
+
+    def number(self) -> int:
+        """The number of this write."""
+        return self.state.number
+
+    def advance(self, count: int) -> int:
+        """Move the position on."""
+        self.state = replace(self.state, position=self.state.position + count)
+        return self.state.position
+
+    def _writable(self, kind: str) -> dict[Row, Row]:
+        """The rows of a kind: a copy of the former state's."""
+        if kind not in self._own:
+            copied = {**self.state.rows, kind: dict(self.state.rows[kind])}
+            self.state = replace(self.state, rows=copied, journeys_by={})
+            self._own.add(kind)
+        return self.state.rows[kind]
+
+    def _candidates(self, kind: str, where: Sequence[Condition]) -> Iterable[Row]:
+        """Rows among which are all that meet the conditions."""
+        kept = self.state.rows[kind]
+        for name, comparison, value in where:
+            wanted = dict.fromkeys([value] if comparison == "=" else value) if comparison in ("=", "in") else None
+            if wanted is not None and KINDS[kind].key == (name,):
+                return [kept[key,] for key in wanted if (key,) in kept]
+            if wanted is not None and kind == "journeys" and name in _INDEXED and not self._own:
+                return [row for one in wanted for row in self._journeys_by(name).get(one, ())]
+        return kept.values()
+
+    def _journeys_by(self, name: str) -> dict[Any, list[Row]]:
+        if name not in self.state.journeys_by:
+            found: dict[Any, list[Row]] = defaultdict(list)
+            place = rows.COLUMNS.index(name)
+            for row in self.state.rows["journeys"].values():
+                found[row[place]].append(row)
+            self.state.journeys_by[name] = dict(found)
+        return self.state.journeys_by[name]
 
 
-def _candidates(state: _State, query: JourneyQuery) -> list[JourneyRow]:
-    """The rows that may match, in order; the indexes of a state are made when they are first asked for."""
-    if not state.by_policy and state.journeys:
-        by_policy: dict[str | None, list[JourneyRow]] = defaultdict(list)
-        by_vehicle: dict[str, list[JourneyRow]] = defaultdict(list)
-        for row in sorted(state.journeys.values(), key=_key):
-            by_policy[row[_POLICY]].append(row)
-            by_vehicle[row[_VEHICLE]].append(row)
-        state.by_vehicle.update(by_vehicle)
-        state.by_policy.update(by_policy)
-    if query.policy is not None or query.unattributed:
-        return state.by_policy.get(query.policy, [])
-    if query.vehicle is not None:
-        return state.by_vehicle.get(query.vehicle, [])
-    if query.policies is not None:
-        return sorted((row for number in set(query.policies) for row in state.by_policy.get(number, [])), key=_key)
-    return sorted(state.journeys.values(), key=_key)
-
-
-def _key(row: JourneyRow) -> tuple[int, str]:
-    return row[STARTED], row[ID]
-
-
-def _content(row: JourneyRow | None) -> bytes | None:
-    return None if row is None else rows.row_content(row)
-
-
-def _matches(query: RefusalQuery, refusal_id: str, refusal: Refusal) -> bool:
-    at = refusal.fixed_at
-    return (
-        (query.reason is None or refusal.reason == query.reason)
-        and (query.vehicle is None or refusal.vehicle == query.vehicle)
-        and not (query.without_vehicle and refusal.vehicle is not None)
-        and (query.fixed_from is None or (at is not None and at >= query.fixed_from))
-        and (query.fixed_to is None or (at is not None and at < query.fixed_to))
-        and (query.after is None or refusal_id > query.after)
-    )
+def _test(at: dict[str, int], condition: Condition) -> Callable[[Row], bool]:
+    name, comparison, value = condition
+    if comparison == "any":
+        tests = [_test(at, one) for one in value]
+        return lambda row: any(test(row) for test in tests)
+    place = at[name]
+    if comparison == "=":
+        return lambda row: bool(row[place] == value)
+    if comparison == "in":
+        among = frozenset(value)
+        return lambda row: row[place] in among
+    compare = _OPERATORS[comparison]
+    return lambda row: row[place] is not None and compare(row[place], value)

@@ -17,16 +17,14 @@ writer finishes what it finds: a batch that was being applied is applied; one th
 
 from __future__ import annotations
 
-import os
-import socket
 import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from journeymesh.errors import StoreUnavailable
+from journeymesh.processes import Process
 
 T = TypeVar("T")
 
@@ -229,29 +227,10 @@ class Commits:
 
 
 def _this_process() -> dict[str, Any]:
-    return {"host": _host(), "pid": os.getpid(), "born": _born(os.getpid())}
+    here = Process.this()
+    return {"host": here.host, "pid": here.pid, "born": here.started}
 
 
 def _is_dead(writer: Mapping[str, Any]) -> bool:
-    """Whether a writer on this very host is known to have ended; False where it cannot be known."""
-    if writer["host"] != _host() or not Path("/proc/self/stat").exists():
-        return False
-    return bool(_born(writer["pid"]) != writer["born"])
-
-
-def _host() -> str:
-    """This host since its last boot, and its process numbers' namespace: pods of one name differ."""
-    try:
-        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-        return f"{socket.gethostname()}/{boot}/{Path('/proc/self/ns/pid').readlink()}"
-    except OSError:
-        return f"{socket.gethostname()}/{uuid.getnode()}"
-
-
-def _born(pid: int) -> str | None:
-    """When the process started, in the kernel's ticks; None for one that has ended (a zombie has, too)."""
-    try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except OSError:
-        return None
-    return None if fields[0] in ("Z", "X") else fields[19]
+    """Whether a writer on this very host is known to have ended."""
+    return Process(writer["host"], writer["pid"], writer["born"] or "").has_ended

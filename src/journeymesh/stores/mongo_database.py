@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
 from typing import Any, Final
 
 from journeymesh.stores.mongo_commits import PREFIX, Snapshot
@@ -12,11 +13,10 @@ from journeymesh.stores.mongo_documents import Document
 
 BATCH_SIZE: Final = 2_000
 """Documents inserted or fetched at once."""
-KEYS_AT_ONCE: Final = 5_000
+BLOCKS_AT_ONCE: Final = 200
+"""The same of kept fixes, which are large."""
 _DATABASE: Final = "journeymesh"
 _REACH_MS: Final = 10_000
-
-
 _NOT_IMPLEMENTED: Final = 238
 
 
@@ -59,22 +59,22 @@ class Database:
         order: Sequence[str] = (),
         limit: int | None = None,
         fields: Sequence[str] | None = None,
-    ) -> list[Document]:
+    ) -> Iterator[Document]:
         """Visible documents. The limit is left to the server where nothing has to be left out here."""
-        if limit == 0:
-            return []
-        cursor = self.cursor(kind, seen, conditions, order, fields)
-        if limit is not None and not seen.replaced:
+        at_once = BLOCKS_AT_ONCE if kind == "blocks" else BATCH_SIZE
+        cursor = self.collection(kind).find(seen.filter(**conditions), fields, batch_size=at_once)
+        if order:
+            cursor = cursor.sort([(name, 1) for name in order]).allow_disk_use(True)
+        if limit and not seen.replaced:
             cursor = cursor.limit(limit)
-        found: list[Document] = []
         with contextlib.closing(cursor):
-            for document in cursor:
-                if document["_id"] in seen.replaced:
-                    continue
-                found.append(document)
-                if limit is not None and len(found) == limit:
-                    break
-        return found
+            yield from islice((document for document in cursor if document["_id"] not in seen.replaced), limit)
+
+    def count(self, kind: str, seen: Snapshot) -> int:
+        """How many documents are visible."""
+        if seen.replaced:
+            return sum(1 for _ in self.find(kind, seen, {}, fields=("_id",)))
+        return int(self.collection(kind).count_documents(seen.filter()))
 
     def grouped(
         self, kind: str, seen: Snapshot, conditions: Mapping[str, Any], group: Mapping[str, Any]
@@ -90,18 +90,6 @@ class Database:
             if error.code != _NOT_IMPLEMENTED:
                 raise
             return None
-
-    def cursor(
-        self,
-        kind: str,
-        seen: Snapshot,
-        conditions: Mapping[str, Any],
-        order: Sequence[str],
-        fields: Sequence[str] | None,
-    ) -> Any:
-        """A cursor over visible documents, and those that the batch being applied replaced."""
-        cursor = self.collection(kind).find(seen.filter(**conditions), fields, batch_size=BATCH_SIZE)
-        return cursor.sort([(name, 1) for name in order]) if order else cursor
 
     def _open(self) -> Any:
         from pymongo import MongoClient

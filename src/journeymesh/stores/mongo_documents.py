@@ -1,48 +1,89 @@
-"""Journeys and records as MongoDB documents.
+"""Rows as MongoDB documents.
 
 Each document has ``_id`` (batch and key), ``batch``, ``key`` (what it is a version of), ``digest`` (of its content)
-and its fields by name; instants are int64 microseconds, for a BSON date has milliseconds only.
+and its fields by name; instants are int64 microseconds, for a BSON date has milliseconds only. Kept fixes of a vehicle
+and day are as many documents as they need, each well below MongoDB's 16 MB.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
 from bson.int64 import Int64
 
 from journeymesh.journeys.journey import RECORDED_LATER
-from journeymesh.journeys.policies import Policy, PolicyTerm
-from journeymesh.stores.fix_blocks import FixBlock
-from journeymesh.stores.records import POLICY_COLUMNS, policy_row, term_row
-from journeymesh.stores.rows import COLUMNS, ID, NESTED, JourneyRow, content_digest, nested_values
+from journeymesh.stores.row_kinds import KINDS, Row
+from journeymesh.stores.rows import NESTED, content_digest, nested_values
 
 Document = dict[str, Any]
 
-HISTORY_COLUMNS: Final = ("entry_id", "journey_id", "successor_id", "superseded_at_us", "position", "latest", "content")
-CHANGE_COLUMNS: Final = ("vehicle", "position")
 _BLOCK_PART: Final = 8 * 2**20
 _PLAIN_TEXT: Final = 2**20
+_CONTENT: Final = KINDS["blocks"].columns.index("content")
+_FIXES: Final = KINDS["blocks"].columns.index("fixes")
 
 
-def journey_document(row: JourneyRow) -> Document:
-    """The journey by its field names, its nested columns as arrays of documents."""
-    fields = dict(zip(COLUMNS, row, strict=True))
-    for name in NESTED:
-        fields[name] = nested_values(name, fields[name])
-    return {"key": row[ID], "digest": content_digest(row), **fields}
+def field_of(kind: str, column: str) -> str:
+    """The field that a column is in. A key of one column is ``key``, which every kind has an index of."""
+    if KINDS[kind].key == (column,):
+        return "key"
+    return "digest_used" if (kind, column) == ("rules", "digest") else column
 
 
-def journey_row(document: Mapping[str, Any]) -> JourneyRow:
-    """The inverse of ``journey_document``."""
-    return tuple(
-        _nested_text(document[name])
-        if name in NESTED
-        else _plain(document.get(name) if name in RECORDED_LATER else document[name])
-        for name in COLUMNS
-    )
+def key_of(kind: str, values: Row) -> str:
+    """The key of a row with these values in the kind's key columns."""
+    if kind == "policies":
+        return msgspec.json.encode(values).decode()
+    if kind == "blocks":
+        vehicle, day = values
+        return f"{day}/{vehicle}"
+    return "\0".join(values)
+
+
+def digest_of(kind: str, row: Row) -> str:
+    """The digest by which a row that is put again is known to be the same."""
+    if kind == "journeys":
+        return content_digest(row)
+    return _digest(row[_CONTENT] if kind == "blocks" else msgspec.json.encode(row))
+
+
+def documents_of(kind: str, key: str, row: Row, digest: str, batch: int) -> list[Document]:
+    """The row as this batch's version of its key."""
+    name = f"{batch}/{_digest(key.encode())}"
+    document = {"_id": f"{name}/0", "batch": batch, "key": key, "digest": digest}
+    for column, value in zip(KINDS[kind].columns, row, strict=True):
+        if kind == "journeys":
+            document[column] = nested_values(column, value) if column in NESTED else value
+        else:
+            document["digest_used" if (kind, column) == ("rules", "digest") else column] = _packed(value)
+    if kind != "blocks":
+        return [document]
+    content = row[_CONTENT]
+    parts = [content[start : start + _BLOCK_PART] for start in range(0, len(content), _BLOCK_PART)]
+    return [
+        {**document, "_id": f"{name}/{part}", "part": part, "fixes": 0 if part else row[_FIXES], "content": some}
+        for part, some in enumerate(parts)
+    ]
+
+
+def row_of(kind: str, parts: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> Row:
+    """These columns of the row that is in these documents: one, or the parts of a block in their order."""
+    document = parts[0]
+    if kind == "journeys":
+        return tuple(_journey_value(document, name) for name in columns)
+    if kind == "blocks":
+        content = b"".join(part["content"] for part in parts) if "content" in columns else b""
+        return tuple(content if name == "content" else _plain(document[name]) for name in columns)
+    return tuple(_unpacked(document[field_of(kind, name)]) for name in columns)
+
+
+def _journey_value(document: Mapping[str, Any], name: str) -> Any:
+    if name in NESTED:
+        return _nested_text(document[name])
+    return _plain(document.get(name) if name in RECORDED_LATER else document[field_of("journeys", name)])
 
 
 def _nested_text(entries: Iterable[Mapping[str, Any]]) -> str:
@@ -52,68 +93,6 @@ def _nested_text(entries: Iterable[Mapping[str, Any]]) -> str:
 def _plain(value: Any) -> Any:
     """The driver returns int64 as a class of its own, which JSON encoders refuse."""
     return int(value) if isinstance(value, Int64) else value
-
-
-def record_document(columns: Sequence[str], row: Sequence[Any], key: str) -> Document:
-    """A flat row by its column names."""
-    fields = {name: _packed(value) for name, value in zip(columns, row, strict=True)}
-    return {"key": key, "digest": _digest(msgspec.json.encode(row)), **fields}
-
-
-def record_row(columns: Sequence[str], document: Mapping[str, Any]) -> tuple[Any, ...]:
-    """The inverse of ``record_document``."""
-    return tuple(_unpacked(document[name]) for name in columns)
-
-
-def policy_key(term: PolicyTerm) -> str:
-    """The key of a policy's term."""
-    return msgspec.json.encode(term_row(term)).decode()
-
-
-def policy_document(policy: Policy) -> Document:
-    """The policy by its column names."""
-    return record_document(POLICY_COLUMNS, policy_row(policy), policy_key(policy.term))
-
-
-def block_key(vehicle: str, day: int) -> str:
-    """The key of a vehicle's kept fixes of a UTC day."""
-    return f"{day}/{vehicle}"
-
-
-def block_documents(block: FixBlock) -> list[Document]:
-    """The block, in parts that stay well below MongoDB's 16 MB."""
-    fields = {
-        "key": block_key(block.vehicle, block.day),
-        "digest": _digest(block.content),
-        "vehicle": block.vehicle,
-        "day": block.day,
-        "first_us": block.first_us,
-        "last_us": block.last_us,
-    }
-    starts = range(0, len(block.content), _BLOCK_PART)
-    return [
-        {**fields, "part": part, "fixes": 0 if part else block.rows, "content": block.content[s : s + _BLOCK_PART]}
-        for part, s in enumerate(starts)
-    ]
-
-
-def joined_blocks(documents: Iterable[Mapping[str, Any]]) -> Iterator[tuple[str, int, bytes]]:
-    """(vehicle, day, content) of blocks whose parts come in (vehicle, day, part) order."""
-    vehicle, day, parts = "", 0, list[bytes]()
-    for document in documents:
-        if parts and (document["vehicle"], document["day"]) != (vehicle, day):
-            yield vehicle, day, b"".join(parts)
-            parts = []
-        vehicle, day = document["vehicle"], document["day"]
-        parts.append(document["content"])
-    if parts:
-        yield vehicle, day, b"".join(parts)
-
-
-def identified(document: Document, batch: int) -> Document:
-    """The document with its identity as this batch's version of its key."""
-    part = document.get("part", 0)
-    return {"_id": f"{batch}/{_digest(document['key'].encode())}/{part}", "batch": batch, **document}
 
 
 def _digest(content: bytes) -> str:

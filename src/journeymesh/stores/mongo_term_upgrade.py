@@ -9,45 +9,44 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from journeymesh.stores import records
-from journeymesh.stores.mongo_commits import Commits, Snapshot
+from journeymesh.instants import to_us
+from journeymesh.stores import records, rows
+from journeymesh.stores.mongo_commits import Commits
 from journeymesh.stores.mongo_database import BATCH_SIZE, Database
-from journeymesh.stores.mongo_documents import (
-    HISTORY_COLUMNS,
-    Document,
-    journey_document,
-    journey_row,
-    policy_document,
-    record_document,
-    record_row,
-)
-from journeymesh.stores.mongo_plan import Plan
+from journeymesh.stores.mongo_documents import Document, digest_of, documents_of, row_of
+from journeymesh.stores.mongo_rows import PlannedRows
+from journeymesh.stores.row_batches import move_in_feed
+from journeymesh.stores.row_kinds import KINDS
 from journeymesh.stores.term_upgrade import content_with_term
 
-_CONTENT: Final = HISTORY_COLUMNS.index("content")
+_HISTORY: Final = KINDS["history"].columns
+_CONTENT: Final = _HISTORY.index("content")
 
 
-def upgrade_to_terms(database: Database, commits: Commits, planned: Plan, seen: Snapshot) -> None:
+def upgrade_to_terms(database: Database, commits: Commits, planned: PlannedRows) -> None:
     """Change journeys and history, and plan the change of policies."""
-    held = database.find("policies", seen, {})
-    policies = [records.policy_of(record_row(records.POLICY_COLUMNS, document)) for document in held]
-    begins = {policy.number: records.to_us(policy.valid_from) for policy in policies}
+    former = list(planned.select("policies"))
+    policies = list(map(records.policy_of, former))
+    begins = {policy.number: to_us(policy.valid_from) for policy in policies}
 
     def journey(document: Document) -> dict[str, Any]:
         begin = None if document["policy"] is None else begins.get(document["policy"])
-        changed = journey_document(journey_row({**document, "policy_from_us": begin}))
-        return {"policy_from_us": begin, "digest": changed["digest"]}
+        row = row_of("journeys", [{**document, "policy_from_us": begin}], rows.COLUMNS)
+        return {"policy_from_us": begin, "digest": digest_of("journeys", row)}
 
     def history(document: Document) -> dict[str, Any]:
-        row = list(record_row(HISTORY_COLUMNS, document))
+        row = list(row_of("history", [document], _HISTORY))
         row[_CONTENT] = content_with_term(row[_CONTENT], begins)
-        changed = record_document(HISTORY_COLUMNS, row, row[0])
-        return {name: changed[name] for name in ("content", "digest")}
+        digest = digest_of("history", tuple(row))
+        changed = documents_of("history", document["key"], tuple(row), digest, planned.number())
+        return {name: changed[0][name] for name in ("content", "digest")}
 
     for kind, change in (("journeys", journey), ("history", history)):
-        _change_each(database, kind, change, lambda: commits.still_writing(planned.sequence))
-    planned.remove("policies", [document["key"] for document in held])
-    planned.put("policies", [[policy_document(policy)] for policy in policies])
+        _change_each(database, kind, change, lambda: commits.still_writing(planned.number()))
+    if policies:
+        planned.remove("policies", [policy.number for policy in policies])
+        planned.put("policies", former)
+        move_in_feed(planned, ())
 
 
 def _change_each(

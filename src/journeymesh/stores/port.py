@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Protocol
+from typing import Final, Protocol
 
 import pyarrow as pa
 
+from journeymesh.errors import RulesConflict
 from journeymesh.journeys.fixes import Fixes
 from journeymesh.journeys.journey import Refusal
 from journeymesh.journeys.policies import Policy, PolicyTerm
+from journeymesh.journeys.rules import JourneyRules
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +34,29 @@ class RulesUsed:
     version: str
     digest: str
 
+    @classmethod
+    def of(cls, rules: JourneyRules) -> RulesUsed:
+        """These rules."""
+        return cls(rules.version, rules.digest)
+
+    def require_no_others(self, among: Iterable[RulesUsed], store: str, *, todo: str) -> None:
+        """Refuse a store that has journeys of other rules; ``among`` are those that it has.
+
+        Raises:
+            RulesConflict: it has.
+        """
+        for other in among:
+            if other.version != self.version:
+                raise RulesConflict(f"{store} has journeys of rules {other.version}, not {self.version}", todo=todo)
+            if other != self:
+                raise RulesConflict(
+                    f"{store} has journeys of other rules of the same version {self.version}",
+                    todo="give the edited rules their own version; in a file from before 2026.2 set base: …-2026.1",
+                )
+
+
+_OF_FEEDS: Final = ("feed:", "sync:", "backfill:")
+
 
 @dataclass(frozen=True, slots=True)
 class Run:
@@ -45,6 +70,16 @@ class Run:
     counts: dict[str, int]
     resume: str | None = None
     """Where the source can be taken up again (a live MongoDB: the last ``_id`` settled); None: from its beginning."""
+
+    def is_since(self, instant: datetime) -> bool:
+        """Whether it has not finished, or began or finished at this instant or later."""
+        return self.finished_at is None or self.started_at >= instant or self.finished_at >= instant
+
+    @property
+    def is_of_feed(self) -> bool:
+        """Whether a feed keeps the store up to date by it: its ``resume`` is a place in a stream of changes or in a
+        list of vehicles, and none of a pass over the source."""
+        return self.run_id.startswith(_OF_FEEDS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +127,7 @@ class JourneyQuery:
     policies, ``unattributed`` for those outside any policy. ``after`` is the keyset cursor: the (started_at,
     journey_id) of the last row seen, in ascending order. ``columns`` are those of ``JOURNEY_SCHEMA`` that the answer
     has, in this order; None: all. ``in_any_order`` says that whoever asks for all of them sorts them anyway: a store
-    need not.
+    need not, but that without the column ``journey_id``, which would order them, those of one policy come in order.
     """
 
     policy: str | None = None
@@ -227,8 +262,14 @@ class JourneyStore(Protocol):
     def rules(self) -> list[RulesUsed]:
         """The rules that the journeys here were made with."""
 
-    def runs(self) -> list[Run]:
-        """Runs, oldest first."""
+    def runs(self, since: datetime | None = None) -> list[Run]:
+        """Runs, oldest first; with ``since``, those that have not finished, or that began or finished then or later."""
+
+    def run(self, run_id: str) -> Run | None:
+        """The run of this id; None: there is none."""
+
+    def run_count(self) -> int:
+        """How many runs there are."""
 
     def digest(self) -> dict[str, str]:
         """Canonical digests by part: journeys, refusals, policies, fixes. Equal content gives equal digests on

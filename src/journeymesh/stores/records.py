@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import Any, Final
 
 import msgspec
 import pyarrow as pa
 
+from journeymesh.instants import from_us, to_us
 from journeymesh.journeys.journey import Refusal
 from journeymesh.journeys.policies import Policy, PolicyTerm
 from journeymesh.stores.digests import POLICY_SCHEMA, REFUSAL_DIGEST_SCHEMA
@@ -24,19 +25,6 @@ REFUSAL_COLUMNS: Final = (*REFUSAL_DIGEST_SCHEMA.names, "origin", "detail", "con
 RUN_COLUMNS: Final = (
     "run_id", "source", "rules_version", "started_at_us", "finished_at_us", "counts", "resume",
 )  # fmt: skip
-
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_MICROSECOND: Final = timedelta(microseconds=1)
-
-
-def to_us(instant: datetime) -> int:
-    """Microseconds since 1970 UTC, exact."""
-    return (instant - _EPOCH) // _MICROSECOND
-
-
-def from_us(instant_us: int) -> datetime:
-    """The aware UTC instant."""
-    return _EPOCH + timedelta(microseconds=instant_us)
 
 
 def term_row(term: PolicyTerm) -> tuple[str, str, int]:

@@ -17,7 +17,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from journeymesh.journeys.journey import HARSH_EVENT_TYPE, HOUR_TYPE, INSTANT, JOURNEY_SCHEMA, RECORDED_LATER
+from journeymesh.journeys.fields import FIELDS, HARSH_EVENT_TYPE, HOUR_TYPE, INSTANT
+from journeymesh.journeys.journey import JOURNEY_SCHEMA
 
 JourneyRow = tuple[Any, ...]
 """One stored journey: the values of ``STORED_SCHEMA``'s columns, in order."""
@@ -43,6 +44,9 @@ STORED_SCHEMA: Final = pa.schema([_stored_field(field) for field in JOURNEY_SCHE
 COLUMNS: Final = tuple(STORED_SCHEMA.names)
 ID: Final = COLUMNS.index("journey_id")
 STARTED: Final = COLUMNS.index("started_at_us")
+_SINCE: Final = tuple(field.since for field in FIELDS if field.journeys != "absent")
+_FIRST_LATER: Final = tuple(map(_SINCE.index, sorted({since for since in _SINCE if since})))
+"""Where the columns of each later schema begin: so many columns a row had before it."""
 _ROWS_AT_ONCE: Final = 256
 """So many rows become columns at once: their values are still in the cache, and the next ones take their memory."""
 
@@ -83,7 +87,12 @@ def journeys_from_stored(stored: pa.Table, columns: Sequence[str] | None = None)
 
 def stored_names(columns: Sequence[str] | None) -> tuple[str, ...]:
     """The stored columns that these columns of ``JOURNEY_SCHEMA`` are in; None: all."""
-    return tuple(_stored_field(field).name for field in _schema_of(columns))
+    return tuple(stored_schema(columns).names)
+
+
+def stored_schema(columns: Sequence[str] | None) -> pa.Schema:
+    """``STORED_SCHEMA`` of these columns of ``JOURNEY_SCHEMA``; None: all."""
+    return pa.schema([_stored_field(field) for field in _schema_of(columns)])
 
 
 def selected(journeys: pa.Table, columns: Sequence[str] | None) -> pa.Table:
@@ -110,7 +119,7 @@ def table_of(rows: Sequence[JourneyRow], schema: pa.Schema = STORED_SCHEMA) -> p
 
 def journeys_of(rows: Iterable[JourneyRow], columns: Sequence[str] | None = None) -> pa.Table:
     """A table in ``JOURNEY_SCHEMA`` of these rows, which hold these columns of it alone; None: all."""
-    schema = pa.schema([_stored_field(field) for field in _schema_of(columns)])
+    schema = stored_schema(columns)
     left, pieces = iter(rows), [schema.empty_table()]
     while some := list(islice(left, _ROWS_AT_ONCE)):
         pieces.append(table_of(some, schema))
@@ -118,17 +127,20 @@ def journeys_of(rows: Iterable[JourneyRow], columns: Sequence[str] | None = None
 
 
 def row_content(row: JourneyRow) -> bytes:
-    """The row as JSON text, exact and canonical: how history keeps it. Of a journey made before ``RECORDED_LATER``
-    it is what it was."""
-    later = row[-len(RECORDED_LATER) :]
-    return msgspec.json.encode(row if any(value is not None for value in later) else row[: -len(RECORDED_LATER)])
+    """The row as JSON text, exact and canonical: how history keeps it. Of a journey made before some of the fields were
+    recorded it is what it was."""
+    for first in reversed(_FIRST_LATER):
+        if any(value is not None for value in row[first:]):
+            break
+        row = row[:first]
+    return msgspec.json.encode(row)
 
 
 def row_from_content(content: bytes | str) -> JourneyRow:
     """The inverse of ``row_content``."""
     values = msgspec.json.decode(content)
-    if len(values) == len(COLUMNS) - len(RECORDED_LATER):
-        values += [None] * len(RECORDED_LATER)
+    if len(values) in _FIRST_LATER:
+        values += [None] * (len(COLUMNS) - len(values))
     return tuple(
         float(value) if pa.types.is_floating(field.type) and value is not None else value
         for field, value in zip(STORED_SCHEMA, values, strict=True)

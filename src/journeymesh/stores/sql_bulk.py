@@ -3,26 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from itertools import islice
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 import pyarrow as pa
 import sqlalchemy as sa
 
 from journeymesh.stores.rows import rows_of
 
-T = TypeVar("T")
-
-_IDS_AT_ONCE: Final = 5_000
 _FEW_ROWS: Final = 100
 _ROWS_AT_ONCE: Final = 1_000
 _NUL, _SOH = "\0", "\1"
-
-
-def chunks(items: Sequence[T], size: int = _IDS_AT_ONCE) -> Iterator[Sequence[T]]:
-    """The items in pieces that fit into one statement."""
-    for start in range(0, len(items), size):
-        yield items[start : start + size]
 
 
 def escaped(value: Any) -> Any:
@@ -45,19 +35,18 @@ def put_rows(
     table: sa.Table,
     rows: Sequence[Sequence[Any]],
     *,
-    keep: bool = False,
     update: Sequence[str] | None = None,
 ) -> None:
     """Put rows (values in the table's column order) by primary key.
 
-    A row whose key is there replaces it, or with ``keep`` leaves it as it is, or changes only the columns ``update``.
+    Of a row that is there, only the columns ``update`` change; None: all.
     """
     if not rows:
         return
     names = [column.name for column in table.columns]
     if connection.dialect.name == "sqlite":
         marks = ", ".join("?" * len(names))
-        statement = f"INSERT INTO {table.name} ({', '.join(names)}) VALUES ({marks}) {_conflict(table, keep, update)}"  # noqa: S608
+        statement = f"INSERT INTO {table.name} ({', '.join(names)}) VALUES ({marks}) {_conflict(table, update)}"  # noqa: S608
         connection.connection.cursor().executemany(statement, rows)
         return
     staged = _stage(connection, table)
@@ -65,7 +54,7 @@ def put_rows(
     with cursor.copy(f"COPY {staged} ({', '.join(names)}) FROM STDIN") as copy:
         for row in rows:
             copy.write_row([escaped(value) for value in row])
-    _merge(connection, table, staged, keep, update)
+    _merge(connection, table, staged, update)
 
 
 def put_table(connection: sa.Connection, table: sa.Table, stored: pa.Table) -> None:
@@ -93,23 +82,25 @@ def put_table(connection: sa.Connection, table: sa.Table, stored: pa.Table) -> N
         content = memoryview(sink.getvalue())
         for start in range(0, len(content), 1 << 20):
             copy.write(bytes(content[start : start + (1 << 20)]))
-    _merge(connection, table, staged, False, None)
+    _merge(connection, table, staged, None)
 
 
-def delete_ids(connection: sa.Connection, column: sa.Column[Any], ids: Sequence[str]) -> None:
-    """Delete the rows with these keys."""
-    table = column.table
-    assert isinstance(table, sa.Table)
-    for part in chunks(ids):
-        connection.execute(sa.delete(table).where(column.in_([escape_for(connection, key) for key in part])))
-
-
-def delete_keys(connection: sa.Connection, table: sa.Table, keys: Sequence[Sequence[Any]]) -> None:
-    """Delete the rows with these keys of several columns, in the order of the table's primary key."""
-    columns = list(table.primary_key.columns)
-    for key in keys:
-        this = (column == escape_for(connection, value) for column, value in zip(columns, key, strict=True))
-        connection.execute(sa.delete(table).where(*this))
+def delete_rows(
+    connection: sa.Connection, table: sa.Table, keys: Sequence[Sequence[Any]], returning: str | None = None
+) -> list[Any]:
+    """Delete the rows with these primary keys in one statement; the ``returning`` column of those that were there."""
+    if not keys:
+        return []
+    names = ", ".join(column.name for column in table.primary_key.columns)
+    mark = "?" if connection.dialect.name == "sqlite" else "%s"
+    marks = ", ".join([f"({', '.join([mark] * len(keys[0]))})"] * len(keys))
+    statement = f"DELETE FROM {table.name} WHERE ({names}) IN (VALUES {marks})"  # noqa: S608 - names of ours
+    values = tuple(escape_for(connection, value) for key in keys for value in key)
+    if returning is None:
+        connection.exec_driver_sql(statement, values)
+        return []
+    gone = connection.exec_driver_sql(f"{statement} RETURNING {returning}", values)
+    return [value if mark == "?" else unescaped(value) for (value,) in gone]
 
 
 def escape_for(connection: sa.Connection, value: Any) -> Any:
@@ -117,30 +108,16 @@ def escape_for(connection: sa.Connection, value: Any) -> Any:
     return value if connection.dialect.name == "sqlite" else escaped(value)
 
 
-def read_rows(
-    connection: sa.Connection,
-    statement: sa.Select[Any] | sa.CompoundSelect[Any],
-    size: int | None = None,
-) -> list[tuple[Any, ...]]:
-    """All rows, or up to ``size`` first ones, as tuples."""
-    result = connection.execute(statement)
-    if connection.dialect.name == "sqlite" and size is None:
-        # The driver's own tuples: no column of ours is converted on the way.
-        assert result.cursor is not None
-        held = list(result.cursor.fetchall())
-        result.close()
-        return held
-    found = result.fetchall() if size is None else list(islice(result, size))
-    rows = [tuple(row) for row in found]
-    if connection.dialect.name == "sqlite":
-        return rows
-    return [tuple(map(unescaped, row)) if _any_escape(row) else row for row in rows]
+def read_rows(connection: sa.Connection, statement: sa.Select[Any]) -> list[tuple[Any, ...]]:
+    """All rows, as tuples."""
+    return list(rows_one_by_one(connection, statement))
 
 
 def rows_one_by_one(connection: sa.Connection, statement: sa.Select[Any]) -> Iterator[tuple[Any, ...]]:
-    """The rows that ``read_rows`` gives, each made when it is asked for. Within the transaction only."""
+    """The rows as tuples, each made when it is asked for. Within the transaction only."""
     result = connection.execute(statement)
     if connection.dialect.name == "sqlite":
+        # The driver's own tuples: no column of ours is converted on the way.
         cursor: Any = result.cursor
         rows: Iterator[tuple[Any, ...]] = iter(cursor)
         return rows
@@ -158,16 +135,16 @@ def _stage(connection: sa.Connection, table: sa.Table) -> str:
     return staged
 
 
-def _merge(connection: sa.Connection, table: sa.Table, staged: str, keep: bool, update: Sequence[str] | None) -> None:
+def _merge(connection: sa.Connection, table: sa.Table, staged: str, update: Sequence[str] | None) -> None:
     names = ", ".join(column.name for column in table.columns)
-    conflict = _conflict(table, keep, update)
+    conflict = _conflict(table, update)
     connection.exec_driver_sql(f"INSERT INTO {table.name} ({names}) SELECT {names} FROM {staged} {conflict}")  # noqa: S608
 
 
-def _conflict(table: sa.Table, keep: bool, update: Sequence[str] | None) -> str:
+def _conflict(table: sa.Table, update: Sequence[str] | None) -> str:
     keys = [column.name for column in table.primary_key.columns]
     others = list(update) if update is not None else [c.name for c in table.columns if c.name not in keys]
     target = f"ON CONFLICT ({', '.join(keys)})"
-    if keep or not others:
+    if not others:
         return f"{target} DO NOTHING"
     return f"{target} DO UPDATE SET {', '.join(f'{name} = excluded.{name}' for name in others)}"

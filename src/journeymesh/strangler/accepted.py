@@ -18,7 +18,7 @@ import pyarrow as pa
 import sqlalchemy as sa
 
 from journeymesh.engines.port import Retention
-from journeymesh.engines.settling import Settler
+from journeymesh.engines.recalculation import Recalculation
 from journeymesh.errors import UsageError
 from journeymesh.journeys.fixes import I64, Fixes
 from journeymesh.journeys.policies import Policy, PolicyBook
@@ -116,7 +116,7 @@ class Deliverer:
             self.writer().put(fixes)
             return
         store = self.store(route.answering_name)
-        settler = Settler(
+        recalculation = Recalculation(
             store=store,
             rules=self.rules,
             policies=self.policies(),
@@ -124,9 +124,9 @@ class Deliverer:
             now=datetime.now(UTC),
             describe=_describe,
         )
-        settled = settler.settle(fixes)
-        store.write(StoreBatch(rules=RulesUsed(self.rules.version, self.rules.digest)))
-        store.write(settled.batch)
+        recalculated = recalculation.recalculate(fixes)
+        store.write(StoreBatch(rules=RulesUsed.of(self.rules)))
+        store.write(recalculated.batch)
 
 
 def _outlived_legacy(route: Route | None) -> bool:

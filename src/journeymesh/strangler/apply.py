@@ -17,8 +17,9 @@ from typing import Final
 
 import sqlalchemy as sa
 
-from journeymesh.errors import JourneymeshError, UsageError
+from journeymesh.errors import JourneymeshError, StoreUnavailable, UsageError
 from journeymesh.journeys.policies import Policy
+from journeymesh.processes import Process, has_ended
 from journeymesh.strangler.control import Control, bump, now_us
 from journeymesh.strangler.control_tables import (
     backfills,
@@ -30,12 +31,12 @@ from journeymesh.strangler.control_tables import (
     shadow_counts,
     shadow_coverage,
 )
-from journeymesh.strangler.gates import Readings, closed_gates
+from journeymesh.strangler.gates import GateInputs, closed_gates
 from journeymesh.strangler.moves import Kind, Move, moves_of
 from journeymesh.strangler.ownership import check_owner, claim
 from journeymesh.strangler.phases import Phase
 from journeymesh.strangler.plan import Plan
-from journeymesh.strangler.routes import Route, Routes, note, read_routes, record
+from journeymesh.strangler.routes import Route, RouteChange, Routes, note, read_routes, record
 from journeymesh.strangler.tracing import span
 
 LOCK_S: Final = 900
@@ -77,7 +78,7 @@ def operator() -> str:
 class Applying:
     """Applies plans to one control database.
 
-    - ``readings``: what is known of a slice's gates
+    - ``gate_inputs``: what is known about a slice when its gates are checked
     - ``prepare``: makes a target ready to be filled (schema, rules); raises where it cannot be
     - ``retire``: does the steps of retiring; ``resume`` goes on with what a crash left of them
     """
@@ -85,20 +86,28 @@ class Applying:
     control: Control
     plan: Plan
     policies: Callable[[], Sequence[Policy]]
-    readings: Callable[[Route], Readings]
+    gate_inputs: Callable[[Route], GateInputs]
     prepare: Callable[[Route], None]
     retire: Callable[[Route, str, str], None]
     resume: Callable[[], object] = lambda: None
     who: str = field(default_factory=operator)
 
     def planned(self) -> list[Move]:
-        """The moves that ``apply`` would make now.
+        """The moves that ``apply`` would make now. What only goes back needs no store that answers.
 
         Raises:
             PlanInvalid: the plan cannot be followed from here, or the control database is another plan's.
+            StoreUnavailable: a store that answers cannot be read, and something is to go on.
         """
         check_owner(self.control, self.plan)
-        return moves_of(self.plan, read_routes(self.control), self.policies(), now_us())
+        recorded = read_routes(self.control)
+        try:
+            return moves_of(self.plan, recorded, self.policies(), now_us())
+        except StoreUnavailable:
+            moves = moves_of(self.plan, recorded, None, now_us())
+            if moves and all(move.goes_back for move in moves):
+                return moves
+            raise
 
     def dry_run(self) -> list[Outcome]:
         """What ``apply`` would do now: every move with the gates that are closed. Nothing is changed."""
@@ -114,7 +123,7 @@ class Applying:
             UsageError: no reason is given.
         """
         if not why.strip():
-            raise UsageError("a reason is missing", todo="say why with --why TEXT; it goes into the history")
+            raise UsageError("a reason is missing", todo="give one with --why TEXT; it is kept in the history")
         with operator_lock(self.control, self.who):
             claim(self.control, self.plan)
             self.resume()
@@ -132,18 +141,18 @@ class Applying:
         if closed:
             with self.control.writing() as connection:
                 before, after = _phases(move)
-                note(connection, move.name, self.who, why, "refused", before, after, "; ".join(closed))
+                note(connection, move.name, RouteChange(self.who, why, "refused", before, after, "; ".join(closed)))
             return _outcome(move, closed)
         if move.after is None:
             with self.control.writing() as connection:
                 _forget(connection, move.name)
-                note(connection, move.name, self.who, why, "forgotten", Phase.LEGACY, None)
+                note(connection, move.name, RouteChange(self.who, why, "forgotten", Phase.LEGACY, None))
             return _outcome(move, [])
         if move.after.phase is Phase.RETIRED:
             self.retire(move.after, self.who, why)
             return _outcome(move, [])
         starts = move.after.phase is Phase.SHADOW and (move.before is None or move.before.phase is not move.after.phase)
-        if move.kind is not Kind.STEP or starts:
+        if move.kind is not Kind.STEP or (starts and not move.goes_back):
             self.prepare(move.after)
         self._record(move, why)
         return _outcome(move, [])
@@ -155,17 +164,17 @@ class Applying:
             after = move.after
             if move.before is not None and present is not None and move.kind is Kind.STEP:
                 if present.phase != move.before.phase.value:  # the lock ran out meanwhile
-                    raise OperatorBusy(f"slice {move.name!r} was moved by somebody else", todo="apply again")
+                    raise OperatorBusy(f"slice {move.name!r} was moved by another operator", todo="apply again")
                 if move.is_gated and not present.complete:
                     raise OperatorBusy(f"slice {move.name!r}: its target is no longer complete", todo="apply again")
             if not after.complete:
                 _start_over(connection, move.name)
-            record(connection, after, before=_phases(move)[0], who=self.who, why=why)
+            record(connection, after, RouteChange(self.who, why, "moved", *_phases(move)))
 
     def _closed(self, move: Move) -> list[str]:
         if not move.is_gated or move.after is None or move.before is None:
             return []
-        return closed_gates(move.after.phase, self.plan.gates, self.readings(move.before))
+        return closed_gates(move.after.phase, self.plan.gates, self.gate_inputs(move.before))
 
 
 @contextmanager
@@ -175,14 +184,14 @@ def operator_lock(control: Control, who: str) -> Iterator[None]:
     Raises:
         OperatorBusy: somebody else holds it.
     """
-    holder = f"{who} ({os.getpid()})"
+    holder = f"{who}{_OF}{Process.this()}"
     began = now_us()
     with control.writing() as connection:
         held = connection.execute(sa.select(operators).where(operators.c.name == _APPLY)).first()
-        if held is not None and held.expires_us > began and not _is_gone(held.holder, who):
+        if held is not None and held.expires_us > began and not has_ended(held.holder.rpartition(_OF)[2]):
             raise OperatorBusy(
-                f"{held.holder} has been applying a plan for {(began - held.since_us) / 1e6:.0f} s",
-                todo="wait until that is done",
+                f"{_label(held.holder)} has held the apply lock for {(began - held.since_us) / 1e6:.0f} s",
+                todo="wait until it has finished",
             )
         connection.execute(sa.delete(operators).where(operators.c.name == _APPLY))
         connection.execute(
@@ -197,18 +206,14 @@ def operator_lock(control: Control, who: str) -> Iterator[None]:
             connection.execute(sa.delete(operators).where(operators.c.name == _APPLY, operators.c.holder == holder))
 
 
-def _is_gone(holder: str, who: str) -> bool:
-    """Whether the holder was a process of this user on this machine that no longer runs."""
-    name, _, number = holder.rpartition(" (")
-    if name != who:
-        return False
-    try:
-        os.kill(int(number.rstrip(")")), 0)
-    except ProcessLookupError:
-        return True
-    except (OSError, ValueError):
-        return False
-    return False
+_OF: Final = ", "
+"""Between who holds the lock and the process that does."""
+
+
+def _label(holder: str) -> str:
+    who, _, text = holder.rpartition(_OF)
+    process = Process.parse(text)
+    return holder if process is None else f"{who} ({process.label})"
 
 
 def _start_over(connection: sa.Connection, name: str) -> None:

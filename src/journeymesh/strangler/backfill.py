@@ -1,6 +1,6 @@
 """Backfill: a slice's past into its target, some vehicles at a time; each chunk carries how far it is.
 
-A chunk restates whole vehicles, so a backfill over a target that already holds them writes only what differs: finding
+A chunk corrects whole vehicles, so a backfill over a target that already holds them writes only what differs: finding
 again what a lost position may have missed is the same work.
 """
 
@@ -16,18 +16,19 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 
+from journeymesh.engines.differences import stored_rows
+from journeymesh.engines.windows import journeys_touching
 from journeymesh.errors import StoreCorrupt
+from journeymesh.instants import from_us
 from journeymesh.sources.vehicle_port import TooMuchAsked, VehicleTimes
 from journeymesh.stores import rows
 from journeymesh.stores.digests import table_digest
 from journeymesh.stores.port import Run
-from journeymesh.stores.records import from_us
 from journeymesh.stores.rows import JourneyRow
-from journeymesh.strangler.contents import Content, Restated
-from journeymesh.strangler.control import Control, now_us
-from journeymesh.strangler.control_tables import backfills
-from journeymesh.strangler.feeding import Feeding, Pace, Scope, advanced
-from journeymesh.strangler.holdings import journeys_held
+from journeymesh.strangler.control import Control, now_us, put_row
+from journeymesh.strangler.control_tables import backfills, of_target
+from journeymesh.strangler.desired_state import Correction, DesiredState
+from journeymesh.strangler.feed_session import FeedSession, Pace, Scope, advanced
 from journeymesh.strangler.slices import Slice
 
 RUNNING: Final = "running"
@@ -71,15 +72,6 @@ class BackfillState:
         """Fixes a second while at work; None before the first chunk."""
         return self.fixes / self.active_s if self.active_s > 0 and self.fixes else None
 
-    @property
-    def remaining_s(self) -> float | None:
-        """How long it will take at this rate; None where that is not known."""
-        if self.state == COMPLETE:
-            return 0.0
-        if not self.vehicles_done or not self.active_s:
-            return None
-        return self.active_s / self.vehicles_done * (self.vehicles - self.vehicles_done)
-
 
 def backfill_id(slice_name: str) -> str:
     """The id of the run that carries how far a slice's backfill is."""
@@ -89,8 +81,13 @@ def backfill_id(slice_name: str) -> str:
 def backfill_of(control: Control, slice_name: str, target: str) -> BackfillState | None:
     """The backfill as recorded; None: it was not begun, or its record was cleared to begin anew."""
     with control.reading() as connection:
-        row = connection.execute(sa.select(backfills).where(_this(slice_name, target))).first()
+        row = connection.execute(sa.select(backfills).where(of_target(backfills, slice_name, target))).first()
     return None if row is None else BackfillState(*row)
+
+
+def state_of(connection: sa.Connection, slice_name: str, target: str) -> str | None:
+    """The state of a backfill; None: it was not begun."""
+    return connection.execute(sa.select(backfills.c.state).where(of_target(backfills, slice_name, target))).scalar()
 
 
 def begin_again(writing: AbstractContextManager[sa.Connection], slice_name: str, target: str, why: str | None) -> None:
@@ -101,18 +98,17 @@ def begin_again(writing: AbstractContextManager[sa.Connection], slice_name: str,
         "updated_us": at_us, "active_s": 0.0, "throttled_s": 0.0, "detail": why,
     }  # fmt: skip
     with writing as connection:
-        if connection.execute(sa.update(backfills).where(_this(slice_name, target)).values(values)).rowcount == 0:
-            connection.execute(sa.insert(backfills).values(slice=slice_name, target=target, **values))
+        put_row(connection, backfills, {"slice": slice_name, "target": target}, values)
 
 
-def slice_vehicles(feeding: Feeding, wanted: Slice) -> list[str]:
+def slice_vehicles(session: FeedSession, wanted: Slice) -> list[str]:
     """Upstream's vehicles and the target's, as far as they are of the slice, by name."""
-    scope = Scope.of([wanted.selector], [*feeding.policies, *feeding.store.policies()])
+    scope = Scope.of([wanted.selector], [*session.policies, *session.store.policies()])
     if scope.names is not None:
         return sorted(scope.names)
-    names = set(feeding.source.vehicles())
+    names = set(session.source.vehicles())
     after: str | None = None
-    while page := feeding.store.vehicles_after(after, _VEHICLES_AT_ONCE):
+    while page := session.store.vehicles_after(after, _VEHICLES_AT_ONCE):
         names.update(page)
         after = page[-1]
     return sorted(names)
@@ -122,7 +118,7 @@ def slice_vehicles(feeding: Feeding, wanted: Slice) -> list[str]:
 class Backfill:
     """One slice's backfill, taken up where the target says it is."""
 
-    feeding: Feeding
+    session: FeedSession
     slice: Slice
     _names: list[str] = field(default_factory=list)
     _at: int = 0
@@ -132,7 +128,7 @@ class Backfill:
     _is_open: bool = False
 
     def __post_init__(self) -> None:
-        self._pace = Pace(self.feeding.feed.chunk_fixes, first=1)
+        self._pace = Pace(self.session.feed.chunk_fixes, first=1)
 
     def open(self) -> None:
         """Find the vehicles, and the one that was done last.
@@ -140,14 +136,14 @@ class Backfill:
         Raises:
             StoreUnavailable: nobody recorded that it begins.
         """
-        state = backfill_of(self.feeding.control, self.slice.name, self.feeding.target)
+        state = backfill_of(self.session.control, self.slice.name, self.session.target)
         assert state is not None
         started_at = from_us(state.started_us)
-        run = self.feeding.run(backfill_id(self.slice.name))
+        run = self.session.run(backfill_id(self.slice.name))
         if run is None or run.started_at != started_at:
-            run = self.feeding.begun(backfill_id(self.slice.name), started_at)
+            run = self.session.begun(backfill_id(self.slice.name), started_at)
         self._run = run
-        self._names = slice_vehicles(self.feeding, self.slice)
+        self._names = slice_vehicles(self.session, self.slice)
         self._at = 0 if run.resume is None else bisect_right(self._names, run.resume)
         if self._at and run.counts.get("fixes"):
             self._pace.met(self._at, run.counts["fixes"])
@@ -170,9 +166,9 @@ class Backfill:
         assert self._run is not None
         chunk = self._names[self._at : self._at + self._pace.vehicles]
         if not chunk:
-            nameless = self.feeding.restater().nameless()
+            nameless = self.session.corrections().nameless()
             run = advanced(self._run, self._run.resume, self._run.counts, finished=True)
-            self.feeding.write(replace(nameless.batch, run=run), nameless)
+            self.session.write(replace(nameless.batch, run=run), nameless)
             return True
         try:
             self._fill(chunk, began)
@@ -197,7 +193,7 @@ class Backfill:
         self._record({"state": FAILED, "detail": why})
 
     def _is_slow(self) -> bool:
-        if self.feeding.source.latency_s() <= self.feeding.feed.max_source_latency_s:
+        if self.session.source.latency_s() <= self.session.feed.max_source_latency_s:
             return False
         self._waits_until = time.monotonic() + PAUSE_S
         self._record({"throttled_s": backfills.c.throttled_s + PAUSE_S})
@@ -206,28 +202,28 @@ class Backfill:
     def _fill(self, chunk: Sequence[str], began: float) -> None:
         assert self._run is not None
         counts = self._run.counts
-        differing: tuple[int, Content, list[JourneyRow]] | None = None
+        differing: tuple[int, DesiredState, list[JourneyRow]] | None = None
         for _ in range(2):
-            restated = self.feeding.restater().restate(
-                [VehicleTimes(name) for name in chunk], places=self.feeding.keeps_places
+            correction = self.session.corrections().of(
+                [VehicleTimes(name) for name in chunk], places=self.session.keeps_document_index
             )
-            counts = self._run.counts | {"fixes": self._run.counts.get("fixes", 0) + restated.fixes}
-            self._put(restated)
-            differing = self._differing(restated.contents)
+            counts = self._run.counts | {"fixes": self._run.counts.get("fixes", 0) + correction.fixes}
+            self._put(correction)
+            differing = self._differing(correction.desired_states)
             if differing is None:
                 break
         if differing is not None:
-            number, content, held = differing
+            number, desired, held = differing
             raise ChunkDiffers(
-                f"store {self.feeding.target} does not hold what was written to it: "
+                f"store {self.session.target} differs from what was written to it: "
                 f"vehicle {self._at + number + 1:,} of {len(self._names):,} by name",
                 todo="run: journeymesh store verify; then apply again",
-                vehicle=content.vehicle, wanted=content.journeys, held=held,
+                vehicle=desired.vehicle, wanted=desired.journeys, held=held,
             )  # fmt: skip
         # The next batch carries it: a chunk that was not compared is done again.
         self._run = advanced(self._run, chunk[-1], counts)
         self._at += len(chunk)
-        self._pace.met(len(chunk), restated.fixes)
+        self._pace.met(len(chunk), correction.fixes)
         self._record(
             {
                 "vehicles_done": self._at,
@@ -236,29 +232,27 @@ class Backfill:
             }
         )
 
-    def _put(self, restated: Restated) -> None:
-        if self.feeding.keeps_places:
-            self.feeding.places().put(place for content in restated.contents for place in content.places)
-        self.feeding.write(replace(restated.batch, run=self._run), restated)
+    def _put(self, correction: Correction) -> None:
+        if self.session.keeps_document_index:
+            self.session.document_index().put(
+                place for desired in correction.desired_states for place in desired.places
+            )
+        self.session.write(replace(correction.batch, run=self._run), correction)
 
-    def _differing(self, contents: Sequence[Content]) -> tuple[int, Content, list[JourneyRow]] | None:
+    def _differing(self, desired_states: Sequence[DesiredState]) -> tuple[int, DesiredState, list[JourneyRow]] | None:
         """A vehicle of which the target holds other journeys than it should: its number, what it should hold and the
         journeys that it does hold; None: there is none."""
-        for number, content in enumerate(contents):
-            held = journeys_held(self.feeding.store, content.span)
-            if _digest(held) != _digest(content.journeys):
-                return number, content, held
+        for number, desired in enumerate(desired_states):
+            held = stored_rows(journeys_touching(self.session.store, desired.times))
+            if _digest(held) != _digest(desired.journeys):
+                return number, desired, held
         return None
 
     def _record(self, values: dict[str, Any]) -> None:
-        with self.feeding.recording() as connection:
-            this = _this(self.slice.name, self.feeding.target)
+        with self.session.recording() as connection:
+            this = of_target(backfills, self.slice.name, self.session.target)
             connection.execute(sa.update(backfills).where(this).values(values | {"updated_us": now_us()}))
 
 
 def _digest(journeys: Sequence[JourneyRow]) -> str:
     return table_digest(rows.STORED_SCHEMA, [rows.table_of(sorted(journeys, key=itemgetter(rows.ID)))])
-
-
-def _this(slice_name: str, target: str) -> sa.ColumnElement[bool]:
-    return sa.and_(backfills.c.slice == slice_name, backfills.c.target == target)

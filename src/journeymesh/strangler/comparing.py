@@ -24,9 +24,9 @@ TRIES: Final = 3
 """How often a comparison that failed or was dropped is begun: a side that is busy answers the next time."""
 _Asked = tuple[str, Question]
 _WHY: Final = {
-    None: "there was no time left",
-    Outcome.LATE: "the sides differ, and the target's feed is too far behind to say whether that lasts",
-    Outcome.DROPPED: "the slice moved meanwhile",
+    None: "timed out",
+    Outcome.LATE: "the sides differ, and the target's feed is too far behind to tell whether the difference lasts",
+    Outcome.DROPPED: "the slice was moved during the comparison",
     Outcome.FAILED: "a side could not be read",
 }
 

@@ -7,11 +7,11 @@ from typing import Final
 
 import sqlalchemy as sa
 
-from journeymesh.databases.database import SqlDatabase, now_us
+from journeymesh.databases.database import SqlDatabase, now_us, put_row
 from journeymesh.databases.schema import Schema
 from journeymesh.strangler.control_tables import heads
 
-__all__ = ["ROUTES", "SCHEMA", "Control", "bump", "now_us", "revision"]
+__all__ = ["ROUTES", "SCHEMA", "Control", "bump", "now_us", "put_row", "revision"]
 
 ROUTES: Final = "routes"
 SCHEMA: Final = Schema(
@@ -26,16 +26,13 @@ class Control(SqlDatabase):
     """Transactions on the control database."""
 
     def __init__(self, url: str) -> None:
-        todo = "make it with: journeymesh strangler apply PLAN --why TEXT"
+        todo = "create it with: journeymesh strangler apply PLAN --why TEXT"
         super().__init__(url, SCHEMA, kind="control", todo=todo)
 
 
 def bump(connection: sa.Connection, name: str = ROUTES) -> int:
     """Count a change; returns the revision it made."""
-    changed = connection.execute(sa.update(heads).where(heads.c.name == name).values(revision=heads.c.revision + 1))
-    if changed.rowcount == 0:
-        connection.execute(sa.insert(heads).values(name=name, revision=1))
-        return 1
+    put_row(connection, heads, {"name": name}, {"revision": heads.c.revision + 1}, {"revision": 1})
     return int(connection.execute(sa.select(heads.c.revision).where(heads.c.name == name)).scalar_one())
 
 

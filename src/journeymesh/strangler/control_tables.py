@@ -114,7 +114,7 @@ backfills = sa.Table(
     sa.Column("detail", sa.Text()),
 )
 
-places = sa.Table(
+document_index = sa.Table(
     "strangler_places",
     metadata,
     sa.Column("upstream", KEY, primary_key=True),
@@ -196,7 +196,7 @@ shadow_counts = sa.Table(
     sa.Column("reads", sa.BigInteger(), nullable=False),
 )
 
-asks = sa.Table(
+answer_counts = sa.Table(
     "strangler_asks",
     metadata,
     sa.Column("slice", KEY, primary_key=True),
@@ -257,3 +257,13 @@ accepted_writes = sa.Table(
     sa.Column("delivered_us", sa.BigInteger()),
 )
 sa.Index("strangler_accepted_writes_waiting", accepted_writes.c.delivered_us, accepted_writes.c.accepted_us)
+
+
+def of_target(table: sa.Table, slice_name: str, target: str) -> sa.ColumnElement[bool]:
+    """The rows of a slice in a target."""
+    return sa.and_(table.c.slice == slice_name, table.c.target == target)
+
+
+def of_feed(table: sa.Table, upstream: str, target: str) -> sa.ColumnElement[bool]:
+    """The rows of the feed from an upstream to a target."""
+    return sa.and_(table.c.upstream == upstream, table.c.target == target)

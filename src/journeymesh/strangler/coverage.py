@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import threading
-from collections import Counter
 from collections.abc import Collection
 from dataclasses import dataclass, field
 from enum import StrEnum, unique
@@ -11,9 +9,10 @@ from typing import Final
 
 import sqlalchemy as sa
 
-from journeymesh.strangler.control import Control, now_us
+from journeymesh.strangler.control import Control, now_us, put_row
 from journeymesh.strangler.control_tables import shadow_counts, shadow_coverage
 from journeymesh.strangler.mismatches import dealt_with_us
+from journeymesh.strangler.pending_counts import PendingCounts
 
 
 @unique
@@ -25,7 +24,7 @@ class Outcome(StrEnum):
     """It differed, and did not when both sides were read again: a race."""
     DIFFERING = "differing"
     LATE = "late"
-    """It differed, and the target's feed was too far behind to say whether that lasts."""
+    """It differed, and the target's feed was too far behind to tell whether the difference lasts."""
     DROPPED = "dropped"
     """There was no room, no time, or the slice moved on."""
     FAILED = "failed"
@@ -54,20 +53,16 @@ class CoverageNotes:
     """Gathers what was compared and writes it down together. Safe for threads."""
 
     control: Control
-    _policies: dict[tuple[str, str], tuple[int, int]] = field(default_factory=dict)
-    _outcomes: Counter[tuple[str, str]] = field(default_factory=Counter)
-    _lock: threading.Lock = field(default_factory=threading.Lock)
+    _policies: PendingCounts[tuple[str, str]] = field(default_factory=PendingCounts)
+    _outcomes: PendingCounts[tuple[str, str]] = field(default_factory=PendingCounts)
 
     def count(self, slice_name: str, outcome: Outcome) -> None:
         """Count a shadow read."""
-        with self._lock:
-            self._outcomes[slice_name, outcome.value] += 1
+        self._outcomes.add((slice_name, outcome.value))
 
     def compared(self, slice_name: str, policy: str) -> None:
         """Note that the two sides' answers of this policy were compared to the end."""
-        with self._lock:
-            times, _ = self._policies.get((slice_name, policy), (0, 0))
-            self._policies[slice_name, policy] = times + 1, now_us()
+        self._policies.add((slice_name, policy), now_us())
 
     def flush(self) -> None:
         """Write down what was gathered, in one transaction. What cannot be written is kept for the next time.
@@ -75,24 +70,13 @@ class CoverageNotes:
         Raises:
             StoreUnavailable: the control database cannot be written.
         """
-        with self._lock:
-            policies, self._policies = self._policies, {}
-            outcomes, self._outcomes = self._outcomes, Counter()
-        if not policies and not outcomes:
-            return
-        try:
-            with self.control.writing() as connection:
-                for (slice_name, policy), (times, last_us) in policies.items():
-                    _add_policy(connection, slice_name, policy, times, last_us)
-                for (slice_name, outcome), reads in outcomes.items():
-                    _add_outcome(connection, slice_name, outcome, reads)
-        except BaseException:
-            with self._lock:
-                for key, (times, last_us) in policies.items():
-                    again, later_us = self._policies.get(key, (0, 0))
-                    self._policies[key] = times + again, max(last_us, later_us)
-                self._outcomes.update(outcomes)
-            raise
+        with self._policies.taken() as policies, self._outcomes.taken() as outcomes:
+            if policies or outcomes:
+                with self.control.writing() as connection:
+                    for (slice_name, policy), (times, last_us) in policies.items():
+                        _add_policy(connection, slice_name, policy, times, last_us)
+                    for (slice_name, outcome), (reads, _) in outcomes.items():
+                        _add_outcome(connection, slice_name, outcome, reads)
 
 
 def compared_policies(control: Control, slice_name: str) -> set[str]:
@@ -119,23 +103,11 @@ def reads_of(control: Control, slice_name: str) -> dict[str, int]:
 
 
 def _add_policy(connection: sa.Connection, slice_name: str, policy: str, times: int, last_us: int) -> None:
-    held = shadow_coverage.c
-    changed = connection.execute(
-        sa.update(shadow_coverage)
-        .where(held.slice == slice_name, held.policy == policy)
-        .values(compared=held.compared + times, last_us=last_us)
-    )
-    if changed.rowcount == 0:
-        values = {"slice": slice_name, "policy": policy, "compared": times, "last_us": last_us}
-        connection.execute(sa.insert(shadow_coverage).values(values))
+    key = {"slice": slice_name, "policy": policy}
+    values = {"compared": shadow_coverage.c.compared + times, "last_us": last_us}
+    put_row(connection, shadow_coverage, key, values, {"compared": times})
 
 
 def _add_outcome(connection: sa.Connection, slice_name: str, outcome: str, reads: int) -> None:
-    held = shadow_counts.c
-    changed = connection.execute(
-        sa.update(shadow_counts)
-        .where(held.slice == slice_name, held.outcome == outcome)
-        .values(reads=held.reads + reads)
-    )
-    if changed.rowcount == 0:
-        connection.execute(sa.insert(shadow_counts).values(slice=slice_name, outcome=outcome, reads=reads))
+    key = {"slice": slice_name, "outcome": outcome}
+    put_row(connection, shadow_counts, key, {"reads": shadow_counts.c.reads + reads}, {"reads": reads})

@@ -14,8 +14,8 @@ import msgspec
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from journeymesh.instants import to_us
 from journeymesh.journeys.answers import plain
-from journeymesh.stores.records import to_us
 from journeymesh.strangler.questions import JourneysAsked, Question
 
 _SHOWN_CHARS: Final = 2_000

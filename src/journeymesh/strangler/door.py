@@ -6,18 +6,18 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Protocol
 
 import pyarrow as pa
 
 from journeymesh.errors import UsageError
+from journeymesh.instants import to_us
 from journeymesh.journeys.fixes import Fixes
 from journeymesh.journeys.journey import JOURNEY_SCHEMA
-from journeymesh.journeys.policies import Policy, PolicyTerm, by_time, instant_us
+from journeymesh.journeys.policies import Policy, PolicyTerm, by_time
 from journeymesh.stores.port import JourneyQuery
 from journeymesh.stores.rows import selected
-from journeymesh.strangler.asks import NO_SLICE, Asks
-from journeymesh.strangler.journey_places import Located, Locator
+from journeymesh.strangler.answer_counts import NO_SLICE, AnswerCounts
+from journeymesh.strangler.journey_index import Located, Locator
 from journeymesh.strangler.members import recorded_name
 from journeymesh.strangler.plan import LEGACY
 from journeymesh.strangler.policy_book import PolicyBook
@@ -30,6 +30,7 @@ from journeymesh.strangler.questions import (
 )
 from journeymesh.strangler.routes import Route, RoutesUnreadable
 from journeymesh.strangler.routing import Routing
+from journeymesh.strangler.shadow import ShadowReader
 from journeymesh.strangler.sides import Side
 from journeymesh.strangler.targets import has_lost_its_store
 from journeymesh.strangler.tracing import span
@@ -39,13 +40,6 @@ _PLACE = ("started_at", "journey_id")
 """What journeys are in order of."""
 
 
-class Comparer(Protocol):
-    """Compares answers with the other side's, behind the caller's back."""
-
-    def offer(self, route: Route, policy: str, question: Question, answered_by: str, answer: pa.Table | None) -> None:
-        """Take the answer that the side of this name gave, or not; None: ask it again. At once, and raises nothing."""
-
-
 @dataclass(slots=True, kw_only=True)
 class Door:
     """A ``Side`` that asks, for each policy, the side that its slice's route says.
@@ -53,7 +47,7 @@ class Door:
     - ``sides``: the side of a name, ``legacy`` or a store's
     - ``locator``: where a journey is whose id alone is given
     - ``shadow``: compares answers; None: nothing is compared
-    - ``asks``: counts who was asked; None: nobody counts
+    - ``answer_counts``: counts which side answered; None: nobody counts
 
     An error of the side that answers is the caller's: the other side is never asked instead. A request goes to its
     end on the side on which it began.
@@ -63,8 +57,8 @@ class Door:
     sides: Callable[[str], Side]
     policy_book: PolicyBook
     locator: Locator
-    shadow: Comparer | None = None
-    asks: Asks | None = None
+    shadow: ShadowReader | None = None
+    answer_counts: AnswerCounts | None = None
 
     def journeys(self, query: JourneyQuery) -> pa.Table:
         """Journeys of ``query.policy`` in (started_at, journey_id) order; none where nobody knows the policy.
@@ -73,7 +67,7 @@ class Door:
             UsageError: no policy is named. RoutesUnreadable: who answers is not known at this moment.
         """
         if query.policy is None or query.policies is not None or query.unattributed:
-            raise UsageError("the door is asked by policy, and no single one is named", todo="name one policy")
+            raise UsageError("the door can only be queried for one policy", todo="name one policy")
         known = self.policy_book.terms(query.policy, query.tenant)
         terms = known if query.terms is None else [policy for policy in known if policy.valid_from in query.terms]
         routed = self._routed(terms)
@@ -178,12 +172,12 @@ class Door:
         route = self.routing.of(policy)
         if route is not None and has_lost_its_store(route):
             told = f"slice {route.slice.name}: its store is {route.detail}"
-            raise RoutesUnreadable(told, todo="put the right store back")
+            raise RoutesUnreadable(told, todo="restore the original store")
         return route, LEGACY if route is None else route.answering_name
 
     def _side(self, route: Route | None, name: str) -> Side:
-        if self.asks is not None:
-            self.asks.count(NO_SLICE if route is None else route.slice.name, name)
+        if self.answer_counts is not None:
+            self.answer_counts.count(NO_SLICE if route is None else route.slice.name, name)
         return self.sides(name)
 
     def _offer(
@@ -195,7 +189,7 @@ class Door:
 
     def _in_force(self, located: Located) -> Policy | None:
         """The policy under which the journey began, as the book says; a store's word for it may be what is wrong."""
-        at_us, vehicle = located.place.started_us, located.place.vehicle
+        at_us, vehicle = located.location.started_us, located.location.vehicle
         return _at(self.policy_book.of_vehicles([vehicle]), at_us)
 
     def _spans(
@@ -222,7 +216,7 @@ def _asked(route: Route | None, name: str, what: str) -> AbstractContextManager[
 
 def _at(policies: Sequence[Policy], at_us: int) -> Policy | None:
     for policy in policies:
-        if instant_us(policy.valid_from) <= at_us and (policy.valid_to is None or at_us < instant_us(policy.valid_to)):
+        if to_us(policy.valid_from) <= at_us and (policy.valid_to is None or at_us < to_us(policy.valid_to)):
             return policy
     return None
 

@@ -11,8 +11,9 @@ from zoneinfo import ZoneInfo
 
 import numpy as np
 
+from journeymesh.instants import to_us
 from journeymesh.journeys.fixes import NOT_REPORTED_US
-from journeymesh.journeys.policies import Policy, instant_us
+from journeymesh.journeys.policies import Policy
 from journeymesh.sources.totals import MEASURES, month_of
 from journeymesh.stores.port import JourneyQuery, RefusalQuery, Store
 from journeymesh.strangler.members import Member
@@ -84,9 +85,9 @@ def outside_share(month: int, terms: Sequence[Policy]) -> float:
     inside = 0
     begin_us, end_us = span_us(month, terms[-1].zone)
     for term in terms:
-        from_us = max(instant_us(term.valid_from), begin_us)
-        to_us = end_us if term.valid_to is None else min(instant_us(term.valid_to), end_us)
-        inside += max(to_us - from_us, 0)
+        first_us = max(to_us(term.valid_from), begin_us)
+        last_us = end_us if term.valid_to is None else min(to_us(term.valid_to), end_us)
+        inside += max(last_us - first_us, 0)
     return max(1.0 - inside / (end_us - begin_us), 0.0)
 
 
@@ -94,7 +95,7 @@ def outside_share(month: int, terms: Sequence[Policy]) -> float:
 def span_us(month: int, zone: str) -> tuple[int, int]:
     """The instants [from, to) in µs of a month of the zone."""
     from_at, to_at = (datetime(at // 12, at % 12 + 1, 1, tzinfo=ZoneInfo(zone)) for at in (month, month + 1))
-    return instant_us(from_at), instant_us(to_at)
+    return to_us(from_at), to_us(to_at)
 
 
 def looked_into(
@@ -135,7 +136,7 @@ def looked_into(
 
 
 def _overlaps(term: Policy, begin_us: int, end_us: int) -> bool:
-    return instant_us(term.valid_from) < end_us and (term.valid_to is None or instant_us(term.valid_to) > begin_us)
+    return to_us(term.valid_from) < end_us and (term.valid_to is None or to_us(term.valid_to) > begin_us)
 
 
 def _add(sums: dict[str, float], amounts: Amounts) -> None:

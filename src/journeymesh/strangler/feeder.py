@@ -20,9 +20,9 @@ from journeymesh.sources.vehicle_port import PositionLost, VehicleSource
 from journeymesh.stores.port import Store
 from journeymesh.strangler.backfill import COMPLETE, Backfill, ChunkDiffers, backfill_of, begin_again
 from journeymesh.strangler.control import Control
-from journeymesh.strangler.feeding import Feeding
+from journeymesh.strangler.feed_session import FeedSession
 from journeymesh.strangler.feeds import FeedLease, FeedTaken
-from journeymesh.strangler.foreign_runs import begin_watch, look_beside
+from journeymesh.strangler.foreign_runs import OtherRuns, begin_watch, look_beside
 from journeymesh.strangler.legacy_upstream import LegacyUpstream
 from journeymesh.strangler.live_sync import LiveSync
 from journeymesh.strangler.phases import Phase
@@ -46,7 +46,7 @@ Pair = tuple[str, str]
 
 
 @dataclass(frozen=True, slots=True)
-class Fed:
+class FeedRoutes:
     """What a pair is fed for, by the routes of a revision.
 
     ``foreign`` are the slices in the same target that come, or came before legacy was retired, from elsewhere.
@@ -57,14 +57,14 @@ class Fed:
     foreign: tuple[Selector, ...]
 
     @classmethod
-    def of(cls, recorded: Routes, pair: Pair) -> Fed:
+    def of(cls, recorded: Routes, pair: Pair) -> FeedRoutes:
         """That of a pair."""
         upstream, target = pair
         foreign = [
             route.slice.selector
             for route in recorded.routes
             if (route.phase is Phase.RETIRED and route.target == target and pair not in route.feeds)
-            or any(fed == target and other != upstream for other, fed in route.feeds)
+            or any(feed_routes == target and other != upstream for other, feed_routes in route.feeds)
         ]
         return cls(recorded.revision, tuple(each for each in recorded.routes if pair in each.feeds), tuple(foreign))
 
@@ -127,20 +127,20 @@ class Feeder:
                 held.join()
                 del self._threads[pair]
         for pair in wanted:
-            fed = Fed.of(recorded, pair)
+            feed_routes = FeedRoutes.of(recorded, pair)
             thread = self._threads.get(pair)
             if thread is None:
-                thread = self._threads[pair] = _FeedThread(self, pair, fed, once)
+                thread = self._threads[pair] = _FeedThread(self, pair, feed_routes, once)
                 thread.start()
-            thread.fed = fed
+            thread.feed_routes = feed_routes
 
 
 class _FeedThread(threading.Thread):
     """Feeds one target from one upstream."""
 
-    def __init__(self, feeder: Feeder, pair: Pair, fed: Fed, once: bool) -> None:
+    def __init__(self, feeder: Feeder, pair: Pair, feed_routes: FeedRoutes, once: bool) -> None:
         super().__init__(name=f"feed {pair[1]}", daemon=True)
-        self.feeder, self.pair, self.fed, self.once = feeder, pair, fed, once
+        self.feeder, self.pair, self.feed_routes, self.once = feeder, pair, feed_routes, once
         self.stop = threading.Event()
         self.is_done = False
         self.fault: JourneymeshError | None = None
@@ -185,7 +185,7 @@ class _FeedThread(threading.Thread):
         """Wait, and follow the routes meanwhile: nothing is under way."""
         until = time.monotonic() + seconds
         while (left_s := until - time.monotonic()) > 0:
-            revision = self.fed.revision
+            revision = self.feed_routes.revision
             if revision != self.lease.revision:
                 self.quietly(lambda revision=revision: self.lease.act_on(revision))  # type: ignore[misc]
             if self.stop.wait(min(left_s, FOLLOW_S)):
@@ -194,8 +194,8 @@ class _FeedThread(threading.Thread):
     def _feed(self) -> None:
         """Feed until told to stop; the stores are this thread's own and closed at the end."""
         feeder, (upstream, target) = self.feeder, self.pair
-        fed = self.fed
-        self.lease.revision = fed.revision
+        feed_routes = self.feed_routes
+        self.lease.revision = feed_routes.revision
         self.lease.take()
         with ExitStack() as opened:
             store = feeder.open_store(target)
@@ -207,7 +207,7 @@ class _FeedThread(threading.Thread):
                 opened.callback(other.close)
                 source = StoreUpstream(upstream, other)
                 retention = kept_by_both(retention, feeder.retention_of(upstream))
-            feeding = Feeding(
+            session = FeedSession(
                 control=feeder.control,
                 feed=feeder.plan.feed,
                 source=source,
@@ -217,10 +217,10 @@ class _FeedThread(threading.Thread):
                 upstream=upstream,
                 target=target,
                 lease=self.lease,
-                routes=fed.routes,
-                foreign=fed.foreign,
+                routes=feed_routes.routes,
+                foreign=feed_routes.foreign,
             )
-            _Interleaved(feeding, self).go()
+            _Interleaved(session, self).go()
 
     @staticmethod
     def quietly(work: Callable[[], None]) -> None:
@@ -235,22 +235,23 @@ class _FeedThread(threading.Thread):
 class _Interleaved:
     """What changed first, then a chunk of a backfill."""
 
-    feeding: Feeding
+    session: FeedSession
     thread: _FeedThread
     sync: LiveSync = field(init=False)
     watch: RefusalWatch = field(init=False)
     backfills: dict[str, Backfill] = field(default_factory=dict)
     failed_at: dict[str, float] = field(default_factory=dict)
+    others: OtherRuns = field(default_factory=OtherRuns)
     _checked_at: float = 0.0
 
     def __post_init__(self) -> None:
-        self.watch = RefusalWatch(self.feeding, refusal_limits(self.thread.feeder.plan.gates))
-        self.sync = LiveSync(self.feeding, self.watch)
+        self.watch = RefusalWatch(self.session, refusal_limits(self.thread.feeder.plan.gates))
+        self.sync = LiveSync(self.session, self.watch)
 
     def go(self) -> None:
         stop = self.thread.stop
         try:
-            if not self._is_replaced(self.feeding.take_over()):
+            if not self._is_replaced(self.session.take_over()):
                 self._plan()
             while not stop.is_set():
                 self._follow()
@@ -260,7 +261,7 @@ class _Interleaved:
                     return
         finally:
             self.sync.close()
-            self.thread.quietly(self.feeding.record_mark)
+            self.thread.quietly(self.session.record_mark)
             self.thread.quietly(lambda: self.watch.note(now=True))
 
     def _is_replaced(self, fault: str | None) -> bool:
@@ -272,30 +273,37 @@ class _Interleaved:
         self._checked_at = time.monotonic()
         if fault is None:
             return False
-        feeding = self.feeding
-        names = [route.slice.name for route in feeding.routes]
-        mark_completeness(feeding.recording(), names, False, fault, store=feeding.target)
-        check_refillable(read_routes(feeding.control), feeding.target, fault)
-        feeding.holdings.forget()
+        session = self.session
+        names = [route.slice.name for route in session.routes]
+        mark_completeness(session.recording(), names, False, fault, store=session.target)
+        check_refillable(read_routes(session.control), session.target, fault)
+        session.target_state.forget()
         self._fill_again(fault)
         return True
 
     def _look_again(self) -> bool:
         """Whether the target has become another store since it was looked at last."""
-        feeding = self.feeding
-        fault = target_fault(feeding.control, feeding.store, feeding.upstream, feeding.target)
-        look_beside(feeding)
-        return self._is_replaced(None if fault is None else feeding.take_over())
+        session = self.session
+        fault = target_fault(session.control, session.store, session.upstream, session.target)
+        look_beside(session, self.others)
+        if self._is_replaced(None if fault is None else session.take_over()):
+            return True
+        # Somebody may have recorded a slice as incomplete so soon after it was complete that its route looks unchanged.
+        under_way = self.backfills.keys() | self.failed_at.keys()
+        left = [each for each in self.thread.feed_routes.routes if each.slice.name not in under_way]
+        if not all(each.is_complete_in(session.target) for each in left):
+            self._plan()
+        return False
 
     def _follow(self) -> None:
         """Take over the routes that are recorded now; nothing of the former ones is under way here."""
-        fed, lease = self.thread.fed, self.thread.lease
-        if (self.feeding.routes, self.feeding.foreign) != (fed.routes, fed.foreign):
-            self.feeding.routes, self.feeding.foreign = fed.routes, fed.foreign
-            self.feeding.reload()
+        feed_routes, lease = self.thread.feed_routes, self.thread.lease
+        if (self.session.routes, self.session.foreign) != (feed_routes.routes, feed_routes.foreign):
+            self.session.routes, self.session.foreign = feed_routes.routes, feed_routes.foreign
+            self.session.reload()
             self._plan()
-        if lease.revision != fed.revision:
-            lease.act_on(fed.revision)
+        if lease.revision != feed_routes.revision:
+            lease.act_on(feed_routes.revision)
 
     def _once(self) -> None:
         if time.monotonic() - self._checked_at > CHECK_S and self._look_again():
@@ -306,32 +314,32 @@ class _Interleaved:
         except PositionLost as lost:
             self._fill_again(f"changes were lost: {lost}")
             return
-        if events < self.feeding.feed.batch_events:
+        if events < self.session.feed.batch_events:
             self._chunk()
 
     def _chunk(self) -> None:
         """A chunk of the first backfill that has something to do."""
         for name, backfill in list(self.backfills.items()):
-            before = self.feeding.source.documents_read
+            before = self.session.source.documents_read
             try:
                 is_done = backfill.step()
-                self.watch.read(name, self.feeding.source.documents_read - before)
+                self.watch.read(name, self.session.source.documents_read - before)
             except ChunkDiffers as error:
                 backfill.fail(str(error))
-                note_chunk(self.feeding.control, name, error)
+                note_chunk(self.session.control, name, error)
                 del self.backfills[name]
                 self.failed_at[name] = time.monotonic()
                 if self.thread.once:
                     raise
-                self.thread.feeder.on_fault(self.feeding.target, error)
+                self.thread.feeder.on_fault(self.session.target, error)
                 return
             if is_done:
                 # A copy from before must be known to be older once this is recorded as complete.
-                self.feeding.record_mark()
+                self.session.record_mark()
                 # Once it answers there is no way it could not be complete: this first, then the record.
-                mark_completeness(self.feeding.recording(), [name], True, None, store=self.feeding.target)
+                mark_completeness(self.session.recording(), [name], True, None, store=self.session.target)
                 backfill.finish()
-                note_filled(self.feeding.control, name)
+                note_filled(self.session.control, name)
                 self.watch.note(now=True)
                 del self.backfills[name]
             if not backfill.waits:
@@ -344,17 +352,17 @@ class _Interleaved:
     def _plan(self) -> None:
         """Begin, take up or drop backfills as the routes and the records say."""
         self.watch.open()
-        names = {route.slice.name for route in self.feeding.routes}
+        names = {route.slice.name for route in self.session.routes}
         self.backfills = {name: held for name, held in self.backfills.items() if name in names}
-        control, target = self.feeding.control, self.feeding.target
+        control, target = self.session.control, self.session.target
         begins = []
         known = False
         # Read anew: what this thread recorded of completeness may be later than the routes it was given.
         for route in read_routes(control).routes:
             name = route.slice.name
-            if (self.feeding.upstream, target) not in route.feeds or name not in names:
+            if (self.session.upstream, target) not in route.feeds or name not in names:
                 continue
-            is_complete = route.complete if route.target == target else route.source_complete
+            is_complete = route.is_complete_in(target)
             state = backfill_of(control, name, target)
             if name in self.backfills or name in self.failed_at:
                 if state is not None:
@@ -369,21 +377,21 @@ class _Interleaved:
                 begins.append(route)
             else:
                 known = True
-                self.backfills[name] = Backfill(self.feeding, route.slice)
-        if begins and (not known or self.feeding.run(sync_id(self.feeding.upstream)) is None):
+                self.backfills[name] = Backfill(self.session, route.slice)
+        if begins and (not known or self.session.run(sync_id(self.session.upstream)) is None):
             self.sync.close()
             self.sync.begin()
         for route in begins:
             self._begin_again(route.slice.name, route.detail)
-            self.backfills[route.slice.name] = Backfill(self.feeding, route.slice)
+            self.backfills[route.slice.name] = Backfill(self.session, route.slice)
         if not self.sync.is_open:
             self._open()
         self.watch.rescope()
-        look_beside(self.feeding)
+        look_beside(self.session, self.others)
 
     def _begin_again(self, name: str, why: str | None) -> None:
-        begin_watch(self.feeding, name)
-        begin_again(self.feeding.recording(), name, self.feeding.target, why)
+        begin_watch(self.session, name)
+        begin_again(self.session.recording(), name, self.session.target, why)
         self.watch.begin_again(name)
 
     def _open(self) -> None:
@@ -394,15 +402,15 @@ class _Interleaved:
 
     def _fill_again(self, why: str) -> None:
         """Something may be missing: no slice is complete until each of its vehicles was compared again."""
-        names = [route.slice.name for route in self.feeding.routes]
-        recording, target = self.feeding.recording, self.feeding.target
+        names = [route.slice.name for route in self.session.routes]
+        recording, target = self.session.recording, self.session.target
         mark_completeness(recording(), names, False, why, store=target)
         self.watch.recount()
         for name in names:
             self._begin_again(name, why)
-        self.feeding.places().forget()
+        self.session.document_index().forget()
         self.sync.close()
         self.sync.begin()
         self.sync.open()
-        self.backfills = {route.slice.name: Backfill(self.feeding, route.slice) for route in self.feeding.routes}
+        self.backfills = {route.slice.name: Backfill(self.session, route.slice) for route in self.session.routes}
         self.failed_at.clear()

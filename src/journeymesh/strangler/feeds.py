@@ -6,8 +6,6 @@ absent, never 0.
 
 from __future__ import annotations
 
-import os
-import socket
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,8 +16,9 @@ from typing import TYPE_CHECKING, Any, Final
 import sqlalchemy as sa
 
 from journeymesh.errors import JourneymeshError
+from journeymesh.processes import Process, has_ended
 from journeymesh.strangler.control import Control, now_us
-from journeymesh.strangler.control_tables import feeds
+from journeymesh.strangler.control_tables import feeds, of_feed
 
 if TYPE_CHECKING:
     from journeymesh.strangler.targets import Mark
@@ -30,7 +29,6 @@ STUCK_S: Final = 30.0
 BEHIND_S: Final = 5.0
 IDLE_S: Final = 10.0
 _US: Final = 1_000_000
-_NAMESPACE_FILE: Final = "/proc/self/ns/pid"
 
 
 class FeedTaken(JourneymeshError):
@@ -75,6 +73,11 @@ class Feed:
     revision: int | None = None
     fault: str | None = None
 
+    @property
+    def synced_until_us(self) -> int | None:
+        """Until when everything was dealt with: the last event, or the last time that the source had nothing more."""
+        return max((at for at in (self.last_event_us, self.last_empty_us) if at is not None), default=None)
+
 
 @dataclass(frozen=True, slots=True)
 class Lag:
@@ -85,11 +88,11 @@ class Lag:
 
 
 def lag_of(feed: Feed | None, at_us: int) -> Lag:
-    """now − max(the last event dealt with, the last time the source had nothing more)."""
+    """How long ago everything was dealt with."""
     if feed is None or feed.started_us is None:
         return Lag(LagState.NEVER_STARTED, None)
-    known = [at for at in (feed.last_event_us, feed.last_empty_us) if at is not None]
-    seconds = max(at_us - max(known), 0) / _US if known else None
+    until_us = feed.synced_until_us
+    seconds = None if until_us is None else max(at_us - until_us, 0) / _US
     if feed.fault is not None:
         return Lag(LagState.FAILED, seconds)
     if feed.owner is None:
@@ -107,7 +110,7 @@ def lag_of(feed: Feed | None, at_us: int) -> Lag:
 def feed_of(control: Control, upstream: str, target: str) -> Feed | None:
     """The feed as recorded; None: nobody ever started it."""
     with control.reading() as connection:
-        row = connection.execute(sa.select(feeds).where(_this(upstream, target))).first()
+        row = connection.execute(sa.select(feeds).where(of_feed(feeds, upstream, target))).first()
     return None if row is None else _feed(row)
 
 
@@ -119,12 +122,8 @@ def all_feeds(control: Control) -> list[Feed]:
 
 
 def this_owner() -> str:
-    """A name for this process's feeder: ``host/process namespace/process/random``."""
-    try:
-        namespace = os.readlink(_NAMESPACE_FILE).strip("pid:[]")
-    except OSError:
-        namespace = ""
-    return f"{socket.gethostname()}/{namespace}/{os.getpid()}/{uuid.uuid4().hex[:8]}"
+    """A name for this process's feeder: the process, and random letters."""
+    return f"{Process.this()}/{uuid.uuid4().hex[:8]}"
 
 
 @dataclass(slots=True)
@@ -153,23 +152,23 @@ class FeedLease:
         values: dict[str, Any] = {"owner": self.owner, "lease_until_us": until_us, "started_us": at_us}
         values |= {"beat_us": at_us, "revision": self.revision}
         with self.control.writing() as connection:
-            row = connection.execute(sa.select(feeds).where(_this(self.upstream, self.target))).first()
+            row = connection.execute(sa.select(feeds).where(self._this)).first()
             if row is None:
                 named = {"upstream": self.upstream, "target": self.target, "events": 0}
                 connection.execute(sa.insert(feeds).values(values | named))
             else:
                 holds = row.owner is not None and row.owner != self.owner and (row.lease_until_us or 0) > at_us
-                if holds and not _is_gone(row.owner):
+                if holds and not has_ended(_process_text(row.owner)):
                     raise self._taken(row.owner)
                 values["started_us"] = taken_us = max(at_us, (row.started_us or 0) + 1)
-                connection.execute(sa.update(feeds).where(_this(self.upstream, self.target)).values(values))
+                connection.execute(sa.update(feeds).where(self._this).values(values))
         self._until_us, self.taken_us = until_us, taken_us
 
     @contextmanager
     def writing(self) -> Iterator[sa.Connection]:
         """A transaction of the control database in which the lease is still held: nobody takes it meanwhile."""
         with self.control.writing() as connection:
-            mine = sa.and_(_this(self.upstream, self.target), feeds.c.owner == self.owner)
+            mine = sa.and_(self._this, feeds.c.owner == self.owner)
             if connection.execute(sa.select(feeds.c.owner).where(mine)).first() is None:
                 raise self._taken("another feeder")
             yield connection
@@ -214,19 +213,25 @@ class FeedLease:
     def release(self) -> None:
         """Give the lease back where it is still held: the feed is stopped, and whoever comes next need not wait."""
         with self.control.writing() as connection:
-            mine = sa.and_(_this(self.upstream, self.target), feeds.c.owner == self.owner)
+            mine = sa.and_(self._this, feeds.c.owner == self.owner)
             connection.execute(sa.update(feeds).where(mine).values(owner=None, lease_until_us=None))
+
+    @property
+    def _this(self) -> sa.ColumnElement[bool]:
+        return of_feed(feeds, self.upstream, self.target)
 
     def _update(self, values: dict[str, Any]) -> None:
         with self.control.writing() as connection:
-            mine = sa.and_(_this(self.upstream, self.target), feeds.c.owner == self.owner)
+            mine = sa.and_(self._this, feeds.c.owner == self.owner)
             if connection.execute(sa.update(feeds).where(mine).values(values)).rowcount == 0:
                 raise self._taken("another feeder")
 
     def _taken(self, owner: str) -> FeedTaken:
+        process = owner_process(owner)
+        label = owner if process is None else process.label
         return FeedTaken(
-            f"{self.target} is fed from {self.upstream} by {owner.rpartition('/')[0] or owner}",
-            todo="stop that feeder first; one that died is followed within half a minute",
+            f"{self.target} is already being synced from {self.upstream} by {label}",
+            todo="stop that feeder first; if it has died, its lease ends within 30 s",
         )
 
 
@@ -236,22 +241,13 @@ def _marked(mark: Mark | None) -> dict[str, Any]:
     return {"store_identity": mark.identity, "store_writes": mark.writes, "store_place": mark.place}
 
 
-def _this(upstream: str, target: str) -> sa.ColumnElement[bool]:
-    return sa.and_(feeds.c.upstream == upstream, feeds.c.target == target)
+def owner_process(owner: str) -> Process | None:
+    """The process of a lease's owner; None: an earlier version wrote it, or a person."""
+    return Process.parse(_process_text(owner))
 
 
-def _is_gone(owner: str) -> bool:
-    """Whether the owner was a process of this machine that no longer runs; False where nobody can know."""
-    mine, theirs = this_owner().split("/"), owner.split("/")
-    if len(theirs) != 4 or theirs[:2] != mine[:2]:
-        return False
-    try:
-        os.kill(int(theirs[2]), 0)
-    except ProcessLookupError:
-        return True
-    except (OSError, ValueError):
-        return False
-    return False
+def _process_text(owner: str) -> str:
+    return owner.rpartition("/")[0]
 
 
 def _feed(row: Any) -> Feed:

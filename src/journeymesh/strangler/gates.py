@@ -25,7 +25,7 @@ class NothingCompared(GateClosed):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Readings:
+class GateInputs:
     """What is known of a slice at one instant. None means unknown, and closes the gate.
 
     ``quiet_s`` is how long ago legacy last answered for the slice (or the slice reached its phase, if later);
@@ -53,91 +53,91 @@ class Readings:
     foreign_runs: Sequence[str] | None = None
 
 
-def closed_gates(after: Phase, gates: Gates, readings: Readings) -> list[str]:
+def closed_gates(after: Phase, gates: Gates, inputs: GateInputs) -> list[str]:
     """The gates that keep a slice from this phase, each in one line with its figures; empty: it may go."""
-    closed = [*_filled(readings), *_fresh(gates, readings), *_readable(readings)]
-    closed += [*_equal(gates, readings), *_true(gates, readings)]
+    closed = [*_filled(inputs), *_fresh(gates, inputs), *_readable(inputs)]
+    closed += [*_equal(gates, inputs), *_true(gates, inputs)]
     if after is Phase.RETIRED:
-        closed += _quiet(gates, readings)
+        closed += _quiet(gates, inputs)
     return closed
 
 
-def _filled(readings: Readings) -> Sequence[str]:
-    if readings.unreadable is not None:
-        return [f"the target cannot be read: {readings.unreadable}"]
-    if readings.backfill != "complete":
-        return [f"backfill is {readings.backfill or 'not begun'}"]
-    if not readings.complete:
-        return [f"the target is not complete: {readings.incomplete_because or 'its feed has not said so'}"]
-    if readings.filled_with == 0:
-        return ["the target was filled with nothing: the mapping finds no fix of the slice's vehicles in legacy"]
-    if readings.foreign_runs is None:
-        return ["whether somebody else writes to the target is unknown: nobody has looked since it was filled"]
-    if readings.foreign_runs:
-        return [f"somebody else wrote to the target ({len(readings.foreign_runs)} runs): reconcile the slice"]
+def _filled(inputs: GateInputs) -> Sequence[str]:
+    if inputs.unreadable is not None:
+        return [f"the target cannot be read: {inputs.unreadable}"]
+    if inputs.backfill != "complete":
+        return [f"backfill is {inputs.backfill or 'not started'}"]
+    if not inputs.complete:
+        return [f"the target is not complete: {inputs.incomplete_because or 'its feed has not reported it complete'}"]
+    if inputs.filled_with == 0:
+        return ["the backfill wrote no fixes: the mapping finds none of the slice's vehicles in legacy"]
+    if inputs.foreign_runs is None:
+        return ["other writers of the target are unknown: not checked since the backfill"]
+    if inputs.foreign_runs:
+        return [f"another writer wrote to the target ({len(inputs.foreign_runs)} runs): reconcile the slice"]
     return []
 
 
-def _fresh(gates: Gates, readings: Readings) -> Sequence[str]:
-    if readings.lag_s is None:
-        return [f"lag is unknown (the feed is {readings.lag_state.replace('_', ' ')})"]
-    if readings.lag_s > gates.max_lag_s:
-        return [f"lag is {readings.lag_s:.1f} s, the limit is {gates.max_lag_s:g} s"]
-    if readings.lag_state in ("stuck", "failed"):
-        return [f"the feed is {readings.lag_state}"]
+def _fresh(gates: Gates, inputs: GateInputs) -> Sequence[str]:
+    if inputs.lag_s is None:
+        return [f"lag is unknown (the feed is {inputs.lag_state.replace('_', ' ')})"]
+    if inputs.lag_s > gates.max_lag_s:
+        return [f"lag is {inputs.lag_s:.1f} s, the limit is {gates.max_lag_s:g} s"]
+    if inputs.lag_state in ("stuck", "failed"):
+        return [f"the feed is {inputs.lag_state}"]
     return []
 
 
-def _readable(readings: Readings) -> Sequence[str]:
-    found = readings.refusals
+def _readable(inputs: GateInputs) -> Sequence[str]:
+    found = inputs.refusals
     if found is None:
-        return ["how many documents are refused is unknown: nothing has fed the target since they are counted"]
+        return ["the number of refused documents is unknown: no feed has counted them yet"]
     if found.question is None:
         return []
-    return [f"suddenly refused: {refused_text(found)}; put it right, or accept {found.question}"]
+    return [f"sudden rise in refused documents: {refused_text(found)}; fix the cause, or accept {found.question}"]
 
 
-def _equal(gates: Gates, readings: Readings) -> Sequence[str]:
+def _equal(gates: Gates, inputs: GateInputs) -> Sequence[str]:
     closed = []
-    if readings.open_mismatches is None:
+    if inputs.open_mismatches is None:
         closed.append("mismatches are unknown")
-    elif readings.open_mismatches:
-        closed.append(f"{readings.open_mismatches} open mismatches")
-    if readings.shadow_reads is None or readings.shadow_reads < gates.shadow_reads:
-        closed.append(f"{readings.shadow_reads or 0} shadow reads, the plan asks for {gates.shadow_reads}")
-    if readings.shadow_coverage is None or readings.shadow_coverage < gates.shadow_coverage:
-        share = 100 * (readings.shadow_coverage or 0)
-        closed.append(f"shadow reads cover {share:.1f} % of the policies, the plan asks for "
+    elif inputs.open_mismatches:
+        closed.append(f"{inputs.open_mismatches} open mismatches")
+    if inputs.shadow_reads is None or inputs.shadow_reads < gates.shadow_reads:
+        closed.append(f"{inputs.shadow_reads or 0} shadow reads, the plan requires {gates.shadow_reads}")
+    if inputs.shadow_coverage is None or inputs.shadow_coverage < gates.shadow_coverage:
+        share = 100 * (inputs.shadow_coverage or 0)
+        closed.append(f"shadow reads cover {share:.1f} % of the policies, the plan requires "
                       f"{100 * gates.shadow_coverage:g} %")  # fmt: skip
     return closed
 
 
-def _true(gates: Gates, readings: Readings) -> Sequence[str]:
+def _true(gates: Gates, inputs: GateInputs) -> Sequence[str]:
     """What legacy's own totals say, where the plan asks for them."""
-    found = readings.third_opinion
+    found = inputs.third_opinion
     if gates.third_opinion is None:
         return []
     if found is None:
-        return ["there is no third opinion yet: compare with legacy's totals (strangler compare --against TOTALS)"]
+        return ["no third opinion is recorded: compare with legacy's totals (strangler compare --against TOTALS)"]
     if found.stale is not None:
-        return [f"the third opinion no longer counts: {found.stale}"]
+        return [f"the third opinion is out of date: {found.stale}"]
     if not found.policies:
         return ["the third opinion compared nothing"]
     if found.share is None:
-        return ["in the third opinion nothing agrees by itself"]
+        return ["in the third opinion no policy agrees without an explanation"]
     if found.share < gates.third_opinion:
-        return [f"legacy's totals bear out {100 * found.share:.1f} % of {found.policies:,} policies, the plan asks for "
+        return [f"legacy's totals confirm {100 * found.share:.1f} % of {found.policies:,} policies, the plan requires "
                 f"{100 * gates.third_opinion:g} %"]  # fmt: skip
     return []
 
 
-def _quiet(gates: Gates, readings: Readings) -> Sequence[str]:
+def _quiet(gates: Gates, inputs: GateInputs) -> Sequence[str]:
     closed = []
-    if readings.quiet_s is None:
-        closed.append("when legacy was last asked is unknown")
-    elif readings.quiet_s < gates.quiet_days * DAY_S:
-        closed.append(f"legacy answered {readings.quiet_s / DAY_S:.1f} days ago, the plan asks for "
+    if inputs.quiet_s is None:
+        closed.append("the time of legacy's last answer is unknown")
+    elif inputs.quiet_s < gates.quiet_days * DAY_S:
+        closed.append(f"legacy answered {inputs.quiet_s / DAY_S:.1f} days ago, the plan requires "
                       f"{gates.quiet_days:g} quiet days")  # fmt: skip
-    if readings.writes_waiting is None or readings.writes_waiting:
-        closed.append(f"{readings.writes_waiting or 'an unknown number of'} accepted writes are not delivered yet")
+    if inputs.writes_waiting is None or inputs.writes_waiting:
+        closed.append(f"{inputs.writes_waiting or 'an unknown number of'} accepted writes are not yet delivered")
     return closed

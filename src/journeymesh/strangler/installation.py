@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
 
 from journeymesh.engines.port import Retention
-from journeymesh.errors import JourneymeshError, RulesConflict, UsageError
+from journeymesh.errors import JourneymeshError, UsageError
 from journeymesh.journeys.fixes import Fixes
 from journeymesh.journeys.policies import Policy, PolicyTerm
 from journeymesh.journeys.rules import JourneyRules
 from journeymesh.sources.policy_reading import UnusablePolicy
 from journeymesh.sources.vehicle_port import DocumentRemover, FixWriter, OtherClients, VehicleSource
-from journeymesh.stores.port import Store
+from journeymesh.stores.port import RulesUsed, Store
 from journeymesh.strangler.accepted import Accepted, Deliverer, accept
 from journeymesh.strangler.apply import Applying, operator
 from journeymesh.strangler.control import Control
+from journeymesh.strangler.feed_session import FeedSession
 from journeymesh.strangler.feeder import Feeder
-from journeymesh.strangler.feeding import Feeding
+from journeymesh.strangler.gate_inputs import read_gate_inputs
 from journeymesh.strangler.gates import NothingCompared
 from journeymesh.strangler.legacy_upstream import LegacyUpstream
 from journeymesh.strangler.metrics import StranglerMetrics
@@ -29,12 +30,11 @@ from journeymesh.strangler.ownership import check_owner
 from journeymesh.strangler.phases import Phase
 from journeymesh.strangler.plan import LEGACY, Plan
 from journeymesh.strangler.policy_book import PoliciesRead
-from journeymesh.strangler.readings import read_slice
 from journeymesh.strangler.reconcile import Reconciliation
 from journeymesh.strangler.reconciled import recorded_chunks
 from journeymesh.strangler.retire import Retiring
 from journeymesh.strangler.routes import Route, read_routes
-from journeymesh.strangler.status import feeds_status, status_of
+from journeymesh.strangler.status import feeds_status, status_of, unfinished
 from journeymesh.strangler.store_upstream import StoreUpstream, kept_by_both
 from journeymesh.strangler.targets import check_targets
 from journeymesh.strangler.upstream import Upstream
@@ -87,9 +87,7 @@ class Installation:
     def store(self, name: str) -> Store:
         """The plan's store of this name."""
         if name not in self.plan.stores:
-            raise UsageError(
-                f"a slice is kept in store {name!r}, which the plan does not have", todo="add it to stores"
-            )
+            raise UsageError(f"store {name!r} is used by a slice and missing in the plan", todo="add it to stores")
         with self._opening:
             if name not in self._stores:
                 self._stores[name] = self.open_store(self.plan.stores[name].url)
@@ -120,7 +118,7 @@ class Installation:
             asked = getattr(self.legacy(), "other_clients", None)
         except JourneymeshError as error:
             return OtherClients(unknown=str(error))
-        return OtherClients(unknown="this source does not tell its clients") if asked is None else asked()
+        return OtherClients(unknown="this source cannot list its clients") if asked is None else asked()
 
     def policies(self) -> list[Policy]:
         """Every policy there is: of slices that a store answers as that store has it, the others as legacy does.
@@ -134,34 +132,41 @@ class Installation:
         return found
 
     def policies_at_hand(self) -> PoliciesRead:
-        """The same, and where legacy cannot be read those of the slices that do not need it.
+        """The same, and where legacy or a store cannot be read those of the slices that do not need it.
 
         Raises:
-            StoreUnavailable: a target that answers cannot be read, or the control database.
+            StoreUnavailable: the control database cannot be read. JourneymeshError: no policy can.
         """
         recorded = read_routes(self.control).routes
         held: dict[PolicyTerm, Policy] = {}
+        unread: dict[str, JourneymeshError] = {}
         unusable: Sequence[UnusablePolicy] | None = None
         for route in recorded:
-            if route.answering_name != LEGACY:
-                of_store = self.store(route.answering_name).policies()
-                held |= {policy.term: policy for policy in of_store if route.slice.selector.holds(policy)}
+            name = route.answering_name
+            if name != LEGACY and name not in unread:
+                try:
+                    of_store = self.store(name).policies()
+                except JourneymeshError as error:
+                    unread[name] = error
+                else:
+                    held |= {policy.term: policy for policy in of_store if route.slice.selector.holds(policy)}
         if not recorded or has_legacy(recorded) or len(self.plan.slices) > len(recorded):
             try:
                 of_legacy = self.legacy().policies()
                 unusable = of_legacy.unusable
                 held = {policy.term: policy for policy in of_legacy} | held
             except JourneymeshError as error:
-                if not held:
-                    raise
-                return PoliciesRead(held.values(), error, self._last_known(recorded))
-        return PoliciesRead(held.values(), unusable=unusable)
+                unread[LEGACY] = error
+        if unread and not held:
+            raise next(iter(unread.values()))
+        last_known = self._last_known(recorded, unread) if LEGACY in unread else ()
+        return PoliciesRead(held.values(), unread, last_known, unusable)
 
-    def _last_known(self, recorded: Sequence[Route]) -> list[Policy]:
+    def _last_known(self, recorded: Sequence[Route], unread: Container[str]) -> list[Policy]:
         """Legacy's policies as the stores that answer have them: a policy some of whose terms are legacy's to answer
         must not look as if it had only the others."""
         names = {route.answering_name for route in recorded} - {LEGACY}
-        return [policy for name in sorted(names) for policy in self.store(name).policies()]
+        return [policy for name in sorted(names) if name not in unread for policy in self.store(name).policies()]
 
     def applying(self, who: str | None = None) -> Applying:
         """What applies the plan.
@@ -178,10 +183,10 @@ class Installation:
             control=self.control,
             plan=self.plan,
             policies=policies,
-            readings=lambda route: read_slice(self.control, route, policies(), unreadable),
+            gate_inputs=lambda route: read_gate_inputs(self.control, route, policies(), unreadable),
             prepare=self.prepare,
             retire=lambda route, who, why: self.retiring(policies()).retire(route, who, why),
-            resume=lambda: self.retiring(policies()).resume(),
+            resume=lambda: self.retiring(policies()).resume() if unfinished(self.control) else None,
             who=who or operator(),
         )
 
@@ -191,11 +196,18 @@ class Installation:
 
     def retiring(self, policies: Sequence[Policy]) -> Retiring:
         """What retires slices; exports go beside the plan."""
-        return Retiring(self, policies, self.exports)
+        return Retiring(self.control, policies, self.exports, self.open_remover, self.differences)
 
-    def remover(self) -> DocumentRemover:
-        """What exports and deletes legacy documents."""
-        return self.open_remover()
+    def route(self, name: str) -> Route:
+        """The recorded route of the slice.
+
+        Raises:
+            UsageError: the slice is not recorded.
+        """
+        route = read_routes(self.control).get(name)
+        if route is None:
+            raise UsageError(f"slice {name!r} is not recorded", todo="choose one from `journeymesh strangler status`")
+        return route
 
     def reconciliation(self, name: str, *, repair: bool = False, run_id: str | None = None) -> Reconciliation:
         """What compares the slice's upstream and target; ``run_id`` goes on with a comparison that was stopped.
@@ -203,16 +215,14 @@ class Installation:
         Raises:
             UsageError: the slice is not recorded.
         """
-        route = read_routes(self.control).get(name)
-        if route is None:
-            raise UsageError(f"slice {name!r} is not recorded", todo="name one that `strangler status` shows")
+        route = self.route(name)
         retention = self.retention(route.target)
         if route.upstream == LEGACY:
             source: Upstream = LegacyUpstream(self.legacy(), self.rules)
         else:
             source = StoreUpstream(route.upstream, self.store(route.upstream))
             retention = kept_by_both(retention, self.retention(route.upstream))
-        feeding = Feeding(
+        session = FeedSession(
             control=self.control,
             feed=self.plan.feed,
             source=source,
@@ -223,8 +233,8 @@ class Installation:
             target=route.target,
             routes=(route,),
         )
-        feeding.reload()
-        found = Reconciliation(feeding, route.slice, repair=repair)
+        session.reload()
+        found = Reconciliation(session, route.slice, repair=repair)
         return found if run_id is None else replace(found, run_id=run_id)
 
     def differences(self, route: Route) -> int:
@@ -238,7 +248,7 @@ class Installation:
         if not found and not compared.counts["days"]:
             raise NothingCompared(
                 f"nothing was compared: neither {route.upstream} nor {route.target} has a journey of the slice",
-                todo="look at the mapping and at the policies of the slice",
+                todo="check the mapping and the slice's policies",
             )
         return found
 
@@ -308,13 +318,8 @@ class Installation:
         """
         store = self.store(route.target)
         store.migrate()
-        for used in store.rules():
-            if (used.version, used.digest) != (self.rules.version, self.rules.digest):
-                raise RulesConflict(
-                    f"target {route.target!r} holds journeys of rules {used.version}, the plan's are "
-                    f"{self.rules.version}",
-                    todo="name another store, or the rules that it was made with",
-                )
+        todo = "use another store in the plan, or the rules that this one was built with"
+        RulesUsed.of(self.rules).require_no_others(store.rules(), f"target {route.target!r}", todo=todo)
 
 
 def _once(read: Callable[[], Sequence[Policy]]) -> Callable[[], Sequence[Policy]]:

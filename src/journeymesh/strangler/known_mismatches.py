@@ -11,7 +11,7 @@ from typing import Final
 import pyarrow as pa
 import sqlalchemy as sa
 
-from journeymesh.journeys.policies import instant_us
+from journeymesh.instants import to_us
 from journeymesh.strangler.control import Control
 from journeymesh.strangler.control_tables import mismatches
 from journeymesh.strangler.mismatches import OTHERS, RESOLVED, resolve_mismatches
@@ -36,7 +36,7 @@ class KnownMismatches:
     _read_at: float | None = None
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def settle(
+    def resolve_covered(
         self,
         slice_name: str,
         policy: str,
@@ -98,8 +98,8 @@ class _Covered:
         full = query.limit is not None and max(source.num_rows, target.num_rows) >= query.limit
         if partly or full:
             return cls(question.subject, ids, None, None)
-        first_us = -(2**62) if query.started_from is None else instant_us(query.started_from)
-        end_us = 2**62 if query.started_to is None else instant_us(query.started_to)
+        first_us = -(2**62) if query.started_from is None else to_us(query.started_from)
+        end_us = 2**62 if query.started_to is None else to_us(query.started_to)
         return cls(question.subject, ids, first_us, end_us)
 
     def holds(self, recorded: _Recorded) -> bool:

@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, Self
 
 import pyarrow as pa
 
 from journeymesh.errors import JourneymeshError, SourceUnreadable
+from journeymesh.following import Follower
+from journeymesh.lru import LruCache
 from journeymesh.sources.vehicle_port import ChangeBatch, ChangeStream, PositionLost, VehicleSource
 
 HEARD_WITHIN_S: Final = 1.0
@@ -27,10 +28,12 @@ _AGAIN_S: Final = 1.0
 
 
 @dataclass(frozen=True, slots=True)
-class _Kept:
+class _Entry:
     answer: pa.Table
     vehicles: tuple[str, ...]
-    made_at: float
+    generation: int
+    """How many changes were known when the answer began to be computed."""
+    computed_at_s: float
 
 
 @dataclass(slots=True)
@@ -43,14 +46,16 @@ class AnswerCache:
     most_bytes: int = 64 << 20
     hits: int = 0
     misses: int = 0
-    _kept: OrderedDict[Hashable, _Kept] = field(default_factory=OrderedDict)
-    _of_vehicle: dict[str, set[Hashable]] = field(default_factory=dict)
-    _bytes: int = 0
+    _entries: LruCache[Hashable, _Entry] = field(init=False)
     _generation: int = 0
-    _touched: dict[str, int] = field(default_factory=dict)
-    _all_touched: int = 0
+    _changed: dict[str, int] = field(default_factory=dict)
+    """The generation of each vehicle's last change."""
+    _all_changed: int = 0
     _heard_at: float | None = None
     _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def __post_init__(self) -> None:
+        self._entries = LruCache(self.most_bytes, lambda entry: entry.answer.nbytes)
 
     @property
     def is_on(self) -> bool:
@@ -60,49 +65,45 @@ class AnswerCache:
 
     @property
     def nbytes(self) -> int:
-        """Bytes of the answers held."""
-        return self._bytes
+        """Bytes of the answers kept, those included that a change has made useless."""
+        return self._entries.size
 
     def answer(self, question: Hashable, vehicles: tuple[str, ...], compute: Callable[[], pa.Table]) -> pa.Table:
         """The answer that is kept, else the computed one, which depends on these vehicles."""
         if not self.is_on:
             return compute()
+        entry, began_s = self._entries.get(question), time.monotonic()
         with self._lock:
-            kept = self._kept.get(question)
-            if kept is not None and time.monotonic() - kept.made_at <= _OLDEST_S:
-                self._kept.move_to_end(question)
+            if entry is not None and began_s - entry.computed_at_s <= _OLDEST_S and self._is_valid(entry):
                 self.hits += 1
-                return kept.answer
+                return entry.answer
             self.misses += 1
-            began = self._generation
-        answer = compute()
-        with self._lock:
-            touched = max([self._all_touched, *(self._touched.get(name, 0) for name in vehicles)])
-            if touched <= began and self.is_on:
-                self._keep(question, _Kept(answer, vehicles, time.monotonic()))
-        return answer
+            generation = self._generation
+        entry = _Entry(compute(), vehicles, generation, time.monotonic())
+        if self._is_valid(entry) and self.is_on:
+            self._entries.put(question, entry)
+        return entry.answer
 
     def touch(self, vehicles: Iterable[str]) -> None:
-        """These vehicles changed: nothing that is known of them holds."""
+        """These vehicles changed: no answer about them is valid any more."""
         with self._lock:
             self._generation += 1
-            for name in vehicles:
-                self._touched[name] = self._generation
-                for question in self._of_vehicle.pop(name, ()):
-                    self._drop(question)
-            if len(self._touched) > _MOST_NAMES:
-                self._touched.clear()
-                self._all_touched = self._generation
+            self._changed |= dict.fromkeys(vehicles, self._generation)
+        if len(self._changed) > _MOST_NAMES:
+            self.touch_all()
 
     def touch_all(self) -> None:
         """Anything may have changed."""
         with self._lock:
             self._generation += 1
-            self._all_touched = self._generation
-            self._touched.clear()
-            self._kept.clear()
-            self._of_vehicle.clear()
-            self._bytes = 0
+            self._all_changed = self._generation
+            self._changed.clear()
+            self._entries.clear()
+
+    def _is_valid(self, entry: _Entry) -> bool:
+        """Whether none of its vehicles changed since it began to be computed."""
+        last = max([self._all_changed, *(self._changed.get(name, 0) for name in entry.vehicles)])
+        return last <= entry.generation
 
     def heard(self) -> None:
         """The stream was heard, and all it said so far was dealt with."""
@@ -112,70 +113,49 @@ class AnswerCache:
         """The stream is gone."""
         self._heard_at = None
 
-    def _keep(self, question: Hashable, kept: _Kept) -> None:
-        self._drop(question)
-        if kept.answer.nbytes > self.most_bytes:
-            return
-        self._kept[question] = kept
-        self._bytes += kept.answer.nbytes
-        for name in kept.vehicles:
-            self._of_vehicle.setdefault(name, set()).add(question)
-        while self._bytes > self.most_bytes:
-            self._drop(next(iter(self._kept)))
-
-    def _drop(self, question: Hashable) -> None:
-        kept = self._kept.pop(question, None)
-        if kept is None:
-            return
-        self._bytes -= kept.answer.nbytes
-        for name in kept.vehicles:
-            questions = self._of_vehicle.get(name)
-            if questions is not None:
-                questions.discard(question)
-                if not questions:
-                    del self._of_vehicle[name]
-
 
 @dataclass(slots=True)
-class ChangeWatcher:
+class ChangeWatcher(Follower):
     """Follows a source's changes and tells the cache. Started by ``with``; ends on its own where there is no stream."""
 
     source: VehicleSource
     cache: AnswerCache
     fault: JourneymeshError | None = None
     """Why it does not hear the stream; None: it does, or has not begun."""
-    _stop: threading.Event = field(default_factory=threading.Event)
-    _thread: threading.Thread | None = None
+    every_s: float = 0.0
+    _stream: ChangeStream | None = None
 
-    def __enter__(self) -> ChangeWatcher:
-        self._thread = threading.Thread(target=self._watch, name="legacy changes", daemon=True)
-        self._thread.start()
+    def start(self) -> Self:
+        """Follow the changes from now on. What cannot be reached keeps nobody waiting."""
+        self._begin()
         return self
 
-    def __exit__(self, *_: object) -> None:
-        self._stop.set()
-        if self._thread is not None:
-            self._thread.join()
-        self.cache.unheard()
+    def close(self) -> None:
+        """Follow them no more."""
+        Follower.close(self)
+        self._end()
 
-    def _watch(self) -> None:
-        while not self._stop.is_set():
-            stream: ChangeStream | None = None
-            try:
+    def tick(self) -> None:
+        """Deal with the next changes, waiting a quarter of a second for some."""
+        try:
+            if self._stream is None:
                 position = self.source.position()
                 self.cache.touch_all()  # after the position was taken: what changes from here on will be heard
-                stream = self.source.changes(position)
-                while not self._stop.is_set():
-                    self._tell(stream.next_batch(_WAIT_S))
-            except PositionLost as error:
-                self.fault = error  # what was missed is not known: begin anew
-            except SourceUnreadable as error:
-                self.fault = error
-                self._stop.wait(_AGAIN_S)
-            finally:
-                self.cache.unheard()
-                if stream is not None:
-                    stream.close()
+                self._stream = self.source.changes(position)
+            self._tell(self._stream.next_batch(_WAIT_S))
+        except PositionLost as error:
+            self.fault = error  # what was missed is not known: begin anew
+            self._end()
+        except SourceUnreadable as error:
+            self.fault = error
+            self._end()
+            self.stopping.wait(_AGAIN_S)
+
+    def _end(self) -> None:
+        self.cache.unheard()
+        if self._stream is not None:
+            self._stream.close()
+            self._stream = None
 
     def _tell(self, batch: ChangeBatch) -> None:
         if batch.everything or batch.policies_changed or len(batch.unplaced):

@@ -12,29 +12,30 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from journeymesh.engines.windows import of_vehicles, read_windows, within
 from journeymesh.errors import SourceUnreadable, UsageError
+from journeymesh.instants import from_us, to_us
+from journeymesh.journeys.fields import INSTANT
 from journeymesh.journeys.fixes import COLUMN_NAMES, NOT_REPORTED_US, OPTIONAL_FLOATS, Fixes
-from journeymesh.journeys.journey import INSTANT, JOURNEY_SCHEMA
+from journeymesh.journeys.journey import JOURNEY_SCHEMA
 from journeymesh.journeys.local_time import DAY_US
 from journeymesh.journeys.pipeline import make_journeys
-from journeymesh.journeys.policies import Policy, instant_us
+from journeymesh.journeys.policies import Policy
 from journeymesh.journeys.rules import JourneyRules
 from journeymesh.journeys.summaries import of_terms
 from journeymesh.sources.vehicle_port import VehicleSource, VehicleTimes
 from journeymesh.stores.port import JourneyQuery
-from journeymesh.stores.records import from_us
 from journeymesh.stores.rows import selected
 from journeymesh.strangler.control import now_us
-from journeymesh.strangler.journey_places import JourneyPlace, JourneyPlaces, places_in
+from journeymesh.strangler.journey_index import JourneyIndex, JourneyLocation, locations_in
 from journeymesh.strangler.legacy_cache import AnswerCache
 from journeymesh.strangler.policy_book import PolicyBook, vehicles_of
-from journeymesh.strangler.stretches import read_stretches
 
 _FIRST_WINDOW_US: Final = 28 * DAY_US
 _WINDOW_FIXES: Final = 50_000
 _WIDEN: Final = 16
-_EARLIEST_US: Final = instant_us(datetime.fromisoformat("1900-01-01T00:00:00+00:00"))
-_LATEST_US: Final = instant_us(datetime.fromisoformat("9990-01-01T00:00:00+00:00"))
+_EARLIEST_US: Final = to_us(datetime.fromisoformat("1900-01-01T00:00:00+00:00"))
+_LATEST_US: Final = to_us(datetime.fromisoformat("9990-01-01T00:00:00+00:00"))
 _SOON_US: Final = 366 * DAY_US
 _ORDER: Final = [("started_at", "ascending"), ("journey_id", "ascending")]
 
@@ -55,7 +56,7 @@ class ReadLimits:
 class LegacySide:
     """Answers as a store would that holds what legacy holds at this instant. Safe for threads.
 
-    ``locate`` tells the place of a journey that was not given out here lately, from a store that has it; its answer
+    ``locate`` gives the location of a journey that was not given out here lately, from a store that has it; its answer
     is only where to look. An id that neither knows is answered as unknown; an id that a late fix made obsolete finds
     the journey that now covers most of its time.
 
@@ -67,8 +68,8 @@ class LegacySide:
     policy_book: PolicyBook
     limits: ReadLimits = ReadLimits()
     cache: AnswerCache | None = None
-    locate: Callable[[str], JourneyPlace | None] | None = None
-    places: JourneyPlaces = field(default_factory=JourneyPlaces)
+    locate: Callable[[str], JourneyLocation | None] | None = None
+    journey_index: JourneyIndex = field(default_factory=JourneyIndex)
     clock_us: Callable[[], int] = now_us
     """Bounds the clocks of fixes whose receipt is not reported."""
 
@@ -80,7 +81,7 @@ class LegacySide:
             LegacyTooMuch: the answer needs more than ``limits``; ask for a shorter time or a page.
         """
         if query.policy is None or query.unattributed or query.policies is not None:
-            raise UsageError("legacy is asked by policy, and none is named", todo="name one policy")
+            raise UsageError("legacy can only be queried for one policy", todo="name one policy")
         known = self.policy_book.terms(query.policy, query.tenant)
         terms = [policy for policy in known if _may_match(policy, query)]
         if not terms:
@@ -99,11 +100,13 @@ class LegacySide:
         Raises:
             SourceUnreadable: legacy cannot be read.
         """
-        place = self.places.get(journey_id) or (self.locate(journey_id) if self.locate is not None else None)
-        if place is None:
+        location = self.journey_index.get(journey_id) or (self.locate(journey_id) if self.locate is not None else None)
+        if location is None:
             return None
-        made, _ = self._made([VehicleTimes(place.vehicle, place.started_us, place.ended_us)], _Spent(self.limits))
-        at = _best(journey_id, place, made)
+        made, _ = self._made(
+            [VehicleTimes(location.vehicle, location.started_us, location.ended_us)], _Spent(self.limits)
+        )
+        at = _best(journey_id, location, made)
         found = None if at is None else made.slice(at, 1).combine_chunks()
         return found if found is None or tenant in (None, found["tenant"][0].as_py()) else None
 
@@ -117,16 +120,10 @@ class LegacySide:
         Raises:
             SourceUnreadable: legacy cannot be read.
         """
-        first_us, last_us = instant_us(first), instant_us(last)
-        if last_us < first_us:
-            return Fixes.empty((vehicle,))
-        read = self.source.read([VehicleTimes(vehicle, first_us, last_us)]).fixes
-        names = np.array([name == vehicle for name in read.vehicles], np.bool_)
-        inside = (read.fixed_at_us >= first_us) & (read.fixed_at_us <= last_us)
-        if len(read):
-            inside &= names[read.vehicle]
-        found = read.take(inside)
-        found = replace(found, vehicles=(vehicle,), vehicle=np.zeros(len(found), np.int32))
+        none, times = Fixes.empty((vehicle,)), VehicleTimes(vehicle, to_us(first), to_us(last))
+        if last < first:
+            return none
+        found = within(of_vehicles(self.source.read([times]).fixes).get(vehicle, none), [times])
         return _as_kept(make_journeys(found, self.rules, (), self.clock_us()).timeline)
 
     def _computed(self, terms: Sequence[Policy], query: JourneyQuery) -> pa.Table:
@@ -137,7 +134,7 @@ class LegacySide:
             if query.limit is not None and rows >= query.limit:
                 break
         answer = pa.concat_tables(pages).slice(0, query.limit).combine_chunks()
-        self.places.remember(answer)
+        self.journey_index.remember(answer)
         return answer
 
     def _windows(self, terms: Sequence[Policy], query: JourneyQuery) -> Iterator[pa.Table]:
@@ -158,25 +155,25 @@ class LegacySide:
             if not wanted:  # between two terms
                 first_us = next_us
                 continue
-            made, settled_us = self._made(wanted, spent)
-            until_us = min(max(settled_us, last_us) + 1, next_us)
+            made, complete_us = self._made(wanted, spent)
+            until_us = min(max(complete_us, last_us) + 1, next_us)
             yield _matching(made, inside, query, first_us, until_us)
             first_us = until_us
             read = max(spent.fixes - before, _WINDOW_FIXES // _WIDEN)
             width_us = max(width_us * _WINDOW_FIXES // read, DAY_US)
 
     def _made(self, wanted: Sequence[VehicleTimes], spent: _Spent) -> tuple[pa.Table, int]:
-        """The journeys of the stretches around these times, and until when they are all there is of the vehicles."""
+        """The journeys of the windows around these times, and until when they are all there is of the vehicles."""
         spent.check()
-        stretches = read_stretches(self.source, wanted, self.rules)
-        fixes = Fixes.concat([stretch.fixes for stretch in stretches])
+        windows = read_windows(self.source.read, wanted, self.rules)
+        fixes = Fixes.concat([window.fixes for window in windows])
         spent.add(len(fixes))
         known = self.policy_book.of_vehicles([times.vehicle for times in wanted])
         made = make_journeys(fixes, self.rules, known, self.clock_us(), timeline=False).journeys
-        settled_us = {times.vehicle: times.last_us for times in wanted}
-        for stretch in stretches:
-            settled_us[stretch.vehicle] = max(settled_us[stretch.vehicle], stretch.last_us)
-        return made, min(settled_us.values())
+        complete_us = {times.vehicle: times.last_us for times in wanted}
+        for window in windows:
+            complete_us[window.vehicle] = max(complete_us[window.vehicle], window.times.last_us)
+        return made, min(complete_us.values())
 
 
 @dataclass(slots=True)
@@ -201,7 +198,7 @@ class _Spent:
         if time.monotonic() - self.began > self.limits.seconds:
             raise LegacyTooMuch(
                 f"legacy took longer than {self.limits.seconds:g} s to answer",
-                todo="ask for a shorter time, or page by page with a limit; see that legacy has its index",
+                todo="ask for a shorter time, or page by page with a limit; check that legacy has its index",
             )
 
 
@@ -217,14 +214,14 @@ def _may_match(policy: Policy, query: JourneyQuery) -> bool:
 
 def _span(policy: Policy, query: JourneyQuery) -> tuple[int, int]:
     """The instants [first, end) at which journeys of the answer may start."""
-    first_us = max(instant_us(policy.valid_from), _EARLIEST_US)
-    end_us = _LATEST_US if policy.valid_to is None else min(instant_us(policy.valid_to), _LATEST_US)
+    first_us = max(to_us(policy.valid_from), _EARLIEST_US)
+    end_us = _LATEST_US if policy.valid_to is None else min(to_us(policy.valid_to), _LATEST_US)
     if query.started_from is not None:
-        first_us = max(first_us, instant_us(query.started_from))
+        first_us = max(first_us, to_us(query.started_from))
     if query.after is not None:
-        first_us = max(first_us, instant_us(query.after[0]))
+        first_us = max(first_us, to_us(query.after[0]))
     if query.started_to is not None:
-        end_us = min(end_us, instant_us(query.started_to))
+        end_us = min(end_us, to_us(query.started_to))
     return first_us, end_us
 
 
@@ -244,14 +241,14 @@ def _matching(made: pa.Table, terms: Sequence[Policy], query: JourneyQuery, firs
     return found if len(pc.unique(found["vehicle"])) < 2 else found.sort_by(_ORDER)
 
 
-def _best(journey_id: str, place: JourneyPlace, made: pa.Table) -> int | None:
-    """The row of this id; else of the vehicle's journey that shares most time with the place."""
+def _best(journey_id: str, location: JourneyLocation, made: pa.Table) -> int | None:
+    """The row of this id; else of the vehicle's journey that shares most time with the location."""
     best, longest = None, timedelta(0)
-    for row, (found_id, found) in enumerate(places_in(made)):
+    for row, (found_id, found) in enumerate(locations_in(made)):
         if found_id == journey_id:
             return row
-        shared_us = min(found.ended_us, place.ended_us) - max(found.started_us, place.started_us)
-        if found.vehicle == place.vehicle and timedelta(microseconds=shared_us) > longest:
+        shared_us = min(found.ended_us, location.ended_us) - max(found.started_us, location.started_us)
+        if found.vehicle == location.vehicle and timedelta(microseconds=shared_us) > longest:
             best, longest = row, timedelta(microseconds=shared_us)
     return best
 

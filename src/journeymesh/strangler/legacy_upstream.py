@@ -10,16 +10,17 @@ from typing import Final
 from journeymesh.engines.differences import stored_rows
 from journeymesh.engines.port import Retention
 from journeymesh.engines.refusals import refusals_of
+from journeymesh.engines.windows import Window, of_vehicles, read_windows, within
+from journeymesh.instants import to_us
 from journeymesh.journeys.fixes import Fixes
 from journeymesh.journeys.journey import Refusal
 from journeymesh.journeys.pipeline import make_journeys
-from journeymesh.journeys.policies import Policy, instant_us
+from journeymesh.journeys.policies import Policy
 from journeymesh.journeys.rules import JourneyRules
 from journeymesh.sources.vehicle_port import ChangeStream, VehicleRead, VehicleSource, VehicleTimes
 from journeymesh.stores.port import RulesUsed
 from journeymesh.stores.rows import COLUMNS, STARTED, JourneyRow
-from journeymesh.strangler.contents import Content
-from journeymesh.strangler.stretches import Stretch, of_vehicles, read_stretches
+from journeymesh.strangler.desired_state import DesiredState
 
 VEHICLE: Final = COLUMNS.index("vehicle")
 
@@ -49,13 +50,13 @@ class LegacyUpstream:
 
     def rules(self) -> list[RulesUsed]:
         """The rules of the pass."""
-        return [RulesUsed(self.used.version, self.used.digest)]
+        return [RulesUsed.of(self.used)]
 
     def vehicles(self) -> list[str]:
         """Every vehicle that documents name."""
         return self.source.vehicles()
 
-    def contents(
+    def desired_states(
         self,
         wanted: Sequence[VehicleTimes],
         policies: Sequence[Policy],
@@ -63,16 +64,20 @@ class LegacyUpstream:
         now: datetime,
         *,
         places: bool = False,
-    ) -> list[Content]:
+    ) -> list[DesiredState]:
         """What the pass makes of these times, grown to silences."""
-        counting = _Counting(self.source)
-        stretches = read_stretches(counting, wanted, self.used, places=places)
-        self.documents_read += counting.documents
-        if not stretches:
+
+        def read(times: Sequence[VehicleTimes]) -> VehicleRead:
+            found = self.source.read(times, places=places)
+            self.documents_read += found.documents
+            return found
+
+        windows = read_windows(read, wanted, self.used)
+        if not windows:
             return []
-        fixes = Fixes.concat([stretch.fixes for stretch in stretches])
+        fixes = Fixes.concat([window.fixes for window in windows])
         keeps = not retention.keeps_nothing
-        result = make_journeys(fixes, self.used, policies, instant_us(now), timeline=keeps)
+        result = make_journeys(fixes, self.used, policies, to_us(now), timeline=keeps)
         journeys: dict[str, list[JourneyRow]] = {}
         for row in stored_rows(result.journeys):
             journeys.setdefault(row[VEHICLE], []).append(row)
@@ -81,13 +86,13 @@ class LegacyUpstream:
         for refusal in refusals_of(result.refused, result.reasons, self.source.describe):
             refused.setdefault(refusal.vehicle or "", []).append(refusal)
         return [
-            _content(
-                stretch,
-                journeys.get(stretch.vehicle, ()),
-                [*stretch.refusals, *refused.get(stretch.vehicle, ())],
-                timelines.get(stretch.vehicle, Fixes.empty((stretch.vehicle,))),
+            _desired_state(
+                window,
+                journeys.get(window.vehicle, ()),
+                [*window.refusals, *refused.get(window.vehicle, ())],
+                timelines.get(window.vehicle, Fixes.empty((window.vehicle,))),
             )
-            for stretch in stretches
+            for window in windows
         ]
 
     def nameless(self) -> Iterable[Refusal]:
@@ -107,38 +112,17 @@ class LegacyUpstream:
         return self.source.latency_s()
 
 
-@dataclass(slots=True)
-class _Counting:
-    """A source whose documents are counted as they are read."""
-
-    source: VehicleSource
-    documents: int = 0
-
-    def read(self, wanted: Sequence[VehicleTimes], *, places: bool = False) -> VehicleRead:
-        """What the source reads."""
-        found = self.source.read(wanted, places=places)
-        self.documents += found.documents
-        return found
-
-
-def _content(stretch: Stretch, journeys: Sequence[JourneyRow], refusals: Sequence[Refusal], timeline: Fixes) -> Content:
-    """The part of a vehicle's result that is of this stretch."""
-    first_us, last_us = stretch.first_us, stretch.last_us
-    if not stretch.is_whole:
-        journeys = [row for row in journeys if first_us <= row[STARTED] <= last_us]
-        timeline = timeline.take((timeline.fixed_at_us >= first_us) & (timeline.fixed_at_us <= last_us))
-        refusals = [
-            each for each in refusals if each.fixed_at is None or first_us <= instant_us(each.fixed_at) <= last_us
-        ]
+def _desired_state(
+    window: Window, journeys: Sequence[JourneyRow], refusals: Sequence[Refusal], timeline: Fixes
+) -> DesiredState:
+    """The part of a vehicle's result that is of this window."""
+    times = window.times
+    if not times.is_whole:
+        journeys = [row for row in journeys if times.includes(row[STARTED])]
+        timeline = within(timeline, [times])
+        refusals = [each for each in refusals if each.fixed_at is None or times.includes(to_us(each.fixed_at))]
     stands: dict[str, Refusal] = {}
     for refusal in refusals:
         stands.setdefault(refusal.refusal_id, refusal)
-    return Content(
-        stretch.vehicle,
-        first_us,
-        last_us,
-        journeys,
-        list(stands.values()),
-        replace(timeline, origin=None),
-        stretch.places,
-    )
+    kept = replace(timeline, origin=None)
+    return DesiredState(times, kept, list(stands.values()), window.places, journeys)

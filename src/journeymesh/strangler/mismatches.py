@@ -123,9 +123,9 @@ def accept_mismatch(control: Control, cause: str, who: str, reason: str, expires
     """
     at_us = now_us()
     if not reason.strip():
-        raise UsageError("a reason is missing", todo="say why the mismatch may stand")
+        raise UsageError("a reason is missing", todo="give a reason")
     if expires_us <= at_us:
-        raise UsageError("the acceptance would be over already", todo="give an instant in the future")
+        raise UsageError("the expiry is in the past", todo="give an instant in the future")
     known = sa.and_(mismatches.c.cause == cause, mismatches.c.state != RESOLVED)
     values = {"state": ACCEPTED, "who": who, "reason": reason, "expires_us": expires_us, "dealt_us": at_us}
     with control.writing() as connection:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum, unique
 
 from journeymesh.journeys.policies import Policy
-from journeymesh.strangler.phases import Phase, may_follow, needs_gates
+from journeymesh.strangler.phases import Phase, following, may_follow, needs_gates
 from journeymesh.strangler.plan import LEGACY, Plan, PlanInvalid, SlicePlan
 from journeymesh.strangler.routes import Route, Routes
 from journeymesh.strangler.slices import overlaps
@@ -43,6 +43,17 @@ class Move:
         return route.slice.name
 
     @property
+    def goes_back(self) -> bool:
+        """Whether it only gives the slice back: to an earlier phase, with the set that it has."""
+        return (
+            self.kind is Kind.STEP
+            and self.before is not None
+            and self.after is not None
+            and self.before.slice == self.after.slice
+            and tuple(Phase).index(self.after.phase) < tuple(Phase).index(self.before.phase)
+        )
+
+    @property
     def is_gated(self) -> bool:
         """Whether it has to be proven first that the target may answer."""
         return (
@@ -53,14 +64,16 @@ class Move:
         )
 
 
-def moves_of(plan: Plan, recorded: Routes, policies: Sequence[Policy], now_us: int) -> list[Move]:
-    """The moves that bring the recorded routes to the plan, in the plan's order; empty when they are there.
+def moves_of(plan: Plan, recorded: Routes, policies: Sequence[Policy] | None, now_us: int) -> list[Move]:
+    """The moves that bring the recorded routes to the plan, in the plan's order; empty when they are there. The sets of
+    slices are not checked where ``policies`` is None: they cannot be read.
 
     Raises:
         PlanInvalid: naming the first slice that cannot be followed: it skips a phase, overlaps another, names an
             unknown policy, or changes what may not change in its phase. Nothing is moved then.
     """
-    _check_sets(plan, recorded, policies)
+    if policies is not None:
+        _check_sets(plan, recorded, policies)
     moves = [move for each in plan.slices if (move := _move(each, recorded.get(each.name), now_us)) is not None]
     named = {each.name for each in plan.slices}
     for route in recorded.routes:
@@ -86,7 +99,7 @@ def _check_sets(plan: Plan, recorded: Routes, policies: Sequence[Policy]) -> Non
         for number in each.policies.numbers or ():
             if number not in known:
                 raise PlanInvalid(
-                    f"slice {each.name!r} names policy {number!r}, which is not known",
+                    f"slice {each.name!r} names policy {number!r}, which is unknown",
                     todo="correct the number, or add the policy first",
                 )
 
@@ -100,7 +113,7 @@ def _move(wanted: SlicePlan, held: Route | None, now_us: int) -> Move | None:
     if held.slice.selector != wanted.policies and held.phase is not Phase.LEGACY:
         raise PlanInvalid(
             f"slice {wanted.name!r} is in phase {held.phase} and its set of policies changed",
-            todo="give the further policies a slice of their own, or move this one back to legacy first",
+            todo="put the added policies into another slice, or move this one back to legacy first",
         )
     if (held.source, held.target) != (wanted.source, wanted.target):
         return _redirected(wanted, held, now_us)
@@ -110,7 +123,7 @@ def _move(wanted: SlicePlan, held: Route | None, now_us: int) -> Move | None:
         return Move(Kind.STEP, held, replace(held, slice=wanted.slice, complete=False, since_us=now_us))
     if held.phase is Phase.RETIRED:
         raise PlanInvalid(
-            f"slice {wanted.name!r} is retired: {held.source} no longer has it, and there is no way back",
+            f"slice {wanted.name!r} is retired: {held.source} no longer has it; this cannot be undone",
             todo="write phase: retired, or swap its target for another store",
         )
     if not may_follow(held.phase, wanted.phase):
@@ -167,11 +180,9 @@ def _begun(wanted: SlicePlan, upstream: str, now_us: int, source_complete: bool)
 
 
 def _skips(wanted: SlicePlan, held: Phase) -> PlanInvalid:
-    order = tuple(Phase)
-    onward = order[order.index(held) + 1]
     return PlanInvalid(
         f"slice {wanted.name!r} is in phase {held} and the plan asks for {wanted.phase}: a phase is skipped",
-        todo=f"ask for {onward} next",
+        todo=f"ask for {following(held)} next",
     )
 
 

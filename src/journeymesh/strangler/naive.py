@@ -41,8 +41,8 @@ class NaiveJourney:
 def naive_journeys(fixes: Iterable[NaiveFix], rules: JourneyRules) -> list[NaiveJourney]:
     """The journeys of one vehicle, by time."""
     found = []
-    for stretch in _stretches(_possible(fixes, rules), rules):
-        drives = _between_stops(stretch, rules) if rules.profile == "always_on" else [stretch]
+    for driven in _between_silences(_possible(fixes, rules), rules):
+        drives = _between_stops(driven, rules) if rules.profile == "always_on" else [driven]
         for drive in drives:
             journey = _journey(drive, rules)
             if journey is not None:
@@ -127,7 +127,7 @@ def _sound(fixes: Iterable[NaiveFix], rules: JourneyRules) -> list[NaiveFix]:
     return sorted(found, key=lambda fix: fix.at_s)
 
 
-def _stretches(parts: Iterable[list[NaiveFix]], rules: JourneyRules) -> list[list[NaiveFix]]:
+def _between_silences(parts: Iterable[list[NaiveFix]], rules: JourneyRules) -> list[list[NaiveFix]]:
     """The fixes between silences, and between removals. With ``engine_switched`` a drive also ends as the ignition goes
     off."""
     found = []

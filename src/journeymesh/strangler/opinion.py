@@ -129,11 +129,11 @@ def judge(
 ) -> Verdict:
     """The class of one policy and month, by the measure that is furthest off; one side at least has something."""
     found = [
-        _of_measure(policy, month, measure, door, other, evidence, tolerance)
+        _of_measure((policy, month), measure, door, other, evidence, tolerance)
         for measure in (other if other is not None else door) or ()
     ]
     if not found:
-        return Verdict(policy, month, Class.NOT_COMPARED, reason="no measure is on both sides")
+        return Verdict(policy, month, Class.NOT_COMPARED, reason="the sides have no measure in common")
     order = (Class.AGREES, Class.EXPLAINED, Class.ONLY_DOOR, Class.ONLY_LEGACY, Class.DIFFERS)
     return max(found, key=lambda one: (order.index(one.found), one.off))
 
@@ -165,8 +165,7 @@ def _as_unit(verdict: Verdict) -> Verdict:
 
 
 def _of_measure(
-    policy: str,
-    month: int,
+    of: tuple[str, int],
     measure: str,
     door: Amounts | None,
     other: Amounts | None,
@@ -177,14 +176,14 @@ def _of_measure(
     theirs = 0.0 if other is None else other.get(measure, 0.0)
 
     def verdict(found: Class, reason: str | None = None) -> Verdict:
-        return Verdict(policy, month, found, measure, ours, theirs, reason, _unit(measure, ours, theirs))
+        return Verdict(*of, found, measure, ours, theirs, reason, _unit(measure, ours, theirs))
 
     allowed = max(tolerance * theirs, FLOORS[measure])
     difference = abs(ours - theirs)
     if difference <= allowed:
         return verdict(Class.AGREES)
     if door is None and evidence.before_first:
-        return verdict(Class.EXPLAINED, "legacy has no fixes of that time any more")
+        return verdict(Class.EXPLAINED, "legacy no longer has fixes of that time")
     reasons = _reasons(measure, ours, theirs, evidence)
     if reasons and difference <= allowed + sum(reasons.values()):
         return verdict(Class.EXPLAINED, "; ".join(reasons))

@@ -75,7 +75,7 @@ def opinions_of(control: Control, route: Route) -> dict[str, RecordedOpinion]:
 
 def _stale(row: sa.Row[tuple[object, ...]], route: Route) -> str | None:
     if (row.source, row.target) != (route.source, route.target):
-        return f"it is from when the slice moved from {row.source} to {row.target}"
+        return f"recorded when the slice moved from {row.source} to {row.target}"
     if row.selector != route.slice.selector.digest:
-        return "it is of another set of policies"
+        return "recorded for another set of policies"
     return None

@@ -41,6 +41,6 @@ def _check(found: str, plan: Plan) -> None:
     if found != plan.identity:
         raise PlanInvalid(
             f"the control database belongs to plan {found!r}, and this is plan {plan.identity!r}",
-            todo=f"use a control database of its own; or, where it is the same legacy at another address, write "
+            todo=f"use another control database; or, if it is the same legacy at a new address, set "
             f"`id: {found}` into the plan",
         )

@@ -40,6 +40,12 @@ _ORDER: Final = tuple(Phase)
 _TARGET_ANSWERS: Final = {Phase.TARGET_WITH_REVERSE_SHADOW, Phase.TARGET, Phase.RETIRED}
 
 
+def following(phase: Phase) -> Phase | None:
+    """The next phase; None after the last."""
+    at = _ORDER.index(phase) + 1
+    return _ORDER[at] if at < len(_ORDER) else None
+
+
 def may_follow(before: Phase, after: Phase) -> bool:
     """Whether a slice may go from one phase to the other in one step."""
     if before is after or before is Phase.RETIRED:

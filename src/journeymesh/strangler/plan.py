@@ -204,9 +204,9 @@ def _check(where: str, plan: Plan) -> None:
     for each in plan.slices:
         at = f"slice {each.name!r}"
         if not _NAME.fullmatch(each.name):
-            raise refuse(f"{at}: not a name", "use lower-case letters, digits and hyphens, at most 63")
+            raise refuse(f"{at}: invalid name", "use lower-case letters, digits and hyphens, at most 63")
         if each.name in seen:
-            raise refuse(f"{at} is there twice", "give each slice a name of its own")
+            raise refuse(f"{at} is defined twice", "give each slice its own name")
         seen.add(each.name)
         for role, store in (("target", each.target), ("source", each.source)):
             if store not in plan.stores and not (role == "source" and store == LEGACY):
@@ -216,7 +216,7 @@ def _check(where: str, plan: Plan) -> None:
             raise refuse(f"{at}: source and target are both {each.target!r}", "name two stores")
         fault = each.policies.fault()
         if fault is not None:
-            raise refuse(f"{at}: policies: {fault}", "correct it")
+            raise refuse(f"{at}: policies: {fault}", "fix it")
     for name, low, value, high in (
         ("gates.shadow_coverage", 0.0, plan.gates.shadow_coverage, 1.0),
         ("shadow.sample", 0.0, plan.shadow.sample, 1.0),

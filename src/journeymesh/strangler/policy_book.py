@@ -5,11 +5,12 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
 from journeymesh.errors import JourneymeshError
+from journeymesh.following import Follower
 from journeymesh.journeys.policies import Policy, PolicyTerm
 from journeymesh.sources.policy_reading import UnusablePolicy
 
@@ -19,22 +20,27 @@ _PAUSE_PER_READ: Final = 9.0
 
 
 class PoliciesRead(list[Policy]):
-    """The policies that could be read; ``fault`` says why there may be more, None that these are all. ``last_known``
-    are policies that could not be read, as they were when somebody last could; those of the same term go before them.
-    ``unusable`` are legacy's that are none; None: legacy was not read.
+    """The policies that could be read. ``unread`` says by side, ``legacy`` or a store's name, why its policies could
+    not be; none: these are all. ``last_known`` are policies that could not be read, as they were when somebody last
+    could; those of the same term go before them. ``unusable`` are legacy's that are none; None: legacy was not read.
     """
 
     def __init__(
         self,
         policies: Iterable[Policy] = (),
-        fault: JourneymeshError | None = None,
+        unread: Mapping[str, JourneymeshError] | None = None,
         last_known: Iterable[Policy] = (),
         unusable: Sequence[UnusablePolicy] | None = None,
     ) -> None:
         super().__init__(policies)
         self.unusable = unusable
-        self.fault = fault
+        self.unread = dict(unread or {})
         self.last_known = list(last_known)
+
+    @property
+    def fault(self) -> JourneymeshError | None:
+        """Why there may be more; None: these are all."""
+        return next(iter(self.unread.values()), None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,36 +94,26 @@ def vehicles_of(policy: Policy) -> tuple[str, ...]:
 
 
 @dataclass(slots=True)
-class PolicyBook:
-    """Keeps the policies at hand, read anew every ``refresh_s`` by a thread of its own. Started by ``with``.
+class PolicyBook(Follower):
+    """Keeps the policies at hand, read anew every ``every_s`` seconds. Started by ``with``.
 
     ``read`` gives all of them, or those that can be read (``PoliciesRead``). Those that it could not read count as
     they were read before; where they never were, what is not at hand is not unknown but cannot be said.
     """
 
     read: Callable[[], Iterable[Policy]]
-    refresh_s: float = REFRESH_S
+    every_s: float = REFRESH_S
     fault: JourneymeshError | None = None
     """Why the last reading failed, or did not give all; None: it gave all."""
     _held: HeldPolicies | None = None
     _reading: threading.Lock = field(default_factory=threading.Lock)
     _wake: threading.Event = field(default_factory=threading.Event)
-    _ended: threading.Event = field(default_factory=threading.Event)
-    _stopped: bool = False
-    _thread: threading.Thread | None = None
 
-    def __enter__(self) -> PolicyBook:
-        self.refresh()
-        self._thread = threading.Thread(target=self._follow, name="policies", daemon=True)
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stopped = True
-        self._ended.set()
+    def close(self) -> None:
+        """Stop reading."""
+        self.stopping.set()
         self._wake.set()
-        if self._thread is not None:
-            self._thread.join()
+        Follower.close(self)
 
     def now(self) -> HeldPolicies:
         """The policies as they were read last.
@@ -169,6 +165,14 @@ class PolicyBook:
         held = self.now().by_vehicle
         return list({policy.term: policy for name in names for policy in held.get(name, ())}.values())
 
+    def tick(self) -> None:
+        """Read them.
+
+        Raises:
+            JourneymeshError: none can be read; ``fault`` says so, too.
+        """
+        self.refresh()
+
     def refresh(self) -> HeldPolicies:
         """Read them now.
 
@@ -198,14 +202,14 @@ class PolicyBook:
 
     def _follow(self) -> None:
         took_s = 0.0
-        while not self._stopped:
+        while not self.stopping.is_set():
             # Unknown numbers do not make it read without end: it reads a tenth of the time at most.
             pause_s = max(_SOONEST_S, _PAUSE_PER_READ * took_s)
-            self._ended.wait(pause_s)
-            self._wake.wait(max(self.refresh_s - pause_s, 0.0))
+            self.stopping.wait(pause_s)
+            self._wake.wait(max(self.every_s - pause_s, 0.0))
             self._wake.clear()
-            if not self._stopped:
+            if not self.stopping.is_set():
                 began_s = time.monotonic()
                 with contextlib.suppress(JourneymeshError):  # ``fault`` says so
-                    self.refresh()
+                    self.tick()
                 took_s = time.monotonic() - began_s

@@ -1,18 +1,16 @@
 """Reconciling: upstream and target compared vehicle by vehicle, down to the field, and repaired where that is wanted.
 
-Digests by (policy, UTC day) tell at once what is equal; only days that differ are walked down. One chunk of vehicles
-is held at a time, whatever the size of the stores, and a run that was stopped goes on behind its last chunk.
+One chunk of vehicles is in memory at a time, whatever the size of the stores, and a run that was stopped goes on
+behind its last chunk.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 import uuid
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from enum import StrEnum, unique
 from typing import Any, Final
 
 import sqlalchemy as sa
@@ -23,31 +21,20 @@ from journeymesh.sources.vehicle_port import VehicleTimes
 from journeymesh.stores import rows
 from journeymesh.stores.rows import COLUMNS, ID, STARTED, JourneyRow
 from journeymesh.strangler.backfill import slice_vehicles
-from journeymesh.strangler.contents import Content, Restated
 from journeymesh.strangler.control import Control, now_us
 from journeymesh.strangler.control_tables import reconciliations
-from journeymesh.strangler.feeding import Feeding, Pace
-from journeymesh.strangler.holdings import Day, Holding, read_holding
+from journeymesh.strangler.desired_state import Correction, DesiredState
+from journeymesh.strangler.differences import Classification
+from journeymesh.strangler.feed_session import FeedSession, Pace
 from journeymesh.strangler.slices import Slice
+from journeymesh.strangler.target_state import Day, VehicleState
 
 _TRIES: Final = 5
 _POLICY: Final = COLUMNS.index("policy")
 
 
-@unique
-class DifferenceKind(StrEnum):
-    """What differs, as seen from the target."""
-
-    MISSING = "missing"
-    """Upstream has it, the target lacks it."""
-    EXTRA = "extra"
-    """The target has it, upstream does not."""
-    VALUE = "value"
-    """Both have it, and a field differs."""
-
-
 @dataclass(frozen=True, slots=True)
-class Difference:
+class TargetDifference:
     """One thing that upstream and target do not agree on.
 
     ``policy`` None: outside any policy. ``subject`` is a journey's id, a refusal's, or ``fixes``; ``field`` is empty
@@ -58,7 +45,7 @@ class Difference:
     vehicle: str
     day: Day
     subject: str
-    kind: DifferenceKind
+    kind: Classification
     field: str
     source_value: Any
     target_value: Any
@@ -69,9 +56,9 @@ class Chunk:
     """Some vehicles compared: what differs, and the batch that would put it right."""
 
     vehicles: Sequence[str]
-    differences: Sequence[Difference]
+    differences: Sequence[TargetDifference]
     days_compared: int
-    restated: Restated
+    correction: Correction
 
 
 @dataclass(slots=True)
@@ -81,7 +68,7 @@ class Reconciliation:
     Repairing works beside a running feeder: what was repaired is compared again until nothing differs.
     """
 
-    feeding: Feeding
+    session: FeedSession
     slice: Slice
     repair: bool = False
     run_id: str = field(default_factory=lambda: uuid.uuid4().hex[:16])
@@ -93,17 +80,17 @@ class Reconciliation:
         Raises:
             SourceUnreadable, StoreUnavailable: what was compared stays recorded; the same run id goes on behind it.
         """
-        feeding = self.feeding
+        session = self.session
         resume = self._begin()
-        names = [name for name in slice_vehicles(feeding, self.slice) if resume is None or name > resume]
-        pace = Pace(feeding.feed.chunk_fixes)
+        names = [name for name in slice_vehicles(session, self.slice) if resume is None or name > resume]
+        pace = Pace(session.feed.chunk_fixes)
         at = 0
         while at < len(names):
             chunk = names[at : at + pace.vehicles]
             found = self._compare(chunk)
-            if self.repair and found.restated.changes_anything:
+            if self.repair and found.correction.changes_anything:
                 self._put_right(found)
-            pace.met(len(chunk), found.restated.fixes)
+            pace.met(len(chunk), found.correction.fixes)
             at += len(chunk)
             self.counts["vehicles"] += len(chunk)
             self.counts["days"] += found.days_compared
@@ -113,42 +100,41 @@ class Reconciliation:
             self._record(chunk[-1])
         self._record(names[-1] if names else resume, finished=True)
 
-    def differences(self) -> Iterator[Difference]:
+    def differences(self) -> Iterator[TargetDifference]:
         """Everything that differs, chunk after chunk."""
         for chunk in self.chunks():
             yield from chunk.differences
 
     def _compare(self, chunk: Sequence[str]) -> Chunk:
-        feeding = self.feeding
-        restated = feeding.restater().restate([VehicleTimes(name) for name in chunk])
-        found: list[Difference] = []
+        correction = self.session.corrections().of([VehicleTimes(name) for name in chunk])
+        found: list[TargetDifference] = []
         days = 0
-        spans = feeding.store.vehicles(chunk)
-        for content, after in zip(restated.contents, restated.holdings, strict=True):
-            before = read_holding(feeding.store, content.span, spans.get(content.vehicle))
-            days += len(_by_day(content.journeys))
-            found += compared(content, before, after)
-        return Chunk(chunk, found, days, restated)
+        for desired, before, after in zip(
+            correction.desired_states, correction.states_before, correction.states, strict=True
+        ):
+            days += len({(row[_POLICY], row[STARTED] // DAY_US) for row in desired.journeys})
+            found += compared(desired, before, after)
+        return Chunk(chunk, found, days, correction)
 
     def _put_right(self, found: Chunk) -> None:
         """Write the difference until there is none: a feeder may have written in between."""
         vehicles = sorted({difference.vehicle for difference in found.differences})
-        restated = found.restated
+        correction = found.correction
         for _ in range(_TRIES):
-            self.feeding.write(restated.batch, restated)
-            restated = self.feeding.restater().restate([VehicleTimes(name) for name in vehicles])
-            if not restated.changes_anything:
+            self.session.write(correction.batch, correction)
+            correction = self.session.corrections().of([VehicleTimes(name) for name in vehicles])
+            if not correction.changes_anything:
                 break
         else:
             raise StoreUnavailable(
-                f"store {self.feeding.target} changes faster than it can be repaired", todo="run the repair again"
+                f"store {self.session.target} changes faster than it can be repaired", todo="run the repair again"
             )
         self.counts["repaired"] += len(vehicles)
 
     def _begin(self) -> str | None:
         """Where to go on; None: from the first vehicle."""
         this = reconciliations.c.run_id == self.run_id
-        with self.feeding.control.writing() as connection:
+        with self.session.control.writing() as connection:
             row = connection.execute(sa.select(reconciliations).where(this)).first()
             if row is None:
                 values = {"slice": self.slice.name, "started_us": now_us(), "updated_us": now_us(), "counts": "{}"}
@@ -161,7 +147,7 @@ class Reconciliation:
         values: dict[str, Any] = {"resume": resume, "updated_us": now_us(), "counts": json.dumps(self.counts)}
         if finished:
             values["finished_us"] = now_us()
-        with self.feeding.control.writing() as connection:
+        with self.session.control.writing() as connection:
             this = reconciliations.c.run_id == self.run_id
             connection.execute(sa.update(reconciliations).where(this).values(values))
 
@@ -194,74 +180,44 @@ def reconciliations_of(control: Control, slice_name: str | None = None) -> list[
     ]
 
 
-def compared(content: Content, before: Holding, after: Holding) -> Iterator[Difference]:
-    """How a target that holds ``before`` differs from the content, which would make it hold ``after``."""
-    vehicle = content.vehicle
-    ours, theirs = _by_day(content.journeys), _by_day(before.journeys)
-    wanted: dict[str, JourneyRow] = {}
-    held: dict[str, JourneyRow] = {}
-    for key in ours.keys() | theirs.keys():
-        if _digest(ours.get(key, {}).values()) != _digest(theirs.get(key, {}).values()):
-            wanted |= ours.get(key, {})
-            held |= theirs.get(key, {})
-    yield from _journeys_that_differ(vehicle, wanted, held)
+def compared(desired: DesiredState, before: VehicleState, after: VehicleState) -> Iterator[TargetDifference]:
+    """How a target that holds ``before`` differs from the desired state, which would make it hold ``after``."""
+    vehicle = desired.vehicle
+    yield from journeys_that_differ(vehicle, desired.journeys, before.journeys)
     for refusal_id in sorted(after.refusals.keys() - before.refusals.keys()):
         day = (after.refusals[refusal_id].fixed_us or 0) // DAY_US
-        yield Difference(None, vehicle, day, refusal_id, DifferenceKind.MISSING, "", "refused", None)
+        yield TargetDifference(None, vehicle, day, refusal_id, Classification.MISSING, "", "refused", None)
     for refusal_id in sorted(before.refusals.keys() - after.refusals.keys()):
         day = (before.refusals[refusal_id].fixed_us or 0) // DAY_US
-        yield Difference(None, vehicle, day, refusal_id, DifferenceKind.EXTRA, "", None, "refused")
+        yield TargetDifference(None, vehicle, day, refusal_id, Classification.EXTRA, "", None, "refused")
     for day in sorted(after.days.keys() | before.days.keys()):
         one, other = after.days.get(day), before.days.get(day)
         if one == other:
             continue
-        kind = DifferenceKind.VALUE
+        kind = Classification.VALUE
         if other is None or one is None:
-            kind = DifferenceKind.MISSING if other is None else DifferenceKind.EXTRA
+            kind = Classification.MISSING if other is None else Classification.EXTRA
         shown = [None if digest is None else digest.hex() for digest in (one, other)]
-        yield Difference(None, vehicle, day, "fixes", kind, "digest", *shown)
-
-
-_Key = tuple[str | None, Day]
-
-
-def _by_day(journeys: Iterable[JourneyRow]) -> dict[_Key, dict[str, JourneyRow]]:
-    """Journeys by (policy, UTC day on which they start), then by id."""
-    found: dict[_Key, dict[str, JourneyRow]] = defaultdict(dict)
-    for row in journeys:
-        found[row[_POLICY], row[STARTED] // DAY_US][row[ID]] = row
-    return found
-
-
-def _digest(journeys: Iterable[JourneyRow]) -> bytes:
-    digest = hashlib.blake2b(digest_size=16)
-    for row in sorted(journeys, key=lambda row: str(row[ID])):
-        digest.update(rows.row_content(row))
-    return digest.digest()
-
-
-def _journeys_that_differ(
-    vehicle: str, wanted: dict[str, JourneyRow], held: dict[str, JourneyRow]
-) -> Iterator[Difference]:
-    for journey_id in sorted(wanted.keys() | held.keys()):
-        one, other = wanted.get(journey_id), held.get(journey_id)
-        known = one or other
-        assert known is not None
-        policy, day = known[_POLICY], known[STARTED] // DAY_US
-        if one is None or other is None:
-            kind = DifferenceKind.EXTRA if one is None else DifferenceKind.MISSING
-            yield Difference(policy, vehicle, day, journey_id, kind, "", _start(one), _start(other))
-            continue
-        for name, mine, theirs in zip(COLUMNS, one, other, strict=True):
-            if repr(mine) != repr(theirs):
-                yield Difference(policy, vehicle, day, journey_id, DifferenceKind.VALUE, name, mine, theirs)
+        yield TargetDifference(None, vehicle, day, "fixes", kind, "digest", *shown)
 
 
 def journeys_that_differ(
     vehicle: str, wanted: Iterable[JourneyRow], held: Iterable[JourneyRow]
-) -> Iterator[Difference]:
+) -> Iterator[TargetDifference]:
     """What differs between the journeys that a target should hold of a vehicle and those that it does hold."""
-    return _journeys_that_differ(vehicle, {row[ID]: row for row in wanted}, {row[ID]: row for row in held})
+    ours, theirs = {row[ID]: row for row in wanted}, {row[ID]: row for row in held}
+    for journey_id in sorted(ours.keys() | theirs.keys()):
+        one, other = ours.get(journey_id), theirs.get(journey_id)
+        known = one or other
+        assert known is not None
+        policy, day = known[_POLICY], known[STARTED] // DAY_US
+        if one is None or other is None:
+            kind = Classification.EXTRA if one is None else Classification.MISSING
+            yield TargetDifference(policy, vehicle, day, journey_id, kind, "", _start(one), _start(other))
+        elif rows.row_content(one) != rows.row_content(other):
+            for name, mine, value in zip(COLUMNS, one, other, strict=True):
+                if repr(mine) != repr(value):
+                    yield TargetDifference(policy, vehicle, day, journey_id, Classification.VALUE, name, mine, value)
 
 
 def _start(row: JourneyRow | None) -> int | None:

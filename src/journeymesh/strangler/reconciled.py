@@ -11,13 +11,13 @@ from typing import Any, Final
 import sqlalchemy as sa
 
 from journeymesh.journeys.local_time import DAY_US
-from journeymesh.strangler import differences
 from journeymesh.strangler.backfill import ChunkDiffers
 from journeymesh.strangler.control import Control
 from journeymesh.strangler.control_tables import mismatches
+from journeymesh.strangler.differences import Difference
 from journeymesh.strangler.foreign_runs import note_compared, runs_of_others
 from journeymesh.strangler.mismatches import RESOLVED, Found, record_mismatches, resolve_mismatches
-from journeymesh.strangler.reconcile import Chunk, Difference, Reconciliation, journeys_that_differ
+from journeymesh.strangler.reconcile import Chunk, Reconciliation, TargetDifference, journeys_that_differ
 
 RECONCILE: Final = "reconcile"
 BACKFILL: Final = "backfill"
@@ -28,9 +28,9 @@ def recorded_chunks(run: Reconciliation, *, is_resumed: bool = False) -> Iterato
     resolved. At the end whatever an earlier comparison found and this one did not is resolved, unless this one was
     resumed and so compared only a part; and if nothing differs any more, what others wrote to the target is compared.
     """
-    control, name, feeding = run.feeding.control, run.slice.name, run.feeding
-    of_others = runs_of_others(feeding.store)  # before: what they write from here on may be missed
-    standing: list[Difference] = []
+    control, name, session = run.session.control, run.slice.name, run.session
+    of_others = runs_of_others(session.store)  # before: what they write from here on may be missed
+    standing: list[TargetDifference] = []
     for chunk in run.chunks():
         note_differences(control, name, chunk.differences)
         if run.repair:
@@ -41,15 +41,17 @@ def recorded_chunks(run: Reconciliation, *, is_resumed: bool = False) -> Iterato
     if not is_resumed:
         note_equal(control, name, standing)
         if not standing:
-            note_compared(control, name, feeding.target, of_others)
+            note_compared(control, name, session.target, of_others)
 
 
-def note_differences(control: Control, slice_name: str, found: Iterable[Difference], found_by: str = RECONCILE) -> None:
+def note_differences(
+    control: Control, slice_name: str, found: Iterable[TargetDifference], found_by: str = RECONCILE
+) -> None:
     """Record differences that were found: each cause once."""
     record_mismatches(control, [_found(slice_name, each) for each in found], found_by)
 
 
-def note_equal(control: Control, slice_name: str, still_differing: Sequence[Difference] = ()) -> None:
+def note_equal(control: Control, slice_name: str, still_differing: Sequence[TargetDifference] = ()) -> None:
     """Record that a whole comparison found nothing but these: what an earlier one found is resolved, and what a
     backfill did."""
     still = {_found(slice_name, each).cause for each in still_differing}
@@ -74,10 +76,10 @@ def _unresolved(control: Control, slice_name: str, found_by: Sequence[str]) -> s
         return set(connection.execute(recorded).scalars())
 
 
-def _found(slice_name: str, each: Difference) -> Found:
-    difference = differences.Difference(
+def _found(slice_name: str, each: TargetDifference) -> Found:
+    difference = Difference(
         subject=each.subject,
-        classification=differences.Classification(each.kind.value),
+        classification=each.kind,
         field=each.field,
         source_value=_shown(each.source_value),
         target_value=_shown(each.target_value),

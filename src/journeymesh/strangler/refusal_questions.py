@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 
-from journeymesh.strangler.control import now_us
+from journeymesh.strangler.control import now_us, put_row
 from journeymesh.strangler.control_tables import mismatches
 from journeymesh.strangler.mismatches import ACCEPTED, OPEN, REFUSED, RESOLVED
 from journeymesh.strangler.refusal_share import Window
@@ -33,13 +33,11 @@ def ask_again(
         "source_value": json.dumps(f"{window.refused:,} of {max(window.documents, window.refused):,} refused"),
         "target_value": json.dumps("none read before" if share_before is None else f"{share_before:.1%} before"),
     }  # fmt: skip
-    this = mismatches.c.cause == question_id(slice_name, target)
-    if connection.execute(sa.update(mismatches).where(this).values(values)).rowcount == 0:
-        values |= {
-            "cause": question_id(slice_name, target), "slice": slice_name, "policy": "", "subject": "documents",
-            "classification": REFUSED, "field": "", "found_by": FEED, "first_seen_us": at_us, "seen": 1,
-        }  # fmt: skip
-        connection.execute(sa.insert(mismatches).values(values))
+    at_first = {
+        "slice": slice_name, "policy": "", "subject": "documents", "classification": REFUSED, "field": "",
+        "found_by": FEED, "first_seen_us": at_us, "seen": 1,
+    }  # fmt: skip
+    put_row(connection, mismatches, {"cause": question_id(slice_name, target)}, values, at_first)
 
 
 def is_accepted(connection: sa.Connection, slice_name: str, target: str) -> bool:

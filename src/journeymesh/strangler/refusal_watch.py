@@ -15,10 +15,10 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 
-from journeymesh.strangler.backfill import COMPLETE
+from journeymesh.strangler.backfill import COMPLETE, state_of
 from journeymesh.strangler.control import now_us
-from journeymesh.strangler.control_tables import backfills, reads
-from journeymesh.strangler.feeding import Feeding, Scope
+from journeymesh.strangler.control_tables import of_target, reads
+from journeymesh.strangler.feed_session import FeedSession, Scope
 from journeymesh.strangler.plan import Gates
 from journeymesh.strangler.refusal_questions import ask_again, is_accepted, note_gone
 from journeymesh.strangler.refusal_share import Limits, Window, still_refused, sudden
@@ -35,7 +35,7 @@ _US: Final = 1_000_000
 class RefusalWatch:
     """Counts and judges for the slices that a feed is fed for. For one thread, which has the feed's lease."""
 
-    feeding: Feeding
+    session: FeedSession
     limits: Limits = field(default_factory=Limits)
     _scopes: dict[str, Scope] = field(default_factory=dict)
     _waiting: dict[str, int] = field(default_factory=dict)
@@ -48,40 +48,40 @@ class RefusalWatch:
 
     def open(self) -> None:
         """Take up the figures of the target's slices, or begin them where nothing is recorded."""
-        feeding = self.feeding
-        with feeding.control.reading() as connection:
-            known = set(connection.execute(sa.select(reads.c.slice).where(reads.c.target == feeding.target)).scalars())
+        session = self.session
+        with session.control.reading() as connection:
+            known = set(connection.execute(sa.select(reads.c.slice).where(reads.c.target == session.target)).scalars())
         if not known:
             self.recount()
         self.rescope()
-        with feeding.recording() as connection:
+        with session.recording() as connection:
             for name in self._scopes.keys() - known:
                 self._insert(connection, name)
 
     def recount(self) -> None:
         """Count anew what the target holds refused."""
-        feeding = self.feeding
-        counts = refused_in(feeding.store)
-        with feeding.recording() as connection:
-            clear_refused(connection, feeding.upstream, feeding.target)
-        put_refused(feeding.recording(), feeding.upstream, feeding.target, counts)
+        session = self.session
+        counts = refused_in(session.store)
+        with session.recording() as connection:
+            clear_refused(connection, session.upstream, session.target)
+        put_refused(session.recording(), session.upstream, session.target, counts)
 
     def rescope(self) -> None:
         """Find out which vehicles each slice has."""
-        feeding = self.feeding
-        policies = [*feeding.policies, *feeding.store.policies()]
-        self._scopes = {route.slice.name: Scope.of([route.slice.selector], policies) for route in feeding.routes}
+        session = self.session
+        policies = [*session.policies, *session.store.policies()]
+        self._scopes = {route.slice.name: Scope.of([route.slice.selector], policies) for route in session.routes}
 
     def refused(self) -> dict[str, int]:
         """How many documents stand refused now, by slice."""
-        with self.feeding.control.reading() as connection:
+        with self.session.control.reading() as connection:
             return {name: self._refused(connection, scope) for name, scope in self._scopes.items()}
 
     def policies_changed(self, before: Mapping[str, int]) -> None:
         """Policies changed since so many documents stood refused: what came or went with their vehicles is not new."""
         self.rescope()
         more = {name: number - before.get(name, number) for name, number in self.refused().items()}
-        with self.feeding.recording() as connection:
+        with self.session.recording() as connection:
             for name, number in more.items():
                 if number:
                     values = {"window_refused": reads.c.window_refused + number}
@@ -114,7 +114,7 @@ class RefusalWatch:
         if not now and time.monotonic() - self._judged_at < every_s:
             return
         self._judged_at = time.monotonic()
-        with self.feeding.recording() as connection:
+        with self.session.recording() as connection:
             for name, scope in self._scopes.items():
                 self._count(connection, name, self._counted.get(name, 0))
                 if self._is_filled(connection, name):
@@ -123,12 +123,12 @@ class RefusalWatch:
 
     def read(self, slice_name: str, documents: int) -> None:
         """Count documents that a backfill read, once they stand in the target."""
-        with self.feeding.recording() as connection:
+        with self.session.recording() as connection:
             self._count(connection, slice_name, documents)
 
     def begin_again(self, slice_name: str) -> None:
         """A slice is filled from its first vehicle on: its documents are read anew, what is refused stays known."""
-        with self.feeding.recording() as connection:
+        with self.session.recording() as connection:
             row = connection.execute(sa.select(reads).where(self._this(slice_name))).first()
             if row is None:
                 self._insert(connection, slice_name)
@@ -159,12 +159,12 @@ class RefusalWatch:
         if row.question_documents is not None:
             asked = Window(row.question_documents, 0, row.question_before)
             if not still_refused(asked, refused - row.question_refused, self.limits):
-                note_gone(connection, name, self.feeding.target)
+                note_gone(connection, name, self.session.target)
                 values |= {"question_documents": None, "question_refused": None}
                 values |= {"question_before": None, "question_share": None} | _rolled(row, refused)
                 self._put(connection, name, values)
                 return
-            accepted = is_accepted(connection, name, self.feeding.target)
+            accepted = is_accepted(connection, name, self.session.target)
             if accepted:
                 before = max(before or 0.0, row.question_share)
         window = Window(documents, refused - row.window_refused, before)
@@ -175,7 +175,7 @@ class RefusalWatch:
             values |= {"question_documents": max(documents, window.refused), "question_share": window.share}
             changed = window.refused != (row.refused - row.window_refused)
             if not is_asked or accepted or changed:
-                ask_again(connection, name, self.feeding.target, window, row.share_before)
+                ask_again(connection, name, self.session.target, window, row.share_before)
         elif not is_asked or accepted:
             is_over = now_us() - row.window_us >= self.limits.window_s * _US and documents >= self.limits.least_window
             if is_over or row.share_before is None:  # filled for the first time: that is the custom
@@ -197,17 +197,16 @@ class RefusalWatch:
         if self._is_filled(connection, name):  # before documents were counted
             refused = self._refused(connection, self._scopes[name])
             values |= {"whole": False, "refused": refused, "window_refused": refused, "share_before": 0.0}
-        connection.execute(sa.insert(reads).values(slice=name, target=self.feeding.target, **values))
+        connection.execute(sa.insert(reads).values(slice=name, target=self.session.target, **values))
 
     def _refused(self, connection: sa.Connection, scope: Scope) -> int:
-        return refused_among(connection, self.feeding.upstream, self.feeding.target, scope.names)
+        return refused_among(connection, self.session.upstream, self.session.target, scope.names)
 
     def _is_filled(self, connection: sa.Connection, name: str) -> bool:
-        this = sa.and_(backfills.c.slice == name, backfills.c.target == self.feeding.target)
-        return connection.execute(sa.select(backfills.c.state).where(this)).scalar() == COMPLETE
+        return state_of(connection, name, self.session.target) == COMPLETE
 
     def _this(self, name: str) -> sa.ColumnElement[bool]:
-        return sa.and_(reads.c.slice == name, reads.c.target == self.feeding.target)
+        return of_target(reads, name, self.session.target)
 
 
 def refusal_limits(gates: Gates) -> Limits:

@@ -6,7 +6,7 @@ import msgspec
 import sqlalchemy as sa
 
 from journeymesh.strangler.control import Control, now_us
-from journeymesh.strangler.control_tables import mismatches, reads
+from journeymesh.strangler.control_tables import mismatches, of_target, reads
 from journeymesh.strangler.mismatches import ACCEPTED, RESOLVED
 from journeymesh.strangler.refusal_questions import question_id
 
@@ -45,8 +45,7 @@ def refusals_of(control: Control, slice_name: str, target: str) -> Refusals | No
     """What is recorded; None: the slice was not fed since this is recorded."""
     cause, at_us = question_id(slice_name, target), now_us()
     with control.reading() as connection:
-        this = sa.and_(reads.c.slice == slice_name, reads.c.target == target)
-        row = connection.execute(sa.select(reads).where(this)).first()
+        row = connection.execute(sa.select(reads).where(of_target(reads, slice_name, target))).first()
         open_or_not = sa.and_(mismatches.c.cause == cause, mismatches.c.state != RESOLVED)
         question = connection.execute(sa.select(mismatches.c.state, mismatches.c.expires_us).where(open_or_not)).first()
     if row is None:

@@ -12,8 +12,9 @@ from contextlib import AbstractContextManager
 import sqlalchemy as sa
 
 from journeymesh.stores.port import JourneyStore, RefusalQuery
-from journeymesh.strangler.contents import NAMELESS, POLICY_REASONS, document_of
-from journeymesh.strangler.control_tables import refused_documents
+from journeymesh.strangler.control import put_row
+from journeymesh.strangler.control_tables import of_feed, refused_documents
+from journeymesh.strangler.desired_state import NAMELESS, POLICY_REASONS, document_of
 
 
 def put_refused(
@@ -23,25 +24,23 @@ def put_refused(
     held = refused_documents
     with writing as connection:
         for vehicle, documents in counts.items():
-            this = sa.and_(held.c.upstream == upstream, held.c.target == target, held.c.vehicle == vehicle)
-            if not documents:
+            if documents:
+                key = {"upstream": upstream, "target": target, "vehicle": vehicle}
+                put_row(connection, held, key, {"documents": documents})
+            else:
+                this = sa.and_(of_feed(held, upstream, target), held.c.vehicle == vehicle)
                 connection.execute(sa.delete(held).where(this))
-            elif connection.execute(sa.update(held).where(this).values(documents=documents)).rowcount == 0:
-                values = {"upstream": upstream, "target": target, "vehicle": vehicle, "documents": documents}
-                connection.execute(sa.insert(held).values(values))
 
 
 def clear_refused(connection: sa.Connection, upstream: str, target: str) -> None:
     """Forget every count of a target."""
-    held = refused_documents
-    connection.execute(sa.delete(held).where(held.c.upstream == upstream, held.c.target == target))
+    connection.execute(sa.delete(refused_documents).where(of_feed(refused_documents, upstream, target)))
 
 
 def refused_among(connection: sa.Connection, upstream: str, target: str, vehicles: Collection[str] | None) -> int:
     """How many documents are refused of these vehicles, and of those that name none; ``vehicles`` None: of all."""
     held = refused_documents
-    this = sa.and_(held.c.upstream == upstream, held.c.target == target)
-    rows = connection.execute(sa.select(held.c.vehicle, held.c.documents).where(this))
+    rows = connection.execute(sa.select(held.c.vehicle, held.c.documents).where(of_feed(held, upstream, target)))
     return sum(number for name, number in rows if vehicles is None or name == NAMELESS or name in vehicles)
 
 

@@ -17,20 +17,20 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final, NoReturn, Protocol
+from typing import Any, Final, NoReturn
 
 import msgspec
 import sqlalchemy as sa
 
 from journeymesh.journeys.policies import Policy
 from journeymesh.sources.vehicle_port import DocumentRemover
-from journeymesh.strangler.control import Control, now_us
+from journeymesh.strangler.control import Control, now_us, put_row
 from journeymesh.strangler.control_tables import feeds, pending_moves
 from journeymesh.strangler.gates import GateClosed, NothingCompared
 from journeymesh.strangler.members import members_of
 from journeymesh.strangler.phases import Phase
 from journeymesh.strangler.plan import LEGACY
-from journeymesh.strangler.routes import STALE_S, Route, note, read_routes, record
+from journeymesh.strangler.routes import STALE_S, Route, RouteChange, note, read_routes, record
 
 FENCED: Final = "fenced"
 EXPORTED: Final = "exported"
@@ -51,29 +51,21 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     exported_at: datetime
 
 
-class Parts(Protocol):
-    """What retiring needs of an installation."""
-
-    control: Control
-
-    def remover(self) -> DocumentRemover:
-        """What exports and deletes legacy documents."""
-
-    def differences(self, route: Route) -> int:
-        """How many journeys of the slice differ between source and target now.
-
-        Raises:
-            NothingCompared: neither has any.
-        """
-
-
 @dataclass(frozen=True, slots=True)
 class Retiring:
-    """Retires slices of one installation; ``exports`` is the folder that a slice's folder is made in."""
+    """Retires slices.
 
-    parts: Parts
+    - ``exports``: the folder that a slice's folder is made in
+    - ``remover``: what exports and deletes legacy documents
+    - ``differences``: how many journeys of a slice differ between source and target now; raises ``NothingCompared``
+      where neither has any
+    """
+
+    control: Control
     policies: Sequence[Policy]
     exports: Path
+    remover: Callable[[], DocumentRemover]
+    differences: Callable[[Route], int]
     fence_s: float = _FENCE_S
     feeders_s: float = _FEEDERS_S
     sleep: Callable[[float], None] = field(default=time.sleep)
@@ -85,16 +77,16 @@ class Retiring:
             GateClosed: source and target differ, or something still writes to legacy; the fence is taken back.
         """
         fenced = replace(route, phase=Phase.RETIRED, since_us=now_us())
-        with self.parts.control.writing() as connection:
-            record(connection, fenced, before=Phase.TARGET, who=who, why=why, outcome="began")
+        with self.control.writing() as connection:
+            record(connection, fenced, RouteChange(who, why, "began", Phase.TARGET, Phase.RETIRED))
             _step(connection, route.slice.name, FENCED, who, why)
         self._go_on(fenced, FENCED, who, why)
 
     def resume(self) -> list[str]:
         """Go on with what a crash left; returns the slices."""
-        with self.parts.control.reading() as connection:
+        with self.control.reading() as connection:
             pending = connection.execute(sa.select(pending_moves).order_by(pending_moves.c.slice)).all()
-        recorded = read_routes(self.parts.control)
+        recorded = read_routes(self.control)
         for row in pending:
             route = recorded.get(row.slice)
             if route is not None:
@@ -106,50 +98,53 @@ class Retiring:
         if step == FENCED:
             self._wait_for_readers(route)
             try:
-                found = self.parts.differences(route)
+                found = self.differences(route)
             except NothingCompared as error:
                 self._undo(route, who, why, error.what)
             if found:
                 self._undo(route, who, why, f"{found} journeys differ between {route.source} and {route.target}")
             if route.source == LEGACY:
                 manifest = self._export(route)
-                with self.parts.control.writing() as connection:
+                with self.control.writing() as connection:
                     _step(connection, route.slice.name, EXPORTED, who, why, manifest)
         if manifest is not None:
             vehicles = self._vehicles(route)
             there = sum(1 for _ in self._documents(vehicles))
             if there > manifest.documents:
-                self._undo(route, who, why, f"{there - manifest.documents} documents came to legacy since the export")
-            self.parts.remover().remove_vehicles(vehicles)
-        with self.parts.control.writing() as connection:
+                self._undo(
+                    route, who, why, f"{there - manifest.documents} documents were added to legacy since the export"
+                )
+            self.remover().remove_vehicles(vehicles)
+        with self.control.writing() as connection:
             connection.execute(sa.delete(pending_moves).where(pending_moves.c.slice == route.slice.name))
             detail = None if manifest is None else f"{manifest.documents} legacy documents exported and removed"
-            note(connection, route.slice.name, who, why, "moved", Phase.TARGET, Phase.RETIRED, detail)
+            entry = RouteChange(who, why, "moved", Phase.TARGET, Phase.RETIRED, detail)
+            note(connection, route.slice.name, entry)
 
     def _wait_for_readers(self, route: Route) -> None:
         """Until no replica and no feeder can still act on the route as it was."""
         self.sleep(self.fence_s)
-        fence = read_routes(self.parts.control).revision
+        fence = read_routes(self.control).revision
         until = time.monotonic() + self.feeders_s
         while (busy := self._feeders_before(fence)) and time.monotonic() < until:
             self.sleep(0.2)
         if busy:
-            self._undo(route, "apply", "", "a feeder does not follow the routes")
+            self._undo(route, "apply", "", "a feeder has not taken over the new routes")
 
     def _feeders_before(self, fence: int) -> int:
         """Feeders alive that still act on an earlier revision."""
         earlier = sa.or_(feeds.c.revision.is_(None), feeds.c.revision < fence)
         query = sa.select(sa.func.count()).where(feeds.c.lease_until_us > now_us(), earlier)
-        with self.parts.control.reading() as connection:
+        with self.control.reading() as connection:
             return connection.execute(query).scalar_one()
 
     def _undo(self, route: Route, who: str, why: str, because: str) -> NoReturn:
         name = route.slice.name
-        with self.parts.control.writing() as connection:
+        with self.control.writing() as connection:
             connection.execute(sa.delete(pending_moves).where(pending_moves.c.slice == name))
             back = replace(route, phase=Phase.TARGET, since_us=now_us())
-            record(connection, back, before=Phase.RETIRED, who=who, why=why, outcome="undone", detail=because)
-        raise GateClosed(f"slice {name!r} is not retired: {because}", todo="mend that and apply again")
+            record(connection, back, RouteChange(who, why, "undone", Phase.RETIRED, Phase.TARGET, because))
+        raise GateClosed(f"slice {name!r} is not retired: {because}", todo="fix this and apply again")
 
     def _vehicles(self, route: Route) -> list[str]:
         """Vehicles and devices that only this slice's policies insure: another slice's documents stay."""
@@ -160,7 +155,7 @@ class Retiring:
         return sorted(ours - others)
 
     def _documents(self, vehicles: Sequence[str]) -> Iterator[bytes]:
-        return self.parts.remover().raw_documents(vehicles) if vehicles else iter(())
+        return self.remover().raw_documents(vehicles) if vehicles else iter(())
 
     def _export(self, route: Route) -> Manifest:
         folder = self.exports / route.slice.name
@@ -193,10 +188,5 @@ def _step(
 ) -> None:
     content = None if manifest is None else msgspec.json.encode(manifest).decode()
     values: dict[str, Any] = {"step": step, "content": content}
-    changed = connection.execute(sa.update(pending_moves).where(pending_moves.c.slice == name).values(values))
-    if changed.rowcount == 0:
-        connection.execute(
-            sa.insert(pending_moves).values(
-                slice=name, after=Phase.RETIRED.value, who=who, why=why, since_us=now_us(), **values
-            )
-        )
+    at_first = {"after": Phase.RETIRED.value, "who": who, "why": why, "since_us": now_us()}
+    put_row(connection, pending_moves, {"slice": name}, values, at_first)

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Final
 
 import msgspec
 import sqlalchemy as sa
 
 from journeymesh.errors import StoreUnavailable
-from journeymesh.strangler.control import Control, bump, now_us, revision
+from journeymesh.following import Follower
+from journeymesh.strangler.control import Control, bump, now_us, put_row, revision
 from journeymesh.strangler.control_tables import history, routes
 from journeymesh.strangler.phases import Phase, SideName, answering, is_fed
 from journeymesh.strangler.slices import Selector, Slice
@@ -73,6 +73,10 @@ class Route:
             return self.target
         return self.source if self.source_complete else self.upstream
 
+    def is_complete_in(self, store: str) -> bool:
+        """Whether the store, the slice's target or its source, lacks nothing of it."""
+        return self.complete if store == self.target else self.source_complete
+
 
 @dataclass(frozen=True, slots=True)
 class Routes:
@@ -102,19 +106,21 @@ def routes_in(connection: sa.Connection) -> Routes:
     return Routes(revision(connection), tuple(_route(row) for row in rows))
 
 
-def record(
-    connection: sa.Connection,
-    route: Route,
-    *,
-    before: Phase | None,
-    who: str,
-    why: str,
-    outcome: str = "moved",
-    detail: str | None = None,
-) -> int:
+@dataclass(frozen=True, slots=True)
+class RouteChange:
+    """What the history says of a change: who made it and why, what came of it, and the slice's phases."""
+
+    who: str
+    why: str
+    outcome: str
+    before: Phase | None
+    after: Phase | None
+    detail: str | None = None
+
+
+def record(connection: sa.Connection, route: Route, entry: RouteChange) -> int:
     """Put the route and its history entry into this transaction; returns the revision it makes."""
     values = {
-        "slice": route.slice.name,
         "selector": msgspec.json.encode(route.slice.selector, order="sorted").decode(),
         "source": route.source,
         "target": route.target,
@@ -125,28 +131,17 @@ def record(
         "detail": route.detail,
         "since_us": route.since_us,
     }
-    changed = connection.execute(sa.update(routes).where(routes.c.slice == route.slice.name).values(values))
-    if changed.rowcount == 0:
-        connection.execute(sa.insert(routes).values(values))
-    note(connection, route.slice.name, who, why, outcome, before, route.phase, detail)
+    put_row(connection, routes, {"slice": route.slice.name}, values)
+    note(connection, route.slice.name, entry)
     return bump(connection)
 
 
-def note(
-    connection: sa.Connection,
-    slice_name: str,
-    who: str,
-    why: str,
-    outcome: str,
-    before: Phase | None,
-    after: Phase | None,
-    detail: str | None = None,
-) -> None:
+def note(connection: sa.Connection, slice_name: str, entry: RouteChange) -> None:
     """Put an entry into the history."""
     connection.execute(
         sa.insert(history).values(
-            at_us=now_us(), who=who, why=why, slice=slice_name, outcome=outcome, detail=detail,
-            before=before.value if before else None, after=after.value if after else None,
+            at_us=now_us(), who=entry.who, why=entry.why, slice=slice_name, outcome=entry.outcome, detail=entry.detail,
+            before=entry.before.value if entry.before else None, after=entry.after.value if entry.after else None,
         )
     )  # fmt: skip
 
@@ -177,37 +172,26 @@ def mark_completeness(
             )
             if was != complete:
                 phase = Phase(row.phase)
-                note(connection, name, "feeder", "", "complete" if complete else "incomplete", phase, phase, detail)
+                outcome = "complete" if complete else "incomplete"
+                note(connection, name, RouteChange("feeder", "", outcome, phase, phase, detail))
             bump(connection)
 
 
 @dataclass(slots=True)
-class RoutesFollower:
+class RoutesFollower(Follower):
     """Keeps the routes at hand, no older than a second. Started by ``with``; one for each process is enough.
 
     ``corrected`` is what this process knows better than what is recorded.
     """
 
     control: Control
-    poll_s: float = POLL_S
+    every_s: float = POLL_S
     stale_s: float = STALE_S
     corrected: Callable[[Routes], Routes] = lambda routes: routes
+    clock_s: Callable[[], float] = time.monotonic
     _recorded: Routes | None = None
     _held: Routes | None = None
     _read_at: float = 0.0
-    _stop: threading.Event = field(default_factory=threading.Event)
-    _thread: threading.Thread | None = None
-
-    def __enter__(self) -> RoutesFollower:
-        self.read()
-        self._thread = threading.Thread(target=self._follow, name="routes", daemon=True)
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stop.set()
-        if self._thread is not None:
-            self._thread.join()
 
     def now(self) -> Routes:
         """The routes, as they were recorded at most ``stale_s`` ago.
@@ -215,7 +199,7 @@ class RoutesFollower:
         Raises:
             RoutesUnreadable: they could not be read for longer than that.
         """
-        held, age_s = self._held, time.monotonic() - self._read_at
+        held, age_s = self._held, self.clock_s() - self._read_at
         if held is None or age_s > self.stale_s:
             raise RoutesUnreadable(
                 f"the routes could not be read for {age_s:.1f} s" if held else "the routes were never read",
@@ -223,13 +207,9 @@ class RoutesFollower:
             )
         return held
 
-    def _follow(self) -> None:
-        while not self._stop.wait(self.poll_s):
-            self.read()
-
-    def read(self) -> None:
+    def tick(self) -> None:
         """Read the routes now, where they can be read."""
-        began = time.monotonic()
+        began = self.clock_s()
         try:
             with self.control.reading() as connection:
                 if self._recorded is None or revision(connection) != self._recorded.revision:

@@ -166,7 +166,7 @@ class ShadowReader:
         source, target, source_read_us = self._asked(read)
         found = [] if same(source, target) else differences(read.question, source, target)
         if not found:
-            self.known.settle(read.route.slice.name, read.policy, read.question, source, target, ())
+            self.known.resolve_covered(read.route.slice.name, read.policy, read.question, source, target, ())
             self.notes.compared(read.route.slice.name, read.policy)
             return Outcome.EXPLAINED if read.rereads else Outcome.EQUAL
         lasting = [each for each in found if _lasts(read.before.get(_kind(each)), each)]
@@ -235,7 +235,9 @@ class ShadowReader:
                 found += found_elsewhere(each, source, there)
             else:
                 found.append(each)
-        self.known.settle(slice_name, read.policy, read.question, source, target, {each.subject for each in lasting})
+        self.known.resolve_covered(
+            slice_name, read.policy, read.question, source, target, {each.subject for each in lasting}
+        )
         record_mismatches(self.control, [Found(slice_name, read.policy, each) for each in found], "shadow")
 
     def _work(self) -> None:

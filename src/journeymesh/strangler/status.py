@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 import sqlalchemy as sa
@@ -12,17 +12,18 @@ import sqlalchemy as sa
 from journeymesh.journeys.policies import Policy
 from journeymesh.sources.policy_reading import UnusablePolicy
 from journeymesh.sources.vehicle_port import OtherClients
+from journeymesh.strangler.backfill import COMPLETE, BackfillState, backfill_of
 from journeymesh.strangler.control import Control, now_us
-from journeymesh.strangler.control_tables import backfills, history, pending_moves
+from journeymesh.strangler.control_tables import history, pending_moves
 from journeymesh.strangler.coverage import reads_of
 from journeymesh.strangler.feeds import Lag, LagState, all_feeds, lag_of
-from journeymesh.strangler.gates import Readings, closed_gates
+from journeymesh.strangler.gate_inputs import read_gate_inputs
+from journeymesh.strangler.gates import GateInputs, closed_gates
 from journeymesh.strangler.members import members_of
 from journeymesh.strangler.opinions import NAIVE, TOTALS, RecordedOpinion, opinions_of
-from journeymesh.strangler.phases import Phase, needs_gates
+from journeymesh.strangler.phases import Phase, following, needs_gates
 from journeymesh.strangler.plan import LEGACY, Plan
 from journeymesh.strangler.policy_book import PoliciesRead
-from journeymesh.strangler.readings import read_slice
 from journeymesh.strangler.refusals import Refusals
 from journeymesh.strangler.routes import Route, read_routes
 
@@ -172,15 +173,12 @@ def _status(
     plan: Plan, control: Control, route: Route, policies: Sequence[Policy], unreadable: Mapping[str, str] | None
 ) -> SliceStatus:
     name, now = route.slice.name, now_us()
-    readings = read_slice(control, route, policies, unreadable)
-    are_known = not isinstance(policies, PoliciesRead) or policies.fault is None or route.answering_name != LEGACY
+    inputs = read_gate_inputs(control, route, policies, unreadable)
+    are_known = not isinstance(policies, PoliciesRead) or route.answering_name not in policies.unread
     if not are_known:
-        readings = replace(readings, shadow_coverage=None)
-    with control.reading() as connection:
-        backfill = connection.execute(
-            sa.select(backfills).where(backfills.c.slice == name, backfills.c.target == route.target)
-        ).first()
-    following = _next(route.phase)
+        inputs = replace(inputs, shadow_coverage=None)
+    backfill = backfill_of(control, name, route.target)
+    upcoming = following(route.phase)
     recorded = opinions_of(control, route)
     return SliceStatus(
         slice=name,
@@ -195,19 +193,19 @@ def _status(
         unusable_policies=_unusable(policies),
         complete=route.complete,
         detail=route.detail,
-        lag_state=readings.lag_state,
-        lag_s=readings.lag_s,
+        lag_state=inputs.lag_state,
+        lag_s=inputs.lag_s,
         backfill=None if backfill is None else _backfill(backfill),
         shadow_reads=reads_of(control, name),
-        shadow_coverage=readings.shadow_coverage,
-        open_mismatches=readings.open_mismatches or 0,
-        refusals=readings.refusals,
-        foreign_runs=None if readings.foreign_runs is None else tuple(readings.foreign_runs),
+        shadow_coverage=inputs.shadow_coverage,
+        open_mismatches=inputs.open_mismatches or 0,
+        refusals=inputs.refusals,
+        foreign_runs=None if inputs.foreign_runs is None else tuple(inputs.foreign_runs),
         other_clients=None,
-        writes_waiting=readings.writes_waiting or 0,
+        writes_waiting=inputs.writes_waiting or 0,
         third_opinions=tuple(found for kind in (TOTALS, NAIVE) if (found := recorded.get(kind)) is not None),
-        next=following.value if following else None,
-        closed_gates=tuple(_closed(plan, route, following, readings)),
+        next=upcoming.value if upcoming else None,
+        closed_gates=tuple(_closed(plan, route, upcoming, inputs)),
     )
 
 
@@ -216,22 +214,15 @@ def _unusable(policies: Sequence[Policy]) -> UnusablePolicies | None:
     return None if found is None else UnusablePolicies(count=len(found), first=tuple(found[:UNUSABLE_NAMED]))
 
 
-def _next(phase: Phase) -> Phase | None:
-    order = tuple(Phase)
-    place = order.index(phase) + 1
-    return order[place] if place < len(order) else None
-
-
-def _closed(plan: Plan, route: Route, following: Phase | None, readings: Readings) -> list[str]:
-    if following is None or not needs_gates(route.phase, following):
+def _closed(plan: Plan, route: Route, upcoming: Phase | None, inputs: GateInputs) -> list[str]:
+    if upcoming is None or not needs_gates(route.phase, upcoming):
         return []
-    return closed_gates(following, plan.gates, readings)
+    return closed_gates(upcoming, plan.gates, inputs)
 
 
-def _backfill(row: Any) -> BackfillStatus:
-    rate = row.fixes / row.active_s if row.active_s > 0 else 0.0
+def _backfill(row: BackfillState) -> BackfillStatus:
     left = None
-    if row.state == "complete":
+    if row.state == COMPLETE:
         left = 0.0
     elif row.vehicles_done and row.active_s > 0:
         left = (row.vehicles - row.vehicles_done) * row.active_s / row.vehicles_done
@@ -240,7 +231,7 @@ def _backfill(row: Any) -> BackfillStatus:
         vehicles=row.vehicles,
         vehicles_done=row.vehicles_done,
         fixes=row.fixes,
-        fixes_per_s=rate,
+        fixes_per_s=row.fixes_per_s or 0.0,
         throttled_s=row.throttled_s,
         eta_s=left,
     )

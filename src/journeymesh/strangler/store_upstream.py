@@ -11,7 +11,9 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Final
 
+from journeymesh.engines.differences import stored_rows
 from journeymesh.engines.port import Retention
+from journeymesh.engines.windows import journeys_touching
 from journeymesh.errors import UsageError
 from journeymesh.journeys.fixes import Fixes
 from journeymesh.journeys.journey import Refusal
@@ -25,8 +27,7 @@ from journeymesh.sources.vehicle_port import (
     VehicleTimes,
 )
 from journeymesh.stores.port import RefusalQuery, RulesUsed, Store, StoreChanges, VehicleSpan
-from journeymesh.strangler.contents import Content
-from journeymesh.strangler.holdings import Span, journeys_held
+from journeymesh.strangler.desired_state import DesiredState
 
 POLL_S: Final = 0.02
 _POLICIES_EVERY_S: Final = 1.0
@@ -61,7 +62,7 @@ class StoreUpstream:
             yield from page
             after = page[-1]
 
-    def contents(
+    def desired_states(
         self,
         wanted: Sequence[VehicleTimes],
         policies: Sequence[Policy],  # noqa: ARG002
@@ -69,11 +70,11 @@ class StoreUpstream:
         now: datetime,  # noqa: ARG002
         *,
         places: bool = False,  # noqa: ARG002
-    ) -> list[Content]:
+    ) -> list[DesiredState]:
         """All that the store holds of these vehicles: it was made with these policies and is not made again."""
         names = sorted({each.vehicle for each in wanted})
         spans = self.store.vehicles(names)
-        return [self._content(name, spans.get(name), retention) for name in names]
+        return [self._desired_state(name, spans.get(name), retention) for name in names]
 
     def nameless(self) -> Iterable[Refusal]:
         """The store's refusals without a vehicle."""
@@ -105,13 +106,14 @@ class StoreUpstream:
             self._latency_s = self._latency_at - began
         return self._latency_s
 
-    def _content(self, vehicle: str, span: VehicleSpan | None, retention: Retention) -> Content:
+    def _desired_state(self, vehicle: str, span: VehicleSpan | None, retention: Retention) -> DesiredState:
         refusals = [refusal for _, refusal in self.store.refusals(RefusalQuery(vehicle=vehicle))]
         fixes = Fixes.empty((vehicle,))
         if span is not None and not retention.keeps_nothing:
             fixes = self.store.fixes(vehicle, span.first_at, span.last_at)
-        journeys = [] if span is None else journeys_held(self.store, Span(vehicle, BEGINNING_US, END_US))
-        return Content(vehicle, BEGINNING_US, END_US, journeys, refusals, fixes)
+        times = VehicleTimes(vehicle)
+        journeys = [] if span is None else stored_rows(journeys_touching(self.store, times))
+        return DesiredState(times, fixes, refusals, journeys=journeys)
 
 
 @dataclass(slots=True)
@@ -160,7 +162,7 @@ class StoreStream:
         try:
             return self.store.changes(self.at, limit)
         except UsageError as error:
-            raise PositionLost("the store that feeds does not know the position", todo="compare again") from error
+            raise PositionLost("the upstream store does not know the position", todo="compare again") from error
 
     def close(self) -> None:
         """Nothing is held open."""

@@ -9,7 +9,6 @@ another store, one with fewer writes is an older copy.
 from __future__ import annotations
 
 import secrets
-import threading
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -18,11 +17,12 @@ from typing import Final
 import sqlalchemy as sa
 
 from journeymesh.errors import JourneymeshError, StoreUnavailable, UsageError
+from journeymesh.following import Follower
 from journeymesh.safe_text import place_of
 from journeymesh.stores.port import JourneyStore
 from journeymesh.strangler.control import Control
-from journeymesh.strangler.control_tables import feeds
-from journeymesh.strangler.foreign_runs import look_for_others
+from journeymesh.strangler.control_tables import feeds, of_feed
+from journeymesh.strangler.foreign_runs import OtherRuns, look_for_others
 from journeymesh.strangler.phases import Phase
 from journeymesh.strangler.routes import Route, Routes, mark_completeness, read_routes
 
@@ -86,16 +86,19 @@ def feed_id(upstream: str) -> str:
 def held_mark(store: JourneyStore, upstream: str) -> Mark | None:
     """The mark that stands in the store; None: that upstream's feed left none. Former versions left it with the
     position."""
-    held = {run.run_id: Mark.of(run.counts, store.url) for run in store.runs()}
-    return held.get(feed_id(upstream)) or held.get(sync_id(upstream))
+    for run_id in (feed_id(upstream), sync_id(upstream)):
+        run = store.run(run_id)
+        mark = None if run is None else Mark.of(run.counts, store.url)
+        if mark is not None:
+            return mark
+    return None
 
 
 def recorded_mark(control: Control, upstream: str, target: str) -> Mark | None:
     """The mark as the control database has it; None: it was never recorded."""
-    this = sa.and_(feeds.c.upstream == upstream, feeds.c.target == target)
-    asked = sa.select(feeds.c.store_identity, feeds.c.store_writes, feeds.c.store_place).where(this)
+    columns = sa.select(feeds.c.store_identity, feeds.c.store_writes, feeds.c.store_place)
     with control.reading() as connection:
-        row = connection.execute(asked).first()
+        row = connection.execute(columns.where(of_feed(feeds, upstream, target))).first()
     if row is None or row.store_identity is None:
         return None
     return Mark(int(row.store_identity), int(row.store_writes), str(row.store_place))
@@ -127,7 +130,7 @@ def target_fault(control: Control, store: JourneyStore, upstream: str, target: s
     if fault is not None and recorded.place != place_of(store.url):
         raise StoreExchanged(
             f"store {target!r} was {recorded.place}; {place_of(store.url)} is {fault}",
-            todo="write its former address; or give the new one a name of its own and run: journeymesh strangler swap",
+            todo="restore its former address; or give the new one another name and run: journeymesh strangler swap",
             fault=fault,
         )
     return fault
@@ -195,7 +198,7 @@ def _news(routes: Routes, faults: Faults) -> list[tuple[Route, str, str | None]]
     found = []
     for route in routes.routes:
         for pair in _pairs(route):
-            is_complete = route.complete if pair[1] == route.target else route.source_complete
+            is_complete = route.is_complete_in(pair[1])
             fault = faults.get(pair)
             was_put_back = pair in faults and fault is None and not is_complete and has_lost_its_store(route)
             if (fault is not None and is_complete) or was_put_back:
@@ -234,8 +237,8 @@ def check_refillable(routes: Routes, target: str, fault: str) -> None:
     held = [route.slice.name for route in routes.routes if route.phase is Phase.RETIRED and route.target == target]
     if held:
         raise StoreLost(
-            f"store {target!r} is {fault}; what it held of retired slices ({', '.join(held)}) is nowhere else",
-            todo="put the right store back; or move the slices that are not retired to a store of another name",
+            f"store {target!r} is {fault}; what it held of retired slices ({', '.join(held)}) exists nowhere else",
+            todo="restore the original store; or move the slices that are not retired to a store of another name",
         )
 
 
@@ -245,34 +248,20 @@ def has_lost_its_store(route: Route) -> bool:
 
 
 @dataclass(slots=True)
-class TargetWatch:
-    """Checks every target when it starts and twice a second from then on. Started by ``with``.
+class TargetWatch(Follower):
+    """Checks every target when it starts and twice a second from then on.
 
-    What it finds is recorded where the control database can be written, and held here in any case.
+    What it finds is recorded by a ``TargetRecorder`` where the control database can be written, and kept here in any
+    case.
     """
 
     control: Control
     store: Callable[[str], JourneyStore]
     every_s: float = CHECK_S
     _faults: Faults = field(default_factory=dict)
-    _stop: threading.Event = field(default_factory=threading.Event)
-    _threads: list[threading.Thread] = field(default_factory=list)
+    _others: dict[str, OtherRuns] = field(default_factory=dict)
 
-    def __enter__(self) -> TargetWatch:
-        self.look()
-        # A control database that somebody holds must not keep anybody from looking.
-        for name, work in (("targets", self.look), ("targets' record", self.record)):
-            thread = threading.Thread(target=self._repeat, args=(work,), name=name, daemon=True)
-            self._threads.append(thread)
-            thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stop.set()
-        for thread in self._threads:
-            thread.join()
-
-    def look(self) -> None:
+    def tick(self) -> None:
         """Look at every target now. Of what cannot be read nothing new is known."""
         with suppress(JourneymeshError):  # the routes' follower refuses when that lasts
             self._faults = self._faults | target_faults(self.control, self.store)
@@ -284,12 +273,20 @@ class TargetWatch:
             if _news(read_routes(self.control), self._faults):
                 check_targets(self.control, self.store)
             else:
-                look_for_others(self.control, self.store)
+                look_for_others(self.control, self.store, self._others)
 
     def corrected(self, routes: Routes) -> Routes:
         """The routes, without those stores answering that were found not to be the ones that were fed."""
         return without_faulty(routes, self._faults)
 
-    def _repeat(self, work: Callable[[], None]) -> None:
-        while not self._stop.wait(self.every_s):
-            work()
+
+@dataclass(slots=True)
+class TargetRecorder(Follower):
+    """Records what a watch finds. A control database that somebody has locked must not keep the watch from looking."""
+
+    watch: TargetWatch
+    every_s: float = CHECK_S
+
+    def tick(self) -> None:
+        """Record what was found until now."""
+        self.watch.record()

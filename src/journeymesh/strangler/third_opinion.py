@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, Final, Protocol
+from typing import TYPE_CHECKING, Final
 from zoneinfo import ZoneInfo
 
 from journeymesh.errors import JourneymeshError, UsageError
-from journeymesh.journeys.policies import Policy, instant_us
+from journeymesh.instants import from_us, to_us
+from journeymesh.journeys.policies import Policy
 from journeymesh.journeys.rules import JourneyRules
-from journeymesh.sources.mapping import Mapping as DocumentMapping
 from journeymesh.sources.totals import Total, TotalsMapping, TotalsRead, month_of, read_totals
 from journeymesh.stores.port import Store
 from journeymesh.strangler.control import now_us
@@ -25,23 +25,14 @@ from journeymesh.strangler.opinion import BAD, TOLERANCE, Class, Opinion, Verdic
 from journeymesh.strangler.policy_book import vehicles_of
 from journeymesh.strangler.sides import Side
 
+if TYPE_CHECKING:
+    from journeymesh.sources.mongodb_documents import MongodbDocuments
+
 MOST_LOOKED_INTO: Final = 1_000
 """Of so many months that do not agree fixes and refusals are asked for, which is dear; where there are more of them,
 late fixes are not what is wrong."""
 Key = tuple[str, int]
 """A policy's name and a month counted from the year 0."""
-
-
-class DocumentReader(Protocol):
-    """Documents of the legacy database, as its driver decodes them."""
-
-    mapping: DocumentMapping
-
-    def documents(self, collection: str) -> Iterable[Mapping[str, Any]]:
-        """Every document of a collection."""
-
-    def of_vehicles(self, vehicles: Sequence[str]) -> Iterable[Mapping[str, Any]]:
-        """Every document that names one of the vehicles."""
 
 
 @dataclass(slots=True)
@@ -87,7 +78,7 @@ class Comparing:
     side: Side
     rules: JourneyRules
     target: Store | None
-    documents: Callable[[], DocumentReader]
+    documents: Callable[[], MongodbDocuments]
     tolerance: float = TOLERANCE
     at_us: int = field(default_factory=now_us)
     _looked_into: list[Key] = field(default_factory=list)
@@ -145,7 +136,7 @@ class Comparing:
             try:
                 verdicts += self._of_member(member, other, measures, all_months)
             except JourneymeshError as error:
-                verdicts.append(Verdict(member.name, month_of(_at(self.at_us)), Class.NOT_ASKED, reason=error.what))
+                verdicts.append(Verdict(member.name, month_of(from_us(self.at_us)), Class.NOT_ASKED, reason=error.what))
             if on_done is not None:
                 on_done(done)
         return Opinion(suspected(verdicts))
@@ -173,7 +164,7 @@ class Comparing:
         ours = None if held is None or not held.amounts else {name: held.amounts[name] for name in measures}
         low, high = other.months or (month + 1, month)
         if theirs is None and not all_months and not low <= month <= high:
-            return Verdict(*key, Class.NOT_COMPARED, reason="the totals have nothing of that month")
+            return Verdict(*key, Class.NOT_COMPARED, reason="the totals do not cover that month")
         evidence = evidence_of(month, held, member.terms)
         found = judge(*key, ours, theirs, evidence, self.tolerance)
         if found.found not in BAD:
@@ -249,7 +240,9 @@ def sample_of(members: Sequence[Member], asked: str) -> list[Member]:
     except ValueError:
         count, share = 0, None
     if count < 1 or (share is not None and not 0 < share <= 1):
-        raise UsageError(f"--naive {asked!r} is no sample", todo="give a number of policies, or a share such as 5%")
+        raise UsageError(
+            f"--naive {asked!r} is not a sample size", todo="use a number of policies, or a share such as 5%"
+        )
     return sorted(members, key=lambda member: hashlib.blake2b(member.name.encode(), digest_size=8).digest())[:count]
 
 
@@ -262,8 +255,8 @@ def _drivers(total: Total, held: Sequence[tuple[Member, Policy]]) -> list[Member
         else:
             assert total.month is not None
             begin_us, end_us = span_us(total.month, term.zone)
-        until_us = end_us if term.valid_to is None else instant_us(term.valid_to)
-        if instant_us(term.valid_from) < end_us and begin_us < until_us and member not in found:
+        until_us = end_us if term.valid_to is None else to_us(term.valid_to)
+        if to_us(term.valid_from) < end_us and begin_us < until_us and member not in found:
             found.append(member)
     return found
 
@@ -273,12 +266,12 @@ def _month(total: Total, member: Member) -> int:
         return total.month
     assert total.started_us is not None
     at_us = total.started_us
-    inside = [term for term in member.terms if instant_us(term.valid_from) <= at_us]
-    return month_of(_at(at_us).astimezone(ZoneInfo((inside or [member.terms[0]])[-1].zone)))
+    inside = [term for term in member.terms if to_us(term.valid_from) <= at_us]
+    return month_of(from_us(at_us).astimezone(ZoneInfo((inside or [member.terms[0]])[-1].zone)))
 
 
 def _note_elsewhere(found: OtherNumbers, total: Total) -> None:
-    month = total.month if total.month is not None else month_of(_at(int(total.started_us or 0)))
+    month = total.month if total.month is not None else month_of(from_us(int(total.started_us or 0)))
     found.note_month(month)
 
 
@@ -290,7 +283,3 @@ def _attribute(journey: NaiveJourney, name: str, member: Member, other: OtherNum
             other.add(member.name, month, {"distance_m": journey.distance_m})
             other.note_month(month)
             return
-
-
-def _at(us: int) -> datetime:
-    return datetime.fromtimestamp(us / 1e6, UTC)

@@ -1,4 +1,4 @@
-"""What a target is fed from: legacy through the pass, or a store by copying. All that feeding asks of either."""
+"""What a target is synced from: legacy through the pass, or a store by copying; all that a feed needs of either."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from journeymesh.journeys.journey import Refusal
 from journeymesh.journeys.policies import Policy
 from journeymesh.sources.vehicle_port import ChangeStream, VehicleTimes
 from journeymesh.stores.port import RulesUsed
-from journeymesh.strangler.contents import Content
+from journeymesh.strangler.desired_state import DesiredState
 
 
 class Upstream(Protocol):
@@ -22,7 +22,7 @@ class Upstream(Protocol):
         """How runs call it."""
 
     documents_read: int
-    """How many documents ``contents`` has read until now."""
+    """How many documents ``desired_states`` has read until now."""
 
     @property
     def tells_places(self) -> bool:
@@ -41,7 +41,7 @@ class Upstream(Protocol):
     def vehicles(self) -> Iterable[str]:
         """Every vehicle that it holds something of, in any order."""
 
-    def contents(
+    def desired_states(
         self,
         wanted: Sequence[VehicleTimes],
         policies: Sequence[Policy],
@@ -49,7 +49,7 @@ class Upstream(Protocol):
         now: datetime,
         *,
         places: bool = False,
-    ) -> list[Content]:
+    ) -> list[DesiredState]:
         """What a target is to hold of these times, which may be widened, up to the whole vehicle."""
 
     def nameless(self) -> Iterable[Refusal]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from journeymesh.wiring.journeys import (
     load_policies,
-    load_rules,
     open_documents,
     open_fix_writer,
     open_installation,
@@ -12,12 +11,10 @@ from journeymesh.wiring.journeys import (
     open_source,
     open_store,
     open_vehicle_source,
-    rules_kept,
 )
 
 __all__ = [
     "load_policies",
-    "load_rules",
     "open_documents",
     "open_fix_writer",
     "open_installation",
@@ -25,5 +22,4 @@ __all__ = [
     "open_source",
     "open_store",
     "open_vehicle_source",
-    "rules_kept",
 ]

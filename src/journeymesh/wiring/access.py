@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -56,7 +55,7 @@ def open_access(path: str | Path, *, migrate: bool = False) -> Iterator[Access]:
         StoreUnavailable: the database cannot be reached, or lacks its tables.
     """
     from journeymesh.access.cedar import CedarPolicies, files_in, shipped_files
-    from journeymesh.access.decide import Decider
+    from journeymesh.access.decide import Decider, DecisionInputs
     from journeymesh.governance.approval_book import ApprovalBook
     from journeymesh.governance.approval_database import ApprovalDatabase
     from journeymesh.governance.approval_records import ApprovalRecords
@@ -86,12 +85,14 @@ def open_access(path: str | Path, *, migrate: bool = False) -> Iterator[Access]:
         writer = audit.writer()
         opened.callback(writer.close)
         decider = Decider(
-            providers=providers,
-            approvals=book,
-            contracts=contracts,
-            policies=policies,
-            audit=writer,
-            pseudonyms=pseudonyms,
+            DecisionInputs(
+                providers=providers,
+                approvals=book,
+                contracts=contracts,
+                policies=policies,
+                audit=writer,
+                pseudonyms=pseudonyms,
+            )
         )
         opened.callback(decider.close)
         yield Access(
@@ -164,9 +165,10 @@ def load_contracts(file: AccessFile) -> Contracts:
 
 
 def cursor_key(file: AccessFile) -> bytes:
-    """A key of 32 bytes that every replica derives alike from the pseudonyms' key, for sealing cursors."""
-    held = _content(file.keys.pseudonyms, "the key of pseudonyms")
-    return hashlib.blake2b(b"cursors of journeyapi", key=hashlib.sha256(held).digest(), digest_size=32).digest()
+    """A key of 32 bytes for sealing cursors, the same for every replica."""
+    from journeymesh.ledger.pseudonyms import derived_key
+
+    return derived_key(_content(file.keys.pseudonyms, "the key of pseudonyms"), purpose=b"cursors of journeyapi")
 
 
 def open_minter(path: str | Path, name: str | None = None) -> StaticProvider:
@@ -176,13 +178,7 @@ def open_minter(path: str | Path, name: str | None = None) -> StaticProvider:
         AccessInvalid: the file has none, or several and no name was given.
     """
     file = load_access_file(path)
-    held = [each for each in file.providers if isinstance(each, StaticPeople) and name in (None, each.name)]
-    if len(held) != 1:
-        fault = "several static providers" if held else "no static provider" + ("" if name is None else f" {name!r}")
-        raise AccessInvalid(
-            f"access {path} has {fault}", todo="name one by --provider" if held else "get a token from its providers"
-        )
-    return _static(held[0], file.audience)
+    return _static(file.static_people(path, name), file.audience)
 
 
 def _provider(named: StaticPeople | OpenIdConnect | KubernetesRbac, audience: str) -> IdentityProvider:
@@ -211,16 +207,10 @@ def _provider(named: StaticPeople | OpenIdConnect | KubernetesRbac, audience: st
 
 
 def _static(named: StaticPeople, audience: str) -> StaticProvider:
-    from journeymesh.identity.static import StaticProvider
+    from journeymesh.identity.static import StaticProvider, StaticSettings
 
-    return StaticProvider(
-        named.name,
-        people=Path(named.people),
-        key=Path(named.key),
-        issuer=named.issuer,
-        audience=audience,
-        tenants=_set(named.tenants),
-    )
+    settings = StaticSettings(people=Path(named.people), key=Path(named.key), issuer=named.issuer, audience=audience)
+    return StaticProvider(named.name, settings, tenants=_set(named.tenants))
 
 
 def _kubernetes(named: KubernetesRbac, audience: str) -> IdentityProvider:

@@ -1,4 +1,4 @@
-"""Stores, sources, rules and the strangler's plan by their names and URLs."""
+"""Stores, sources and the strangler's plan by their names and URLs."""
 
 from __future__ import annotations
 
@@ -7,16 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
-from journeymesh.errors import JourneymeshError, MappingInvalid, RulesInvalid, SourceMissing, UsageError
-from journeymesh.safe_text import shown_url
-from journeymesh.yaml_files import load_yaml
+from journeymesh.errors import JourneymeshError, NotFound, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from journeymesh.journeys.policies import Policy
-    from journeymesh.journeys.rules import JourneyRules
-    from journeymesh.sources.mapping import Mapping
     from journeymesh.sources.mongodb_documents import MongodbDocuments
     from journeymesh.sources.port import Source
     from journeymesh.sources.vehicle_port import DocumentRemover, FixWriter, VehicleSource
@@ -24,16 +20,14 @@ if TYPE_CHECKING:
     from journeymesh.strangler.installation import Installation
 
 STORE_SCHEMES: Final = ("memory", "sqlite", "postgresql", "mongodb", "mongodb+srv", "lake")
-SOURCE_KINDS: Final = "a mongodump (folder, .bson, .archive), .parquet, .csv, .ndjson or a mongodb:// URL"
-_PARQUET_ENDINGS: Final = (".parquet", ".pq")
-_BSON_ENDINGS: Final = (".bson", ".bson.gz", ".archive", ".archive.gz")
 
 
-def open_store(url: str) -> Store:
+def open_store(url: str, *, must_exist: bool = False) -> Store:
     """The store at this URL: ``sqlite:///journeys.db``, ``postgresql://host/database``, ``mongodb://…``, ``memory:``,
-    ``lake:///folder``.
+    ``lake:///folder``. ``must_exist``: no SQLite file is made of a mistyped path.
 
     Raises:
+        NotFound: it must exist, and there is no such file.
         UsageError: the scheme is not one of a store.
         StoreUnavailable: the store cannot be reached.
     """
@@ -45,6 +39,8 @@ def open_store(url: str) -> Store:
         case "sqlite" | "postgresql":
             from journeymesh.stores.sql import SqlStore
 
+            if must_exist:
+                _require_file(url)
             return SqlStore.connect(url)
         case "mongodb" | "mongodb+srv":
             from journeymesh.stores.mongodb import MongodbStore
@@ -60,6 +56,12 @@ def open_store(url: str) -> Store:
             raise UsageError(f"store {scheme}://: unknown kind", todo=f"use one of {', '.join(STORE_SCHEMES)}")
 
 
+def _require_file(url: str) -> None:
+    path = url.partition("?")[0].removeprefix("sqlite:///")
+    if url.startswith("sqlite:///") and path not in ("", ":memory:") and not Path(path).exists():
+        raise NotFound(f"store {url} does not exist", todo="make it with `journeymesh preprocess`, or correct --store")
+
+
 def open_source(location: str, mapping_path: str | Path | None = None) -> Source:
     """The source at this path or URL, read as the mapping file says.
 
@@ -70,10 +72,11 @@ def open_source(location: str, mapping_path: str | Path | None = None) -> Source
         SourceMissing: nothing is there.
         UsageError: it is no kind of source, or one that needs a mapping.
     """
+    from journeymesh.sources.locations import kind_of, mapping_of_documents
     from journeymesh.sources.mapping import load_mapping
 
     mapping = None if mapping_path is None else load_mapping(Path(mapping_path))
-    match _kind_of(location, mapping):
+    match kind_of(location, mapping):
         case "parquet":
             from journeymesh.sources.columnar import ParquetSource
 
@@ -82,20 +85,14 @@ def open_source(location: str, mapping_path: str | Path | None = None) -> Source
             from journeymesh.sources.text import TextSource
 
             return TextSource(location, mapping)
-        case kind:
-            if mapping is None:
-                raise UsageError(
-                    f"source {shown_url(location)} needs a mapping",
-                    todo="give --mapping FILE; `journeymesh mapping schema` says what it holds",
-                )
-            _check_for_documents(mapping)
-            if kind == "mongodb":
-                from journeymesh.sources.mongodb import MongodbSource
+        case "mongodb":
+            from journeymesh.sources.mongodb import MongodbSource
 
-                return MongodbSource(location, mapping)
+            return MongodbSource(location, mapping_of_documents(location, mapping))
+        case "mongodump":
             from journeymesh.sources.mongodump import MongodumpSource
 
-            return MongodumpSource(location, mapping)
+            return MongodumpSource(location, mapping_of_documents(location, mapping))
 
 
 def open_vehicle_source(location: str, mapping_path: str | Path | None = None) -> VehicleSource:
@@ -106,9 +103,10 @@ def open_vehicle_source(location: str, mapping_path: str | Path | None = None) -
         SourceMissing: the collection is not there. SourceUnreadable: the server cannot be reached.
         UsageError: it is another kind of source, or no mapping was given.
     """
+    from journeymesh.sources.locations import live_mapping
     from journeymesh.sources.mongodb_vehicles import MongodbVehicles
 
-    return MongodbVehicles(*_live(location, mapping_path))
+    return MongodbVehicles(location, live_mapping(location, mapping_path))
 
 
 def open_remover(location: str, mapping_path: str | Path) -> DocumentRemover:
@@ -117,9 +115,10 @@ def open_remover(location: str, mapping_path: str | Path) -> DocumentRemover:
     Raises:
         UsageError: documents of this source cannot be removed by vehicle.
     """
+    from journeymesh.sources.locations import live_mapping
     from journeymesh.sources.mongodb_remover import MongodbRemover
 
-    return MongodbRemover(*_live(location, mapping_path))
+    return MongodbRemover(location, live_mapping(location, mapping_path))
 
 
 def open_fix_writer(location: str, mapping_path: str | Path) -> FixWriter:
@@ -128,9 +127,10 @@ def open_fix_writer(location: str, mapping_path: str | Path) -> FixWriter:
     Raises:
         UsageError: its mapping cannot be inverted.
     """
+    from journeymesh.sources.locations import live_mapping
     from journeymesh.sources.mongodb_writer import MongodbFixWriter
 
-    return MongodbFixWriter(*_live(location, mapping_path))
+    return MongodbFixWriter(location, live_mapping(location, mapping_path))
 
 
 def open_documents(location: str, mapping_path: str | Path) -> MongodbDocuments:
@@ -139,9 +139,10 @@ def open_documents(location: str, mapping_path: str | Path) -> MongodbDocuments:
     Raises:
         SourceMissing: the collection is not there. SourceUnreadable: the server cannot be reached.
     """
+    from journeymesh.sources.locations import live_mapping
     from journeymesh.sources.mongodb_documents import MongodbDocuments
 
-    return MongodbDocuments(*_live(location, mapping_path))
+    return MongodbDocuments(location, live_mapping(location, mapping_path))
 
 
 def open_installation(
@@ -154,6 +155,7 @@ def open_installation(
         PlanInvalid: the plan file cannot be followed.
     """
     from journeymesh.settings import retention_of
+    from journeymesh.stores.used_rules import rules_for
     from journeymesh.strangler.control import Control
     from journeymesh.strangler.installation import Installation
     from journeymesh.strangler.plan import load_plan, with_phases, with_swap
@@ -164,7 +166,7 @@ def open_installation(
     legacy = plan.legacy
     return Installation(
         plan=plan,
-        rules=rules_kept(legacy.rules, legacy.rules, _reachable(store.url for store in plan.stores.values())),
+        rules=rules_for(legacy.rules, legacy.rules, _reachable(store.url for store in plan.stores.values())),
         control=Control(plan.control),
         open_store=open_store,
         open_legacy=lambda: open_vehicle_source(legacy.source, legacy.mapping),
@@ -183,93 +185,6 @@ def _reachable(urls: Iterable[str]) -> Iterator[Store]:
                 yield store
 
 
-def _live(location: str, mapping_path: str | Path | None) -> tuple[str, Mapping]:
-    """The URL of a live MongoDB and its mapping."""
-    shown = shown_url(location)
-    if not location.startswith(("mongodb://", "mongodb+srv://")):
-        raise UsageError(
-            f"source {shown} cannot be asked by vehicle and followed", todo="give a mongodb:// URL of a live database"
-        )
-    if mapping_path is None:
-        raise UsageError(
-            f"source {shown} needs a mapping",
-            todo="give --mapping FILE; `journeymesh mapping schema` says what it holds",
-        )
-    from journeymesh.sources.mapping import load_mapping
-
-    mapping = load_mapping(Path(mapping_path))
-    _check_for_documents(mapping)
-    from journeymesh.sources.mongodb_queries import has_literal
-
-    if mapping.fields.vehicle.is_beside:
-        raise MappingInvalid(
-            "fields.vehicle: a source that is asked by vehicle needs it in the documents",
-            todo="give the path of a field; `journeymesh preprocess` reads the others",
-        )
-    if has_literal(mapping.fields.vehicle.path):
-        raise MappingInvalid(
-            f"fields.vehicle: no query finds the key of {mapping.fields.vehicle.path}, which has a dot in it",
-            todo="run `journeymesh preprocess`, which reads whole documents, or rename the field",
-        )
-    return location, mapping
-
-
-def _check_for_documents(mapping: Mapping) -> None:
-    """Refuse what does not stand in documents of a database: one signal a row."""
-    if mapping.layout == "signals":
-        raise MappingInvalid(
-            "layout signals is for files of one signal a row", todo="use layout: document, with the signals' paths"
-        )
-
-
-def rules_kept(named: str | None, configured: str, stores: Iterable[Store]) -> JourneyRules:
-    """The rules for work on these stores: those named, else those configured. A built-in name that says no version
-    means the version that the stores' journeys were made with; the newest where there are none yet.
-
-    Raises:
-        RulesInvalid: as ``load_rules``.
-    """
-    from journeymesh.journeys.rules import BUILT_IN, VERSIONS
-
-    name = named or configured
-    if name not in BUILT_IN:
-        return load_rules(name)
-    profile = BUILT_IN[name].profile
-    held = {used.digest for store in stores for used in store.rules()}
-    kept = [rules for rules in VERSIONS.values() if rules.digest in held and rules.profile == profile]
-    return kept[0] if len(kept) == 1 else BUILT_IN[name]
-
-
-def load_rules(name_or_path: str) -> JourneyRules:
-    """The rules of a built-in name (``always-on``, ``engine-switched``: the newest; ``always-on-2026.1``: that version)
-    or of a YAML file.
-
-    Raises:
-        RulesInvalid: naming the file and the first wrong key or value.
-    """
-    from journeymesh.journeys.rules import BUILT_IN, VERSIONS, rules_from_mapping
-
-    if (built_in := BUILT_IN.get(name_or_path) or VERSIONS.get(name_or_path)) is not None:
-        return built_in
-    import yaml
-
-    try:
-        document = load_yaml(Path(name_or_path).read_text("utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        known = ", ".join([*BUILT_IN, *VERSIONS])
-        raise RulesInvalid(
-            f"rules {name_or_path} cannot be read: {_reason(error)}", todo=f"give a YAML file, or one of {known}"
-        ) from error
-    except yaml.YAMLError as error:
-        raise RulesInvalid(f"rules {name_or_path}: not YAML: {_one_line(error)}", todo="correct the file") from error
-    if not isinstance(document, dict):
-        raise RulesInvalid(f"rules {name_or_path}: expected keys and values", todo="see docs/reference/rules")
-    try:
-        return rules_from_mapping(document)
-    except RulesInvalid as error:
-        raise RulesInvalid(f"{name_or_path}: {error.what}", todo=error.todo) from error
-
-
 def load_policies(path: str | Path) -> Sequence[Policy]:
     """The policies in a YAML, JSON, CSV or Parquet file.
 
@@ -279,35 +194,3 @@ def load_policies(path: str | Path) -> Sequence[Policy]:
     from journeymesh.sources.policies_file import load_policies as load
 
     return load(path)
-
-
-def _kind_of(location: str, mapping: Mapping | None = None) -> str:
-    """parquet, files (of text, or of several kinds), mongodb or mongodump."""
-    if location.startswith(("mongodb://", "mongodb+srv://")):
-        return "mongodb"
-    is_pattern = any(sign in location for sign in "*?[") and not Path(location).exists()
-    if "://" not in location and not is_pattern and not Path(location).exists():
-        raise SourceMissing(f"source {location} does not exist", todo="give the path or URL of the source")
-    from journeymesh.sources.dump_bytes import is_dump
-    from journeymesh.sources.files import files_of
-
-    if location.lower().endswith(_BSON_ENDINGS) or is_dump(location):
-        return "mongodump"
-    names = [file.path.lower() for file in files_of(location)]
-    if any(name.endswith(_BSON_ENDINGS) for name in names):
-        return "mongodump"
-    if not all(name.endswith(_PARQUET_ENDINGS) for name in names):
-        return "files"
-    if mapping is None:
-        return "parquet"
-    vehicle = mapping.fields.vehicle
-    is_beside = vehicle.is_beside or any(f"/{vehicle.path.lower()}=" in name for name in names)
-    return "files" if is_beside or mapping.layout != "document" else "parquet"
-
-
-def _reason(error: OSError | UnicodeDecodeError) -> str:
-    return (error.strerror if isinstance(error, OSError) else "it is not UTF-8") or type(error).__name__
-
-
-def _one_line(error: BaseException) -> str:
-    return " ".join(str(error).split())

@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from journeymesh.access.apply import ObligationUnmet, admits, applied, masked
+from journeymesh.access.apply import ObligationUnmet, OnePolicy, admits, applied, masked
 from journeymesh.governance.obligations import Obligations, RowPredicate
 from journeymesh.journeys.fixes import FIX_SCHEMA
 from journeymesh.journeys.journey import JOURNEY_SCHEMA
@@ -72,12 +72,12 @@ def test_a_row_that_was_written_for_another_tenant_or_product_stays_though_its_p
 
 def test_a_table_about_one_policy_leaves_whole_or_not_at_all() -> None:
     table = journeys(journey("P-1"), journey("P-1"))
-    assert len(applied(table, ANY, now=NOW, of=[policy()])) == 2
-    assert len(applied(table, ANY, now=NOW, of=[policy(tenant="south")])) == 0
+    assert len(applied(table, ANY, now=NOW, of=OnePolicy([policy()]))) == 2
+    assert len(applied(table, ANY, now=NOW, of=OnePolicy([policy(tenant="south")]))) == 0
 
 
 def test_a_row_of_another_policy_does_not_leave_in_a_table_about_one() -> None:
-    assert numbers(applied(journeys(journey("P-1"), journey("P-2")), ANY, now=NOW, of=[policy()])) == ["P-1"]
+    assert numbers(applied(journeys(journey("P-1"), journey("P-2")), ANY, now=NOW, of=OnePolicy([policy()]))) == ["P-1"]
 
 
 def test_each_row_is_judged_by_its_own_term() -> None:
@@ -87,17 +87,19 @@ def test_each_row_is_judged_by_its_own_term() -> None:
     active = replace(ANY, rows=replace(ANY.rows, statuses=frozenset({"active"})))
     for left in (
         applied(table, active, now=NOW, policies=terms),
-        applied(table, active, now=NOW, of=terms),
-        applied(table, ANY, now=NOW, of=terms[1:], all_terms=False),
+        applied(table, active, now=NOW, of=OnePolicy(terms)),
+        applied(table, ANY, now=NOW, of=OnePolicy(terms[1:], all_terms=False)),
     ):
         assert left["policy_from"].to_pylist() == [renewed]
-    assert len(applied(table, ANY, now=NOW, policies=terms)) == len(applied(table, ANY, now=NOW, of=terms)) == 2
+    assert (
+        len(applied(table, ANY, now=NOW, policies=terms)) == len(applied(table, ANY, now=NOW, of=OnePolicy(terms))) == 2
+    )
 
 
 def test_a_journey_of_a_term_that_is_not_known_leaves_only_where_every_term_may() -> None:
     table = journeys(journey(policy_from=BEGIN + timedelta(days=1)))
-    assert len(applied(table, ANY, now=NOW, of=[policy()])) == 1
-    assert len(applied(table, ANY, now=NOW, of=[policy()], all_terms=False)) == 0
+    assert len(applied(table, ANY, now=NOW, of=OnePolicy([policy()]))) == 1
+    assert len(applied(table, ANY, now=NOW, of=OnePolicy([policy()], all_terms=False))) == 0
 
 
 def test_what_began_longer_ago_than_the_retention_does_not_leave() -> None:
@@ -110,7 +112,7 @@ def test_an_answer_about_fewer_policies_than_the_group_does_not_leave() -> None:
     table = journeys(journey("P-1"), journey("P-1"), journey("P-2"))
     assert len(applied(table, replace(ANY, minimum_group_size=2), now=NOW, policies=BOOK)) == 3
     assert len(applied(table, replace(ANY, minimum_group_size=3), now=NOW, policies=BOOK)) == 0
-    assert len(applied(table, replace(ANY, minimum_group_size=2), now=NOW, of=[policy()])) == 0
+    assert len(applied(table, replace(ANY, minimum_group_size=2), now=NOW, of=OnePolicy([policy()]))) == 0
 
 
 def test_the_group_is_what_is_left_after_rows_and_retention() -> None:
@@ -128,11 +130,11 @@ def test_no_row_of_another_tenant_leaves_even_where_the_obligations_admit_all() 
         own = [tenant] if tenant in ("north", "south") else []
         assert applied(table, everything, now=NOW, policies=same, tenant=tenant)["tenant"].to_pylist() == own
         for of in (same, same[:1], same[1:]):
-            left = applied(table, everything, now=NOW, of=of, tenant=tenant)
+            left = applied(table, everything, now=NOW, of=OnePolicy(of), tenant=tenant)
             assert left["tenant"].to_pylist() == [each.tenant for each in of if each.tenant == tenant]
     fixes = pa.Table.from_pylist([{"vehicle": "V1", "fixed_at": NOW}], FIX_SCHEMA)
-    assert len(applied(fixes, everything, now=NOW, of=same[1:], tenant="north")) == 0
-    assert len(applied(fixes, everything, now=NOW, of=same[1:], tenant="south")) == 1
+    assert len(applied(fixes, everything, now=NOW, of=OnePolicy(same[1:]), tenant="north")) == 0
+    assert len(applied(fixes, everything, now=NOW, of=OnePolicy(same[1:]), tenant="south")) == 1
 
 
 def test_a_single_policy_is_admitted_where_the_group_may_be_one_and_its_row_may_leave() -> None:
@@ -143,7 +145,10 @@ def test_a_single_policy_is_admitted_where_the_group_may_be_one_and_its_row_may_
 
 def test_masked_fields_are_null_and_keep_their_type_and_place() -> None:
     table = applied(
-        journeys(journey()), replace(ANY, mask=frozenset({"vehicle", "start_lat_deg"})), now=NOW, of=[policy()]
+        journeys(journey()),
+        replace(ANY, mask=frozenset({"vehicle", "start_lat_deg"})),
+        now=NOW,
+        of=OnePolicy([policy()]),
     )
     assert table.column_names == JOURNEY_SCHEMA.names
     assert table["vehicle"].to_pylist() == [None]
@@ -157,7 +162,7 @@ def test_a_track_whose_positions_are_masked_tells_nothing_of_the_way() -> None:
     row = {field.name: 1.0 if field.type == pa.float64() else None for field in FIX_SCHEMA}
     fixes = pa.Table.from_pylist([row | {"vehicle": "V1", "fixed_at": NOW, "received_at": NOW, "ignition": True}] * 3)
     for name in ("lat_deg", "start_lon_deg", "end_lat_deg"):
-        table = applied(fixes, replace(ANY, mask=frozenset({name})), now=NOW, of=[policy()])
+        table = applied(fixes, replace(ANY, mask=frozenset({name})), now=NOW, of=OnePolicy([policy()]))
         assert table.column_names == fixes.column_names
         assert table.to_pylist() == [dict.fromkeys(fixes.column_names) | {"vehicle": "V1"}] * 3
 
@@ -242,11 +247,11 @@ def test_fixes_of_a_track_obey_the_policy_that_it_was_driven_under() -> None:
     ]
     fixes = pa.Table.from_pylist(rows, FIX_SCHEMA)
     obligations = replace(ANY, retention_days=7, mask=frozenset({"vehicle", "lat_deg"}))
-    left = applied(fixes, obligations, now=NOW, of=[policy()])
+    left = applied(fixes, obligations, now=NOW, of=OnePolicy([policy()]))
     assert left.to_pylist()[0]["lat_deg"] is None
     assert left["vehicle"].null_count == len(left) == 1
     assert left["lon_deg"].to_pylist() == [None]
-    assert len(applied(fixes, obligations, now=NOW, of=[policy(tenant="south")])) == 0
+    assert len(applied(fixes, obligations, now=NOW, of=OnePolicy([policy(tenant="south")]))) == 0
 
 
 def test_fixes_do_not_leave_where_it_is_not_said_whose_they_are() -> None:

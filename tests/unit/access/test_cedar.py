@@ -92,7 +92,7 @@ def test_files_are_read_from_a_folder_by_name_and_a_folder_that_is_not_there_is_
     (tmp_path / "a.cedar").write_text('@id("a") permit (principal, action, resource);')
     (tmp_path / "notes.txt").write_text("not a policy")
     assert [Path(each.name).name for each in files_in(tmp_path)] == ["a.cedar", "b.cedar"]
-    with pytest.raises(CedarInvalid, match="is no folder"):
+    with pytest.raises(CedarInvalid, match="is not a folder"):
         files_in(tmp_path / "absent")
     (tmp_path / "c.cedar").write_bytes(b"\xff\xfe")
     with pytest.raises(CedarInvalid, match="cannot be read"):

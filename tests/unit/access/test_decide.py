@@ -6,16 +6,17 @@ import json
 from datetime import timedelta
 
 import pytest
-from tests.access_twins import NOW, TwinApproval, TwinApprovals, Twins, ask, identity, policy
+from tests.support.access_twins import NOW, TwinApproval, TwinApprovals, Twins, ask, identity, policy
 
 from journeymesh.access.cedar import CedarFile, CedarPolicies, shipped_files
 from journeymesh.access.decide import narrowed
-from journeymesh.access.decision import Ask, Reason
+from journeymesh.access.decision import Ask
 from journeymesh.access.explain import explain
 from journeymesh.governance.obligations import Obligations, RowPredicate
 from journeymesh.identity.capabilities import of_product
 from journeymesh.identity.identity import ProviderUnavailable, TokenRefused
 from journeymesh.ledger.port import AuditUnwritable
+from journeymesh.wire.identity import Reason
 
 
 def test_a_capable_identity_with_an_approved_purpose_is_allowed() -> None:

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from journeymesh.access.cedar import CedarFile, CedarInvalid, CedarPolicies, shipped_files
-from journeymesh.access.decision import Reason
 from journeymesh.access.reasons import REASONS
+from journeymesh.wire.identity import Reason
 
 DOCS = Path(__file__).parents[3] / "docs"
 EXPLANATION = (DOCS / "explanation" / "decisions.md").read_text("utf-8")

@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from tests.access_twins import NOW, Twins, ask, policy
+from tests.support.access_twins import NOW, Twins, ask, policy
 
 from journeymesh.access.decision import Concealed
 from journeymesh.governance.obligations import Obligations, RowPredicate

@@ -5,12 +5,13 @@ from __future__ import annotations
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
-from tests.access_twins import Twins
+from tests.support.access_twins import Twins
 
-from journeymesh.access.decision import Ask, Reason
+from journeymesh.access.decision import Ask
 from journeymesh.access.explain import explain
 from journeymesh.access.tokenless import TokenlessRefusals
 from journeymesh.ledger.pseudonyms import Pseudonyms
+from journeymesh.wire.identity import Reason
 
 
 class Records:

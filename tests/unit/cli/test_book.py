@@ -10,7 +10,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from tests.ports.records import journey, journeys, policy
+from tests.support.records import journey, journeys, policy
 
 from journeymesh.cli.main import outcome
 from journeymesh.journeys.rules import ALWAYS_ON
@@ -135,7 +135,7 @@ def test_a_number_of_two_tenants_needs_the_tenant_and_a_renewed_policy_is_summed
     store.close()
     for command in (["summary", "P-1"], ["journeys", "list", "--policy", "P-1"], ["report", "P-1", "--out", "x.html"]):
         assert outcome(command) == 2
-        assert "policy P-1 is one of each of the tenants north, south" in capsys.readouterr().err
+        assert "policy P-1 exists in several tenants: north, south" in capsys.readouterr().err
         assert outcome([*command, "--tenant", "west"]) == 3
         assert "tenant west has no policy P-1" in capsys.readouterr().err
     assert [row["distance_m"] for row in answered(capsys, "summary", "P-1", "--tenant", "south")] == [7_000.0]
@@ -171,16 +171,16 @@ def test_policies_are_listed_by_tenant_product_and_status(book: Path, capsys: py
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
     [
-        ("summary", 2, "no policy is named"),
+        ("summary", 2, "no policy given"),
         ("summary P-1 --all", 2, "exclude each other"),
-        ("summary --tenant west", 3, "it has north, south"),
+        ("summary --tenant west", 3, "the store has north, south"),
         ("policies list --status gone", 3, "--status gone"),
         ("summary --all --top 3", 2, "--top 10 --by night_share"),
         ("summary --all --by score", 2, "belong together"),
-        ("summary --all --lowest", 2, "--lowest says nothing without --top"),
-        ("summary --all --top 3 --by zone", 2, "'zone' is no number"),
-        ("summary --all --columns policy,colour", 2, "'colour' is no field"),
-        ("summary --all --group-by colour", 2, "no group 'colour'"),
+        ("summary --all --lowest", 2, "--lowest needs --top"),
+        ("summary --all --top 3 --by zone", 2, "'zone' is not a numeric field"),
+        ("summary --all --columns policy,colour", 2, "'colour' is not a field"),
+        ("summary --all --group-by colour", 2, "unknown group 'colour'"),
         ("summary --all --group-by month --period week", 2, "two periods"),
         ("summary --all --from 2025-06-02 --to 2025-06-01", 2, "--to is not after"),
     ],

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 import typer
-from tests.ports import records
-from tests.two_tenants import SHARED, TENANTS, fill, journeys_of
+from tests.support import records
+from tests.support.two_tenants import SHARED, TENANTS, fill, journeys_of
 
 from journeymesh.cli.main import app, outcome
 from journeymesh.journeys.rules import ALWAYS_ON

@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 
 import pytest
-from tests.unit.delivery.encrypted_tree import needs_sops
+from tests.support.encrypted_tree import needs_sops
 
 from journeymesh.cli.main import outcome
 from journeymesh.delivery.secrets import EnvironmentSecrets
@@ -50,7 +50,7 @@ def test_again_changes_nothing_and_says_so(begun: tuple[Path, Path], capsys: pyt
     before = {path: path.read_bytes() for path in tree.rglob("*.enc.yaml")}
     capsys.readouterr()
     assert _called(tree, "new", "--env", "dev") == 0
-    assert capsys.readouterr().out == "dev has all it needs; nothing was changed\n"
+    assert capsys.readouterr().out == "dev has every Secret that it needs; nothing was changed\n"
     assert {path: path.read_bytes() for path in tree.rglob("*.enc.yaml")} == before
 
 
@@ -93,7 +93,7 @@ def test_what_must_stay_is_refused_with_the_reason(
     tree, key = begun
     rotate = ["rotate", "journeymesh-keys", "--env", "dev", "--key", "pseudonyms.key", "--key-file", str(key)]
     assert _called(tree, *rotate) == 2
-    assert "with another key no pseudonym is found again" in capsys.readouterr().err
+    assert "with another key, earlier pseudonyms cannot be matched" in capsys.readouterr().err
 
 
 def test_a_private_key_is_not_made_in_a_repository(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -35,7 +35,7 @@ def filled(room: Path, capsys: pytest.CaptureFixture[str]) -> Path:
     ("arguments", "code", "said"),
     [
         ("preprocess --source nowhere.parquet", 3, "nowhere.parquet does not exist"),
-        ("preprocess", 2, "no source is named"),
+        ("preprocess", 2, "no source given"),
         ("preprocess --source dump", 2, "needs a mapping"),
         ("preprocess --source fixes.csv --mapping none.yaml", 2, "none.yaml does not exist"),
         ("preprocess --source fixes.csv --rules none.yaml", 2, "none.yaml cannot be read"),
@@ -64,7 +64,7 @@ def test_a_wrong_call_is_one_line_and_its_exit_code(
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
     [
-        ("journeys list --policy P9", 3, "it holds P1"),
+        ("journeys list --policy P9", 3, "it has P1"),
         ("summary P9", 3, "P9"),
         ("report P9 --out page.html", 3, "P9"),
         ("journeys list --from yesterday", 2, "2019-05-27"),
@@ -109,7 +109,7 @@ def test_an_unexpected_error_is_told_as_a_bug_without_a_traceback(
         raise ZeroDivisionError("boom")
 
     monkeypatch.delenv("JOURNEYMESH_DEBUG", raising=False)
-    monkeypatch.setattr("journeymesh.wiring.load_rules", burst)
+    monkeypatch.setattr("journeymesh.stores.used_rules.load_rules", burst)
     assert outcome(["rules", "show", "always-on"]) == 70
     told = capsys.readouterr().err
     assert "ZeroDivisionError: boom" in told
@@ -120,7 +120,7 @@ def test_ctrl_c_ends_with_130(room: Path, capsys: pytest.CaptureFixture[str], mo
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("journeymesh.wiring.load_rules", interrupt)
+    monkeypatch.setattr("journeymesh.stores.used_rules.load_rules", interrupt)
     assert outcome(["rules", "show", "always-on"]) == 130
     assert "interrupted" in capsys.readouterr().err
 

@@ -16,7 +16,7 @@ def test_what_is_there_is_left_as_it_is(kind: str, tmp_path: Path, capsys: pytes
     mine.parent.mkdir(exist_ok=True)
     mine.write_text("mine")
     assert outcome(["generate", "--out", str(out), "--vehicles", "1", "--days", "1"]) == 2
-    assert "is there already" in capsys.readouterr().err
+    assert "already exists" in capsys.readouterr().err
     assert mine.read_text() == "mine"
     assert sorted(tmp_path.rglob("*")) == sorted({out, mine})
 

@@ -9,7 +9,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.written_sources import MAPPING, START, Row, Write, as_csv, as_dump, as_ndjson, as_parquet, every_source, rows
+from tests.support.written_sources import (
+    MAPPING,
+    START,
+    Row,
+    Write,
+    as_csv,
+    as_dump,
+    as_ndjson,
+    as_parquet,
+    every_source,
+    rows,
+)
 
 from journeymesh.cli.main import outcome
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.written_sources import Row, Write, as_csv, as_ndjson, every_source
+from tests.support.written_sources import Row, Write, as_csv, as_ndjson, every_source
 
 from journeymesh.cli.main import outcome
 from journeymesh.sources.mapping import Mapping, load_mapping

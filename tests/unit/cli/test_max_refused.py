@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
-from tests.written_sources import MAPPING, Write, as_ndjson, every_source, rows
+from tests.support.written_sources import MAPPING, Write, as_ndjson, every_source, rows
 
 from journeymesh.cli.main import outcome
 from journeymesh.cli.refused_share import share
@@ -64,7 +64,7 @@ def test_what_was_usable_is_written_though_almost_all_was_refused(
 
 def test_an_empty_source_is_said_and_ends_with_10(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert preprocess(tmp_path, as_ndjson(tmp_path, [])) == 10
-    assert "holds no input at all" in capsys.readouterr().err
+    assert "has no input at all" in capsys.readouterr().err
 
 
 def test_whoever_allows_all_to_be_refused_gets_0(tmp_path: Path) -> None:

@@ -2,7 +2,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from tests.ports.records import NOON, journey, journeys
+from tests.support.records import NOON, journey, journeys
 
 from journeymesh.cli.main import outcome
 from journeymesh.stores.port import StoreBatch

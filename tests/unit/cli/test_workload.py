@@ -55,7 +55,7 @@ def test_a_file_of_ones_own_in_a_generated_folder_is_refused_with_where_it_belon
     outcome(["workload", "new", "hello", "--image", IMAGE])
     (tree / "customization" / "services" / "hello" / "base" / "mine.yaml").write_text("a: b\n", "utf-8")
     assert outcome(["workload", "render"]) == 1
-    assert "base/mine.yaml follows from no Score file" in capsys.readouterr().err
+    assert "base/mine.yaml belongs to no Score file" in capsys.readouterr().err
 
 
 def test_applications_of_a_workload_that_is_gone_are_found_and_removed(
@@ -66,7 +66,7 @@ def test_applications_of_a_workload_that_is_gone_are_found_and_removed(
     for path in sorted(folder.rglob("*"), reverse=True):
         path.rmdir() if path.is_dir() else path.unlink()
     assert outcome(["workload", "render", "--check"]) == 1
-    assert "hello-app-dev.yaml follows from no Score file" in capsys.readouterr().err
+    assert "hello-app-dev.yaml belongs to no Score file" in capsys.readouterr().err
     assert outcome(["workload", "render"]) == 0
     assert not list((tree / "customization" / "apps-children").rglob("*.yaml"))
 
@@ -86,10 +86,10 @@ def test_a_pipeline_is_printed_or_written(tree: Path, capsys: pytest.CaptureFixt
     [
         ("new hello", 2, "either --image or --from-source"),
         (f"new hello --image {IMAGE} --from-source .", 2, "either --image or --from-source"),
-        ("new hello --image registry.example/hello:1.0", 2, "names no digest"),
-        ("new hello --from-source nowhere", 2, "is no folder"),
+        ("new hello --image registry.example/hello:1.0", 2, "has no digest"),
+        ("new hello --from-source nowhere", 2, "is not a folder"),
         ("new hello --from-source .", 2, "no files of a known language"),
-        (f"new Hello --image {IMAGE}", 2, "names no workload"),
+        (f"new Hello --image {IMAGE}", 2, "is not a valid workload name"),
         (f"new hello --image {IMAGE} --env qa", 2, "choose from dev, test, prod"),
         ("render hello", 3, "does not exist"),
         ("pipeline", 2, "name them, or give --all"),

@@ -8,6 +8,7 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -16,9 +17,9 @@ from journeymesh.client import Journeymesh
 from journeymesh.client.errors import AccessDenied, ServiceUnavailable
 from journeymesh.client.rows import FIXES, JOURNEYS, SUMMARIES, Fix, HarshEvent, HourDriven, Journey, ScorePart, Summary
 from journeymesh.errors import UsageError
-from journeymesh.journeys.journey import HARSH_EVENT_TYPE, HOUR_TYPE
-from journeymesh.journeys.summaries import SCORE_PART_TYPE
-from tests.unit.client.scripted_service import Answer, Asked, json, problem, service
+from journeymesh.journeys.fields import HARSH_EVENT_TYPE, HOUR_TYPE, SCORE_PART_TYPE
+from journeymesh.wire.identity import DecisionGiven, Reason, State
+from tests.support.scripted_service import Answer, Asked, json, problem, service
 
 AT = datetime(2026, 1, 1, 8, tzinfo=UTC)
 FIX = {"vehicle": "V1", "fixed_at": AT, "lat_deg": 51.5, "lon_deg": 0.0}
@@ -173,7 +174,7 @@ def test_fixes_are_sent_as_an_arrow_stream_whatever_they_come_as(ask: Any) -> No
         pass
     else:
         shapes.append(pl.from_arrow(columns))
-    with service([json({"accepted": 1})]) as api:
+    with service([json({"accepted": 1, "refused": [], "again": False})]) as api:
         for shape in shapes:
             ask(api.url, lambda c, shape=shape: c.put_fixes(shape))
     tables = [pa.ipc.open_stream(asked.body).read_all() for asked in api.asked]
@@ -183,7 +184,7 @@ def test_fixes_are_sent_as_an_arrow_stream_whatever_they_come_as(ask: Any) -> No
 
 
 def test_other_fixes_have_another_key_and_a_given_key_is_kept(ask: Any) -> None:
-    with service([json({"accepted": 1})]) as api:
+    with service([json({"accepted": 1, "refused": [], "again": False})]) as api:
         ask(
             api.url,
             lambda c: c.put_fixes([FIX]),
@@ -215,7 +216,7 @@ def test_refused_fixes_are_listed_with_their_rows_and_reasons(ask: Any) -> None:
     ],
 )
 def test_what_is_no_fix_fails_before_it_is_sent(ask: Any, wrong: Any) -> None:
-    with service([json({"accepted": 1})]) as api, pytest.raises(UsageError):
+    with service([json({"accepted": 1, "refused": [], "again": False})]) as api, pytest.raises(UsageError):
         ask(api.url, lambda c: c.put_fixes(wrong))
     assert not api.asked
 
@@ -251,6 +252,7 @@ def test_governance_calls_go_to_identityapi_as_its_routes_say(ask: Any) -> None:
     approval = {
         "id": "a1", "product": "journeys", "product_major": 1, "purpose": "pricing", "tenant": "t", "domain": "pricing",
         "state": "requested", "reason": "rates", "requested_by": {"provider": "p", "subject": "s"},
+        "requested_at": AT, "decided_by": None, "valid_from": AT, "valid_to": AT, "obligations": None,
     }  # fmt: skip
     with service([json(approval)]) as identity, service([problem(404, "not here")]) as data:
         ask(
@@ -268,3 +270,33 @@ def test_governance_calls_go_to_identityapi_as_its_routes_say(ask: Any) -> None:
         ("POST", "/v1/approvals/a1:acknowledge"),
         ("POST", "/v1/approvals/a1:revoke"),
     ]
+
+
+def test_a_state_and_a_reason_that_a_newer_service_knows_are_answers_like_others() -> None:
+    decision = {
+        "decision_id": "d1", "allowed": False, "reason": "budget_spent", "obligations": None, "determining": [],
+        "approval_id": None, "retry_after_s": None,
+    }  # fmt: skip
+    told = msgspec.json.decode(msgspec.json.encode(decision), type=DecisionGiven)
+    assert (told.reason, told.reason in Reason) == ("budget_spent", False)
+    assert msgspec.convert("paused", State) == "paused"
+    assert State("active") is State.ACTIVE
+
+
+@pytest.mark.parametrize("wrong", [1, None, ["active"]])
+def test_a_state_that_is_no_text_is_none(wrong: object) -> None:
+    with pytest.raises(msgspec.ValidationError):
+        msgspec.convert(wrong, State)
+
+
+def test_a_file_that_cannot_be_written_leaves_nothing_behind(
+    ask: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(request: Any) -> None:
+        raise OSError("no space left on device")
+
+    monkeypatch.setattr("journeymesh.client.carrier.start_over", full)
+    with service([Answer(200, {}, b"PAR1")]) as api, pytest.raises(OSError, match="no space") as fault:
+        ask(api.url, lambda c: c.export("P-1", tmp_path / "journeys.parquet"))
+    assert list(tmp_path.iterdir()) == []
+    assert fault.value.__traceback__ is not None

@@ -16,7 +16,6 @@ import msgspec
 import pytest
 
 from journeymesh.client import AsyncJourneymesh, Journeymesh, Retries
-from journeymesh.client.calls import Product
 from journeymesh.client.errors import (
     AccessDenied,
     AnswerUnreadable,
@@ -28,14 +27,15 @@ from journeymesh.client.errors import (
     ServiceUnavailable,
     TokenNotAccepted,
 )
+from journeymesh.client.journey_calls import Product
 from journeymesh.client.retries import retry_after_s
 from journeymesh.client.tokens import HeldToken
 from journeymesh.errors import NotFound, StoreUnavailable, UsageError
-from tests.unit.client.scripted_service import Answer, Asked, json, problem, service
+from tests.support.scripted_service import Answer, Asked, json, problem, service
 
 EMPTY = json({"items": []})
-PRODUCT = json({"product": "journeys"})
-THE_PRODUCT = Product("journeys")
+PRODUCT = json({"product": "journeys", "contract": {}, "freshness": {}, "quality": {}})
+THE_PRODUCT = Product("journeys", {}, {}, {})
 FIX = {"vehicle": "V1", "fixed_at": datetime(2026, 1, 1, tzinfo=UTC), "lat_deg": 51.5, "lon_deg": 0.0}
 
 
@@ -171,7 +171,7 @@ def test_waits_grow_are_spread_and_stay_below_the_longest() -> None:
 
 
 def test_fixes_are_sent_again_under_the_same_key(ask: Any) -> None:
-    with service([problem(503, "down"), json({"accepted": 1})]) as api:
+    with service([problem(503, "down"), json({"accepted": 1, "refused": [], "again": False})]) as api:
         assert ask(api.url, lambda c: c.put_fixes([FIX]))[0].accepted == 1
     assert api.asked[0].headers["idempotency-key"] == api.asked[1].headers["idempotency-key"]
     assert api.asked[0].body == api.asked[1].body
@@ -195,7 +195,7 @@ def test_a_step_is_sent_again_where_no_connection_came_about(ask: Any) -> None:
 
 
 def test_a_read_whose_connection_breaks_amid_the_answer_is_repeated(ask: Any) -> None:
-    whole = msgspec.json.encode({"product": "journeys"})
+    whole = msgspec.json.encode({"product": "journeys", "contract": {}, "freshness": {}, "quality": {}})
     with service([Answer(200, {}, whole, breaks_after=5), PRODUCT]) as api:
         assert ask(api.url, lambda c: c.product()) == [THE_PRODUCT]
     assert len(api.asked) == 2

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from journeymesh.delivery.addresses import Addresses, AddressInvalid, addresses, write_addresses
-from tests.unit.delivery.small_tree import APPLICATION, small_tree
+from tests.support.small_tree import APPLICATION, small_tree
 
 OURS = Addresses("https://git.insurer.example/platform.git", "registry.insurer.example:5000/journeys")
 

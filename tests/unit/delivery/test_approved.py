@@ -6,7 +6,7 @@ import pytest
 
 from journeymesh.delivery.release.approved import ApprovedDigests, LedgerInvalid
 from journeymesh.delivery.tree import Tree
-from tests.unit.delivery.released_trees import ONE, THREE, TWO
+from tests.support.released_trees import ONE, THREE, TWO
 
 
 def ledger(folder: Path, text: str | None = None) -> ApprovedDigests:

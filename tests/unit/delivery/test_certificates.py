@@ -27,8 +27,8 @@ from journeymesh.delivery.secrets import HOLDS, NAMES, CertificateRefused, Envir
 from journeymesh.delivery.served_certificates import served_certificates
 from journeymesh.delivery.status import Seen, rows
 from journeymesh.delivery.tree import Tree
-from tests.unit.delivery.encrypted_tree import AgeKey, age_key, needs_sops, tree_in
-from tests.unit.delivery.issued_certificates import AUTHORITY, CHAINED, GOOD, GRAVE, OTHER, Issued
+from tests.support.encrypted_tree import AgeKey, age_key, needs_sops, tree_in
+from tests.support.issued_certificates import AUTHORITY, CHAINED, GOOD, GRAVE, OTHER, Issued
 
 ROOT = Path(__file__).parents[3]
 PAIR = {"tls.crt": GOOD.pem, "tls.key": GOOD.key_pem()}
@@ -214,10 +214,10 @@ def _period(begins: float, ends: float) -> str:
     ("notes", "rule", "says"),
     [
         ({HOLDS: _period(-9, -3)}, "certificate-holds", "Secret edge: its certificate ended on"),
-        ({HOLDS: _period(3, 9)}, "certificate-holds", "Secret edge: its certificate holds only from"),
+        ({HOLDS: _period(3, 9)}, "certificate-holds", "Secret edge: its certificate is valid only from"),
         ({HOLDS: _period(-9, 9)}, "certificate-ends-soon", "Secret edge: its certificate ends on"),
-        ({}, "certificate-ends-soon", "Secret edge: it does not say until when its certificate holds"),
-        ({HOLDS: "soon"}, "certificate-ends-soon", "Secret edge: it does not say until when its certificate holds"),
+        ({}, "certificate-ends-soon", "Secret edge: its certificate's expiry is not recorded"),
+        ({HOLDS: "soon"}, "certificate-ends-soon", "Secret edge: its certificate's expiry is not recorded"),
     ],
 )
 def test_a_check_without_any_key_finds_it(notes: dict[str, str], rule: str, says: str, tmp_path: Path) -> None:
@@ -312,7 +312,7 @@ def test_the_status_warns_of_one_that_ends_soon_and_says_nothing_of_a_good_one()
 
 
 def test_the_status_says_so_where_a_certificate_cannot_be_read_or_is_not_there() -> None:
-    assert _words(Cluster(gateways=[_gateway()]))[0].startswith("until when certificates hold cannot be told: GET")
+    assert _words(Cluster(gateways=[_gateway()]))[0].startswith("the expiry of certificates cannot be read: GET")
     assert _words(Cluster(gateways=[_gateway()], secrets=[])) == ("certificate edge: there is no such Secret",)
     assert _words(Cluster()) == ()
 

@@ -14,7 +14,7 @@ from journeymesh.delivery.programs import first_installed
 from journeymesh.delivery.rendering import rendered_objects
 from journeymesh.delivery.tree import ENVIRONMENTS
 from journeymesh.errors import NotFound
-from tests.unit.delivery.released import shown_application
+from tests.support.released import shown_application
 
 ROOT = Path(__file__).parents[3]
 

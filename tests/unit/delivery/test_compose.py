@@ -144,7 +144,7 @@ def test_passwords_are_written_once_for_their_owner_alone(tmp_path: Path) -> Non
     assert len({held[name] for name in PASSWORDS}) == len(PASSWORDS)
     assert int(held["JOURNEYMESH_UID"]) > 0
     before = path.read_bytes()
-    with pytest.raises(UsageError, match=r"\.env exists already"):
+    with pytest.raises(UsageError, match=r"\.env already exists"):
         write_environment(tmp_path)
     assert path.read_bytes() == before
 

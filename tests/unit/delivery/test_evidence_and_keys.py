@@ -18,7 +18,7 @@ from journeymesh.delivery.release.keys import (
     trusted_keys,
 )
 from journeymesh.errors import UsageError
-from tests.unit.delivery.released_trees import ONE, TWO, Checkout, git
+from tests.support.released_trees import ONE, TWO, Checkout, git
 
 
 @pytest.fixture
@@ -61,9 +61,9 @@ def test_evidence_with_one_letter_changed_is_refused(checkout: Checkout) -> None
 @pytest.mark.parametrize(
     ("kind", "predicate", "subject", "says"),
     [
-        ("https://in-toto.io/attestation/test-result/v0.1", {"result": "FAILED"}, ONE, "says FAILED"),
-        ("https://in-toto.io/attestation/test-result/v0.1", {"result": "PASSED"}, TWO, "speaks of another digest"),
-        ("https://in-toto.io/attestation/test-result/v0.1", {"result": "PASSED"}, ONE, "speaks of None"),
+        ("https://in-toto.io/attestation/test-result/v0.1", {"result": "FAILED"}, ONE, "has result FAILED"),
+        ("https://in-toto.io/attestation/test-result/v0.1", {"result": "PASSED"}, TWO, "is about another digest"),
+        ("https://in-toto.io/attestation/test-result/v0.1", {"result": "PASSED"}, ONE, "is about None"),
         ("https://slsa.dev/provenance/v1", {"result": "PASSED"}, ONE, "a statement of type https://slsa.dev"),
     ],
 )

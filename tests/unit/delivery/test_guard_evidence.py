@@ -13,7 +13,7 @@ from journeymesh.delivery.passing import EvidenceInGit
 from journeymesh.delivery.release.evidence import passed
 from journeymesh.delivery.release.keys import KeyUnusable, NoTrustedKeys, SigningKey, make_key_pair, trusted_keys
 from journeymesh.delivery.tree import Tree
-from tests.unit.delivery.released import PASSED, Argo, Repository, shown_application
+from tests.support.released import PASSED, Argo, Repository, shown_application
 
 OVERLAY = "greeter/overlays/dev/kustomization.yaml"
 DIGEST = f"sha256:{'7' * 64}"

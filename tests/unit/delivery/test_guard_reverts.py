@@ -10,7 +10,7 @@ import pytest
 from journeymesh.delivery.git import Clone, cloned
 from journeymesh.delivery.guard import Did, Guard
 from journeymesh.delivery.reverting import BadRelease, revert
-from tests.unit.delivery.released import Argo, Repository, shown_application
+from tests.support.released import Argo, Repository, shown_application
 
 OVERLAY = "greeter/overlays/dev/kustomization.yaml"
 BASE = "greeter/base/deployment.yaml"

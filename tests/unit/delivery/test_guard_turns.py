@@ -15,7 +15,7 @@ import pytest
 
 from journeymesh.delivery.git import Clone, Signing, cloned
 from journeymesh.delivery.guard import Did, Guard
-from tests.unit.delivery.released import PASSED, Argo, Repository, shown_application
+from tests.support.released import PASSED, Argo, Repository, shown_application
 
 OVERLAY = "greeter/overlays/dev/kustomization.yaml"
 DIGEST = f"sha256:{'7' * 64}"
@@ -267,7 +267,7 @@ import sys
 from pathlib import Path
 from journeymesh.delivery import git
 from journeymesh.delivery.guard import Guard
-from tests.unit.delivery.released import Argo, shown_application
+from tests.support.released import Argo, shown_application
 
 bare, good, bad, at = sys.argv[1:]
 shown = shown_application(good=good, revision=bad)

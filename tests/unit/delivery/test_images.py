@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from journeymesh.delivery.images import ImageInvalid, ImageNotPinned, PinnedImage, pin, pin_everywhere, pinned
-from tests.unit.delivery.small_tree import OVERLAY, small_tree
+from tests.support.small_tree import OVERLAY, small_tree
 
 DIGEST = "sha256:" + "ab" * 32
 

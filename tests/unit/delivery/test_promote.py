@@ -11,7 +11,7 @@ from journeymesh.delivery.release.evidence import evidence_path
 from journeymesh.delivery.release.promote import Move, commit_moves, first_release, images_by_name, promotion
 from journeymesh.delivery.release.refusal import ReleaseRefused
 from journeymesh.errors import JourneymeshError, UsageError
-from tests.unit.delivery.released_trees import ONE, PLACEHOLDER, THREE, TWO, Checkout, every_image_verifies, git
+from tests.support.released_trees import ONE, PLACEHOLDER, THREE, TWO, Checkout, every_image_verifies, git
 
 
 @pytest.fixture
@@ -88,7 +88,7 @@ def test_evidence_of_another_environment_is_refused(checkout: Checkout) -> None:
         place.parent.mkdir(parents=True, exist_ok=True)
         place.write_bytes(evidence_path(checkout.tree, "dev", "journeyapi", digest).read_bytes())
     checkout.commit("Copy the evidence of dev")
-    assert "speaks of customization/services/journeyapi/overlays/dev" in refusal(checkout, "test", "prod")
+    assert "is about customization/services/journeyapi/overlays/dev" in refusal(checkout, "test", "prod")
 
 
 def test_evidence_that_was_changed_is_refused(checkout: Checkout) -> None:
@@ -96,7 +96,7 @@ def test_evidence_that_was_changed_is_refused(checkout: Checkout) -> None:
     place = evidence_path(checkout.tree, "dev", "journeyapi", ONE)
     place.write_bytes(evidence_path(checkout.tree, "dev", "journeyapi", TWO).read_bytes())
     checkout.commit("Give it the evidence of the other")
-    assert "speaks of another digest" in refusal(checkout)
+    assert "is about another digest" in refusal(checkout)
 
 
 def test_evidence_of_a_key_that_is_no_longer_trusted_is_refused(checkout: Checkout, tmp_path: Path) -> None:
@@ -191,7 +191,7 @@ def test_a_push_that_is_refused_changes_nothing_here(checkout: Checkout, tmp_pat
     moves = promotion(checkout.tree, "journeyapi", "dev", "test", every_image_verifies)
     with changes(checkout.tree) as made:
         commit_moves(made, "journeyapi", "test", moves, "Promote")
-        with pytest.raises(ReleaseRefused, match="origin does not take it"):
+        with pytest.raises(ReleaseRefused, match="origin rejected the push"):
             made.push(made.commits[-1])
     assert checkout.head() == head
 

@@ -17,7 +17,7 @@ from journeymesh.delivery.release.provenance import (
 from journeymesh.delivery.release.refusal import ReleaseRefused
 from journeymesh.errors import NotFound, UsageError
 from journeymesh.safe_text import shown_url
-from tests.unit.delivery.released_trees import ONE, TWO, Checkout, git
+from tests.support.released_trees import ONE, TWO, Checkout, git
 
 IMAGE = PinnedImage("registry.example/journeymesh", ONE)
 DOCKERFILE = """\
@@ -94,5 +94,5 @@ def test_provenance_that_does_not_say_who_or_of_what_is_refused(predicate: dict[
 
 
 def test_a_base_without_a_digest_is_refused() -> None:
-    with pytest.raises(UsageError, match="names no digest"):
+    with pytest.raises(UsageError, match="has no digest"):
         base_digests(["python:3.11"])

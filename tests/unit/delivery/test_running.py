@@ -14,7 +14,7 @@ from journeymesh.delivery.release.approved import ApprovedDigests
 from journeymesh.delivery.release.refusal import ReleaseRefused
 from journeymesh.delivery.release.running import await_approval, containers_of, require_approved
 from journeymesh.delivery.tree import Tree
-from tests.unit.delivery.released_trees import ONE, THREE, TWO
+from tests.support.released_trees import ONE, THREE, TWO
 
 NOBODY_LISTENS = """\
 apiVersion: v1

@@ -7,7 +7,7 @@ import yaml
 
 from journeymesh.delivery.secret_checks import secret_findings, secret_references
 from journeymesh.delivery.secrets import EnvironmentSecrets
-from tests.unit.delivery.encrypted_tree import age_key, dev_secrets, needs_sops, tree_in
+from tests.support.encrypted_tree import age_key, dev_secrets, needs_sops, tree_in
 
 
 def _rules(held: EnvironmentSecrets, *, opened: bool = True) -> list[tuple[str, str]]:
@@ -44,7 +44,7 @@ def test_a_value_in_plain_is_found_without_a_key(tmp_path: Path) -> None:
     (finding,) = secret_findings(held, opened=False)
     assert finding.rule == "secret-plain"
     assert "data.client-secret in plain" in finding.what
-    assert "renew what was in it" in finding.todo
+    assert "rotate its values" in finding.todo
 
 
 @needs_sops

@@ -56,7 +56,7 @@ def test_a_certificate_holds_for_about_a_year() -> None:
 
 
 def test_what_is_no_key_is_told_without_showing_it() -> None:
-    with pytest.raises(UsageError, match="the former key is no PEM") as told:
+    with pytest.raises(UsageError, match="the previous key is not PEM") as told:
         signing_key_after("-----BEGIN PRIVATE KEY-----\nhunter2\n-----END PRIVATE KEY-----\n")
     assert "hunter2" not in str(told.value)
 

@@ -13,7 +13,7 @@ from journeymesh.delivery.secrets import EnvironmentSecrets, SecretAbsent
 from journeymesh.errors import UsageError
 from journeymesh.ledger.checkpoints import CheckpointKeys, CheckpointSigner
 from journeymesh.ledger.pseudonyms import Pseudonyms
-from tests.unit.delivery.encrypted_tree import age_key, dev_secrets, needs_sops, tree_in
+from tests.support.encrypted_tree import age_key, dev_secrets, needs_sops, tree_in
 
 pytestmark = needs_sops
 
@@ -73,14 +73,14 @@ def test_another_recipient_than_sops_yaml_names_is_refused(tmp_path: Path) -> No
 
 def test_without_a_recipient_nothing_is_made(tmp_path: Path) -> None:
     held = EnvironmentSecrets(tree_in(tmp_path), "dev")
-    with pytest.raises(UsageError, match="nobody is named who shall read dev"):
+    with pytest.raises(UsageError, match="no recipients configured for dev"):
         held.make_missing()
     assert not held.folder.exists()
 
 
 def test_what_is_no_recipient_is_named_and_nothing_is_made(tmp_path: Path) -> None:
     held = EnvironmentSecrets(tree_in(tmp_path), "dev")
-    with pytest.raises(UsageError, match="age1short is no age recipient"):
+    with pytest.raises(UsageError, match="age1short is not an age recipient"):
         held.make_missing(["age1short"])
     assert not held.folder.exists()
     assert not held.config.exists()
@@ -89,7 +89,9 @@ def test_what_is_no_recipient_is_named_and_nothing_is_made(tmp_path: Path) -> No
 def test_a_key_that_is_not_a_reader_s_fails_clearly(tmp_path: Path) -> None:
     key = age_key(tmp_path)
     held = dev_secrets(tmp_path, key)
-    with pytest.raises(sops.SecretUndecryptable, match=f"no key at hand opens it, only those of {key.recipient}"):
+    with pytest.raises(
+        sops.SecretUndecryptable, match=f"no available key decrypts it; its recipients are {key.recipient}"
+    ):
         sops.decrypted(held.file("keycloak-admin"), age_key(tmp_path, "other").file)
 
 

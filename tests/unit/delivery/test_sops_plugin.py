@@ -11,7 +11,7 @@ import yaml
 
 from journeymesh.delivery.needed_secrets import NEEDED
 from journeymesh.delivery.secrets import EnvironmentSecrets, decoded
-from tests.unit.delivery.encrypted_tree import age_key, dev_secrets, needs_sops
+from tests.support.encrypted_tree import age_key, dev_secrets, needs_sops
 
 DEPLOY = Path(__file__).parents[3] / "deploy" / "argocd-sops"
 pytestmark = needs_sops

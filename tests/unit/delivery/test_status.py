@@ -8,7 +8,7 @@ from typing import Any
 from journeymesh.delivery.applications import application
 from journeymesh.delivery.git import Checkout
 from journeymesh.delivery.status import Promotion, Seen, StatusRow, Wanted, rows, wants_of
-from tests.unit.delivery.released import PASSED, Repository, shown_application
+from tests.support.released import PASSED, Repository, shown_application
 
 ONE, TWO = f"sha256:{'1' * 64}", f"sha256:{'2' * 64}"
 IMAGE = "registry.invalid/greeter"
@@ -118,7 +118,7 @@ def test_a_candidate_and_what_waits_to_start_do_not_count_as_running() -> None:
 def test_what_cannot_be_compared_is_told_with_its_reason() -> None:
     conditions = [{"type": "ComparisonError", "message": "kustomize build failed"}]
     found = row(green(phase="Succeeded", sync={"status": "Unknown"}, conditions=conditions))
-    assert found.words == ("it cannot be compared, so no drift is seen: ComparisonError: kustomize build failed",)
+    assert found.words == ("it cannot be compared, so drift is not detected: ComparisonError: kustomize build failed",)
 
 
 def test_who_promoted_is_who_put_the_digest_there_and_not_who_touched_the_file_last(tmp_path: Path) -> None:

@@ -168,7 +168,7 @@ def test_an_object_that_no_application_brings_is_told_with_who_made_it() -> None
     each = {"metadata": {"name": "it", "managedFields": [wrote("kubectl-autoscale", {})]}}
     (stray,) = told(each, "HorizontalPodAutoscaler", "horizontalpodautoscalers.autoscaling")
     assert str(stray) == (
-        "added by hand (kubectl-autoscale): HorizontalPodAutoscaler/it, which no Application brings; "
+        "added by hand (kubectl-autoscale): HorizontalPodAutoscaler/it, which belongs to no Application; "
         "remove it: kubectl -n dev delete horizontalpodautoscalers.autoscaling it"
     )
 
@@ -223,7 +223,7 @@ def test_every_kind_that_can_be_listed_is_looked_at_and_the_others_are_named() -
     words = [str(each) for each in strays(Cluster(), "dev")]
     assert len(words) == 2
     assert "HorizontalPodAutoscaler/it" in words[0]
-    assert "what was added by hand cannot be told of secrets: they cannot be listed" in words[1]
+    assert "what was added by hand is unknown for secrets: no right to list them" in words[1]
 
 
 def test_the_status_tells_it_with_the_application_that_it_belongs_to_or_with_the_root() -> None:

@@ -67,7 +67,7 @@ def rows_of(fixes: Fixes) -> Iterator[tuple[object, ...]]:
     )
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     seed=st.integers(0, 2**32 - 1),
     sizes=st.lists(st.integers(2, 9_000), min_size=1, max_size=8),

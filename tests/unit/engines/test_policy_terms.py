@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.builders import NOON, drive
-from tests.ports.rooms_databases import fresh_postgresql
+from tests.support.builders import NOON, drive
+from tests.support.rooms_databases import fresh_postgresql
 
 from journeymesh import wiring
 from journeymesh.engines.local import run

@@ -9,18 +9,19 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.builders import NOON, drive, with_column
 from tests.integration.test_runs import Parts
+from tests.support.builders import NOON, drive, with_column
 
 from journeymesh.engines.local import run
 from journeymesh.engines.port import Retention, RunOptions
+from journeymesh.engines.recalculation import Recalculation
 from journeymesh.engines.recompute import recompute
-from journeymesh.engines.settling import Settler
 from journeymesh.errors import RulesConflict
 from journeymesh.journeys.fixes import Fixes
 from journeymesh.journeys.rules import ALWAYS_ON, ALWAYS_ON_2026_1, ENGINE_SWITCHED, JourneyRules
 from journeymesh.stores.port import JourneyQuery, RulesUsed, Store, StoreBatch
-from journeymesh.wiring import open_store, rules_kept
+from journeymesh.stores.used_rules import rules_for
+from journeymesh.wiring import open_store
 
 NOW = NOON + timedelta(days=30)
 
@@ -42,7 +43,7 @@ def two_days(vehicle: str) -> Fixes:
 
 
 def fill(store: Store, rules: JourneyRules, retention: Retention = Retention()) -> None:  # noqa: B008
-    settler = Settler(
+    recalculation = Recalculation(
         store=store,
         rules=rules,
         policies=[],
@@ -50,8 +51,8 @@ def fill(store: Store, rules: JourneyRules, retention: Retention = Retention()) 
         now=NOW,
         describe=lambda origins: ["x"] * len(origins),
     )
-    settled = settler.settle(Fixes.concat([two_days(f"V{k}") for k in range(4)]))
-    store.write(replace(settled.batch, rules=RulesUsed(rules.version, rules.digest)))
+    recalculated = recalculation.recalculate(Fixes.concat([two_days(f"V{k}") for k in range(4)]))
+    store.write(replace(recalculated.batch, rules=RulesUsed(rules.version, rules.digest)))
 
 
 def rows(store: Store) -> list[dict[str, object]]:
@@ -127,14 +128,14 @@ def test_what_is_left_of_a_journey_makes_no_other_beside_it(store: Store) -> Non
 
 
 def test_a_name_without_a_version_means_the_one_that_the_store_holds(store: Store) -> None:
-    assert rules_kept("always-on", "always-on", [store]) == ALWAYS_ON
+    assert rules_for("always-on", "always-on", [store]) == ALWAYS_ON
     fill(store, ALWAYS_ON_2026_1)
-    assert rules_kept(None, "always-on", [store]) == ALWAYS_ON_2026_1
-    assert rules_kept("always-on", "engine-switched", [store]) == ALWAYS_ON_2026_1
-    assert rules_kept("always-on-2026.2", "always-on", [store]) == ALWAYS_ON
-    assert rules_kept("engine-switched", "always-on", [store]) == ENGINE_SWITCHED
+    assert rules_for(None, "always-on", [store]) == ALWAYS_ON_2026_1
+    assert rules_for("always-on", "engine-switched", [store]) == ALWAYS_ON_2026_1
+    assert rules_for("always-on-2026.2", "always-on", [store]) == ALWAYS_ON
+    assert rules_for("engine-switched", "always-on", [store]) == ENGINE_SWITCHED
     recompute(store, ALWAYS_ON, now=NOW)
-    assert rules_kept(None, "always-on", [store]) == ALWAYS_ON
+    assert rules_for(None, "always-on", [store]) == ALWAYS_ON
 
 
 def test_the_inputs_of_these_tests_differ_between_the_rules() -> None:
@@ -192,7 +193,7 @@ def test_a_killed_run_does_not_go_on_by_rules_that_were_edited_since(store: Stor
 def test_a_run_goes_on_after_a_kill_before_its_first_vehicle(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     fill(store, ALWAYS_ON_2026_1)
     with monkeypatch.context() as patch:
-        patch.setattr(Settler, "again", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        patch.setattr(Recalculation, "again", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
             recompute(store, ALWAYS_ON, now=NOW)
     assert recompute(store, ALWAYS_ON, now=NOW).vehicles == 4

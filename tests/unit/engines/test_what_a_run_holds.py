@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from datetime import timedelta
 
 import numpy as np
-from tests.builders import drive
+from tests.support.builders import drive
 
 from journeymesh.engines.local import run
 from journeymesh.engines.port import Retention, RunOptions

@@ -139,7 +139,7 @@ def _custom(*purposes: dict[str, Any], **more: Any) -> list[dict[str, Any]]:
         ({"customProperties": _custom()}, "it allows no purpose"),
         ({"customProperties": []}, "it allows no purpose"),
         ({"customProperties": _custom({"purpose": "a"}, {"purpose": "a"})}, "purpose 'a' is there twice"),
-        ({"customProperties": _custom({"purpose": "a", "mask": ["lat"]})}, "masks 'lat', which is no property"),
+        ({"customProperties": _custom({"purpose": "a", "mask": ["lat"]})}, "masks 'lat', which is not a property"),
         ({"customProperties": _custom({"purpose": "a", "masks": []})}, "unknown field `masks`"),
         ({"customProperties": _custom({"purpose": "a", "minimumGroupSize": 0})}, r"purposes\[0\].minimumGroupSize"),
         ({"customProperties": _custom({"purpose": "a"}, longestApprovalDays=0)}, "longestApprovalDays"),

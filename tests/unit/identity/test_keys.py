@@ -9,11 +9,11 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from joserfc.jwk import ECKey, Key
 
-from journeymesh.identity.answers import MAX_ANSWER_BYTES, Answer, Asking
+from journeymesh.identity.answers import MAX_ANSWER_BYTES, Asking, ProviderAnswer
 from journeymesh.identity.identity import ProviderUnavailable, TokenRefused
 from journeymesh.identity.keys import KeyTimes, RemoteKeys
-from tests.unit.identity.scripted_server import Exchange, scripted_server
-from tests.unit.identity.tokens_made import EC, ED, RSA, jwks
+from tests.support.scripted_server import Exchange, scripted_server
+from tests.support.tokens_made import EC, ED, RSA, jwks
 
 ROTATED = ECKey.generate_key("P-256", {"kid": "ec-2"})
 
@@ -28,11 +28,11 @@ class Publisher:
         self.now_s = 1000.0
         self.times = KeyTimes()
 
-    def __call__(self) -> Answer:
+    def __call__(self) -> ProviderAnswer:
         self.calls += 1
         if self.down:
             raise ProviderUnavailable("idp", "it cannot be reached")
-        return Answer(200, jwks(*self.keys))
+        return ProviderAnswer(200, jwks(*self.keys))
 
     def remote(self) -> RemoteKeys:
         return RemoteKeys("idp", self, patience_s=5, times=self.times, clock=lambda: self.now_s)
@@ -129,7 +129,7 @@ def test_a_hundred_threads_with_an_unknown_key_fetch_a_bounded_number_of_times()
     publisher = Publisher(EC)
     held = threading.Event()
 
-    def slow() -> Answer:
+    def slow() -> ProviderAnswer:
         answer = publisher()
         held.wait(0.2)
         return answer
@@ -159,7 +159,7 @@ def test_threads_with_known_keys_do_not_wait_for_a_refresh() -> None:
     publisher = Publisher(EC)
     go, entered = threading.Event(), threading.Event()
 
-    def fetch() -> Answer:
+    def fetch() -> ProviderAnswer:
         if publisher.calls:
             entered.set()
             go.wait(10)

@@ -14,8 +14,8 @@ import pytest
 from journeymesh.errors import SettingsInvalid
 from journeymesh.identity.identity import ProviderUnavailable, TokenRefused
 from journeymesh.identity.kubernetes import CLUSTER_ISSUER, GroupMeaning, KubernetesProvider, KubernetesSettings
-from tests.unit.identity.scripted_server import Exchange, ScriptedServer, scripted_server
-from tests.unit.identity.tokens_made import NOW_S, signed
+from tests.support.scripted_server import Exchange, ScriptedServer, scripted_server
+from tests.support.tokens_made import NOW_S, signed
 
 USER = {
     "username": "system:serviceaccount:pricing:analyses",

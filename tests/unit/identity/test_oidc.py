@@ -15,8 +15,8 @@ from joserfc.jwk import ECKey
 from journeymesh.identity.identity import ProviderUnavailable, TokenRefused
 from journeymesh.identity.oidc import OidcProvider, OidcSettings
 from journeymesh.identity.providers import Providers
-from tests.unit.identity.scripted_server import Exchange, ScriptedServer, scripted_server
-from tests.unit.identity.tokens_made import EC, ISSUER, NOW_S, jwks, signed
+from tests.support.scripted_server import Exchange, ScriptedServer, scripted_server
+from tests.support.tokens_made import EC, ISSUER, NOW_S, jwks, signed
 
 PERMITTED = [{"rsname": "journeys", "rsid": "1", "scopes": ["journeys:read", "product:read"]}]
 

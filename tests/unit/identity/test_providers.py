@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 import timeit
 from concurrent.futures import ThreadPoolExecutor
 
@@ -13,7 +14,7 @@ from journeymesh.identity.identity import Identity, ProviderUnavailable, TokenRe
 from journeymesh.identity.port import ProviderState
 from journeymesh.identity.providers import CacheTimes, Providers
 from journeymesh.identity.tokens import token_digest
-from tests.unit.identity.tokens_made import ISSUER, NOW_S, unsigned
+from tests.support.tokens_made import ISSUER, NOW_S, unsigned
 
 
 class Scripted:
@@ -324,5 +325,5 @@ def test_a_known_answer_takes_at_most_twenty_microseconds() -> None:
         providers.capabilities(token, "journeys")
 
     ask()
-    best_s = min(timeit.repeat(ask, number=1000, repeat=9)) / 1000
-    assert best_s <= 20e-6, f"{best_s * 1e6:.1f} µs"
+    best_s = min(timeit.repeat(ask, number=1000, repeat=9, timer=time.process_time)) / 1000
+    assert best_s <= 20e-6, f"{best_s * 1e6:.1f} µs of CPU"

@@ -10,7 +10,14 @@ from joserfc.jwk import ECKey, OKPKey, RSAKey
 
 from journeymesh.errors import UsageError
 from journeymesh.identity.identity import ProviderUnavailable, TokenRefused
-from journeymesh.identity.static import PeopleInvalid, PersonUnknown, StaticProvider, create_key, read_people
+from journeymesh.identity.static import (
+    PeopleInvalid,
+    PersonUnknown,
+    StaticProvider,
+    StaticSettings,
+    create_key,
+    read_people,
+)
 
 ANNA = """
 people:
@@ -26,7 +33,9 @@ def provider(folder: Path, text: str = ANNA, now_s: float = 1000.0) -> StaticPro
     (folder / "people.yaml").write_text(text)
     if not (folder / "key.pem").exists():
         create_key(folder / "key.pem")
-    return StaticProvider("static", people=folder / "people.yaml", key=folder / "key.pem", now_s=lambda: now_s)
+    return StaticProvider(
+        "static", StaticSettings(people=folder / "people.yaml", key=folder / "key.pem"), now_s=lambda: now_s
+    )
 
 
 def test_a_minted_token_holds_until_it_expires(tmp_path: Path) -> None:
@@ -95,7 +104,7 @@ def test_who_moves_to_another_tenant_is_not_judged_by_the_former_one(tmp_path: P
         ("people: {anna: {tenant: n, domains: pricing}}", "domains"),
         ("persons: {}", "persons"),
         ("[]", "object"),
-        ("people: !!python/object/apply:os.getcwd []", "no YAML"),
+        ("people: !!python/object/apply:os.getcwd []", "not YAML"),
         ("people: {1: {tenant: n}}", "str"),
     ],
 )
@@ -111,11 +120,11 @@ def test_an_absent_file_and_a_key_of_another_kind_say_so(tmp_path: Path) -> None
         read_people(tmp_path / "absent.yaml")
     for pem in (b"no key", RSAKey.generate_key(2048).as_pem(private=True), b""):
         (tmp_path / "key.pem").write_bytes(pem)
-        with pytest.raises(PeopleInvalid, match="no EC or Ed25519 key"):
+        with pytest.raises(PeopleInvalid, match="not an EC or Ed25519 key"):
             provider(tmp_path)
     (tmp_path / "key.pem").unlink()
     with pytest.raises(PeopleInvalid, match="cannot be read"):
-        StaticProvider("static", people=tmp_path / "people.yaml", key=tmp_path / "key.pem")
+        StaticProvider("static", StaticSettings(people=tmp_path / "people.yaml", key=tmp_path / "key.pem"))
 
 
 def test_a_new_key_is_its_owners_only_and_never_replaces_one(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from journeymesh.identity.keys import KeyRing
 from journeymesh.identity.tokens import (
     ALGORITHMS,
     MAX_TOKEN_BYTES,
-    Refusal,
+    TokenRefusal,
     TokenRules,
     read_unverified,
     text_claim,
@@ -22,7 +22,7 @@ from journeymesh.identity.tokens import (
     token_digest,
     verified_claims,
 )
-from tests.unit.identity.tokens_made import (
+from tests.support.tokens_made import (
     AUDIENCE,
     EC,
     ED,
@@ -53,7 +53,7 @@ class Published:
         self.looked_for.append(kid)
         key = self.ring.find(kid, algorithm)
         if key is None:
-            raise TokenRefused(Refusal.KEY)
+            raise TokenRefused(TokenRefusal.KEY)
         return key
 
 
@@ -81,13 +81,13 @@ def test_an_audience_may_be_one_of_several() -> None:
 )
 @pytest.mark.parametrize("signature", ["", "AAAA"])
 def test_no_algorithm_but_the_asymmetric_ones_is_accepted(algorithm: str, signature: str) -> None:
-    assert refusal(unsigned(algorithm, signature)) == Refusal.ALGORITHM
+    assert refusal(unsigned(algorithm, signature)) == TokenRefusal.ALGORITHM
 
 
 @pytest.mark.parametrize("key", [RSA, EC, ED], ids=["RSA", "EC", "Ed25519"])
 def test_a_public_key_is_no_secret_to_sign_with(key: Key) -> None:
     for secret in (key.as_pem(private=False), json.dumps(key.as_dict(private=False)).encode()):
-        assert refusal(signed_with_secret(secret, key.kid)) == Refusal.ALGORITHM
+        assert refusal(signed_with_secret(secret, key.kid)) == TokenRefusal.ALGORITHM
 
 
 def test_rules_cannot_admit_a_symmetric_algorithm() -> None:
@@ -97,39 +97,39 @@ def test_rules_cannot_admit_a_symmetric_algorithm() -> None:
 
 def test_a_changed_claim_breaks_the_signature() -> None:
     header, _, signature = signed(domains=["pricing"]).split(".")
-    assert refusal(f"{header}.{part(claims(domains=['claims']))}.{signature}") == Refusal.SIGNATURE
+    assert refusal(f"{header}.{part(claims(domains=['claims']))}.{signature}") == TokenRefusal.SIGNATURE
 
 
 def test_a_stripped_or_foreign_signature_does_not_hold() -> None:
     header, said, _ = signed().split(".")
     other = signed(jti="other").split(".")[2]
     for signature in ("", "AAAA", other, "=", "!!"):
-        assert refusal(f"{header}.{said}.{signature}") == Refusal.SIGNATURE
+        assert refusal(f"{header}.{said}.{signature}") == TokenRefusal.SIGNATURE
 
 
 def test_a_key_of_the_same_name_but_another_hand_does_not_hold() -> None:
-    assert refusal(signed(ECKey.generate_key("P-256", {"kid": EC.kid}))) == Refusal.SIGNATURE
+    assert refusal(signed(ECKey.generate_key("P-256", {"kid": EC.kid}))) == TokenRefusal.SIGNATURE
 
 
 def test_a_key_id_does_not_choose_how_another_key_is_used() -> None:
-    assert refusal(signed(RSA, {"kid": EC.kid})) == Refusal.KEY
-    assert refusal(signed(EC, {"kid": RSA.kid})) == Refusal.KEY
-    assert refusal(signed(RSA, {"alg": "PS256"})) == Refusal.KEY  # the provider published it for RS256
-    assert refusal(signed(ECKey.generate_key("P-384", {"kid": EC.kid}), {"alg": "ES384"})) == Refusal.KEY
+    assert refusal(signed(RSA, {"kid": EC.kid})) == TokenRefusal.KEY
+    assert refusal(signed(EC, {"kid": RSA.kid})) == TokenRefusal.KEY
+    assert refusal(signed(RSA, {"alg": "PS256"})) == TokenRefusal.KEY  # the provider published it for RS256
+    assert refusal(signed(ECKey.generate_key("P-384", {"kid": EC.kid}), {"alg": "ES384"})) == TokenRefusal.KEY
 
 
 @pytest.mark.parametrize("kid", ["../../../etc/passwd", "' OR 1=1 --", "", "EC-1", "x" * 4000])
 def test_a_strange_key_id_is_only_a_key_that_is_not_known(kid: str) -> None:
-    assert refusal(signed(EC, {"kid": kid})) == Refusal.KEY
+    assert refusal(signed(EC, {"kid": kid})) == TokenRefusal.KEY
 
 
 def test_a_key_id_that_is_no_text_is_malformed() -> None:
     text = f"{part({'alg': 'ES256', 'kid': ['ec-1']})}.{part(claims())}.AAAA"
-    assert refusal(text) == Refusal.MALFORMED
+    assert refusal(text) == TokenRefusal.MALFORMED
 
 
 def test_a_token_without_key_id_holds_only_where_one_key_fits() -> None:
-    assert refusal(signed(EC, {"kid": None}), EC, ECKey.generate_key("P-256", {"kid": "ec-2"})) == Refusal.KEY
+    assert refusal(signed(EC, {"kid": None}), EC, ECKey.generate_key("P-256", {"kid": "ec-2"})) == TokenRefusal.KEY
     assert accepted(signed(EC, {"kid": None})) == claims()
 
 
@@ -142,21 +142,21 @@ def test_keys_that_a_token_brings_along_are_not_looked_at(name: str) -> None:
         "x5u": "https://stranger.example/certificate",
         "x5c": ["MIIB"],
     }[name]
-    assert refusal(signed(strangers, {name: brought})) == Refusal.SIGNATURE
+    assert refusal(signed(strangers, {name: brought})) == TokenRefusal.SIGNATURE
     assert accepted(signed(EC, {name: brought})) == claims()  # ignored, not believed
 
 
 @pytest.mark.parametrize("critical", [["exp"], ["b64"], ["http://example.invalid/unknown"], [], "b64", None])
 def test_a_header_that_must_be_understood_is_not(critical: object) -> None:
     header = {"alg": "ES256", "kid": "ec-1", "crit": critical, "b64": False}
-    assert refusal(f"{part(header)}.{part(claims())}.AAAA") == Refusal.CRITICAL_HEADER
+    assert refusal(f"{part(header)}.{part(claims())}.AAAA") == TokenRefusal.CRITICAL_HEADER
     if critical:
-        assert refusal(signed(EC, {"crit": critical})) == Refusal.CRITICAL_HEADER
+        assert refusal(signed(EC, {"crit": critical})) == TokenRefusal.CRITICAL_HEADER
 
 
 def test_other_kinds_of_tokens_are_not_access_tokens() -> None:
     for kind in ("logout+jwt", "dpop+jwt", "JWE", 7):
-        assert refusal(signed(EC, {"typ": kind}) if isinstance(kind, str) else _typed(kind)) == Refusal.KIND
+        assert refusal(signed(EC, {"typ": kind}) if isinstance(kind, str) else _typed(kind)) == TokenRefusal.KIND
     assert accepted(signed(EC, {"typ": "at+jwt"})) == claims()
     assert accepted(signed(EC, {"typ": None})) == claims()
 
@@ -172,7 +172,7 @@ def test_another_issuer_is_refused_before_a_key_is_looked_for(issuer: object) ->
     keys = Published(EC)
     with pytest.raises(TokenRefused) as refused:
         verified_claims(signed(iss=issuer), keys, RULES, now_s=lambda: NOW_S)
-    assert refused.value.reason == Refusal.ISSUER
+    assert refused.value.reason == TokenRefusal.ISSUER
     assert keys.looked_for == []
 
 
@@ -180,20 +180,20 @@ def test_another_issuer_is_refused_before_a_key_is_looked_for(issuer: object) ->
     "audience", ["account", "", None, [], ["account"], [[AUDIENCE]], {AUDIENCE: 1}, "journeymesh2"]
 )
 def test_a_token_for_somebody_else_is_refused(audience: object) -> None:
-    assert refusal(signed(aud=audience)) == Refusal.AUDIENCE
+    assert refusal(signed(aud=audience)) == TokenRefusal.AUDIENCE
 
 
 def test_dates_hold_with_ten_seconds_of_difference_between_clocks() -> None:
     assert accepted(signed(exp=NOW_S - 9))
-    assert refusal(signed(exp=NOW_S - 10)) == Refusal.EXPIRED
+    assert refusal(signed(exp=NOW_S - 10)) == TokenRefusal.EXPIRED
     assert accepted(signed(nbf=NOW_S + 10))
-    assert refusal(signed(nbf=NOW_S + 11)) == Refusal.NOT_YET_VALID
-    assert refusal(signed(iat=NOW_S + 11)) == Refusal.NOT_YET_VALID
+    assert refusal(signed(nbf=NOW_S + 11)) == TokenRefusal.NOT_YET_VALID
+    assert refusal(signed(iat=NOW_S + 11)) == TokenRefusal.NOT_YET_VALID
 
 
 @pytest.mark.parametrize("expires", [None, "2100-01-01", True, [NOW_S + 9], {}, "1900000000"])
 def test_a_token_that_does_not_say_when_it_ends_is_malformed(expires: object) -> None:
-    assert refusal(signed(exp=expires)) == Refusal.MALFORMED
+    assert refusal(signed(exp=expires)) == TokenRefusal.MALFORMED
 
 
 @pytest.mark.parametrize("number", ["1e999", "NaN", "Infinity", "-Infinity", "9" * 400, "-" + "9" * 400])
@@ -203,7 +203,7 @@ def test_a_date_without_end_is_malformed(number: str) -> None:
     text = f"{header}.{base64.urlsafe_b64encode(said.encode()).decode().rstrip('=')}"
     signature = JWSRegistry(algorithms=["ES256"]).get_alg("ES256").sign(text.encode(), EC)
     token = f"{text}.{base64.urlsafe_b64encode(signature).decode().rstrip('=')}"
-    assert refusal(token) == Refusal.MALFORMED
+    assert refusal(token) == TokenRefusal.MALFORMED
 
 
 @pytest.mark.parametrize(
@@ -211,23 +211,23 @@ def test_a_date_without_end_is_malformed(number: str) -> None:
     ["x", "..", "a.b", "a.b.c.d", "....", " . . ", "é.é.é", "\ud800.a.a", "e30.e30.", "W10.W10.AA", "bnVsbA.e30.AA"],
 )
 def test_what_is_no_token_is_malformed(garbage: str) -> None:
-    assert refusal(garbage) in (Refusal.MALFORMED, Refusal.ALGORITHM)
+    assert refusal(garbage) in (TokenRefusal.MALFORMED, TokenRefusal.ALGORITHM)
 
 
 def test_no_token_is_missing_and_a_huge_one_is_not_read() -> None:
-    assert refusal("") == Refusal.MISSING
-    assert refusal("a" * (MAX_TOKEN_BYTES + 1)) == Refusal.TOO_LARGE
-    assert refusal(signed(padding="x" * MAX_TOKEN_BYTES)) == Refusal.TOO_LARGE
+    assert refusal("") == TokenRefusal.MISSING
+    assert refusal("a" * (MAX_TOKEN_BYTES + 1)) == TokenRefusal.TOO_LARGE
+    assert refusal(signed(padding="x" * MAX_TOKEN_BYTES)) == TokenRefusal.TOO_LARGE
 
 
 def test_a_deeply_nested_token_is_malformed_and_harms_nobody() -> None:
     deep = base64.urlsafe_b64encode(b'{"a":' + b"[" * 5000 + b"]" * 5000 + b"}").decode().rstrip("=")
-    assert refusal(f"{part({'alg': 'ES256'})}.{deep}.AA") == Refusal.MALFORMED
-    assert refusal(f"{deep}.{part(claims())}.AA") == Refusal.MALFORMED
+    assert refusal(f"{part({'alg': 'ES256'})}.{deep}.AA") == TokenRefusal.MALFORMED
+    assert refusal(f"{deep}.{part(claims())}.AA") == TokenRefusal.MALFORMED
 
 
 def test_an_encrypted_token_is_no_access_token() -> None:
-    assert refusal(".".join([part({"alg": "dir", "enc": "A128GCM"}), "", "AA", "AA", "AA"])) == Refusal.MALFORMED
+    assert refusal(".".join([part({"alg": "dir", "enc": "A128GCM"}), "", "AA", "AA", "AA"])) == TokenRefusal.MALFORMED
 
 
 @pytest.mark.filterwarnings("ignore:Key size")
@@ -282,11 +282,11 @@ def test_two_keys_of_one_name_are_nobodys() -> None:
 
 
 def test_a_text_claim_is_one_text_or_refused() -> None:
-    assert text_claim({"tenant": "north"}, "tenant", Refusal.TENANT) == "north"
-    assert text_claim({"tenant": ["north"]}, "tenant", Refusal.TENANT) == "north"
+    assert text_claim({"tenant": "north"}, "tenant", TokenRefusal.TENANT) == "north"
+    assert text_claim({"tenant": ["north"]}, "tenant", TokenRefusal.TENANT) == "north"
     for value in (None, "", [], ["north", "south"], 7, [7], {"north": 1}):
         with pytest.raises(TokenRefused, match="tenant_unclear"):
-            text_claim({"tenant": value}, "tenant", Refusal.TENANT)
+            text_claim({"tenant": value}, "tenant", TokenRefusal.TENANT)
 
 
 def test_a_claim_of_texts_leaves_out_what_is_none() -> None:

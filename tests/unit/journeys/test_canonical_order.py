@@ -61,7 +61,7 @@ def test_fixes_in_order_are_given_back_as_they_are():
     assert in_canonical_order(fixes) is fixes
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(
     at_s=st.lists(st.integers(0, 60), max_size=80),
     rising=st.integers(0, 400),

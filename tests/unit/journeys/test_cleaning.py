@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import pytest
-from tests.builders import (
+from tests.support.builders import (
     NOW_US,
     US,
     after,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from tests.builders import changed, drive, geodesic_m, made, moved, onwards, parked
+from tests.support.builders import changed, drive, geodesic_m, made, moved, onwards, parked
 
 from journeymesh.journeys.rules import ALWAYS_ON, ENGINE_SWITCHED
 

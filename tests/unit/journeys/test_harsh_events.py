@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from tests.builders import NOON, US, changed, drive, made, onwards, us, with_column
+from tests.support.builders import NOON, US, changed, drive, made, onwards, us, with_column
 
 from journeymesh.journeys.fixes import Fixes
 from journeymesh.journeys.rules import ALWAYS_ON, ENGINE_SWITCHED

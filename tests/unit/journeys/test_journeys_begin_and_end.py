@@ -4,7 +4,20 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from tests.builders import NOON, US, after, changed, drive, made, moved, onwards, parked, us, with_column, without
+from tests.support.builders import (
+    NOON,
+    US,
+    after,
+    changed,
+    drive,
+    made,
+    moved,
+    onwards,
+    parked,
+    us,
+    with_column,
+    without,
+)
 
 from journeymesh.journeys.pipeline import make_journeys
 from journeymesh.journeys.rules import ALWAYS_ON, ENGINE_SWITCHED

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.builders import NOON, NOW_US, US, by_time, in_chunks, in_order, refused_rows, shuffled, us
-from tests.hostile_fixes import recordings
+from tests.support.builders import NOON, NOW_US, US, by_time, in_chunks, in_order, refused_rows, shuffled, us
+from tests.support.hostile_fixes import recordings
 
 from journeymesh.journeys.fixes import Fixes
 from journeymesh.journeys.pipeline import make_journeys
@@ -27,7 +27,7 @@ _POLICIES = (
 _RULES = st.sampled_from([ALWAYS_ON, ENGINE_SWITCHED])
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(recordings(), _RULES, st.integers(0, 999), st.floats(0.0, 0.5))
 def test_shuffled_and_duplicated_input_gives_the_same_bytes(fixes, rules, seed, share):
     """And says how many duplicates there were."""
@@ -39,7 +39,7 @@ def test_shuffled_and_duplicated_input_gives_the_same_bytes(fixes, rules, seed, 
     assert mixed.counts == replace(clean.counts, duplicates=clean.counts.duplicates + len(again))
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(recordings(), _RULES, st.lists(st.integers(1, 800), max_size=12))
 def test_however_a_stream_of_vehicles_is_cut_it_gives_the_same_bytes(fixes, rules, cuts):
     """The stream is by time, its vehicles interleaved."""
@@ -50,7 +50,7 @@ def test_however_a_stream_of_vehicles_is_cut_it_gives_the_same_bytes(fixes, rule
     assert sum((part.counts for part in parts[1:]), parts[0].counts) == clean.counts
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(recordings(), _RULES)
 def test_stretches_between_silences_give_the_same_journeys_on_their_own(fixes, rules):
     """What a late fix re-opens is the stretch it falls into: so nothing may reach across a silence."""
@@ -63,7 +63,7 @@ def test_stretches_between_silences_give_the_same_journeys_on_their_own(fixes, r
     assert in_order([part.journeys for part in parts]).equals(in_order([clean.journeys]))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(recordings(), _RULES)
 def test_the_timeline_is_all_that_is_needed_to_make_the_journeys_again(fixes, rules):
     """The store keeps the timeline, not the input."""

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tests.builders import (
+from tests.support.builders import (
     NOW_US,
     after,
     changed,

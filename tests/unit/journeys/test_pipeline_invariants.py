@@ -7,7 +7,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 from geographiclib.geodesic import Geodesic
-from tests.builders import NOW_US, changed, with_column
+from tests.support.builders import NOW_US, changed, with_column
 from tests.unit.journeys.test_pipeline_of_earlier_rules import INPUTS
 
 from journeymesh.journeys.fixes import Fixes

@@ -8,8 +8,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from tests.builders import NOW_US, in_chunks, in_order, refused_rows
-from tests.hostile_fixes import hostile
+from tests.support.builders import NOW_US, in_chunks, in_order, refused_rows
+from tests.support.hostile_fixes import hostile
 
 from journeymesh.fleets.fleet import generate
 from journeymesh.fleets.spec import FaultRates, FleetSpec

@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from tests.builders import NOON, NOW_US, drive, made
+from tests.support.builders import NOON, NOW_US, drive, made
 
 from journeymesh.errors import PoliciesInvalid
 from journeymesh.journeys.fixes import Fixes

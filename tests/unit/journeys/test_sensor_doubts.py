@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tests.builders import after, changed, drive, onwards, parked, shuffled, with_column
+from tests.support.builders import after, changed, drive, onwards, parked, shuffled, with_column
 
 from journeymesh.fleets.fleet import generate
 from journeymesh.fleets.spec import FleetSpec
@@ -66,13 +66,13 @@ def test_a_wrong_unit_is_named(times: float, text: str, noise_m: float) -> None:
     )
     (doubt,) = said(shuffled(fixes))
     assert doubt.startswith(f"speed_mps: speed looks like {text}: reported is ")
-    assert " times the way travelled, within a fifth in " in doubt
+    assert " times the distance travelled, within a fifth in " in doubt
 
 
 def test_a_scale_that_is_no_unit_is_told_as_a_factor() -> None:
     fixes = round_the_town()
     (doubt,) = said(replace(fixes, speed_mps=np.asarray(fixes.speed_mps) / 10))
-    assert doubt.startswith("speed_mps: speed has a wrong unit or scale: reported is 0.1 times the way travelled")
+    assert doubt.startswith("speed_mps: speed has a wrong unit or scale: reported is 0.1 times the distance travelled")
 
 
 def test_a_speed_that_is_always_zero_is_told() -> None:
@@ -97,10 +97,19 @@ def test_a_last_speed_that_is_repeated_while_parked_is_told() -> None:
     )
 
 
+def test_speeds_below_0_are_told() -> None:
+    (doubt,) = said(changed(round_the_town(), slice(5, 400, 20), speed_mps=-1.0))
+    assert doubt == ("speed_mps: speed lies below 0: 20 of 601 fixes (-1 m/s); they are treated as missing")
+    (doubt,) = said(changed(round_the_town(), slice(0, None), speed_mps=-0.2778))
+    assert doubt.startswith("speed_mps: speed lies below 0: 601 of 601 fixes (-0.278 m/s)")
+
+
 def test_headings_that_are_none_are_told() -> None:
     fixes = changed(round_the_town(), slice(5, 400, 20), heading_deg=-1.0)
     (doubt,) = said(changed(fixes, [7], heading_deg=511.0))
-    assert doubt == ("heading_deg: heading lies outside 0 to 360: 21 of 601 fixes (-1, 511); they are taken as missing")
+    assert doubt == (
+        "heading_deg: heading lies outside 0 to 360: 21 of 601 fixes (-1, 511); they are treated as missing"
+    )
 
 
 @pytest.mark.parametrize(
@@ -109,7 +118,7 @@ def test_headings_that_are_none_are_told() -> None:
         (np.radians, "looks like radians"),
         (np.zeros_like, "looks like a column that is always 0"),
         (lambda heading: (90.0 - heading) % 360.0, "looks counted from east"),
-        (lambda heading: (heading + 180.0) % 360.0, "does not follow the way travelled"),
+        (lambda heading: (heading + 180.0) % 360.0, "does not follow the direction of travel"),
     ],
 )
 def test_a_heading_that_is_something_else_is_told(wrong: Any, text: str) -> None:
@@ -126,7 +135,7 @@ def test_swapped_coordinates_are_told_by_the_world_by_headings_and_by_speeds() -
     swapped = replace(near, lat_deg=near.lon_deg, lon_deg=near.lat_deg)
     for fixes, evidence in (
         (swapped, "heading follows"),
-        (replace(swapped, heading_deg=None), "speed fits"),
+        (replace(swapped, heading_deg=None), "speed matches"),
     ):
         (doubt,) = said(fixes)
         assert doubt.startswith("lat_deg: lat and lon look swapped: then the ")
@@ -148,7 +157,7 @@ def test_positions_that_are_worth_nothing_are_counted() -> None:
     fixes = changed(fixes, slice(0, 600, 6), accuracy_m=2400.0)
     (doubt,) = said(changed(fixes, [3], accuracy_m=np.inf))
     assert doubt == (
-        "accuracy_m: positions are worth nothing (off by more than 100 m): 101 of 601 fixes, 1 of them marked invalid; "
+        "accuracy_m: positions are useless (off by more than 100 m): 101 of 601 fixes, 1 of them marked invalid; "
         "they are refused"
     )
 

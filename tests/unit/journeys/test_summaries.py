@@ -8,7 +8,7 @@ from datetime import UTC, date, datetime, timedelta
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
-from tests.builders import NOW_US, changed, drive, with_column
+from tests.support.builders import NOW_US, changed, drive, with_column
 
 from journeymesh.errors import RulesConflict, UsageError
 from journeymesh.journeys.journey import JOURNEY_SCHEMA, RECORDED_LATER

@@ -8,7 +8,7 @@ from typing import get_args
 import numpy as np
 import pyarrow as pa
 import pytest
-from tests.ports.records import NOON, journey, journeys, policy
+from tests.support.records import NOON, journey, journeys, policy
 
 from journeymesh.errors import RulesConflict
 from journeymesh.journeys.rules import ScoreRules

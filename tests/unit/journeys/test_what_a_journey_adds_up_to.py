@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import pytest
-from tests.builders import changed, drive, made, onwards, with_column, without
+from tests.support.builders import changed, drive, made, onwards, with_column, without
 
 from journeymesh.journeys.policies import Policy
 from journeymesh.journeys.rules import ALWAYS_ON, ENGINE_SWITCHED, ENGINE_SWITCHED_2026_1

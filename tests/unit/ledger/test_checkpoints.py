@@ -75,7 +75,7 @@ def test_only_a_private_ed25519_key_signs() -> None:
         (public_pem(private_pem()), "0 private keys, one is needed"),
         (private_pem() + private_pem(), "2 private keys"),
         (other, "another kind than Ed25519: make one with: openssl"),
-        (b"nothing", "no PEM"),
+        (b"nothing", "not PEM"),
     ):
         with pytest.raises(UsageError, match=told):
             CheckpointSigner(pem)

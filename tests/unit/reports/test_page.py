@@ -19,7 +19,7 @@ from journeymesh.journeys.summaries import summarise
 from journeymesh.reports.basemap import Basemap
 from journeymesh.reports.figures import harsh_table
 from journeymesh.reports.lines import simplify
-from journeymesh.reports.page import policy_report
+from journeymesh.reports.page import ReportOptions, policy_report
 from journeymesh.reports.units import Units, lasting, percent
 
 START = datetime(2025, 7, 1, 21, 30, tzinfo=UTC)
@@ -53,7 +53,7 @@ def page(journeys: int, *said: dict[str, Any], **options: Any) -> str:
     table = pa.Table.from_pylist(rows, JOURNEY_SCHEMA)
     summaries = {period: summarise(table, POLICY, period, ALWAYS_ON.score) for period in ("term", "month")}
     tracks = options.pop("tracks", lambda row: None)
-    return policy_report(POLICY, table, summaries, tracks, score_rules=ALWAYS_ON.score, **options)  # type: ignore[arg-type]
+    return policy_report(POLICY, table, summaries, tracks, ReportOptions(score_rules=ALWAYS_ON.score, **options))  # type: ignore[arg-type]
 
 
 def test_what_comes_from_outside_is_escaped() -> None:

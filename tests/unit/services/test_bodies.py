@@ -11,17 +11,19 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 
+from journeymesh.databases.database import now_us
 from journeymesh.journeys.fixes import Fixes
-from journeymesh.services.http.bodies import BodyBudget, read_body
+from journeymesh.services.http.bodies import BodyBudget, LeasedAnswer, read_body
 from journeymesh.services.http.problems import ProblemRaised
 from journeymesh.services.journeyapi.fix_bodies import read_fixes
-from journeymesh.services.journeyapi.kept_answers import KeptAnswers, answers_database
+from journeymesh.services.journeyapi.kept_answers import KeptAnswers, answers, answers_database
 from journeymesh.services.journeyapi.ports import RefusedFix
 from journeymesh.services.journeyapi.reading import ReadingThreads
-from tests.body_attacks import HONEST, HOSTILE
-from tests.unit.services.deciding import Told
-from tests.unit.services.journeyapis import Served
+from tests.support.body_attacks import HONEST, HOSTILE
+from tests.support.deciding import Told
+from tests.support.journeyapis import Served
 
 MOST_MIB = 200
 
@@ -29,7 +31,7 @@ MOST_MIB = 200
 @pytest.fixture(scope="module")
 def outcomes() -> dict[str, tuple[int, float]]:
     """(status, MiB that reading it took) of every body, read in a process of its own."""
-    command = [sys.executable, "-m", "tests.body_attacks"]
+    command = [sys.executable, "-m", "tests.support.body_attacks"]
     printed = subprocess.run(command, capture_output=True, check=True, text=True, timeout=600).stdout
     return {name: (status, mib) for name, status, mib in map(json.loads, printed.splitlines())}
 
@@ -67,7 +69,7 @@ def test_the_row_that_is_too_many_is_413_and_the_one_before_is_not() -> None:
     assert raised.value.kind.status == 413
 
 
-class Request:
+class HttpRequest:
     """A request whose body comes in these pieces."""
 
     def __init__(self, pieces: Sequence[bytes], **headers: str) -> None:
@@ -96,7 +98,7 @@ def test_a_body_that_is_too_large_or_breaks_off_gives_back_what_it_took(
     budget = BodyBudget(8)
     lease = budget.lease()
     with pytest.raises(ProblemRaised) as raised:
-        asyncio.run(read_body(Request(pieces, **headers), lease, 10))
+        asyncio.run(read_body(HttpRequest(pieces, **headers), lease, 10))
     assert raised.value.kind.status == status
     lease.release()
     lease.release()
@@ -159,3 +161,50 @@ def test_work_that_goes_on_after_its_request_keeps_what_it_holds_until_it_ends()
         threads.close()
 
     asyncio.run(run())
+
+
+def test_an_answer_counts_as_a_body_while_it_is_sent_and_no_longer_whatever_comes_of_it() -> None:
+    body = bytes(range(256)) * 4_000
+    budget = BodyBudget(1_000)
+
+    async def nothing() -> None:
+        raise AssertionError("nothing is asked of the client")
+
+    def sent(breaks_off_at: int | None) -> bytes:
+        came: list[bytes] = []
+
+        async def send(message: dict[str, object]) -> None:
+            if message["type"] == "http.response.start":
+                return
+            assert budget.used_bytes == len(body)
+            assert not budget.take_if_left(1)
+            if len(came) == breaks_off_at:
+                raise ConnectionResetError
+            came.append(message["body"])  # type: ignore[arg-type]
+            assert message["more_body"] == (sum(map(len, came)) < len(body))
+
+        answer = LeasedAnswer(budget, (), body)
+        assert budget.used_bytes == 0
+        try:
+            asyncio.run(answer.send(nothing, send))  # type: ignore[arg-type]
+        finally:
+            assert budget.used_bytes == 0
+        return b"".join(came)
+
+    assert sent(None) == body
+    with pytest.raises(ConnectionResetError):
+        sent(2)
+
+
+def test_a_large_answer_is_kept_small_and_one_that_was_kept_as_it_was_is_still_given(tmp_path: Path) -> None:
+    database = answers_database(f"sqlite:///{tmp_path}/answers.db")
+    database.migrate()
+    large = json.dumps([{"row": row, "reason": "vehicle_not_admitted"} for row in range(20_000)]).encode()
+    kept = KeptAnswers(database)
+    assert kept.once("one", "digest", lambda: large) == (large, False)
+    with database.writing() as connection:
+        (stored,) = connection.execute(sa.select(answers.c.body)).one()
+        assert len(stored) < len(large) / 5
+        connection.execute(sa.insert(answers).values(key="before", request="digest", body=large, at_us=now_us()))
+    for key in ("one", "before"):
+        assert kept.once(key, "digest", lambda: b"done again") == (large, True)

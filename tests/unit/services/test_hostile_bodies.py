@@ -12,7 +12,7 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from tests.unit.services.identity_served import Served, identity_served
+from tests.support.identity_served import Served, identity_served
 from tests.unit.services.test_identityapi_approvals import WISH
 
 DEEP = {

@@ -13,29 +13,29 @@ from concurrent.futures import Future
 
 import pytest
 import zstandard
-from litestar import Litestar, Request, get
-from litestar.response.base import ASGIResponse
-from litestar.testing import TestClient
 
-from journeymesh.access.decision import Reason
+from journeymesh.access.decision import Decision
 from journeymesh.access.reasons import REASONS
 from journeymesh.errors import StoreUnavailable
 from journeymesh.journeys.policies import Policy
 from journeymesh.ledger.port import AuditUnwritable
-from journeymesh.services.http.building import Service, build_http
+from journeymesh.services.http.answers import ReadyAnswer, json_answer
+from journeymesh.services.http.building import HttpApp, Service, build_http
 from journeymesh.services.http.config import HttpConfig
-from journeymesh.services.http.gate import Decided, needs
 from journeymesh.services.http.life import Life
 from journeymesh.services.http.logs import structured_log
 from journeymesh.services.http.problems import TOO_LARGE, ProblemRaised
-from journeymesh.services.http.requests import header
-from tests.unit.services.deciding import Told
+from journeymesh.services.http.requests import HttpRequest, header
+from journeymesh.services.http.routes import HttpRoute
+from journeymesh.wire.identity import Reason
+from tests.support.asgi_client import AsgiClient
+from tests.support.deciding import Told
 
 ANALYST = {"authorization": "Bearer analyst"}
 
 
-@get("/v1/things/{thing:str}", operation_id="thing", **needs("product:read"))
-async def thing(request: Request, decision: Decided) -> ASGIResponse:
+@HttpRoute("GET", "/v1/things/{thing}", capability="product:read")
+async def thing(request: HttpRequest, decision: Decision) -> ReadyAnswer:
     name = request.path_params["thing"]
     if name == "slow":
         await asyncio.sleep(5)
@@ -43,7 +43,7 @@ async def thing(request: Request, decision: Decided) -> ASGIResponse:
         raise RuntimeError("POLICY-4711")
     if name == "away":
         raise StoreUnavailable("POLICY-4711 is not there")
-    return ASGIResponse(body=json.dumps({"thing": name * 500, "by": decision.identity.subject}).encode())
+    return json_answer(json.dumps({"thing": name * 500, "by": decision.identity.subject}).encode(), {})
 
 
 class Held:
@@ -53,8 +53,8 @@ class Held:
 held: list[weakref.ref[Held]] = []
 
 
-@get("/v1/failing/{how:str}", operation_id="failing", **needs("product:read"))
-async def failing(request: Request, decision: Decided) -> ASGIResponse:
+@HttpRoute("GET", "/v1/failing/{how}", capability="product:read")
+async def failing(request: HttpRequest, decision: Decision) -> ReadyAnswer:
     body = Held()
     held.append(weakref.ref(body))
     problem = ProblemRaised(TOO_LARGE, "it is too large")
@@ -69,21 +69,21 @@ async def failing(request: Request, decision: Decided) -> ASGIResponse:
 looked_up: list[str] = []
 
 
-async def _sought(request: Request) -> tuple[Policy, ...]:
+async def _sought(request: HttpRequest) -> tuple[Policy, ...]:
     looked_up.append(request.path_params["thing"])
     return ()
 
 
-@get("/v1/sought/{thing:str}", operation_id="sought", **needs("product:read", about=_sought))
-async def sought(request: Request, decision: Decided) -> ASGIResponse:
-    return ASGIResponse(body=b"{}")
+@HttpRoute("GET", "/v1/sought/{thing}", capability="product:read", about=_sought)
+async def sought(request: HttpRequest, decision: Decision) -> ReadyAnswer:
+    return json_answer(b"{}", {})
 
 
 class Served:
     def __init__(self, decisions: Told | None = None, life: Life | None = None, **config: object) -> None:
         self.lines = io.BytesIO()
         self.decisions = decisions or Told()
-        self.app: Litestar = build_http(
+        self.app: HttpApp = build_http(
             Service(
                 name="things",
                 title="Things",
@@ -98,7 +98,7 @@ class Served:
         )
 
     def __enter__(self) -> Served:
-        self.client = TestClient(self.app)
+        self.client = AsgiClient(self.app)
         self.client.__enter__()
         return self
 
@@ -198,18 +198,18 @@ def test_a_denial_about_a_policy_says_no_more_than_that_it_is_not_known() -> Non
     hidden = Policy(number="P1", valid_from=_day(1), device="d", tenant="other")
     known = {"P1": [hidden]}
 
-    async def about(request: Request) -> list[Policy]:
+    async def about(request: HttpRequest) -> list[Policy]:
         return known[request.path_params["policy"]]
 
-    @get("/v1/of/{policy:str}", operation_id="of", **needs("summaries:read", about=about))
-    async def of(request: Request, decision: Decided) -> ASGIResponse:
-        return ASGIResponse(body=b"{}")
+    @HttpRoute("GET", "/v1/of/{policy}", capability="summaries:read", about=about)
+    async def of(request: HttpRequest, decision: Decision) -> ReadyAnswer:
+        return json_answer(b"{}", {})
 
     service = Service(
         name="of", title="", version="", told="", routes=[of],
         decisions=Told(forbids_tenants=frozenset({"other"})), log=structured_log("of", io.BytesIO()),
     )  # fmt: skip
-    with TestClient(build_http(service)) as client:
+    with AsgiClient(build_http(service)) as client:
         answer = client.get("/v1/of/P1", headers=ANALYST)
         assert answer.status_code == 404
         assert "decision_id" not in answer.json()
@@ -344,7 +344,7 @@ def test_readyz_fails_while_a_check_does_and_while_draining_but_livez_does_not()
 
 def test_a_route_that_needs_a_capability_that_is_none_cannot_be_written() -> None:
     with pytest.raises(ValueError, match="no capability"):
-        needs("journeys:steal")
+        HttpRoute("GET", "/v1/stolen", capability="journeys:steal")
 
 
 def test_the_openapi_document_says_what_a_route_needs() -> None:

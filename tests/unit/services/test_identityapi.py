@@ -13,13 +13,13 @@ from typing import Any
 
 import pytest
 
+from journeymesh.ledger.audit import RecordQuery
 from journeymesh.services.http.config import HttpConfig
-from journeymesh.services.http.gate import BEARER_ONLY, DECLARES, OPEN_ROUTES
-from journeymesh.services.http.openapi import routes_of
-from journeymesh.services.identityapi.parts import Parts
-from tests.unit.services.identity_served import PEOPLE, Served, identity_served
+from journeymesh.services.http.routes import OPEN_ROUTES
+from journeymesh.services.identityapi.dependencies import Dependencies
+from tests.support.identity_served import PEOPLE, Served, identity_served
 
-BEARER_ROUTES = {"/v1/me", "/v1/me/capabilities", "/v1/forward-auth"}
+BEARER_ROUTES = {"/v1/me", "/v1/me/capabilities", "/v1/me/offers", "/v1/forward-auth"}
 ASK = {"product": "journeys", "capability": "product:read"}
 
 
@@ -30,27 +30,27 @@ def served(tmp_path: Path) -> Iterator[Served]:
 
 
 def test_every_route_declares_a_capability_of_the_platform_or_is_named_here(served: Served) -> None:
-    routes = list(routes_of(served.app))
+    routes = served.app.routes
     assert len(routes) >= 18
-    for path, _, route in routes:
-        declared = route.opt.get(DECLARES)
-        if declared is not None:
-            assert declared.product == "platform", path
-        elif route.opt.get(BEARER_ONLY):
-            assert path in BEARER_ROUTES
+    for route in routes:
+        if route.capability is not None:
+            assert route.product == "platform", route.path
+        elif route.bearer:
+            assert route.path in BEARER_ROUTES
         else:
-            assert path in OPEN_ROUTES, path
+            assert route.path in OPEN_ROUTES, route.path
 
 
 @pytest.mark.parametrize("who", [None, "garbage", "bare"])
 def test_no_route_tells_anything_without_a_token_or_without_its_capability(served: Served, who: str | None) -> None:
     walked = 0
-    for path, method, _ in routes_of(served.app):
+    for route in served.app.routes:
+        path = route.path
         if path in OPEN_ROUTES or (who == "bare" and path in BEARER_ROUTES):
             continue
-        place = re.sub(r"\{[^}]*\}", "x1", path).replace("/:", ":")
+        place = re.sub(r"\{[^}]*\}", "x1", path)
         headers = {"authorization": "Bearer garbage"} if who == "garbage" else served.bearing(who)
-        answer = served.client.request(method, place, headers=headers, json={"asks": [ASK], **ASK})
+        answer = served.client.request(route.method, place, headers=headers, json={"asks": [ASK], **ASK})
         assert answer.status_code == (403 if who == "bare" else 401), (path, answer.text)
         assert set(answer.json()) <= {"type", "title", "status", "detail", "reason", "decision_id", "request_id"}
         assert answer.headers["content-type"] == "application/problem+json"
@@ -152,7 +152,7 @@ def test_guessing_tokens_is_slowed_down(tmp_path: Path) -> None:
 
 
 def decisions_in_audit(served: Served) -> list[dict[str, Any]]:
-    return [dict(record.body) for record in served.parts.audit.query(limit=1000)]
+    return [dict(record.body) for record in served.parts.audit.query(RecordQuery(limit=1000))]
 
 
 def test_a_decision_for_another_is_about_the_tokens_bearer_and_is_audited_before_it_is_told(served: Served) -> None:
@@ -269,7 +269,7 @@ def test_a_page_of_the_audit_tells_nothing_of_other_tenants_records(served: Serv
     for _ in range(4):
         served.post("officer", "/v1/decisions", ASK)
         served.post("southerner", "/v1/decisions", ASK)
-    writers = {each.writer for each in served.parts.audit.query(limit=1000)}
+    writers = {each.writer for each in served.parts.audit.query(RecordQuery(limit=1000))}
     found, after = [], ""
     while after is not None:
         said = served.get("southerner", f"/v1/audit?limit=2&kind=decision{after and f'&after={after}'}").json()
@@ -357,7 +357,7 @@ def test_providers_are_shown_with_their_state(served: Served) -> None:
 
 def test_closed_parts_have_no_threads_left(tmp_path: Path) -> None:
     with identity_served(tmp_path) as served:
-        parts: Parts = served.parts
+        parts: Dependencies = served.parts
         served.get("officer", "/v1/audit")
     with pytest.raises(RuntimeError):
         parts.threads.submit(int)

@@ -9,8 +9,8 @@ from tempfile import TemporaryDirectory
 import pytest
 
 from journeymesh.services.http.building import openapi_bytes
-from tests.unit.services.identity_served import identity_served
-from tests.unit.services.openapi_changes import breaking_changes
+from tests.support.identity_served import identity_served
+from tests.support.openapi_changes import breaking_changes
 
 SNAPSHOT = Path(__file__).parents[3] / "docs/reference/openapi/identityapi.json"
 COMMAND = "python -m tests.unit.services.test_identityapi_openapi"
@@ -48,7 +48,7 @@ def test_every_route_names_its_capability_or_its_bearer_and_every_path_is_an_htt
     paths = json.loads(document)["paths"]
     assert not [path for path in paths if "/:" in path or ":str" in path]
     secured = [operation for methods in paths.values() for operation in methods.values() if "security" in operation]
-    assert len(secured) == 18
+    assert len(secured) == 19
     assert sum("x-capability" in operation for operation in secured) == 15
 
 

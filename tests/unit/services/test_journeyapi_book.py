@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from journeymesh.errors import StoreUnavailable
+from journeymesh.errors import JourneymeshError, RulesConflict, StoreUnavailable
 from journeymesh.governance.obligations import Obligations, RowPredicate
 from journeymesh.journeys.rules import ScoreRules
 from journeymesh.journeys.summaries import summarise
@@ -19,9 +19,9 @@ from journeymesh.services.journeyapi import book_routes
 from journeymesh.services.journeyapi.ports import EachPolicy
 from journeymesh.stores.memory import MemoryStore
 from journeymesh.stores.port import JourneyQuery, StoreBatch
-from tests.ports import records
-from tests.unit.services.deciding import Told
-from tests.unit.services.journeyapis import NOON, Served
+from tests.support import records
+from tests.support.deciding import Told
+from tests.support.journeyapis import NOON, Served
 
 ARROW = "application/vnd.apache.arrow.stream"
 PARQUET = "application/vnd.apache.parquet"
@@ -162,7 +162,7 @@ def test_a_page_reads_no_journey_of_a_policy_that_may_not_be_known() -> None:
                 asked.append(query)
                 return store.journeys(query)
 
-        object.__setattr__(api.app.state["parts"], "book_reads", Watched())
+        object.__setattr__(api.app.state["dependencies"], "book_reads", Watched())
         walked(api, "/v1/summaries", 2)
         named = {number for query in asked for number in query.policies or ()}
         assert named == {f"P-{n}" for n in range(6)}
@@ -270,6 +270,19 @@ def test_a_store_that_fails_is_a_problem_and_no_part_of_an_answer() -> None:
         assert "items" not in answer.text
 
 
+@pytest.mark.parametrize("media", MEDIA)
+@pytest.mark.parametrize(
+    ("fault", "status"), [(StoreUnavailable("the store is away"), 503), (RulesConflict("two rules versions"), 409)]
+)
+def test_what_stops_an_answer_from_beginning_is_a_problem_in_every_media_type(
+    fault: JourneymeshError, status: int, media: str
+) -> None:
+    with served() as api:
+        api.reads.fault = fault
+        answer = api.get("/v1/summaries", accept=media)
+        assert (answer.status_code, answer.headers["content-type"]) == (status, "application/problem+json")
+
+
 def test_behind_a_door_each_policy_is_asked_for_alone() -> None:
     with served() as api:
         asked: list[str | None] = []
@@ -281,7 +294,7 @@ def test_behind_a_door_each_policy_is_asked_for_alone() -> None:
                 return api.store.journeys(query)
 
         expected = walked(api, "/v1/summaries", 100)
-        object.__setattr__(api.app.state["parts"], "book_reads", EachPolicy(OneByOne()))  # type: ignore[arg-type]
+        object.__setattr__(api.app.state["dependencies"], "book_reads", EachPolicy(OneByOne()))  # type: ignore[arg-type]
         assert walked(api, "/v1/summaries", 100) == expected
         assert asked == [f"P-{n}" for n in range(6)]
 

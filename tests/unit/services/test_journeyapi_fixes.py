@@ -15,13 +15,13 @@ from journeymesh.governance.obligations import Obligations, RowPredicate
 from journeymesh.identity.identity import Identity
 from journeymesh.journeys.fixes import FIX_SCHEMA, Fixes
 from journeymesh.journeys.rules import BUILT_IN
+from journeymesh.services.journeyapi.ingest import StoreTaker
 from journeymesh.services.journeyapi.kept_answers import KeptAnswers, answers_database, key_of
 from journeymesh.services.journeyapi.ports import RefusedFix
-from journeymesh.services.journeyapi.takers import StoreTaker
 from journeymesh.stores.memory import MemoryStore
 from journeymesh.stores.port import JourneyQuery, RefusalQuery, StoreBatch
-from tests.unit.services.deciding import Told
-from tests.unit.services.journeyapis import FOREIGN, NOON, POLICY, Served
+from tests.support.deciding import Told
+from tests.support.journeyapis import FOREIGN, NOON, POLICY, Served
 
 ARROW = "application/vnd.apache.arrow.stream"
 RULES = BUILT_IN["always-on"]

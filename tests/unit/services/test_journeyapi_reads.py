@@ -10,7 +10,6 @@ import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 import pytest
 
-from journeymesh.access.decision import Reason
 from journeymesh.errors import StoreUnavailable
 from journeymesh.governance.obligations import Obligations, RowPredicate
 from journeymesh.journeys.answers import json_lines
@@ -18,9 +17,10 @@ from journeymesh.journeys.journey import JOURNEY_SCHEMA
 from journeymesh.journeys.rules import ScoreRules
 from journeymesh.journeys.summaries import summarise
 from journeymesh.stores.port import JourneyQuery, StoreBatch
-from tests.ports import records
-from tests.unit.services.deciding import Told
-from tests.unit.services.journeyapis import NOON, POLICY, Served, filled
+from journeymesh.wire.identity import Reason
+from tests.support import records
+from tests.support.deciding import Told
+from tests.support.journeyapis import NOON, POLICY, Served, filled
 
 JOURNEYS = "/v1/policies/P-1/journeys"
 SUMMARY = "/v1/policies/P-1/summary"

@@ -8,14 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from journeymesh.access.decision import Reason
 from journeymesh.services.http.building import openapi_bytes
-from journeymesh.services.http.gate import DECLARES, OPEN_ROUTES, Declared
-from journeymesh.services.http.openapi import routes_of
+from journeymesh.services.http.routes import OPEN_ROUTES
 from journeymesh.stores.port import JourneyQuery
-from tests.unit.services.deciding import Told
-from tests.unit.services.journeyapis import Served
-from tests.unit.services.openapi_changes import breaking_changes
+from journeymesh.wire.identity import Reason
+from tests.support.deciding import Told
+from tests.support.journeyapis import Served
+from tests.support.openapi_changes import breaking_changes
 
 SNAPSHOT = Path(__file__).parents[3] / "docs/reference/openapi/journeyapi.json"
 MEDIA = ("application/json", "application/x-ndjson", "application/vnd.apache.arrow.stream",
@@ -24,16 +23,14 @@ MEDIA = ("application/json", "application/x-ndjson", "application/vnd.apache.arr
 
 def test_every_route_takes_a_decision_or_is_named_as_open() -> None:
     with Served() as served:
-        routes = list(routes_of(served.app))
+        routes = served.app.routes
         assert len(routes) == 12
-        for path, _, route in routes:
-            declared = route.opt.get(DECLARES)
-            if path in OPEN_ROUTES:
-                assert declared is None
+        for route in routes:
+            if route.path in OPEN_ROUTES:
+                assert route.capability is None
                 continue
-            assert isinstance(declared, Declared), path
-            assert "decision" in inspect.signature(route.fn).parameters, path
-            assert "decision" in route.resolve_dependencies(), path
+            assert route.capability is not None, route.path
+            assert "decision" in inspect.signature(route.handler).parameters, route.path
 
 
 @pytest.mark.parametrize("what", ["token", "refused token", "capability", "purpose", "approval", "policy", "fault"])
@@ -49,19 +46,19 @@ def test_every_route_and_export_without_what_it_takes_gives_no_row(what: str) ->
     with Served(token=token) as served:
         journey = served.store.journeys(JourneyQuery(policy="P-1"))["journey_id"][0].as_py()
         walked = 0
-        for path, method, route in routes_of(served.app):
+        for route in served.app.routes:
+            path = route.path
             if path in OPEN_ROUTES:
                 continue
-            declared = route.opt[DECLARES]
             if what in reasons:
-                names = [declared.capability, *(declared.instead or ())[:1]]
+                names = [route.capability, *(route.instead or ())[:1]]
                 served.decisions.reasons |= dict.fromkeys(names, reasons[what])
             url = path.replace("{policy}", "P-1").replace("{journey}", journey)
             for media in MEDIA:
                 headers = {"accept": media, "if-none-match": "*"}
                 if token:
                     headers["authorization"] = f"Bearer {token}"
-                answer = served.client.request(method.upper(), url, headers=headers)
+                answer = served.client.request(route.method, url, headers=headers)
                 assert answer.status_code in ((401,) if "token" in what else (403, 503)), (path, media)
                 assert answer.headers["content-type"] == "application/problem+json"
                 assert "car-1" not in answer.text

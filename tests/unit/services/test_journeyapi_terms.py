@@ -10,9 +10,9 @@ import pytest
 from journeymesh.governance.obligations import Obligations, RowPredicate
 from journeymesh.stores.memory import MemoryStore
 from journeymesh.stores.port import JourneyQuery, StoreBatch
-from tests.ports.records import BEGIN, NOON, ids, journey, journeys, policy
-from tests.unit.services.deciding import ANALYST, Told
-from tests.unit.services.journeyapis import Served
+from tests.support.deciding import ANALYST, Told
+from tests.support.journeyapis import Served
+from tests.support.records import BEGIN, NOON, ids, journey, journeys, policy
 
 DAY = timedelta(days=1)
 LAPSED = policy(valid_to=NOON, status="lapsed")

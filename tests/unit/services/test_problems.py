@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from journeymesh.access.decision import Reason
 from journeymesh.errors import (
     JourneymeshError,
     NotFound,
@@ -19,6 +18,7 @@ from journeymesh.errors import (
 from journeymesh.identity.identity import ProviderUnavailable, TokenRefused
 from journeymesh.ledger.port import AuditUnwritable
 from journeymesh.services.http.problems import KINDS, OF_REASON, of_error
+from journeymesh.wire.identity import Reason
 
 REFERENCE = Path(__file__).parents[3] / "docs/reference/journeyapi.md"
 

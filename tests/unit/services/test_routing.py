@@ -6,35 +6,38 @@ import asyncio
 from typing import Any
 
 import pytest
-from litestar import Litestar, Request, get, post
-from litestar.response.base import ASGIResponse
 
+from journeymesh.access.decision import Decision
 from journeymesh.services.http.answers import ReadyAnswer
-from journeymesh.services.http.gate import Decided, needs
-from journeymesh.services.http.openapi import routes_of
 from journeymesh.services.http.problems import ProblemRaised
+from journeymesh.services.http.requests import HttpRequest
+from journeymesh.services.http.routes import HttpRoute
 from journeymesh.services.http.routing import Routing
 
 
-@get("/things/{thing:str}/parts")
-async def parts(request: Request) -> ASGIResponse:
+@HttpRoute("GET", "/things/{thing}/parts")
+async def parts(request: HttpRequest) -> ReadyAnswer:
     return ReadyAnswer(200, (), f"parts of {request.path_params['thing']}".encode())
 
 
-@get("/things/mine/parts")
-async def mine() -> ASGIResponse:
+@HttpRoute("GET", "/things/mine/parts")
+async def mine(request: HttpRequest) -> ReadyAnswer:
     return ReadyAnswer(200, (), b"mine")
 
 
-@post("/things/{thing:str}/parts")
-async def add(request: Request) -> ASGIResponse:
+@HttpRoute("POST", "/things/{thing}/parts")
+async def add(request: HttpRequest) -> ReadyAnswer:
     return ReadyAnswer(200, (), f"added to {request.path_params['thing']}".encode())
 
 
+@HttpRoute("POST", "/things/{thing}:stop")
+async def stop(request: HttpRequest) -> ReadyAnswer:
+    return ReadyAnswer(200, (), f"stopped {request.path_params['thing']}".encode())
+
+
 def _asked(path: str, method: str = "GET", host: bytes = b"example") -> Any:
-    app = Litestar([parts, mine, add], openapi_config=None)
-    scope = {"type": "http", "path": path, "method": method, "headers": [(b"host", host)], "litestar_app": app}
-    return asyncio.run(Routing(routes_of(app)).answer(scope, None, None))
+    scope = {"type": "http", "path": path, "method": method, "headers": [(b"host", host)]}
+    return asyncio.run(Routing([parts, mine, add, stop], {}).answer(scope, None))
 
 
 @pytest.mark.parametrize(
@@ -44,6 +47,7 @@ def _asked(path: str, method: str = "GET", host: bytes = b"example") -> Any:
         ("/things/a/parts", "POST", b"added to a"),
         ("/things/mine/parts", "GET", b"mine"),
         ("//things/a b//parts/", "GET", b"parts of a b"),
+        ("/things/a:stop", "POST", b"stopped a"),
     ],
 )
 def test_a_request_comes_to_its_route(path: str, method: str, body: bytes) -> None:
@@ -59,6 +63,12 @@ def test_a_request_comes_to_its_route(path: str, method: str, body: bytes) -> No
         ("/things/a/parts/b", "GET", "not-found"),
         ("/things/a/parts", "PUT", "method-not-allowed"),
         ("/things/a/parts", "HEAD", "method-not-allowed"),
+        ("/things/:stop", "POST", "not-found"),
+        ("/things/a:start", "POST", "not-found"),
+        ("/things/a:b:stop", "POST", "not-found"),
+        ("/things/a/b:stop", "POST", "not-found"),
+        ("/things/a:stop/x", "POST", "not-found"),
+        ("/things/a:stop", "GET", "method-not-allowed"),
     ],
 )
 def test_what_is_no_route_is_refused(path: str, method: str, kind: str) -> None:
@@ -73,25 +83,29 @@ def test_a_host_that_is_none_is_refused() -> None:
 
 def test_which_methods_a_path_has_is_told() -> None:
     answer = _asked("/things/a/parts", "OPTIONS")
-    assert answer.status_code == 204
-    assert dict(answer._headers) == {b"allow": b"GET, OPTIONS, POST"}
+    assert answer.status == 204
+    assert dict(answer.headers) == {b"allow": b"GET, OPTIONS, POST"}
 
 
 def test_a_guarded_route_that_does_not_take_its_decision_cannot_be_served() -> None:
-    @get("/careless", **needs("product:read"))
-    async def careless(request: Request) -> ASGIResponse:
+    @HttpRoute("GET", "/careless", capability="product:read")
+    async def careless(request: HttpRequest) -> ReadyAnswer:
         return ReadyAnswer(200, ())
 
-    @get("/curious")
-    async def curious(request: Request, decision: Decided) -> ASGIResponse:
+    @HttpRoute("GET", "/curious")
+    async def curious(request: HttpRequest, decision: Decision) -> ReadyAnswer:
         return ReadyAnswer(200, ())
 
-    @get("/greedy")
-    async def greedy(request: Request, limit: int) -> ASGIResponse:
+    @HttpRoute("GET", "/greedy")
+    async def greedy(request: HttpRequest, limit: int) -> ReadyAnswer:
         return ReadyAnswer(200, ())
 
-    for route, why in ((careless, "takes its decision"), (greedy, "a route takes")):
+    @HttpRoute("GET", "/undecided", capability="product:read")
+    async def undecided(request: HttpRequest, decision: Decision) -> ReadyAnswer:
+        return ReadyAnswer(200, ())
+
+    wrong = ((careless, "takes its decision"), (greedy, "a route takes"), (curious, "takes its decision"),
+             (undecided, "nothing decides"))  # fmt: skip
+    for route, why in wrong:
         with pytest.raises(TypeError, match=why):
-            Routing([("/x", "get", route)])
-    with pytest.raises(TypeError, match="takes its decision"):
-        Routing([("/x", "get", curious)])
+            Routing([route], {})

@@ -14,7 +14,7 @@ from journeymesh.sources.bson_fixes import BsonReader
 from journeymesh.sources.column_values import as_array
 from journeymesh.sources.mapping import load_mapping
 from journeymesh.sources.mapping_inverse import MappingInverse
-from journeymesh.sources.tabular import to_fixes
+from journeymesh.sources.row_reading import RowReading
 
 BARE = """
 collection: boxes
@@ -34,7 +34,7 @@ def rows_of(fields: str, values: list[dict[str, Any]]) -> tuple[Fixes, Fixes]:
     (part,) = BsonReader(mapping).parts(np.frombuffer(b"".join(map(bson.encode, rows)), np.uint8))
     assert part.refusals == []
     columns = {name: as_array([row.get(name) for row in rows]) for name in {key for row in rows for key in row}}
-    fixes, faults = to_fixes(columns.get, mapping.fields, np.arange(len(rows)))
+    fixes, faults = RowReading(mapping.fields).fixes(columns.get, np.arange(len(rows)))
     assert not faults.reasons
     return part.fixes, fixes
 

@@ -167,7 +167,7 @@ def read(content: bytes):
 
 
 @given(st.lists(documents, max_size=8))
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 def test_the_walk_agrees_with_decoding_for_every_type_in_every_place(given_documents):
     raws = [bson.encode({"_id": number, **document}) for number, document in enumerate(given_documents)]
     found, refusals = read(b"".join(raws))

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tests.every_source import SOURCES, read, read_live
+from tests.support.every_source import SOURCES, read, read_live
 
 from journeymesh.cli.mapping_fields import check_lines
 from journeymesh.errors import MappingInvalid
@@ -104,7 +104,7 @@ def test_a_check_names_the_vehicles_of_the_table_that_it_did_not_meet(tmp_path: 
     read("csv", tmp_path, DOCUMENTS, mapping)
     found = check_mapping(open_source(str(tmp_path / "c.csv"), tmp_path / "mapping.yaml"), load_mapping(mapping).fields)
     assert (found.corrections, found.corrections_unmet) == (2, ("V9",))
-    assert "in doubt: the clock is corrected of 1 vehicles that are not in these inputs: V9" in check_lines(found)
+    assert "in doubt: clock corrections name 1 vehicles that are not in these inputs: V9" in check_lines(found)
 
 
 @pytest.mark.parametrize(

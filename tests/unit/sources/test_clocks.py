@@ -97,7 +97,7 @@ def test_a_local_time_that_clocks_skip_is_refused():
     st.sampled_from(["Europe/London", "Africa/Casablanca", "America/Chicago", "Asia/Kolkata", "Australia/Lord_Howe"]),
     st.sampled_from(["earlier", "later"]),
 )
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_local_times_become_what_the_standard_library_makes_of_them(wall, zone, fold):
     local = np.array([(wall.replace(tzinfo=UTC) - EPOCH) // timedelta(microseconds=1)], np.int64)
     utc, skipped = utc_of_local(local, zone, fold)
@@ -120,7 +120,7 @@ FORMATS = ("%m/%d/%Y %H:%M:%S", "%Y-%m-%dT%H:%M:%S.%f", "%d.%m.%Y %H:%M", "%Y-%m
         ),
     ),
 )
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 def test_the_compiled_parser_never_disagrees_with_strptime(clock_format, text):
     assert program_of(clock_format) is not None
     clock = ClockField(path="t", clock="strftime", format=clock_format)

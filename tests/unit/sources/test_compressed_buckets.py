@@ -10,7 +10,7 @@ from typing import Any
 import bson
 import numpy as np
 import pytest
-from tests.columns_encoder import MISSING, SCALES, column, differences, element, parts, simple8b
+from tests.support.columns_encoder import MISSING, SCALES, column, differences, element, parts, simple8b
 
 from journeymesh.journeys.fixes import Fixes
 from journeymesh.sources.bson_fixes import BsonReader

@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from tests.mongodumps import START, archive
+from tests.support.mongodumps import START, archive
 
 from journeymesh.errors import MappingInvalid, UsageError
 from journeymesh.journeys.fixes import Fixes

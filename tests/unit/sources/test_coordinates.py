@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 import pytest
-from tests.every_source import SOURCES, read
+from tests.support.every_source import SOURCES, read
 
 from journeymesh.errors import MappingInvalid
 from journeymesh.sources.conversions import Unconvertible

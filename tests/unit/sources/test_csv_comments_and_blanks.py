@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from tests.unit.sources.text_inputs import read
+from tests.support.text_inputs import read
 
 from journeymesh.errors import MappingInvalid
 from journeymesh.sources import csv_lines

@@ -1,7 +1,7 @@
 from pathlib import Path
 
 import pytest
-from tests.unit.sources.text_inputs import HEADER, MAPPING, mapped, read, row
+from tests.support.text_inputs import HEADER, MAPPING, mapped, read, row
 
 from journeymesh.errors import MappingInvalid
 from journeymesh.sources.text import TextSource

@@ -4,7 +4,7 @@ import time
 from pathlib import Path
 
 import pytest
-from tests.unit.sources.text_inputs import HEADER, MAPPING, mapped, read, row, rows
+from tests.support.text_inputs import HEADER, MAPPING, mapped, read, row, rows
 
 from journeymesh.errors import MappingInvalid, SourceUnreadable
 from journeymesh.sources import csv_lines

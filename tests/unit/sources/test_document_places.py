@@ -8,7 +8,7 @@ from typing import Any
 import bson
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from journeymesh.sources.document_places import Identities
@@ -37,7 +37,6 @@ def buffer_of(*documents: dict[str, Any]) -> Any:
     return np.frombuffer(b"".join(map(bson.encode, documents)), np.uint8)
 
 
-@settings(deadline=None)
 @given(st.lists(IDS, min_size=1, max_size=5), st.booleans())
 def test_a_digest_is_blake2b_of_the_id_wherever_it_stands(ids, last):
     documents = [{"x": 1, "_id": one} if last else {"_id": one, "x": 1} for one in ids]

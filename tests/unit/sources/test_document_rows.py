@@ -3,7 +3,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.unit.sources.text_inputs import read
+from tests.support.text_inputs import read
 
 from journeymesh.errors import MappingInvalid
 from journeymesh.sources import json_files
@@ -101,3 +101,23 @@ def test_a_mapping_for_arrays_does_not_fit_columns(tmp_path: Path) -> None:
     (tmp_path / "f.csv").write_text("car,t\nV1,1\n")
     with pytest.raises(MappingInvalid, match="layout embedded is for documents with arrays"):
         read(tmp_path / "f.csv", load_mapping(EMBEDDED))
+
+
+def test_a_clock_of_a_csv_file_counts_from_the_base_that_its_row_names(tmp_path: Path) -> None:
+    (tmp_path / "trips.csv").write_text(
+        f"car,start,s,lat,lon\nV1,{T},1.5,52.5,5.25\nV1,,2,52.5,5.25\nV1,{T},x,52.5,5.25\n"
+    )
+    mapping = load_mapping("""version: 1
+collection: trips
+fields:
+  vehicle: {path: car}
+  fixed_at: {path: s, clock: offset_s, base: {path: start, clock: epoch_s}}
+  lat: {path: lat}
+  lon: {path: lon}
+""")
+    fixes, refusals = read(tmp_path / "trips.csv", mapping)
+    assert [us / 1e6 - T for us in fixes.fixed_at_us.tolist()] == [1.5]
+    assert [(one.origin, one.detail) for one in refusals] == [
+        ("trips.csv:3", "start: missing"),
+        ("trips.csv:4", "s: 'x' is not a number"),
+    ]

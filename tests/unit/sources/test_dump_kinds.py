@@ -8,7 +8,7 @@ from pathlib import Path
 import bson
 import numpy as np
 import pytest
-from tests.mongodumps import archive, bucket, position, positions
+from tests.support.mongodumps import archive, bucket, position, positions
 
 from journeymesh.errors import MappingInvalid, SourceMissing, SourceUnreadable
 from journeymesh.journeys.fixes import Fixes
@@ -71,7 +71,7 @@ def test_text_and_an_empty_file_are_no_archives(tmp_path):
     for content in (b"\0" * 100, b"\x1f\x8b"):
         (tmp_path / "x.dump").write_bytes(content)
         with pytest.raises(SourceUnreadable, match=r"x\.dump"):
-            open_source(str(tmp_path / "x.dump"), None)
+            list(open_source(str(tmp_path / "x.dump"), None).batches())
 
 
 def test_an_empty_collection_has_no_documents_and_no_fault(tmp_path):

@@ -4,7 +4,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from tests.unit.sources.text_inputs import MAPPING
+from tests.support.text_inputs import MAPPING
 
 from journeymesh.errors import MappingInvalid
 from journeymesh.journeys.fixes import Fixes

@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from tests.unit.sources.text_inputs import HEADER, MAPPING, row
+from tests.support.text_inputs import HEADER, MAPPING, row
 
 from journeymesh.errors import MappingInvalid, SourceMissing, SourceUnreadable
 from journeymesh.journeys.fixes import Fixes

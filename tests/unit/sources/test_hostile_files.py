@@ -9,8 +9,8 @@ from itertools import repeat
 from pathlib import Path
 
 import pytest
-from tests.body_attacks import forget_peak, peak_mib
-from tests.unit.sources.text_inputs import MAPPING
+from tests.support.body_attacks import forget_peak, peak_mib
+from tests.support.text_inputs import MAPPING
 
 from journeymesh.cli.main import outcome
 from journeymesh.errors import MappingInvalid, SourceUnreadable

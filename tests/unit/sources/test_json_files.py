@@ -4,11 +4,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.unit.sources.text_inputs import read
+from tests.support.text_inputs import MAPPING, read
 
 from journeymesh.errors import SourceUnreadable
 from journeymesh.sources import json_files
 from journeymesh.sources.json_splitter import JsonSplitter
+from journeymesh.sources.mapping import load_mapping
 
 
 def document(second: int = 0, **more: Any) -> dict[str, Any]:
@@ -134,3 +135,38 @@ def test_a_refusal_keeps_the_text_of_what_cannot_be_decoded(tmp_path: Path) -> N
     (tmp_path / "bad.ndjson").write_text(text)
     fixes, refusals = read(tmp_path / "bad.ndjson")
     assert (len(fixes), [json.loads(one.content or "") for one in refusals]) == (0, [text])
+
+
+@pytest.mark.parametrize("between", ["", " ", "\n\n"])
+@pytest.mark.parametrize("batch", [1, 4, 9])
+def test_objects_right_behind_each_other_are_read_one_by_one(tmp_path: Path, between: str, batch: int) -> None:
+    texts = [json.dumps(one) for one in DOCUMENTS]
+    together = between.join("".join(texts[at : at + batch]) for at in range(0, len(texts), batch))
+    (tmp_path / "stream.json").write_text(together)
+    fixes, refusals = read(tmp_path / "stream.json")
+    assert sorted(us // 10**6 % 60 for us in fixes.fixed_at_us.tolist()) == list(range(9))
+    assert refusals == []
+
+
+def test_trips_right_behind_each_other_keep_their_arrays(tmp_path: Path) -> None:
+    trips = [{"trip": [one, one | {"ts": "2024-05-06T09:00:00Z"}]} for one in DOCUMENTS]
+    (tmp_path / "trips.json").write_text("".join(map(json.dumps, trips)))
+    text = MAPPING.replace("collection: c", "collection: c\nlayout: embedded")
+    for path in ("dev", "ts", "lat", "lon", "spd"):
+        text = text.replace(f"path: {path}", f"path: 'trip[].{path}'")
+    fixes, refusals = read(tmp_path / "trips.json", load_mapping(text))
+    assert (len(fixes), refusals) == (18, [])
+
+
+def test_a_text_sequence_has_a_separator_before_each_object(tmp_path: Path) -> None:
+    (tmp_path / "a.geojson").write_text("".join(f"\x1e{json.dumps(one)}\n" for one in DOCUMENTS))
+    fixes, refusals = read(tmp_path / "a.geojson")
+    assert (len(fixes), refusals) == (9, [])
+
+
+def test_a_broken_line_is_not_taken_for_objects_behind_each_other(tmp_path: Path) -> None:
+    lines = [json.dumps(one) for one in DOCUMENTS]
+    lines[3] = lines[3][:-1] + ', "x": }{ "y": 1}'
+    (tmp_path / "a.ndjson").write_text("\n".join(lines))
+    fixes, refusals = read(tmp_path / "a.ndjson")
+    assert (len(fixes), [one.origin for one in refusals]) == (8, ["a.ndjson:4"])

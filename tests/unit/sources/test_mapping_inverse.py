@@ -89,7 +89,7 @@ def by_name(fixes: Fixes) -> list[str]:
     return [fixes.vehicles[code] for code in fixes.vehicle.tolist()]
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(written())
 def test_what_a_legacy_document_can_say_is_written_and_read_back_to_the_bit(case):
     mapping, fixes, others = case

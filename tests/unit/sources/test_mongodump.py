@@ -260,7 +260,7 @@ def test_a_mapping_is_checked_field_by_field(tmp_path):
     assert lat.kinds == {"double": 2, "string": 1, "bool": 1}
     assert (lat.lowest, lat.highest, lat.found, lat.unreadable, lat.missing) == (50.0, 51.5, 3, 1, 0)
     assert fields["lat"].first_unreadable.origin == "boxes/2"
-    assert fields["lat"].first_unreadable.detail == "p.1: expected a number, found bool"
+    assert fields["lat"].first_unreadable.detail == "p.1: bool is not a number"
     assert (fixed_at.found, fixed_at.missing, fixed_at.lowest) == (3, 1, "2024-05-01T00:00:00Z")
     assert fields["vehicle"].count.values == ("D1",)
 

@@ -125,3 +125,49 @@ def test_three_arrays_deep_are_followed_and_nothing_of_the_document_is_changed()
 def test_arrays_that_do_not_follow_one_way_are_refused(change: tuple[str, str], fault: str) -> None:
     with pytest.raises(MappingInvalid, match=fault):
         load_mapping(NESTED.replace(*change))
+
+
+RIGHT_INSIDE = {
+    "objects": ("tracks[][]", [[point(0), point(1)], [], [point(2)]], "t", "lat"),
+    "lists": ("tracks[][]", [[[START, 50.0], [START + 1, 50.001]], [[START + 2, 50.002]]], "0", "1"),
+    "quoted": ('"my.tracks"[][]', [[point(0)], [point(1), point(2)]], "t", "lat"),
+    "three deep": ("tracks[][][]", [[[point(0)], [point(1)]], [[point(2)]]], "t", "lat"),
+    "behind a step": ("tracks[].parts[][]", [{"parts": [[point(0)], [point(1)]]}, {"parts": [[point(2)]]}], "t", "lat"),
+}
+
+
+@pytest.mark.parametrize("form", RIGHT_INSIDE)
+@pytest.mark.parametrize("kind", ["bson", "ndjson", "json", "parquet"])
+def test_arrays_right_inside_of_arrays_are_followed(kind: str, form: str, tmp_path: Path) -> None:
+    path, tracks, clock, lat = RIGHT_INSIDE[form]
+    if kind == "parquet" and form == "lists":
+        pytest.skip("Parquet has one type to a list")
+    mapping = (
+        "collection: c\nlayout: embedded\nfields:\n  vehicle: {path: vin}\n  lon: {path: lon}\n"
+        f"  fixed_at: {{path: '{path}.{clock}', clock: epoch_s}}\n  lat: {{path: '{path}.{lat}'}}\n"
+    )
+    (tmp_path / "m.yaml").write_text(mapping)
+    name = "my.tracks" if form == "quoted" else "tracks"
+    source = written(tmp_path, kind, [{"vin": "V1", "lon": 4.0, name: tracks}])
+    batches = list(open_source(str(source), tmp_path / "m.yaml").batches())
+    fixes = Fixes.concat([batch.fixes for batch in batches])
+    assert fixes.fixed_at_us.tolist() == [(START + second) * 10**6 for second in range(3)]
+    np.testing.assert_allclose(fixes.lat_deg, [50.0, 50.001, 50.002])
+    assert [refusal for batch in batches for refusal in batch.refusals] == []
+
+
+def test_a_path_to_an_array_that_is_an_element_names_nothing(tmp_path: Path) -> None:
+    with pytest.raises(MappingInvalid, match="leads into an array"):
+        load_mapping(NESTED.replace("trips[].track.points[]", "trips[][]").replace("trips[].lon", "trips[].lon"))
+
+
+@pytest.mark.parametrize("kind", ["bson", "ndjson", "json"])
+@pytest.mark.parametrize("shape", [{}, None, 5, "", {"x": 1}, "absent"], ids=str)
+def test_what_is_no_array_is_refused_and_never_passed_over(kind: str, shape: Any, tmp_path: Path) -> None:
+    mapping = NESTED.replace("trips[].track.points[]", "s[]").replace("trips[].lon", "s[].lon")
+    (tmp_path / "m.yaml").write_text(mapping)
+    document = {"vin": "V1"} if shape == "absent" else {"vin": "V1", "s": shape}
+    batches = list(open_source(str(written(tmp_path, kind, [document])), tmp_path / "m.yaml").batches())
+    assert sum(len(batch.fixes) for batch in batches) == 0
+    (refusal,) = [refusal for batch in batches for refusal in batch.refusals]
+    assert "array" in refusal.detail

@@ -52,7 +52,7 @@ def test_a_file_that_stands_for_more_than_memory_holds_is_refused_in_bounded_mem
     )
     assert ran.returncode == 0, ran.stderr[-2000:]
     if name != "long lists":  # which are left out: each row is refused
-        assert "it stands for more than" in ran.stdout
+        assert "it decodes to more than" in ran.stdout
 
 
 def test_texts_that_many_policies_share_count_as_often_as_they_are_used(

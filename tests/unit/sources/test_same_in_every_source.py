@@ -10,7 +10,7 @@ import bson
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from tests.every_source import SOURCES, read
+from tests.support.every_source import SOURCES, read
 
 from journeymesh.sources.mapping import load_mapping
 from journeymesh.wiring.journeys import open_source

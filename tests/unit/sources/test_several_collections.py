@@ -8,7 +8,7 @@ from pathlib import Path
 import bson
 import numpy as np
 import pytest
-from tests.mongodumps import archive, bucket, position
+from tests.support.mongodumps import archive, bucket, position
 
 from journeymesh.errors import MappingInvalid, SourceMissing, UsageError
 from journeymesh.journeys.fixes import Fixes

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tests.unit.sources.text_inputs import read
+from tests.support.text_inputs import read
 
 from journeymesh.errors import MappingInvalid
 from journeymesh.sources.mapping import load_mapping
@@ -99,3 +99,46 @@ def test_documents_of_a_database_are_not_read_as_one_signal_each(tmp_path: Path)
     mapping.write_text(TEXT)
     with pytest.raises(MappingInvalid, match="layout signals is for files"):
         open_source(str(tmp_path / "c.bson"), mapping)
+
+
+@pytest.mark.parametrize("form", ["csv", "ndjson"])
+def test_a_name_that_no_signal_has_is_told_with_those_that_there_are(form: str, tmp_path: Path) -> None:
+    path = tmp_path / f"trace.{form}"
+    lines = [json.dumps(row) for row in ROWS]
+    if form == "csv":
+        lines = ["car,timestamp,name,value", *(",".join(map(str, row.values())) for row in ROWS)]
+    path.write_text("\n".join(lines) + "\n")
+    mistyped = load_mapping(TEXT.replace("{path: latitude}", "{path: lattitude}"))
+    with pytest.raises(MappingInvalid, match=r"no signal is called 'lattitude': map lat to one of latitude, odometer"):
+        read(path, mistyped)
+
+
+def test_signals_of_which_none_can_be_read_are_refused_and_not_called_absent(tmp_path: Path) -> None:
+    rows = [row | {"timestamp": "?"} for row in ROWS]
+    (tmp_path / "trace.ndjson").write_text("\n".join(map(json.dumps, rows)))
+    fixes, refusals = read(tmp_path / "trace.ndjson", MAPPING)
+    assert len(fixes) == 0
+    assert {refusal.reason for refusal in refusals} == {"clock_unparseable"}
+
+
+@pytest.mark.parametrize("name", [["latitude"], {"latitude": 1}, True, None, "", 1.5])
+def test_what_is_no_name_is_another_signal(name: Any, tmp_path: Path) -> None:
+    rows = [*ROWS, signal(3.0, "latitude", 52.65) | {"name": name}, signal(3.0, "longitude", [5.0])]
+    (tmp_path / "trace.ndjson").write_text("\n".join(map(json.dumps, rows)))
+    expected, _ = read_of(tmp_path, ROWS)
+    fixes, _ = read(tmp_path / "trace.ndjson", MAPPING)
+    assert fixes.fixed_at_us.tolist() == expected
+
+
+def read_of(folder: Path, rows: list[dict[str, Any]]) -> tuple[list[int], int]:
+    (folder / "expected.ndjson").write_text("\n".join(map(json.dumps, rows)))
+    fixes, refusals = read(folder / "expected.ndjson", MAPPING)
+    return fixes.fixed_at_us.tolist(), len(refusals)
+
+
+@pytest.mark.parametrize("written", [7, 7.0, "7"])
+def test_a_signal_may_be_known_by_a_number(written: Any, tmp_path: Path) -> None:
+    rows = [row | {"name": written} if row["name"] == "latitude" else row for row in ROWS]
+    (tmp_path / "trace.ndjson").write_text("\n".join(map(json.dumps, rows)))
+    fixes, _ = read(tmp_path / "trace.ndjson", load_mapping(TEXT.replace("{path: latitude}", "{path: '7'}")))
+    assert len(fixes) == len(read_of(tmp_path, ROWS)[0])

@@ -48,9 +48,17 @@ def test_gzip_reads_the_same(tmp_path: Path) -> None:
     assert fixes.fixed_at_us.tolist() == [NOON_US]
 
 
-def test_a_truncated_gzip_is_unreadable_not_a_bug(tmp_path: Path) -> None:
+def test_of_a_truncated_gzip_what_came_before_is_read_and_the_rest_refused(tmp_path: Path) -> None:
     whole = gzip.compress(f"{HEADER}\n{GOOD}\n".encode() * 500)
     (tmp_path / "f.csv.gz").write_bytes(whole[: len(whole) // 2])
+    fixes, refusals = read(TextSource(str(tmp_path / "f.csv.gz")))
+    assert set(fixes.fixed_at_us.tolist()) == {NOON_US}
+    assert [refusal.detail for refusal in refusals] == ["what follows is refused: the compressed file ends early"]
+
+
+def test_a_gzip_that_is_damaged_throughout_is_unreadable_not_a_bug(tmp_path: Path) -> None:
+    whole = gzip.compress(f"{HEADER}\n{GOOD}\n".encode() * 500)
+    (tmp_path / "f.csv.gz").write_bytes(whole[:12] + bytes(40) + whole[52:])
     with pytest.raises(SourceUnreadable, match=r"f\.csv\.gz"):
         read(TextSource(str(tmp_path / "f.csv.gz")))
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from tests.body_attacks import ARROW, columns, stream
+from tests.support.body_attacks import ARROW, columns, stream
 
 from journeymesh.services.journeyapi.fix_bodies import read_fixes
 from journeymesh.sources.column_values import listed

@@ -9,7 +9,7 @@ from uuid import uuid4
 
 import bson
 import pytest
-from tests.mongodumps import archive
+from tests.support.mongodumps import archive
 
 from journeymesh.errors import MappingInvalid, SourceUnreadable
 from journeymesh.wiring.journeys import open_source, open_vehicle_source

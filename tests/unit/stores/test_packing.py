@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import struct
 
@@ -12,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from journeymesh.stores.packing.columns import pack, packed_bytes, unpacked
-from journeymesh.stores.packing.kernels import NO_VALUE, RAW, UNITS
+from journeymesh.stores.packing.kernels import NO_VALUE, RAW, SCALES, UNITS
 
 INT64 = st.integers(-(2**63), 2**63 - 1)
 DECIMAL = st.builds(lambda number, places: number / 10**places, st.integers(-(10**9), 10**9), st.integers(0, 8))
@@ -20,6 +21,20 @@ CONVERTED = st.builds(
     lambda number, factor: number / 10 * factor,
     st.integers(0, 5000),
     st.sampled_from([1 / 3.6, 0.44704, 1852 / 3600, 9.80665, 0.3048]),
+)
+ZERO = struct.pack("<d", -0.0)
+NEAR_BOUNDS = (
+    0.0,
+    -0.0,
+    2.0**52,
+    2.0**52 - 0.5,
+    0.5 - 2.0**52,
+    2.0**52 / 1e8,
+    1e300,
+    5e-324,
+    1 / 3,
+    0.1 + 0.2,
+    math.inf,
 )
 
 
@@ -94,3 +109,44 @@ def test_no_rows_and_too_many_are_refused_before_memory_is_asked_for() -> None:
     for rows in (0, 2**40):
         with pytest.raises(ValueError, match="rows"):
             unpacked(memoryview(b"x" * 40), pa.schema([pa.field("values", pa.int64())]), rows)
+
+
+def whole_by(numbers: list[float], divisor: float, factor: float) -> list[float] | None:
+    """The whole numbers by this scale, NaN where there is none; None where a value is not exactly one."""
+    found = []
+    for value in numbers:
+        scaled = value / factor * divisor
+        number = float(np.rint(scaled))
+        if not math.isnan(value) and (
+            not -(2.0**52) < scaled < 2.0**52 or number / divisor * factor != value or struct.pack("<d", value) == ZERO
+        ):
+            return None
+        found.append(number)
+    return found
+
+
+def by_definition(numbers: list[float]) -> bytes:
+    """A column of doubles packed as the format says, one value after the other: ``value / factor * divisor`` of the
+    first scale by which every value is a whole number, then differences from the least one."""
+    tried = [(form, whole) for form, scale in enumerate(SCALES) if (whole := whole_by(numbers, *scale)) is not None]
+    if not tried:
+        return bytes([RAW]) + struct.pack(f"<{len(numbers)}d", *numbers)
+    form, whole = tried[0]
+    known = [int(number) for number in whole if not math.isnan(number)]
+    last = known[0] if known else NO_VALUE
+    filled = [last := last if math.isnan(number) else int(number) for number in whole]
+    steps = [after - before for before, after in itertools.pairwise(filled)]
+    least = min(steps, default=0)
+    width = (max(steps, default=0) - least).bit_length() + 7 >> 3
+    gaps = sum(1 << row for row, number in enumerate(whole) if math.isnan(number))
+    bitmap = gaps.to_bytes(len(whole) + 7 >> 3, "little") if gaps else b""
+    body = b"".join((step - least).to_bytes(width, "little") for step in steps)
+    return struct.pack("<BBBBqq", form, width, 0, bool(gaps), filled[0], least) + bitmap + body
+
+
+@given(
+    st.lists(st.one_of(DECIMAL, CONVERTED, st.just(math.nan), st.sampled_from(NEAR_BOUNDS)), min_size=1, max_size=40)
+)
+def test_doubles_are_packed_as_the_format_says(numbers: list[float]) -> None:
+    if not all(map(math.isnan, numbers)):
+        assert packed(np.array(numbers)) == by_definition(numbers)

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.ports.records import journey, journeys
+from tests.support.records import journey, journeys
 
 from journeymesh.journeys.journey import JOURNEY_SCHEMA
 from journeymesh.stores import rows
@@ -83,11 +83,6 @@ def test_nul_is_escaped_reversibly_and_in_order(texts: list[str]) -> None:
 
 
 def test_the_stated_head_is_the_newest_migration() -> None:
-    from alembic.config import Config
     from alembic.script import ScriptDirectory
 
-    from journeymesh.stores import migrations
-
-    config = Config()
-    config.set_main_option("script_location", str(next(iter(migrations.__path__))))
-    assert ScriptDirectory.from_config(config).get_heads() == [SCHEMA.head]
+    assert ScriptDirectory.from_config(SCHEMA.scripts()).get_heads() == [SCHEMA.head]

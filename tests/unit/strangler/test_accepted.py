@@ -20,7 +20,7 @@ from journeymesh.strangler.control import Control, now_us
 from journeymesh.strangler.phases import Phase
 from journeymesh.strangler.routes import Route, Routes
 from journeymesh.strangler.slices import Selector, Slice
-from tests.builders import drive
+from tests.support.builders import drive
 
 BEGIN = datetime(2024, 1, 1, tzinfo=UTC)
 POLICIES = [

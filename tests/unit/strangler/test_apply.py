@@ -1,6 +1,5 @@
 """Applying a plan to a control database: what moves, what is refused, and what a crash or a rival leaves."""
 
-import os
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
@@ -12,15 +11,16 @@ from msgspec import structs
 
 from journeymesh.errors import StoreUnavailable, UsageError
 from journeymesh.journeys.policies import Policy
+from journeymesh.processes import Process
 from journeymesh.strangler.apply import Applying, OperatorBusy, applied, operator_lock
 from journeymesh.strangler.control import Control, now_us
 from journeymesh.strangler.control_tables import history, operators
-from journeymesh.strangler.gates import Readings
+from journeymesh.strangler.gates import GateInputs
 from journeymesh.strangler.phases import Phase
 from journeymesh.strangler.plan import Plan, PlanInvalid, SlicePlan
 from journeymesh.strangler.routes import Route, RoutesFollower, RoutesUnreadable, mark_completeness, read_routes
 from journeymesh.strangler.slices import Selector
-from tests.unit.strangler.plans import plan_of
+from tests.support.plans import plan_of
 from tests.unit.strangler.test_gates import GOOD
 
 POLICIES = [Policy(number="P1", valid_from=datetime(2024, 1, 1, tzinfo=UTC), device="V1")]
@@ -38,20 +38,20 @@ def plan_in(phase: Phase) -> Plan:
     return plan_of(SlicePlan(name="pilot", policies=Selector(), target="embedded", phase=phase))
 
 
-def applying(control: Control, plan: Plan, readings: Readings = GOOD, who: str = "ann") -> Applying:
+def applying(control: Control, plan: Plan, inputs: GateInputs = GOOD, who: str = "ann") -> Applying:
     def prepare(route: Route) -> None: ...
 
     def retire(route: Route, who: str, why: str) -> None:
         raise AssertionError("not asked for here")
 
     return Applying(
-        control=control, plan=plan, policies=lambda: POLICIES, readings=lambda route: readings, prepare=prepare,
+        control=control, plan=plan, policies=lambda: POLICIES, gate_inputs=lambda route: inputs, prepare=prepare,
         retire=retire, who=who,
     )  # fmt: skip
 
 
-def go(control: Control, phase: Phase, readings: Readings = GOOD) -> bool:
-    [outcome] = applying(control, plan_in(phase), readings).apply("because")
+def go(control: Control, phase: Phase, inputs: GateInputs = GOOD) -> bool:
+    [outcome] = applying(control, plan_in(phase), inputs).apply("because")
     return outcome.moved
 
 
@@ -85,9 +85,9 @@ def test_applying_again_changes_nothing(control: Control) -> None:
 
 def test_closed_gates_refuse_are_named_and_are_in_the_history(control: Control) -> None:
     go(control, Phase.SHADOW)
-    [outcome] = applying(control, plan_in(Phase.TARGET_WITH_REVERSE_SHADOW), Readings()).apply("too soon")
+    [outcome] = applying(control, plan_in(Phase.TARGET_WITH_REVERSE_SHADOW), GateInputs()).apply("too soon")
     assert not outcome.moved
-    assert "backfill is not begun" in outcome.closed
+    assert "backfill is not started" in outcome.closed
     assert read_routes(control).routes[0].phase is Phase.SHADOW
     assert entries(control)[-1] == ("shadow", "target_with_reverse_shadow", "refused")
 
@@ -101,12 +101,12 @@ def test_going_back_needs_no_gate(control: Control) -> None:
     go(control, Phase.SHADOW)
     mark_completeness(control.writing(), ["pilot"], True, None)
     go(control, Phase.TARGET_WITH_REVERSE_SHADOW)
-    assert go(control, Phase.SHADOW, Readings())
+    assert go(control, Phase.SHADOW, GateInputs())
     assert read_routes(control).routes[0].answering_name == "legacy"
 
 
 def test_a_target_that_stops_being_complete_between_gate_and_move_is_not_moved_to(control: Control) -> None:
-    go(control, Phase.SHADOW)  # recorded as not complete, whatever the readings said
+    go(control, Phase.SHADOW)  # recorded as not complete, whatever the gates' inputs said
     with pytest.raises(OperatorBusy, match="no longer complete"):
         go(control, Phase.TARGET_WITH_REVERSE_SHADOW, GOOD)
 
@@ -120,21 +120,19 @@ def test_starting_over_forgets_what_was_known_of_the_target(control: Control) ->
 
 
 def test_a_second_operator_is_refused(control: Control) -> None:
-    with operator_lock(control, "bob"), pytest.raises(OperatorBusy, match=r"bob \(\d+\) has been applying"):
+    with (
+        operator_lock(control, "bob"),
+        pytest.raises(OperatorBusy, match=r"bob \(process \d+ on [^)]+\) has held the apply lock"),
+    ):
         applying(control, plan_in(Phase.SHADOW)).apply("me too")
     assert go(control, Phase.SHADOW)
 
 
 def test_the_lock_of_a_dead_process_of_ours_is_taken_over(control: Control) -> None:
-    dead = os.fork()
-    if not dead:
-        os._exit(0)
-    os.waitpid(dead, 0)
+    dead = Process.this()._replace(started="1")  # its id was given to another one since
     with control.writing() as connection:
         far = now_us() + 10**12
-        connection.execute(
-            sa.insert(operators).values(name="apply", holder=f"ann ({dead})", since_us=1, expires_us=far)
-        )
+        connection.execute(sa.insert(operators).values(name="apply", holder=f"ann, {dead}", since_us=1, expires_us=far))
     assert go(control, Phase.SHADOW)
 
 
@@ -153,7 +151,7 @@ def test_a_refused_plan_moves_no_slice(control: Control) -> None:
 
 def test_a_follower_sees_a_move_within_a_second(control: Control) -> None:
     go(control, Phase.SHADOW)
-    with RoutesFollower(control, poll_s=0.05) as follower:
+    with RoutesFollower(control, every_s=0.05) as follower:
         assert follower.now().routes[0].phase is Phase.SHADOW
         go(control, Phase.LEGACY)
         until = now_us() + 1_000_000
@@ -164,7 +162,7 @@ def test_a_follower_sees_a_move_within_a_second(control: Control) -> None:
 
 def test_a_follower_that_cannot_read_refuses_after_a_second(control: Control, monkeypatch: pytest.MonkeyPatch) -> None:
     go(control, Phase.SHADOW)
-    with RoutesFollower(control, poll_s=0.02, stale_s=0.2) as follower:
+    with RoutesFollower(control, every_s=0.02, stale_s=0.2) as follower:
 
         def unreachable() -> None:
             raise StoreUnavailable("gone", todo="bring it back")

@@ -8,7 +8,7 @@ import pytest
 from journeymesh.errors import StoreUnavailable, UsageError
 from journeymesh.strangler.control import SCHEMA, Control, bump, revision
 from journeymesh.strangler.control_tables import metadata
-from tests.ports.rooms_databases import differences, fresh_postgresql
+from tests.support.rooms_databases import differences, fresh_postgresql
 
 
 def test_migrations_make_the_tables_on_sqlite(tmp_path: Path) -> None:
@@ -31,7 +31,7 @@ def test_migrations_make_the_tables_on_postgresql(postgresql_url: str) -> None:
 
 def test_a_database_without_tables_says_what_to_do(tmp_path: Path) -> None:
     control = Control(f"sqlite:///{tmp_path}/none.db")
-    with pytest.raises(StoreUnavailable, match="there is no such file: make it with: journeymesh strangler apply"):
+    with pytest.raises(StoreUnavailable, match="there is no such file: create it with: journeymesh strangler apply"):
         control.require_schema()
     assert not (tmp_path / "none.db").exists()
 

@@ -11,7 +11,7 @@ from journeymesh.journeys.answers import answer_bytes
 from journeymesh.stores.port import JourneyQuery
 from journeymesh.strangler.differences import Classification, differences, same
 from journeymesh.strangler.questions import JourneyAsked, JourneysAsked
-from tests.ports.records import DAY, NOON, journey, journeys
+from tests.support.records import DAY, NOON, journey, journeys
 
 ASKED = JourneysAsked(JourneyQuery(policy="P-1"))
 FIRST, SECOND = journey(start=NOON), journey(start=NOON + DAY)

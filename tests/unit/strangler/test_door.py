@@ -18,7 +18,7 @@ from journeymesh.journeys.policies import Policy
 from journeymesh.journeys.rules import JourneyRules
 from journeymesh.stores.memory import MemoryStore
 from journeymesh.stores.port import JourneyQuery
-from journeymesh.strangler.asks import NO_SLICE, Asks, last_asked_us
+from journeymesh.strangler.answer_counts import NO_SLICE, AnswerCounts, last_answered_us
 from journeymesh.strangler.control import Control
 from journeymesh.strangler.door import Door
 from journeymesh.strangler.phases import Phase
@@ -28,11 +28,11 @@ from journeymesh.strangler.routes import RoutesFollower, RoutesUnreadable
 from journeymesh.strangler.sides import Side
 from journeymesh.strangler.slices import Selector
 from journeymesh.wiring import open_store
-from tests.builders import NOON, NOW_US
 from tests.ports.side_suite import SideSuite, terms_of_one_number
 from tests.ports.test_sides import filled
-from tests.recorded_legacy import RecordedLegacy
-from tests.unit.strangler.doors import RENEWED, STORE, a_control, a_door, fill, following, put_routes, route, several
+from tests.support.builders import NOON, NOW_US
+from tests.support.doors import RENEWED, STORE, a_control, a_door, fill, following, put_routes, route, several
+from tests.support.recorded_legacy import RecordedLegacy
 
 P1, P2 = JourneyQuery(policy="P1"), JourneyQuery(policy="P2")
 
@@ -106,10 +106,10 @@ def follower(control: Control) -> Iterator[RoutesFollower]:
 
 
 def _counted(
-    follower: RoutesFollower, source: RecordedLegacy, asks: Asks | None = None
+    follower: RoutesFollower, source: RecordedLegacy, answer_counts: AnswerCounts | None = None
 ) -> tuple[Door, CountedSide, CountedSide]:
     store = CountedSide(fill(MemoryStore(), source))
-    door = a_door(follower, source, {STORE: store}, asks=asks)
+    door = a_door(follower, source, {STORE: store}, answer_counts=answer_counts)
     legacy = CountedSide(door.sides(LEGACY))
     sides: dict[str, Side] = {LEGACY: legacy, STORE: store}
     door.sides = sides.__getitem__
@@ -251,14 +251,14 @@ def test_terms_of_one_number_in_two_slices_are_put_together_of_what_each_side_ha
 
 
 def test_routes_that_cannot_be_read_any_longer_are_refused(control: Control, source: RecordedLegacy) -> None:
-    follower = RoutesFollower(control, poll_s=60.0, stale_s=0.05)
+    now_s = [0.0]
+    follower = RoutesFollower(control, every_s=60.0, stale_s=0.05, clock_s=lambda: now_s[0])
     with follower:
         door, legacy, store = _counted(follower, source)
         door.journeys(P1)
-        threading.Event().wait(0.1)
+        now_s[0] = 0.1
         with pytest.raises(RoutesUnreadable, match="could not be read for"):
             door.journeys(P1)
-        follower._stop.set()
     assert (legacy.asked, store.asked) == (1, 0)
 
 
@@ -299,13 +299,13 @@ def test_a_journey_is_asked_of_its_policys_side_whoever_knows_where_it_is(
 def test_who_answered_is_counted_by_slice_and_day(tmp_path: Path, source: RecordedLegacy) -> None:
     moved = route("p1", phase=Phase.TARGET, selector=Selector(numbers=("P1",)))
     control = a_control(tmp_path, moved)
-    with following(control) as follower, Asks(control) as asks:
-        door, _, _ = _counted(follower, source, asks)
+    with following(control) as follower, AnswerCounts(control) as answer_counts:
+        door, _, _ = _counted(follower, source, answer_counts)
         for query in (P1, P1, P2):
             door.journeys(query)
-    assert last_asked_us(control, "p1", LEGACY) is None
-    assert last_asked_us(control, "p1", STORE) is not None
-    assert last_asked_us(control, NO_SLICE, LEGACY) is not None
+    assert last_answered_us(control, "p1", LEGACY) is None
+    assert last_answered_us(control, "p1", STORE) is not None
+    assert last_answered_us(control, NO_SLICE, LEGACY) is not None
     with control.reading() as connection:
         rows = connection.exec_driver_sql("SELECT slice, side, reads FROM strangler_asks ORDER BY slice").all()
     assert [tuple(row) for row in rows] == [("", LEGACY, 1), ("p1", STORE, 2)]

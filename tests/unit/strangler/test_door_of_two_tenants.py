@@ -19,8 +19,8 @@ from journeymesh.strangler.phases import Phase
 from journeymesh.strangler.routes import Route
 from journeymesh.strangler.slices import Selector
 from tests.ports.side_suite import answer_bytes, terms_of_one_number
-from tests.recorded_legacy import RecordedLegacy
-from tests.unit.strangler.doors import STORE, a_control, a_door, fill, following, route
+from tests.support.doors import STORE, a_control, a_door, fill, following, route
+from tests.support.recorded_legacy import RecordedLegacy
 
 SLICES: dict[str, list[Route]] = {
     "legacy answers": [route(phase=Phase.SHADOW)],
@@ -60,7 +60,7 @@ def test_a_tenant_is_told_the_same_whether_another_uses_its_number_or_not(tmp_pa
         everything = door.journeys(JourneyQuery(policy="P"))
         ids = everything["journey_id"].to_pylist()
         told = {tenant: _told(door, tenant, ids) for tenant in ("north", "south")}
-        with pytest.raises(UsageError, match=r"one of each of the tenants north, south.*--tenant"):
+        with pytest.raises(UsageError, match=r"exists in several tenants: north, south.*--tenant"):
             terms_of(door, "P")
         with pytest.raises(NotFound, match="tenant west has no policy P"):
             terms_of(door, "P", "west")

@@ -16,13 +16,13 @@ from journeymesh.strangler import feeder as feeder_module
 from journeymesh.strangler import feeds as feeds_module
 from journeymesh.strangler.backfill import backfill_of, begin_again
 from journeymesh.strangler.control import bump, now_us
+from journeymesh.strangler.document_index import DocumentIndex
 from journeymesh.strangler.feeder import Feeder
 from journeymesh.strangler.feeds import Feed, FeedLease, FeedTaken, LagState, feed_of, lag_of
 from journeymesh.strangler.phases import Phase
-from journeymesh.strangler.places import Places
 from journeymesh.strangler.routes import mark_completeness, read_routes
-from tests.builders import NOON, drive
-from tests.unit.strangler.feeds import Bench, policy_of
+from tests.support.builders import NOON, drive
+from tests.support.feeds import Bench, policy_of
 
 
 @pytest.fixture
@@ -194,7 +194,7 @@ def test_a_feeder_stopped_between_check_and_write_is_refused_when_another_has_ta
 @pytest.mark.parametrize("act", [
     lambda bench, lease: mark_completeness(lease.writing(), ["pilot"], False, "stale"),
     lambda bench, lease: begin_again(lease.writing(), "pilot", "embedded", "stale"),
-    lambda bench, lease: Places("legacy", "embedded", bench.control.reading, lease.writing).forget(),
+    lambda bench, lease: DocumentIndex("legacy", "embedded", bench.control.reading, lease.writing).forget(),
 ])  # fmt: skip
 def test_a_feeder_without_the_lease_records_nothing(bench: Bench, act: Callable[[Bench, FeedLease], None]) -> None:
     bench.feed()

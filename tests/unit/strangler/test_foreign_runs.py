@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import random
 import time
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -18,17 +19,17 @@ from journeymesh.engines.port import RunOptions
 from journeymesh.errors import StoreUnavailable
 from journeymesh.journeys.rules import ALWAYS_ON
 from journeymesh.stores.memory import MemoryStore
-from journeymesh.stores.port import JourneyQuery
+from journeymesh.stores.port import JourneyQuery, Run, StoreBatch
 from journeymesh.strangler.control import Control
 from journeymesh.strangler.control_tables import foreign_runs
-from journeymesh.strangler.foreign_runs import look_for_others, open_runs
+from journeymesh.strangler.foreign_runs import OtherRuns, look_for_others, open_runs, runs_of_others
 from journeymesh.strangler.opened_door import opened_door
 from journeymesh.strangler.phases import Phase
 from journeymesh.wiring import open_store
-from tests.builders import NOON, drive
-from tests.legacy_double import MemoryLegacy
-from tests.unit.strangler.doors import STORE, a_control, fill, route
-from tests.unit.strangler.worlds import POLICIES, World
+from tests.support.builders import NOON, drive
+from tests.support.doors import STORE, a_control, fill, route
+from tests.support.legacy_double import MemoryLegacy
+from tests.support.worlds import POLICIES, World
 
 STRANGER = "another-fleet"
 
@@ -72,18 +73,18 @@ def test_it_stands_in_status_and_history_and_closes_gates(world: World, capsys: 
     run_id = write_past(world)
     told = shown(capsys)
     assert told["foreign_runs"] == [run_id]
-    gate = "somebody else wrote to the target (1 runs): reconcile the slice"
+    gate = "another writer wrote to the target (1 runs): reconcile the slice"
     assert told["closed_gates"] == [gate]
     world.phase = Phase.TARGET_WITH_REVERSE_SHADOW
     assert outcome(["strangler", "apply", "plan.yaml", "--why", "try"]) == 7
     assert gate in capsys.readouterr().err
     assert outcome(["strangler", "status", "plan.yaml"]) == 0
-    assert f"all: somebody else writes to this store (embedded): run {run_id}" in capsys.readouterr().out
+    assert f"all: another writer writes to this store (embedded): run {run_id}" in capsys.readouterr().out
     assert outcome(["strangler", "history", "plan.yaml", "--format", "json"]) == 0
     entries = json.loads(capsys.readouterr().out)
     (entry,) = [each for each in entries if each["outcome"] == "foreign write"]
     assert (entry["slice"], entry["who"], entry["before"]) == ("all", "watch", "shadow")
-    assert entry["detail"] == f"somebody else writes to this store (embedded): run {run_id}"
+    assert entry["detail"] == f"another writer writes to this store (embedded): run {run_id}"
 
 
 def test_gates_are_closed_until_a_comparison_leaves_no_difference(
@@ -185,3 +186,33 @@ def test_a_source_that_is_kept_up_is_looked_at_as_well_whichever_other_store_can
     look_for_others(control, store)
     assert [open_runs(control, "all", "old")] == [(run.run_id,) for run in old.runs() if run.source == STRANGER]
     assert open_runs(control, "all", STORE) is None
+
+
+def test_looking_again_finds_what_reading_all_runs_finds_and_reads_few() -> None:
+    store, others, rng = CountingStore(), OtherRuns(), random.Random(7)
+    store.migrate()
+    for k in range(300):
+        which = k if rng.random() < 0.6 else rng.randrange(k + 1)
+        held = store.run(f"run-{which}")
+        if held is None or held.finished_at is None:  # a run that has finished does not change
+            prefix = rng.choice(("run", "run", "sync:"))
+            began = NOON + timedelta(minutes=rng.randrange(-k - 1, k + 1)) if held is None else held.started_at
+            ended = began + timedelta(minutes=rng.randrange(5)) if rng.random() < 0.8 else None
+            store.write(StoreBatch(run=Run(f"{prefix}-{which}", "s", "r", began, ended, {"fixes": k})))
+        if rng.random() < 0.7:
+            assert others.look(store) == runs_of_others(store)
+    others.look(store)
+    store.read = 0
+    others.look(store)
+    assert store.read < 80 < store.run_count()
+
+
+class CountingStore(MemoryStore):
+    """Counts the runs that it gave."""
+
+    read = 0
+
+    def runs(self, since: datetime | None = None) -> list[Run]:
+        found = super().runs(since)
+        self.read += len(found)
+        return found

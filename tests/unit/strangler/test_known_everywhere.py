@@ -19,8 +19,8 @@ from journeymesh.strangler.control_tables import backfills
 from journeymesh.strangler.phases import Phase
 from journeymesh.strangler.routes import mark_completeness, read_routes
 from journeymesh.strangler.shadow import ShadowReader
-from tests.builders import NOON, drive
-from tests.unit.strangler.worlds import LOST, World
+from tests.support.builders import NOON, drive
+from tests.support.worlds import LOST, World
 
 
 @pytest.fixture
@@ -36,13 +36,13 @@ def _compare(world: World) -> None:
     world.spoil()
     stop = threading.Event()
     with world.installation() as installation:
-        feeding = threading.Thread(target=installation.feeder().run, args=(stop,))
-        feeding.start()
+        feeder = threading.Thread(target=installation.feeder().run, args=(stop,))
+        feeder.start()
         try:
             assert outcome(["strangler", "compare", "plan.yaml", "all"]) == 0
         finally:
             stop.set()
-            feeding.join()
+            feeder.join()
 
 
 def _compare_while_nobody_feeds(world: World) -> None:
@@ -171,14 +171,14 @@ def test_what_the_feed_refuses_every_command_knows(world: World, capsys: pytest.
     assert (shown["refusals"]["refused"], shown["refusals"]["documents"]) == (41, 3 * 31 + 41)
     world.phase = Phase.RETIRED
     assert outcome(["strangler", "apply", "plan.yaml", "--why", "done with it"]) == 7
-    assert "suddenly refused: 41 of 41 documents (100.0 %), 0.0 % before" in capsys.readouterr().err
+    assert "sudden rise in refused documents: 41 of 41 documents (100.0 %), 0.0 % before" in capsys.readouterr().err
     accepted = ["strangler", "accept", "plan.yaml", listed["cause"], "--reason", "the maker knows", "--days", "14"]
     assert outcome(accepted) == 0
     capsys.readouterr()
     assert outcome(["strangler", "status", "plan.yaml"]) == 0
     out = capsys.readouterr().out
     assert "ready for retired" in out
-    assert "refused: 41 of 134 documents (30.6 %), lately 41 more of 41; accepted for a while" in " ".join(out.split())
+    assert "refused: 41 of 134 documents (30.6 %), lately 41 more of 41; accepted for now" in " ".join(out.split())
     assert max(map(len, out.splitlines())) <= 80
     words = " ".join(out.split())
     for heading in ("backfill", "lag", "shadow reads", "mismatches"):

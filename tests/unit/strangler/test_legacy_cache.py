@@ -16,9 +16,9 @@ from journeymesh.strangler import legacy_cache
 from journeymesh.strangler.legacy_cache import AnswerCache, ChangeWatcher
 from journeymesh.strangler.legacy_side import LegacySide
 from journeymesh.strangler.policy_book import PolicyBook
-from tests.builders import NOON, drive
-from tests.legacy_double import MemoryLegacy
-from tests.unit.strangler.doors import RENEWED, several
+from tests.support.builders import NOON, drive
+from tests.support.doors import RENEWED, several
+from tests.support.legacy_double import MemoryLegacy
 
 ROWS = pa.table({"n": list(range(100))})
 P2 = JourneyQuery(policy="P2")
@@ -70,7 +70,8 @@ def test_a_stream_that_is_not_heard_turns_it_off(cache: AnswerCache, monkeypatch
 
 
 def test_it_holds_no_more_bytes_than_it_may(cache: AnswerCache) -> None:
-    cache.most_bytes = 3 * ROWS.nbytes
+    cache = AnswerCache(3 * ROWS.nbytes)
+    cache.heard()
     for number in range(10):
         _asked(cache, f"q{number}")
         assert cache.nbytes <= cache.most_bytes

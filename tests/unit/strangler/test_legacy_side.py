@@ -11,13 +11,13 @@ from journeymesh.errors import SourceUnreadable, UsageError
 from journeymesh.journeys.fixes import Fixes
 from journeymesh.journeys.rules import ALWAYS_ON
 from journeymesh.stores.port import JourneyQuery
-from journeymesh.strangler.journey_places import JourneyPlace
+from journeymesh.strangler.journey_index import JourneyLocation
 from journeymesh.strangler.legacy_side import LegacySide, LegacyTooMuch, ReadLimits
 from journeymesh.strangler.policy_book import PolicyBook
-from tests.builders import NOON, without
-from tests.legacy_double import MemoryLegacy
-from tests.recorded_legacy import RecordedLegacy
-from tests.unit.strangler.doors import RENEWED, made_of, several
+from tests.support.builders import NOON, without
+from tests.support.doors import RENEWED, made_of, several
+from tests.support.legacy_double import MemoryLegacy
+from tests.support.recorded_legacy import RecordedLegacy
 
 
 def legacy_side(source: MemoryLegacy, limits: ReadLimits | None = None) -> LegacySide:
@@ -81,10 +81,10 @@ def test_a_journey_that_was_not_given_out_is_found_where_a_store_says_it_is() ->
     assert side.journey(row["journey_id"]) is None
     asked = []
 
-    def locate(journey_id: str) -> JourneyPlace:
+    def locate(journey_id: str) -> JourneyLocation:
         asked.append(journey_id)
         start = int(source.recorded.fixed_at_us[0])
-        return JourneyPlace("V0", start, start + 60_000_000, "P1")
+        return JourneyLocation("V0", start, start + 60_000_000, "P1")
 
     side.locate = locate
     found = side.journey(row["journey_id"])

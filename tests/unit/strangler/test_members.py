@@ -15,10 +15,10 @@ from journeymesh.strangler.phases import Phase
 from journeymesh.strangler.questions import JourneysAsked, PolicyAsked, Question
 from journeymesh.strangler.routes import Route
 from journeymesh.strangler.slices import Selector
-from tests.builders import NOON
 from tests.ports.side_suite import terms_of_one_number
-from tests.recorded_legacy import RecordedLegacy
-from tests.unit.strangler.doors import STORE, a_control, a_door, fill, following, route
+from tests.support.builders import NOON
+from tests.support.doors import STORE, a_control, a_door, fill, following, route
+from tests.support.recorded_legacy import RecordedLegacy
 
 ALONE = Policy(number="A", device="V7", valid_from=NOON, tenant="north")
 RENEWED = Policy(number="A", device="V7", valid_from=NOON - timedelta(days=9), valid_to=NOON, tenant="north")

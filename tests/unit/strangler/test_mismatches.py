@@ -58,7 +58,7 @@ def test_an_acceptance_needs_a_reason_a_future_and_a_mismatch(control: Control) 
     record_mismatches(control, [_found()], "shadow")
     with pytest.raises(UsageError, match="a reason is missing"):
         accept_mismatch(control, _found().cause, "ann", " ", now_us() + DAY_US)
-    with pytest.raises(UsageError, match="would be over already"):
+    with pytest.raises(UsageError, match="expiry is in the past"):
         accept_mismatch(control, _found().cause, "ann", "known", now_us() - 1)
     with pytest.raises(NotFound, match="no mismatch to accept"):
         accept_mismatch(control, "none", "ann", "known", now_us() + DAY_US)

@@ -29,7 +29,7 @@ from journeymesh.strangler.opinion import GOOD, Class, Opinion
 from journeymesh.strangler.slices import Selector
 from journeymesh.strangler.third_opinion import Comparing
 from journeymesh.wiring import open_source
-from tests.unit.strangler.doors import fill
+from tests.support.doors import fill
 
 REPOSITORY = Path(__file__).parents[3]
 RECORDINGS = Path(os.environ.get("JOURNEYMESH_TEST_DATA") or REPOSITORY.parent / "shared" / "data")

@@ -13,8 +13,8 @@ from journeymesh.errors import SourceUnreadable
 from journeymesh.sources.vehicle_port import OtherClient, OtherClients
 from journeymesh.strangler.installation import Installation
 from journeymesh.strangler.phases import Phase
-from tests.legacy_double import MemoryLegacy
-from tests.unit.strangler.worlds import World
+from tests.support.legacy_double import MemoryLegacy
+from tests.support.worlds import World
 
 SEEN = OtherClients((OtherClient("reports", "10.0.0.7", {"query": 2}, 1), OtherClient("", "10.0.0.9", {}, 3)))
 
@@ -49,7 +49,7 @@ def test_they_are_shown_before_retiring_and_keep_nothing_from_it(
     assert "other clients" not in text_of("status", capsys)
     world.go(Phase.TARGET)
     lines = [
-        "other clients of legacy, at this instant: 2",
+        "other clients of legacy now: 2",
         "    reports at 10.0.0.7: 2 query, 1 idle connection",
         "    without a name at 10.0.0.9: 3 idle connections",
     ]
@@ -72,7 +72,7 @@ def test_a_server_that_does_not_tell_them_is_said_not_to(
     world.go(Phase.TARGET)
     monkeypatch.setattr(Told, "told", OtherClients(unknown="it has no such stage"))
     text = text_of("status", capsys)
-    assert "other clients of legacy cannot be asked for here:\n    it has no such stage" in text
+    assert "cannot list other clients of legacy:\n    it has no such stage" in text
     assert "ready for retired" in text
 
 
@@ -85,6 +85,4 @@ def test_a_legacy_that_is_down_is_said_to_be(
         raise SourceUnreadable("legacy is down", todo="start it")
 
     monkeypatch.setattr(Installation, "legacy", down)
-    assert "other clients of legacy cannot be asked for here:\n    legacy is down: start it" in text_of(
-        "status", capsys
-    )
+    assert "cannot list other clients of legacy:\n    legacy is down: start it" in text_of("status", capsys)

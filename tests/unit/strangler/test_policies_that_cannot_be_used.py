@@ -20,15 +20,15 @@ from journeymesh.journeys.rules import ALWAYS_ON
 from journeymesh.sources.mapping import load_mapping
 from journeymesh.stores.memory import MemoryStore
 from journeymesh.stores.port import JourneyQuery, RefusalQuery, StoreBatch
-from journeymesh.strangler.feeding import Feeding
+from journeymesh.strangler.feed_session import FeedSession
 from journeymesh.strangler.opened_door import opened_door
 from journeymesh.strangler.phases import Phase
 from journeymesh.strangler.plan import Feed
 from journeymesh.strangler.routes import read_routes
 from journeymesh.strangler.store_upstream import StoreUpstream
-from tests.builders import NOON, drive
-from tests.unit.strangler.doors import a_control, fill, made_of, route
-from tests.unit.strangler.worlds import World
+from tests.support.builders import NOON, drive
+from tests.support.doors import a_control, fill, made_of, route
+from tests.support.worlds import World
 
 SECTION = load_mapping("""
 version: 1
@@ -169,7 +169,7 @@ def _compares(move: Move, capsys: pytest.CaptureFixture[str]) -> None:
     capsys.readouterr()
     assert move.run("compare", "all", "--all") == 0
     number = len(move.good)
-    assert f"{number} policies asked for, {number} of {number} compared so far" in capsys.readouterr().out
+    assert f"{number} policies requested, {number} of {number} compared so far" in capsys.readouterr().out
 
 
 def _lists_no_difference(move: Move, capsys: pytest.CaptureFixture[str]) -> None:
@@ -259,10 +259,10 @@ def test_a_store_that_holds_two_tenants_policies_for_one_vehicle_is_copied_as_it
     old, new = MemoryStore(), MemoryStore()
     old.write(StoreBatch(policies=both))
     asked = route(source="old", target="new", upstream="old")
-    feeding = Feeding(
+    session = FeedSession(
         control=a_control(tmp_path, asked), feed=Feed(), source=StoreUpstream("old", old), store=new, rules=ALWAYS_ON,
         retention=Retention(), upstream="old", target="new", routes=(asked,),
     )  # fmt: skip
-    feeding.reload()
-    batch, _ = feeding.policy_changes()
+    session.reload()
+    batch, _ = session.policy_changes()
     assert batch.policies == both

@@ -18,7 +18,7 @@ def test_reading_policies_anew_takes_a_tenth_of_the_time_at_most() -> None:
         time.sleep(0.2)
         return []
 
-    with PolicyBook(read, refresh_s=3600.0) as book:
+    with PolicyBook(read, every_s=3600.0) as book:
         stop = threading.Event()
 
         def ask() -> None:
@@ -36,7 +36,7 @@ def test_reading_policies_anew_takes_a_tenth_of_the_time_at_most() -> None:
 
 
 def test_ending_does_not_wait_for_the_pause() -> None:
-    with PolicyBook(lambda: time.sleep(0.3) or [], refresh_s=0.0) as book:
+    with PolicyBook(lambda: time.sleep(0.3) or [], every_s=0.0) as book:
         time.sleep(1.2)
         began = time.monotonic()
     assert time.monotonic() - began < 1.5

@@ -12,14 +12,15 @@ import pytest
 from journeymesh.engines.port import Retention
 from journeymesh.journeys.journey import JOURNEY_SCHEMA
 from journeymesh.stores.port import JourneyQuery, Store, StoreBatch, Superseded
-from journeymesh.strangler.feeding import Feeding
+from journeymesh.strangler.differences import Classification
+from journeymesh.strangler.feed_session import FeedSession
 from journeymesh.strangler.legacy_upstream import LegacyUpstream
 from journeymesh.strangler.plan import Feed
-from journeymesh.strangler.reconcile import Difference, DifferenceKind, Reconciliation, reconciliations_of
+from journeymesh.strangler.reconcile import Reconciliation, TargetDifference, reconciliations_of
 from journeymesh.strangler.routes import read_routes
-from tests.builders import NOON, drive
-from tests.ports.records import refusal
-from tests.unit.strangler.feeds import Bench, policy_of
+from tests.support.builders import NOON, drive
+from tests.support.feeds import Bench, policy_of
+from tests.support.records import refusal
 
 
 @pytest.fixture
@@ -35,7 +36,7 @@ def bench(tmp_path: Path) -> Bench:
 
 
 def reconciliation(bench: Bench, chunk_fixes: int = 200, **options: Any) -> Reconciliation:
-    feeding = Feeding(
+    session = FeedSession(
         control=bench.control,
         feed=Feed(chunk_fixes=chunk_fixes),
         source=LegacyUpstream(bench.legacy, bench.rules),
@@ -46,8 +47,8 @@ def reconciliation(bench: Bench, chunk_fixes: int = 200, **options: Any) -> Reco
         target="embedded",
         routes=read_routes(bench.control).routes,
     )
-    feeding.reload()
-    return Reconciliation(feeding, feeding.routes[0].slice, **options)
+    session.reload()
+    return Reconciliation(session, session.routes[0].slice, **options)
 
 
 def rewritten(store: Store, **values: Any) -> None:
@@ -75,17 +76,17 @@ def day_lost(store: Store) -> None:
     store.write(StoreBatch(fixes_withdrawn=[("V2", round(NOON.timestamp()) // 86_400)]))
 
 
-FAULTS: list[tuple[Callable[[Store], None], DifferenceKind, str]] = [
-    (lost, DifferenceKind.MISSING, ""),
-    (invented, DifferenceKind.EXTRA, ""),
-    (lambda store: rewritten(store, distance_m=4350.000000001), DifferenceKind.VALUE, "distance_m"),
-    (lambda store: rewritten(store, idle_s=-0.0), DifferenceKind.VALUE, "idle_s"),
-    (lambda store: rewritten(store, policy="P-V3"), DifferenceKind.VALUE, "policy"),
-    (lambda store: rewritten(store, hours=[]), DifferenceKind.VALUE, "hours"),
-    (lambda store: rewritten(store, rules_version="r-0"), DifferenceKind.VALUE, "rules_version"),
-    (fixes_cut, DifferenceKind.VALUE, "digest"),
-    (day_lost, DifferenceKind.MISSING, "digest"),
-    (lambda store: store.write(StoreBatch(refusals=[refusal(vehicle="V2")])), DifferenceKind.EXTRA, ""),
+FAULTS: list[tuple[Callable[[Store], None], Classification, str]] = [
+    (lost, Classification.MISSING, ""),
+    (invented, Classification.EXTRA, ""),
+    (lambda store: rewritten(store, distance_m=4350.000000001), Classification.VALUE, "distance_m"),
+    (lambda store: rewritten(store, idle_s=-0.0), Classification.VALUE, "idle_s"),
+    (lambda store: rewritten(store, policy="P-V3"), Classification.VALUE, "policy"),
+    (lambda store: rewritten(store, hours=[]), Classification.VALUE, "hours"),
+    (lambda store: rewritten(store, rules_version="r-0"), Classification.VALUE, "rules_version"),
+    (fixes_cut, Classification.VALUE, "digest"),
+    (day_lost, Classification.MISSING, "digest"),
+    (lambda store: store.write(StoreBatch(refusals=[refusal(vehicle="V2")])), Classification.EXTRA, ""),
 ]
 
 
@@ -97,7 +98,7 @@ def test_equal_sides_differ_in_nothing(bench: Bench) -> None:
 
 @pytest.mark.parametrize(("fault", "kind", "name"), FAULTS)
 def test_a_fault_is_found_with_its_side_and_field_and_repaired(
-    bench: Bench, fault: Callable[[Store], None], kind: DifferenceKind, name: str
+    bench: Bench, fault: Callable[[Store], None], kind: Classification, name: str
 ) -> None:
     store = bench.open_store("embedded")
     fault(store)
@@ -124,7 +125,7 @@ def test_a_reconciliation_that_was_stopped_goes_on_behind_its_last_chunk(bench: 
 def test_the_feeder_goes_on_rightly_after_a_repair_beside_it(bench: Bench) -> None:
     store = bench.open_store("embedded")
     rewritten(store, distance_m=1.0)
-    found: list[Difference] = list(reconciliation(bench, repair=True).differences())
+    found: list[TargetDifference] = list(reconciliation(bench, repair=True).differences())
     assert [each.target_value for each in found] == [1.0]
     row = bench.legacy.rows[document := min(bench.legacy.rows)]
     bench.legacy.change(document, (row[0], row[1], row[2] + 1e-5, *row[3:]))

@@ -21,18 +21,18 @@ from journeymesh.sources.vehicle_port import VehicleRead
 from journeymesh.stores.port import StoreBatch
 from journeymesh.strangler.control import Control, now_us
 from journeymesh.strangler.control_tables import reads
+from journeymesh.strangler.gate_inputs import read_gate_inputs
 from journeymesh.strangler.gates import closed_gates
 from journeymesh.strangler.mismatches import accept_mismatch, list_mismatches
 from journeymesh.strangler.phases import Phase
 from journeymesh.strangler.plan import Gates
-from journeymesh.strangler.readings import read_slice
 from journeymesh.strangler.refusal_share import Limits, Window, still_refused, sudden
 from journeymesh.strangler.refusals import Refusals, refusals_of
 from journeymesh.strangler.routes import read_routes
-from tests.builders import NOON, drive
-from tests.legacy_double import MemoryLegacy
-from tests.ports.rooms_databases import fresh_postgresql
-from tests.unit.strangler.feeds import Bench, policy_of
+from tests.support.builders import NOON, drive
+from tests.support.feeds import Bench, policy_of
+from tests.support.legacy_double import MemoryLegacy
+from tests.support.rooms_databases import fresh_postgresql
 
 DAY_US = 86_400_000_000
 
@@ -118,8 +118,8 @@ def gates(bench: Bench, name: str = "pilot") -> list[str]:
     """The closed gates that tell of refusals."""
     route = read_routes(bench.control).get(name)
     assert route is not None
-    readings = read_slice(bench.control, route, bench.legacy.policies())
-    return [each for each in closed_gates(Phase.TARGET, Gates(), readings) if "refused" in each]
+    inputs = read_gate_inputs(bench.control, route, bench.legacy.policies())
+    return [each for each in closed_gates(Phase.TARGET, Gates(), inputs) if "refused" in each]
 
 
 def filled(bench: Bench, refused: int = 4) -> None:

@@ -17,11 +17,11 @@ from journeymesh.strangler.control_tables import feeds
 from journeymesh.strangler.gates import GateClosed, NothingCompared
 from journeymesh.strangler.phases import Phase
 from journeymesh.strangler.retire import Retiring
-from journeymesh.strangler.routes import Route, read_routes, record
+from journeymesh.strangler.routes import Route, RouteChange, read_routes, record
 from journeymesh.strangler.slices import Selector, Slice
 from journeymesh.strangler.status import history_of, unfinished
-from tests.builders import drive
-from tests.legacy_double import MemoryLegacy
+from tests.support.builders import drive
+from tests.support.legacy_double import MemoryLegacy
 
 BEGIN = datetime(2024, 1, 1, tzinfo=UTC)
 POLICIES = [
@@ -58,7 +58,9 @@ def parts(tmp_path: Path) -> Iterator[Parts]:
     for vehicle in ("V1", "V2", "V3"):
         held.legacy.put(drive((10.0, 60), vehicle=vehicle))
     with control.writing() as connection:
-        record(connection, _route(), before=Phase.TARGET_WITH_REVERSE_SHADOW, who="ann", why="test")
+        record(
+            connection, _route(), RouteChange("ann", "test", "moved", Phase.TARGET_WITH_REVERSE_SHADOW, _route().phase)
+        )
     yield held
     control.close()
 
@@ -68,8 +70,11 @@ def _route() -> Route:
     return Route(cars, "legacy", "embedded", "legacy", Phase.TARGET, True, None, now_us())
 
 
-def retiring(parts: Parts, tmp_path: Path, **options: float) -> Retiring:
-    return Retiring(parts, POLICIES, tmp_path / "retired", sleep=lambda seconds: None, **options)  # type: ignore[arg-type]
+def retiring(parts: Parts, tmp_path: Path, kind: type[Retiring] = Retiring, **options: float) -> Retiring:
+    return kind(
+        parts.control, POLICIES, tmp_path / "retired", parts.remover, parts.differences,
+        sleep=lambda seconds: None, **options,
+    )  # type: ignore[arg-type]  # fmt: skip
 
 
 def phase(parts: Parts) -> Phase:
@@ -125,8 +130,8 @@ def test_documents_that_come_after_the_export_stop_the_removal(parts: Parts, tmp
             parts.legacy.put(drive((10.0, 5), vehicle="V1", lat=50.0))
             return manifest
 
-    racing = Racing(parts, POLICIES, tmp_path / "retired", sleep=lambda seconds: None)
-    with pytest.raises(GateClosed, match="6 documents came to legacy since the export"):
+    racing = retiring(parts, tmp_path, Racing)
+    with pytest.raises(GateClosed, match="6 documents were added to legacy since the export"):
         racing.retire(_route(), "ann", "done with it")
     assert phase(parts) is Phase.TARGET
     assert parts.legacy.vehicles() == ["V1", "V2", "V3"]
@@ -136,7 +141,7 @@ def test_a_feeder_that_acts_on_older_routes_is_waited_for(parts: Parts, tmp_path
     with parts.control.writing() as connection:
         values = {"upstream": "legacy", "target": "embedded", "owner": "x", "events": 0, "revision": 1}
         connection.execute(sa.insert(feeds).values(lease_until_us=now_us() + 10**9, **values))
-    with pytest.raises(GateClosed, match="a feeder does not follow the routes"):
+    with pytest.raises(GateClosed, match="a feeder has not taken over the new routes"):
         retiring(parts, tmp_path, feeders_s=0.2).retire(_route(), "ann", "done with it")
     with parts.control.writing() as connection:
         connection.execute(sa.update(feeds).values(revision=10**6))

@@ -25,9 +25,9 @@ from journeymesh.strangler.phases import Phase
 from journeymesh.strangler.plan import LEGACY, Shadow
 from journeymesh.strangler.questions import JourneysAsked
 from journeymesh.strangler.shadow import ShadowReader
-from tests.builders import NOON
-from tests.racing_sides import AnswersAtHand, RacingSides
-from tests.unit.strangler.doors import STORE, a_control, following, put_routes, route
+from tests.support.builders import NOON
+from tests.support.doors import STORE, a_control, following, put_routes, route
+from tests.support.racing_sides import AnswersAtHand, RacingSides
 
 NUMBERS = [f"P{number}" for number in range(400)]
 ROUTE = route()
@@ -232,7 +232,7 @@ def test_what_cannot_be_compared_is_named_with_the_reason(shadowed: Shadowed) ->
         assert compared.left["P1"] == "a side could not be read"
         late = compare_policies(reader, ROUTE, members("P3"), time.monotonic() - 1)
         assert reader.waiting == 0, "nothing is asked when there is no time left"
-    assert late.left == {"P3": "there was no time left"}
+    assert late.left == {"P3": "timed out"}
 
 
 def test_a_sample_of_none_compares_none(shadowed: Shadowed) -> None:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import sqlite3
 from pathlib import Path
 
-from journeymesh.strangler.asks import Asks
+from journeymesh.strangler.answer_counts import AnswerCounts
 from journeymesh.strangler.control import Control
 from journeymesh.strangler.feeds import LEASE_S, FeedLease, LagState
 from journeymesh.strangler.phases import Phase
 from journeymesh.strangler.status import feeds_status, status_of
-from tests.unit.strangler.doors import a_control, put_routes, route
-from tests.unit.strangler.plans import plan_of
+from tests.support.doors import a_control, put_routes, route
+from tests.support.plans import plan_of
 
 
 def test_a_feed_that_no_route_asks_for_has_ended_whatever_became_of_its_feeder(tmp_path: Path) -> None:
@@ -28,16 +28,16 @@ def test_a_feed_that_no_route_asks_for_has_ended_whatever_became_of_its_feeder(t
 
 def test_an_answer_does_not_fail_because_it_could_not_be_counted(tmp_path: Path) -> None:
     control = a_control(tmp_path)
-    with Asks(control, flush_s=LEASE_S) as asks:
-        asks.count("all", "legacy")
+    with AnswerCounts(control, every_s=LEASE_S) as answer_counts:
+        answer_counts.count("all", "legacy")
         holder = sqlite3.connect(tmp_path / "control.db")
         holder.execute("DROP TABLE strangler_asks")
         holder.close()
-    assert asks.fault is not None
-    asks.control = Control(f"sqlite:///{tmp_path}/another.db")
-    asks.control.migrate()
-    asks.flush()
-    with asks.control.reading() as connection:
+    assert answer_counts.fault is not None
+    answer_counts.control = Control(f"sqlite:///{tmp_path}/another.db")
+    answer_counts.control.migrate()
+    answer_counts.flush()
+    with answer_counts.control.reading() as connection:
         assert connection.exec_driver_sql("SELECT reads FROM strangler_asks").scalar() == 1
 
 

@@ -13,8 +13,8 @@ from journeymesh.errors import StoreUnavailable
 from journeymesh.strangler.control import now_us
 from journeymesh.strangler.feeder import Feeder
 from journeymesh.strangler.feeds import LagState, feed_of, lag_of
-from tests.builders import drive
-from tests.unit.strangler.feeds import Bench, policy_of
+from tests.support.builders import drive
+from tests.support.feeds import Bench, policy_of
 
 
 @pytest.fixture

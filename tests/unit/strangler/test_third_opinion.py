@@ -25,9 +25,9 @@ from journeymesh.strangler.opinion import Class, Opinion, Verdict
 from journeymesh.strangler.opinions import NAIVE, TOTALS, opinions_of, record_opinion
 from journeymesh.strangler.slices import Selector
 from journeymesh.strangler.third_opinion import Comparing, by_policy, sample_of
-from tests.builders import drive
-from tests.legacy_double import MemoryLegacy
-from tests.unit.strangler.doors import a_control, fill, route
+from tests.support.builders import drive
+from tests.support.doors import a_control, fill, route
+from tests.support.legacy_double import MemoryLegacy
 
 MAY, JUNE = 2024 * 12 + 4, 2024 * 12 + 5
 BEGIN = datetime(2024, 1, 1, tzinfo=UTC)
@@ -94,7 +94,7 @@ def test_a_sample_is_a_number_or_a_share_and_always_the_same(asked: str, size: i
 
 @pytest.mark.parametrize("asked", ["0", "-3", "many", "0%", "101%", "0.5", "", "%"])
 def test_what_is_no_sample_is_refused(asked: str) -> None:
-    with pytest.raises(UsageError, match="is no sample"):
+    with pytest.raises(UsageError, match="is not a sample size"):
         sample_of(members(ONE), asked)
 
 
@@ -258,9 +258,9 @@ def test_the_last_opinion_of_each_kind_is_recorded(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changed", "told"),
     [
-        ({"target": "lake"}, "it is from when the slice moved from legacy to embedded"),
-        ({"source": "embedded", "target": "lake"}, "it is from when the slice moved from legacy to embedded"),
-        ({"selector": Selector(product="van")}, "it is of another set of policies"),
+        ({"target": "lake"}, "recorded when the slice moved from legacy to embedded"),
+        ({"source": "embedded", "target": "lake"}, "recorded when the slice moved from legacy to embedded"),
+        ({"selector": Selector(product="van")}, "recorded for another set of policies"),
     ],
 )
 def test_an_opinion_from_before_a_swap_or_of_another_set_no_longer_counts(

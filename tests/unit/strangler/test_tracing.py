@@ -15,7 +15,7 @@ from journeymesh.stores.memory import MemoryStore
 from journeymesh.stores.port import JourneyQuery
 from journeymesh.strangler import tracing
 from journeymesh.strangler.door import Door
-from journeymesh.strangler.journey_places import JourneyPlaces, Locator
+from journeymesh.strangler.journey_index import JourneyIndex, Locator
 from journeymesh.strangler.phases import Phase
 from journeymesh.strangler.policy_book import PolicyBook
 from journeymesh.strangler.routes import Route, Routes
@@ -43,7 +43,7 @@ def test_an_answer_has_a_span_that_names_slice_side_and_phase_and_nobody(spans: 
         routing=Routing(SimpleNamespace(now=lambda: Routes(1, (route,)))),  # type: ignore[arg-type]
         sides=lambda name: store,
         policy_book=PolicyBook(lambda: [POLICY]),
-        locator=Locator(JourneyPlaces(), lambda: []),
+        locator=Locator(JourneyIndex(), lambda: []),
     )
     door.journeys(JourneyQuery(policy="SECRET-1"))
     [told] = spans.get_finished_spans()

@@ -10,6 +10,7 @@ from typing import Final
 from journeymesh.delivery.checks.findings import RULES, Fault, Finding, Rule, UnknownRule
 from journeymesh.delivery.checks.places import Place, place_in, value_at
 from journeymesh.delivery.checks.subject import Rendered, Subject
+from journeymesh.delivery.checks.values import value_faults
 from journeymesh.delivery.documents import Document
 
 TOPICS: Final = (
@@ -48,7 +49,7 @@ def chosen_rules(ids: Iterable[str] = ()) -> list[Rule]:
     for id in ids:
         if id not in held:
             near = [name for name in held if set(name.split("-")) & set(id.split("-"))] or list(held)
-            raise UnknownRule(f"no rule is called {id}", todo=f"there are {', '.join(near[:8])}, …")
+            raise UnknownRule(f"there is no rule {id}", todo=f"rules are {', '.join(near[:8])}, …")
     return [held[id] for id in dict.fromkeys(ids)] or list(held.values())
 
 
@@ -73,12 +74,13 @@ def _faults(subject: Subject, each: Rule) -> Iterator[Fault]:
     """
     try:
         yield from each.faults(subject)
+        yield from value_faults(subject, each.id)
     except (AttributeError, KeyError, TypeError, ValueError):
         malformed = next(rules()["schema"].faults(subject), None)
         if malformed is None:
             raise
-        what = f"this rule did not look at all, for a manifest is not of its kind's shape: {malformed.what}"
-        yield Fault(malformed.of, what, malformed.at, fix="correct what rule schema finds, then check again")
+        what = f"this rule was skipped, because a manifest does not have the structure of its kind: {malformed.what}"
+        yield Fault(malformed.of, what, malformed.at, fix="fix what rule schema finds, then check again")
 
 
 def _finding(subject: Subject, each: Rule, fault: Fault) -> Finding:

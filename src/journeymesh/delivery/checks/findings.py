@@ -6,16 +6,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from journeymesh.delivery.checks.places import Step
+from journeymesh.delivery.checks.subject import Rendered, Subject
+from journeymesh.delivery.documents import Document
 from journeymesh.errors import JourneymeshError, NotFound
-
-if TYPE_CHECKING:
-    from journeymesh.delivery.checks.subject import Rendered, Subject
-    from journeymesh.delivery.documents import Document
-
-Step = str | int
-"""One step into a manifest: a key, a place in a list, or the ``name`` of one of a list's entries."""
 
 
 class TreeRefused(JourneymeshError):
@@ -29,7 +24,7 @@ class UnknownRule(NotFound):
 
 
 class Severity(StrEnum):
-    """What a finding means for a change: an error has to be mended first, a warning has to be known."""
+    """What a finding means for a change: an error has to be fixed first, a warning has to be known."""
 
     error = "error"
     warning = "warning"
@@ -88,3 +83,9 @@ def rule(
         return faults
 
     return made
+
+
+def value_rule(topic: str, id: str, meaning: str, *, fix: str, severity: Severity = Severity.error) -> None:
+    """A rule that the rows of ``values.VALUES`` hold all of."""
+    assert id not in RULES, f"two rules are called {id}"
+    RULES[id] = Rule(id, severity, topic, meaning, fix, lambda _: iter(()))

@@ -16,10 +16,11 @@ from typing import Any
 
 import yaml
 
-from journeymesh.delivery.checks.findings import Step
 from journeymesh.delivery.documents import Document, documents
 from journeymesh.yaml_files import load_yaml
 
+Step = str | int
+"""One step into a manifest: a key, an index into a list, or the ``name`` of one of a list's entries."""
 KUSTOMIZATIONS = ("kustomization.yaml", "kustomization.yml", "Kustomization")
 
 
@@ -102,7 +103,7 @@ class Sources:
 
     @cached_property
     def reached(self) -> tuple[Reached, ...]:
-        """The kustomizations, the folder's own first; one that is reached by two names stands there twice."""
+        """The kustomizations, the folder's own first; one that is reached by two names is there twice."""
         found: list[Reached] = []
         queue, seen = [(self._folder.resolve(), "", "")], set[tuple[Path, str, str]]()
         while queue:

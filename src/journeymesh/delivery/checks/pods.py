@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
-from journeymesh.delivery.checks.findings import Step
+from journeymesh.delivery.checks.places import Step
 from journeymesh.delivery.checks.subject import Rendered, Subject, entries, mapping
 
 TEMPLATES: Final[dict[str, tuple[str, ...]]] = {

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
-from journeymesh.delivery.checks.findings import Step
+from journeymesh.delivery.checks.places import Step
 from journeymesh.delivery.checks.pods import CONTAINERS, SERVING, Container, Pod, pod_of, selects
 from journeymesh.delivery.checks.subject import Rendered, Subject, entries, mapping
 

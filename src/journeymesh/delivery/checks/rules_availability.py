@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from journeymesh.delivery.checks.findings import Fault, rule
+from journeymesh.delivery.checks.findings import Fault, rule, value_rule
 from journeymesh.delivery.checks.gates import gated, is_candidate
 from journeymesh.delivery.checks.pods import pod_of, selects
 from journeymesh.delivery.checks.subject import Rendered, Subject, mapping
@@ -12,20 +12,12 @@ from journeymesh.delivery.checks.subject import Rendered, Subject, mapping
 LONGEST_PROGRESS_S = 60
 
 
-@rule(
+value_rule(
+    "availability",
     "rollout-keeps-serving",
-    "A rolling update takes no pod away before its successor is ready.",
+    "A rolling update removes no pod before its successor is ready.",
     fix="set strategy.rollingUpdate.maxUnavailable: 0 (and maxSurge: 1)",
 )
-def rollout_keeps_serving(subject: Subject) -> Iterator[Fault]:
-    for held in subject.every("Deployment"):
-        strategy = mapping(held.spec.get("strategy"))
-        if strategy.get("type") == "Recreate":
-            if gated(held.unit.service) and not is_candidate(held):
-                yield Fault(held, f"{held} is taken away before it is made again", ("spec", "strategy", "type"))
-        elif mapping(strategy.get("rollingUpdate")).get("maxUnavailable") not in (0, "0", "0%"):
-            at = ("spec", "strategy", "rollingUpdate", "maxUnavailable")
-            yield Fault(held, f"{held} may lose a pod while it rolls", at)
 
 
 @rule(
@@ -63,7 +55,9 @@ def disruption_allowed(subject: Subject) -> Iterator[Fault]:
             pod = pod_of(held)
             if pod is not None and selects(budget.spec.get("selector"), pod.labels) and _blocks(subject, budget, held):
                 key = "minAvailable" if "minAvailable" in budget.spec else "maxUnavailable"
-                yield Fault(budget, f"{budget} keeps every pod of {held}, so no node drains", ("spec", key))
+                yield Fault(
+                    budget, f"{budget} allows no eviction of the pods of {held}, so no node drains", ("spec", key)
+                )
                 break
 
 
@@ -98,18 +92,18 @@ def _scaler(subject: Subject, held: Rendered) -> Rendered | None:
 
 @rule(
     "replicas-one-owner",
-    "Where a HorizontalPodAutoscaler scales, the Deployment says no replicas, or Argo CD and the scaler fight.",
-    fix="take replicas out of the Deployment",
+    "A Deployment that a HorizontalPodAutoscaler scales sets no replicas, or Argo CD undoes the scaling.",
+    fix="remove replicas from the Deployment",
 )
 def replicas_one_owner(subject: Subject) -> Iterator[Fault]:
     for held in subject.every("Deployment", "StatefulSet"):
         if "replicas" in held.spec and _scaler(subject, held):
-            yield Fault(held, f"{held} says replicas, and an autoscaler does too", ("spec", "replicas"))
+            yield Fault(held, f"{held} sets replicas, and so does an autoscaler", ("spec", "replicas"))
 
 
 @rule(
     "autoscaler-target",
-    "A HorizontalPodAutoscaler scales something that is there.",
+    "A HorizontalPodAutoscaler scales a workload that exists.",
     fix="correct scaleTargetRef",
 )
 def autoscaler_target(subject: Subject) -> Iterator[Fault]:
@@ -117,7 +111,7 @@ def autoscaler_target(subject: Subject) -> Iterator[Fault]:
         target = mapping(scaler.spec.get("scaleTargetRef"))
         found = [held for held in subject.objects(scaler.unit) if held.kind == target.get("kind")]
         if target.get("name") not in {held.name for held in found}:
-            what = f"{scaler} scales {target.get('kind')} {target.get('name')}, which is not there"
+            what = f"{scaler} scales {target.get('kind')} {target.get('name')}, which does not exist"
             yield Fault(scaler, what, ("spec", "scaleTargetRef", "name"))
 
 
@@ -146,17 +140,9 @@ def selectors_apart(subject: Subject) -> Iterator[Fault]:
                 yield Fault(held, f"{held} also selects the pods of {other}", ("spec", "selector", "matchLabels"))
 
 
-@rule(
+value_rule(
+    "availability",
     "labels",
     "Every workload carries app.kubernetes.io/name and app.kubernetes.io/part-of, its pods the name.",
     fix="add the labels",
 )
-def labels(subject: Subject) -> Iterator[Fault]:
-    for held in subject.every("Deployment", "StatefulSet", "DaemonSet", "Job", "CronJob", part="service"):
-        pod = pod_of(held)
-        for key in ("app.kubernetes.io/name", "app.kubernetes.io/part-of"):
-            if key not in held.labels:
-                yield Fault(held, f"{held} has no label {key}", ("metadata", "labels", key))
-        if pod is not None and "app.kubernetes.io/name" not in pod.labels:
-            at = (*pod.at, "metadata", "labels", "app.kubernetes.io/name")
-            yield Fault(held, f"the pods of {held} have no label app.kubernetes.io/name", at)

@@ -16,7 +16,8 @@ from journeymesh.delivery.certificates import (
     is_for,
     period_fault,
 )
-from journeymesh.delivery.checks.findings import Fault, Severity, Step, rule
+from journeymesh.delivery.checks.findings import Fault, Severity, rule
+from journeymesh.delivery.checks.places import Step
 from journeymesh.delivery.checks.subject import Subject, entries, mapping
 from journeymesh.delivery.documents import Document
 from journeymesh.delivery.secrets import HOLDS, NAMES, SUFFIX, TLS, EnvironmentSecrets
@@ -27,7 +28,7 @@ _CERTIFICATE = "journeymesh delivery secrets certificate NAME --env ENV --certif
 
 @rule(
     "certificate-holds",
-    "Every certificate in the tree holds today, with its key, for the hosts of the listeners that serve it.",
+    "Every certificate in the tree is valid today, matches its key and covers the hosts of its listeners.",
     fix=f"renew it: `journeymesh delivery secrets rotate`, or `{_CERTIFICATE}`",
 )
 def certificate_holds(subject: Subject) -> Iterator[Fault]:
@@ -36,7 +37,7 @@ def certificate_holds(subject: Subject) -> Iterator[Fault]:
 
 @rule(
     "certificate-ends-soon",
-    "Every certificate in the tree holds for another 30 days, and what it says of that can be read without its key.",
+    "Every certificate in the tree is valid for another 30 days, and its expiry can be read without its key.",
     fix=f"renew it in time: `journeymesh delivery secrets rotate`, or `{_CERTIFICATE}`",
     severity=Severity.warning,
 )
@@ -79,7 +80,7 @@ def _sealed_faults(
     try:
         said = period_fault(datetime.fromisoformat(begins), datetime.fromisoformat(ends), now)
     except (ValueError, TypeError):
-        what = "it does not say until when its certificate holds, and no key at hand opens it; set it anew"
+        what = "its certificate's expiry is not recorded, and no available key decrypts it; set it again"
         return [CertificateFault((), what, grave=False)]
     found = [CertificateFault((), f"its certificate {said[0]}", said[1])] if said else []
     names = str(notes.get(NAMES, "")).split(",")

@@ -5,20 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from journeymesh.delivery.checks.findings import Fault, rule
-from journeymesh.delivery.checks.gates import gated, is_candidate
+from journeymesh.delivery.checks.findings import Fault, rule, value_rule
+from journeymesh.delivery.checks.gates import gate_of, gated, is_candidate, rendered_as
 from journeymesh.delivery.checks.pods import Container, Pod, pod_of, selects
 from journeymesh.delivery.checks.subject import Rendered, Subject, Unit, entries
-from journeymesh.delivery.checks.waves import AT_HOOK, AT_WAVE, HOOK, HOOK_DELETE, WAVE, hooks, wave
+from journeymesh.delivery.checks.waves import AT_HOOK, AT_WAVE, HOOK_DELETE, WAVE, hooks, wave
 
 _HOOKS: Final = {"PreSync", "Sync", "PostSync", "SyncFail", "PostDelete", "Skip"}
 _DELETE_POLICIES: Final = {"BeforeHookCreation", "HookSucceeded", "HookFailed"}
 _LONGEST_GATE_S: Final = 600
 _WITH_STABLE: Final = ("Service", "PodDisruptionBudget", "HorizontalPodAutoscaler")
-
-
-def _one(subject: Subject, unit: Unit, kind: str, name: str) -> Rendered | None:
-    return next((each for each in subject.objects(unit) if each.kind == kind and each.name == name), None)
 
 
 def _gates(subject: Subject) -> Iterator[tuple[Unit, Rendered | None, Rendered | None, Rendered | None]]:
@@ -27,9 +23,9 @@ def _gates(subject: Subject) -> Iterator[tuple[Unit, Rendered | None, Rendered |
         if gated(unit.service) and subject.objects(unit):
             yield (
                 unit,
-                _one(subject, unit, "Deployment", f"{unit.service}-candidate"),
-                _one(subject, unit, "Job", f"{unit.service}-e2e-candidate"),
-                _one(subject, unit, "Deployment", unit.service),
+                rendered_as(subject, unit, "Deployment", f"{unit.service}-candidate"),
+                gate_of(subject, unit),
+                rendered_as(subject, unit, "Deployment", unit.service),
             )
 
 
@@ -43,25 +39,22 @@ def gate_complete(subject: Subject) -> Iterator[Fault]:
         name = unit.service
         parts = (
             (candidate, f"Deployment {name}-candidate"),
-            (_one(subject, unit, "Service", f"{name}-candidate"), f"Service {name}-candidate"),
+            (rendered_as(subject, unit, "Service", f"{name}-candidate"), f"Service {name}-candidate"),
             (gate, f"Job {name}-e2e-candidate"),
             (stable, f"Deployment {name}"),
-            (_one(subject, unit, "Service", name), f"Service {name}"),
+            (rendered_as(subject, unit, "Service", name), f"Service {name}"),
         )
         for part, called in parts:
             if part is None:
                 yield Fault(subject.sources(unit).top().path, f"{name} has no {called} in {unit.environment}")
 
 
-@rule(
+value_rule(
+    "gate",
     "gate-blocks",
     "The gate is a Sync hook: only then does its failure keep the waves behind it from being applied.",
     fix="annotate the Job argocd.argoproj.io/hook: Sync",
 )
-def gate_blocks(subject: Subject) -> Iterator[Fault]:
-    for _, _, gate, _ in _gates(subject):
-        if gate is not None and hooks(gate) != ("Sync",):
-            yield Fault(gate, f"{gate} is {gate.annotations.get(HOOK) or 'no hook'}, not a Sync hook", AT_HOOK)
 
 
 @rule(
@@ -146,7 +139,7 @@ def gate_same_image(subject: Subject) -> Iterator[Fault]:
 @rule(
     "gate-same-settings",
     "What was tested is what is released: candidate and stable have the same settings, arguments and probes.",
-    fix="put what both share where both get it from",
+    fix="define shared settings once, where both include them",
 )
 def gate_same_settings(subject: Subject) -> Iterator[Fault]:
     for pod, container, tested in _released(subject):
@@ -157,7 +150,7 @@ def gate_same_settings(subject: Subject) -> Iterator[Fault]:
 
 @rule(
     "gate-tests-candidate",
-    "The gate asks the candidate's own Service, not the one that users are on.",
+    "The gate tests the candidate's own Service, not the one that users reach.",
     fix="let the Job's BASE_URL be http://<name>-candidate:8080",
 )
 def gate_tests_candidate(subject: Subject) -> Iterator[Fault]:
@@ -165,7 +158,7 @@ def gate_tests_candidate(subject: Subject) -> Iterator[Fault]:
         pod = pod_of(gate) if gate else None
         if gate and pod and not any(f"//{unit.service}-candidate" in text for text in _told(pod)):
             at = (*pod.at, "spec", "containers", 0, "env", "BASE_URL", "value")
-            yield Fault(gate, f"{gate} is not told the address of {unit.service}-candidate", at)
+            yield Fault(gate, f"{gate} does not call {unit.service}-candidate", at)
 
 
 def _told(pod: Pod) -> Iterator[str]:
@@ -176,7 +169,7 @@ def _told(pod: Pod) -> Iterator[str]:
 
 @rule(
     "gate-ends",
-    "A hook's Job ends by itself and soon, for the sync waits for it: a deadline, few retries, no restart.",
+    "A hook's Job ends soon, because the sync waits for it: a deadline, few retries, no restart.",
     fix="set activeDeadlineSeconds (600 or less), backoffLimit (3 or less) and restartPolicy: Never",
 )
 def gate_ends(subject: Subject) -> Iterator[Fault]:
@@ -185,32 +178,33 @@ def gate_ends(subject: Subject) -> Iterator[Fault]:
             continue
         deadline, retries = held.spec.get("activeDeadlineSeconds"), held.spec.get("backoffLimit")
         if not isinstance(deadline, int) or deadline > _LONGEST_GATE_S:
-            yield Fault(held, f"{held} may run for {deadline or 'ever'}", ("spec", "activeDeadlineSeconds"))
+            yield Fault(
+                held,
+                f"{held} {f'may run for {deadline} s' if deadline else 'has no deadline'}",
+                ("spec", "activeDeadlineSeconds"),
+            )
         if not isinstance(retries, int) or retries > 3:
             told = 6 if retries is None else retries
-            yield Fault(held, f"{held} tries {told} times again", ("spec", "backoffLimit"))
-        pod = pod_of(held)
-        if pod and pod.spec.get("restartPolicy") != "Never":
-            yield Fault(held, f"{held} restarts its pod", (*pod.at, "spec", "restartPolicy"))
+            yield Fault(held, f"{held} retries {told} times", ("spec", "backoffLimit"))
 
 
 @rule(
     "hook-known",
-    "A hook names phases that Argo CD has, and when it is deleted; every Job is a hook, for a Job cannot be changed.",
+    "A hook names phases that Argo CD has, and when it is deleted; every Job is a hook: a Job cannot be changed.",
     fix="annotate argocd.argoproj.io/hook: Sync and argocd.argoproj.io/hook-delete-policy: BeforeHookCreation",
 )
 def hook_known(subject: Subject) -> Iterator[Fault]:
     for held in subject.every(part="service"):
         phases = hooks(held)
         if held.kind == "Job" and not phases:
-            yield Fault(held, f"{held} is no hook", AT_HOOK)
+            yield Fault(held, f"{held} is not a hook", AT_HOOK)
         for phase in phases:
             if phase not in _HOOKS:
                 yield Fault(held, f"{held} names the phase {phase}, which Argo CD does not know", AT_HOOK)
         policies = {part.strip() for part in str(held.annotations.get(HOOK_DELETE, "")).split(",") if part.strip()}
         at = ("metadata", "annotations", HOOK_DELETE)
         if phases and not policies:
-            yield Fault(held, f"{held} does not say when it is deleted", at)
+            yield Fault(held, f"{held} has no hook-delete-policy", at)
         elif phases and not policies <= _DELETE_POLICIES:
             yield Fault(held, f"{held}: Argo CD does not know {', '.join(sorted(policies - _DELETE_POLICIES))}", at)
 
@@ -224,7 +218,7 @@ def wave_number(subject: Subject) -> Iterator[Fault]:
     for held in subject.every():
         value = held.annotations.get(WAVE)
         if value is not None and not (isinstance(value, str) and value.lstrip("-").isdigit()):
-            yield Fault(held, f"{held} has the wave {value!r}", AT_WAVE)
+            yield Fault(held, f"{held} has sync wave {value!r}", AT_WAVE)
 
 
 @rule(

@@ -6,7 +6,8 @@ import re
 from collections.abc import Iterator
 from typing import Any, Final
 
-from journeymesh.delivery.checks.findings import Fault, Step, rule
+from journeymesh.delivery.checks.findings import Fault, rule
+from journeymesh.delivery.checks.places import Step
 from journeymesh.delivery.checks.pods import CONTAINERS, pods
 from journeymesh.delivery.checks.subject import Rendered, Subject
 from journeymesh.delivery.documents import text_of
@@ -24,7 +25,7 @@ _TESTKUBE: Final = ("TestWorkflow", "TestWorkflowTemplate")
 def image_pinned(subject: Subject) -> Iterator[Fault]:
     for held, at, image in _images(subject):
         if not _PINNED.fullmatch(image):
-            yield Fault(held, f"{held} runs {image or 'no image'}, which is no digest", at)
+            yield Fault(held, f"{held} runs {image or 'no image'}, which is not a digest", at)
 
 
 @rule(
@@ -81,7 +82,7 @@ def approved_list_form(subject: Subject) -> Iterator[Fault]:
             continue
         for number, line in enumerate(text_of(listed).splitlines(), start=1):
             if line.strip() and not re.fullmatch(r"\s*#.*|sha256:[0-9a-f]{64}\s+\S+\s*", line):
-                yield Fault(listed, f"{line.strip()[:60]!r} is no digest with a name", (number,))
+                yield Fault(listed, f"{line.strip()[:60]!r} is not a digest with a name", (number,))
 
 
 def _images(subject: Subject) -> Iterator[tuple[Rendered, tuple[Step, ...], str]]:

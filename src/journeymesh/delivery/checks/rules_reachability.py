@@ -12,7 +12,7 @@ from journeymesh.delivery.checks.subject import Subject, entries
 
 @rule(
     "network-policy-reaches",
-    "Whom a pod is told to ask, its NetworkPolicies let it ask, and the other's let it in.",
+    "NetworkPolicies let a pod reach each service that it is configured to call: its own egress, the other's ingress.",
     fix="let it out in its NetworkPolicy's egress, and in at the other's ingress, by podSelector and port",
 )
 def network_policy_reaches(subject: Subject) -> Iterator[Fault]:
@@ -21,15 +21,15 @@ def network_policy_reaches(subject: Subject) -> Iterator[Fault]:
         for flow in environment.flows():
             for obstacle in environment.obstacles(flow):
                 who, whom = flow.source.owner, obstacle.target.owner
-                way = "lets it out" if obstacle.direction == "out" else "lets it in"
-                what = f"{who} asks {flow.service} at port {flow.port}, and no NetworkPolicy {way} ({whom})"
+                way = "allows its egress" if obstacle.direction == "out" else "allows its ingress"
+                what = f"{who} connects to {flow.service} at port {flow.port}, and no NetworkPolicy {way} ({whom})"
                 yield Fault(flow.told_by, what, flow.at)
 
 
 @rule(
     "network-policy-needed",
-    "A NetworkPolicy of a service lets nobody in by a name that no pod has.",
-    fix="correct the label in ingress.from, or take it out",
+    "A NetworkPolicy of a service names no client by a label that no pod has.",
+    fix="correct the label in ingress.from, or remove it",
     severity=Severity.warning,
 )
 def network_policy_needed(subject: Subject) -> Iterator[Fault]:
@@ -43,7 +43,7 @@ def network_policy_needed(subject: Subject) -> Iterator[Fault]:
                     for wanted in _names(peer):
                         if wanted not in labels:
                             at = ("spec", "ingress", index, "from", inner)
-                            yield Fault(held, f"{held} lets {wanted} in, which is not there", at)
+                            yield Fault(held, f"{held} allows ingress from {wanted}, which does not exist", at)
 
 
 def _names(peer: dict[str, object]) -> Iterator[str]:

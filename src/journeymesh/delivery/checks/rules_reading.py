@@ -12,7 +12,7 @@ from journeymesh.delivery.checks.subject import Subject
 
 @rule(
     "file-is-yaml",
-    "Every manifest is YAML, and each Kustomization, Application and AppProject of the types that its kind has.",
+    "Every manifest is YAML, and the fields of each Kustomization, Application and AppProject have the right types.",
     fix="correct the file",
 )
 def file_is_yaml(subject: Subject) -> Iterator[Fault]:
@@ -24,14 +24,14 @@ def file_is_yaml(subject: Subject) -> Iterator[Fault]:
 
 @rule(
     "keys-once",
-    "No mapping has the same key twice: of two, one is ignored without a word.",
+    "No mapping has the same key twice: one of the two would be ignored silently.",
     fix="keep one of them",
 )
 def keys_once(subject: Subject) -> Iterator[Fault]:
     for path in subject.files:
         for document in subject.read(path):
             for line, key in _repeated(document.node):
-                yield Fault(path, f"key {key} stands there twice", (line,))
+                yield Fault(path, f"key {key} occurs twice", (line,))
 
 
 def _repeated(node: yaml.Node) -> Iterator[tuple[int, str]]:

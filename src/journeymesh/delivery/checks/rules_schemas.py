@@ -16,7 +16,7 @@ from journeymesh.delivery.checks.subject import Subject
     "schema",
     "Every object has the fields of its kind and no others: Kubernetes 1.34, Argo CD, Gateway API, Traefik, Testkube, "
     "Prometheus Operator, External Secrets.",
-    fix="correct the field; an unknown one would be dropped without a word",
+    fix="correct the field; an unknown one would be dropped silently",
 )
 def schema(subject: Subject) -> Iterator[Fault]:
     for held in subject.every():

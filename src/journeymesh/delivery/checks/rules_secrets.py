@@ -26,8 +26,8 @@ _PLAIN: Final = re.compile(r"(?i)(true|false|yes|no|\d{1,4}|/.*|\$\(.*\)|\$\{.*\
 
 @rule(
     "secret-plain",
-    "No Secret is plain in git: it stands in customization/secrets/<env>/*.enc.yaml, encrypted, or comes from outside.",
-    fix="encrypt it with `journeymesh delivery secrets`, or use an ExternalSecret; and change what was shown",
+    "No Secret is plain in git: it is in customization/secrets/<env>/*.enc.yaml, encrypted, or comes from outside.",
+    fix="encrypt it with `journeymesh delivery secrets`, or use an ExternalSecret; and rotate what was exposed",
 )
 def secret_plain(subject: Subject) -> Iterator[Fault]:
     for path in subject.files:
@@ -41,7 +41,7 @@ def secret_plain(subject: Subject) -> Iterator[Fault]:
 @rule(
     "secret-encrypted",
     "Every *.enc.yaml was encrypted by SOPS: all its values, and sealed by a mac.",
-    fix="encrypt the file again with `journeymesh delivery secrets`; and change the values that were shown",
+    fix="encrypt the file again with `journeymesh delivery secrets`; and rotate the values that were exposed",
 )
 def secret_encrypted(subject: Subject) -> Iterator[Fault]:
     for path in subject.files:
@@ -52,7 +52,7 @@ def secret_encrypted(subject: Subject) -> Iterator[Fault]:
             if not str(sealed.get("mac", "")).startswith("ENC["):
                 yield Fault(document, f"{path.name} has no mac of SOPS", ("sops", "mac"))
             if not any(sealed.get(kind) for kind in ("age", "pgp", "kms", "gcp_kms", "azure_kv", "hc_vault")):
-                yield Fault(document, f"{path.name} is encrypted for nobody", ("sops",))
+                yield Fault(document, f"{path.name} is encrypted for no recipient", ("sops",))
             for part in ("data", "stringData"):
                 for key, value in mapping(mapping(document.content).get(part)).items():
                     if not _ENCRYPTED.match(str(value)):
@@ -61,7 +61,7 @@ def secret_encrypted(subject: Subject) -> Iterator[Fault]:
 
 @rule(
     "secret-place",
-    "Encrypted Secrets stand in customization/secrets/<env> only, each named in its folder's environment.",
+    "Encrypted Secrets are in customization/secrets/<env> only, each named in its folder's environment.",
     fix="move the file to customization/secrets/<env>, with metadata.namespace of that environment",
 )
 def secret_place(subject: Subject) -> Iterator[Fault]:
@@ -71,7 +71,7 @@ def secret_place(subject: Subject) -> Iterator[Fault]:
             for document in subject.read(path):
                 namespace = mapping(mapping(document.content).get("metadata")).get("namespace")
                 if path.parent.parent != home:
-                    yield Fault(document, f"{path.name} stands outside customization/secrets/<env>")
+                    yield Fault(document, f"{path.name} is outside customization/secrets/<env>")
                 elif namespace not in (None, path.parent.name):
                     what = f"{path.name} is for {namespace}, its folder for {path.parent.name}"
                     yield Fault(document, what, ("metadata", "namespace"))
@@ -80,7 +80,7 @@ def secret_place(subject: Subject) -> Iterator[Fault]:
 @rule(
     "secret-in-settings",
     "No ConfigMap and no variable of a container holds what looks like a secret.",
-    fix="put it into a Secret and refer to it by secretKeyRef; and change the value, for it was shown",
+    fix="put it into a Secret and refer to it by secretKeyRef; and rotate the value, because it was exposed",
 )
 def secret_in_settings(subject: Subject) -> Iterator[Fault]:
     for held in subject.every("ConfigMap"):
@@ -114,7 +114,7 @@ def _looks_secret(name: str, value: Any) -> str:
 
 @rule(
     "secret-known",
-    "Every Secret that a pod needs is one that its environment has: encrypted in the tree, or drawn from outside.",
+    "Every Secret that a pod needs exists in its environment: encrypted in the tree, or from an ExternalSecret.",
     fix="correct the name, or add customization/secrets/<env>/<name>.enc.yaml",
 )
 def secret_known(subject: Subject) -> Iterator[Fault]:

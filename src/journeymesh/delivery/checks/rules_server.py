@@ -34,7 +34,7 @@ Held = Document | Rendered
 
 @rule(
     "server-accepts",
-    "The API server would take every object: schema, CEL, Pod Security, admission. Asked with --server only.",
+    "The API server would accept every object: schema, CEL, Pod Security, admission. Checked with --server only.",
     fix="correct what the server refuses",
 )
 def server_accepts(subject: Subject) -> Iterator[Fault]:
@@ -51,7 +51,7 @@ def server_accepts(subject: Subject) -> Iterator[Fault]:
                 held.append(each)
             elif namespace in subject.environments and namespace not in told:
                 told.add(namespace)
-                what = f"the cluster has no namespace {namespace}: nothing in it was asked about"
+                what = f"the cluster has no namespace {namespace}: nothing in it was checked"
                 yield Fault(each, what, fix="choose the cluster's environments with --env, or bootstrap it first")
         if held and _complaints(held):
             for each in held:

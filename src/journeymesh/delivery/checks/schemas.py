@@ -14,7 +14,7 @@ from functools import cache
 from importlib import resources
 from typing import Any, Final
 
-from journeymesh.delivery.checks.findings import Step
+from journeymesh.delivery.checks.places import Step
 from journeymesh.errors import ExtraMissing
 
 _METADATA: Final = "io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta"
@@ -85,7 +85,7 @@ def _told(error: Any, content: Any, before: tuple[Step, ...]) -> Iterator[Breach
             allowed = error.schema.get("properties", {})
             for key in sorted(set(error.instance) - set(allowed), key=str):
                 near = get_close_matches(str(key), allowed, 1, 0.6)
-                meant = f": is {near[0]} meant?" if near else ""
+                meant = f": did you mean {near[0]}?" if near else ""
                 yield Breach((*at, str(key)), f"{where} has no field {key}{meant}")
         case "required":
             missing = [key for key in error.validator_value if key not in error.instance]
@@ -96,11 +96,11 @@ def _told(error: Any, content: Any, before: tuple[Step, ...]) -> Iterator[Breach
         case "type":
             wanted = error.validator_value
             kinds = " or ".join(wanted) if isinstance(wanted, list) else wanted
-            yield Breach(at, f"{where} is {_short(error.instance)}, which is no {kinds}")
+            yield Breach(at, f"{where} is {_short(error.instance)}, which is not of type {kinds}")
         case "pattern":
-            yield Breach(at, f"{where} is {_short(error.instance)}, which is not of its form")
+            yield Breach(at, f"{where} is {_short(error.instance)}, which does not match its pattern")
         case "anyOf" | "oneOf" | "not":
-            yield Breach(at, f"{where} is {_short(error.instance)}, which none of its forms allows")
+            yield Breach(at, f"{where} is {_short(error.instance)}, which none of the allowed forms match")
         case "allOf" | "$ref":
             for inner in error.context:
                 yield from _told(inner, content, before)

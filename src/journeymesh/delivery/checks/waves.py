@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from journeymesh.delivery.checks.findings import Step
+from journeymesh.delivery.checks.places import Step
 from journeymesh.delivery.checks.subject import Rendered
 
 WAVE: Final = "argocd.argoproj.io/sync-wave"

@@ -52,7 +52,7 @@ def attested(
             continue
         if statement.about(image.digest):
             return statement, by
-        reasons.append("speaks of another digest")
+        reasons.append("is about another digest")
     because = f" ({'; '.join(reasons)})" if reasons else ""
     raise ReleaseRefused(
         f"{image} has no trusted attestation {predicate_type}{because}",

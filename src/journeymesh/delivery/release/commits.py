@@ -98,9 +98,7 @@ class Changes:
         try:
             git(self.home.root, "merge", "--quiet", "--ff-only", self.commits[-1])
         except ProgramFailed as error:
-            raise ReleaseRefused(
-                f"the branch does not move: {error.what}", todo="clear the way and try again"
-            ) from error
+            raise ReleaseRefused(f"the branch cannot be moved: {error.what}", todo="fix this and try again") from error
 
     def push(self, commit: str) -> None:
         """Bring this commit, and those before it, to the branch's remote.
@@ -113,7 +111,7 @@ class Changes:
             git(self.home.root, "push", "--quiet", remote, f"{commit}:refs/heads/{branch}")
         except ProgramFailed as error:
             raise ReleaseRefused(
-                f"{remote} does not take it: {error.what}", todo="pull, then try again; nothing was changed here"
+                f"{remote} rejected the push: {error.what}", todo="pull, then try again; nothing was changed here"
             ) from error
 
 
@@ -135,7 +133,7 @@ def _remote(tree: Tree) -> tuple[str, str]:
     try:
         branch = git(tree.root, "symbolic-ref", "--short", "HEAD")
     except ProgramFailed as error:
-        raise NotOnABranch(f"{tree.root} is on no branch", todo="check one out to push") from error
+        raise NotOnABranch(f"{tree.root} is not on a branch", todo="check one out to push") from error
     try:
         return git(tree.root, "config", f"branch.{branch}.remote"), git(
             tree.root, "config", f"branch.{branch}.merge"

@@ -79,7 +79,7 @@ def unseal(envelope: Any, trusted: Iterable[TrustedKey]) -> tuple[Statement, Tru
         signatures = [base64.b64decode(each["sig"], validate=True) for each in envelope["signatures"]]
         signed = _signed(str(envelope["payloadType"]), payload)
     except (KeyError, TypeError, ValueError, binascii.Error) as error:
-        raise EnvelopeInvalid("no DSSE envelope", todo="make it again") from error
+        raise EnvelopeInvalid("not a DSSE envelope", todo="make it again") from error
     by = next((key for signature in signatures if (key := signer(keys, signature, signed))), None)
     if by is None:
         raise EnvelopeInvalid("signed by no key of release/keys", todo="sign it with a key that is trusted there")
@@ -100,7 +100,7 @@ def _statement(payload: bytes) -> Statement:
         }
         return Statement(str(content["predicateType"]), dict(content["predicate"]), subjects)
     except (KeyError, TypeError, ValueError) as error:
-        raise EnvelopeInvalid("no in-toto statement", todo="make it again") from error
+        raise EnvelopeInvalid("not an in-toto statement", todo="make it again") from error
 
 
 def _signed(payload_type: str, payload: bytes) -> bytes:

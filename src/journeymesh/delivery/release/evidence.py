@@ -148,9 +148,9 @@ def _revision(statement: Statement, environment: str, service: str, digest: str)
     tested: Mapping[str, Any] = next(iter(predicate.get("configuration") or ()), {})
     for holds, what in (
         (statement.predicate_type == TEST_RESULT, f"a statement of type {statement.predicate_type}"),
-        (statement.about(digest), "speaks of another digest"),
-        (predicate.get("result") == "PASSED", f"says {predicate.get('result')}"),
-        (tested.get("name") == _overlay(service, environment), f"speaks of {tested.get('name')}"),
+        (statement.about(digest), "is about another digest"),
+        (predicate.get("result") == "PASSED", f"has result {predicate.get('result')}"),
+        (tested.get("name") == _overlay(service, environment), f"is about {tested.get('name')}"),
     ):
         if not holds:
             raise EnvelopeInvalid(what, todo=_RUN_E2E)

@@ -47,7 +47,7 @@ def image_contents(image: PinnedImage, wanted: Callable[[str], bool], platform: 
                     lay(files, file, str(layer.get("mediaType", "")), wanted)
             except (tarfile.TarError, OSError, EOFError) as error:
                 raise RegistryUnavailable(
-                    f"layer {layer['digest']} of {image} is no archive ({error})", todo="push the image again"
+                    f"layer {layer['digest']} of {image} is not an archive ({error})", todo="push the image again"
                 ) from error
         return ImageContents(_json(registry.blob(str(manifest.content["config"]["digest"]))), files)
 

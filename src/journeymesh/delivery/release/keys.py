@@ -80,7 +80,7 @@ class SigningKey:
         pem = path.read_bytes()
         if b"ENCRYPTED SIGSTORE" in pem or b"ENCRYPTED COSIGN" in pem:
             raise KeyUnusable(
-                f"{path} is encrypted in cosign's own way", todo="sign with cosign, or with a key in PKCS#8"
+                f"{path} is encrypted in cosign's own format", todo="sign with cosign, or with a key in PKCS#8"
             )
         password = os.environ.get(PASSWORD_VARIABLE, "").encode()
         try:
@@ -90,7 +90,9 @@ class SigningKey:
                 f"{path} cannot be read as a private key", todo=f"give PEM, and its password in {PASSWORD_VARIABLE}"
             ) from error
         if not isinstance(key, EllipticCurvePrivateKey) or not isinstance(key.curve, SECP256R1):
-            raise KeyUnusable(f"{path} is no ECDSA key on P-256", todo="make one with `journeymesh delivery keys new`")
+            raise KeyUnusable(
+                f"{path} is not an ECDSA key on P-256", todo="make one with `journeymesh delivery keys new`"
+            )
         return cls(key)
 
     @property
@@ -151,9 +153,9 @@ def public_key(path: Path) -> TrustedKey:
     try:
         key = load_pem_public_key(path.read_bytes())
     except (ValueError, UnsupportedAlgorithm) as error:
-        raise KeyUnusable(f"{path} is no public key in PEM", todo="put the .pub half there") from error
+        raise KeyUnusable(f"{path} is not a public key in PEM", todo="put the .pub half there") from error
     if not isinstance(key, EllipticCurvePublicKey) or not isinstance(key.curve, SECP256R1):
-        raise KeyUnusable(f"{path} is no ECDSA key on P-256", todo="put the .pub half of such a key there")
+        raise KeyUnusable(f"{path} is not an ECDSA key on P-256", todo="put the .pub half of such a key there")
     return TrustedKey(path.name, key)
 
 

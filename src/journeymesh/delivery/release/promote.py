@@ -72,7 +72,7 @@ def promotion(tree: Tree, service: str, lower: str, upper: str, check: ImageChec
             reasons.append(f"{name}: {error.what}")
     missing = sorted(below.keys() - above.keys())
     reasons += [f"{upper} pins no {name}, which {lower} does" for name in missing]
-    refuse_if(reasons, f"{service} is not promoted to {upper}", "mend each of these, then promote again")
+    refuse_if(reasons, f"{service} is not promoted to {upper}", "fix each of these, then promote again")
     return moves
 
 
@@ -127,7 +127,9 @@ def first_release(
         except JourneymeshError as error:
             reasons.append(f"{name}: {error.what}")
         moves.append(Move(name, here[name], image, because))
-    refuse_if(reasons, f"{service} is not released", "sign and attest it (`journeymesh delivery attest`), then again")
+    refuse_if(
+        reasons, f"{service} is not released", "sign and attest it (`journeymesh delivery attest`), then try again"
+    )
     return moves
 
 
@@ -165,7 +167,7 @@ def _require_neighbours(lower: str, upper: str) -> None:
             raise UsageError(f"no environment {environment}", todo=f"they are {', '.join(ENVIRONMENTS)}")
     if ENVIRONMENTS.index(upper) != ENVIRONMENTS.index(lower) + 1:
         steps = ", ".join(f"{one} to {next_}" for one, next_ in pairwise(ENVIRONMENTS))
-        raise ReleaseRefused(f"not from {lower} to {upper}", todo=f"promote one step at a time: {steps}")
+        raise ReleaseRefused(f"cannot promote from {lower} to {upper}", todo=f"promote one step at a time: {steps}")
 
 
 def _require_committed(tree: Tree, service: str, lower: str, upper: str) -> None:

@@ -77,7 +77,7 @@ def base_digests(bases: Iterable[str]) -> dict[str, str]:
     for each in bases:
         name, at, digest = each.partition("@")
         if not at or not digest.startswith("sha256:"):
-            raise UsageError(f"--base {each} names no digest", todo="write python:3.11@sha256:…")
+            raise UsageError(f"--base {each} has no digest", todo="write python:3.11@sha256:…")
         found[name] = digest
     return found
 
@@ -98,9 +98,7 @@ def built(image: PinnedImage, source: Source, builder: str, resolved: dict[str, 
 def taken_over(image: PinnedImage, upstream: PinnedImage, builder: str) -> Statement:
     """That the image is another registry's, unchanged: its manifest has the same digest."""
     if upstream.digest != image.digest:
-        raise ReleaseRefused(
-            f"{image} is not {upstream}", todo="copy it without change, so that the digest stays what it was"
-        )
+        raise ReleaseRefused(f"{image} is not {upstream}", todo="copy it unchanged, so that its digest stays the same")
     materials = [{"uri": f"oci://{upstream.repository}", "digest": _digest_set(upstream.digest)}]
     return _statement(image, TAKEN_OVER, {"from": str(upstream)}, materials, builder)
 

@@ -127,7 +127,7 @@ class Registry:
             content = json.loads(body)
         except ValueError as error:
             raise RegistryUnavailable(
-                f"{self.host}/{self.repository}:{reference} is no manifest", todo=_TODO
+                f"{self.host}/{self.repository}:{reference} is not a manifest", todo=_TODO
             ) from error
         media_type = str(content.get("mediaType") or answer.headers.get("Content-Type", "").partition(";")[0])
         return Manifest(digest, media_type, content)
@@ -143,7 +143,9 @@ class Registry:
         """A blob, checked against its digest. For what is small; a layer comes by ``blob_to``."""
         body = self._ask("GET", f"blobs/{digest}").content
         if _digest(body) != digest:
-            raise RegistryUnavailable(f"{self.host} gives other bytes for {digest}", todo="do not trust this registry")
+            raise RegistryUnavailable(
+                f"{self.host} returned other bytes for {digest}", todo="do not trust this registry"
+            )
         return body
 
     def blob_to(self, digest: str, path: Path) -> None:
@@ -154,7 +156,9 @@ class Registry:
                 reckoned.update(part)
                 file.write(part)
         if f"sha256:{reckoned.hexdigest()}" != digest:
-            raise RegistryUnavailable(f"{self.host} gives other bytes for {digest}", todo="do not trust this registry")
+            raise RegistryUnavailable(
+                f"{self.host} returned other bytes for {digest}", todo="do not trust this registry"
+            )
 
     def push_blob(self, content: bytes) -> str:
         """Keep a blob; one that is there is not sent again. Returns its digest."""
@@ -165,7 +169,7 @@ class Registry:
         except NotInRegistry:
             begun = self._ask("POST", "blobs/uploads/")
         if "Location" not in begun.headers:
-            raise RegistryUnavailable(f"{self.host} does not say where to upload to", todo=_TODO)
+            raise RegistryUnavailable(f"{self.host} returned no upload location", todo=_TODO)
         place = urljoin(str(begun.request.url), begun.headers["Location"])
         parted = "&" if "?" in place else "?"
         self._ask(
@@ -257,7 +261,7 @@ class _Faults:
             raise RegistryUnavailable(f"{self.host} does not answer ({error})", todo=_TODO) from error
 
 
-_TODO: Final = "see that the registry runs and its address is right"
+_TODO: Final = "check that the registry runs and its address is right"
 
 
 def beside(digest: str, kind: str) -> str:
@@ -275,7 +279,9 @@ def resolve(reference: str) -> PinnedImage:
         return PinnedImage.parse(reference)
     repository, colon, tag = reference.rpartition(":")
     if not colon or "/" in tag:
-        raise ImageInvalid(f"{reference} names no tag and no digest", todo="give HOST/NAME:TAG or HOST/NAME@sha256:…")
+        raise ImageInvalid(
+            f"{reference} has neither a tag nor a digest", todo="give HOST/NAME:TAG or HOST/NAME@sha256:…"
+        )
     with Registry.of(repository) as registry:
         return PinnedImage(repository, registry.digest(tag))
 

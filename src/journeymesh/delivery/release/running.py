@@ -91,7 +91,7 @@ def await_approval(environment: str, digests: set[str], seconds: float) -> None:
                 told = ", ".join(sorted(missing))
                 raise ReleaseRefused(
                     f"the cluster's ledger in {environment} does not have {told} after {seconds:g} s",
-                    todo="see whether root-platform-app syncs; then pull and do this again",
+                    todo="check that root-platform-app syncs, then pull and try again",
                 )
             time.sleep(_POLL_S)
 

@@ -78,9 +78,9 @@ def read_sbom(path: Path) -> dict[str, Any]:
     try:
         document = json.loads(path.read_text("utf-8"))
     except (OSError, ValueError) as error:
-        raise UsageError(f"{path} is no JSON file", todo="give a CycloneDX document in JSON") from error
+        raise UsageError(f"{path} is not a JSON file", todo="give a CycloneDX document in JSON") from error
     if not isinstance(document, dict) or document.get("bomFormat") != "CycloneDX":
-        raise UsageError(f"{path} is no CycloneDX document", todo="let the tool write CycloneDX JSON")
+        raise UsageError(f"{path} is not a CycloneDX document", todo="let the tool write CycloneDX JSON")
     return document
 
 

@@ -56,7 +56,7 @@ def begin(tree: Tree, wanted: Beginning) -> list[Path]:
     folder = tree.service(checked_name(wanted.name))
     if folder.exists():
         raise WorkloadExists(
-            f"{tree.relative(folder)} is there already",
+            f"{tree.relative(folder)} already exists",
             todo="choose another name, or change its score.yaml and run `journeymesh workload render`",
         )
     written = ensure_dockerfile(wanted.source) if wanted.source else []

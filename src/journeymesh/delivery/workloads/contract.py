@@ -32,7 +32,7 @@ def contract_stub(workload: Workload) -> str:
             "description": {
                 "purpose": f"What {name} answers.",
                 "usage": f"Through the gateway, under /w/{name}/.",
-                "limitations": "A draft: its owner has promised nothing yet.",
+                "limitations": "A draft: its owner has made no commitments yet.",
             },
             "roles": [
                 {

@@ -101,7 +101,7 @@ def checked_name(name: str) -> str:
     """
     if not _NAME.fullmatch(name) or len(name) > LONGEST_NAME:
         raise ScoreInvalid(
-            f"{name!r} names no workload",
+            f"{name!r} is not a valid workload name",
             todo=f"use a–z, 0–9 and -, a letter first, no - at the end, at most {LONGEST_NAME} characters",
         )
     return name
@@ -129,7 +129,7 @@ def _check_names(document: Document, content: Any, at: tuple[str | int, ...]) ->
     if isinstance(content, dict):
         for name, value in content.items():
             if not isinstance(name, str):
-                what = f"{str(name)[:_LONGEST_TOLD]!r} is no name"
+                what = f"{str(name)[:_LONGEST_TOLD]!r} is not a name"
                 raise _invalid(document, at, what, "put it in quotes")
             _check_names(document, value, (*at, name))
     elif isinstance(content, list):
@@ -227,7 +227,7 @@ class _Reading:
         held = content.get("service", {}).get("ports") or {"http": {"port": PORT}}
         if len(held) != 1:
             raise _invalid(
-                self.document, ("service", "ports"), f"{len(held)} ports", "publish one, which the gateway leads to"
+                self.document, ("service", "ports"), f"{len(held)} ports", "publish one, which the gateway routes to"
             )
         name, port = next(iter(held.items()))
         if port.get("protocol", "TCP") != "TCP":
@@ -265,7 +265,7 @@ class _Reading:
     def _path(self, path: str) -> str:
         if not _PATH.fullmatch(path):
             raise _invalid(
-                self.document, ("metadata", "annotations", ANSWERS), f"{path!r} is no path", "begin it with /"
+                self.document, ("metadata", "annotations", ANSWERS), f"{path!r} is not a path", "begin it with /"
             )
         return path
 
@@ -287,7 +287,7 @@ class _Reading:
                 self.document,
                 ("metadata", "annotations", key),
                 what,
-                f"choose from {', '.join(known)}, a space between",
+                f"choose from {', '.join(known)}, separated by spaces",
             )
         return tuple(each for each in known if each in wanted)
 
@@ -302,14 +302,14 @@ class _Reading:
                 inner = inner.get(step) if isinstance(inner, dict) else None
             if not found.group(2).startswith("metadata.") or not isinstance(inner, str):
                 raise _invalid(
-                    self.document, at, f"{found.group(0)} stands for nothing", "use ${metadata.…}, or $$ for a dollar"
+                    self.document, at, f"{found.group(0)} refers to nothing", "use ${metadata.…}, or $$ for a dollar"
                 )
             left[0] -= len(inner)
             if left[0] < 0:
                 raise _invalid(
                     self.document,
                     at,
-                    f"it stands for more than {LONGEST_TEXT:,} characters",
+                    f"it expands to more than {LONGEST_TEXT:,} characters",
                     "name fewer, or shorter ones",
                 )
             return inner

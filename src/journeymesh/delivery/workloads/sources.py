@@ -55,7 +55,7 @@ def language_of(folder: Path) -> Language:
         SourceUnknown: no files, or those of several languages.
     """
     if not folder.is_dir():
-        raise SourceUnknown(f"{folder} is no folder", todo="name the folder that holds the source")
+        raise SourceUnknown(f"{folder} is not a folder", todo="name the folder that holds the source")
     settled = [each for each in LANGUAGES if any(_first(folder, pattern) for pattern in each.manifests)]
     found = settled or [each for each in LANGUAGES if _first(folder, each.sources)]
     if len(found) != 1:

@@ -2,29 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
-from functools import lru_cache
-from typing import Final
-
 from journeymesh.services.http.problems import PRECONDITION_FAILED, ProblemRaised
 from journeymesh.services.http.requests import Scope, headers_joined, values_of
-
-_REMEMBERED: Final = 600
-"""Characters of the parts of a tag that is remembered."""
-
-
-def tag_of(*parts: str) -> str:
-    """A weak entity tag over these parts."""
-    return (_known if sum(map(len, parts)) <= _REMEMBERED else _tag)(*parts)
-
-
-@lru_cache(16_384)
-def _known(*parts: str) -> str:
-    return _tag(*parts)
-
-
-def _tag(*parts: str) -> str:
-    return f'W/"{hashlib.blake2b(chr(0).join(parts).encode(), digest_size=16).hexdigest()}"'
 
 
 def is_unchanged(scope: Scope, tag: str) -> bool:

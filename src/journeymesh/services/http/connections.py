@@ -13,12 +13,13 @@ import os
 import socket
 import stat
 import struct
-import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Container, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, Self
+
+from journeymesh.following import Follower
 
 Peer = tuple[str, str]
 """Address and port of a connection's other end."""
@@ -64,17 +65,18 @@ class Uses:
         self._under_way: dict[Peer, int] = {}
         self._ended: dict[Peer, float] = {}
 
-    def begin(self, client: Sequence[Any] | None) -> None:
-        """A request came over the connection of this peer, as ASGI has it."""
-        if self.watched and client is not None:
-            peer = (client[0], str(client[1]))
-            self._under_way[peer] = self._under_way.get(peer, 0) + 1
-
-    def end(self, client: Sequence[Any] | None) -> None:
-        """It was answered."""
+    def begin(self, client: Sequence[Any] | None) -> Peer | None:
+        """A request came over the connection of this peer, as ASGI has it. Returns what ``end`` wants of it."""
         if not self.watched or client is None:
-            return
+            return None
         peer = (client[0], str(client[1]))
+        self._under_way[peer] = self._under_way.get(peer, 0) + 1
+        return peer
+
+    def end(self, peer: Peer | None) -> None:
+        """It was answered."""
+        if peer is None:
+            return
         left = self._under_way.get(peer, 0) - 1
         if left > 0:
             self._under_way[peer] = left
@@ -132,7 +134,7 @@ class Connection:
 
 
 @dataclass(slots=True)
-class ConnectionGuard:
+class ConnectionGuard(Follower):
     """Closes what may not stay of the connections to this port. A context manager: its thread ends with it."""
 
     port: int
@@ -140,22 +142,19 @@ class ConnectionGuard:
     uses: Uses
     on_closed: Callable[[Counter[str]], None] = lambda _: None
     clock_s: Callable[[], float] = time.monotonic
+    every_s: float = SWEEP_S
     _held: dict[int, Connection | int] = field(default_factory=dict)
     """By descriptor of the server's: the connection, or the inode of what is none."""
     _looked_s: float = 0.0
-    _ended: threading.Event = field(default_factory=threading.Event)
-    _thread: threading.Thread | None = None
 
-    def __enter__(self) -> ConnectionGuard:
+    def start(self) -> Self:
+        """Watch from now on."""
         self.uses.watched = True
-        self._thread = threading.Thread(target=self._watch, name="connections", daemon=True)
-        self._thread.start()
-        return self
+        return Follower.start(self)
 
-    def __exit__(self, *_: object) -> None:
-        self._ended.set()
-        if self._thread is not None:
-            self._thread.join()
+    def close(self) -> None:
+        """Watch no more."""
+        Follower.close(self)
         self.uses.watched = False
 
     def sweep(self) -> Counter[str]:
@@ -245,11 +244,11 @@ class ConnectionGuard:
                 )
         return None
 
-    def _watch(self) -> None:
-        while not self._ended.wait(SWEEP_S):
-            with contextlib.suppress(OSError):  # there are no descriptors left, for a moment
-                if closed := self.sweep():
-                    self.on_closed(closed)
+    def tick(self) -> None:
+        """Look once, and report what was closed."""
+        with contextlib.suppress(OSError):  # there are no descriptors left, for a moment
+            if closed := self.sweep():
+                self.on_closed(closed)
 
 
 def connections_that_fit(most: int) -> int:

@@ -6,12 +6,12 @@ import base64
 import binascii
 import os
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Final
 
 from journeymesh.errors import ExtraMissing, SettingsInvalid
-from journeymesh.journeys.policies import instant_us
+from journeymesh.instants import from_us, to_us
 from journeymesh.services.http.problems import CURSOR_REFUSED, ProblemRaised
 
 if TYPE_CHECKING:
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 _NONCE: Final = 12
 _INSTANT: Final = 8
 _LONGEST: Final = 512
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True)
@@ -48,8 +47,8 @@ class Cursors:
     def seal(self, listing: str, at: datetime, text: str) -> str:
         """The cursor of this place in this listing: an instant and what tells it from others of that instant."""
         nonce = os.urandom(_NONCE)
-        held = instant_us(at).to_bytes(_INSTANT, "big", signed=True) + text.encode()
-        sealed = nonce + self._cipher.encrypt(nonce, held, listing.encode())
+        content = to_us(at).to_bytes(_INSTANT, "big", signed=True) + text.encode()
+        sealed = nonce + self._cipher.encrypt(nonce, content, listing.encode())
         return base64.urlsafe_b64encode(sealed).decode().rstrip("=")
 
     def open(self, listing: str, cursor: str) -> tuple[datetime, str]:
@@ -64,7 +63,7 @@ class Cursors:
             if len(cursor) > _LONGEST:
                 raise ValueError(cursor)
             sealed = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
-            held = self._cipher.decrypt(sealed[:_NONCE], sealed[_NONCE:], listing.encode())
+            content = self._cipher.decrypt(sealed[:_NONCE], sealed[_NONCE:], listing.encode())
         except (ValueError, binascii.Error, InvalidTag) as error:
             raise ProblemRaised(CURSOR_REFUSED) from error
-        return _EPOCH + timedelta(microseconds=int.from_bytes(held[:8], "big", signed=True)), held[8:].decode()
+        return from_us(int.from_bytes(content[:_INSTANT], "big", signed=True)), content[_INSTANT:].decode()

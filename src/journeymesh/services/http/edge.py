@@ -8,15 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from typing import Any, Final
 
-from litestar.response.base import ASGIResponse
 from opentelemetry import trace
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from journeymesh.access.random_ids import random_id
-from journeymesh.services.http.answers import Send
+from journeymesh.services.http.answers import Receive, Send, Sendable
 from journeymesh.services.http.compression import Compression
 from journeymesh.services.http.life import Life
 from journeymesh.services.http.limits import TimeLimit
@@ -35,8 +34,7 @@ from journeymesh.services.http.requests import (
 )
 from journeymesh.services.http.routing import PATH_TEMPLATE
 
-Receive = Callable[[], Awaitable[Any]]
-Answering = Callable[[Any, Any, Any], Awaitable[ASGIResponse]]
+Answering = Callable[[Any, Receive], Awaitable[Sendable]]
 
 SECURITY_HEADERS: Final = (
     (b"x-content-type-options", b"nosniff"),
@@ -66,11 +64,13 @@ class Edge:
         limit: TimeLimit,
         compression: Compression,
         access_log: bool,
+        security_headers: Sequence[tuple[bytes, bytes]] = SECURITY_HEADERS,
     ) -> None:
         self._answering, self._problem_of = answering, problem_of
         self._life, self._metrics, self._log = life, metrics, log
         self._limit, self._compression = limit, compression
         self._access_log = access_log
+        self._security_headers = security_headers
         self._traces, self._traces_from_s = False, 0.0
 
     async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
@@ -80,13 +80,13 @@ class Edge:
         held = headers_of(scope)
         parent = held.get(b"traceparent")
         request_id = scope[REQUEST_ID] = given_id(held.get(b"x-request-id")) or random_id()
-        leaving = _Leaving(send, request_id.encode(), self._limit)
+        leaving = _Leaving(send, (*self._security_headers, (b"x-request-id", request_id.encode())), self._limit)
         scope[DECISION_IDS] = leaving.decision_ids
         encodings = headers_joined(scope, b"accept-encoding")
         out = self._compression.before(leaving.send, encodings) if encodings else leaving.send
-        life, client = self._life, scope.get("client")
+        life = self._life
         life.in_flight += 1
-        life.uses.begin(client)
+        peer = life.uses.begin(scope.get("client"))
         began = time.perf_counter()
         try:
             if self._tracing(began):
@@ -95,15 +95,15 @@ class Edge:
                 await self._answered(scope, receive, out, leaving)
         finally:
             life.in_flight -= 1
-            life.uses.end(client)
+            life.uses.end(peer)
             self._told(scope, leaving.status or GONE, time.perf_counter() - began, request_id, trace_id(parent))
 
     async def _answered(self, scope: Any, receive: Any, send: Any, leaving: _Leaving) -> None:
         """Send the answer, or the problem that the request ends with."""
         task = leaving.task = self._limit.begin()
         try:
-            answer = await self._answering(scope, receive, send)
-            await answer(scope, receive, send)
+            answer = await self._answering(scope, receive)
+            await answer.send(receive, send)
         except asyncio.CancelledError:
             if not self._limit.was_late(task):
                 raise
@@ -164,10 +164,10 @@ def _free_frames(error: BaseException | None) -> None:
 class _Leaving:
     """An answer on its way out: what every answer has besides is added where it begins."""
 
-    __slots__ = ("_limit", "_request_id", "_send", "decision_ids", "status", "task")
+    __slots__ = ("_headers", "_limit", "_send", "decision_ids", "status", "task")
 
-    def __init__(self, send: Send, request_id: bytes, limit: TimeLimit) -> None:
-        self._send, self._request_id, self._limit = send, request_id, limit
+    def __init__(self, send: Send, headers: Sequence[tuple[bytes, bytes]], limit: TimeLimit) -> None:
+        self._send, self._headers, self._limit = send, headers, limit
         self.decision_ids: list[str] = []
         self.status = 0
         self.task: asyncio.Task[Any] | None = None
@@ -177,7 +177,7 @@ class _Leaving:
         if message["type"] == "http.response.start":
             self.status = message["status"]
             self._limit.end(self.task)
-            message["headers"] = headers = [*message["headers"], *SECURITY_HEADERS, (b"x-request-id", self._request_id)]
+            message["headers"] = headers = [*message["headers"], *self._headers]
             if self.decision_ids:  # the last one let the answer out, or kept it in
                 headers.append((b"decision-id", self.decision_ids[-1].encode()))
         await self._send(message)

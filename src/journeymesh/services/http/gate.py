@@ -3,21 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
-from litestar import Request
-from litestar.di import NamedDependency, Provide
-from litestar.params import SkipValidation
-
-from journeymesh.access.decision import Ask, Decision, Reason
-from journeymesh.identity.capabilities import JOURNEYS, capability
+from journeymesh.access.decision import Ask, Decision
 from journeymesh.identity.identity import Identity
 from journeymesh.identity.tokens import Bearer
 from journeymesh.journeys.policies import Policy
+from journeymesh.lru import LruCache
 from journeymesh.services.http.config import HttpConfig
 from journeymesh.services.http.limits import Rates
 from journeymesh.services.http.metrics import HttpMetrics
@@ -29,18 +24,15 @@ from journeymesh.services.http.problems import (
     hidden,
     of_decision,
 )
-from journeymesh.services.http.requests import DECISION_IDS, bearer_token, client_address, header
+from journeymesh.services.http.requests import DECISION_IDS, HttpRequest, bearer_token, client_address, header
+from journeymesh.services.http.routes import HttpRoute
 from journeymesh.services.http.waking import Waking
+from journeymesh.wire.identity import Reason
 
-DECLARES: Final = "declares"
-"""The key under which a route's options say what it needs."""
-OPEN_ROUTES: Final = frozenset({"/livez", "/readyz", "/metrics", "/openapi.json"})
-"""The routes that need no decision. They tell nothing of a policy."""
-BEARER_ONLY: Final = "bearer_only"
-"""The key under which a route's options say that it needs a token that holds and tells only of its bearer."""
-Decided = NamedDependency[SkipValidation[Decision]]
-"""The type of a guarded route's parameter ``decision``: the decision that allowed the request, its record durable."""
 _LONGEST_PURPOSE: Final = 200
+
+Client = tuple[tuple[str, str], str]
+"""An identity's provider and its name there, which its rate is of, and its tenant."""
 
 
 class Decisions(Protocol):
@@ -56,58 +48,6 @@ class Decisions(Protocol):
         """Whether deciding may wait for a network, so that an event loop lets a thread do it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Declared:
-    """What a route needs: a capability of a product, about the insurance policies whose terms ``about`` finds: every
-    tenant's of one number, of which the caller means their own tenant's. Where there is none that the caller may know
-    of, ``in_vain`` is called, and the route is not run.
-
-    ``instead``: another capability that some requests to it need, and what says which a request needs.
-    """
-
-    capability: str
-    product: str
-    about: Callable[[Request[Any, Any, Any]], Awaitable[Sequence[Policy]]] | None = None
-    instead: tuple[str, Callable[[Request[Any, Any, Any]], str]] | None = None
-
-
-def needs(
-    name: str,
-    *,
-    product: str = JOURNEYS,
-    about: Callable[[Request[Any, Any, Any]], Awaitable[Sequence[Policy]]] | None = None,
-    in_vain: Callable[[Request[Any, Any, Any]], Awaitable[None]] | None = None,
-    instead: tuple[str, Callable[[Request[Any, Any, Any]], str]] | None = None,
-    opt: Mapping[str, Any] | None = None,
-) -> dict[str, Any]:
-    """Keywords of a route that needs this capability; its function takes the ``decision: Decided`` that allowed it.
-    ``opt`` are the route's options besides.
-
-    Raises:
-        ValueError: there is no such capability, so nobody could ever use the route.
-    """
-    for each in (name, *(instead or ())[:1]):
-        if capability(product, str(each)) is None:
-            raise ValueError(f"{product} has no capability {each!r}")
-    declared = Declared(name, product, about, instead)
-
-    async def decided(request: Request[Any, Any, Any]) -> Decision:
-        gate: Gate = request.app.state["gate"]
-        wanted = name if instead is None else instead[1](request)
-        gate.refuse_without_token(request.scope, product, wanted)
-        terms = None if about is None else await about(request)
-        decision = await gate.decided(request.scope, product, wanted, terms)
-        if terms is None or decision.terms:
-            return decision
-        if in_vain is not None:
-            await in_vain(request)
-        if decision.obligations.minimum_group_size > 1:
-            raise ProblemRaised(GROUP_TOO_SMALL, decision=decision)
-        raise hidden(decision)
-
-    return {"dependencies": {"decision": Provide(decided)}, "opt": {**(opt or {}), DECLARES: declared}}
-
-
 @dataclass(slots=True)
 class Gate:
     """Asks for decisions, and keeps clients to their rates. One per application; belongs to its event loop."""
@@ -117,8 +57,7 @@ class Gate:
     metrics: HttpMetrics
     clients: Rates = field(init=False)
     strangers: Rates = field(init=False)
-    _known: OrderedDict[bytes, tuple[str, str]] = field(default_factory=OrderedDict)
-    _tenants: OrderedDict[bytes, str] = field(default_factory=OrderedDict)
+    _known: LruCache[bytes, Client] = field(init=False)
     _waking: Waking = field(default_factory=Waking)
     _threads: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(8, "decisions"))
 
@@ -126,6 +65,28 @@ class Gate:
         config = self.config
         self.clients = Rates(config.requests_per_s, config.burst, config.clients_remembered)
         self.strangers = Rates(config.strangers_per_s, config.strangers_burst, config.clients_remembered)
+        self._known = LruCache(config.clients_remembered)
+
+    def before(self, route: HttpRoute) -> Callable[[HttpRequest], Awaitable[Decision]]:
+        """What makes the decision before this route's function runs: the one that allowed the request, its audit
+        record durable."""
+        capability, product, about, instead = route.capability, route.product, route.about, route.instead
+        assert capability is not None
+
+        async def decide(request: HttpRequest) -> Decision:
+            wanted = capability if instead is None else instead[1](request)
+            self.refuse_without_token(request.scope, product, wanted)
+            terms = None if about is None else await about(request)
+            decision = await self.decided(request.scope, product, wanted, terms)
+            if terms is None or decision.terms:
+                return decision
+            if route.in_vain is not None:
+                await route.in_vain(request)
+            if decision.obligations.minimum_group_size > 1:
+                raise ProblemRaised(GROUP_TOO_SMALL, decision=decision)
+            raise hidden(decision)
+
+        return decide
 
     async def decided(
         self, scope: Mapping[str, Any], product: str, capability: str, terms: Sequence[Policy] | None = None
@@ -149,19 +110,13 @@ class Gate:
             purpose=purpose or None,
             terms=None if terms is None else tuple(terms),
         )
-        leave = self._admitted(scope, token)
+        learn = self._admitted(scope, token)
         decision = await self._decide(token, ask)
         told: list[str] = scope.get(DECISION_IDS, [])
         told.append(decision.decision_id)
-        if leave is not None:
-            leave(decision)
+        if learn is not None:
+            learn(decision)
         if decision.reason is Reason.ALLOWED:
-            identity = decision.identity
-            if token is not None and identity is not None:
-                self._tenants[token.digest] = identity.tenant
-                self._tenants.move_to_end(token.digest)
-                if len(self._tenants) > self.config.clients_remembered:
-                    self._tenants.popitem(last=False)
             return decision
         raise of_decision(decision)
 
@@ -190,10 +145,11 @@ class Gate:
             self._take(self.clients, (identity.provider, identity.subject), further)
 
     def tenant_of(self, scope: Mapping[str, Any]) -> str | None:
-        """Whose the request's token was when it was allowed something last. It vouches for nothing now: what is looked
+        """Whose the request's token was when it was seen to hold. It vouches for nothing now: what is looked
         up by it is looked up faster, and decided about all the same. None: it is not remembered."""
         token = bearer_token(scope)
-        return None if token is None else self._tenants.get(token.digest)
+        known = None if token is None else self._known.get(token.digest)
+        return None if known is None else known[1]
 
     async def _decide(self, token: Bearer | None, ask: Ask) -> Decision:
         if self.decisions.would_block(token, ask):
@@ -210,7 +166,7 @@ class Gate:
         digest = b"" if token is None else token.digest
         client = self._known.get(digest)
         if client is not None:
-            self._take(self.clients, client)
+            self._take(self.clients, client[0])
             return None
         address = client_address(scope, self.config.trusted_proxies)
         self._take(self.strangers, address)
@@ -219,9 +175,8 @@ class Gate:
             if decision.identity is None:
                 return
             identity = decision.identity
-            self._known[digest] = known = (identity.provider, identity.subject)
-            if len(self._known) > self.config.clients_remembered:
-                self._known.popitem(last=False)
+            known = (identity.provider, identity.subject)
+            self._known.put(digest, (known, identity.tenant))
             self._take(self.clients, known)  # before the address gets its own back: new tokens do not begin anew
             self.strangers.give_back(address)
 

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import msgspec
-from litestar import Request, get
-from litestar.response.base import ASGIResponse
 from prometheus_client import generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
+from journeymesh.services.http.answers import JSON, ReadyAnswer, json_answer, raw_headers
 from journeymesh.services.http.life import Life
 from journeymesh.services.http.metrics import HttpMetrics
-from journeymesh.services.http.openapi import JSON, Answer, documents
 from journeymesh.services.http.problems import UNAVAILABLE, ProblemRaised
+from journeymesh.services.http.requests import HttpRequest
+from journeymesh.services.http.routes import Answer, HttpRoute
 
+_route = functools.partial(HttpRoute, tag="health")
 _NO_STORE = {"cache-control": "no-store"}
 
 
@@ -30,58 +32,42 @@ class Ready(msgspec.Struct):
     ready: bool
 
 
-@get(
-    "/livez",
-    operation_id="livez",
-    summary="Whether the process lives",
-    tags=["health"],
-    opt=documents(answers=(Answer(200, "It lives", {JSON: Live}),)),
-)
-async def livez() -> ASGIResponse:
+@_route("GET", "/livez", summary="Whether the process lives", answers=(Answer(200, "It lives", {JSON: Live}),))
+async def livez(request: HttpRequest) -> ReadyAnswer:  # noqa: ARG001 - a route's function takes it
     """Answers as long as the process does."""
-    return ASGIResponse(body=b'{"live":true}', headers=_NO_STORE)
+    return json_answer(b'{"live":true}', _NO_STORE)
 
 
-@get(
-    "/readyz",
-    operation_id="readyz",
-    summary="Whether requests can be answered",
-    tags=["health"],
-    opt=documents(answers=(Answer(200, "They can", {JSON: Ready}),)),
-)
-async def readyz(request: Request[Any, Any, Any]) -> ASGIResponse:
+@_route("GET", "/readyz", summary="Whether requests can be answered", answers=(Answer(200, "They can", {JSON: Ready}),))
+async def readyz(request: HttpRequest) -> ReadyAnswer:
     """503 with what is missing while something is, and while the service is stopping."""
-    life: Life = request.app.state["life"]
+    life: Life = request.state["life"]
     faults = life.faults()
     if faults:
         raise ProblemRaised(UNAVAILABLE, f"not ready: {', '.join(faults)}")
-    return ASGIResponse(body=b'{"ready":true}', headers=_NO_STORE)
+    return json_answer(b'{"ready":true}', _NO_STORE)
 
 
-@get(
+@_route(
+    "GET",
     "/metrics",
-    operation_id="metrics",
     summary="Metrics in Prometheus' text format",
-    tags=["health"],
-    opt=documents(answers=(Answer(200, "The metrics", {"text/plain": str}),)),
+    answers=(Answer(200, "The metrics", {"text/plain": str}),),
 )
-async def metrics(request: Request[Any, Any, Any]) -> ASGIResponse:
+async def metrics(request: HttpRequest) -> ReadyAnswer:
     """Requests, their time, and decisions; labels name routes by their template."""
-    held: HttpMetrics = request.app.state["metrics"]
-    return ASGIResponse(body=generate_latest(held.registry), headers={"content-type": CONTENT_TYPE_LATEST, **_NO_STORE})
+    measured: HttpMetrics = request.state["metrics"]
+    headers = raw_headers({"content-type": CONTENT_TYPE_LATEST, **_NO_STORE}.items())
+    return ReadyAnswer(200, headers, generate_latest(measured.registry))
 
 
-@get(
-    "/openapi.json",
-    operation_id="openapi",
-    summary="This document",
-    tags=["health"],
-    opt=documents(answers=(Answer(200, "The document", {JSON: dict[str, Any]}),)),
-)
-async def openapi(request: Request[Any, Any, Any]) -> ASGIResponse:
+@_route("GET", "/openapi.json", summary="This document", answers=(Answer(200, "The document", {JSON: dict[str, Any]}),))
+async def openapi(request: HttpRequest) -> ReadyAnswer:
     """The OpenAPI 3.1 document of the service."""
-    body: bytes = request.app.state["openapi"]()
-    return ASGIResponse(body=body, headers={"cache-control": "public, max-age=300"})
+    return json_answer(request.state["openapi"](), {"cache-control": "public, max-age=300"})
+
+
+ROUTES = (livez, readyz, metrics, openapi)
 
 
 def encoded_document(document: dict[str, Any]) -> bytes:

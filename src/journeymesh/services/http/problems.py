@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import msgspec
 
-from journeymesh.access.decision import Decision, Reason
+from journeymesh.access.decision import Decision
 from journeymesh.access.reasons import REASONS
 from journeymesh.errors import (
     JourneymeshError,
@@ -21,6 +21,7 @@ from journeymesh.errors import (
 )
 from journeymesh.identity.identity import ProviderUnavailable, TokenRefused
 from journeymesh.ledger.port import AuditUnwritable
+from journeymesh.wire.identity import Reason
 
 MEDIA_TYPE: Final = "application/problem+json"
 TYPES: Final = "https://journeymesh.example/problems/"
@@ -97,15 +98,6 @@ OF_ERROR: Final[tuple[tuple[type[JourneymeshError], Kind], ...]] = (
     (UsageError, MALFORMED),
 )
 """The first that an error is an instance of counts; an error of none of them is a fault."""
-
-OF_STATUS: Final[Mapping[int, Kind]] = {
-    kind.status: kind
-    for kind in (
-        MALFORMED, TOKEN_MISSING, NOT_FOUND, METHOD_NOT_ALLOWED, NOT_ACCEPTABLE, CONFLICT, PRECONDITION_FAILED,
-        TOO_LARGE, UNSUPPORTED_MEDIA_TYPE, UNPROCESSABLE, TOO_MANY_REQUESTS, FAULT, UNAVAILABLE,
-    )
-}  # fmt: skip
-"""What the framework's own refusals (no such route, wrong method, body too large) become."""
 
 _OURS_TO_TELL: Final = (UsageError, NotFound)
 """Errors whose words are about the call; what others say is about the inside and stays there."""

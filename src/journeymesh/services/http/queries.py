@@ -11,7 +11,7 @@ import msgspec
 
 from journeymesh.services.http.bodies import BODIES, read_body
 from journeymesh.services.http.problems import MALFORMED, UNPROCESSABLE, UNSUPPORTED_MEDIA_TYPE, ProblemRaised
-from journeymesh.services.http.requests import Scope, header
+from journeymesh.services.http.requests import HttpRequest, Scope, header
 
 T = TypeVar("T", bound=msgspec.Struct)
 B = TypeVar("B")
@@ -60,7 +60,7 @@ def _parsed(query_string: bytes, kind: type[T]) -> T:
     return query
 
 
-async def json_body(request: Any, kind: type[B], most_bytes: int = MOST_JSON_BYTES) -> B:
+async def json_body(request: HttpRequest, kind: type[B], most_bytes: int = MOST_JSON_BYTES) -> B:
     """The request's JSON body as this type. ``most_bytes`` bounds what can be made of it, too: a value takes some
     bytes to be written and some ten times as many in memory.
 
@@ -71,7 +71,7 @@ async def json_body(request: Any, kind: type[B], most_bytes: int = MOST_JSON_BYT
     media = (header(request.scope, b"content-type") or "").partition(";")[0].strip().lower()
     if media != "application/json":
         raise ProblemRaised(UNSUPPORTED_MEDIA_TYPE, "send application/json")
-    lease = request.app.state[BODIES].lease()
+    lease = request.state[BODIES].lease()
     try:
         taken = msgspec.json.decode(await read_body(request, lease, most_bytes), type=kind)
     except msgspec.ValidationError as error:

@@ -7,6 +7,7 @@ from collections.abc import Container, Mapping, MutableMapping
 from typing import Any, Final, cast
 
 from journeymesh.identity.tokens import Bearer
+from journeymesh.services.http.answers import Receive
 from journeymesh.services.http.problems import HEADERS_TOO_LARGE, MALFORMED, TARGET_TOO_LONG, ProblemRaised
 
 Scope = Mapping[str, Any]
@@ -28,6 +29,18 @@ LONGEST_TARGET: Final = 8_192
 _MAX_HEADER: Final = 16_384
 _RANDOM_ID: Final = re.compile(rb"[0-9a-f]{32}|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _TRACE: Final = re.compile(rb"00-([0-9a-f]{32})-([0-9a-f]{16})-[0-9a-f]{2}")
+
+
+class HttpRequest:
+    """A request as its route's function sees it. ``state``: what the application was given, ``path_params``: the
+    variable parts of the path, by name."""
+
+    __slots__ = ("path_params", "receive", "scope", "state")
+
+    def __init__(
+        self, scope: MutableMapping[str, Any], receive: Receive, state: dict[str, Any], path_params: Mapping[str, str]
+    ) -> None:
+        self.scope, self.receive, self.state, self.path_params = scope, receive, state, path_params
 
 
 def headers_of(scope: Scope) -> Mapping[bytes, Header]:

@@ -37,7 +37,7 @@ def serve(
     One process uses about one core; several share the load behind a balancer. ``on_ready`` is told the port.
 
     Raises:
-        ExtraMissing: granian is not installed. UsageError: the address cannot be listened at.
+        ExtraMissing: granian is not installed. UsageError: nothing can listen on the address.
     """
     gc.freeze()  # what is loaded stays, and need not be looked through for what does not
     gc.set_threshold(_OBJECTS_BETWEEN_COLLECTIONS, *gc.get_threshold()[1:])
@@ -63,7 +63,7 @@ async def _serve(
         from granian.server.embed import Server
     except ImportError as error:
         raise ExtraMissing("granian", "services") from error
-    port = _free_port(host, port)
+    port = free_port(host, port)
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -128,17 +128,17 @@ async def _tell(host: str, port: int, serving: asyncio.Future[Any], on_ready: Ca
         return
 
 
-def _free_port(host: str, port: int) -> int:
+def free_port(host: str, port: int) -> int:
     """The port, or for 0 a free one.
 
     Raises:
-        UsageError: it cannot be listened at.
+        UsageError: nothing can listen there.
     """
     with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((host, port))
         except OSError as error:
-            what = f"{host}:{port} cannot be listened at: {error.strerror}"
+            what = f"cannot listen on {host}:{port}: {error.strerror}"
             raise UsageError(what, todo="name another host or port") from error
         return int(probe.getsockname()[1])

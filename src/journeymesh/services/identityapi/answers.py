@@ -1,273 +1,206 @@
-"""What identityapi gives and takes of bearers, decisions, purposes and providers, as JSON. Instants are in UTC.
-
-A body with members that it should not have is refused.
-"""
+"""What identityapi knows, as the types that it gives: ``journeymesh.wire.identity``."""
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
-from typing import Annotated, Final
+from datetime import datetime
 
 import msgspec
 
-from journeymesh.access.decision import Ask, Decision, Reason
+from journeymesh.access.decision import Ask, Decision, Offer
 from journeymesh.access.explain import Explanation
+from journeymesh.governance.approval_records import StepTaken
+from journeymesh.governance.approvals import Approval, Who
 from journeymesh.governance.obligations import Obligations
 from journeymesh.governance.purposes import Purposes
 from journeymesh.identity.capabilities import Capability
 from journeymesh.identity.identity import Identity
 from journeymesh.identity.port import ProviderState
+from journeymesh.instants import EPOCH, from_us
 from journeymesh.journeys.policies import Policy
+from journeymesh.ledger.checkpoints import Checkpoint
 from journeymesh.ledger.port import AuditRecord
-
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-Name = Annotated[str, msgspec.Meta(min_length=1, max_length=200, pattern="^[^\\x00-\\x1f\\x7f]+$")]
-"""A name or an id. Control characters are in none, and databases differ over them."""
-Why = Annotated[str, msgspec.Meta(max_length=2000, pattern="^[^\\x00]*$")]
-"""A reason for people to read."""
+from journeymesh.ledger.verification import Verification
+from journeymesh.wire import identity as wire
 
 
-def instant_of(at_us: int) -> datetime:
-    """The instant so many microseconds after 1970 UTC."""
-    return _EPOCH + timedelta(microseconds=at_us)
+def me(identity: Identity) -> wire.Me:
+    """The identity as its bearer sees it."""
+    return wire.Me(
+        provider=identity.provider,
+        subject=identity.subject,
+        tenant=identity.tenant,
+        domains=sorted(identity.domains),
+        expires_at=from_us(int(identity.expires_at_s * 1_000_000)),
+    )
 
 
-class Me(msgspec.Struct, frozen=True, kw_only=True):
-    """Who the token's bearer is, as their provider vouches."""
-
-    provider: str
-    subject: str
-    tenant: str
-    domains: list[str]
-    expires_at: datetime
-
-    @classmethod
-    def of(cls, identity: Identity) -> Me:
-        """The identity as it is told to itself."""
-        return cls(
-            provider=identity.provider,
-            subject=identity.subject,
-            tenant=identity.tenant,
-            domains=sorted(identity.domains),
-            expires_at=instant_of(int(identity.expires_at_s * 1_000_000)),
-        )
+def capabilities(product: str, known: tuple[Capability, ...], names: frozenset[str]) -> wire.Capabilities:
+    """Those of the product's capabilities that have one of the names."""
+    return wire.Capabilities(
+        product=product,
+        capabilities=[
+            wire.HeldCapability(name=each.name, personal=each.personal, told=each.meaning)
+            for each in known
+            if each.name in names
+        ],
+    )
 
 
-class HeldCapability(msgspec.Struct, frozen=True, kw_only=True):
-    """A capability that the bearer has. ``personal``: each use needs an approved purpose besides."""
-
-    name: str
-    personal: bool
-    told: str
+def offers(product: str, approvers: tuple[str, ...], made: list[Offer]) -> wire.Offers:
+    """The offers as their bearer sees them."""
+    return wire.Offers(product=product, approvers=list(approvers), items=[_offer(each) for each in made])
 
 
-class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
-    """What the bearer is capable of with a product."""
+def _offer(made: Offer) -> wire.OfferGiven:
+    duties, approval = made.obligations, made.approval if made.allowed else None
+    return wire.OfferGiven(
+        capability=made.capability.name,
+        told=made.capability.meaning,
+        personal=made.capability.personal,
+        purpose=made.purpose,
+        allowed=made.allowed,
+        reason=made.reason,
+        mask=[] if duties is None else sorted(duties.hidden),
+        minimum_group_size=None if duties is None else duties.minimum_group_size,
+        retention_days=None if duties is None else duties.retention_days,
+        approval_id=None if approval is None else approval.id,
+        approved_until=None if approval is None else approval.valid_to,
+    )
 
-    product: str
-    capabilities: list[HeldCapability]
 
-    @classmethod
-    def of(cls, product: str, known: tuple[Capability, ...], held: frozenset[str]) -> Capabilities:
-        """Those of the product's capabilities that are held."""
-        shown = [each for each in known if each.name in held]
-        return cls(
-            product=product,
-            capabilities=[HeldCapability(name=each.name, personal=each.personal, told=each.told) for each in shown],
-        )
-
-
-class PolicyAsked(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The insurance policy that a decision is about, as the service that asks knows it."""
-
-    number: Name
-    tenant: Name
-    product: Name = "default"
-    status: Name = "active"
-
-    def policy(self) -> Policy:
-        """The policy, as far as decisions look at one."""
-        return Policy(
-            number=self.number,
-            tenant=self.tenant,
-            product=self.product,
-            status=self.status,
-            valid_from=_EPOCH,
+def question(taken: wire.AskTaken) -> Ask:
+    """What the decider is asked, about a policy as far as decisions look at one."""
+    about = taken.policy
+    return Ask(
+        product=taken.product,
+        capability=taken.capability,
+        purpose=taken.purpose,
+        tenant=taken.tenant,
+        policy=None
+        if about is None
+        else Policy(
+            number=about.number,
+            tenant=about.tenant,
+            product=about.product,
+            status=about.status,
+            valid_from=EPOCH,
             device="unnamed",
+        ),
+    )
+
+
+def obligations(duties: Obligations) -> wire.ObligationsGiven:
+    """The obligations, sets in order."""
+    return wire.ObligationsGiven(
+        rows=wire.RowsAdmitted(
+            tenants=_sorted(duties.rows.tenants),
+            products=_sorted(duties.rows.products),
+            statuses=_sorted(duties.rows.statuses),
+        ),
+        mask=sorted(duties.hidden),
+        minimum_group_size=duties.minimum_group_size,
+        retention_days=duties.retention_days,
+        digest=duties.digest,
+    )
+
+
+def decision(made: Decision) -> wire.DecisionGiven:
+    """The decision as whoever asked for it sees it."""
+    return wire.DecisionGiven(
+        decision_id=made.decision_id,
+        allowed=made.allowed,
+        reason=made.reason,
+        obligations=obligations(made.obligations) if made.allowed else None,
+        determining=list(made.determining),
+        approval_id=made.approval_id,
+        retry_after_s=made.retry_after_s,
+    )
+
+
+def explained(record: AuditRecord, explanation: Explanation) -> wire.Explained:
+    """The explanation of this record."""
+    return wire.Explained(
+        decision_id=explanation.decision_id,
+        at=from_us(record.at_us),
+        allowed=explanation.allowed,
+        reason=explanation.reason,
+        lines=list(explanation.lines),
+        todo=explanation.todo,
+    )
+
+
+def purposes(tree: Purposes, above: str | None = None) -> list[wire.PurposeGiven]:
+    """The purposes directly beneath this one, each with its own; of None: those at the top."""
+    return [
+        wire.PurposeGiven(
+            id=each.id,
+            title=each.title,
+            description=each.description,
+            dpv=each.dpv,
+            narrower=purposes(tree, each.id),
         )
+        for each in tree.narrower(above)
+    ]
 
 
-class AskTaken(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """May the bearer of ``token`` (left out: the caller) do this, for this purpose?"""
-
-    product: Name
-    capability: Name
-    purpose: Name | None = None
-    token: Annotated[str, msgspec.Meta(max_length=16_384)] | None = None
-    tenant: Name | None = None
-    policy: PolicyAsked | None = None
-
-    def ask(self) -> Ask:
-        """The question for the decider."""
-        return Ask(
-            product=self.product,
-            capability=self.capability,
-            purpose=self.purpose,
-            tenant=self.tenant,
-            policy=None if self.policy is None else self.policy.policy(),
-        )
+def provider(state: ProviderState) -> wire.ProviderGiven:
+    """The provider's state."""
+    return msgspec.convert(state, wire.ProviderGiven, from_attributes=True)
 
 
-class AsksTaken(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Several questions, answered in their order."""
-
-    asks: Annotated[list[AskTaken], msgspec.Meta(min_length=1, max_length=100)]
-
-
-class RowsAdmitted(msgspec.Struct, frozen=True, kw_only=True):
-    """Which policies' rows may leave; null: whatever the value."""
-
-    tenants: list[str] | None
-    products: list[str] | None
-    statuses: list[str] | None
-
-
-class ObligationsGiven(msgspec.Struct, frozen=True, kw_only=True):
-    """What must be done to the data before it leaves."""
-
-    rows: RowsAdmitted
-    mask: list[str]
-    minimum_group_size: int
-    retention_days: int | None
-    digest: str
-
-    @classmethod
-    def of(cls, held: Obligations) -> ObligationsGiven:
-        """The obligations, sets in order."""
-        return cls(
-            rows=RowsAdmitted(
-                tenants=_sorted(held.rows.tenants),
-                products=_sorted(held.rows.products),
-                statuses=_sorted(held.rows.statuses),
-            ),
-            mask=sorted(held.hidden),
-            minimum_group_size=held.minimum_group_size,
-            retention_days=held.retention_days,
-            digest=held.digest,
-        )
+def approval(known: Approval, duties: Obligations | None, now: datetime) -> wire.ApprovalGiven:
+    """The approval as it is now."""
+    return wire.ApprovalGiven(
+        id=known.id,
+        product=known.product,
+        product_major=known.product_major,
+        purpose=known.purpose,
+        tenant=known.tenant,
+        domain=known.domain,
+        state=known.state_at(now),
+        reason=known.reason,
+        requested_by=_party(known.requested_by),
+        requested_at=known.requested_at,
+        decided_by=None if known.decided_by is None else _party(known.decided_by),
+        valid_from=known.valid_from,
+        valid_to=known.valid_to,
+        obligations=None if duties is None else obligations(duties),
+    )
 
 
-class DecisionGiven(msgspec.Struct, frozen=True, kw_only=True):
-    """A decision. ``obligations`` is null where it is denied: there is nothing to do to data that does not leave."""
-
-    decision_id: str
-    allowed: bool
-    reason: Reason
-    obligations: ObligationsGiven | None
-    determining: list[str]
-    approval_id: str | None
-    retry_after_s: float | None
-
-    @classmethod
-    def of(cls, held: Decision) -> DecisionGiven:
-        """The decision as it is told to who asked for it."""
-        return cls(
-            decision_id=held.decision_id,
-            allowed=held.allowed,
-            reason=held.reason,
-            obligations=ObligationsGiven.of(held.obligations) if held.allowed else None,
-            determining=list(held.determining),
-            approval_id=held.approval_id,
-            retry_after_s=held.retry_after_s,
-        )
+def step(taken: StepTaken) -> wire.StepGiven:
+    """The step."""
+    return wire.StepGiven(state=taken.state, by=_party(taken.who), at=taken.at, why=taken.why)
 
 
-class DecisionsGiven(msgspec.Struct, frozen=True, kw_only=True):
-    """Decisions, in the order of the questions."""
-
-    items: list[DecisionGiven]
-
-
-class Explained(msgspec.Struct, frozen=True, kw_only=True):
-    """Why a decision was made, in words."""
-
-    decision_id: str
-    at: datetime
-    allowed: bool
-    reason: Reason
-    lines: list[str]
-    todo: str
-
-    @classmethod
-    def of(cls, record: AuditRecord, held: Explanation) -> Explained:
-        """The explanation of this record."""
-        return cls(
-            decision_id=held.decision_id,
-            at=instant_of(record.at_us),
-            allowed=held.allowed,
-            reason=held.reason,
-            lines=list(held.lines),
-            todo=held.todo,
-        )
+def audit_entry(record: AuditRecord) -> wire.AuditEntry:
+    """The record."""
+    return wire.AuditEntry(
+        writer=record.writer,
+        number=record.number,
+        at=from_us(record.at_us),
+        kind=record.kind,
+        key=record.key,
+        body=dict(record.body),
+        previous=record.previous.hex(),
+        digest=record.digest.hex(),
+    )
 
 
-class PurposeGiven(msgspec.Struct, frozen=True, kw_only=True):
-    """Why data may be used. ``dpv``: the IRI of the W3C Data Privacy Vocabulary's purpose that it is or specialises.
-
-    An approval of a purpose does not cover its ``narrower`` ones.
-    """
-
-    id: str
-    title: str
-    description: str
-    dpv: str | None
-    narrower: list[PurposeGiven]
-
-    @classmethod
-    def beneath(cls, held: Purposes, purpose: str | None) -> list[PurposeGiven]:
-        """The purposes directly beneath this one, each with its own; of None: those at the top."""
-        return [
-            cls(
-                id=each.id,
-                title=each.title,
-                description=each.description,
-                dpv=each.dpv,
-                narrower=cls.beneath(held, each.id),
-            )
-            for each in held.narrower(purpose)
-        ]
+def checkpoint(signed: Checkpoint) -> wire.CheckpointGiven:
+    """The checkpoint."""
+    heads = [wire.HeadGiven(writer=each.writer, number=each.number, digest=each.digest.hex()) for each in signed.heads]
+    return wire.CheckpointGiven(name=signed.name, at=from_us(signed.at_us), heads=heads)
 
 
-class PurposesGiven(msgspec.Struct, frozen=True, kw_only=True):
-    """The tree of purposes."""
-
-    items: list[PurposeGiven]
-
-
-class ProviderGiven(msgspec.Struct, frozen=True, kw_only=True):
-    """An identity provider and how it is doing. ``keys_age_s``: how long ago its keys were fetched."""
-
-    name: str
-    kind: str
-    issuer: str
-    ready: bool
-    keys_age_s: float | None
-    what: str
-
-    @classmethod
-    def of(cls, held: ProviderState) -> ProviderGiven:
-        """The provider's state."""
-        return cls(
-            name=held.name, kind=held.kind, issuer=held.issuer, ready=held.ready, keys_age_s=held.keys_age_s,
-            what=held.what,
-        )  # fmt: skip
+def verification(found: Verification) -> wire.VerificationGiven:
+    """The verification; each chain's first bad record is named."""
+    return msgspec.convert(found, wire.VerificationGiven, from_attributes=True)
 
 
-class ProvidersGiven(msgspec.Struct, frozen=True, kw_only=True):
-    """All identity providers."""
-
-    items: list[ProviderGiven]
+def _party(who: Who) -> wire.Party:
+    return wire.Party(provider=who.provider, subject=who.subject)
 
 
-def _sorted(held: frozenset[str] | None) -> list[str] | None:
-    return None if held is None else sorted(held)
+def _sorted(values: frozenset[str] | None) -> list[str] | None:
+    return None if values is None else sorted(values)

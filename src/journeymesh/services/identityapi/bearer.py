@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from functools import partial
+from typing import Final
 from urllib.parse import quote
 
 import msgspec
-from litestar import Request, get
-from litestar.response.base import ASGIResponse
 
 from journeymesh.identity.capabilities import JOURNEYS, of_product
 from journeymesh.identity.identity import PLATFORM, Identity
+from journeymesh.services.http.answers import JSON, ReadyAnswer, json_answer
 from journeymesh.services.http.gate import Gate
-from journeymesh.services.http.openapi import JSON, Answer
 from journeymesh.services.http.problems import (
     CAPABILITY_MISSING,
     NOT_FOUND,
@@ -21,10 +20,13 @@ from journeymesh.services.http.problems import (
     ProblemRaised,
 )
 from journeymesh.services.http.queries import query_of
-from journeymesh.services.http.requests import bearer_token, client_address
-from journeymesh.services.identityapi.answers import Capabilities, Me, Name
-from journeymesh.services.identityapi.parts import answered, for_bearer, parts_of
+from journeymesh.services.http.requests import HttpRequest, bearer_token, client_address
+from journeymesh.services.http.routes import Answer, HttpRoute
+from journeymesh.services.identityapi import answers
+from journeymesh.services.identityapi.dependencies import answered, dependencies_of
+from journeymesh.wire.identity import Capabilities, Me, Name, Offers
 
+_route: Final = partial(HttpRoute, bearer=True, tag="bearer")
 IDENTITY_HEADERS = {
     "Journeymesh-Provider": "the provider that vouches",
     "Journeymesh-Subject": "its name for the bearer",
@@ -47,14 +49,14 @@ class Wanted(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     capability: Name | None = None
 
 
-async def identified(request: Request[Any, Any, Any]) -> tuple[str, Identity]:
+async def identified(request: HttpRequest) -> tuple[str, Identity]:
     """The request's token and who bears it.
 
     Raises:
         ProblemRaised: there is no token, or its sender asks too much. TokenRefused, ProviderUnavailable.
     """
-    gate: Gate = request.app.state["gate"]
-    parts = parts_of(request)
+    gate: Gate = request.state["gate"]
+    deps = dependencies_of(request)
     token = bearer_token(request.scope)
     address = client_address(request.scope, gate.config.trusted_proxies)
     wait_s = gate.strangers.take(address)
@@ -62,10 +64,10 @@ async def identified(request: Request[Any, Any, Any]) -> tuple[str, Identity]:
         raise ProblemRaised(TOO_MANY_REQUESTS, retry_after_s=wait_s)
     if token is None:
         raise ProblemRaised(TOKEN_MISSING, headers={"www-authenticate": 'Bearer realm="journeymesh"'})
-    if parts.providers.would_block(token, PLATFORM):
-        identity = await parts.in_thread(parts.providers.identify, token)
+    if deps.providers.would_block(token, PLATFORM):
+        identity = await deps.in_thread(deps.providers.identify, token)
     else:
-        identity = parts.providers.identify(token)
+        identity = deps.providers.identify(token)
     wait_s = gate.clients.take((identity.provider, identity.subject))
     if wait_s is not None:
         raise ProblemRaised(TOO_MANY_REQUESTS, retry_after_s=wait_s)
@@ -73,35 +75,33 @@ async def identified(request: Request[Any, Any, Any]) -> tuple[str, Identity]:
     return token, identity
 
 
-async def held_of(request: Request[Any, Any, Any], token: str, product: str) -> frozenset[str]:
+async def held_of(request: HttpRequest, token: str, product: str) -> frozenset[str]:
     """The names of the product's capabilities that the token's bearer has."""
-    parts = parts_of(request)
-    return await parts.in_thread(parts.providers.capabilities, token, product)
+    deps = dependencies_of(request)
+    return await deps.in_thread(deps.providers.capabilities, token, product)
 
 
-@get(
+@_route(
+    "GET",
     "/v1/me",
-    operation_id="me",
     summary="Who the token's bearer is",
-    tags=["bearer"],
-    **for_bearer(answers=(Answer(200, "The bearer", {JSON: Me}),)),
+    answers=(Answer(200, "The bearer", {JSON: Me}),),
 )
-async def me(request: Request[Any, Any, Any]) -> ASGIResponse:
+async def me(request: HttpRequest) -> ReadyAnswer:
     """What the token says, as the provider vouches that issued it."""
     _, identity = await identified(request)
-    return answered(Me.of(identity))
+    return answered(answers.me(identity))
 
 
-@get(
+@_route(
+    "GET",
     "/v1/me/capabilities",
-    operation_id="capabilities",
     summary="What the token's bearer is capable of with a product",
-    tags=["bearer"],
-    **for_bearer(
-        answers=(Answer(200, "The capabilities held", {JSON: Capabilities}),), query=OfProduct, problems=(NOT_FOUND,)
-    ),
+    answers=(Answer(200, "The capabilities held", {JSON: Capabilities}),),
+    query=OfProduct,
+    problems=(NOT_FOUND,),
 )
-async def capabilities(request: Request[Any, Any, Any]) -> ASGIResponse:
+async def capabilities(request: HttpRequest) -> ReadyAnswer:
     """What a page renders from: which of the product's capabilities the bearer has. At most 30 seconds old. Each use
     of a personal one needs its approved purpose besides."""
     token, _ = await identified(request)
@@ -109,21 +109,40 @@ async def capabilities(request: Request[Any, Any, Any]) -> ASGIResponse:
     known = of_product(product)
     if not known:
         raise ProblemRaised(NOT_FOUND)
-    return answered(Capabilities.of(product, known, await held_of(request, token, product)))
+    return answered(answers.capabilities(product, known, await held_of(request, token, product)))
 
 
-@get(
-    "/v1/forward-auth",
-    operation_id="forwardAuth",
-    summary="Whether a gateway may let a request through",
-    tags=["bearer"],
-    **for_bearer(
-        answers=(Answer(200, "It may; who asks is in the headers", headers=IDENTITY_HEADERS),),
-        query=Wanted,
-        problems=(CAPABILITY_MISSING,),
-    ),
+@_route(
+    "GET",
+    "/v1/me/offers",
+    summary="What the token's bearer may do with a product for each purpose, and why not",
+    answers=(Answer(200, "The offers", {JSON: Offers}),),
+    query=OfProduct,
+    problems=(NOT_FOUND,),
 )
-async def forward_auth(request: Request[Any, Any, Any]) -> ASGIResponse:
+async def offers(request: HttpRequest) -> ReadyAnswer:
+    """What a page offers from: what would be decided now about the product as a whole, for each of its capabilities
+    and each purpose that its contract allows. No decision is made or recorded; each use is decided about by itself."""
+    token, _ = await identified(request)
+    product = query_of(request.scope, OfProduct).product
+    if not of_product(product):
+        raise ProblemRaised(NOT_FOUND)
+    deps = dependencies_of(request)
+    contract = deps.contracts.of(product)
+    approvers = () if contract is None else contract.approvers
+    return answered(answers.offers(product, approvers, await deps.in_thread(deps.decisions.offers, token, product)))
+
+
+@_route(
+    "GET",
+    "/v1/forward-auth",
+    name="forwardAuth",
+    summary="Whether a gateway may let a request through",
+    answers=(Answer(200, "It may; who asks is in the headers", headers=IDENTITY_HEADERS),),
+    query=Wanted,
+    problems=(CAPABILITY_MISSING,),
+)
+async def forward_auth(request: HttpRequest) -> ReadyAnswer:
     """For Traefik's ForwardAuth and nginx' auth_request: 200, 401 or 403, and 503 where nobody can say. The gateway
     authenticates so; the service behind it decides by itself, from the token."""
     token, identity = await identified(request)
@@ -134,10 +153,10 @@ async def forward_auth(request: Request[Any, Any, Any]) -> ASGIResponse:
     said = (identity.provider, identity.subject, identity.tenant)
     values = [*(quote(value, safe=_PLAIN) for value in said), domains]
     headers = {name.lower(): value for name, value in zip(IDENTITY_HEADERS, values, strict=True)}
-    return ASGIResponse(body=b"", headers={**headers, "cache-control": "no-store"})
+    return json_answer(b"", {**headers, "cache-control": "no-store"})
 
 
 _PLAIN = ":/@.-_~"
 """Printable characters that stay as they are; a comma does not, nor whatever could end a header."""
 
-ROUTES = (me, capabilities, forward_auth)
+ROUTES = (me, capabilities, offers, forward_auth)

@@ -2,41 +2,45 @@
 
 from __future__ import annotations
 
-from typing import Any
+from functools import partial
+from typing import Final
 
-from litestar import Request, get
-from litestar.response.base import ASGIResponse
+from journeymesh.access.decision import Decision
+from journeymesh.identity.identity import PLATFORM
+from journeymesh.services.http.answers import JSON, ReadyAnswer
+from journeymesh.services.http.requests import HttpRequest
+from journeymesh.services.http.routes import Answer, HttpRoute
+from journeymesh.services.identityapi import answers
+from journeymesh.services.identityapi.dependencies import answered, dependencies_of
+from journeymesh.wire.identity import ProvidersGiven, PurposesGiven
 
-from journeymesh.services.http.gate import Decided
-from journeymesh.services.http.openapi import JSON, Answer
-from journeymesh.services.identityapi.answers import ProviderGiven, ProvidersGiven, PurposeGiven, PurposesGiven
-from journeymesh.services.identityapi.parts import answered, guarded, parts_of
+_route: Final = partial(HttpRoute, product=PLATFORM, tag="catalogue")
 
 
-@get(
+@_route(
+    "GET",
     "/v1/providers",
-    operation_id="providers",
     summary="The identity providers and how they are doing",
-    tags=["catalogue"],
-    **guarded("providers:read", answers=(Answer(200, "The providers", {JSON: ProvidersGiven}),)),
+    capability="providers:read",
+    answers=(Answer(200, "The providers", {JSON: ProvidersGiven}),),
 )
-async def providers(request: Request[Any, Any, Any], decision: Decided) -> ASGIResponse:  # noqa: ARG001 - the guard
+async def providers(request: HttpRequest, decision: Decision) -> ReadyAnswer:  # noqa: ARG001 - the guard
     """Tokens are routed to them by issuer and tenant; there is never a union of what several say."""
-    parts = parts_of(request)
-    states = await parts.in_thread(parts.providers.states)
-    return answered(ProvidersGiven(items=[ProviderGiven.of(each) for each in states]))
+    deps = dependencies_of(request)
+    states = await deps.in_thread(deps.providers.states)
+    return answered(ProvidersGiven(items=[answers.provider(each) for each in states]))
 
 
-@get(
+@_route(
+    "GET",
     "/v1/purposes",
-    operation_id="purposes",
     summary="The purposes that data can be used for",
-    tags=["catalogue"],
-    **guarded("purposes:read", answers=(Answer(200, "The tree of purposes", {JSON: PurposesGiven}),)),
+    capability="purposes:read",
+    answers=(Answer(200, "The tree of purposes", {JSON: PurposesGiven}),),
 )
-async def purposes(request: Request[Any, Any, Any], decision: Decided) -> ASGIResponse:  # noqa: ARG001 - the guard
+async def purposes(request: HttpRequest, decision: Decision) -> ReadyAnswer:  # noqa: ARG001 - the guard
     """Each narrower purpose beneath the broader one. An approval covers exactly its purpose."""
-    return answered(PurposesGiven(items=PurposeGiven.beneath(parts_of(request).contracts.purposes, None)))
+    return answered(PurposesGiven(items=answers.purposes(dependencies_of(request).contracts.purposes)))
 
 
 ROUTES = (purposes, providers)

@@ -2,29 +2,26 @@
 
 from __future__ import annotations
 
-from litestar import Litestar
 from prometheus_client import CollectorRegistry
 
-from journeymesh.services.http.building import Service, build_http
+from journeymesh.lru import LruCache
+from journeymesh.services.http.building import HttpApp, Service, build_http
 from journeymesh.services.http.cursors import Cursors
 from journeymesh.services.http.gate import Decisions
 from journeymesh.services.http.life import Life
 from journeymesh.services.http.logs import Log
-from journeymesh.services.journeyapi.asked import Digests, Parts, Places, Tags
-from journeymesh.services.journeyapi.book_routes import policies as policies_listed
-from journeymesh.services.journeyapi.book_routes import summaries
+from journeymesh.services.journeyapi import book_routes, fix_route, journey_routes, policy_routes, product_route
 from journeymesh.services.journeyapi.config import JourneyapiConfig
-from journeymesh.services.journeyapi.fix_route import put_fixes
-from journeymesh.services.journeyapi.journey_routes import journey, track
 from journeymesh.services.journeyapi.kept_answers import KeptAnswers
-from journeymesh.services.journeyapi.policy_routes import journeys, summary
+from journeymesh.services.journeyapi.policy_answers import MOST_TAGS, Dependencies, Digests
 from journeymesh.services.journeyapi.ports import FixTaker, Policies, Product, Reads, Versions
-from journeymesh.services.journeyapi.product_route import product as product_told
 from journeymesh.services.journeyapi.reading import ReadingThreads
 from journeymesh.services.journeyapi.summary_cache import EncodedCache
 from journeymesh.stores.policy_summaries import JourneysOfMany
 
-ROUTES = (policies_listed, summaries, journeys, summary, journey, track, product_told, put_fixes)
+ROUTES = (
+    *book_routes.ROUTES, *policy_routes.ROUTES, *journey_routes.ROUTES, *product_route.ROUTES, *fix_route.ROUTES,
+)  # fmt: skip
 VERSION = "1.0.0"
 """Of the wire contract: a breaking change is a new major version, and a new path."""
 
@@ -46,7 +43,7 @@ def build_app(
     life: Life | None = None,
     registry: CollectorRegistry | None = None,
     log: Log | None = None,
-) -> Litestar:
+) -> HttpApp:
     """The application. It opens nothing and closes nothing of what it is given.
 
     ``book_reads`` is asked for journeys of many policies at once; None: ``reads`` is. ``taker`` and ``kept`` together
@@ -54,7 +51,7 @@ def build_app(
     """
     threads = ReadingThreads(config.http.reading_threads, config.http.waiting_reads)
     taking = ReadingThreads(_BATCHES_AT_ONCE, config.http.waiting_reads)
-    parts = Parts(
+    deps = Dependencies(
         config=config,
         reads=reads,
         book_reads=book_reads or reads,
@@ -67,9 +64,9 @@ def build_app(
         threads=threads,
         taking=taking,
         encoded=EncodedCache(config.summary_cache_bytes),
-        places=Places(config.places_remembered),
+        terms=LruCache(config.places_remembered),
         digests=Digests(),
-        tags=Tags(),
+        tags=LruCache(MOST_TAGS),
     )
     return build_http(
         Service(
@@ -81,7 +78,7 @@ def build_app(
             decisions=decisions,
             config=config.http,
             life=life or Life(checks={"store": versions.fault}),
-            state={"parts": parts},
+            state={"dependencies": deps},
             registry=registry or CollectorRegistry(),
             log=log,
             on_shutdown=(threads.close, taking.close),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time
@@ -11,6 +10,7 @@ from typing import Final
 
 from journeymesh.access.decision import Decision
 from journeymesh.journeys.policies import Policy
+from journeymesh.lru import LruCache
 
 MOST_CALLERS: Final = 32
 """Callers and purposes whose policies are remembered: about 8 bytes a policy for each."""
@@ -29,9 +29,8 @@ class KnownPolicies:
     Safe for several threads: at worst two of them find out the same.
     """
 
-    most: int = MOST_CALLERS
-    _known: OrderedDict[tuple[object, ...], tuple[Sequence[Policy], tuple[Policy, ...]]] = field(
-        default_factory=OrderedDict
+    _known: LruCache[tuple[object, ...], tuple[Sequence[Policy], tuple[Policy, ...]]] = field(
+        default_factory=lambda: LruCache(MOST_CALLERS)
     )
 
     def of(self, decision: Decision, every: Sequence[Policy]) -> tuple[Policy, ...]:
@@ -41,9 +40,7 @@ class KnownPolicies:
         if held is not None and held[0] is every:
             return held[1]
         found = tuple(sorted((policy for policy in every if decision.admits(policy)), key=_term))
-        self._known[key] = every, found
-        while len(self._known) > self.most:
-            self._known.popitem(last=False)
+        self._known.put(key, (every, found))
         return found
 
 

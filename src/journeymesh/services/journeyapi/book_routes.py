@@ -10,9 +10,6 @@ from typing import Annotated, Any, Final
 import msgspec
 import pyarrow as pa
 import pyarrow.compute as pc
-from litestar import Request, get
-from litestar.response.base import ASGIResponse
-from litestar.response.streaming import ASGIStreamingResponse
 
 from journeymesh.access.apply import masked
 from journeymesh.access.decision import Decision
@@ -20,9 +17,8 @@ from journeymesh.journeys.answers import rfc3339
 from journeymesh.journeys.policies import Policy
 from journeymesh.journeys.summaries import SUMMARY_SCHEMA, Period
 from journeymesh.journeys.summary_groups import first_of
-from journeymesh.services.http.gate import Decided, needs
+from journeymesh.services.http.answers import ReadyAnswer, Sendable, StreamedAnswer
 from journeymesh.services.http.negotiation import chosen
-from journeymesh.services.http.openapi import Answer, documents
 from journeymesh.services.http.problems import (
     CURSOR_REFUSED,
     GROUP_TOO_SMALL,
@@ -35,16 +31,8 @@ from journeymesh.services.http.problems import (
     ProblemRaised,
 )
 from journeymesh.services.http.queries import query_of
-from journeymesh.services.http.requests import headers_joined
-from journeymesh.services.journeyapi.asked import (
-    HEADERS,
-    Parts,
-    listed_policies,
-    obliged_each,
-    parts_of,
-    read_answer,
-    refuse_masked_instants,
-)
+from journeymesh.services.http.requests import HttpRequest, headers_joined
+from journeymesh.services.http.routes import Answer, HttpRoute
 from journeymesh.services.journeyapi.book import (
     Sealed,
     after_policy,
@@ -54,17 +42,16 @@ from journeymesh.services.journeyapi.book import (
     behind_term,
     some_policies,
 )
-from journeymesh.services.journeyapi.rendering import (
-    ARROW,
-    CSV,
-    JSON,
-    NDJSON,
-    OFFERED,
-    PARQUET,
-    json_items,
-    rendering,
-    whole,
+from journeymesh.services.journeyapi.policy_answers import (
+    HEADERS,
+    Dependencies,
+    dependencies_of,
+    listed_policies,
+    obliged_each,
+    read_answer,
+    refuse_masked_instants,
 )
+from journeymesh.services.journeyapi.rendering import JSON, OFFERED, json_items, rendering, tables, whole
 from journeymesh.services.journeyapi.schemas import ListedPolicy, ListedPolicyPage, SummariesPage, Summary
 from journeymesh.stores.policy_summaries import policy_summaries
 
@@ -127,28 +114,26 @@ class SummariesQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True, re
 
 def _book_documents(what: str, page: type, row: type, query: type[msgspec.Struct], *problems: Kind) -> dict[str, Any]:
     """What OpenAPI says of a route that answers for many policies, by page or streamed."""
-    return documents(
-        answers=(
-            Answer(200, what, {JSON: page, NDJSON: row, ARROW: None, PARQUET: None, CSV: str}, _NEXT),
+    return {
+        "answers": (
+            Answer(200, what, tables(page, row), _NEXT),
             Answer(304, "The caller has them already", {}, {"ETag": "names the answer"}),
         ),
-        query=query,
-        headers=_HEADERS,
-        problems=(CURSOR_REFUSED, NOT_ACCEPTABLE, PRECONDITION_FAILED, *problems),
-    )
+        "query": query,
+        "headers": _HEADERS,
+        "problems": (CURSOR_REFUSED, NOT_ACCEPTABLE, PRECONDITION_FAILED, *problems),
+    }
 
 
-@get(
+@HttpRoute(
+    "GET",
     "/v1/policies",
-    operation_id="policies",
     summary="The policies that may be known",
-    tags=["policies"],
-    **needs(
-        "summaries:read",
-        opt=_book_documents("Policies by number", ListedPolicyPage, ListedPolicy, PoliciesQuery),
-    ),
+    tag="policies",
+    capability="summaries:read",
+    **_book_documents("Policies by number", ListedPolicyPage, ListedPolicy, PoliciesQuery),
 )
-async def policies(request: Request[Any, Any, Any], decision: Decided) -> ASGIResponse:
+async def policies(request: HttpRequest, decision: Decision) -> Sendable:
     """The policies of the caller's tenant that the purpose admits, by number; a page as JSON, or all as NDJSON, Arrow,
     Parquet or CSV. The decision about all of them is one; whether a policy may be known is looked at one by one."""
     _refuse_groups(decision)
@@ -157,22 +142,20 @@ async def policies(request: Request[Any, Any, Any], decision: Decided) -> ASGIRe
     found = behind_term(book.policies, book.opened(query.cursor))
     limit = query.limit or (_ROWS if book.media == JSON else None)
     if limit is None:
-        return book.stream(book.listed(found), listed_policies((), decision).schema)
+        return await book.stream(book.listed(found), listed_policies((), decision).schema)
     following = book.cursor(after_term(found[limit - 1])) if len(found) > limit else None
     return await book.answer(listed_policies(found[:limit], decision), following)
 
 
-@get(
+@HttpRoute(
+    "GET",
     "/v1/summaries",
-    operation_id="summaries",
     summary="What the journeys of many policies add up to",
-    tags=["policies"],
-    **needs(
-        "summaries:read",
-        opt=_book_documents("Summaries by policy and period", SummariesPage, Summary, SummariesQuery, RULES_CONFLICT),
-    ),
+    tag="policies",
+    capability="summaries:read",
+    **_book_documents("Summaries by policy and period", SummariesPage, Summary, SummariesQuery, RULES_CONFLICT),
 )
-async def summaries(request: Request[Any, Any, Any], decision: Decided) -> ASGIResponse:
+async def summaries(request: HttpRequest, decision: Decision) -> Sendable:
     """A row for each policy that may be known and period in which it has journeys, by number; a page as JSON, or all
     as NDJSON, Arrow, Parquet or CSV. With `by` the rows with the highest or lowest value of that field."""
     _refuse_groups(decision)
@@ -187,8 +170,8 @@ async def summaries(request: Request[Any, Any, Any], decision: Decided) -> ASGIR
     limit = query.limit or (_ROWS if book.media == JSON else None)
     if limit is None:
         rows = book.summed(query, behind_row(book.policies, after), after)
-        return book.stream((masked(page, book.mask) for page in rows), masked(_NONE, book.mask).schema)
-    table, following = await book.parts.threads.run(_page, book, query, after, limit)
+        return await book.stream((masked(page, book.mask) for page in rows), masked(_NONE, book.mask).schema)
+    table, following = await book.deps.threads.run(_page, book, query, after, limit)
     return await book.answer(masked(table, book.mask), following)
 
 
@@ -221,7 +204,7 @@ def _end_of_page(table: pa.Table, limit: int) -> int:
 
 async def _ranked(book: _Book, query: SummariesQuery) -> pa.Table:
     best, pages = masked(_NONE, book.mask), book.summed(query, book.policies, None)
-    while (page := await book.parts.threads.run(next, pages, None)) is not None:
+    while (page := await book.deps.threads.run(next, pages, None)) is not None:
         rows = (best, masked(page, book.mask))
         found = first_of(rows, query.by or "", query.limit or _ROWS, lowest=query.order == "lowest")
         best = best if found is None else found
@@ -232,8 +215,8 @@ async def _ranked(book: _Book, query: SummariesQuery) -> pa.Table:
 class _Book:
     """One request over the policies that its caller may know."""
 
-    request: Request[Any, Any, Any]
-    parts: Parts
+    request: HttpRequest
+    deps: Dependencies
     decision: Decision
     media: str
     name: str
@@ -241,18 +224,16 @@ class _Book:
     policies: Sequence[Policy]
 
     @classmethod
-    async def of(
-        cls, request: Request[Any, Any, Any], decision: Decision, listing: str, asked: tuple[str | None, ...]
-    ) -> _Book:
+    async def of(cls, request: HttpRequest, decision: Decision, listing: str, asked: tuple[str | None, ...]) -> _Book:
         """The request. The last two of ``asked`` are the product and status of the policies wanted."""
-        parts = parts_of(request)
+        deps = dependencies_of(request)
         media = chosen(headers_joined(request.scope, b"accept"), OFFERED)
         tenant = "" if decision.identity is None else decision.identity.tenant
-        known = await parts.threads.run(parts.known.of, decision, parts.policies.every())
+        known = await deps.threads.run(deps.known.of, decision, deps.policies.every())
         wanted = [
             policy for policy in known if asked[-2] in (None, policy.product) and asked[-1] in (None, policy.status)
         ]
-        return cls(request, parts, decision, media, repr((listing, tenant, asked)), wanted)
+        return cls(request, deps, decision, media, repr((listing, tenant, asked)), wanted)
 
     @property
     def mask(self) -> frozenset[str]:
@@ -261,11 +242,11 @@ class _Book:
 
     def opened(self, cursor: str | None) -> Sealed | None:
         """Where the listing goes on."""
-        return None if cursor is None else self.parts.cursors.open(self.name, cursor)
+        return None if cursor is None else self.deps.cursors.open(self.name, cursor)
 
     def cursor(self, sealed: Sealed) -> str:
         """The cursor that ``opened`` opens."""
-        return self.parts.cursors.seal(self.name, *sealed)
+        return self.deps.cursors.seal(self.name, *sealed)
 
     def listed(self, policies: Sequence[Policy]) -> Iterator[pa.Table]:
         """The policies, some at a time."""
@@ -274,11 +255,11 @@ class _Book:
 
     def summed(self, query: SummariesQuery, policies: Sequence[Policy], after: Sealed | None) -> Iterator[pa.Table]:
         """Summaries of these policies behind a row of the first, with what may leave of them before it is masked."""
-        parts, rules = self.parts, self.parts.config.score
+        deps, rules = self.deps, self.deps.config.score
         by_number: dict[str, list[Policy]] = {}
         for policy in policies:
             by_number.setdefault(policy.number, []).append(policy)
-        for page in policy_summaries(parts.book_reads, policies, query.period, rules, query.since, query.until):
+        for page in policy_summaries(deps.book_reads, policies, query.period, rules, query.since, query.until):
             numbers = page["policy"].unique().to_pylist()
             rows = obliged_each(page, self.decision, [policy for number in numbers for policy in by_number[number]])
             if after is not None:
@@ -288,22 +269,27 @@ class _Book:
                 rows = rows.filter(pc.invert(pc.and_(own, seen)))
             yield rows
 
-    async def answer(self, table: pa.Table, following: str | None) -> ASGIResponse:
+    async def answer(self, table: pa.Table, following: str | None) -> ReadyAnswer:
         """A page."""
-        body = await self.parts.threads.run(_rendered, self.media, table, following)
-        return read_answer(self.parts, self.request.scope, None, body, self.media, following)
+        body = await self.deps.threads.run(_rendered, self.media, table, following)
+        return read_answer(self.deps, self.request.scope, None, body, self.media, following)
 
-    def stream(self, pages: Iterator[pa.Table], schema: pa.Schema) -> ASGIStreamingResponse:
-        """All pages, one at a time."""
-        return ASGIStreamingResponse(iterator=self._pieces(pages, schema), headers=dict(HEADERS), media_type=self.media)
+    async def stream(self, pages: Iterator[pa.Table], schema: pa.Schema) -> StreamedAnswer:
+        """All pages, one at a time. The first is read before the status is sent, so that what stops it is a problem of
+        its own; what stops a later one breaks the body off."""
+        first = await self.deps.threads.run(next, pages, schema.empty_table())
+        pieces = self._pieces(first, pages, schema)
+        return StreamedAnswer(HEADERS, self.media, pieces)
 
-    async def _pieces(self, pages: Iterator[pa.Table], schema: pa.Schema) -> AsyncIterator[bytes]:
-        out, run = rendering(self.media, schema), self.parts.threads.run
+    async def _pieces(self, first: pa.Table, pages: Iterator[pa.Table], schema: pa.Schema) -> AsyncIterator[bytes]:
+        out, run = rendering(self.media, schema), self.deps.threads.run
         yield await run(out.page, schema.empty_table())
-        while (page := await run(next, pages, None)) is not None:
+        page: pa.Table | None = first
+        while page is not None:
             piece = await run(out.page, page)
             for begin in range(0, len(piece), _SENT_BYTES):
                 yield piece[begin : begin + _SENT_BYTES]
+            page = await run(next, pages, None)
         yield out.end()
 
 
@@ -330,3 +316,6 @@ def _check_ranking(decision: Decision, query: SummariesQuery) -> None:
 
 def _shown(at: datetime | None) -> str:
     return "" if at is None else rfc3339(at)
+
+
+ROUTES: Final = (policies, summaries)

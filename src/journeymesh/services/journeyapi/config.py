@@ -13,7 +13,6 @@ class JourneyapiConfig:
     """How journeyapi answers.
 
     - ``cursor_key``: 32 bytes that seal cursors; replicas share it
-    - ``epoch``: a part of every entity tag. Change it when a store is restored from a backup: its positions repeat
     - ``score``: the rules of the summaries' score
     - ``summary_cache_bytes``: encoded summaries kept in memory
     - ``places_remembered``: of how many journeys it is remembered which policy they are of
@@ -22,7 +21,6 @@ class JourneyapiConfig:
 
     cursor_key: bytes = field(repr=False)
     http: HttpConfig = field(default_factory=HttpConfig)
-    epoch: str = "1"
     score: ScoreRules = field(default_factory=ScoreRules)
     summary_cache_bytes: int = 64 << 20
     places_remembered: int = 100_000

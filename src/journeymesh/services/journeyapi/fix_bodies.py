@@ -26,7 +26,8 @@ from journeymesh.services.journeyapi.arrow_bodies import LONGEST_TEXT, arrow_col
 from journeymesh.services.journeyapi.ports import RefusedFix
 from journeymesh.services.journeyapi.rendering import ARROW, JSON
 from journeymesh.sources.column_values import Column, ColumnOf, as_array
-from journeymesh.sources.tabular import OWN_FIELDS, paths_of, to_fixes
+from journeymesh.sources.row_reading import RowReading
+from journeymesh.sources.tabular import OWN_FIELDS, paths_of
 
 TAKEN_TYPES: Final = (JSON, ARROW)
 
@@ -83,7 +84,7 @@ def read_fixes(media: str, body: bytes | bytearray, most: int) -> tuple[Fixes, l
         raise ProblemRaised(UNSUPPORTED_MEDIA_TYPE, f"send {' or '.join(TAKEN_TYPES)}")
     if not rows:
         return Fixes.empty(), []
-    fixes, faults = to_fixes(column, OWN_FIELDS, np.arange(rows, dtype=np.int64))
+    fixes, faults = RowReading(OWN_FIELDS).fixes(column, np.arange(rows, dtype=np.int64))
     return fixes, [RefusedFix(row, reason.code, detail) for row, (reason, detail) in sorted(faults.reasons.items())]
 
 

@@ -7,17 +7,14 @@ from typing import Any, Final
 
 import msgspec
 import numpy as np
-from litestar import Request, post
-from litestar.response.base import ASGIResponse
 
 from journeymesh.access.decision import Decision
 from journeymesh.errors import UsageError
 from journeymesh.governance.obligations import RowPredicate
 from journeymesh.journeys.fixes import Fixes
 from journeymesh.journeys.policies import PolicyBook
-from journeymesh.services.http.bodies import BODIES, read_body
-from journeymesh.services.http.gate import Decided, needs
-from journeymesh.services.http.openapi import Answer, documents
+from journeymesh.services.http.answers import ReadyAnswer, raw_headers
+from journeymesh.services.http.bodies import BODIES, LeasedAnswer, read_body
 from journeymesh.services.http.problems import (
     CONFLICT,
     MALFORMED,
@@ -27,46 +24,43 @@ from journeymesh.services.http.problems import (
     UNSUPPORTED_MEDIA_TYPE,
     ProblemRaised,
 )
-from journeymesh.services.http.requests import header
-from journeymesh.services.journeyapi.asked import Parts, parts_of
+from journeymesh.services.http.requests import HttpRequest, header
+from journeymesh.services.http.routes import Answer, HttpRoute
 from journeymesh.services.journeyapi.fix_bodies import read_fixes
 from journeymesh.services.journeyapi.kept_answers import KeptAnswers, digest_of, key_of
+from journeymesh.services.journeyapi.policy_answers import Dependencies, dependencies_of
 from journeymesh.services.journeyapi.ports import FixTaker, Policies, RefusedFix
 from journeymesh.services.journeyapi.rendering import ARROW, JSON
-from journeymesh.services.journeyapi.schemas import GivenFixes, RefusedRow, TakenFixes
+from journeymesh.wire.journeys import GivenFixes, RefusedRow, TakenFixes
 
 VEHICLE_NOT_ADMITTED: Final = "vehicle_not_admitted"
 _LONGEST_KEY: Final = 200
 _SMALL_BYTES: Final = 64 << 10
+_HEADERS: Final = raw_headers({"content-type": JSON, "cache-control": "no-store"}.items())
 
 
-@post(
+@HttpRoute(
+    "POST",
     "/v1/fixes",
-    operation_id="put_fixes",
     summary="Hand in fixes",
-    tags=["fixes"],
-    status_code=200,
-    **needs(
-        "fixes:write",
-        opt=documents(
-            answers=(Answer(200, "What was taken and what was refused", {JSON: TakenFixes}),),
-            takes={JSON: GivenFixes, ARROW: None},
-            headers={
-                "Idempotency-Key": (
-                    "names the batch: sent again, it is answered as before",
-                    True,
-                    {"minLength": 1, "maxLength": _LONGEST_KEY},
-                )
-            },
-            problems=(CONFLICT, RULES_CONFLICT, TOO_LARGE, UNSUPPORTED_MEDIA_TYPE, UNPROCESSABLE),
-        ),
-    ),
+    tag="fixes",
+    capability="fixes:write",
+    answers=(Answer(200, "What was taken and what was refused", {JSON: TakenFixes}),),
+    takes={JSON: GivenFixes, ARROW: None},
+    headers={
+        "Idempotency-Key": (
+            "names the batch: sent again, it is answered as before",
+            True,
+            {"minLength": 1, "maxLength": _LONGEST_KEY},
+        )
+    },
+    problems=(CONFLICT, RULES_CONFLICT, TOO_LARGE, UNSUPPORTED_MEDIA_TYPE, UNPROCESSABLE),
 )
-async def put_fixes(request: Request[Any, Any, Any], decision: Decided) -> ASGIResponse:
+async def put_fixes(request: HttpRequest, decision: Decision) -> ReadyAnswer:
     """Takes those fixes of the batch that can be taken, and lists the others with their reasons. They are durable when
     the answer comes."""
-    parts = parts_of(request)
-    if parts.taker is None or parts.kept is None:
+    deps = dependencies_of(request)
+    if deps.taker is None or deps.kept is None:
         raise ProblemRaised(CONFLICT, "fixes are not taken here")
     key = header(request.scope, b"idempotency-key")
     if not key or len(key) > _LONGEST_KEY:
@@ -74,19 +68,19 @@ async def put_fixes(request: Request[Any, Any, Any], decision: Decided) -> ASGIR
     if header(request.scope, b"content-encoding") not in (None, "identity"):
         raise ProblemRaised(UNSUPPORTED_MEDIA_TYPE, "send the body as it is, without content-encoding")
     media = header(request.scope, b"content-type") or ""
-    lease = request.app.state[BODIES].lease()
+    lease = request.state[BODIES].lease()
     try:
-        body = await read_body(request, lease, parts.config.http.max_body_bytes)
+        body = await read_body(request, lease, deps.config.http.max_body_bytes)
     except BaseException:
         lease.release()
         raise
-    batch = _Batch(parts, parts.taker, parts.kept, decision, key_of(decision.identity, key), media, body)
-    taken = await parts.taking.work(batch.taken, after=lease.release)
-    return ASGIResponse(body=taken, headers={"cache-control": "no-store"}, media_type=JSON)
+    batch = _Batch(deps, deps.taker, deps.kept, decision, key_of(decision.identity, key), media, body)
+    taken = await deps.taking.work(batch.taken, after=lease.release)
+    return LeasedAnswer(request.state[BODIES], _HEADERS, taken)
 
 
 class _Batch(msgspec.Struct, frozen=True):
-    parts: Any
+    deps: Any
     taker: Any
     kept: Any
     decision: Any
@@ -100,24 +94,23 @@ class _Batch(msgspec.Struct, frozen=True):
         answered, again = kept.once(self.key, digest_of(self.media, self.body), self._take)
         if not again:
             return answered
-        told = msgspec.json.decode(answered, type=TakenFixes)
-        told.again = again
-        return msgspec.json.encode(told)
+        before = msgspec.json.decode(answered, type=TakenFixes)
+        return msgspec.json.encode(msgspec.structs.replace(before, again=again))
 
     def _take(self) -> bytes:
         """What comes of a large batch takes ten times its bytes while it is worked on: they take turns."""
-        parts: Parts = self.parts
+        deps: Dependencies = self.deps
         if len(self.body) <= _SMALL_BYTES and ARROW not in self.media:
             return self._take_in_turn()
-        with parts.turn:
+        with deps.turn:
             return self._take_in_turn()
 
     def _take_in_turn(self) -> bytes:
-        parts: Parts = self.parts
+        deps: Dependencies = self.deps
         taker: FixTaker = self.taker
-        fixes, refused = read_fixes(self.media, self.body, parts.config.most_fixes)
+        fixes, refused = read_fixes(self.media, self.body, deps.config.most_fixes)
         rows = len(fixes) + len(refused)
-        fixes, foreign = _admitted(fixes, parts.policies, self.decision)
+        fixes, foreign = _admitted(fixes, deps.policies, self.decision)
         refused += foreign
         if len(fixes):
             try:
@@ -159,3 +152,6 @@ def _admitted(fixes: Fixes, policies: Policies, decision: Decision) -> tuple[Fix
     detail = "no policy that you may hand in fixes for covers this vehicle then"
     refused = [RefusedFix(int(row), VEHICLE_NOT_ADMITTED, detail) for row in origins[~taken]]
     return fixes.take(taken), refused
+
+
+ROUTES: Final = (put_fixes,)

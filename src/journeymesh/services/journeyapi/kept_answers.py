@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import threading
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +19,9 @@ from journeymesh.services.http.problems import CONFLICT, UNPROCESSABLE, ProblemR
 
 KEPT_S: Final = 7 * 24 * 3600
 """For how long a key is remembered, at least."""
+_COMPRESSED_FROM_BYTES: Final = 64 << 10
+_ZLIB: Final = b"\x78"
+"""What zlib's data begin with (RFC 1950), and no JSON does."""
 
 metadata = sa.MetaData()
 answers = sa.Table(
@@ -97,7 +101,7 @@ class KeptAnswers:
             if held is not None:  # another replica was faster
                 return held, True
             connection.execute(sa.delete(answers).where(answers.c.at_us < at_us - KEPT_S * 1_000_000))
-            connection.execute(sa.insert(answers).values(key=key, request=digest, body=body, at_us=at_us))
+            connection.execute(sa.insert(answers).values(key=key, request=digest, body=_stored(body), at_us=at_us))
         return body, False
 
 
@@ -106,4 +110,10 @@ def _checked(row: sa.Row[tuple[str, str, bytes, int]] | None, digest: str) -> by
         return None
     if row.request != digest:
         raise ProblemRaised(UNPROCESSABLE, "the Idempotency-Key was used for another request")
-    return bytes(row.body)
+    body = bytes(row.body)
+    return zlib.decompress(body) if body.startswith(_ZLIB) else body
+
+
+def _stored(body: bytes) -> bytes:
+    """The answer as it is kept: a list of 200,000 refusals is 20 MB, and one of them is like another."""
+    return body if len(body) < _COMPRESSED_FROM_BYTES else zlib.compress(body, 1)

@@ -3,24 +3,20 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
 from datetime import datetime
 from typing import Annotated, Any, Final
 
 import msgspec
 import pyarrow as pa
-from litestar import Request, get
-from litestar.response.base import ASGIResponse
-from litestar.response.streaming import ASGIStreamingResponse
 
 from journeymesh.access.decision import Decision
 from journeymesh.journeys.answers import rfc3339
 from journeymesh.journeys.journey import JOURNEY_SCHEMA
 from journeymesh.journeys.summaries import SUMMED_COLUMNS, Period, summarise_each
+from journeymesh.services.http.answers import ReadyAnswer, Sendable, StreamedAnswer
 from journeymesh.services.http.conditions import is_unchanged
-from journeymesh.services.http.gate import Decided, needs
 from journeymesh.services.http.negotiation import chosen
-from journeymesh.services.http.openapi import Answer, documents
 from journeymesh.services.http.problems import (
     CURSOR_REFUSED,
     MALFORMED,
@@ -30,35 +26,36 @@ from journeymesh.services.http.problems import (
     ProblemRaised,
 )
 from journeymesh.services.http.queries import query_of
-from journeymesh.services.http.requests import Scope, headers_joined
-from journeymesh.services.journeyapi.asked import (
+from journeymesh.services.http.requests import HttpRequest, Scope, headers_joined
+from journeymesh.services.http.routes import Answer, HttpRoute
+from journeymesh.services.journeyapi.policy_answers import (
     HEADERS,
     Admitted,
-    Parts,
+    Dependencies,
+    TaggedAnswer,
     admitted,
-    answer,
     content_tag,
+    dependencies_of,
     look_again,
     obliged,
     oldest_start,
-    parts_of,
     policies_of_path,
     read_answer,
     refuse_masked_instants,
     remembered_unchanged,
+    sent,
     state_of,
+    tagged,
     unchanged,
 )
 from journeymesh.services.journeyapi.rendering import (
     ARROW,
-    CSV,
     EXPORTS,
     JSON,
-    NDJSON,
     OFFERED,
-    PARQUET,
     json_items,
     rendering,
+    tables,
     whole,
 )
 from journeymesh.services.journeyapi.schemas import Journey, JourneyPage, Summary, SummaryPage
@@ -95,104 +92,95 @@ class SummaryQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rena
     until: Annotated[Instant | None, msgspec.Meta(description="of journeys that start before")] = None
 
 
-def _export_or_read(request: Request[Any, Any, Any]) -> str:
+def _export_or_read(request: HttpRequest) -> str:
     try:
         return "journeys:export" if _media(request) in EXPORTS else "journeys:read"
     except ProblemRaised:  # the route says so itself, once it is decided who asks
         return "journeys:read"
 
 
-@get(
-    "/v1/policies/{policy:str}/journeys",
-    operation_id="journeys",
+@HttpRoute(
+    "GET",
+    "/v1/policies/{policy}/journeys",
     summary="A policy's journeys",
-    tags=["policies"],
-    **needs(
-        "journeys:read",
-        about=policies_of_path,
-        in_vain=look_again,
-        instead=("journeys:export", _export_or_read),
-        opt=documents(
-            answers=(
-                Answer(
-                    200,
-                    "Journeys by start",
-                    {JSON: JourneyPage, NDJSON: Journey, ARROW: None, PARQUET: None, CSV: str},
-                    {**_TAGGED, "Next-Cursor": "where a page that is not JSON goes on"},
-                ),
-                Answer(304, "The caller has them already", {}, _TAGGED),
-            ),
-            query=JourneysQuery,
-            path={"policy": "the number of a policy of the caller's tenant"},
-            headers={**_CONDITION, "Accept": ("the media type of the answer", False)},
-            problems=(CURSOR_REFUSED, NOT_ACCEPTABLE, PRECONDITION_FAILED),
+    tag="policies",
+    capability="journeys:read",
+    about=policies_of_path,
+    in_vain=look_again,
+    instead=("journeys:export", _export_or_read),
+    answers=(
+        Answer(
+            200,
+            "Journeys by start",
+            tables(JourneyPage, Journey),
+            {**_TAGGED, "Next-Cursor": "where a page that is not JSON goes on"},
         ),
+        Answer(304, "The caller has them already", {}, _TAGGED),
     ),
+    query=JourneysQuery,
+    path_told={"policy": "the number of a policy of the caller's tenant"},
+    headers={**_CONDITION, "Accept": ("the media type of the answer", False)},
+    problems=(CURSOR_REFUSED, NOT_ACCEPTABLE, PRECONDITION_FAILED),
 )
-async def journeys(request: Request[Any, Any, Any], decision: Decided) -> ASGIResponse:
+async def journeys(request: HttpRequest, decision: Decision) -> Sendable:
     """Journeys in order of start, a page as JSON or all of them as NDJSON, Arrow, Parquet or CSV, which need the
     capability `journeys:export`."""
-    parts = parts_of(request)
+    deps = dependencies_of(request)
     policy = admitted(decision)
-    listing = _Listing.of(parts, decision, policy, query_of(request.scope, JourneysQuery), _media(request))
-    state = state_of(parts, decision, policy, "journeys", listing.representation)
-    if (held := remembered_unchanged(parts, request.scope, state)) is not None:
+    listing = _Listing.of(deps, decision, policy, query_of(request.scope, JourneysQuery), _media(request))
+    state = state_of(deps, decision, policy, "journeys", listing.representation)
+    if (held := remembered_unchanged(deps, request.scope, state)) is not None:
         return held
     if listing.limit is None:
         return await listing.whole(request.scope, state)
-    body, following = await parts.threads.run(listing.page)
-    return read_answer(parts, request.scope, state, body, listing.media, following)
+    body, following = await deps.threads.run(listing.page)
+    return read_answer(deps, request.scope, state, body, listing.media, following)
 
 
-@get(
-    "/v1/policies/{policy:str}/summary",
-    operation_id="summary",
+@HttpRoute(
+    "GET",
+    "/v1/policies/{policy}/summary",
     summary="What a policy's journeys add up to",
-    tags=["policies"],
-    **needs(
-        "summaries:read",
-        about=policies_of_path,
-        in_vain=look_again,
-        opt=documents(
-            answers=(
-                Answer(
-                    200,
-                    "Summaries by period",
-                    {JSON: SummaryPage, NDJSON: Summary, ARROW: None, PARQUET: None, CSV: str},
-                    _TAGGED,
-                ),
-                Answer(304, "The caller has them already", {}, _TAGGED),
-            ),
-            query=SummaryQuery,
-            path={"policy": "the number of a policy of the caller's tenant"},
-            headers={**_CONDITION, "Accept": ("the media type of the answer", False)},
-            problems=(NOT_ACCEPTABLE, PRECONDITION_FAILED, RULES_CONFLICT),
+    tag="policies",
+    capability="summaries:read",
+    about=policies_of_path,
+    in_vain=look_again,
+    answers=(
+        Answer(
+            200,
+            "Summaries by period",
+            tables(SummaryPage, Summary),
+            _TAGGED,
         ),
+        Answer(304, "The caller has them already", {}, _TAGGED),
     ),
+    query=SummaryQuery,
+    path_told={"policy": "the number of a policy of the caller's tenant"},
+    headers={**_CONDITION, "Accept": ("the media type of the answer", False)},
+    problems=(NOT_ACCEPTABLE, PRECONDITION_FAILED, RULES_CONFLICT),
 )
-async def summary(request: Request[Any, Any, Any], decision: Decided) -> ASGIResponse:
+async def summary(request: HttpRequest, decision: Decision) -> ReadyAnswer:
     """One summary for each period in which the policy has journeys, in the policy's time zone."""
-    parts, scope = parts_of(request), request.scope
+    deps, scope = dependencies_of(request), request.scope
     policy = admitted(decision)
     media, query = _media(request), query_of(scope, SummaryQuery)
     refuse_masked_instants(decision, query.since, query.until)
-    state = state_of(parts, decision, policy, "summary", media, str(scope["query_string"], "latin-1"))
-    if state is None:
-        body = await parts.threads.run(_summed, parts, decision, policy, query, media)
-        return read_answer(parts, scope, None, body, media)
-    if (same := remembered_unchanged(parts, scope, state)) is not None:
-        return same
-    held, known = parts.encoded.get(state), parts.tags.get(state)
-    if held is not None and known is not None:
-        return answer(held, media, known)
-    if held is None:
-        made = parts.threads
-        held = await parts.encoded.made(state, lambda: made.run(_summed, parts, decision, policy, query, media))
-    return read_answer(parts, scope, state, held, media)
+    state = state_of(deps, decision, policy, "summary", media, str(scope["query_string"], "latin-1"))
+    if state is not None:
+        if (kept := deps.encoded.get(state)) is not None:
+            return unchanged(kept.tag) if is_unchanged(scope, kept.tag) else kept
+        if (same := remembered_unchanged(deps, scope, state)) is not None:
+            return same
+
+    def read() -> Awaitable[TaggedAnswer]:
+        return deps.threads.run(_summed, deps, decision, policy, query, media)
+
+    answer = await (read() if state is None else deps.encoded.made(state, read))
+    return sent(deps, scope, state, answer)
 
 
-def _summed(parts: Parts, decision: Decision, policy: Admitted, query: SummaryQuery, media: str) -> bytes:
-    found = parts.reads.journeys(
+def _summed(deps: Dependencies, decision: Decision, policy: Admitted, query: SummaryQuery, media: str) -> TaggedAnswer:
+    found = deps.reads.journeys(
         JourneyQuery(
             policy=policy.number,
             tenant=policy.tenant,
@@ -202,14 +190,14 @@ def _summed(parts: Parts, decision: Decision, policy: Admitted, query: SummaryQu
             columns=SUMMED_COLUMNS,
         )
     )
-    table = summarise_each(found, policy.terms, query.period, parts.config.score)
-    return whole(media, obliged(table, decision, policy))
+    table = summarise_each(found, policy.terms, query.period, deps.config.score)
+    return tagged(whole(media, obliged(table, decision, policy)), media)
 
 
 class _Listing(msgspec.Struct, frozen=True, kw_only=True):
     """One request for journeys: what is asked of the store, and how it leaves."""
 
-    parts: Any
+    deps: Any
     decision: Any
     policy: Any
     media: str
@@ -220,12 +208,12 @@ class _Listing(msgspec.Struct, frozen=True, kw_only=True):
     after: tuple[datetime, str] | None
 
     @classmethod
-    def of(cls, parts: Parts, decision: Decision, policy: Admitted, query: JourneysQuery, media: str) -> _Listing:
+    def of(cls, deps: Dependencies, decision: Decision, policy: Admitted, query: JourneysQuery, media: str) -> _Listing:
         refuse_masked_instants(decision, query.since, query.until)
         name = f"{policy.number}\0{policy.tenant}\0{_shown(query.since)}\0{_shown(query.until)}"
-        after = None if query.cursor is None else parts.cursors.open(name, query.cursor)
+        after = None if query.cursor is None else deps.cursors.open(name, query.cursor)
         return cls(
-            parts=parts, decision=decision, policy=policy, media=media, query=query, chosen=_fields(query.fields),
+            deps=deps, decision=decision, policy=policy, media=media, query=query, chosen=_fields(query.fields),
             name=name, after=after,
         )  # fmt: skip
 
@@ -248,21 +236,21 @@ class _Listing(msgspec.Struct, frozen=True, kw_only=True):
         table = self._leaving(found.slice(0, limit))
         return (json_items(table, following) if self.media == JSON else whole(self.media, table)), following
 
-    async def whole(self, scope: Scope, state: str | None) -> ASGIResponse | ASGIStreamingResponse:
+    async def whole(self, scope: Scope, state: str | None) -> ReadyAnswer | StreamedAnswer:
         """All of them: at once where they are few, else some rows at a time. To know the entity tag of many they are
         read once before, where nobody has since the last change."""
-        parts, run = self.parts, self.parts.threads.run
-        first = await run(self._read, self.after, parts.config.stream_rows)
-        if len(first) < parts.config.stream_rows:
-            return read_answer(parts, scope, state, await run(self._rendered, first), self.media)
-        known = None if state is None else parts.tags.get(state)
+        deps, run = self.deps, self.deps.threads.run
+        first = await run(self._read, self.after, deps.config.stream_rows)
+        if len(first) < deps.config.stream_rows:
+            return read_answer(deps, scope, state, await run(self._rendered, first), self.media)
+        known = None if state is None else deps.tags.get(state)
         if state is not None and known is None:
             known = content_tag(*[piece async for piece in self._digests(first)])
-            parts.tags.put(state, known)
+            deps.tags.put(state, known)
             if is_unchanged(scope, known):
                 return unchanged(known)
         headers = {**HEADERS, **({} if known is None else {"etag": known})}
-        return ASGIStreamingResponse(iterator=self._pieces(first), headers=headers, media_type=self.media)
+        return StreamedAnswer(headers, self.media, self._pieces(first))
 
     def _rendered(self, found: pa.Table) -> bytes:
         table = self._leaving(found)
@@ -271,20 +259,20 @@ class _Listing(msgspec.Struct, frozen=True, kw_only=True):
         return body
 
     async def _pages(self, first: pa.Table) -> AsyncIterator[pa.Table]:
-        rows, found = self.parts.config.stream_rows, first
+        rows, found = self.deps.config.stream_rows, first
         while True:
             yield found
             if len(found) < rows:
                 return
             last = found.slice(len(found) - 1, 1)
             after = last["started_at"][0].as_py(), last["journey_id"][0].as_py()
-            found = await self.parts.threads.run(self._read, after, rows)
+            found = await self.deps.threads.run(self._read, after, rows)
 
     async def _digests(self, first: pa.Table) -> AsyncIterator[bytes]:
         """What tells the pages from others of the same representation."""
         yield self.representation.encode()
         async for found in self._pages(first):
-            yield await self.parts.threads.run(self._digest, found)
+            yield await self.deps.threads.run(self._digest, found)
 
     def _digest(self, found: pa.Table) -> bytes:
         return hashlib.blake2b(whole(ARROW, self._leaving(found)), digest_size=16).digest()
@@ -294,7 +282,7 @@ class _Listing(msgspec.Struct, frozen=True, kw_only=True):
         async for found in self._pages(first):
             table = self._leaving(found)
             out = out or rendering(self.media, table.schema)
-            piece = await self.parts.threads.run(out.page, table)
+            piece = await self.deps.threads.run(out.page, table)
             for begin in range(0, len(piece), _SENT_BYTES):
                 yield piece[begin : begin + _SENT_BYTES]
         if out is not None:
@@ -304,7 +292,7 @@ class _Listing(msgspec.Struct, frozen=True, kw_only=True):
         since, oldest = self.query.since, oldest_start(self.decision.obligations)
         if oldest is not None:
             since = oldest if since is None else max(since, oldest)
-        found: pa.Table = self.parts.reads.journeys(
+        found: pa.Table = self.deps.reads.journeys(
             JourneyQuery(
                 policy=self.policy.number,
                 tenant=self.policy.tenant,
@@ -322,11 +310,11 @@ class _Listing(msgspec.Struct, frozen=True, kw_only=True):
         return obliged(found, self.decision, self.policy).select(list(self.chosen))
 
     def _cursor(self, last: pa.Table) -> str:
-        sealed: str = self.parts.cursors.seal(self.name, last["started_at"][0].as_py(), last["journey_id"][0].as_py())
+        sealed: str = self.deps.cursors.seal(self.name, last["started_at"][0].as_py(), last["journey_id"][0].as_py())
         return sealed
 
 
-def _media(request: Request[Any, Any, Any]) -> str:
+def _media(request: HttpRequest) -> str:
     return chosen(headers_joined(request.scope, b"accept"), OFFERED)
 
 
@@ -343,3 +331,6 @@ def _fields(fields: str | None) -> tuple[str, ...]:
 
 def _shown(at: datetime | None) -> str:
     return "" if at is None else rfc3339(at)
+
+
+ROUTES: Final = (journeys, summary)

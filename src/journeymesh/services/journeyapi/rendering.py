@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 
-from journeymesh.journeys.answers import json_lines, plain
+from journeymesh.journeys.answers import json_lines, json_rows, plain
 from journeymesh.safe_text import column_in_spreadsheet
 
 JSON: Final = "application/json"
@@ -23,6 +23,11 @@ EXPORTS: Final = frozenset({ARROW, PARQUET, CSV})
 """What one takes away as a file, for which journeys have a capability of its own."""
 
 _ENCODE: Final = msgspec.json.Encoder().encode
+
+
+def tables(page: type, row: type) -> Mapping[str, Any]:
+    """The types of an answer that is rows, by media type: JSON has pages of them, NDJSON one after the other."""
+    return {JSON: page, NDJSON: row, ARROW: None, PARQUET: None, CSV: str}
 
 
 class Rendering(Protocol):
@@ -53,7 +58,7 @@ def json_items(table: pa.Table, following: str | None = None) -> bytes:
 
 def json_object(table: pa.Table) -> bytes:
     """The table's only row."""
-    return _ENCODE(plain(table.to_pylist()[0]))
+    return _ENCODE(json_rows(table)[0])
 
 
 def whole(media: str, table: pa.Table) -> bytes:

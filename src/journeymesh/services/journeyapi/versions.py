@@ -7,13 +7,13 @@ longer than ``MOST_SILENT_S`` nobody claims to know, and every answer is read.
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 from journeymesh.errors import JourneymeshError
+from journeymesh.following import Follower
 from journeymesh.journeys.policies import Policy
 from journeymesh.stores.port import StoreChanges
 from journeymesh.strangler.policy_book import vehicles_of
@@ -32,29 +32,16 @@ class Changes(Protocol):
 
 
 @dataclass(slots=True)
-class StoreVersions:
-    """Follows one store, by a thread of its own. Started by ``with``, and then right."""
+class StoreVersions(Follower):
+    """Follows one store. Right once it is started."""
 
     store: Changes
-    refresh_s: float = REFRESH_S
+    every_s: float = REFRESH_S
     clock_s: Callable[[], float] = time.monotonic
     _last: dict[str, str] = field(default_factory=dict)
     _position: str | None = None
     _heard_s: float = float("-inf")
     _why: str = "the store's changes were not read yet"
-    _stop: threading.Event = field(default_factory=threading.Event)
-    _thread: threading.Thread | None = None
-
-    def __enter__(self) -> StoreVersions:
-        self.refresh()
-        self._thread = threading.Thread(target=self._follow, name="versions", daemon=True)
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stop.set()
-        if self._thread is not None:
-            self._thread.join()
 
     def of(self, policy: Policy) -> str | None:
         """The positions of the last changes of the policy's vehicle and device; None: the store was not heard."""
@@ -66,7 +53,7 @@ class StoreVersions:
         """Why the store is not heard; empty: it is."""
         return self._why if self.clock_s() - self._heard_s > MOST_SILENT_S else ""
 
-    def refresh(self) -> None:
+    def tick(self) -> None:
         """Read what changed. A fault is remembered, not raised."""
         try:
             complete = False
@@ -79,10 +66,6 @@ class StoreVersions:
             self._heard_s = began_s
         except JourneymeshError as error:
             self._why = type(error).__name__
-
-    def _follow(self) -> None:
-        while not self._stop.wait(self.refresh_s):
-            self.refresh()
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Final
 
 from journeymesh.databases.schema import Schema
+from journeymesh.stores.schema_version import SCHEMA_VERSION
 
 SCHEMA: Final = Schema(
-    head="0005",
+    head=SCHEMA_VERSION,
     version_table="journeymesh_schema",
     migrations=Path(__file__).parent,
     writers_lock=0x6A6F7572_6E657973,  # "journeys"

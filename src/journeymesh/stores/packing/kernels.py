@@ -22,7 +22,7 @@ from typing import Final
 import numpy as np
 from numba import types
 
-from journeymesh.journeys.compiled import F64_IN, I64_IN, U8_IN, compiled, entry
+from journeymesh.kernels.compiled import F64_IN, I64_IN, U8_IN, compiled, entry
 
 RAW: Final = 255
 HEAD_BYTES: Final = 20
@@ -61,8 +61,26 @@ def _get_i64(data, at):  # type: ignore[no-untyped-def]
 
 
 @compiled
+def _whole_decimal(values, start, end, divisor, into):  # type: ignore[no-untyped-def]
+    """``_whole`` by a scale whose factor is 1, by which to divide and multiply would take a third of the time."""
+    for row in range(start, end):
+        value = values[row]
+        scaled = value * divisor
+        number = np.rint(scaled)
+        if -_MOST < scaled < _MOST and number / divisor == value and (value != 0.0 or np.copysign(1.0, value) > 0.0):
+            into[row - start] = np.int64(number)
+        elif np.isnan(value):
+            into[row - start] = NO_VALUE
+        else:
+            return False
+    return True
+
+
+@compiled
 def _whole(values, start, end, divisor, factor, into):  # type: ignore[no-untyped-def]
     """Make whole numbers of the values by this scale; False where one of them is not exactly that."""
+    if factor == 1.0:
+        return _whole_decimal(values, start, end, divisor, into)
     for row in range(start, end):
         value = values[row]
         if np.isnan(value):
@@ -141,6 +159,17 @@ def _put_numbers(numbers, rows, form, find_unit, out, at):  # type: ignore[no-un
     _put_i64(out, at + 4, numbers[0])
     _put_i64(out, at + 12, least)
     if width == 0:
+        return body
+    if width == 1 and index == 0:
+        for row in range(1, rows):
+            out[body + row - 1] = np.uint8(numbers[row] - numbers[row - 1] - least)
+        return body + rows - 1
+    if width == 2 and index == 0:
+        for row in range(1, rows):
+            number = np.uint64(numbers[row] - numbers[row - 1] - least)
+            out[body] = np.uint8(number & np.uint64(255))
+            out[body + 1] = np.uint8(number >> np.uint64(8))
+            body += 2
         return body
     before = numbers[0]
     for row in range(1, rows):

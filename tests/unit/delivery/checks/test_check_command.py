@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from journeymesh.cli.main import outcome
-from tests.unit.delivery.checks.one_service import needs_kustomize, objects, written
+from tests.support.one_service import needs_kustomize, objects, written
 
 pytestmark = needs_kustomize
 CHECK = ("delivery", "check", "--env", "dev")

@@ -10,7 +10,7 @@ import pytest
 
 from journeymesh.delivery.checks.difference import UnknownRevision, differences
 from journeymesh.delivery.tree import Tree
-from tests.unit.delivery.checks.one_service import needs_kustomize, objects, written
+from tests.support.one_service import needs_kustomize, objects, written
 
 pytestmark = [needs_kustomize, pytest.mark.skipif(shutil.which("git") is None, reason="git is not on PATH")]
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from journeymesh.delivery.checks.checking import findings
 from journeymesh.delivery.checks.places import Sources, value_at
 from journeymesh.delivery.checks.subject import Subject
-from tests.unit.delivery.checks.one_service import found, needs_kustomize, objects, written
+from tests.support.one_service import found, needs_kustomize, objects, written
 
 BASE = "customization/services/greeter/base"
 OVERLAY = "customization/services/greeter/overlays/dev/kustomization.yaml"

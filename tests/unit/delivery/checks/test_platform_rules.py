@@ -7,7 +7,7 @@ from typing import Any
 
 from journeymesh.delivery.checks.checking import findings
 from journeymesh.delivery.checks.subject import Subject
-from tests.unit.delivery.checks.one_service import needs_kustomize, write, written
+from tests.support.one_service import needs_kustomize, write, written
 
 
 def platform(tmp_path: Path, *held: dict[str, Any]) -> Subject:
@@ -63,14 +63,14 @@ def test_an_admission_policy_fails_closed_and_denies_without_its_parameter(tmp_p
         fault.rule for fault in findings(platform(tmp_path, admission(), binding(validationActions=["Audit"])), rules_)
     ] == ["admission-bound"]
     assert [fault.what for fault in findings(platform(tmp_path, admission()), rules_)] == [
-        "ValidatingAdmissionPolicy approved-digests is bound nowhere"
+        "ValidatingAdmissionPolicy approved-digests has no binding"
     ]
 
 
 @needs_kustomize
 def test_the_admission_of_images_covers_every_kind_that_makes_pods(tmp_path: Path):
     whats = [fault.what for fault in findings(platform(tmp_path, admission(), binding()), ["admission-images"])]
-    assert any("does not look at cronjobs, daemonsets" in what for what in whats)
+    assert any("does not cover cronjobs, daemonsets" in what for what in whats)
     assert any("dev has no ConfigMap approved-digests" in what for what in whats)
 
 

@@ -11,8 +11,8 @@ import pytest
 from journeymesh.delivery.checks.checking import chosen_rules, findings, rules
 from journeymesh.delivery.checks.findings import UnknownRule
 from journeymesh.delivery.checks.subject import Subject
-from tests.delivery_sabotages import SABOTAGES
-from tests.unit.delivery.checks.one_service import (
+from tests.support.delivery_sabotages import SABOTAGES
+from tests.support.one_service import (
     NAME,
     WAVE,
     Objects,
@@ -129,7 +129,7 @@ def test_a_scaler_scales_what_is_there(tmp_path: Path):
         held["scaler"] = scaler("greeting")
 
     [fault] = found_after(tmp_path, change, "replicas-one-owner", "autoscaler-target")
-    assert fault.what == "HorizontalPodAutoscaler greeter scales Deployment greeting, which is not there"
+    assert fault.what == "HorizontalPodAutoscaler greeter scales Deployment greeting, which does not exist"
 
 
 def scaler(target: str) -> dict[str, Any]:
@@ -228,7 +228,7 @@ def test_a_policy_that_lets_everybody_in_is_told(tmp_path: Path):
         del held["network"]["spec"]["ingress"][0]["from"]
 
     assert [fault.what for fault in found_after(tmp_path, change, "network-policy-open")] == [
-        "NetworkPolicy greeter lets everybody in"
+        "NetworkPolicy greeter allows ingress from everywhere"
     ]
 
 
@@ -239,9 +239,8 @@ def test_a_test_that_is_kept_from_its_candidate_is_told(tmp_path: Path, name: st
         held[name]["spec"][direction][0]["ports"] = [{"port": 9090}]
 
     [fault] = found_after(tmp_path, change, "network-policy-reaches")
-    way = "in" if direction == "ingress" else "out"
-    assert f"lets it {way}" in fault.what
-    assert fault.what.startswith("Job greeter-e2e-candidate asks Service greeter-candidate at port 8080")
+    assert f"no NetworkPolicy allows its {direction}" in fault.what
+    assert fault.what.startswith("Job greeter-e2e-candidate connects to Service greeter-candidate at port 8080")
 
 
 @needs_kustomize
@@ -288,7 +287,7 @@ def test_a_file_that_only_looks_encrypted_is_told(tmp_path: Path):
     told = secrets_of(tmp_path, secret(stringData={"token": "ENC[AES256_GCM,data:x"}, sops={}))
     assert told == [
         "secret-encrypted: greeting.enc.yaml has no mac of SOPS",
-        "secret-encrypted: greeting.enc.yaml is encrypted for nobody",
+        "secret-encrypted: greeting.enc.yaml is encrypted for no recipient",
     ]
 
 
@@ -372,7 +371,7 @@ def test_a_second_application_in_a_file_is_told(tmp_path: Path):
 def test_what_argo_cd_would_not_render_is_no_child(tmp_path: Path):
     tree = written(tmp_path)
     (tree.applications("dev") / "kustomization.yaml").write_text("kind: Kustomization\n", "utf-8")
-    assert [fault.what for fault in found(tree, "children-plain")] == ["kustomization.yaml is no Application"]
+    assert [fault.what for fault in found(tree, "children-plain")] == ["kustomization.yaml is not an Application"]
 
 
 SHAPED = ("children-plain", "child-name", "child-source", "wave-order", "app-syncs", "one-repository", "keys-once")

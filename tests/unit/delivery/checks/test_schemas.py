@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from journeymesh.delivery.checks.schemas import breaches, known_kinds
-from tests.unit.delivery.checks.one_service import application, objects
+from tests.support.one_service import application, objects
 
 
 def told(content: dict[str, Any]) -> list[str]:
@@ -38,7 +38,7 @@ def test_what_is_well_breaks_nothing():
 def test_a_typo_is_told_with_what_was_meant():
     content = application()
     content["spec"]["syncPolicy"]["automated"] = {"prune": True, "selfheal": True}
-    assert told(content) == ["spec.syncPolicy.automated has no field selfheal: is selfHeal meant?"]
+    assert told(content) == ["spec.syncPolicy.automated has no field selfheal: did you mean selfHeal?"]
 
 
 def test_a_field_is_told_by_the_names_on_the_way_to_it():
@@ -52,9 +52,9 @@ def test_a_field_is_told_by_the_names_on_the_way_to_it():
 @pytest.mark.parametrize(
     ("change", "what"),
     [
-        ({"replicas": "one"}, 'spec.replicas is "one", which is no integer'),
-        ({"selector": None}, "spec.selector is null, which is no object"),
-        ({"minReadySecond": 1}, "spec has no field minReadySecond: is minReadySeconds meant?"),
+        ({"replicas": "one"}, 'spec.replicas is "one", which is not of type integer'),
+        ({"selector": None}, "spec.selector is null, which is not of type object"),
+        ({"minReadySecond": 1}, "spec has no field minReadySecond: did you mean minReadySeconds?"),
     ],
 )
 def test_a_value_of_another_type_is_told(change: dict[str, Any], what: str):
@@ -72,7 +72,7 @@ def test_what_is_required_is_told():
 def test_an_object_without_name_and_a_label_of_metadata_that_is_none():
     content = objects()["account"]
     content["metadata"] = {"lables": {}}
-    assert told(content) == ["it has no name", "metadata has no field lables: is labels meant?"]
+    assert told(content) == ["it has no name", "metadata has no field lables: did you mean labels?"]
 
 
 def test_a_kind_of_another_version_is_told_with_the_known_one():
@@ -85,7 +85,7 @@ def test_quantities_may_be_numbers_or_text():
     held = content["spec"]["template"]["spec"]["containers"][0]
     held["resources"] = {"requests": {"cpu": 1, "memory": "1.5Gi"}, "limits": {"memory": "2 GB"}}
     assert told(content) == [
-        'spec.template.spec.containers.greeter.resources.limits.memory is "2 GB", which none of its forms allows'
+        'spec.template.spec.containers.greeter.resources.limits.memory is "2 GB", which none of the allowed forms match'
     ]
 
 

@@ -14,7 +14,7 @@ from journeymesh.delivery.checks.checking import findings
 from journeymesh.delivery.checks.findings import Finding
 from journeymesh.delivery.checks.subject import Subject
 from journeymesh.delivery.programs import ProgramFailed
-from tests.unit.delivery.checks.one_service import needs_kustomize, write, written
+from tests.support.one_service import needs_kustomize, write, written
 
 pytestmark = needs_kustomize
 KUBECTL = """\
@@ -126,7 +126,7 @@ def test_a_kind_that_the_cluster_does_not_know_is_told_once(tmp_path: Path, monk
 def test_a_namespace_that_is_not_there_is_told_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     answers = {"Deployment greeter": "never asked"}
     [fault] = answered(tmp_path, monkeypatch, answers, namespaces="namespace/default namespace/argocd")
-    assert fault.what == "the cluster has no namespace dev: nothing in it was asked about"
+    assert fault.what == "the cluster has no namespace dev: nothing in it was checked"
 
 
 def test_no_server_at_all_is_no_finding_but_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

@@ -11,7 +11,7 @@ import pytest
 
 from journeymesh.delivery.checks.checking import findings
 from journeymesh.delivery.checks.subject import Rendered, Subject, Unit
-from tests.unit.delivery.checks.one_service import objects, written
+from tests.support.one_service import objects, written
 
 SHAPES: tuple[Any, ...] = (None, 1, "x", [], {}, [1], {"a": 1}, [[]])
 

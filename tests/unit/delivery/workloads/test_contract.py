@@ -12,7 +12,7 @@ import yaml
 
 from journeymesh.governance.contract import Contracts, load_contract
 from journeymesh.governance.purposes import load_purposes
-from tests.unit.delivery.workloads.trees import a_tree, begun
+from tests.support.trees import a_tree, begun
 
 
 def test_the_stub_is_a_contract_that_governance_reads(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from journeymesh.delivery.programs import first_installed
 from journeymesh.delivery.rendering import rendered, rendered_objects
 from journeymesh.delivery.tree import Tree
 from journeymesh.delivery.workloads.render import load_workload, rendering, write
-from tests.unit.delivery.workloads.trees import DIGEST, REPOSITORY, a_tree, an_image, begun
+from tests.support.trees import DIGEST, REPOSITORY, a_tree, an_image, begun
 
 SAMPLES = ("python", "node", "java", "go", "dotnet")
 

@@ -14,7 +14,7 @@ from journeymesh.delivery.tree import Tree
 from journeymesh.delivery.workloads.begin import WorkloadExists
 from journeymesh.delivery.workloads.render import findings, load_workload, orphans, rendering, write
 from journeymesh.delivery.workloads.score import ScoreInvalid
-from tests.unit.delivery.workloads.trees import DIGEST, OTHER_DIGEST, a_tree, an_image, begun
+from tests.support.trees import DIGEST, OTHER_DIGEST, a_tree, an_image, begun
 
 IMAGE = "registry.example/hello"
 
@@ -230,14 +230,14 @@ def test_a_workload_that_cannot_be_rendered_leaves_nothing_behind(tmp_path: Path
     with pytest.raises(ScoreInvalid, match="no path"):
         begun(tree, answers="no path")
     assert not tree.service("hello").exists()
-    with pytest.raises(ScoreInvalid, match="names no workload"):
+    with pytest.raises(ScoreInvalid, match="is not a valid workload name"):
         begun(tree, "../escape")
 
 
 def test_a_service_that_is_there_is_not_begun_again(tmp_path: Path) -> None:
     tree = a_tree(tmp_path)
     begun(tree)
-    with pytest.raises(WorkloadExists, match="services/hello is there"):
+    with pytest.raises(WorkloadExists, match="services/hello already exists"):
         begun(tree)
 
 

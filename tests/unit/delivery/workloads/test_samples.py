@@ -14,8 +14,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.unit.delivery.workloads.sample_servers import NEEDED, Running, running
-from tests.unit.delivery.workloads.trees import REPOSITORY, a_tree, begun
+from tests.support.sample_servers import NEEDED, Running, running
+from tests.support.trees import REPOSITORY, a_tree, begun
 
 
 @pytest.fixture(scope="module", params=NEEDED)

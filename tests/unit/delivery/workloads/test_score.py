@@ -78,12 +78,12 @@ service:
         ("score.dev/v1b1", "score.dev/v2", r"score.yaml:1: apiVersion"),
         ("name: hello", "name: Hello", r"score.yaml:3: metadata.name"),
         ("name: hello", f"name: {'x' * 41}", r"score.yaml:3: .* at most 40"),
-        ("name: hello", "name: 1st", r"score.yaml:3: '1st' names no workload"),
+        ("name: hello", "name: 1st", r"score.yaml:3: '1st' is not a valid workload name"),
         ("registry.example/hello", "registry.example/hello:1.0", r"score.yaml:6: .*names a version.*pins the digest"),
         ("registry.example/hello", "hello@sha256:0", r"score.yaml:6: .*names a version"),
         ("    image:", "    imago: 1\n    image:", r"score.yaml:5: containers.main: .*imago"),
         ("  main:\n", "  main: {image: x}\n  other:\n", r"score.yaml:4: 2 containers"),
-        ("/hello\n", "/hello\n    variables: {A: '${resources.db.host}'}\n", r"stands for nothing"),
+        ("/hello\n", "/hello\n    variables: {A: '${resources.db.host}'}\n", r"refers to nothing"),
         ("/hello\n", "/hello\n    files: {/etc/a: {content: b}}\n", r"score.yaml:\d+: files are not rendered"),
         ("containers:", "resources: {db: {type: postgres}}\ncontainers:", r"score.yaml:\d+: resources are not"),
         ("containers:", "service: {ports: {http: {port: 80}}}\ncontainers:", r"without privileges .* 80"),
@@ -101,7 +101,7 @@ service:
         ),
         ("containers:", "  annotations: {journeymesh.io/environments: dev qa}\ncontainers:", r"unknown qa"),
         ("containers:", "  annotations: {journeymesh.io/public: 'yes'}\ncontainers:", r"write \"true\" or \"false\""),
-        ("containers:", "  annotations: {journeymesh.io/answers: things}\ncontainers:", r"'things' is no path"),
+        ("containers:", "  annotations: {journeymesh.io/answers: things}\ncontainers:", r"'things' is not a path"),
     ],
 )
 def test_what_cannot_be_rendered_is_refused_by_its_line(tmp_path: Path, changed: str, to: str, said: str) -> None:
@@ -146,7 +146,7 @@ def test_what_no_score_file_may_hold_is_a_short_refusal_at_once(tmp_path: Path, 
 
 
 def test_placeholders_that_stand_for_gigabytes_are_refused_as_such(tmp_path: Path) -> None:
-    with pytest.raises(ScoreInvalid, match=r"score.yaml:8: it stands for more than 131,072 characters"):
+    with pytest.raises(ScoreInvalid, match=r"score.yaml:8: it expands to more than 131,072 characters"):
         read(tmp_path, HOSTILE["placeholders"])
 
 

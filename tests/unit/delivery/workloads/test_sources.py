@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from journeymesh.delivery.workloads.sources import SourceUnknown, ensure_dockerfile, language_of
-from tests.unit.delivery.workloads.trees import REPOSITORY
+from tests.support.trees import REPOSITORY
 
 SAMPLES = REPOSITORY / "examples" / "workloads"
 LANGUAGES = ("python", "node", "java", "go", "dotnet")
@@ -77,5 +77,5 @@ def test_a_folder_that_does_not_say_how_it_is_built_is_refused(
 
 
 def test_a_folder_that_is_not_there_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(SourceUnknown, match="is no folder"):
+    with pytest.raises(SourceUnknown, match="is not a folder"):
         ensure_dockerfile(tmp_path / "nowhere")

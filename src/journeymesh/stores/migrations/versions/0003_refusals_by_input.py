@@ -5,8 +5,9 @@ from alembic import op
 
 from journeymesh.stores.former_refusals import PASSED, ROWS_AT_ONCE, renamed
 from journeymesh.stores.records import REFUSAL_COLUMNS
+from journeymesh.stores.row_batches import move_in_feed
 from journeymesh.stores.sql_bulk import read_rows
-from journeymesh.stores.sql_changes import note_changes
+from journeymesh.stores.sql_rows import SqlRows
 
 revision = "0003"
 down_revision = "0002"
@@ -34,4 +35,4 @@ def upgrade() -> None:
             connection.execute(change, changes)
         vehicles.update(row[2] for row in rows.values() if row[2] is not None)
     if vehicles:
-        note_changes(connection, sorted(vehicles))
+        move_in_feed(SqlRows(connection), sorted(vehicles))

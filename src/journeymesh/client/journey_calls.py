@@ -1,0 +1,202 @@
+"""The calls of journeyapi. No input or output: both clients carry them out."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from collections.abc import Sequence
+from os import PathLike
+from typing import Any, Final
+
+import pyarrow as pa
+
+from journeymesh.client import methods
+from journeymesh.client.answers import Rows
+from journeymesh.client.calls import (
+    EXPORTS,
+    Call,
+    Export,
+    Format,
+    Instant,
+    Listing,
+    call,
+    export,
+    get,
+    period_params,
+    row_call,
+)
+from journeymesh.client.exchange import Request
+from journeymesh.client.fix_tables import fix_table
+from journeymesh.client.rows import FIXES, JOURNEYS, POLICIES, SUMMARIES, Fix, Journey, ListedPolicy, Summary
+from journeymesh.errors import UsageError
+from journeymesh.journeys.summaries import Period
+from journeymesh.wire import journeys as wire
+
+MOST_ROWS: Final = 1_000
+"""Of a page."""
+
+
+Product = wire.ProductTold
+FixRefused = wire.RefusedRow
+FixesTaken = wire.TakenFixes
+
+
+class JourneyCalls:
+    """The calls; both clients have them. ``purpose``: why the data is used."""
+
+    purpose: str | None
+
+    @methods.rows
+    def journeys(
+        self,
+        policy: str,
+        since: Instant | None = None,
+        until: Instant | None = None,
+        fields: Sequence[str] | None = None,
+        *,
+        page_size: int | None = None,
+    ) -> Listing[Rows[Journey]]:
+        """A policy's journeys that start in ``[since, until)``, oldest first. Pages are asked for as they are read.
+
+        Raises:
+            UsageError: a journey has no such field, or an instant has no time zone.
+        """
+        names = tuple(fields) if fields is not None else None
+        if unknown := [name for name in names or () if name not in JOURNEYS.names]:
+            raise UsageError(f"a journey has no field {unknown[0]!r}", todo=f"use some of {', '.join(JOURNEYS.names)}")
+        chosen = None if names is None else ",".join(names)
+        params = {**period_params(since, until), "fields": chosen, "limit": page_size}
+        request = get("/v1/policies/{policy}/journeys", self.purpose, params, policy=policy)
+        return Listing(row_call(request, Journey, JOURNEYS, names))
+
+    @methods.export
+    def export(
+        self,
+        policy: str,
+        path: str | PathLike[str],
+        since: Instant | None = None,
+        until: Instant | None = None,
+        *,
+        format: Format = "parquet",
+    ) -> Export:
+        """Write a policy's journeys into a file and return its bytes. On any fault the file is not there."""
+        times = period_params(since, until)
+        return export(get("/v1/policies/{policy}/journeys", self.purpose, times, policy=policy), format, path)
+
+    @methods.answer
+    def summary(
+        self, policy: str, period: Period = "month", since: Instant | None = None, until: Instant | None = None
+    ) -> Call[Rows[Summary]]:
+        """What a policy's journeys add up to in each day, week, month or term, oldest first."""
+        params = {"period": period, **period_params(since, until)}
+        return row_call(get("/v1/policies/{policy}/summary", self.purpose, params, policy=policy), Summary, SUMMARIES)
+
+    @methods.rows
+    def policies(
+        self, product: str | None = None, status: str | None = None, *, page_size: int | None = None
+    ) -> Listing[Rows[ListedPolicy]]:
+        """The policies that the caller may know for the purpose, by number. Pages are asked for as they are read."""
+        params = {"product": product, "status": status, "limit": page_size or MOST_ROWS}
+        return Listing(row_call(get("/v1/policies", self.purpose, params), ListedPolicy, POLICIES))
+
+    @methods.rows
+    def summaries(
+        self,
+        period: Period = "month",
+        since: Instant | None = None,
+        until: Instant | None = None,
+        *,
+        product: str | None = None,
+        status: str | None = None,
+        page_size: int | None = None,
+    ) -> Listing[Rows[Summary]]:
+        """What the journeys of all policies that the caller may know add up to, by policy and period.
+
+        Raises:
+            UsageError: an instant has no time zone.
+        """
+        limit = page_size or MOST_ROWS
+        params = {"period": period, **period_params(since, until), "product": product, "status": status, "limit": limit}
+        return Listing(row_call(get("/v1/summaries", self.purpose, params), Summary, SUMMARIES))
+
+    @methods.answer
+    def top(
+        self,
+        by: str,
+        count: int = 10,
+        period: Period = "month",
+        since: Instant | None = None,
+        until: Instant | None = None,
+        *,
+        product: str | None = None,
+        status: str | None = None,
+        lowest: bool = False,
+    ) -> Call[Rows[Summary]]:
+        """The summaries with the highest value of a field among all policies that the caller may know.
+
+        Raises:
+            UsageError: a summary has no such field, or ``count`` is not from 1 to 1,000.
+        """
+        if by not in SUMMARIES.names:
+            raise UsageError(f"a summary has no field {by!r}", todo=f"use some of {', '.join(SUMMARIES.names)}")
+        if not 1 <= count <= MOST_ROWS:
+            raise UsageError(f"{count} rows are no ranking", todo=f"ask for 1 to {MOST_ROWS:,}")
+        ranking = {"limit": count, "by": by, "order": "lowest" if lowest else "highest"}
+        params = {"period": period, **period_params(since, until), "product": product, "status": status, **ranking}
+        return row_call(get("/v1/summaries", self.purpose, params), Summary, SUMMARIES)
+
+    @methods.export
+    def export_summaries(
+        self,
+        path: str | PathLike[str],
+        period: Period = "month",
+        since: Instant | None = None,
+        until: Instant | None = None,
+        *,
+        product: str | None = None,
+        status: str | None = None,
+        format: Format = "parquet",
+    ) -> Export:
+        """Write those summaries into a file and return its bytes. On any fault the file is not there."""
+        params = {"period": period, **period_params(since, until), "product": product, "status": status}
+        return export(get("/v1/summaries", self.purpose, params), format, path)
+
+    @methods.answer
+    def journey(self, journey_id: str) -> Call[Journey]:
+        """One journey; the id of one that a late fix replaced leads to its successor."""
+        return call(get("/v1/journeys/{journey}", self.purpose, journey=journey_id), Journey)
+
+    @methods.answer
+    def track(self, journey_id: str) -> Call[Rows[Fix]]:
+        """Where a journey went, fix by fix, as far as its fixes are kept."""
+        return row_call(get("/v1/journeys/{journey}/track", self.purpose, journey=journey_id), Fix, FIXES)
+
+    @methods.answer
+    def product(self) -> Call[Product]:
+        """The data product: contract, freshness, quality."""
+        return call(get("/v1/products/journeys"), Product)
+
+    @methods.answer
+    def put_fixes(self, fixes: Any, idempotency_key: str | None = None) -> Call[FixesTaken]:
+        """Hand in fixes: an Arrow table, a Polars or pandas frame, or rows.
+
+        Without a key the batch's digest is its key, so the same batch counts once however often it is sent.
+
+        Raises:
+            UsageError: they are no fixes.
+        """
+        table = fix_table(fixes)
+        sink = io.BytesIO()
+        with pa.ipc.new_stream(sink, table.schema) as writer:
+            writer.write_table(table)
+        body = sink.getvalue()
+        key = idempotency_key or hashlib.blake2b(body, digest_size=16).hexdigest()
+        request = Request(
+            method="POST",
+            path="/v1/fixes",
+            template="/v1/fixes",
+            headers={"idempotency-key": key, "content-type": EXPORTS["arrow"]},
+            purpose=self.purpose,
+            body=body,
+        )
+        return call(request, FixesTaken)

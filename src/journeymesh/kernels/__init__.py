@@ -1,0 +1,1 @@
+"""How numeric kernels are compiled and where their machine code is kept. Other rooms write the kernels."""

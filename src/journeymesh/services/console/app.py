@@ -1,0 +1,184 @@
+"""The console as an application: its pages behind the same edge as every service's HTTP."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final
+
+from litestar import Litestar, Request
+from litestar.datastructures import State
+from litestar.exceptions import HTTPException
+from litestar.response import Response
+from litestar.static_files import create_static_files_router
+from prometheus_client import CollectorRegistry
+
+from journeymesh.lru import LruCache
+from journeymesh.services.console import approvals, decisions, exports, home, journeys, policies, products, signing_in
+from journeymesh.services.console.apis import Apis, IdentityAway
+from journeymesh.services.console.config import FORM_BYTES, ConsoleConfig
+from journeymesh.services.console.oidc import Begun, OidcSignIn
+from journeymesh.services.console.rendering import STATIC, link, page, redirect
+from journeymesh.services.console.requests import FormRefused, SignInNeeded
+from journeymesh.services.console.sessions import Sessions
+from journeymesh.services.http import health
+from journeymesh.services.http.answers import Receive, Send, Sendable
+from journeymesh.services.http.building import place_of
+from journeymesh.services.http.compression import Compression
+from journeymesh.services.http.edge import Edge, route_of
+from journeymesh.services.http.life import Life
+from journeymesh.services.http.limits import Rates, TimeLimit
+from journeymesh.services.http.logs import Log, structured_log
+from journeymesh.services.http.metrics import HttpMetrics
+from journeymesh.services.http.problems import FAULT, ProblemRaised
+from journeymesh.services.http.routing import PATH_TEMPLATE, Routing
+
+CONTENT_POLICY: Final = (
+    "default-src 'none'; style-src 'self'; img-src 'self'; font-src 'self'; form-action 'self'{provider}; "
+    "base-uri 'none'; frame-ancestors 'none'"
+)
+"""``provider``: where signing out sends a browser on to, which browsers count to the form."""
+SECURITY_HEADERS: Final = (
+    (b"x-content-type-options", b"nosniff"),
+    (b"x-frame-options", b"DENY"),
+    (b"referrer-policy", b"same-origin"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+    (b"cross-origin-opener-policy", b"same-origin"),
+    (b"permissions-policy", b"camera=(), geolocation=(), microphone=()"),
+    (b"strict-transport-security", b"max-age=31536000"),
+)
+ROUTES: Final = tuple(
+    route
+    for part in (home, policies, journeys, exports, products, approvals, decisions, signing_in)
+    for route in part.ROUTES
+)
+SIGN_INS_UNDER_WAY: Final = 10_000
+PROBES: Final = (health.livez, health.readyz, health.metrics)
+_PROBED: Final = frozenset(route.path for route in PROBES)
+logger = logging.getLogger(__name__)
+
+
+def build_app(
+    config: ConsoleConfig,
+    *,
+    life: Life | None = None,
+    log: Log | None = None,
+    transport: Any = None,
+    now_s: Callable[[], float] = time.time,
+    clock_s: Callable[[], float] = time.monotonic,
+) -> Any:
+    """The ASGI application. ``transport``: httpx's, in place of the network to the APIs."""
+    life = life or Life()
+    metrics = HttpMetrics(CollectorRegistry(), lambda: life.in_flight)
+    log = log or structured_log("console")
+    apis = Apis(config, transport)
+    sessions = Sessions(
+        most=config.sessions, idle_s=config.session_idle_s, longest_s=config.session_s, clock_s=clock_s, now_s=now_s
+    )
+    sign_ins = Rates(config.sign_ins_per_s, config.sign_ins_burst, config.http.clients_remembered)
+    oidc = None
+    if config.oidc is not None:
+        oidc = OidcSignIn(config.oidc, f"{config.public_url}/sign-in/callback", now_s=now_s)
+    under_way: LruCache[str, Begun] = LruCache(SIGN_INS_UNDER_WAY)
+    app = Litestar(
+        route_handlers=[
+            *ROUTES,
+            create_static_files_router("/static", [STATIC], cache_control=None),
+        ],
+        openapi_config=None,
+        logging_config=None,
+        request_max_body_size=FORM_BYTES,
+        on_shutdown=[apis.close] if oidc is None else [apis.close, oidc.close],
+        before_request=_before,
+        exception_handlers={
+            SignInNeeded: _to_sign_in,
+            FormRefused: _form_refused,
+            IdentityAway: _identity_away,
+            HTTPException: _no_page,
+            Exception: _fault,
+        },
+        state=State(
+            {
+                "console": config,
+                "apis": apis,
+                "sessions": sessions,
+                "sign_ins": sign_ins,
+                "oidc": oidc,
+                "under_way": under_way,
+                "log": log,
+            }
+        ),
+    )
+    handler, probes = app.asgi_handler, Routing(PROBES, {"life": life, "metrics": metrics})
+
+    async def answering(scope: Any, receive: Any) -> Sendable:
+        return await probes.answer(scope, receive) if scope["path"] in _PROBED else _Page(handler, scope)
+
+    edge: Any = Edge(
+        answering,
+        lambda _scope, error: error if isinstance(error, ProblemRaised) else ProblemRaised(FAULT),
+        life=life,
+        metrics=metrics,
+        log=log,
+        limit=TimeLimit(config.http.answer_within_s),
+        compression=Compression(config.http.compress_from_bytes),
+        access_log=config.http.access_log,
+        security_headers=(*SECURITY_HEADERS, (b"content-security-policy", _content_policy(config).encode())),
+    )
+    app.asgi_handler = edge
+    return app
+
+
+@dataclass(frozen=True, slots=True)
+class _Page:
+    """An answer that the pages' own application sends."""
+
+    application: Any
+    scope: Any
+
+    async def send(self, receive: Receive, send: Send) -> None:
+        """Send it."""
+        await self.application(self.scope, receive, send)
+
+
+def _content_policy(config: ConsoleConfig) -> str:
+    return CONTENT_POLICY.format(provider="" if config.oidc is None else f" {config.oidc.origin}")
+
+
+async def _before(request: Request[Any, Any, Any]) -> None:
+    """Note the route's template, for logs and metrics: paths hold policies' numbers; renew a token that ends."""
+    template = request.scope.get("path_template")
+    request.scope[PATH_TEMPLATE] = template or "static"
+    if not request.scope["path"].startswith("/static/"):
+        await signing_in.renew_token(request)
+
+
+def _to_sign_in(_request: Request[Any, Any, Any], error: SignInNeeded) -> Response[Any]:
+    return redirect(link("/sign-in", {"after": error.after if error.after != "/" else None}))
+
+
+def _form_refused(request: Request[Any, Any, Any], _error: FormRefused) -> Response[bytes]:
+    what = "This form was not sent from a page of your session. Go back, load the page anew and send it again."
+    return page(request, "problem.html", status=403, title="Not sent", what=what)
+
+
+def _identity_away(request: Request[Any, Any, Any], error: IdentityAway) -> Response[bytes]:
+    what = "Who you are and what you may do cannot be looked up now, so nothing can be shown. " + error.missing.words
+    return page(request, "problem.html", status=503, title="Sign-in service not available", what=what)
+
+
+def _no_page(request: Request[Any, Any, Any], error: HTTPException) -> Response[bytes]:
+    if error.status_code >= 500:
+        return _fault(request, error)
+    what = "There is no such page." if error.status_code == 404 else "The request was not understood."
+    return page(request, "problem.html", status=error.status_code, title="No such page", what=what)
+
+
+def _fault(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
+    log: Log = request.app.state["log"]
+    log.error("fault", error=type(error).__name__, at=place_of(error), route=route_of(request.scope))
+    logger.debug("fault", exc_info=error)
+    what = "The console failed to make this page. The fault is on record; try again."
+    return page(request, "problem.html", status=500, title="Something went wrong", what=what)

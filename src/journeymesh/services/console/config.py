@@ -1,0 +1,62 @@
+"""What the console can be told."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from journeymesh.errors import UsageError
+from journeymesh.services.console.oidc import OidcClient
+from journeymesh.services.http.config import HttpConfig
+
+FORM_BYTES: Final = 64 << 10
+
+
+def console_http(**others: Any) -> HttpConfig:
+    """The limits of the console's HTTP: forms are small."""
+    return HttpConfig(max_body_bytes=FORM_BYTES, bodies_bytes=8 << 20, **others)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConsoleConfig:
+    """Where the console is and whom it asks.
+
+    - ``journeyapi``, ``identityapi``: the APIs' URLs; ``plain_http``: a token may go to them over http://
+    - ``public_url``: where browsers reach the console, without a path: forms are taken from there only, and over
+      https:// the session's cookie is never sent otherwise
+    - ``api_within_s``: how long a page waits for one answer of an API before that part of it says that it is missing
+    - ``session_idle_s``, ``session_s``: how long a session lasts that nobody uses, and at most; ``sessions``: at once
+    - ``sign_ins_per_s``, ``sign_ins_burst``: how often one network address may try to sign in
+    - ``oidc``: the OpenID provider at which people sign in; None: they hand in a token
+    - ``people``: who may be signed in as without a password, and what mints their token: for the demo on one's own
+      machine. Empty: nobody
+    """
+
+    journeyapi: str
+    identityapi: str
+    public_url: str
+    plain_http: bool = False
+    api_within_s: float = 10.0
+    session_idle_s: float = 30 * 60
+    session_s: float = 8 * 3600
+    sessions: int = 10_000
+    sign_ins_per_s: float = 1.0
+    sign_ins_burst: int = 20
+    oidc: OidcClient | None = None
+    people: Mapping[str, Callable[[], str]] = field(default_factory=dict)
+    http: HttpConfig = field(default_factory=console_http)
+
+    def __post_init__(self) -> None:
+        parts = urlsplit(self.public_url)
+        if parts.scheme not in ("http", "https") or not parts.hostname or parts.path or parts.query or parts.username:
+            raise UsageError(
+                "the console's public URL has to be http:// or https://, a host and perhaps a port",
+                todo="for instance https://journeys.insurer.example",
+            )
+
+    @property
+    def secure(self) -> bool:
+        """Whether browsers reach it over TLS."""
+        return self.public_url.startswith("https:")

@@ -1,0 +1,284 @@
+"""A store over a database's row primitives: every question and every write of the port, once."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from datetime import datetime
+from typing import Any, Final, TypeVar
+
+import pyarrow as pa
+
+from journeymesh.instants import from_us, to_us
+from journeymesh.journeys.fixes import Fixes
+from journeymesh.journeys.journey import Refusal
+from journeymesh.journeys.policies import Policy
+from journeymesh.stores import records, rows
+from journeymesh.stores.digests import POLICY_SCHEMA, REFUSAL_DIGEST_SCHEMA, fixes_digest, table_digest
+from journeymesh.stores.fix_blocks import DAY_US, decoded, fixes_of
+from journeymesh.stores.port import (
+    HistoryEntry,
+    JourneyQuery,
+    RefusalQuery,
+    RulesUsed,
+    Run,
+    StoreBatch,
+    StoreChanges,
+    VehicleSpan,
+)
+from journeymesh.stores.positions import changes_page
+from journeymesh.stores.row_batches import batch_writer, move_in_feed
+from journeymesh.stores.row_kinds import KINDS, Condition, ReadableRows, Row, WritableRows, chunks
+
+T = TypeVar("T")
+
+_PAGE: Final = 20_000
+_BLOCK_PAGE: Final = 200
+_NAMES_AT_ONCE: Final = 1_000
+_BY_START: Final[tuple[str, ...]] = ("started_at_us", "journey_id")
+_SPANS: Final = (("journeys", "started_at_us", "ended_at_us"), ("blocks", "first_us", "last_us"))
+_NAMING: Final = (*_SPANS, ("refusals", "fixed_at_us", "fixed_at_us"))
+
+
+class RowStore(ABC):
+    """Both ports. An adapter adds ``migrate``, ``schema_version``, ``close`` and what is abstract here."""
+
+    url: str
+
+    @abstractmethod
+    def _reading(self) -> AbstractContextManager[ReadableRows]:
+        """The rows as they are now, for as long as that lasts."""
+
+    @abstractmethod
+    def _write(self, writing: Callable[[WritableRows], T]) -> T:
+        """What ``writing`` returns; all that it writes is committed, or, on any fault, nothing."""
+
+    def _read(self, reading: Callable[[ReadableRows], T]) -> T:
+        """What ``reading`` returns, from one state of the store."""
+        with self._reading() as now:
+            return reading(now)
+
+    def write(self, batch: StoreBatch) -> None:
+        """Write the batch: all of it or, on any fault, none."""
+        self._write(batch_writer(batch, self.url))
+
+    def journeys(self, query: JourneyQuery) -> pa.Table:
+        """Journeys in (started_at, journey_id) order, ``JOURNEY_SCHEMA``; at most ``query.limit``."""
+        names, order = rows.stored_names(query.columns), _BY_START
+        after = None if query.after is None else (to_us(query.after[0]), query.after[1])
+        if query.in_any_order and query.limit is None and after is None:
+            order = () if "journey_id" in names else ("policy", *order)
+
+        def read(now: ReadableRows) -> pa.Table:
+            where = journey_conditions(query)
+            found = now.select("journeys", where, order=order, after=after, limit=query.limit, columns=names)
+            return rows.journeys_of(found, query.columns)
+
+        return self._read(read)
+
+    def journey(self, journey_id: str, tenant: str | None = None) -> pa.Table | None:
+        """The journey as a one-row table, following ``successor_id`` from a superseded id; None if unknown or gone, or
+        not of the tenant that is given."""
+        whose: list[Condition] = [] if tenant is None else [("tenant", "=", tenant)]
+
+        def follow(now: ReadableRows) -> list[Row]:
+            current: str | None = journey_id
+            passed: set[str] = set()
+            while current is not None and current not in passed:
+                if found := list(now.select("journeys", [("journey_id", "=", current), *whose])):
+                    return found
+                passed.add(current)
+                entries = now.select("history", [("journey_id", "=", current)], columns=("latest", "successor_id"))
+                current = max(entries, key=lambda entry: int(entry[0]), default=(0, None))[1]
+            return []
+
+        found = self._read(follow)
+        return rows.journeys_of(found) if found else None
+
+    def history(self, journey_id: str) -> list[HistoryEntry]:
+        """Former contents under this id, oldest first."""
+        found = self._all(
+            "history", [("journey_id", "=", journey_id)], ("position", "entry_id"),
+            ("successor_id", "superseded_at_us", "content"),
+        )  # fmt: skip
+        return [
+            HistoryEntry(journey_id, from_us(at), successor, rows.journeys_of([rows.row_from_content(content)]))
+            for successor, at, content in found
+        ]
+
+    def vehicles(self, among: Sequence[str]) -> dict[str, VehicleSpan]:
+        """Those of the vehicles that the store holds journeys or fixes of."""
+
+        def read(now: ReadableRows) -> dict[str, tuple[int, int]]:
+            spans: dict[str, tuple[int, int]] = {}
+            for part in chunks(list(dict.fromkeys(among))):
+                for span in _SPANS:
+                    for name, low, high in now.spans(*span, part):
+                        known = spans.get(name, (low, high))
+                        spans[name] = min(low, known[0]), max(high, known[1])
+            return spans
+
+        return {name: VehicleSpan(from_us(low), from_us(high)) for name, (low, high) in self._read(read).items()}
+
+    def vehicles_after(self, after: str | None, limit: int) -> list[str]:
+        """Up to ``limit`` vehicles with journeys, refusals or kept fixes here, by name, behind ``after``."""
+
+        def read(now: ReadableRows) -> list[str]:
+            """The feed also knows vehicles of which nothing is left."""
+            found: list[str] = []
+            last = None if after is None else (after,)
+            while len(found) < limit:
+                size = min(limit - len(found), _NAMES_AT_ONCE)
+                page = list(now.select("changes", order=("vehicle",), after=last, limit=size, columns=("vehicle",)))
+                names = [name for (name,) in page]
+                left = {name for span in _NAMING if names for name, *_ in now.spans(*span, names)}
+                found += [name for name in names if name in left]
+                if len(page) < size:
+                    break
+                last = page[-1]
+            return found
+
+        return self._read(read)
+
+    def changes(self, after: str | None, limit: int = 1000) -> StoreChanges:
+        """Vehicles written after a position (None: the beginning), each once, in order of their last change."""
+
+        def read(now: ReadableRows) -> StoreChanges:
+            def later(first: int, size: int) -> tuple[int, list[Any]]:
+                return now.position(), list(
+                    now.select("changes", [("position", ">", first)], order=("position",), limit=size)
+                )
+
+            return changes_page(after, limit, later)
+
+        return self._read(read)
+
+    def policies(self, number: str | None = None) -> list[Policy]:
+        """All policies, or the terms of those with this number, by number, tenant and beginning."""
+        where: list[Condition] = [] if number is None else [("number", "=", number)]
+        return list(map(records.policy_of, self._all("policies", where, records.POLICY_KEY)))
+
+    def refusals(self, query: RefusalQuery) -> Iterator[tuple[str, Refusal]]:
+        """Quarantined inputs as (refusal_id, refusal), in refusal_id order."""
+        after = None if query.after is None else (query.after,)
+        with self._reading() as now:
+            for page in _pages(now, "refusals", refusal_conditions(query), after, query.limit):
+                yield from map(records.refusal_of, page)
+
+    def rules(self) -> list[RulesUsed]:
+        """The rules that the journeys here were made with."""
+        return [RulesUsed(*used) for used in self._all("rules", (), ("version", "digest"))]
+
+    def runs(self, since: datetime | None = None) -> list[Run]:
+        """Runs, oldest first; with ``since``, those that have not finished, or that began or finished then or later."""
+        where: list[Condition] = []
+        if since is not None:
+            later = [(name, ">=", to_us(since)) for name in ("started_at_us", "finished_at_us")]
+            where = [("", "any", [("finished_at_us", "=", None), *later])]
+        return list(map(records.run_of, self._all("runs", where, ("started_at_us", "run_id"))))
+
+    def run(self, run_id: str) -> Run | None:
+        """The run of this id; None: there is none."""
+        return next(map(records.run_of, self._all("runs", [("run_id", "=", run_id)])), None)
+
+    def run_count(self) -> int:
+        """How many runs there are."""
+        return self._read(lambda now: now.count("runs"))
+
+    def digest(self) -> dict[str, str]:
+        """Canonical digests by part: journeys, refusals, policies, fixes, of one state of the store."""
+        return self._read(_digest)
+
+    def fixes(self, vehicle: str, first: datetime, last: datetime) -> Fixes:
+        """The vehicle's kept fixes with ``first <= fixed_at <= last``, by time."""
+        first_us, last_us = to_us(first), to_us(last)
+        days: list[Condition] = [("day", ">=", first_us // DAY_US), ("day", "<=", last_us // DAY_US)]
+        found = self._all("blocks", [("vehicle", "=", vehicle), *days], ("day",), ("content",))
+        return fixes_of(vehicle, [bytes(content) for (content,) in found], first_us, last_us)
+
+    def expire(self, before: datetime) -> int:
+        """Forget kept fixes of UTC days that end at or before ``before``; returns how many fixes went."""
+        old: list[Condition] = [("day", "<", to_us(before) // DAY_US)]
+        columns = ("vehicle", "day", "fixes")
+
+        def forget(into: WritableRows) -> int:
+            count, gone = 0, dict[str | None, None]()
+            for page in _pages(into, "blocks", old, columns=columns):
+                count += sum(fixes for *_, fixes in page)
+                gone |= dict.fromkeys(into.delete("blocks", [(vehicle, day) for vehicle, day, _ in page]))
+            if gone:
+                move_in_feed(into, gone)
+            return count
+
+        return self._write(forget)
+
+    def _all(
+        self, kind: str, where: Sequence[Condition], order: Sequence[str] = (), columns: Sequence[str] | None = None
+    ) -> list[Row]:
+        return self._read(lambda now: list(now.select(kind, where, order=order, columns=columns)))
+
+
+def journey_conditions(query: JourneyQuery) -> list[Condition]:
+    """What journeys have to meet, but for the cursor."""
+    named = ((name, "=", getattr(query, name)) for name in ("policy", "vehicle", "tenant", "product"))
+    where: list[Condition] = [condition for condition in named if condition[2] is not None]
+    if query.policies is not None:
+        where.append(("policy", "in", query.policies))
+    if query.terms is not None:
+        where.append(("policy_from_us", "in", [to_us(at) for at in query.terms]))
+    if query.unattributed:
+        where.append(("policy", "=", None))
+    return where + _between("started_at_us", query.started_from, query.started_to)
+
+
+def refusal_conditions(query: RefusalQuery) -> list[Condition]:
+    """What refusals have to meet, but for the cursor."""
+    named = ((name, "=", getattr(query, name)) for name in ("reason", "vehicle"))
+    where: list[Condition] = [condition for condition in named if condition[2] is not None]
+    if query.without_vehicle:
+        where.append(("vehicle", "=", None))
+    if query.among is not None:
+        where.append(("refusal_id", "in", query.among))
+    return where + _between("fixed_at_us", query.fixed_from, query.fixed_to)
+
+
+def _between(name: str, first: datetime | None, end: datetime | None) -> list[Condition]:
+    bounds = ((name, ">=", first), (name, "<", end))
+    return [(name, operator, to_us(at)) for name, operator, at in bounds if at is not None]
+
+
+def _pages(
+    now: ReadableRows,
+    kind: str,
+    where: Sequence[Condition] = (),
+    after: Sequence[Any] | None = None,
+    limit: int | None = None,
+    *,
+    columns: Sequence[str] | None = None,
+    size: int = _PAGE,
+) -> Iterator[list[Row]]:
+    """Rows in the order of their key, page by page. ``columns``: of each row, the key's among them; None: all."""
+    key, left = KINDS[kind].key, limit
+    places = [(columns or KINDS[kind].columns).index(name) for name in key]
+    while left is None or left > 0:
+        wanted = size if left is None else min(left, size)
+        page = list(now.select(kind, where, order=key, after=after, limit=wanted, columns=columns))
+        if page:
+            yield page
+        if len(page) < wanted:
+            return
+        after, left = [page[-1][place] for place in places], None if left is None else left - len(page)
+
+
+def _digest(now: ReadableRows) -> dict[str, str]:
+    def digest_of(kind: str, schema: pa.Schema) -> str:
+        return table_digest(schema, (records.table_from_rows(page, schema) for page in _pages(now, kind)))
+
+    blocks = (block for page in _pages(now, "blocks", size=_BLOCK_PAGE) for block in page)
+    return {
+        "journeys": digest_of("journeys", rows.STORED_SCHEMA),
+        "refusals": digest_of("refusals", REFUSAL_DIGEST_SCHEMA),
+        "policies": digest_of("policies", POLICY_SCHEMA),
+        "fixes": fixes_digest(decoded((vehicle, day, bytes(content)) for vehicle, day, *_, content in blocks)),
+    }

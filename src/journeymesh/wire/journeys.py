@@ -1,0 +1,56 @@
+"""What journeyapi takes and gives, as JSON, besides rows: its service, its OpenAPI document and the client read these
+types."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+
+class GivenFix(msgspec.Struct, kw_only=True):
+    """A fix that is handed in. SI units, WGS84 degrees, instants in RFC 3339 with a time zone."""
+
+    vehicle: str
+    fixed_at: str
+    lat_deg: float | None = None
+    lon_deg: float | None = None
+    received_at: str | None = None
+    speed_mps: float | None = None
+    heading_deg: float | None = None
+    accel_longitudinal_mps2: float | None = None
+    accel_lateral_mps2: float | None = None
+    speed_limit_mps: float | None = None
+    ignition: bool | None = None
+    accuracy_m: float | None = None
+
+
+class GivenFixes(msgspec.Struct):
+    """A batch of fixes."""
+
+    fixes: list[GivenFix]
+
+
+class RefusedRow(msgspec.Struct, frozen=True):
+    """A fix that was not taken: its row in the batch from 0, the reason's code, and in words."""
+
+    row: int
+    reason: str
+    detail: str
+
+
+class TakenFixes(msgspec.Struct, frozen=True):
+    """What came of a batch. ``again``: the key was answered before, and this is that answer."""
+
+    accepted: int
+    refused: list[RefusedRow]
+    again: bool
+
+
+class ProductTold(msgspec.Struct, frozen=True):
+    """The data product: its contract as ODCS has it, how recent its data is, and what was accepted and refused."""
+
+    product: str
+    contract: dict[str, Any]
+    freshness: dict[str, Any]
+    quality: dict[str, Any]

@@ -1,0 +1,1 @@
+"""What tests share: servers, worlds, records and inputs."""

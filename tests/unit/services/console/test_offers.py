@@ -1,0 +1,138 @@
+"""A page offers what the APIs accept with the viewer's own token, and nothing else; it explains what it does not."""
+
+from __future__ import annotations
+
+import re
+import time
+
+import pytest
+
+from tests.support.console_served import PEOPLE, World
+
+PURPOSES = (None, "pricing", "claims-handling", "product-development")
+
+
+def journey_of(world: World) -> str:
+    answer = world.ask("claims-handler", "journeyapi", "/v1/policies/P-1/journeys", "claims-handling")
+    return str(answer.json()["items"][0]["journey_id"])
+
+
+@pytest.mark.parametrize("who", PEOPLE)
+@pytest.mark.parametrize("purpose", PURPOSES)
+def test_each_part_of_a_page_is_there_exactly_where_its_api_answers(
+    world: World, who: str, purpose: str | None
+) -> None:
+    browser = world.browser(who)
+    journey = journey_of(world)
+    query = "" if purpose is None else f"?purpose={purpose}"
+    used = purpose or used_by_default(who)
+    parts = (
+        ("/policies", "/v1/summaries?period=term", 'aria-label="Policies"'),
+        ("/policies/P-1", "/v1/policies/P-1/summary?period=term", '<div class="figures">'),
+        ("/policies/P-1", "/v1/policies/P-1/journeys", 'aria-label="Latest journeys"'),
+        (f"/journeys/{journey}", f"/v1/journeys/{journey}", '<div class="figures">'),
+        (f"/journeys/{journey}", f"/v1/journeys/{journey}/track", '<svg class="track"'),
+        ("/data", "/v1/products/journeys", 'aria-label="Purposes"'),
+    )
+    for page, api, sign in parts:
+        answer = world.ask(who, "journeyapi", api, used or None)
+        shown = browser.get(page + query)
+        assert shown.status_code == 200
+        there = sign in shown.text
+        assert there == (answer.status_code == 200), (page, api, answer.status_code, answer.text)
+        if answer.status_code == 403:
+            assert 'class="why"' in shown.text
+
+
+@pytest.mark.parametrize("who", PEOPLE)
+@pytest.mark.parametrize("purpose", PURPOSES)
+@pytest.mark.parametrize("form", ["csv", "parquet", "arrow", "ndjson"])
+def test_a_file_is_offered_and_given_exactly_where_the_api_gives_it(
+    world: World, who: str, purpose: str | None, form: str
+) -> None:
+    browser = world.browser(who)
+    query = {"policy": "P-1", "format": form, **({} if purpose is None else {"purpose": purpose})}
+    got = world.run(browser.client.get("/exports/journeys", params=query))
+    shown = browser.get("/policies/P-1" + ("" if purpose is None else f"?purpose={purpose}")).text
+    answer = world.ask(who, "journeyapi", "/v1/policies/P-1/journeys", purpose or used_by_default(who), form=form)
+    assert got.status_code == answer.status_code, answer.text
+    assert (f"format={form}" in shown) == (got.status_code == 200)
+    if got.status_code == 200:
+        assert got.headers["content-disposition"].startswith("attachment")
+        assert len(got.content) > 100
+        if form in ("csv", "ndjson"):
+            assert got.content == answer.content
+    else:
+        assert 'class="why"' in got.text
+
+
+def test_a_decision_is_explained_to_those_who_may_know(world: World) -> None:
+    denied = world.ask("analyst", "journeyapi", "/v1/policies/P-1/summary", "claims-handling").json()["decision_id"]
+    shown = world.browser("auditor").get(f"/decisions/{denied}").text
+    assert "Denied" in shown
+    assert "approval" in shown
+    assert "<dt>Capability</dt><dd><code>decisions:explain</code>" in world.browser("analyst").get("/decisions/x").text
+    assert "There is no such thing" in world.browser("auditor").get("/decisions/x").text
+
+
+def used_by_default(who: str) -> str | None:
+    """The first purpose of the contract that a domain of theirs may use and that any capability of theirs needs."""
+    domains, capable = PEOPLE[who].get("domains", ()), PEOPLE[who].get("capabilities", {}).get("journeys", ())
+    if PEOPLE[who]["tenant"] != "northgate" or not any(name != "product:read" for name in capable):
+        return None
+    return "claims-handling" if "claims" in domains else "pricing" if "pricing" in domains else None
+
+
+@pytest.mark.parametrize("who", PEOPLE)
+def test_a_form_is_there_exactly_where_its_step_is_accepted(world: World, who: str) -> None:
+    browser = world.browser(who)
+    shown = browser.get("/approvals").text
+    wish = {"purpose": "fraud-detection", "domain": PEOPLE[who].get("domains", ["x"])[0], "reason": "a test"}
+    requested = world.ask(who, "identityapi", "/v1/approvals", body=wish)
+    assert ('action="/approvals"' in shown) == (requested.status_code == 201), requested.text
+    asked = world.ask("analyst", "identityapi", "/v1/approvals", body={**wish, "domain": "pricing"}).json()["id"]
+    offered = f'action="/approvals/{asked}/approve"' in browser.get("/approvals").text
+    tried = world.ask(who, "identityapi", f"/v1/approvals/{asked}:reject", body={"why": "a test"})
+    assert offered == (tried.status_code == 200), tried.text
+
+
+@pytest.mark.parametrize("who", PEOPLE)
+def test_each_refusal_on_the_first_page_names_capability_and_whom_to_ask(world: World, who: str) -> None:
+    page = world.browser(who).get("/").text
+    for refusal in re.findall(r'<details class="why">.*?</details>', page, re.DOTALL):
+        assert re.search(r"<dt>Capability</dt><dd><code>[a-z]+:[a-z]+</code>", refusal)
+        assert re.search(r"<dt>Ask</dt><dd>.+?</dd>", refusal)
+    may_request = "approvals:request" in PEOPLE[who].get("capabilities", {}).get("platform", ())
+    lacks_only_approval = "No purpose is approved for you yet" in page
+    assert ('href="/approvals#request"' in page) == (may_request and lacks_only_approval)
+
+
+def test_of_what_a_viewer_may_not_know_nothing_is_said(world: World) -> None:
+    browser = world.browser("claims-handler")
+    known_elsewhere, unknown = browser.get("/policies/S-1"), browser.get("/policies/nowhere")
+    assert known_elsewhere.status_code == unknown.status_code == 200
+    assert known_elsewhere.text.replace("S-1", "nowhere") == unknown.text
+    assert "There is no such thing, or none that you may know of." in unknown.text
+
+
+def test_masked_fields_are_said_to_be_hidden(world: World) -> None:
+    page = world.browser("analyst").get("/").text
+    assert "fields hidden" in page
+    assert "lat_deg" in page
+
+
+def test_an_approval_goes_from_request_to_use_by_pages_alone(world: World) -> None:
+    handler, officer = world.browser("claims-handler"), world.browser("privacy-officer")
+    sent = handler.send("/approvals", purpose="service-provision", domain="claims", reason="a portal")
+    assert sent.status_code == 303
+    (asked,) = re.findall(r'action="/approvals/([^/]+)/approve"', officer.get("/approvals").text)[:1]
+    assert f"/approvals#{asked}" in officer.get("/").text
+    assert officer.send(f"/approvals/{asked}/approve", why="agreed").status_code == 303
+    assert f'action="/approvals/{asked}/acknowledge"' in handler.get("/approvals").text
+    assert handler.send(f"/approvals/{asked}/acknowledge", why="").status_code == 303
+    ends_at = time.monotonic() + 30  # services follow the book of approvals twice a second
+    while 'aria-label="Policies"' not in handler.get("/policies?purpose=service-provision").text:
+        assert time.monotonic() < ends_at, "the approval is not seen"
+    again = officer.send(f"/approvals/{asked}/approve", why="twice")
+    assert again.status_code == 409
+    assert 'role="alert"' in again.text
