@@ -76,6 +76,13 @@ class IdentityCalls:
         return Listing(call(_get("/v1/approvals", params), Page[Approval]), "after")
 
     @methods.answer
+    def approvals_page(
+        self, after: str | None = None, *, state: str | None = None, page_size: int | None = None
+    ) -> Call[Page[Approval]]:
+        """One page of ``approvals``: ``next`` is the cursor of the page behind it, None at the end."""
+        return call(_get("/v1/approvals", {"after": after, "state": state, "limit": page_size}), Page[Approval])
+
+    @methods.answer
     def approval(self, approval_id: str) -> Call[ApprovalTold]:
         """One approval with its history."""
         return call(_get("/v1/approvals/{approval}", approval=approval_id), ApprovalTold)

@@ -201,19 +201,23 @@ def stepped(
         StepNotPossible: the approval is not where the step begins, or the contract no longer allows it.
         RequestInvalid: ``why`` is empty where it is needed, or too long.
     """
-    _check_person(approval, step, person, contract)
-    state = approval.state_at(now)
-    if state not in POSSIBLE_FROM[step]:
-        by = f" by {approval.decided_by}" if state in (State.APPROVED, State.REJECTED) else ""
-        raise StepNotPossible(f"approval {approval.id} is {state}{by}", state, todo=_instead(step, state))
-    if step in (ApprovalAction.APPROVE, ApprovalAction.ACKNOWLEDGE):
-        _check_contract(approval, contract, state)
+    _check_step(approval, step, person, contract, now)
     if step is not ApprovalAction.ACKNOWLEDGE or why:
         _check_text(why, "why")
     if step is ApprovalAction.APPROVE and _needs_another(approval, person):
         return replace(approval, recorded=State.ONCE_APPROVED, once_approved_by=person.who, steps=approval.steps + 1)
     decided_by = person.who if step in (ApprovalAction.APPROVE, ApprovalAction.REJECT) else approval.decided_by
     return replace(approval, recorded=LEADS_TO[step], decided_by=decided_by, steps=approval.steps + 1)
+
+
+def permitted_steps(
+    approval: Approval, person: Person, contract: Contract | None, now: datetime
+) -> tuple[ApprovalAction, ...]:
+    """The steps that ``stepped`` would let the person take now, in the order of ``ApprovalAction``.
+
+    What the person is capable of is not looked at.
+    """
+    return tuple(step for step in ApprovalAction if _is_permitted(approval, step, person, contract, now))
 
 
 def is_approver(person: Person, contract: Contract) -> bool:
@@ -238,6 +242,35 @@ def _needs_another(approval: Approval, person: Person) -> bool:
         what = f"{person.who} cannot be distinguished from {first}, who approved {approval.id} first"
         raise StepNotTheirs(what, todo="ask another approver of one of the two providers")
     return False
+
+
+def _is_permitted(
+    approval: Approval, step: ApprovalAction, person: Person, contract: Contract | None, now: datetime
+) -> bool:
+    try:
+        _check_step(approval, step, person, contract, now)
+    except (StepNotTheirs, StepNotPossible):
+        return False
+    return True
+
+
+def _check_step(
+    approval: Approval, step: ApprovalAction, person: Person, contract: Contract | None, now: datetime
+) -> None:
+    """Everything about a step but its text.
+
+    Raises:
+        StepNotTheirs, StepNotPossible: as ``stepped`` says.
+    """
+    _check_person(approval, step, person, contract)
+    state = approval.state_at(now)
+    if state not in POSSIBLE_FROM[step]:
+        by = f" by {approval.decided_by}" if state in (State.APPROVED, State.REJECTED) else ""
+        raise StepNotPossible(f"approval {approval.id} is {state}{by}", state, todo=_instead(step, state))
+    if step in (ApprovalAction.APPROVE, ApprovalAction.ACKNOWLEDGE):
+        _check_contract(approval, contract, state)
+    if step is ApprovalAction.APPROVE:
+        _needs_another(approval, person)
 
 
 def _check_person(approval: Approval, step: ApprovalAction, person: Person, contract: Contract | None) -> None:

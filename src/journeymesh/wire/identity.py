@@ -263,7 +263,8 @@ class ApprovalGiven(msgspec.Struct, frozen=True, kw_only=True):
     """The recorded, dated yes, or not yet, or no longer, to one purpose on one major version of a product.
 
     ``state`` is that of now; ``obligations`` what the contract obliges to for the purpose: what is acknowledged. Null
-    where the contract is of another major version by now.
+    where the contract is of another major version by now. ``steps``: those that the caller may take now, ``approve``,
+    ``reject``, ``acknowledge`` or ``revoke``.
     """
 
     id: str
@@ -280,6 +281,7 @@ class ApprovalGiven(msgspec.Struct, frozen=True, kw_only=True):
     valid_from: datetime
     valid_to: datetime
     obligations: ObligationsGiven | None
+    steps: list[str]
 
 
 class StepGiven(msgspec.Struct, frozen=True, kw_only=True):

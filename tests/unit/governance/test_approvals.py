@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -18,6 +19,7 @@ from journeymesh.governance.approvals import (
     StepNotPossible,
     StepNotTheirs,
     is_approver,
+    permitted_steps,
     requested,
     stepped,
 )
@@ -255,3 +257,16 @@ def test_a_decision_says_why_and_an_acknowledgement_may() -> None:
 
 def test_a_reason_is_not_shown_by_accident() -> None:
     assert WISH.reason not in repr(_requested())
+
+
+@pytest.mark.parametrize("state", State)
+@pytest.mark.parametrize("person", [ANN, BOB, EVE, OLGA, PAM, PER])
+def test_the_permitted_steps_are_those_that_are_accepted(state: State, person: Person) -> None:
+    approval, at = _in(state)
+    for contract in (CONTRACT, replace(CONTRACT, version="2.0.0", major=2), None):
+        accepted = []
+        for step in ApprovalAction:
+            with contextlib.suppress(StepNotTheirs, StepNotPossible):
+                stepped(approval, step, person, "why", contract, at)
+                accepted.append(step)
+        assert permitted_steps(approval, person, contract, at) == tuple(accepted)

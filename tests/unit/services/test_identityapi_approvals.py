@@ -236,3 +236,21 @@ def test_only_the_four_steps_are_steps(served: Served) -> None:
         assert served.post("officer", path).status_code in (404, 405), path
     assert served.post("officer", f"/v1/approvals/{made}").status_code == 405
     assert step(served, "officer", made, "approve").status_code == 200
+
+
+STEPS = ("approve", "reject", "acknowledge", "revoke")
+
+
+@pytest.mark.parametrize("before", [(), ("approve",), ("approve", "acknowledge"), ("reject",), ("approve", "revoke")])
+def test_an_approval_carries_the_steps_that_are_accepted_of_whoever_looks(
+    served: Served, before: tuple[str, ...]
+) -> None:
+    for who in ("officer", "analyst", "claims-lead", "second-officer"):
+        for tried in STEPS:
+            made = requested(served)
+            for name in before:
+                step(served, "analyst" if name == "acknowledge" else "officer", made, name)
+            shown = served.get(who, f"/v1/approvals/{made}").json()["approval"]["steps"]
+            listed = served.get(who, "/v1/approvals?limit=1").json()["items"][0]
+            assert (listed["id"], listed["steps"]) == (made, shown)
+            assert (tried in shown) == (step(served, who, made, tried).status_code == 200), (who, tried)

@@ -1,4 +1,4 @@
-"""Approvals: those of the viewer's tenant, what awaits the viewer, and the steps that they may take."""
+"""Approvals: those of the viewer's tenant, what awaits the viewer, and the steps that identityapi lets them take."""
 
 from __future__ import annotations
 
@@ -10,38 +10,41 @@ from litestar import Request, get, post
 from litestar.response import Response
 
 from journeymesh.client import AsyncJourneymesh
+from journeymesh.client.calls import Page
 from journeymesh.client.errors import ApiError
 from journeymesh.services.console.apis import Apis
-from journeymesh.services.console.panels import missing_of
+from journeymesh.services.console.panels import Panel, missing_of
 from journeymesh.services.console.rendering import link, page, redirect
 from journeymesh.services.console.requests import form_of, session_of
 from journeymesh.services.console.sessions import Session
 from journeymesh.services.console.viewer import Viewer
-from journeymesh.wire.identity import ApprovalGiven, State
+from journeymesh.wire.identity import ApprovalGiven, ApprovalTold, State
 
-MOST: Final = 200
+PAGE_ROWS: Final = 50
+AWAITING_SHOWN: Final = 20
 ENDS_SOON: Final = timedelta(days=14)
 STEPS: Final = ("approve", "reject", "acknowledge", "revoke")
-
-
-@dataclass(frozen=True, slots=True)
-class Listed:
-    """An approval, and the steps of it that this viewer may take now. ``soon``: it ends within two weeks."""
-
-    approval: ApprovalGiven
-    steps: tuple[str, ...]
-    soon: bool
+URGENT: Final = frozenset({"approve", "acknowledge"})
 
 
 @get("/approvals")
 async def approvals(request: Request[Any, Any, Any]) -> Response[bytes]:
-    """All approvals of the viewer's tenant, and the form to request one."""
+    """A page of the approvals of the viewer's tenant, the newest request first, and the form to request one."""
+    session = session_of(request)
+    return await _shown(request, session)
+
+
+@get("/approvals/{approval:str}")
+async def approval(request: Request[Any, Any, Any]) -> Response[bytes]:
+    """One approval: what it obliges to, every step of it, and those that the viewer may take."""
     apis: Apis = request.app.state["apis"]
     session = session_of(request)
     viewer = await apis.viewer(session)
-    listed = await apis.panel(_listed(apis.of(session), viewer))
-    wished = request.query_params.get("purpose")
-    return page(request, "approvals.html", session=session, viewer=viewer, listed=listed, wished=wished, wrong=None)
+    read: Panel[ApprovalTold] = Panel()
+    if viewer.may("approvals:read"):
+        read = await apis.panel(apis.of(session).approval(request.path_params["approval"]))
+    refusal = None if viewer.may("approvals:read") else viewer.refusal("approvals:read", None)
+    return page(request, "approval.html", session=session, viewer=viewer, read=read, refusal=refusal)
 
 
 @post("/approvals", status_code=303)
@@ -56,7 +59,7 @@ async def request_approval(request: Request[Any, Any, Any]) -> Response[Any]:
             fields.get("purpose", ""), domain=fields.get("domain", ""), reason=fields.get("reason", "")
         )
     except ApiError as error:
-        return await _wrong(request, session, error)
+        return await _shown(request, session, error)
     return redirect("/approvals")
 
 
@@ -72,67 +75,54 @@ async def take_step(request: Request[Any, Any, Any]) -> Response[Any]:
     try:
         await getattr(apis.of(session), step)(approval, fields.get("why", ""))
     except ApiError as error:
-        return await _wrong(request, session, error)
+        return await _shown(request, session, error)
     return redirect(link("/approvals"))
 
 
-async def awaiting(apis: Apis, session: Session, viewer: Viewer) -> list[Listed]:
-    """What awaits the viewer: steps to take, and approvals of theirs that end soon; none where they may see none."""
-    if not viewer.may("approvals:read"):
-        return []
-    found = await apis.panel(_listed(apis.of(session), viewer))
-    return [each for each in found.value or () if each.soon or _urgent(each)]
+@dataclass(frozen=True, slots=True)
+class Awaiting:
+    """What awaits a viewer. ``more``: there are others, which the page of all approvals has."""
+
+    approvals: list[ApprovalGiven]
+    more: bool
 
 
-def _urgent(listed: Listed) -> bool:
-    return any(step in ("approve", "acknowledge") for step in listed.steps)
+async def awaiting(asked: AsyncJourneymesh, viewer: Viewer) -> Awaiting:
+    """Steps that others wait for, and approvals of the viewer's domains that end within two weeks."""
+    now = datetime.now(UTC)
+    found: list[ApprovalGiven] = []
+    for state in (State.REQUESTED, State.ONCE_APPROVED, State.APPROVED, State.ACTIVE):
+        async for each in asked.approvals(state=state):
+            if URGENT.intersection(each.steps) or ends_soon(each, viewer, now):
+                found.append(each)
+            if len(found) > AWAITING_SHOWN:
+                return Awaiting(found[:AWAITING_SHOWN], more=True)
+    return Awaiting(found, more=False)
 
 
-async def _listed(asked: AsyncJourneymesh, viewer: Viewer) -> list[Listed]:
-    found: list[Listed] = []
-    async for each in asked.approvals():
-        found.append(listed_for(each, viewer, datetime.now(UTC)))
-        if len(found) == MOST:
-            break
-    return found
+def ends_soon(approval: ApprovalGiven, viewer: Viewer, now: datetime) -> bool:
+    """Whether an approval that a domain of the viewer's uses ends within two weeks."""
+    in_use = approval.state is State.ACTIVE and approval.domain in viewer.me.domains
+    return in_use and approval.valid_to - now <= ENDS_SOON
 
 
-def listed_for(approval: ApprovalGiven, viewer: Viewer, now: datetime) -> Listed:
-    """The steps that the viewer may take: an approver that the contract names and who did not request it approves,
-    rejects and revokes; the domain that asked takes on the obligations."""
-    me = viewer.me
-    own = approval.requested_by.provider == me.provider and approval.requested_by.subject == me.subject
-    named = any(each in _names(viewer) for each in viewer.journeys.approvers)
-    decides = viewer.may("approvals:decide") and named and not own
-    once = approval.decided_by
-    again = once is not None and once.provider == me.provider and once.subject == me.subject
-    steps: list[str] = []
-    match approval.state:
-        case State.REQUESTED if decides:
-            steps = ["approve", "reject"]
-        case State.ONCE_APPROVED if decides and not again:
-            steps = ["approve", "reject"]
-        case State.APPROVED:
-            steps = ["acknowledge"] if approval.domain in me.domains and viewer.may("approvals:request") else []
-            steps += ["revoke"] if decides else []
-        case State.ACKNOWLEDGED | State.ACTIVE if decides:
-            steps = ["revoke"]
-    ends = approval.state is State.ACTIVE and approval.domain in me.domains and approval.valid_to - now <= ENDS_SOON
-    return Listed(approval, tuple(steps), ends)
-
-
-def _names(viewer: Viewer) -> set[str]:
-    return {f"{viewer.me.provider}:{viewer.me.subject}", *(f"domain:{name}" for name in viewer.me.domains)}
-
-
-async def _wrong(request: Request[Any, Any, Any], session: Session, error: ApiError) -> Response[bytes]:
-    """The page again, with what the API said to the step."""
+async def _shown(request: Request[Any, Any, Any], session: Session, error: ApiError | None = None) -> Response[bytes]:
+    """The page. ``error``: what an API said to a step that was tried."""
     apis: Apis = request.app.state["apis"]
     viewer = await apis.viewer(session)
-    listed = await apis.panel(_listed(apis.of(session), viewer))
-    wrong = missing_of(error)
-    values = {"listed": listed, "wished": None, "wrong": wrong}
-    return page(request, "approvals.html", session=session, viewer=viewer, status=error.status or 503, **values)
+    query = request.query_params if error is None else {}
+    listed: Panel[Page[ApprovalGiven]] = Panel()
+    if viewer.may("approvals:read"):
+        listed = await apis.panel(apis.of(session).approvals_page(query.get("after") or None, page_size=PAGE_ROWS))
+    soon = (
+        {each.id for each in listed.value.items if ends_soon(each, viewer, datetime.now(UTC))} if listed.value else ()
+    )
+    return page(
+        request, "approvals.html", session=session, viewer=viewer, listed=listed, soon=soon,
+        wished=query.get("purpose"), wrong=None if error is None else missing_of(error),
+        following=link("/approvals", {"after": listed.value.next}) if listed.value and listed.value.next else None,
+        first=not query.get("after"), status=200 if error is None else error.status or 503,
+    )  # fmt: skip
 
 
-ROUTES = (approvals, request_approval, take_step)
+ROUTES = (approvals, approval, request_approval, take_step)

@@ -12,6 +12,7 @@ from journeymesh.identity.capabilities import CAPABILITIES
 from journeymesh.services.console import approvals
 from journeymesh.services.console.apis import Apis
 from journeymesh.services.console.config import ConsoleConfig
+from journeymesh.services.console.panels import Panel
 from journeymesh.services.console.rendering import UNITS_COOKIE, link, page, redirect
 from journeymesh.services.console.requests import form_of, local_path, session_of
 
@@ -32,7 +33,9 @@ async def home(request: Request[Any, Any, Any]) -> Response[bytes]:
         }
         for each in CAPABILITIES
     ]
-    waiting = await approvals.awaiting(apis, session, viewer)
+    waiting: Panel[approvals.Awaiting] = Panel()
+    if viewer.may("approvals:read"):
+        waiting = await apis.panel(approvals.awaiting(apis.of(session), viewer))
     return page(request, "home.html", session=session, viewer=viewer, rows=rows, waiting=waiting)
 
 

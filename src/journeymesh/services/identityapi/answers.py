@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
 
 import msgspec
@@ -9,7 +10,7 @@ import msgspec
 from journeymesh.access.decision import Ask, Decision, Offer
 from journeymesh.access.explain import Explanation
 from journeymesh.governance.approval_records import StepTaken
-from journeymesh.governance.approvals import Approval, Who
+from journeymesh.governance.approvals import Approval, ApprovalAction, Who
 from journeymesh.governance.obligations import Obligations
 from journeymesh.governance.purposes import Purposes
 from journeymesh.identity.capabilities import Capability
@@ -148,8 +149,10 @@ def provider(state: ProviderState) -> wire.ProviderGiven:
     return msgspec.convert(state, wire.ProviderGiven, from_attributes=True)
 
 
-def approval(known: Approval, duties: Obligations | None, now: datetime) -> wire.ApprovalGiven:
-    """The approval as it is now."""
+def approval(
+    known: Approval, duties: Obligations | None, steps: Iterable[ApprovalAction], now: datetime
+) -> wire.ApprovalGiven:
+    """The approval as it is now, with the steps that whoever asks may take."""
     return wire.ApprovalGiven(
         id=known.id,
         product=known.product,
@@ -165,6 +168,7 @@ def approval(known: Approval, duties: Obligations | None, now: datetime) -> wire
         valid_from=known.valid_from,
         valid_to=known.valid_to,
         obligations=None if duties is None else obligations(duties),
+        steps=[str(each) for each in steps],
     )
 
 

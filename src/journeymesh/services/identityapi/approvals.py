@@ -21,6 +21,7 @@ from journeymesh.governance.approvals import (
     StepNotPossible,
     StepNotTheirs,
     Wish,
+    permitted_steps,
 )
 from journeymesh.identity.identity import PLATFORM
 from journeymesh.services.http.answers import JSON, ReadyAnswer
@@ -34,7 +35,7 @@ from journeymesh.services.http.problems import (
     ProblemRaised,
 )
 from journeymesh.services.http.queries import json_body, query_of
-from journeymesh.services.http.requests import HttpRequest
+from journeymesh.services.http.requests import HttpRequest, bearer_token
 from journeymesh.services.http.routes import Answer, HttpRoute
 from journeymesh.services.identityapi import answers
 from journeymesh.services.identityapi.decisions import BODY_PROBLEMS
@@ -53,6 +54,13 @@ _route: Final = partial(HttpRoute, product=PLATFORM, tag="approvals")
 AUDIT_KIND: Final = "approval"
 """The kind of audit records of approvals' steps."""
 _ID: Final = {"approval_id": "the approval's id"}
+CAPABILITY_OF: Final = {
+    ApprovalAction.APPROVE: "approvals:decide",
+    ApprovalAction.REJECT: "approvals:decide",
+    ApprovalAction.ACKNOWLEDGE: "approvals:request",
+    ApprovalAction.REVOKE: "approvals:decide",
+}
+"""What each step needs besides being the caller's to take."""
 _KINDS: Final = {RequestInvalid: UNPROCESSABLE, StepNotTheirs: NOT_YOURS, StepNotPossible: CONFLICT}
 
 
@@ -96,7 +104,8 @@ async def approvals(request: HttpRequest, decision: Decision) -> ReadyAnswer:
     )
     found = await deps.in_thread(deps.approvals.query, query)
     more = len(found) == asked.limit
-    return answered(ApprovalPage(items=[given(deps, each) for each in found], next=found[-1].id if more else None))
+    given = await _giving(request, decision)
+    return answered(ApprovalPage(items=[given(each) for each in found], next=found[-1].id if more else None))
 
 
 @_route(
@@ -115,7 +124,8 @@ async def approval(request: HttpRequest, decision: Decision) -> ReadyAnswer:
     if found is None:
         raise ProblemRaised(NOT_FOUND)
     history = await deps.in_thread(deps.approvals.history, approval_id)
-    return answered(ApprovalTold(approval=given(deps, found), history=[answers.step(each) for each in history]))
+    given = await _giving(request, decision)
+    return answered(ApprovalTold(approval=given(found), history=[answers.step(each) for each in history]))
 
 
 @_route(
@@ -134,17 +144,19 @@ async def request_approval(request: HttpRequest, decision: Decision) -> ReadyAns
     body, deps = await json_body(request, ApprovalTaken), dependencies_of(request)
     person = person_of(decision)
     made = await _taken(deps, person, "request", lambda: deps.approvals.request(_wish(deps, body), person))
-    return answered(given(deps, made), 201, {"location": f"/v1/approvals/{made.id}"})
+    given = await _giving(request, decision)
+    return answered(given(made), 201, {"location": f"/v1/approvals/{made.id}"})
 
 
-def _step_route(step: ApprovalAction, capability: str, summary: str, told: str) -> Any:
+def _step_route(step: ApprovalAction, summary: str, told: str) -> Any:
     """The route of one step."""
 
     async def take(request: HttpRequest, decision: Decision) -> ReadyAnswer:
         body, deps = await json_body(request, StepBody), dependencies_of(request)
         approval_id, person = id_of_path(request, "approval_id"), person_of(decision)
         made = await _taken(deps, person, step, lambda: deps.approvals.step(approval_id, step, person, body.why))
-        return answered(given(deps, made))
+        given = await _giving(request, decision)
+        return answered(given(made))
 
     take.__name__, take.__doc__ = f"{step}_approval", told
     return _route(
@@ -152,7 +164,7 @@ def _step_route(step: ApprovalAction, capability: str, summary: str, told: str) 
         f"/v1/approvals/{{approval_id}}:{step}",
         name=f"{step}Approval",
         summary=summary,
-        capability=capability,
+        capability=CAPABILITY_OF[step],
         answers=(Answer(200, "The approval after the step", {JSON: ApprovalGiven}),),
         takes={JSON: StepBody},
         path_told=_ID,
@@ -163,20 +175,17 @@ def _step_route(step: ApprovalAction, capability: str, summary: str, told: str) 
 STEPS: Final = (
     _step_route(
         ApprovalAction.APPROVE,
-        "approvals:decide",
         "Approve",
         "By an approver that the product's contract names and who is not the requester.",
     ),
-    _step_route(ApprovalAction.REJECT, "approvals:decide", "Reject", "By an approver who is not the requester."),
+    _step_route(ApprovalAction.REJECT, "Reject", "By an approver who is not the requester."),
     _step_route(
         ApprovalAction.ACKNOWLEDGE,
-        "approvals:request",
         "Acknowledge the obligations",
         "By somebody who works for the domain that asked. From then on the approval counts, within its dates.",
     ),
     _step_route(
         ApprovalAction.REVOKE,
-        "approvals:decide",
         "Revoke",
         "By an approver, or by who requested it. Within a second it counts nowhere.",
     ),
@@ -190,12 +199,24 @@ def person_of(decision: Decision) -> Person:
     return Person(identity.provider, identity.subject, identity.tenant, identity.domains, identity.person)
 
 
-def given(deps: Dependencies, held: Approval) -> ApprovalGiven:
-    """The approval as it is now, with what the contract obliges to."""
-    contract = deps.contracts.of(held.product)
-    fits = contract is not None and contract.major == held.product_major
-    obligations = contract.purposes.get(held.purpose) if contract is not None and fits else None
-    return answers.approval(held, obligations, datetime.now(UTC))
+async def _giving(request: HttpRequest, decision: Decision) -> Callable[[Approval], ApprovalGiven]:
+    """What gives an approval as it is now: with what the contract obliges to, and the steps that the caller may take,
+    which have to be theirs and within their capabilities."""
+    deps, person = dependencies_of(request), person_of(decision)
+    token = bearer_token(request.scope)
+    assert token is not None  # the decision allowed
+    offers = await deps.in_thread(deps.decisions.offers, token, PLATFORM)
+    capable = {offer.capability.name for offer in offers if offer.allowed}
+    now = datetime.now(UTC)
+
+    def given(known: Approval) -> ApprovalGiven:
+        contract = deps.contracts.of(known.product)
+        fits = contract is not None and contract.major == known.product_major
+        obligations = contract.purposes.get(known.purpose) if contract is not None and fits else None
+        steps = [step for step in permitted_steps(known, person, contract, now) if CAPABILITY_OF[step] in capable]
+        return answers.approval(known, obligations, steps, now)
+
+    return given
 
 
 def _wish(deps: Dependencies, body: ApprovalTaken) -> Wish:

@@ -126,7 +126,7 @@ def test_an_approval_goes_from_request_to_use_by_pages_alone(world: World) -> No
     sent = handler.send("/approvals", purpose="service-provision", domain="claims", reason="a portal")
     assert sent.status_code == 303
     (asked,) = re.findall(r'action="/approvals/([^/]+)/approve"', officer.get("/approvals").text)[:1]
-    assert f"/approvals#{asked}" in officer.get("/").text
+    assert f"/approvals/{asked}" in officer.get("/").text
     assert officer.send(f"/approvals/{asked}/approve", why="agreed").status_code == 303
     assert f'action="/approvals/{asked}/acknowledge"' in handler.get("/approvals").text
     assert handler.send(f"/approvals/{asked}/acknowledge", why="").status_code == 303
@@ -136,3 +136,44 @@ def test_an_approval_goes_from_request_to_use_by_pages_alone(world: World) -> No
     again = officer.send(f"/approvals/{asked}/approve", why="twice")
     assert again.status_code == 409
     assert 'role="alert"' in again.text
+
+
+def test_the_approvals_page_leads_through_all_of_them(world: World) -> None:
+    browser = world.browser("analyst")
+    wish = {"purpose": "fraud-detection", "domain": "pricing", "reason": "one of many"}
+    made = {world.ask("analyst", "identityapi", "/v1/approvals", body=wish).json()["id"] for _ in range(101)}
+    path, seen, pages = "/approvals", set(), 0
+    while path:
+        shown = browser.get(path).text
+        ids = set(re.findall(r'href="/approvals/([0-9a-f]{24})"', shown))
+        assert not ids & seen
+        seen, pages = seen | ids, pages + 1
+        path = "".join(re.findall(r'rel="next" href="([^"]+)"', shown))
+    assert made <= seen
+    assert pages >= 3
+    assert seen == {each["id"] for each in all_approvals(world)}
+    officer = world.browser("privacy-officer").get("/").text
+    assert "And more" in officer
+
+
+def test_an_approvals_own_page_has_its_history_and_its_steps(world: World) -> None:
+    wish = {"purpose": "fraud-detection", "domain": "pricing", "reason": "who stole it"}
+    made = world.ask("analyst", "identityapi", "/v1/approvals", body=wish).json()["id"]
+    shown = world.browser("privacy-officer").get(f"/approvals/{made}").text
+    assert "who stole it" in shown
+    assert f'action="/approvals/{made}/approve"' in shown
+    assert "/approve" not in world.browser("analyst").get(f"/approvals/{made}").text
+    assert "<code>approvals:read</code>" in world.browser("tracks-only").get(f"/approvals/{made}").text
+    southerner = world.browser("southerner")
+    foreign, unknown = (southerner.get(f"/approvals/{each}").text for each in (made, "0" * 24))
+    assert foreign.replace(made, "0" * 24) == unknown
+    assert "There is no such thing" in unknown
+
+
+def all_approvals(world: World) -> list[dict[str, str]]:
+    found: list[dict[str, str]] = []
+    after = ""
+    while after is not None:
+        page = world.ask("analyst", "identityapi", f"/v1/approvals?limit=1000{after and f'&after={after}'}").json()
+        found, after = found + page["items"], page["next"]
+    return found
