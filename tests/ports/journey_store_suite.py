@@ -191,17 +191,21 @@ class JourneyStoreSuite(BookSuite, ChangeFeedSuite, WriterSuite):
                 whole = store.journeys(replace(query, columns=None))
                 assert store.journeys(query).equals(whole.select(columns)), query
 
-    def test_pages_meet_every_journey_once(self, store: Store) -> None:
-        rows = [journey(f"car-{i}", NOON + (i // 3) * DAY) for i in range(10)]  # three start at each instant
+    @pytest.mark.parametrize("newest_first", [False, True])
+    def test_pages_meet_every_journey_once(self, store: Store, newest_first: bool) -> None:
+        rows = [journey(f"car-{i}", NOON + (i // 3) * 20 * DAY) for i in range(10)]  # three start at each instant
         store.write(StoreBatch(journeys=journeys(*rows)))
         seen: list[str] = []
         after = None
-        while len(page := store.journeys(JourneyQuery(policy="P-1", after=after, limit=4))):
+        query = JourneyQuery(policy="P-1", limit=4, newest_first=newest_first)
+        while len(page := store.journeys(replace(query, after=after))):
             assert len(page) <= 4
             seen += ids(page)
             last = page.to_pylist()[-1]
             after = last["started_at"], last["journey_id"]
-        assert seen == [r["journey_id"] for r in sorted(rows, key=lambda r: (r["started_at"], r["journey_id"]))]
+        rows.sort(key=lambda r: (r["started_at"], r["journey_id"]), reverse=newest_first)
+        assert seen == [r["journey_id"] for r in rows]
+        assert ids(store.journeys(replace(query, limit=None))) == seen
 
     def test_a_vehicle_spans_its_journeys_and_its_fixes(self, store: Store) -> None:
         store.write(StoreBatch(journeys=journeys(journey("car-1"), journey("car-1", NOON + DAY))))

@@ -82,6 +82,10 @@ def terms_of_one_number() -> tuple[tuple[Policy, ...], Fixes]:
     return held, Fixes.concat([drive((15.0, 300.0), vehicle=v, start=NOON + timedelta(hours=h)) for v, h in starts])
 
 
+def reversed_rows(table):
+    return table.take(list(range(len(table) - 1, -1, -1)))
+
+
 class SideSuite:
     """Every side inherits these. A subclass makes a side that holds the fixes and policies it is given."""
 
@@ -120,17 +124,22 @@ class SideSuite:
             assert answer_bytes(given_) == answer_bytes(wanted)
 
     @pytest.mark.parametrize("limit", [1, 3, 1000])
-    def test_page_after_page_gives_every_journey_once(self, limit):
+    @pytest.mark.parametrize("newest_first", [False, True])
+    def test_page_after_page_gives_every_journey_once(self, limit, newest_first):
         fixes, policies = fleet()
         side = self.make_side(fixes, policies, ALWAYS_ON)
         number = policies[0].number
-        pages, query = [], JourneyQuery(policy=number, limit=limit)
+        pages, query = [], JourneyQuery(policy=number, limit=limit, newest_first=newest_first)
         while len(page := side.journeys(query)):
             assert len(page) <= limit
             pages.append(page)
             last = page.slice(len(page) - 1).to_pylist()[0]
             query = replace(query, after=(last["started_at"], last["journey_id"]))
-        assert answer_bytes(pa.concat_tables(pages)) == answer_bytes(expected(fixes, ALWAYS_ON, policies, number))
+        wanted = expected(fixes, ALWAYS_ON, policies, number)
+        wanted = reversed_rows(wanted) if newest_first else wanted
+        assert answer_bytes(pa.concat_tables(pages)) == answer_bytes(wanted)
+        whole = side.journeys(JourneyQuery(policy=number, newest_first=newest_first))
+        assert answer_bytes(whole) == answer_bytes(wanted)
 
     def test_a_journey_is_found_by_its_id(self):
         fixes, policies = fleet()
@@ -177,12 +186,14 @@ class SideSuite:
             assert answer_bytes(side.journeys(query)) == answer_bytes(wanted)
         columns = side.journeys(JourneyQuery(policy="P", columns=("vehicle", "policy_from"), limit=4))
         assert columns.equals(made.select(["vehicle", "policy_from"]).slice(0, 4).combine_chunks())
-        pages, query = [], JourneyQuery(policy="P", limit=2)
-        while len(page := side.journeys(query)):
-            pages.append(page)
-            last = page.slice(len(page) - 1).to_pylist()[0]
-            query = replace(query, after=(last["started_at"], last["journey_id"]))
-        assert answer_bytes(pa.concat_tables(pages)) == answer_bytes(made)
+        for newest_first in (False, True):
+            pages, query = [], JourneyQuery(policy="P", limit=2, newest_first=newest_first)
+            while len(page := side.journeys(query)):
+                pages.append(page)
+                last = page.slice(len(page) - 1).to_pylist()[0]
+                query = replace(query, after=(last["started_at"], last["journey_id"]))
+            wanted = reversed_rows(made) if newest_first else made
+            assert answer_bytes(pa.concat_tables(pages)) == answer_bytes(wanted)
 
     def test_filters_and_columns_mean_the_same(self):
         drives = onwards(drive((15.0, 300.0), vehicle="V1"), (15.0, 300.0), pause_s=1000.0, vehicle="V1")
@@ -202,13 +213,15 @@ class SideSuite:
                  for name in ("V1", "V2")]  # fmt: skip
         fixes = Fixes.concat(parts)
         side = self.make_side(fixes, POLICIES, ALWAYS_ON)
-        ids, query = [], JourneyQuery(policy="P3", limit=3)
-        while len(page := side.journeys(query)):
-            ids += page["journey_id"].to_pylist()
-            last = page.slice(len(page) - 1).to_pylist()[0]
-            query = replace(query, after=(last["started_at"], last["journey_id"]))
-        assert ids == expected(fixes, ALWAYS_ON, POLICIES, "P3")["journey_id"].to_pylist()
-        assert len(ids) == 58
+        wanted = expected(fixes, ALWAYS_ON, POLICIES, "P3")["journey_id"].to_pylist()
+        assert len(wanted) == 58
+        for newest_first in (False, True):
+            ids, query = [], JourneyQuery(policy="P3", limit=3, newest_first=newest_first)
+            while len(page := side.journeys(query)):
+                ids += page["journey_id"].to_pylist()
+                last = page.slice(len(page) - 1).to_pylist()[0]
+                query = replace(query, after=(last["started_at"], last["journey_id"]))
+            assert ids == (wanted[::-1] if newest_first else wanted)
 
     @_EXAMPLES
     @given(recordings(), st.integers(-3600, 7200), st.integers(0, 7200))

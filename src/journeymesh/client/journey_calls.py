@@ -54,9 +54,11 @@ class JourneyCalls:
         until: Instant | None = None,
         fields: Sequence[str] | None = None,
         *,
+        newest_first: bool = False,
         page_size: int | None = None,
     ) -> Listing[Rows[Journey]]:
-        """A policy's journeys that start in ``[since, until)``, oldest first. Pages are asked for as they are read.
+        """A policy's journeys that start in ``[since, until)``, oldest first or newest first. Pages are asked for as
+        they are read.
 
         Raises:
             UsageError: a journey has no such field, or an instant has no time zone.
@@ -65,7 +67,8 @@ class JourneyCalls:
         if unknown := [name for name in names or () if name not in JOURNEYS.names]:
             raise UsageError(f"a journey has no field {unknown[0]!r}", todo=f"use some of {', '.join(JOURNEYS.names)}")
         chosen = None if names is None else ",".join(names)
-        params = {**period_params(since, until), "fields": chosen, "limit": page_size}
+        order = "desc" if newest_first else None
+        params = {**period_params(since, until), "fields": chosen, "limit": page_size, "order": order}
         request = get("/v1/policies/{policy}/journeys", self.purpose, params, policy=policy)
         return Listing(row_call(request, Journey, JOURNEYS, names))
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import pyarrow as pa
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import Environment
 from markupsafe import Markup
 
 from journeymesh.journeys.policies import Policy
@@ -22,7 +22,8 @@ from journeymesh.journeys.summaries import Period
 from journeymesh.reports import figures
 from journeymesh.reports.basemap import Basemap
 from journeymesh.reports.journey_map import Tracks, draw_map
-from journeymesh.reports.units import DistanceUnit, Units, counted, lasting, percent
+from journeymesh.reports.templating import page_environment
+from journeymesh.reports.units import DistanceUnit, Units, counted
 
 _TEMPLATES: Final = Path(__file__).parent / "templates"
 _MOST_POINTS: Final = 90_000
@@ -106,14 +107,8 @@ def policy_report(
 
 @cache
 def _environment() -> Environment:
-    environment = Environment(
-        loader=FileSystemLoader(_TEMPLATES),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {"lasting": lasting, "percent": percent, "counted": counted}
+    environment = page_environment(_TEMPLATES)
+    environment.filters["counted"] = counted
     return environment
 
 

@@ -141,18 +141,18 @@ class LakeStore:
                 return Compaction(merged, made, dropped, remove_old(self._root, self._commits, grace_s))
 
     def journeys(self, query: JourneyQuery) -> pa.Table:
-        """Journeys in (started_at, journey_id) order, ``JOURNEY_SCHEMA`` or ``query.columns`` of it.
+        """Journeys in (started_at, journey_id) order or its reverse, ``JOURNEY_SCHEMA`` or ``query.columns`` of it.
 
         Reads the months of the period only, and with a limit no month behind the one that fulfils it.
         """
         state, (where, values) = self._state(), _journey_condition(query)
         files = [file for file in state.of("journeys") if _may_hold(file.part, query)]
-        order = "started_at, journey_id"
+        order = "started_at DESC, journey_id DESC" if query.newest_first else "started_at, journey_id"
         if query.limit is None:
             return self._queries.rows(state, "journeys", files, where, values, order=order, columns=query.columns)
         found = [self._queries.rows(state, "journeys", [], columns=query.columns)]
         left = query.limit
-        for month in sorted({file.part for file in files}):
+        for month in sorted({file.part for file in files}, reverse=query.newest_first):
             part = [file for file in files if file.part == month]
             found.append(
                 self._queries.rows(
@@ -382,9 +382,11 @@ class LakeStore:
 
 
 def _may_hold(month: str, query: JourneyQuery) -> bool:
-    first = max((at for at in (query.started_from, query.after and query.after[0]) if at is not None), default=None)
-    return (first is None or month >= month_of(first)) and (
-        query.started_to is None or month <= month_of(query.started_to)
+    last_seen = None if query.after is None else query.after[0]
+    first = [query.started_from, None if query.newest_first else last_seen]
+    last = [query.started_to, last_seen if query.newest_first else None]
+    return all(at is None or month >= month_of(at) for at in first) and all(
+        at is None or month <= month_of(at) for at in last
     )
 
 
@@ -410,7 +412,8 @@ def _journey_condition(query: JourneyQuery) -> tuple[str, list[Any]]:
         values += query.terms
     if query.after is not None:
         at, journey_id = query.after
-        conditions.append("started_at >= ? AND (started_at > ? OR journey_id > ?)")
+        behind = "<" if query.newest_first else ">"
+        conditions.append(f"started_at {behind}= ? AND (started_at {behind} ? OR journey_id {behind} ?)")
         values += [at, at, journey_id]
     return " AND ".join(conditions) or "true", values
 

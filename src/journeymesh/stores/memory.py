@@ -91,6 +91,7 @@ class _MemoryRows:
         after: Sequence[Any] | None = None,
         limit: int | None = None,
         columns: Sequence[str] | None = None,
+        descending: bool = False,
     ) -> Iterator[Row]:
         """Rows that meet every condition."""
         at = {name: place for place, name in enumerate(KINDS[kind].columns)}
@@ -101,9 +102,10 @@ class _MemoryRows:
             def key(values: Iterable[Any]) -> tuple[tuple[bool, Any], ...]:
                 return tuple((value is not None, value) for value in values)
 
-            found.sort(key=lambda row: key(row[at[name]] for name in order))
+            found.sort(key=lambda row: key(row[at[name]] for name in order), reverse=descending)
             if after is not None:
-                found = [row for row in found if key(row[at[name]] for name in order) > key(after)]
+                behind = operator.lt if descending else operator.gt
+                found = [row for row in found if behind(key(row[at[name]] for name in order), key(after))]
         found = found[:limit]
         if columns is None or tuple(columns) == KINDS[kind].columns:
             return iter(found)

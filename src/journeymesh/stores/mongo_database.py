@@ -59,12 +59,13 @@ class Database:
         order: Sequence[str] = (),
         limit: int | None = None,
         fields: Sequence[str] | None = None,
+        descending: bool = False,
     ) -> Iterator[Document]:
         """Visible documents. The limit is left to the server where nothing has to be left out here."""
         at_once = BLOCKS_AT_ONCE if kind == "blocks" else BATCH_SIZE
         cursor = self.collection(kind).find(seen.filter(**conditions), fields, batch_size=at_once)
         if order:
-            cursor = cursor.sort([(name, 1) for name in order]).allow_disk_use(True)
+            cursor = cursor.sort([(name, -1 if descending else 1) for name in order]).allow_disk_use(True)
         if limit and not seen.replaced:
             cursor = cursor.limit(limit)
         with contextlib.closing(cursor):

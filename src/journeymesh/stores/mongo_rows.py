@@ -32,12 +32,13 @@ class MongoRows:
         after: Sequence[Any] | None = None,
         limit: int | None = None,
         columns: Sequence[str] | None = None,
+        descending: bool = False,
     ) -> Iterator[Row]:
         """Rows that meet every condition, of one snapshot."""
         wanted = KINDS[kind].columns if columns is None else columns
         conditions, sorting = filter_of(kind, where), [field_of(kind, name) for name in order]
         if after is not None:
-            conditions = {"$and": [conditions, _behind(sorting, after)]}
+            conditions = {"$and": [conditions, _behind(sorting, after, "$lt" if descending else "$gt")]}
         fields = None if columns is None else ("key", *(field_of(kind, name) for name in columns))
         is_in_parts = kind == "blocks" and "content" in wanted
         if is_in_parts:
@@ -47,7 +48,7 @@ class MongoRows:
 
         def found(seen: Snapshot) -> Iterator[Row]:
             if not is_in_parts:
-                documents = self._database.find(kind, seen, conditions, sorting, limit, fields)
+                documents = self._database.find(kind, seen, conditions, sorting, limit, fields, descending)
                 return iter([row_of(kind, [document], wanted) for document in documents])
             by_key: dict[str, list[Document]] = defaultdict(list)
             for document in self._database.find(kind, seen, conditions, sorting, None, fields):
@@ -191,10 +192,10 @@ def filter_of(kind: str, where: Sequence[Condition]) -> dict[str, Any]:
     return conditions | ({"$and": further} if further else {})
 
 
-def _behind(fields: Sequence[str], after: Sequence[Any]) -> dict[str, Any]:
+def _behind(fields: Sequence[str], after: Sequence[Any], comparison: str) -> dict[str, Any]:
     """What comes after these values of the fields by which documents are sorted."""
     pairs = list(zip(fields, after, strict=True))
-    steps = [{**dict(pairs[:at]), field: {"$gt": value}} for at, (field, value) in enumerate(pairs)]
+    steps = [{**dict(pairs[:at]), field: {comparison: value}} for at, (field, value) in enumerate(pairs)]
     return steps[0] if len(steps) == 1 else {"$or": steps}
 
 

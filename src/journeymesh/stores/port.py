@@ -124,10 +124,11 @@ class JourneyQuery:
 
     ``policy`` and ``policies`` are numbers: without ``tenant`` they mean the policies of every tenant that uses them.
     ``terms`` keeps those of terms that begin at one of these instants; ``policies`` asks for journeys of any of these
-    policies, ``unattributed`` for those outside any policy. ``after`` is the keyset cursor: the (started_at,
-    journey_id) of the last row seen, in ascending order. ``columns`` are those of ``JOURNEY_SCHEMA`` that the answer
-    has, in this order; None: all. ``in_any_order`` says that whoever asks for all of them sorts them anyway: a store
-    need not, but that without the column ``journey_id``, which would order them, those of one policy come in order.
+    policies, ``unattributed`` for those outside any policy. The order is ascending, or descending where
+    ``newest_first``; ``after`` is the keyset cursor: the (started_at, journey_id) of the last row seen in that order.
+    ``columns`` are those of ``JOURNEY_SCHEMA`` that the answer has, in this order; None: all. ``in_any_order`` says
+    that whoever asks for all of them sorts them anyway: a store need not, but that without the column ``journey_id``,
+    which would order them, those of one policy come in order.
     """
 
     policy: str | None = None
@@ -143,6 +144,7 @@ class JourneyQuery:
     limit: int | None = None
     columns: tuple[str, ...] | None = None
     in_any_order: bool = False
+    newest_first: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,7 +199,7 @@ class JourneyReads(Protocol):
     """The part of a store that listings read; a door has it as well."""
 
     def journeys(self, query: JourneyQuery) -> pa.Table:
-        """Journeys in (started_at, journey_id) order."""
+        """Journeys in (started_at, journey_id) order, or its reverse."""
 
     def policies(self, number: str | None = None) -> list[Policy]:
         """All policies, or the terms of those with this number."""

@@ -59,9 +59,10 @@ class ReadableRows(Protocol):
         after: Sequence[Any] | None = None,
         limit: int | None = None,
         columns: Sequence[str] | None = None,
+        descending: bool = False,
     ) -> Iterator[Row]:
-        """Rows that meet every condition, ascending by ``order`` and only those behind ``after``, values of the columns
-        of ``order``; at most ``limit``. ``columns`` are the values of each; None: all."""
+        """Rows that meet every condition, ascending by ``order`` (or descending) and only those behind ``after``,
+        values of the columns of ``order``; at most ``limit``. ``columns`` are the values of each; None: all."""
 
     def count(self, kind: str) -> int:
         """How many rows there are."""

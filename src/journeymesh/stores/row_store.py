@@ -64,7 +64,7 @@ class RowStore(ABC):
         self._write(batch_writer(batch, self.url))
 
     def journeys(self, query: JourneyQuery) -> pa.Table:
-        """Journeys in (started_at, journey_id) order, ``JOURNEY_SCHEMA``; at most ``query.limit``."""
+        """Journeys in (started_at, journey_id) order or its reverse, ``JOURNEY_SCHEMA``; at most ``query.limit``."""
         names, order = rows.stored_names(query.columns), _BY_START
         after = None if query.after is None else (to_us(query.after[0]), query.after[1])
         if query.in_any_order and query.limit is None and after is None:
@@ -72,7 +72,10 @@ class RowStore(ABC):
 
         def read(now: ReadableRows) -> pa.Table:
             where = journey_conditions(query)
-            found = now.select("journeys", where, order=order, after=after, limit=query.limit, columns=names)
+            found = now.select(
+                "journeys", where, order=order, after=after, limit=query.limit, columns=names,
+                descending=query.newest_first,
+            )  # fmt: skip
             return rows.journeys_of(found, query.columns)
 
         return self._read(read)

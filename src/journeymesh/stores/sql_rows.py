@@ -43,17 +43,20 @@ class SqlRows:
         after: Sequence[Any] | None = None,
         limit: int | None = None,
         columns: Sequence[str] | None = None,
+        descending: bool = False,
     ) -> Iterator[Row]:
         """Rows that meet every condition, each made when it is asked for."""
         table = _TABLES[kind]
         statement = sa.select(table) if columns is None else sa.select(*(table.c[name] for name in columns))
-        statement = statement.where(*self.conditions(kind, where)).order_by(*(table.c[name] for name in order))
+        by = [table.c[name].desc() if descending else table.c[name] for name in order]
+        statement = statement.where(*self.conditions(kind, where)).order_by(*by)
         if after is not None:
             last = [
                 sa.literal(self._stored(value), table.c[name].type) for name, value in zip(order, after, strict=True)
             ]
-            behind = sa.tuple_(*(table.c[name] for name in order)) > sa.tuple_(*last)
-            statement = statement.where(behind if len(last) > 1 else table.c[order[0]] > last[0])
+            here: Any = table.c[order[0]] if len(last) == 1 else sa.tuple_(*(table.c[name] for name in order))
+            there: Any = last[0] if len(last) == 1 else sa.tuple_(*last)
+            statement = statement.where(here < there if descending else here > there)
         return rows_one_by_one(self._connection, statement if limit is None else statement.limit(limit))
 
     def conditions(self, kind: str, where: Sequence[Condition]) -> Iterator[sa.ColumnElement[bool]]:

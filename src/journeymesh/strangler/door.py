@@ -61,7 +61,8 @@ class Door:
     answer_counts: AnswerCounts | None = None
 
     def journeys(self, query: JourneyQuery) -> pa.Table:
-        """Journeys of ``query.policy`` in (started_at, journey_id) order; none where nobody knows the policy.
+        """Journeys of ``query.policy`` in (started_at, journey_id) order or its reverse; none where nobody knows the
+        policy.
 
         Raises:
             UsageError: no policy is named. RoutesUnreadable: who answers is not known at this moment.
@@ -84,7 +85,8 @@ class Door:
             )
             for each in routed
         ]
-        together = pa.concat_tables(answers).sort_by([(name, "ascending") for name in _PLACE])
+        direction = "descending" if query.newest_first else "ascending"
+        together = pa.concat_tables(answers).sort_by([(name, direction) for name in _PLACE])
         return selected(together.slice(0, query.limit), query.columns)
 
     def journey(self, journey_id: str, tenant: str | None = None) -> pa.Table | None:

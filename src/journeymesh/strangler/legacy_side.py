@@ -74,7 +74,8 @@ class LegacySide:
     """Bounds the clocks of fixes whose receipt is not reported."""
 
     def journeys(self, query: JourneyQuery) -> pa.Table:
-        """Journeys of ``query.policy`` in (started_at, journey_id) order, ``JOURNEY_SCHEMA`` or its columns.
+        """Journeys of ``query.policy`` in (started_at, journey_id) order or its reverse, ``JOURNEY_SCHEMA`` or its
+        columns.
 
         Raises:
             UsageError: no policy is named. SourceUnreadable: legacy cannot be read.
@@ -128,7 +129,8 @@ class LegacySide:
 
     def _computed(self, terms: Sequence[Policy], query: JourneyQuery) -> pa.Table:
         pages, rows = [JOURNEY_SCHEMA.empty_table()], 0
-        for page in self._windows(terms, query):
+        windows = self._windows_backward if query.newest_first else self._windows
+        for page in windows(terms, query):
             pages.append(page)
             rows += len(page)
             if query.limit is not None and rows >= query.limit:
@@ -159,6 +161,28 @@ class LegacySide:
             until_us = min(max(complete_us, last_us) + 1, next_us)
             yield _matching(made, inside, query, first_us, until_us)
             first_us = until_us
+            read = max(spent.fixes - before, _WINDOW_FIXES // _WIDEN)
+            width_us = max(width_us * _WINDOW_FIXES // read, DAY_US)
+
+    def _windows_backward(self, terms: Sequence[Policy], query: JourneyQuery) -> Iterator[pa.Table]:
+        """The answer read backward, each window's journeys in reverse. A journey belongs to the window that it starts
+        in; what is read around that has its end."""
+        spans = [(policy, *_span(policy, query)) for policy in terms]
+        first_us, end_us = min(first for _, first, _ in spans), max(end for _, _, end in spans)
+        spent, width_us, soon_us = _Spent(self.limits), _FIRST_WINDOW_US, self.clock_us() + _SOON_US
+        while first_us < end_us:
+            begin_us = max(soon_us if end_us > soon_us else end_us - width_us, first_us)
+            before = spent.fixes
+            inside = [policy for policy, first, end in spans if first < end_us and begin_us < end]
+            names = dict.fromkeys(name for policy in inside for name in vehicles_of(policy))
+            wanted = [VehicleTimes(name, begin_us, end_us - 1) for name in names if query.vehicle in (None, name)]
+            if not wanted:  # between two terms
+                end_us = max((end for _, _, end in spans if end <= begin_us), default=first_us)
+                continue
+            made, _ = self._made(wanted, spent)
+            found = _matching(made, inside, query, begin_us, end_us)
+            yield found.take(pa.array(range(len(found) - 1, -1, -1), pa.int64()))
+            end_us = begin_us
             read = max(spent.fixes - before, _WINDOW_FIXES // _WIDEN)
             width_us = max(width_us * _WINDOW_FIXES // read, DAY_US)
 
@@ -218,10 +242,12 @@ def _span(policy: Policy, query: JourneyQuery) -> tuple[int, int]:
     end_us = _LATEST_US if policy.valid_to is None else min(to_us(policy.valid_to), _LATEST_US)
     if query.started_from is not None:
         first_us = max(first_us, to_us(query.started_from))
-    if query.after is not None:
-        first_us = max(first_us, to_us(query.after[0]))
     if query.started_to is not None:
         end_us = min(end_us, to_us(query.started_to))
+    if query.after is not None and query.newest_first:
+        end_us = min(end_us, to_us(query.after[0]) + 1)
+    elif query.after is not None:
+        first_us = max(first_us, to_us(query.after[0]))
     return first_us, end_us
 
 
@@ -235,8 +261,9 @@ def _matching(made: pa.Table, terms: Sequence[Policy], query: JourneyQuery, firs
     )
     if query.after is not None:
         at = pa.scalar(query.after[0], INSTANT)
-        behind = pc.and_(pc.equal(started, at), pc.greater(made["journey_id"], query.after[1]))
-        wanted = pc.and_(wanted, pc.or_(pc.greater(started, at), behind))
+        is_behind = pc.less if query.newest_first else pc.greater
+        behind = pc.and_(pc.equal(started, at), is_behind(made["journey_id"], query.after[1]))
+        wanted = pc.and_(wanted, pc.or_(is_behind(started, at), behind))
     found = made.filter(wanted)
     return found if len(pc.unique(found["vehicle"])) < 2 else found.sort_by(_ORDER)
 

@@ -19,7 +19,7 @@ class Side(Protocol):
     """
 
     def journeys(self, query: JourneyQuery) -> pa.Table:
-        """Journeys of ``query.policy`` in (started_at, journey_id) order, ``JOURNEY_SCHEMA``."""
+        """Journeys of ``query.policy`` in (started_at, journey_id) order or its reverse, ``JOURNEY_SCHEMA``."""
 
     def journey(self, journey_id: str, tenant: str | None = None) -> pa.Table | None:
         """The journey as a one-row table; None if unknown or of no policy of the tenant that is given."""

@@ -76,6 +76,23 @@ def test_a_query_that_cannot_be_understood_is_400(query: str) -> None:
         assert answer.json()["type"].endswith("/malformed")
 
 
+def test_a_page_of_the_newest_journeys_goes_on_to_the_oldest() -> None:
+    with Served(filled(5)) as served:
+        oldest_first = [row["journey_id"] for row in served.get(f"{JOURNEYS}?limit=1000").json()["items"]]
+        seen, cursor = [], ""
+        while cursor is not None:
+            page = served.get(f"{JOURNEYS}?limit=2&order=desc{cursor}").json()
+            seen += [row["journey_id"] for row in page["items"]]
+            cursor = page["next"] and f"&cursor={page['next']}"
+        assert seen == oldest_first[::-1]
+        assert len(seen) == 5
+        forward = served.get(f"{JOURNEYS}?limit=2").json()["next"]
+        assert served.get(f"{JOURNEYS}?limit=2&order=desc&cursor={forward}").status_code == 400
+        assert served.get(f"{JOURNEYS}?order=newest").status_code == 400
+        whole = served.get(f"{JOURNEYS}?order=desc", accept=ARROW)
+        assert pa.ipc.open_stream(whole.content).read_all()["journey_id"].to_pylist() == seen
+
+
 def test_a_cursor_that_was_made_up_or_is_of_another_listing_is_refused() -> None:
     with Served(filled(5)) as served:
         cursor = served.get(f"{JOURNEYS}?limit=2").json()["next"]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from litestar import Request, get
@@ -11,7 +10,8 @@ from litestar.response import Response
 
 from journeymesh.client import AsyncJourneymesh
 from journeymesh.client.answers import Rows
-from journeymesh.client.rows import Journey, Summary
+from journeymesh.client.rows import Journey
+from journeymesh.journeys.summaries import Period
 from journeymesh.reports.figures import WEEKDAYS
 from journeymesh.services.console import charts
 from journeymesh.services.console.apis import Apis
@@ -21,9 +21,8 @@ from journeymesh.services.console.rendering import link, page, units_of
 from journeymesh.services.console.requests import session_of
 
 PAGE_ROWS: Final = 50
-PERIODS: Final = ("month", "term", "week", "day")
+PERIODS: Final[tuple[Period, ...]] = ("month", "term", "week", "day")
 JOURNEYS_SHOWN: Final = 50
-RECENT: Final = timedelta(days=92)
 
 
 @get("/policies")
@@ -55,42 +54,39 @@ async def policy(request: Request[Any, Any, Any]) -> Response[bytes]:
     viewer = await apis.viewer(session)
     number = request.path_params["policy"].removeprefix("/")  # a number may have slashes
     purpose = viewer.chosen(request.query_params.get("purpose"))
-    period = request.query_params.get("period", "month")
-    period = period if period in PERIODS else "month"
+    wanted = request.query_params.get("period")
+    period = next((each for each in PERIODS if each == wanted), PERIODS[0])
+    after = request.query_params.get("after") or None
     refusals = {
         name: None if viewer.may(name, purpose) and purpose else viewer.refusal(name, purpose)
         for name in ("summaries:read", "journeys:read", "journeys:export")
     }
     asked = apis.of(session, purpose)
-    term, periods, journeys = await asyncio.gather(
-        apis.panel(_term(asked, number)) if not refusals["summaries:read"] else nothing(),
-        apis.panel(asked.summary(number, period)) if not refusals["summaries:read"] else nothing(),  # type: ignore[arg-type]
-        apis.panel(recent_journeys(asked, number)) if not refusals["journeys:read"] else nothing(),
+    may_sum, may_read = not refusals["summaries:read"], not refusals["journeys:read"]
+    terms, periods, journeys = await asyncio.gather(
+        apis.panel(asked.summary(number, "term")) if may_sum else nothing(),
+        apis.panel(asked.summary(number, period)) if may_sum and period != "term" else nothing(),
+        apis.panel(journeys_page(asked, number, after)) if may_read else nothing(),
     )
-    zone = term.value.get("zone") if term and term.value else None
-    rows = journeys.value if journeys and journeys.value else []
+    periods = terms if period == "term" else periods
+    zone = next((row.get("zone") for row in terms.value or () if row), None) if terms else None
+    rows = journeys.value.rows if journeys and journeys.value else []
+    older = journeys.value.after if journeys and journeys.value else None
     return page(
         request, "policy.html", session=session, viewer=viewer, purpose=purpose, number=number, period=period,
-        periods_there_are=PERIODS, refusals=refusals, term=term, periods=periods, journeys=journeys,
+        periods_there_are=PERIODS, refusals=refusals, terms=terms, periods=periods, journeys=journeys,
+        newest=after is None, older=older and link(
+            "/policies/{policy}", {"purpose": purpose, "period": period, "after": older}, policy=number
+        ),
         bars=charts.bars(list(periods.value), "distance_m") if periods and periods.value else [],
         week=charts.week(rows), weekdays=WEEKDAYS,
         export_formats=[form for form in FORMATS if not refusals[capability_for(form)]], units=units_of(request, zone),
     )  # fmt: skip
 
 
-async def _term(asked: AsyncJourneymesh, number: str) -> Summary:
-    """The summary of the policy's latest term; empty where there is none."""
-    rows: Rows[Summary] = await asked.summary(number, "term")
-    return rows[-1] if len(rows) else {}
-
-
-async def recent_journeys(asked: AsyncJourneymesh, number: str) -> list[Journey]:
-    """The latest journeys of the last three months in which there were any, the newest first."""
-    since: datetime | None = datetime.now(UTC) - RECENT
-    rows = [row async for row in asked.journeys(number, since)]
-    if not rows:
-        rows = [row async for row in asked.journeys(number)]
-    return rows[::-1][:JOURNEYS_SHOWN]
+async def journeys_page(asked: AsyncJourneymesh, number: str, after: str | None) -> Rows[Journey]:
+    """A page of the policy's journeys, the newest first, behind this cursor."""
+    return await anext(asked.journeys(number, newest_first=True, page_size=JOURNEYS_SHOWN).pages(after))
 
 
 ROUTES = (policies, policy)

@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote, urlencode
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import Environment
 from litestar import Request
 from litestar.datastructures import Cookie
 from litestar.response import Redirect, Response
 
-from journeymesh.reports.units import Units, lasting, percent
+from journeymesh.reports.templating import page_environment
+from journeymesh.reports.units import Units
 from journeymesh.safe_text import on_terminal
 from journeymesh.services.console.requests import FORM_TOKEN, local_path
 from journeymesh.services.console.sessions import Session
@@ -88,19 +89,7 @@ def days_left(at: datetime, now: datetime) -> str:
 
 @cache
 def _environment() -> Environment:
-    environment = Environment(
-        loader=FileSystemLoader(TEMPLATES),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {
-        "lasting": lasting,
-        "percent": percent,
-        "plain": plain,
-        "day": day,
-        "days_left": days_left,
-    }
+    environment = page_environment(TEMPLATES)
+    environment.filters |= {"plain": plain, "day": day, "days_left": days_left}
     environment.globals["link"] = link
     return environment

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import AsyncIterator, Awaitable
 from datetime import datetime
+from enum import StrEnum
 from typing import Annotated, Any, Final
 
 import msgspec
@@ -71,6 +72,13 @@ _CONDITION: Final = {"If-None-Match": ("entity tags of what the caller has", Fal
 Instant = Annotated[datetime, msgspec.Meta(tz=True)]
 
 
+class Order(StrEnum):
+    """By start, and among equal ones by id."""
+
+    ASC = "asc"
+    DESC = "desc"
+
+
 class JourneysQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename={"since": "from", "until": "to"}):
     """Which of a policy's journeys, and what of them."""
 
@@ -82,6 +90,7 @@ class JourneysQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True, ren
         msgspec.Meta(description="at most so many; left out, 100 as JSON and all in every other media type"),
     ] = None
     fields: Annotated[str | None, msgspec.Meta(description="names of fields, with commas; left out, all")] = None
+    order: Annotated[Order, msgspec.Meta(description="by start: `desc` begins with the newest")] = Order.ASC
 
 
 class SummaryQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename={"since": "from", "until": "to"}):
@@ -123,8 +132,8 @@ def _export_or_read(request: HttpRequest) -> str:
     problems=(CURSOR_REFUSED, NOT_ACCEPTABLE, PRECONDITION_FAILED),
 )
 async def journeys(request: HttpRequest, decision: Decision) -> Sendable:
-    """Journeys in order of start, a page as JSON or all of them as NDJSON, Arrow, Parquet or CSV, which need the
-    capability `journeys:export`."""
+    """Journeys in order of start, or the newest first, a page as JSON or all of them as NDJSON, Arrow, Parquet or
+    CSV, which need the capability `journeys:export`."""
     deps = dependencies_of(request)
     policy = admitted(decision)
     listing = _Listing.of(deps, decision, policy, query_of(request.scope, JourneysQuery), _media(request))
@@ -211,6 +220,8 @@ class _Listing(msgspec.Struct, frozen=True, kw_only=True):
     def of(cls, deps: Dependencies, decision: Decision, policy: Admitted, query: JourneysQuery, media: str) -> _Listing:
         refuse_masked_instants(decision, query.since, query.until)
         name = f"{policy.number}\0{policy.tenant}\0{_shown(query.since)}\0{_shown(query.until)}"
+        if query.order is Order.DESC:
+            name += "\0desc"
         after = None if query.cursor is None else deps.cursors.open(name, query.cursor)
         return cls(
             deps=deps, decision=decision, policy=policy, media=media, query=query, chosen=_fields(query.fields),
@@ -302,6 +313,7 @@ class _Listing(msgspec.Struct, frozen=True, kw_only=True):
                 after=after,
                 limit=limit,
                 columns=tuple(dict.fromkeys((*self.chosen, *_KEYS))),
+                newest_first=self.query.order is Order.DESC,
             )
         )
         return found
