@@ -190,6 +190,16 @@ def test_a_whole_book_comes_page_by_page_ranked_and_as_a_file(tmp_path: Path) ->
     assert (tmp_path / "again.parquet").exists()
 
 
+def test_a_sorted_book_comes_page_by_page() -> None:
+    with Served(store=book()) as served, served_app(served.app) as url, Journeymesh(url, token="analyst") as client:
+        rows = client.book("distance_m", "month", "2024-03", least={"distance_m": 2000.0}, product="gold", page_size=1)
+        assert [row["policy"] for row in rows] == ["P-4", "P-2"]
+        assert rows.to_arrow()["policy_from"].null_count == 0
+        assert [row["policy"] for row in client.book("journeys", "term", lowest=True, policy="P-3")] == ["P-3"]
+        with pytest.raises(UsageError, match="not sorted by 'policy'"):
+            client.book("policy")
+
+
 def test_a_ranking_that_cannot_be_is_refused_before_anything_is_sent() -> None:
     with Journeymesh("http://127.0.0.1:1", token="analyst") as client:
         for by, count in (("colour", 3), ("score", 0), ("score", 1001)):

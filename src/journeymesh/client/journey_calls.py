@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from os import PathLike
 from typing import Any, Final
 
@@ -29,11 +29,14 @@ from journeymesh.client.exchange import Request
 from journeymesh.client.fix_tables import fix_table
 from journeymesh.client.rows import FIXES, JOURNEYS, POLICIES, SUMMARIES, Fix, Journey, ListedPolicy, Summary
 from journeymesh.errors import UsageError
-from journeymesh.journeys.summaries import Period
+from journeymesh.journeys.fields import SORTS
+from journeymesh.journeys.period_sums import FigurePeriod, Period
 from journeymesh.wire import journeys as wire
 
 MOST_ROWS: Final = 1_000
 """Of a page."""
+PAGE_ROWS: Final = 100
+"""Of a page of a sorted book, which is looked at from its beginning."""
 
 
 Product = wire.ProductTold
@@ -147,6 +150,38 @@ class JourneyCalls:
         ranking = {"limit": count, "by": by, "order": "lowest" if lowest else "highest"}
         params = {"period": period, **period_params(since, until), "product": product, "status": status, **ranking}
         return row_call(get("/v1/summaries", self.purpose, params), Summary, SUMMARIES)
+
+    @methods.rows
+    def book(
+        self,
+        sort: str,
+        period: FigurePeriod = "month",
+        month: str | None = None,
+        *,
+        lowest: bool = False,
+        least: Mapping[str, float] | None = None,
+        most: Mapping[str, float] | None = None,
+        policy: str | None = None,
+        product: str | None = None,
+        status: str | None = None,
+        page_size: int | None = None,
+    ) -> Listing[Rows[Summary]]:
+        """A row for each term of the policies that the caller may know, sorted by one of ``SORTS``, the highest first.
+
+        ``month`` (``2026-11``) is the month, or the last one of twelve; None: the present one. ``least`` and ``most``
+        are bounds by field. Pages are asked for as they are read.
+
+        Raises:
+            UsageError: a book is not sorted or bounded by such a field.
+        """
+        for name in (sort, *(least or {}), *(most or {})):
+            if name not in SORTS:
+                raise UsageError(f"a book is not sorted by {name!r}", todo=f"use some of {', '.join(SORTS)}")
+        params: dict[str, Any] = {f"min_{name}": value for name, value in (least or {}).items()}
+        params |= {f"max_{name}": value for name, value in (most or {}).items()}
+        params |= {"sort": sort, "period": period, "month": month, "order": "lowest" if lowest else "highest"}
+        params |= {"policy": policy, "product": product, "status": status, "limit": page_size or PAGE_ROWS}
+        return Listing(row_call(get("/v1/summaries", self.purpose, params), Summary, SUMMARIES))
 
     @methods.export
     def export_summaries(

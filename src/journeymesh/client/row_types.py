@@ -15,7 +15,7 @@ from journeymesh.journeys.fields import HARSH_EVENT_TYPE, HOUR_TYPE, SCORE_PART_
 from journeymesh.journeys.fixes import FIX_SCHEMA
 from journeymesh.journeys.journey import JOURNEY_SCHEMA
 from journeymesh.journeys.policy_table import LISTED_POLICIES
-from journeymesh.journeys.summaries import SUMMARY_SCHEMA
+from journeymesh.journeys.summaries import FIGURE_SCHEMA
 
 POSITION: Final = ("lat_deg", "lon_deg")
 """What is masked inside of harsh events."""
@@ -42,6 +42,6 @@ HourDriven = _inside("HourDriven", HOUR_TYPE)
 ScorePart = _inside("ScorePart", SCORE_PART_TYPE)
 _INSIDE: Final = {HARSH_EVENT_TYPE: HarshEvent, HOUR_TYPE: HourDriven, SCORE_PART_TYPE: ScorePart}
 Journey = _row("Journey", JOURNEY_SCHEMA)
-Summary = _row("Summary", SUMMARY_SCHEMA)
+Summary = _row("Summary", FIGURE_SCHEMA)
 ListedPolicy = _row("ListedPolicy", LISTED_POLICIES)
 Fix = _row("Fix", FIX_SCHEMA)

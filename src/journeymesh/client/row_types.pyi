@@ -102,6 +102,7 @@ class Summary(TypedDict, total=False):
     limit_known_distance_m: float | None
     over_limit_distance_m: float | None
     speed_doubted_journeys: int | None
+    policy_from: datetime | None
 
 class ListedPolicy(TypedDict, total=False):
     policy: str | None

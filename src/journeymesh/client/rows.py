@@ -22,7 +22,7 @@ from journeymesh.client.row_types import (
 from journeymesh.journeys.fixes import FIX_SCHEMA
 from journeymesh.journeys.journey import JOURNEY_SCHEMA
 from journeymesh.journeys.policy_table import LISTED_POLICIES
-from journeymesh.journeys.summaries import SUMMARY_SCHEMA
+from journeymesh.journeys.summaries import FIGURE_SCHEMA
 
 __all__ = [
     "FIXES", "JOURNEYS", "POLICIES", "SUMMARIES", "Fix", "HarshEvent", "HourDriven", "Journey", "ListedPolicy", "Row",
@@ -40,7 +40,7 @@ def _nullable(schema: pa.Schema) -> pa.Schema:
 
 
 JOURNEYS: Final = _nullable(JOURNEY_SCHEMA)
-SUMMARIES: Final = _nullable(SUMMARY_SCHEMA)
+SUMMARIES: Final = _nullable(FIGURE_SCHEMA)
 FIXES: Final = _nullable(FIX_SCHEMA)
 POLICIES: Final = _nullable(LISTED_POLICIES)
 """The schemas of answers: those of the columns inside, any of them null where it is masked."""

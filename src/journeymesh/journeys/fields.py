@@ -66,6 +66,7 @@ class Field:
       where it means something else in summaries
     - ``label``: its heading in listings; ``rank`` and ``summary_rank``: which columns a narrow listing of journeys or
       summaries leaves out first (the highest); None: it is no column unless asked for
+    - ``sorts``: a book of policies is sorted and filtered by it, so stores keep an index of it
     """
 
     name: str
@@ -85,6 +86,7 @@ class Field:
     label: str = ""
     rank: int | None = None
     summary_rank: int | None = None
+    sorts: bool = False
 
     @property
     def summary_name(self) -> str:
@@ -130,9 +132,9 @@ FIELDS: Final = (
     _summary("period_to", pa.date32(), in_groups=True, label="to", summary_rank=2),
     Field("policies", COUNT, in_groups=True, label="policies"),
     _summary("observed_days", FLOAT, in_groups=True),
-    _summary("journeys", COUNT, in_groups=True, label="journeys", summary_rank=0),
+    _summary("journeys", COUNT, in_groups=True, label="journeys", summary_rank=0, sorts=True),
     _summary("active_days", COUNT, label="days", summary_rank=3),
-    _summed("distance_m", FLOAT, "m", measured=True, label="km", rank=1, summary_rank=0),
+    _summed("distance_m", FLOAT, "m", measured=True, label="km", rank=1, summary_rank=0, sorts=True),
     _summed("duration_s", FLOAT, "s", label="duration", rank=1),
     _summed("driving_s", FLOAT, "s", measured=True, label="driving", summary_rank=2),
     _summed("idle_s", FLOAT, "s", measured=True, label="idle", rank=7),
@@ -140,24 +142,25 @@ FIELDS: Final = (
     _summed("max_speed_mps", FLOAT, "mps", summed="max", measured=True, label="max km/h", rank=5),
     _summed("night_distance_m", FLOAT, "m", measured=True, label="night km", rank=7),
     _summed("night_s", FLOAT, "s", measured=True),
-    _summary("night_share", FLOAT, "share", in_groups=True, label="night", summary_rank=1),  # of distance
+    _summary("night_share", FLOAT, "share", in_groups=True, label="night", summary_rank=1, sorts=True),  # of distance
     _summed("speeding_distance_m", FLOAT, "m", measured=True, label="speeding km", rank=7),
     _summed("speeding_s", FLOAT, "s", measured=True),
     _summary(  # over the limit, of distance whose limit is known
-        "speeding_share", FLOAT, "share", summaries="nullable", in_groups=True, label="speeding", summary_rank=1
+        "speeding_share", FLOAT, "share", summaries="nullable", in_groups=True, label="speeding", summary_rank=1,
+        sorts=True,
     ),
     _summed("harsh_braking", COUNT, label="harsh b/a/c", rank=5, summary_rank=2),
     _summed("harsh_acceleration", COUNT),
     _summed("harsh_cornering", COUNT),
-    _summary("harsh_events_per_100km", FLOAT, in_groups=True, label="harsh/100 km", summary_rank=1),
+    _summary("harsh_events_per_100km", FLOAT, in_groups=True, label="harsh/100 km", summary_rank=1, sorts=True),
     _summary("annualised_distance_m", FLOAT, "m", in_groups=True, label="km a year", summary_rank=4),
     _summary("declared_annual_distance_m", FLOAT, "m", summaries="nullable", label="declared", summary_rank=4),
-    _summary("mileage_ratio", FLOAT, "share", summaries="nullable"),  # annualised / declared
+    _summary("mileage_ratio", FLOAT, "share", summaries="nullable", sorts=True),  # annualised / declared
     _summed("fixes", COUNT, measured=True, label="fixes", rank=8),
     _summed("quarantined", COUNT),
     _summed("bridged_s", FLOAT, "s", measured=True),
     _journey("bridged_distance_m", FLOAT, "m", measured=True),
-    _summary("score", FLOAT, "points", in_groups=True, label="score", summary_rank=0),
+    _summary("score", FLOAT, "points", in_groups=True, label="score", summary_rank=0, sorts=True),
     _summary("score_parts", pa.list_(SCORE_PART_TYPE)),
     _journey("rules_version", TEXT, summaries="required", in_groups=True),
     _journey("hours", pa.list_(HOUR_TYPE)),
@@ -181,6 +184,9 @@ FIELDS: Final = (
 
 SUMMED: Final = tuple(field for field in FIELDS if field.summed)
 """The fields that summaries have of the journeys themselves: sums and the highest."""
+
+SORTS: Final = tuple(field.summary_name for field in FIELDS if field.sorts)
+"""The numbers of summaries by which a book is sorted and filtered."""
 
 
 def summary_field(field: Field) -> pa.Field:

@@ -4,36 +4,36 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
-from datetime import date, time, timedelta
-from typing import Any, Final, Literal, get_args
-from zoneinfo import ZoneInfo
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from journeymesh.errors import RulesConflict, UsageError
-from journeymesh.journeys.fields import FIELDS, SCORE_PART_TYPE, SUMMED, Field, summary_field
+from journeymesh.errors import RulesConflict
+from journeymesh.journeys.fields import FIELDS, INSTANT, SCORE_PART_TYPE, SUMMED, summary_field
 from journeymesh.journeys.fixes import I64
 from journeymesh.journeys.journey import JOURNEY_SCHEMA
-from journeymesh.journeys.local_time import DAY_US, local_us
+from journeymesh.journeys.period_sums import FigurePeriod, Period, PeriodSums, sums_of_journeys, term_days
 from journeymesh.journeys.policies import Policy
 from journeymesh.journeys.rules import ScorePart, ScoreRules
-
-Period = Literal["day", "week", "month", "term"]
 
 SUMMARY_SCHEMA: Final = pa.schema([summary_field(field) for field in FIELDS if field.summaries != "absent"])
 """``limit_known_distance_m``, ``over_limit_distance_m`` and ``speed_doubted_journeys`` are of the journeys that say so,
 null where none does; ``speeding_share`` is as ``speeding_share`` says."""
 
+FIGURE_SCHEMA: Final = SUMMARY_SCHEMA.append(pa.field("policy_from", INSTANT, nullable=False))
+"""A summary of one term of a policy; ``policy_from`` is its ``valid_from``."""
+
 SUMMED_COLUMNS: Final = (
     "policy", "tenant", "policy_from", "started_at", "rules_version", *(field.name for field in SUMMED),
 )  # fmt: skip
 """The columns of ``JOURNEY_SCHEMA`` that summaries are made of."""
-_SUM_TYPES: Final = {field.name: summary_field(field).type for field in SUMMED}
+_ADDED: Final = frozenset(
+    field.summary_name for field in SUMMED if field.summed == "sum" and pa.types.is_floating(field.kind)
+)
 _DAYS_PER_YEAR: Final = 365.25
-_EPOCH: Final = date(1970, 1, 1)
 
 
 def summarise(journeys: pa.Table, policy: Policy, period: Period, rules: ScoreRules) -> pa.Table:
@@ -84,56 +84,88 @@ def summarise_each(journeys: pa.Table, policies: Sequence[Policy], period: Perio
     return _summed(*of_terms(journeys, policies), policies, period, rules)
 
 
+def summarise_terms(
+    journeys: pa.Table, policies: Sequence[Policy], period: FigurePeriod, rules: ScoreRules
+) -> pa.Table:
+    """``FIGURE_SCHEMA``: a row for each of these terms and period in which it has journeys, each term for itself. Those
+    of one term are in (started_at, journey_id) order; journeys of other policies and terms are left out.
+
+    Raises:
+        RulesConflict: a term's journeys were made with more than one rules version.
+    """
+    journeys, owner = of_terms(journeys, policies) if policies else (journeys.slice(0, 0), np.zeros(0, np.int64))
+    if not len(journeys):
+        return FIGURE_SCHEMA.empty_table()
+    each = np.arange(len(policies))
+    sums = sums_of_journeys(journeys, owner, policies, period, each)
+    _require_one_version(sums, policies)
+    table = summary_table(summary_columns(sums, policies, each, period), rules)
+    begins = pa.array([policies[holder].valid_from for holder in sums.holder.tolist()], INSTANT)
+    return pa.table([*table.columns, begins], schema=FIGURE_SCHEMA)
+
+
 def _summed(journeys: pa.Table, owner: I64, policies: Sequence[Policy], period: Period, rules: ScoreRules) -> pa.Table:
     """The summaries of journeys each of which is ``policies[owner]``'s, by policy and period."""
     if not len(journeys):
         return SUMMARY_SCHEMA.empty_table()
-    terms = np.array([_term_days(policy) for policy in policies], np.int64)
     groups = np.arange(len(policies)) if period == "term" else _groups(policies)
-    day = _local_days(journeys["started_at"].cast(pa.int64()).to_numpy(), owner, policies)
-    order = np.lexsort((journeys["started_at"].cast(pa.int64()).to_numpy(), day, groups[owner]))
-    if (order[1:] < order[:-1]).any():
-        journeys, owner, day = journeys.take(pa.array(order)), owner[order], day[order]
-    group = groups[owner]
-    begins = np.r_[True, group[1:] != group[:-1]]
-    versions = _versions(journeys, group, begins, policies)
-    starts, ends = _periods(day, terms[owner], period)
-    firsts = np.flatnonzero(begins | np.r_[True, starts[1:] != starts[:-1]])
-    columns: dict[str, Any] = {field.summary_name: _added_up(field, journeys[field.name], firsts) for field in SUMMED}
-    columns["journeys"] = np.diff(np.r_[firsts, len(journeys)])
-    columns["active_days"] = np.add.reduceat((begins | np.r_[True, day[1:] != day[:-1]]).astype(np.int64), firsts)
-    columns["period_from"] = pa.array(starts[firsts].astype(np.int32)).cast(pa.date32())
-    columns["period_to"] = pa.array(ends[firsts].astype(np.int32)).cast(pa.date32())
-    last_day = day[np.r_[np.flatnonzero(begins)[1:], len(day)] - 1][np.cumsum(begins)[firsts] - 1]
-    spans = starts[firsts], np.minimum(ends[firsts], last_day + 1)
-    columns["observed_days"] = _observed_days(*spans, group[firsts], terms, groups)
-    columns["period"] = pa.repeat(pa.scalar(period), len(firsts))
-    columns["rules_version"] = versions.take(pa.array(firsts))
-    held = [policies[index] for index in owner[np.r_[firsts[1:], len(owner)] - 1].tolist()]
+    sums = sums_of_journeys(journeys, owner, policies, period, groups)
+    _require_one_version(sums, policies)
+    return summary_table(summary_columns(sums, policies, groups, period), rules)
+
+
+def summary_columns(
+    sums: PeriodSums, policies: Sequence[Policy], groups: I64, period: Period | FigurePeriod
+) -> dict[str, Any]:
+    """The columns of summaries but for those that ``summary_table`` makes of them; sums are not rounded."""
+    columns: dict[str, Any] = {field.summary_name: sums.sums[field.name] for field in SUMMED} | dict(sums.counts)
+    columns["period"] = pa.repeat(pa.scalar(period), len(sums))
+    columns["period_from"] = pa.array(sums.begin.astype(np.int32)).cast(pa.date32())
+    columns["period_to"] = pa.array(sums.end.astype(np.int32)).cast(pa.date32())
+    terms = np.array([term_days(policy) for policy in policies], np.int64)
+    spans = sums.begin, np.minimum(sums.end, sums.last_days() + 1)
+    columns["observed_days"] = _observed_days(*spans, sums.group, terms, groups)
+    columns["rules_version"] = sums.latest
+    held = [policies[index] for index in sums.holder.tolist()]
     for name, attribute in {"policy": "number", "tenant": "tenant", "product": "product", "zone": "zone",
                             "declared_annual_distance_m": "declared_annual_distance_m"}.items():  # fmt: skip
         columns[name] = pa.array([getattr(policy, attribute) for policy in held], SUMMARY_SCHEMA.field(name).type)
+    return columns
+
+
+def summary_table(columns: Mapping[str, Any], rules: ScoreRules) -> pa.Table:
+    """``SUMMARY_SCHEMA`` of ``summary_columns``: sums rounded, with ratios and score."""
+    columns = {name: _rounded(name, column) for name, column in columns.items()}
     _add_ratios(columns)
     columns["score_parts"], columns["score"] = _scores(columns, rules)
     return pa.table([columns[name] for name in SUMMARY_SCHEMA.names], schema=SUMMARY_SCHEMA)
 
 
-def _added_up(field: Field, column: pa.ChunkedArray, firsts: I64) -> Any:
-    """What the values add up to from each of these rows to the next, or the highest; null where there is none."""
-    if field.summed == "max":
-        return np.maximum.reduceat(column.to_numpy(), firsts)
-    kind = _SUM_TYPES[field.name]
-    if field.journeys == "required":
-        return _sums(column.to_numpy(), firsts)
-    known = np.logical_or.reduceat(column.is_valid().to_numpy(), firsts)
-    return pa.array(_sums(column.cast(kind).fill_null(0).to_numpy(), firsts), kind, mask=~known)
+def _rounded(name: str, column: Any) -> Any:
+    """Added up numbers with a fraction to three places, counts and all else as they are."""
+    if name not in _ADDED:
+        return column
+    if isinstance(column, np.ndarray):
+        return np.round(column, 3)
+    return pa.array(np.round(column.fill_null(0.0).to_numpy(), 3), column.type, mask=np.asarray(column.is_null()))
 
 
-def _sums(values: npt.NDArray[Any], firsts: I64) -> npt.NDArray[Any]:
-    """Sums from each of these rows to the next: numbers with a fraction to three places, counts as they are."""
-    if np.issubdtype(values.dtype, np.floating):
-        return np.round(np.add.reduceat(values, firsts), 3)
-    return np.add.reduceat(values, firsts, dtype=np.int64)
+def _require_one_version(sums: PeriodSums, policies: Sequence[Policy]) -> None:
+    first = np.flatnonzero(sums.first_of_group)[np.cumsum(sums.first_of_group) - 1]
+    known = sums.oldest.take(pa.array(first))
+    mixed = np.flatnonzero(np.asarray(pc.or_(pc.not_equal(sums.oldest, known), pc.not_equal(sums.latest, known))))
+    if len(mixed):
+        this = pa.array(sums.group == sums.group[mixed[0]])
+        versions = sorted({*sums.oldest.filter(this).to_pylist(), *sums.latest.filter(this).to_pylist()})
+        raise rules_conflict(policies[sums.holder[mixed[0]]].number, versions)
+
+
+def rules_conflict(number: str, versions: Sequence[str]) -> RulesConflict:
+    """A policy's journeys were made with more than one rules version."""
+    return RulesConflict(
+        f"policy {number} has journeys of rules {' and '.join(versions)}",
+        todo="results of two rules versions do not add up: recompute one of them into a store of its own",
+    )
 
 
 def _groups(policies: Sequence[Policy]) -> I64:
@@ -142,64 +174,6 @@ def _groups(policies: Sequence[Policy]) -> I64:
     return np.array(
         [first.setdefault((policy.number, policy.tenant), place) for place, policy in enumerate(policies)], np.int64
     )
-
-
-def _versions(journeys: pa.Table, owner: I64, begins: npt.NDArray[np.bool_], policies: Sequence[Policy]) -> pa.Array:
-    """Each journey's rules version, which is one per policy."""
-    encoded = journeys["rules_version"].combine_chunks().dictionary_encode()
-    if isinstance(encoded, pa.ChunkedArray):
-        encoded = encoded.unify_dictionaries().chunk(0)
-    codes = encoded.indices.to_numpy(zero_copy_only=False)
-    mixed = np.flatnonzero(~begins & np.r_[False, codes[1:] != codes[:-1]])
-    if len(mixed):
-        policy = owner[mixed[0]]
-        versions = sorted(pc.unique(encoded.filter(pa.array(owner == policy))).to_pylist())
-        raise RulesConflict(
-            f"policy {policies[policy].number} has journeys of rules {' and '.join(versions)}",
-            todo="results of two rules versions do not add up: recompute one of them into a store of its own",
-        )
-    return encoded.cast(pa.string())
-
-
-def _local_days(started_us: I64, owner: I64, policies: Sequence[Policy]) -> I64:
-    """The local date (days since 1970) on which each journey starts."""
-    day = np.empty(len(started_us), np.int64)
-    zones = np.array([policy.zone for policy in policies])[owner]
-    for zone in np.unique(zones).tolist():
-        rows = zones == zone
-        day[rows] = local_us(zone, started_us[rows]) // DAY_US
-    return day
-
-
-def _periods(day: I64, terms: I64, period: Period) -> tuple[I64, I64]:
-    """The local dates (days since 1970) at which the period of each day begins and the next one does."""
-    match period:
-        case "day":
-            return day, day + 1
-        case "week":
-            monday = day - (day + 3) % 7
-            return monday, monday + 7
-        case "month":
-            month = day.astype("datetime64[D]").astype("datetime64[M]")
-            return _days(month), _days(month + 1)
-        case "term":
-            return terms[:, 0], terms[:, 1]
-        case _:
-            raise UsageError(f"unknown period {period!r}", todo=f"use one of {', '.join(get_args(Period))}")
-
-
-def _days(months: npt.NDArray[Any]) -> I64:
-    return months.astype("datetime64[D]").astype(np.int64)
-
-
-def _term_days(policy: Policy) -> tuple[int, int]:
-    """The local dates of the policy's first day and of the day it ends (9999-12-31 without an end)."""
-    zone = ZoneInfo(policy.zone)
-    until = date(9999, 12, 31)
-    if policy.valid_to is not None:
-        end = policy.valid_to.astimezone(zone)
-        until = end.date() if end.time() == time(0) else end.date() + timedelta(days=1)
-    return (policy.valid_from.astimezone(zone).date() - _EPOCH).days, (until - _EPOCH).days
 
 
 def _observed_days(starts: I64, ends: I64, rows: I64, terms: I64, groups: I64) -> npt.NDArray[np.float64]:

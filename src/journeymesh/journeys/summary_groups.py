@@ -11,7 +11,8 @@ import pyarrow.compute as pc
 
 from journeymesh.errors import RulesConflict
 from journeymesh.journeys.fields import FIELDS, SUMMED, summary_field
-from journeymesh.journeys.summaries import SUMMARY_SCHEMA, Period, speeding_share
+from journeymesh.journeys.period_sums import Period
+from journeymesh.journeys.summaries import SUMMARY_SCHEMA, speeding_share
 
 GroupName = Literal["tenant", "product"]
 GROUP_NAMES: Final[tuple[GroupName, ...]] = get_args(GroupName)

@@ -16,9 +16,9 @@ import pyarrow as pa
 from jinja2 import Environment
 from markupsafe import Markup
 
+from journeymesh.journeys.period_sums import Period
 from journeymesh.journeys.policies import Policy
 from journeymesh.journeys.rules import ScoreRules
-from journeymesh.journeys.summaries import Period
 from journeymesh.reports import figures
 from journeymesh.reports.basemap import Basemap
 from journeymesh.reports.journey_map import Tracks, draw_map

@@ -11,9 +11,10 @@ from zoneinfo import ZoneInfo
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from journeymesh.journeys.period_sums import Period
 from journeymesh.journeys.policies import Policy
 from journeymesh.journeys.rules import ScoreRules
-from journeymesh.journeys.summaries import SUMMED_COLUMNS, Period, of_terms, summarise_each
+from journeymesh.journeys.summaries import SUMMED_COLUMNS, of_terms, summarise_each
 from journeymesh.stores.port import JourneyQuery
 
 _FIRST_POLICIES: Final = 64

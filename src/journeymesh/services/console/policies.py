@@ -11,7 +11,7 @@ from litestar.response import Response
 from journeymesh.client import AsyncJourneymesh
 from journeymesh.client.answers import Rows
 from journeymesh.client.rows import Journey
-from journeymesh.journeys.summaries import Period
+from journeymesh.journeys.period_sums import Period
 from journeymesh.reports.figures import WEEKDAYS
 from journeymesh.services.console import charts
 from journeymesh.services.console.apis import Apis

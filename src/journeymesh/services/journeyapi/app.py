@@ -17,6 +17,7 @@ from journeymesh.services.journeyapi.policy_answers import MOST_TAGS, Dependenci
 from journeymesh.services.journeyapi.ports import FixTaker, Policies, Product, Reads, Versions
 from journeymesh.services.journeyapi.reading import ReadingThreads
 from journeymesh.services.journeyapi.summary_cache import EncodedCache
+from journeymesh.stores.figures import FigureReads
 from journeymesh.stores.policy_summaries import JourneysOfMany
 
 ROUTES = (
@@ -38,6 +39,7 @@ def build_app(
     versions: Versions,
     product: Product,
     book_reads: JourneysOfMany | None = None,
+    figures: FigureReads | None = None,
     taker: FixTaker | None = None,
     kept: KeptAnswers | None = None,
     life: Life | None = None,
@@ -46,7 +48,8 @@ def build_app(
 ) -> HttpApp:
     """The application. It opens nothing and closes nothing of what it is given.
 
-    ``book_reads`` is asked for journeys of many policies at once; None: ``reads`` is. ``taker`` and ``kept`` together
+    ``book_reads`` is asked for journeys of many policies at once; None: ``reads`` is. ``figures`` keeps what a book is
+    sorted by; None: that is computed. ``taker`` and ``kept`` together
     take fixes; None: they are not taken here.
     """
     threads = ReadingThreads(config.http.reading_threads, config.http.waiting_reads)
@@ -55,6 +58,7 @@ def build_app(
         config=config,
         reads=reads,
         book_reads=book_reads or reads,
+        figures=figures,
         policies=policies,
         versions=versions,
         product=product,

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Annotated, Any, Final
 
@@ -14,8 +14,8 @@ import pyarrow.compute as pc
 from journeymesh.access.apply import masked
 from journeymesh.access.decision import Decision
 from journeymesh.journeys.answers import rfc3339
-from journeymesh.journeys.policies import Policy
-from journeymesh.journeys.summaries import SUMMARY_SCHEMA, Period
+from journeymesh.journeys.policies import Policy, PolicyTerm
+from journeymesh.journeys.summaries import SUMMARY_SCHEMA
 from journeymesh.journeys.summary_groups import first_of
 from journeymesh.services.http.answers import ReadyAnswer, Sendable, StreamedAnswer
 from journeymesh.services.http.negotiation import chosen
@@ -53,6 +53,15 @@ from journeymesh.services.journeyapi.policy_answers import (
 )
 from journeymesh.services.journeyapi.rendering import JSON, OFFERED, json_items, rendering, tables, whole
 from journeymesh.services.journeyapi.schemas import ListedPolicy, ListedPolicyPage, SummariesPage, Summary
+from journeymesh.services.journeyapi.sorted_book import (
+    BookPeriod,
+    Sorting,
+    check_sorting,
+    figures_query,
+    place_in,
+    sealed_place,
+    sorted_page,
+)
 from journeymesh.stores.policy_summaries import policy_summaries
 
 MOST_ROWS: Final = 1_000
@@ -89,10 +98,14 @@ class PoliciesQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ] = None
 
 
-class SummariesQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename={"since": "from", "until": "to"}):
-    """Summaries of which policies, over which periods and of which journeys; or which of them come first."""
+class SummariesQuery(Sorting, frozen=True, forbid_unknown_fields=True, rename={"since": "from", "until": "to"}):
+    """Summaries of which policies, over which periods and of which journeys; or which of them come first; or a sorted
+    book."""
 
-    period: Annotated[Period, msgspec.Meta(description="in the policy's time zone; weeks begin on Monday")] = "month"
+    period: Annotated[
+        BookPeriod,
+        msgspec.Meta(description="in the policy's time zone; weeks begin on Monday; last_12_months with `sort` alone"),
+    ] = "month"
     since: Annotated[Instant | None, msgspec.Meta(description="of journeys that start then or later")] = None
     until: Annotated[Instant | None, msgspec.Meta(description="of journeys that start before")] = None
     product: Annotated[Word | None, msgspec.Meta(description="only of this insurance product")] = None
@@ -100,14 +113,14 @@ class SummariesQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True, re
     by: Annotated[Word | None, msgspec.Meta(description="a number's field: the rows with the highest come first")] = (
         None
     )
-    order: Annotated[str, msgspec.Meta(description="with `by`: highest or lowest", pattern="^(highest|lowest)$")] = (
-        "highest"
-    )
+    order: Annotated[
+        str, msgspec.Meta(description="with `by` or `sort`: highest or lowest", pattern="^(highest|lowest)$")
+    ] = "highest"
     cursor: Annotated[str | None, msgspec.Meta(description=f"{_CURSOR}; not with `by`")] = None
     limit: Annotated[
         Limit | None,
         msgspec.Meta(
-            description="at most so many; left out, 100 as JSON or with `by`, else all. A page may have fewer"
+            description="at most so many; left out, 100 as JSON, with `by` or `sort`, else all. A page may have fewer"
         ),
     ] = None
 
@@ -157,11 +170,15 @@ async def policies(request: HttpRequest, decision: Decision) -> Sendable:
 )
 async def summaries(request: HttpRequest, decision: Decision) -> Sendable:
     """A row for each policy that may be known and period in which it has journeys, by number; a page as JSON, or all
-    as NDJSON, Arrow, Parquet or CSV. With `by` the rows with the highest or lowest value of that field."""
+    as NDJSON, Arrow, Parquet or CSV. With `by` the rows with the highest or lowest value of that field. With `sort` a
+    page, in every media type, of a row for each term, sorted and filtered by numbers."""
     _refuse_groups(decision)
     query = query_of(request.scope, SummariesQuery)
     refuse_masked_instants(decision, query.since, query.until)
     _check_ranking(decision, query)
+    check_sorting(decision, query)
+    if query.sort is not None:
+        return await _sorted(request, decision, query)
     asked = (query.period, _shown(query.since), _shown(query.until), query.product, query.status)
     book = await _Book.of(request, decision, "summaries", asked)
     if query.by is not None:
@@ -173,6 +190,19 @@ async def summaries(request: HttpRequest, decision: Decision) -> Sendable:
         return await book.stream((masked(page, book.mask) for page in rows), masked(_NONE, book.mask).schema)
     table, following = await book.deps.threads.run(_page, book, query, after, limit)
     return await book.answer(masked(table, book.mask), following)
+
+
+async def _sorted(request: HttpRequest, decision: Decision, query: SummariesQuery) -> Sendable:
+    wanted = figures_query(decision, query, query.limit or _ROWS)
+    asked = repr((wanted.period, wanted.month, wanted.sort, wanted.descending, wanted.least, wanted.most, query.policy))
+    book = await _Book.of(request, decision, "sorted", (asked, query.product, query.status))
+    policies = [each for each in book.policies if query.policy in (None, each.number)]
+    if (after := book.opened(query.cursor)) is not None:
+        wanted = replace(wanted, after=place_in(after))
+    read = book.deps.threads.run
+    table, following = await read(sorted_page, book.deps, decision, policies, book.by_term(policies), wanted)
+    cursor = None if following is None else book.cursor(sealed_place(following))
+    return await book.answer(masked(table, book.mask), cursor)
 
 
 def _page(book: _Book, query: SummariesQuery, after: Sealed | None, limit: int) -> tuple[pa.Table, str | None]:
@@ -240,6 +270,10 @@ class _Book:
         """The fields whose values do not leave."""
         return self.decision.obligations.hidden
 
+    def by_term(self, policies: Sequence[Policy]) -> Mapping[PolicyTerm, Policy]:
+        """These policies by their terms."""
+        return {policy.term: policy for policy in policies}
+
     def opened(self, cursor: str | None) -> Sealed | None:
         """Where the listing goes on."""
         return None if cursor is None else self.deps.cursors.open(self.name, cursor)
@@ -259,7 +293,8 @@ class _Book:
         by_number: dict[str, list[Policy]] = {}
         for policy in policies:
             by_number.setdefault(policy.number, []).append(policy)
-        for page in policy_summaries(deps.book_reads, policies, query.period, rules, query.since, query.until):
+        period: Any = query.period  # last_12_months is with `sort` alone
+        for page in policy_summaries(deps.book_reads, policies, period, rules, query.since, query.until):
             numbers = page["policy"].unique().to_pylist()
             rows = obliged_each(page, self.decision, [policy for number in numbers for policy in by_number[number]])
             if after is not None:

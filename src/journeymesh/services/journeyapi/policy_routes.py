@@ -14,7 +14,8 @@ import pyarrow as pa
 from journeymesh.access.decision import Decision
 from journeymesh.journeys.answers import rfc3339
 from journeymesh.journeys.journey import JOURNEY_SCHEMA
-from journeymesh.journeys.summaries import SUMMED_COLUMNS, Period, summarise_each
+from journeymesh.journeys.period_sums import Period
+from journeymesh.journeys.summaries import SUMMED_COLUMNS, summarise_each
 from journeymesh.services.http.answers import ReadyAnswer, Sendable, StreamedAnswer
 from journeymesh.services.http.conditions import is_unchanged
 from journeymesh.services.http.negotiation import chosen

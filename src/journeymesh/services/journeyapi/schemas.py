@@ -11,7 +11,7 @@ from journeymesh.journeys.fields import python_type
 from journeymesh.journeys.fixes import FIX_SCHEMA
 from journeymesh.journeys.journey import JOURNEY_SCHEMA
 from journeymesh.journeys.policy_table import LISTED_POLICIES
-from journeymesh.journeys.summaries import SUMMARY_SCHEMA
+from journeymesh.journeys.summaries import FIGURE_SCHEMA
 
 
 def _struct(name: str, schema: Any, told: str) -> type[msgspec.Struct]:
@@ -29,7 +29,12 @@ def _kind(name: str, kind: pa.DataType) -> Any:
 
 
 Journey: Final = _struct("Journey", JOURNEY_SCHEMA, "One drive of one vehicle. SI units; instants in UTC.")
-Summary: Final = _struct("Summary", SUMMARY_SCHEMA, "What a policy's journeys add up to in one period of its zone.")
+Summary: Final = _struct(
+    "Summary",
+    FIGURE_SCHEMA,
+    "What a policy's journeys add up to in one period of its zone. A sorted book has a row for each of its terms, and"
+    " in ``policy_from`` the beginning of the term.",
+)
 Fix: Final = _struct("Fix", FIX_SCHEMA, "One timestamped position report.")
 ListedPolicy: Final = _struct(
     "ListedPolicy", LISTED_POLICIES, "An insurance policy, in force in [valid_from, valid_to)."
