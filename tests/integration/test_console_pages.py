@@ -76,9 +76,9 @@ def approved(browser: Any, console: str) -> None:
             return
         handler.goto(f"{console}/policies")
         handler.click("details.why summary")
-        handler.click("details.why a")
-        assert handler.url.endswith("/approvals#request")
-        handler.select_option("select[name=purpose]", "claims-handling")
+        handler.click("details.why a:has-text('Handling a claim')")
+        assert "purpose=claims-handling" in handler.url
+        assert handler.input_value("select[name=purpose]") == "claims-handling"
         handler.fill("textarea[name=reason]", "a claim of last week")
         handler.click("section#request button")
         with signed_in(browser, console, "privacy-officer") as officer:

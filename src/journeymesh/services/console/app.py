@@ -16,7 +16,17 @@ from litestar.static_files import create_static_files_router
 from prometheus_client import CollectorRegistry
 
 from journeymesh.lru import LruCache
-from journeymesh.services.console import approvals, decisions, exports, home, journeys, policies, products, signing_in
+from journeymesh.services.console import (
+    approvals,
+    decisions,
+    exports,
+    home,
+    journeys,
+    policies,
+    products,
+    search,
+    signing_in,
+)
 from journeymesh.services.console.apis import Apis, IdentityAway
 from journeymesh.services.console.config import FORM_BYTES, ConsoleConfig
 from journeymesh.services.console.oidc import Begun, OidcSignIn
@@ -51,7 +61,7 @@ SECURITY_HEADERS: Final = (
 )
 ROUTES: Final = tuple(
     route
-    for part in (home, policies, journeys, exports, products, approvals, decisions, signing_in)
+    for part in (home, search, policies, journeys, exports, products, approvals, decisions, signing_in)
     for route in part.ROUTES
 )
 SIGN_INS_UNDER_WAY: Final = 10_000

@@ -12,6 +12,7 @@ from litestar.response import Response
 from journeymesh.client import AsyncJourneymesh
 from journeymesh.client.calls import Page
 from journeymesh.client.errors import ApiError
+from journeymesh.identity.capabilities import CAPABILITIES
 from journeymesh.services.console.apis import Apis
 from journeymesh.services.console.panels import Panel, missing_of
 from journeymesh.services.console.rendering import link, page, redirect
@@ -119,10 +120,17 @@ async def _shown(request: Request[Any, Any, Any], session: Session, error: ApiEr
     )
     return page(
         request, "approvals.html", session=session, viewer=viewer, listed=listed, soon=soon,
-        wished=query.get("purpose"), wrong=None if error is None else missing_of(error),
+        wished=query.get("purpose"), reason=_reason_for(query.get("for")),
+        wrong=None if error is None else missing_of(error),
         following=link("/approvals", {"after": listed.value.next}) if listed.value and listed.value.next else None,
         first=not query.get("after"), status=200 if error is None else error.status or 503,
     )  # fmt: skip
+
+
+def _reason_for(capability: str | None) -> str:
+    """What a request's form begins with where a page said what the approval is for."""
+    known = next((each for each in CAPABILITIES if each.name == capability), None)
+    return f"To {known.meaning} ({known.name})." if known else ""
 
 
 ROUTES = (approvals, approval, request_approval, take_step)

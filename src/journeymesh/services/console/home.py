@@ -13,7 +13,7 @@ from journeymesh.services.console import approvals
 from journeymesh.services.console.apis import Apis
 from journeymesh.services.console.config import ConsoleConfig
 from journeymesh.services.console.panels import Panel
-from journeymesh.services.console.rendering import UNITS_COOKIE, link, page, redirect
+from journeymesh.services.console.rendering import UNITS_COOKIE, page, redirect
 from journeymesh.services.console.requests import form_of, local_path, session_of
 
 
@@ -39,19 +39,6 @@ async def home(request: Request[Any, Any, Any]) -> Response[bytes]:
     return page(request, "home.html", session=session, viewer=viewer, rows=rows, waiting=waiting)
 
 
-@get("/find")
-async def find(request: Request[Any, Any, Any]) -> Response[Any]:
-    """Where what was typed leads: a policy, or a journey by its id."""
-    session_of(request)
-    wanted = request.query_params.get("q", "").strip()
-    if not wanted:
-        return redirect("/policies")
-    purpose = request.query_params.get("purpose")
-    if request.query_params.get("kind") == "journey":
-        return redirect(link("/journeys/{journey}", {"purpose": purpose}, journey=wanted))
-    return redirect(link("/policies/{policy}", {"purpose": purpose}, policy=wanted))
-
-
 @post("/units", status_code=303)
 async def choose_units(request: Request[Any, Any, Any]) -> Response[Any]:
     """Show distances in kilometres or miles from now on, in this browser."""
@@ -68,4 +55,4 @@ def _wished(request: Request[Any, Any, Any]) -> str | None:
     return request.query_params.get("purpose")
 
 
-ROUTES = (home, find, choose_units)
+ROUTES = (home, choose_units)

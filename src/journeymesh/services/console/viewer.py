@@ -22,15 +22,15 @@ WHY: Final = {
 class Refusal:
     """Why something is not offered, and what would change that.
 
-    ``purpose``: None where it is about none. ``may_request``: an approval would help, and the viewer may request it.
-    ``ask``: whom to ask.
+    ``purpose``: None where it is about none. ``requests``: the purposes whose approval would help and which the viewer
+    may request, by id with what people call them. ``ask``: whom to ask.
     """
 
     capability: str
     purpose: str | None
     why: str
     ask: str
-    may_request: bool = False
+    requests: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +86,18 @@ class Viewer:
             return Refusal(capability, None, WHY[found], ask)
         needed = found in (Reason.APPROVAL_MISSING, Reason.PURPOSE_MISSING)
         why = "No purpose is approved for you yet." if needed and purpose is None else WHY.get(found, WHY[Reason.FAULT])
-        return Refusal(capability, purpose, why, approvers, needed and self.may("approvals:request"))
+        return Refusal(capability, purpose, why, approvers, self._requests(capability, purpose) if needed else ())
+
+    def _requests(self, capability: str, purpose: str | None) -> tuple[tuple[str, str], ...]:
+        """The purposes (or this one) whose approval would let the viewer do this, as far as they may request any."""
+        if not self.may("approvals:request") or not self.me.domains:
+            return ()
+        helping = [
+            each.purpose
+            for each in self.journeys.items
+            if each.capability == capability and each.reason is Reason.APPROVAL_MISSING and each.purpose is not None
+        ]
+        return tuple((each, self.title(each)) for each in helping if purpose in (None, each))
 
     def _reason(self, capability: str, purpose: str | None) -> Reason:
         """Why this is not offered for the purpose; for none, why it is not for any."""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import html
 import re
 import time
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
@@ -102,9 +104,15 @@ def test_each_refusal_on_the_first_page_names_capability_and_whom_to_ask(world: 
     for refusal in re.findall(r'<details class="why">.*?</details>', page, re.DOTALL):
         assert re.search(r"<dt>Capability</dt><dd><code>[a-z]+:[a-z]+</code>", refusal)
         assert re.search(r"<dt>Ask</dt><dd>.+?</dd>", refusal)
-    may_request = "approvals:request" in PEOPLE[who].get("capabilities", {}).get("platform", ())
+    requests = "approvals:request" in PEOPLE[who].get("capabilities", {}).get("platform", ())
+    may_request = requests and bool(PEOPLE[who].get("domains"))
     lacks_only_approval = "No purpose is approved for you yet" in page
-    assert ('href="/approvals#request"' in page) == (may_request and lacks_only_approval)
+    assert ("#request" in page) == (may_request and lacks_only_approval)
+    for href in re.findall(r'href="(/approvals\?purpose=[^"]+)#request"', page):
+        form = world.browser(who).get(html.unescape(href)).text
+        purpose, capability = parse_qs(urlsplit(html.unescape(href)).query).values()
+        assert f'<option value="{purpose[0]}" selected>' in form
+        assert f"({capability[0]})." in form.partition("<textarea")[2].partition("</textarea>")[0]
 
 
 def test_of_what_a_viewer_may_not_know_nothing_is_said(world: World) -> None:
@@ -177,3 +185,34 @@ def all_approvals(world: World) -> list[dict[str, str]]:
         page = world.ask("analyst", "identityapi", f"/v1/approvals?limit=1000{after and f'&after={after}'}").json()
         found, after = found + page["items"], page["next"]
     return found
+
+
+@pytest.mark.parametrize("who", PEOPLE)
+def test_the_search_finds_what_the_apis_give_and_says_what_it_did_not_search(world: World, who: str) -> None:
+    browser, purpose = world.browser(who), used_by_default(who)
+    journey = journey_of(world)
+    for wanted, api, leads_to in (
+        ("P-1", "/v1/policies/P-1/summary", "/policies/P-1"),
+        (journey, f"/v1/journeys/{journey}", f"/journeys/{journey}"),
+    ):
+        found = browser.get(f"/find?q={wanted}")
+        given = world.ask(who, "journeyapi", api, purpose).status_code == 200
+        assert (found.status_code == 303) == given, (who, wanted)
+        if given:
+            assert found.headers["location"].startswith(leads_to)
+        elif "summaries:read" not in str(PEOPLE[who].get("capabilities")):
+            assert "<code>summaries:read</code>" in found.text
+    columns = browser.get("/find?q=night").text
+    product = world.ask(who, "journeyapi", "/v1/products/journeys").status_code == 200
+    assert ('href="/data#t' in columns) == product
+
+
+def test_the_search_tells_nothing_of_what_a_viewer_may_not_know(world: World) -> None:
+    browser = world.browser("claims-handler")
+    foreign, unknown = browser.get("/find?q=S-1").text, browser.get("/find?q=nowhere").text
+    assert foreign.replace("S-1", "nowhere") == unknown
+    assert "Nothing is called so" in unknown
+    for text in ("<script>alert(1)</script>", "../../etc/passwd", "a/b", "%2e%2e", "\u202ex", "x" * 5_000):
+        shown = world.run(browser.client.get("/find", params={"q": text}))
+        assert shown.status_code == 200, text
+        assert "<script" not in shown.text
