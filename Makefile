@@ -22,7 +22,7 @@ DOCS_SYNCED := .venv/.synced-docs
 BENCH_SYNCED := .venv/.synced-bench
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format bench bench-delivery e2e image release wheel docs reference picture fuzz attack prove clean
+.PHONY: help setup demo test check format bench bench-delivery e2e image release wheel docs reference picture browser fuzz attack prove clean
 .DELETE_ON_ERROR:
 
 help:  ## list these commands
@@ -81,6 +81,9 @@ docs: $(DOCS_SYNCED)  ## build the documentation strictly into site/
 
 reference: $(SYNCED)  ## write docs/reference and the capabilities' files from the code
 	@$(BIN)/python docs/generate_reference.py
+
+browser: $(SYNCED)  ## put the console's browser libraries into the package, as npm's lock has them
+	@$(BIN)/python docs/make_browser_files.py
 
 picture: $(WARM)  ## take the README's picture of a report in Chromium
 	@$(BIN)/python docs/make_picture.py

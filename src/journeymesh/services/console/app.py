@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from litestar import Litestar, Request
-from litestar.datastructures import State
+from litestar.datastructures import CacheControlHeader, State
 from litestar.exceptions import HTTPException
 from litestar.response import Response
 from litestar.static_files import create_static_files_router
@@ -22,6 +22,7 @@ from journeymesh.services.console import (
     exports,
     home,
     journeys,
+    live,
     policies,
     products,
     search,
@@ -46,8 +47,8 @@ from journeymesh.services.http.problems import FAULT, ProblemRaised
 from journeymesh.services.http.routing import PATH_TEMPLATE, Routing
 
 CONTENT_POLICY: Final = (
-    "default-src 'none'; style-src 'self'; img-src 'self'; font-src 'self'; form-action 'self'{provider}; "
-    "base-uri 'none'; frame-ancestors 'none'"
+    "default-src 'none'; script-src 'self'; worker-src 'self'; connect-src 'self'; style-src 'self'; img-src 'self'; "
+    "font-src 'self'; form-action 'self'{provider}; base-uri 'none'; frame-ancestors 'none'"
 )
 """``provider``: where signing out sends a browser on to, which browsers count to the form."""
 SECURITY_HEADERS: Final = (
@@ -61,12 +62,14 @@ SECURITY_HEADERS: Final = (
 )
 ROUTES: Final = tuple(
     route
-    for part in (home, search, policies, journeys, exports, products, approvals, decisions, signing_in)
+    for part in (home, search, policies, journeys, exports, products, approvals, decisions, live, signing_in)
     for route in part.ROUTES
 )
 SIGN_INS_UNDER_WAY: Final = 10_000
 PROBES: Final = (health.livez, health.readyz, health.metrics)
 _PROBED: Final = frozenset(route.path for route in PROBES)
+_KEPT: Final = CacheControlHeader(max_age=31_536_000, public=True, immutable=True)
+"""Of others' files: their version is in their path."""
 logger = logging.getLogger(__name__)
 
 
@@ -95,6 +98,7 @@ def build_app(
     app = Litestar(
         route_handlers=[
             *ROUTES,
+            create_static_files_router("/static/vendor", [STATIC / "vendor"], cache_control=_KEPT, name="vendored"),
             create_static_files_router("/static", [STATIC], cache_control=None),
         ],
         openapi_config=None,
@@ -118,6 +122,8 @@ def build_app(
                 "oidc": oidc,
                 "under_way": under_way,
                 "log": log,
+                "life": life,
+                "streams": live.Streams(config.streams, config.streams_per_session),
             }
         ),
     )

@@ -28,6 +28,8 @@ class ConsoleConfig:
       https:// the session's cookie is never sent otherwise
     - ``api_within_s``: how long a page waits for one answer of an API before that part of it says that it is missing
     - ``session_idle_s``, ``session_s``: how long a session lasts that nobody uses, and at most; ``sessions``: at once
+    - ``live_every_s``: how often open pages of a session are held against what the viewer may do; ``streams``,
+      ``streams_per_session``: how many open pages are told of changes at once
     - ``sign_ins_per_s``, ``sign_ins_burst``: how often one network address may try to sign in
     - ``oidc``: the OpenID provider at which people sign in; None: they hand in a token
     - ``people``: who may be signed in as without a password, and what mints their token: for the demo on one's own
@@ -42,6 +44,9 @@ class ConsoleConfig:
     session_idle_s: float = 30 * 60
     session_s: float = 8 * 3600
     sessions: int = 10_000
+    live_every_s: float = 0.75
+    streams: int = 1_000
+    streams_per_session: int = 8
     sign_ins_per_s: float = 1.0
     sign_ins_burst: int = 20
     oidc: OidcClient | None = None

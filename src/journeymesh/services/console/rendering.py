@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import secrets
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from functools import cache
@@ -17,14 +19,17 @@ from litestar.response import Redirect, Response
 from journeymesh.reports.templating import page_environment
 from journeymesh.reports.units import Units
 from journeymesh.safe_text import on_terminal
-from journeymesh.services.console.requests import FORM_TOKEN, local_path
+from journeymesh.services.console.requests import FORM_TOKEN, local_path, path_and_query
 from journeymesh.services.console.sessions import Session
 from journeymesh.services.console.viewer import Viewer
 
 TEMPLATES: Final = Path(__file__).parent / "templates"
 STATIC: Final = Path(__file__).parent / "static"
+PINS: Final = Path(__file__).parent / "browser/package.json"
 PAGE_HEADERS: Final = {"content-type": "text/html; charset=utf-8", "cache-control": "no-store", "vary": "cookie"}
 UNITS_COOKIE: Final = "journeymesh-units"
+SCRIPT_POLICY: Final = "script-src 'nonce-{nonce}'; worker-src 'self'"
+"""A page's own policy, besides the one of every answer: of our own files, the scripts that this page names."""
 
 
 def page(
@@ -37,7 +42,10 @@ def page(
     **values: Any,
 ) -> Response[bytes]:
     """A page: what its template makes of these values, in the frame that all pages have."""
+    nonce = secrets.token_urlsafe(16)
     context: dict[str, Any] = {
+        "nonce": nonce,
+        "again": path_and_query(request) if request.method == "GET" and status == 200 else None,
         "viewer": viewer,
         "session": session,
         "form_token_name": FORM_TOKEN,
@@ -48,7 +56,8 @@ def page(
         **values,
     }
     text = _environment().get_template(template).render(context)
-    return Response(text.encode(), status_code=status, headers=PAGE_HEADERS, media_type="text/html; charset=utf-8")
+    headers = {**PAGE_HEADERS, "content-security-policy": SCRIPT_POLICY.format(nonce=nonce)}
+    return Response(text.encode(), status_code=status, headers=headers, media_type="text/html; charset=utf-8")
 
 
 def redirect(path: str, *, cookies: Sequence[Cookie] = (), headers: Mapping[str, str] | None = None) -> Response[Any]:
@@ -71,6 +80,11 @@ def link(path: str, query: Mapping[str, object] | None = None, **parts: str) -> 
     return f"{filled}?{urlencode(given)}" if given else filled
 
 
+def vendored(package: str, file: str) -> str:
+    """The path of a file of another's browser library, in the version that the lock names."""
+    return f"/static/vendor/{package}-{_pinned()[package]}/{file}"
+
+
 def plain(text: object) -> str:
     """Foreign text without what would turn the direction of writing or hide in it; Jinja escapes it besides."""
     return on_terminal(str(text))
@@ -88,8 +102,15 @@ def days_left(at: datetime, now: datetime) -> str:
 
 
 @cache
+def _pinned() -> dict[str, str]:
+    """The version of each browser library."""
+    versions: dict[str, str] = json.loads(PINS.read_text("utf-8"))["dependencies"]
+    return versions
+
+
+@cache
 def _environment() -> Environment:
     environment = page_environment(TEMPLATES)
     environment.filters |= {"plain": plain, "day": day, "days_left": days_left}
-    environment.globals["link"] = link
+    environment.globals |= {"link": link, "vendored": vendored}
     return environment

@@ -76,7 +76,7 @@ def session_of(request: Request[Any, Any, Any]) -> Session:
     sessions: Sessions = request.app.state["sessions"]
     session = sessions.of(session_id_of(request))
     if session is None:
-        raise SignInNeeded(local_path(_path_and_query(request)) if request.method in SAFE else "/")
+        raise SignInNeeded(local_path(path_and_query(request)) if request.method in SAFE else "/")
     return session
 
 
@@ -116,6 +116,7 @@ async def fields_of(request: Request[Any, Any, Any]) -> dict[str, str]:
     return {name: value for name, value in form.items() if isinstance(value, str)}
 
 
-def _path_and_query(request: Request[Any, Any, Any]) -> str:
+def path_and_query(request: Request[Any, Any, Any]) -> str:
+    """What was asked for, as a link."""
     query = request.scope["query_string"].decode("latin-1")
     return quote(request.scope["path"], safe="/:%-._~") + (f"?{query}" if query else "")

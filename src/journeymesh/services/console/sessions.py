@@ -26,6 +26,11 @@ class Session:
     login: Login | None = None
     form_token: str = field(default_factory=lambda: secrets.token_urlsafe(24), repr=False)
 
+    @property
+    def page_name(self) -> str:
+        """What pages of this session call it where they ask for its live updates. Nothing can be had by it."""
+        return hashlib.sha256(f"page {self.form_token}".encode()).hexdigest()[:16]
+
     def is_of_form(self, given: str) -> bool:
         """Whether a form that was sent carries this session's token."""
         return hmac.compare_digest(given.encode(), self.form_token.encode())
@@ -62,6 +67,14 @@ class Sessions:
 
     def of(self, session_id: str | None) -> Session | None:
         """The session of this id, used now; None: there is none, or it has ended."""
+        session = self.unused(session_id)
+        if session is not None and session_id:
+            session.seen_s = self._clock_s()
+            self._held.move_to_end(_digest(session_id))
+        return session
+
+    def unused(self, session_id: str | None) -> Session | None:
+        """The same, where this is no use of it: an open page alone keeps no session from ending."""
         if not session_id:
             return None
         name = _digest(session_id)
@@ -73,8 +86,6 @@ class Sessions:
         if late or (session.login is None and self.token_left_s(session) <= 0):
             del self._held[name]
             return None
-        session.seen_s = now_s
-        self._held.move_to_end(name)
         return session
 
     def token_left_s(self, session: Session) -> float:

@@ -134,7 +134,7 @@ async def renew_token(request: Request[Any, Any, Any]) -> None:
     """Renew the viewer's token before it ends. Where the provider does not, the session ends."""
     sessions: Sessions = request.app.state["sessions"]
     oidc: OidcSignIn | None = request.app.state["oidc"]
-    session = sessions.of(session_id_of(request))
+    session = sessions.unused(session_id_of(request))
     if oidc is None or session is None or session.login is None:
         return
     async with session.login.renewing:

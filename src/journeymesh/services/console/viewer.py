@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
+
+import msgspec
 
 from journeymesh.wire.identity import Me, OfferGiven, Offers, PurposeGiven, Reason
 
@@ -41,6 +44,11 @@ class Viewer:
     journeys: Offers
     platform: Offers
     purposes: dict[str, PurposeGiven]
+
+    @property
+    def state(self) -> str:
+        """A name of all that is offered."""
+        return state_of(self.journeys, self.platform)
 
     def may(self, capability: str, purpose: str | None = None) -> bool:
         """Whether this would be accepted now; ``purpose`` None: for any."""
@@ -110,6 +118,11 @@ class Viewer:
     def _all(self) -> Iterable[OfferGiven]:
         yield from self.journeys.items
         yield from self.platform.items
+
+
+def state_of(journeys: Offers, platform: Offers) -> str:
+    """A name that these offers have and no others."""
+    return hashlib.sha256(msgspec.json.encode((journeys, platform))).hexdigest()[:16]
 
 
 def approver_in_words(approver: str) -> str:
