@@ -12,6 +12,7 @@ from litestar.response import Response, Stream
 
 from journeymesh.client.calls import EXPORTS, Format
 from journeymesh.services.console.apis import Apis
+from journeymesh.services.console.panels import STATUS
 from journeymesh.services.console.rendering import page
 from journeymesh.services.console.requests import session_of
 
@@ -47,7 +48,7 @@ async def journeys(request: Request[Any, Any, Any]) -> Response[Any]:
         reason = answer.missing.reason
         refusal = None if reason is None else viewer.refusal(needed, purpose, reason)
         return page(request, "refused.html", session=session, viewer=viewer, purpose=purpose, missing=answer.missing,
-                    refusal=refusal, status=_STATUS.get(answer.missing.kind, 503))  # fmt: skip
+                    refusal=refusal, status=STATUS[answer.missing.kind])  # fmt: skip
     disposition = f'attachment; filename="{path.name}"'
     headers = {"cache-control": "no-store", "content-disposition": disposition, "content-type": EXPORTS[form]}
     return Stream(_pieces(path, folder), headers=headers, media_type=EXPORTS[form])
@@ -59,7 +60,5 @@ async def _pieces(path: Path, folder: tempfile.TemporaryDirectory[str]) -> Async
         while piece := file.read(PIECE_BYTES):
             yield piece
 
-
-_STATUS: Final = {"denied": 403, "not_there": 404, "busy": 429, "refused": 400, "conflict": 409, "away": 503}
 
 ROUTES = (journeys,)

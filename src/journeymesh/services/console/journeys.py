@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from typing import Any, Final
 
+import msgspec
 from litestar import Request, get
 from litestar.response import Response
 
-from journeymesh.services.console import charts
+from journeymesh.services.console import charts, tracks
 from journeymesh.services.console.apis import Apis
-from journeymesh.services.console.panels import nothing
+from journeymesh.services.console.panels import STATUS, nothing
 from journeymesh.services.console.rendering import page, units_of
 from journeymesh.services.console.requests import session_of
+
+ROWS_SHOWN: Final = 500
+"""Fixes in the page's table; longer tracks are shown thinned out, and whole on a page of their own."""
+ROWS_OF_A_PAGE: Final = 2_000
+_NO_STORE: Final = {"cache-control": "no-store", "vary": "cookie"}
 
 
 @get("/journeys/{journey:str}")
@@ -32,13 +38,32 @@ async def journey(request: Request[Any, Any, Any]) -> Response[bytes]:
     )
     told = row.value if row else None
     harsh = (told or {}).get("harsh_events") or []
-    drawn = charts.track(list(fixes.value), harsh) if fixes and fixes.value else None
+    rows = fixes.value.rows if fixes and fixes.value else []
+    drawn = charts.track(rows, harsh) if rows else None
     return page(
         request, "journey.html", session=session, viewer=viewer, purpose=purpose, journey_id=journey_id,
         row=row, harsh=harsh, fixes=fixes, drawn=drawn, units=units_of(request, (told or {}).get("zone")),
+        sampled=tracks.sampled(rows, ROWS_SHOWN), is_over=tracks.is_over,
         refusal=None if may_read else viewer.refusal("journeys:read", purpose),
         no_track=None if may_track else viewer.refusal("tracks:read", purpose),
     )  # fmt: skip
 
 
-ROUTES = (journey,)
+@get("/journeys/{journey:str}/track")
+async def track(request: Request[Any, Any, Any]) -> Response[bytes]:
+    """The track as columns, for the page's own scripts: journeyapi's answer to this viewer, or its refusal. It is kept
+    by nobody."""
+    apis: Apis = request.app.state["apis"]
+    session = session_of(request)
+    journey_id, purpose = request.path_params["journey"], request.query_params.get("purpose")
+    answer = await apis.panel(apis.of(session, purpose).track(journey_id))
+    if answer.missing is not None:
+        return _json({"missing": answer.missing.words}, STATUS[answer.missing.kind])
+    return _json(tracks.columns(answer.value.rows if answer.value else []), 200)
+
+
+def _json(told: object, status: int) -> Response[bytes]:
+    return Response(msgspec.json.encode(told), status_code=status, headers=_NO_STORE, media_type="application/json")
+
+
+ROUTES = (journey, track)

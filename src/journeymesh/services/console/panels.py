@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable
 from dataclasses import dataclass
-from typing import Generic, Literal, TypeVar
+from typing import Final, Generic, Literal, TypeVar
 
 from journeymesh.client.errors import (
     AccessDenied,
@@ -22,6 +22,10 @@ from journeymesh.wire.identity import Reason
 
 T = TypeVar("T")
 Kind = Literal["denied", "not_there", "busy", "refused", "conflict", "away"]
+STATUS: Final[dict[Kind, int]] = {
+    "denied": 403, "not_there": 404, "busy": 429, "refused": 400, "conflict": 409, "away": 503,
+}  # fmt: skip
+"""The status of an answer that is nothing but such a part."""
 logger = logging.getLogger(__name__)
 
 
