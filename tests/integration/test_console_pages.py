@@ -105,6 +105,20 @@ def test_from_a_refusal_to_the_track_of_a_journey_by_pages_alone(browser: Any, c
         page.locator("a[href*='/journeys/']").first.click()
         assert page.locator("svg.track path").count() >= 1
         assert page.locator("text=Every fix as a table").count() == 1
+        page.wait_for_selector("#replay[data-ready]")
+        assert not page.locator("svg.track").is_visible()
+        drawn = page.locator("#replay canvas.maplibregl-canvas").bounding_box()
+        assert drawn["width"] > 300
+        assert drawn["height"] > 100
+
+
+def test_without_scripts_the_track_is_a_picture_and_a_table(browser: Any, console: str) -> None:
+    approved(browser, console)
+    with signed_in(browser, console, "claims-handler", java_script_enabled=False) as page:
+        page.click("nav >> text=Policies")
+        page.locator("table.numbers tbody a").first.click()
+        page.locator("a[href*='/journeys/']").first.click()
+        assert not page.locator("#replay").is_visible()
         drawn = page.locator("svg.track").bounding_box()
         assert drawn["width"] > 300
         assert drawn["height"] > 100

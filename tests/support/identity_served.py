@@ -138,6 +138,7 @@ def identity_served(
         decisions=decider,
         contracts=agreed,
         approvals=records,
+        steps_of=book.steps_of,
         audit=audit,
         writer=writer,
         pseudonyms=PSEUDONYMS,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Final
@@ -53,6 +54,7 @@ class ApprovalBook(Follower):
         self._records, self._clock = records, clock
         self.every_s, self._stale_after_s = every_s, stale_after_s
         self._by_use: dict[_Use, tuple[Approval, ...]] = {}
+        self._steps: Counter[str] = Counter()
         self._last: Change | None = None
         self._read_at_s: float | None = None
         self._readable = True
@@ -75,6 +77,10 @@ class ApprovalBook(Follower):
                 if approval.valid_from <= now < approval.valid_to and (found is None or _outlasts(approval, found)):
                     found = approval
         return found
+
+    def steps_of(self, tenant: str) -> int:
+        """How many steps the tenant's approvals have had: another number says that something changed."""
+        return self._steps[tenant]
 
     @property
     def age_s(self) -> float | None:
@@ -118,9 +124,11 @@ class ApprovalBook(Follower):
         changes = self._records.changes(0 if last is None else last.entry)
         if last is not None and (not changes or not _is_same(changes[0], last)):
             last, changes = None, self._records.changes(0)  # another database stands there now: restored, or replaced
-        by_use = {} if last is None else self._by_use
+        by_use, steps = ({}, Counter()) if last is None else (self._by_use, self._steps)
         while changes:
             for change in changes:
+                if last is None or change.entry > last.entry:
+                    steps[change.approval.tenant] += 1
                 _take_in(by_use, change.approval, self._clock().astimezone(UTC))
             last = changes[-1]
             if by_use is self._by_use:
@@ -128,7 +136,7 @@ class ApprovalBook(Follower):
             if len(changes) < MOST_AT_ONCE:
                 break
             changes = self._records.changes(last.entry + 1)
-        self._by_use, self._last = by_use, last
+        self._by_use, self._steps, self._last = by_use, steps, last
 
 
 def _is_same(change: Change, known: Change) -> bool:

@@ -80,6 +80,7 @@ def open_identityapi(access_path: str | Path, *, config: HttpConfig, life: Life)
             decisions=access.decider,
             contracts=access.contracts,
             approvals=access.approvals,
+            steps_of=access.book.steps_of,
             audit=access.audit,
             writer=access.writer,
             pseudonyms=access.pseudonyms,

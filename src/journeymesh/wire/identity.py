@@ -110,11 +110,13 @@ class OfferGiven(msgspec.Struct, frozen=True, kw_only=True):
 
 class Offers(msgspec.Struct, frozen=True, kw_only=True):
     """What the bearer may do with a product, and why not. ``approvers``: who approves its purposes, as its contract
-    names them, ``domain:NAME`` or ``provider:subject``."""
+    names them, ``domain:NAME`` or ``provider:subject``. ``approval_steps``, of the platform for those who may read
+    approvals: how many steps those of the bearer's tenant have had, so that another number says that some changed."""
 
     product: str
     approvers: list[str]
     items: list[OfferGiven]
+    approval_steps: int | None = None
 
 
 class PolicyAsked(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -88,6 +88,23 @@ def test_an_offer_says_until_when_and_by_whom_it_is_approved(served: Served) -> 
     assert served.get("analyst", "/v1/me/offers").json()["approvers"] == ["domain:privacy"]
 
 
+def steps_told(served: Served, who: str) -> int | None:
+    served.parts.decisions._approvals.refresh()  # type: ignore[attr-defined]
+    found: int | None = served.get(who, f"/v1/me/offers?product={PLATFORM}").json()["approval_steps"]
+    assert served.get(who, f"/v1/me/offers?product={JOURNEYS}").json()["approval_steps"] is None
+    return found
+
+
+def test_offers_say_that_approvals_of_the_tenant_had_a_step_to_those_who_may_read_them(served: Served) -> None:
+    before = {who: steps_told(served, who) for who in ("analyst", "officer", "southerner", "bare")}
+    assert before["bare"] is None
+    approve(served, "pricing", "pricing")
+    after = {who: steps_told(served, who) for who in before}
+    assert after["analyst"] == after["officer"] == (before["officer"] or 0) + 3
+    assert after["southerner"] == before["southerner"]
+    assert after["bare"] is None
+
+
 def test_looking_at_offers_is_no_decision_on_record(served: Served) -> None:
     def decisions() -> int:
         return len(served.get("officer", "/v1/audit?kind=decision&limit=1000").json()["items"])

@@ -47,9 +47,16 @@ def capabilities(product: str, known: tuple[Capability, ...], names: frozenset[s
     )
 
 
-def offers(product: str, approvers: tuple[str, ...], made: list[Offer]) -> wire.Offers:
-    """The offers as their bearer sees them."""
-    return wire.Offers(product=product, approvers=list(approvers), items=[_offer(each) for each in made])
+def offers(product: str, approvers: tuple[str, ...], made: list[Offer], approval_steps: int) -> wire.Offers:
+    """The offers as their bearer sees them, and of the tenant's approvals only whether there is something new, where
+    they may be read."""
+    reads = any(each.allowed and each.capability.name == "approvals:read" for each in made)
+    return wire.Offers(
+        product=product,
+        approvers=list(approvers),
+        items=[_offer(each) for each in made],
+        approval_steps=approval_steps if reads else None,
+    )
 
 
 def _offer(made: Offer) -> wire.OfferGiven:

@@ -123,14 +123,15 @@ async def capabilities(request: HttpRequest) -> ReadyAnswer:
 async def offers(request: HttpRequest) -> ReadyAnswer:
     """What a page offers from: what would be decided now about the product as a whole, for each of its capabilities
     and each purpose that its contract allows. No decision is made or recorded; each use is decided about by itself."""
-    token, _ = await identified(request)
+    token, identity = await identified(request)
     product = query_of(request.scope, OfProduct).product
     if not of_product(product):
         raise ProblemRaised(NOT_FOUND)
     deps = dependencies_of(request)
     contract = deps.contracts.of(product)
     approvers = () if contract is None else contract.approvers
-    return answered(answers.offers(product, approvers, await deps.in_thread(deps.decisions.offers, token, product)))
+    made = await deps.in_thread(deps.decisions.offers, token, product)
+    return answered(answers.offers(product, approvers, made, deps.steps_of(identity.tenant)))
 
 
 @_route(

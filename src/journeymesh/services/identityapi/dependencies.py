@@ -49,6 +49,7 @@ class Dependencies:
     """What the routes answer from.
 
     - ``contracts``: of the data products, with the purposes that they speak of
+    - ``steps_of``: how many steps a tenant's approvals have had, from memory
     - ``writer`` and ``pseudonyms``: where steps of approvals are recorded, and as whom
     - ``signer`` and ``kept``: what signs checkpoints and where they are kept
     - ``cursors``: what seals where a listing goes on
@@ -59,6 +60,7 @@ class Dependencies:
     decisions: DecisionsAndOffers
     contracts: Contracts
     approvals: ApprovalRecords
+    steps_of: Callable[[str], int]
     audit: Audit
     writer: AuditWriter
     pseudonyms: Pseudonyms
