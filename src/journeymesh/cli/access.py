@@ -10,7 +10,9 @@ from typing import Annotated
 
 import typer
 
+from journeymesh.cli.options import settings
 from journeymesh.cli.output import say
+from journeymesh.errors import UsageError
 
 app = typer.Typer(no_args_is_help=True, help="Set up access control: people, contracts, purposes and keys.")
 
@@ -18,8 +20,7 @@ FILES = ("access.yaml", "people.yaml")
 
 AccessArgument = Annotated[Path, typer.Argument(metavar="FILE", help="The access file.")]
 AccessOption = Annotated[
-    Path | None,
-    typer.Option("--access", metavar="FILE", help="The access file. Default: the setting's.", show_default=False),
+    Path | None, typer.Option("--access", metavar="FILE", help="The access file. Default: the setting's.")
 ]
 
 
@@ -29,8 +30,6 @@ def access_file(given: Path | None) -> Path:
     Raises:
         UsageError: neither names one.
     """
-    from journeymesh.cli.options import settings
-    from journeymesh.errors import UsageError
 
     named = given or settings().access
     if named is None:
@@ -60,7 +59,6 @@ def write_access(folder: Path) -> Path:
     Raises:
         UsageError: one of them already exists, or none can be written there.
     """
-    from journeymesh.errors import UsageError
     from journeymesh.identity.static import create_key
 
     keys = folder / "keys"
@@ -112,3 +110,20 @@ def check(file: AccessArgument) -> None:
 def _write_new(path: Path, content: bytes, mode: int) -> None:
     with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:
         file.write(content)
+
+
+def token(
+    subject: Annotated[str, typer.Option("--as", metavar="NAME", help="The person's name in the file of people.")],
+    access: AccessOption = None,
+    provider: Annotated[
+        str | None, typer.Option("--provider", help="The static provider, where there are several.")
+    ] = None,
+    ttl_s: Annotated[float, typer.Option("--ttl", metavar="SECONDS", help="How long the token is valid.")] = 3600.0,
+) -> None:
+    """Mint a token for a person in the static provider's file.
+
+    Only the token is printed: TOKEN=$(journeymesh token --as analyst).
+    """
+    from journeymesh.wiring.access import open_minter
+
+    say(open_minter(access_file(access), provider).mint(subject, ttl_s))

@@ -9,10 +9,11 @@ from typing import Annotated
 
 import typer
 
-from journeymesh.cli.access import AccessOption
+from journeymesh.cli.access import AccessOption, access_file
 from journeymesh.cli.options import Format, FormatOption, LimitOption, OutOption
 from journeymesh.cli.output import say
-from journeymesh.cli.render import Row
+from journeymesh.cli.render import Column, Listing, Row, render
+from journeymesh.journeys.answers import rfc3339
 
 app = typer.Typer(no_args_is_help=True, help="Read, sign and verify the audit.")
 
@@ -21,7 +22,7 @@ app = typer.Typer(no_args_is_help=True, help="Read, sign and verify the audit.")
 def listed(
     access: AccessOption = None,
     limit: LimitOption = 20,
-    kind: Annotated[str | None, typer.Option("--kind", help="Only records of this kind.", show_default=False)] = None,
+    kind: Annotated[str | None, typer.Option("--kind", help="Only records of this kind.")] = None,
     form: FormatOption = Format.table,
     out: OutOption = None,
 ) -> None:
@@ -29,10 +30,7 @@ def listed(
     import msgspec
     import pyarrow as pa
 
-    from journeymesh.cli.access import access_file
-    from journeymesh.cli.render import Column, Listing, render
     from journeymesh.cli.show import text
-    from journeymesh.journeys.answers import rfc3339
     from journeymesh.journeys.fields import INSTANT
     from journeymesh.ledger.audit import RecordQuery
     from journeymesh.wiring.access import open_audit
@@ -77,7 +75,6 @@ def _of_body(*names: str) -> Callable[[Row], str]:
 @app.command("checkpoint")
 def checkpoint(access: AccessOption = None) -> None:
     """Sign the heads of all chains and keep that elsewhere: without it neither a cut tail nor a rewrite is seen."""
-    from journeymesh.cli.access import access_file
     from journeymesh.wiring.access import open_audit
 
     with open_audit(access_file(access)) as (audit, signer, kept):
@@ -88,7 +85,6 @@ def checkpoint(access: AccessOption = None) -> None:
 @app.command("verify")
 def verify(access: AccessOption = None) -> None:
     """Verify every chain against the signed checkpoints. Names the first bad record of each; exit code 5 for any."""
-    from journeymesh.cli.access import access_file
     from journeymesh.wiring.access import open_audit
 
     with open_audit(access_file(access)) as (audit, signer, kept):

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from journeymesh.cli.options import instant
 from journeymesh.errors import NotFound, UsageError
 
 if TYPE_CHECKING:
@@ -16,16 +17,11 @@ if TYPE_CHECKING:
     from journeymesh.journeys.policies import Policy
     from journeymesh.stores.port import Store
 
-TenantOption = Annotated[str | None, typer.Option("--tenant", help="Only policies of this tenant.", show_default=False)]
-ProductOption = Annotated[
-    str | None, typer.Option("--product", help="Only policies of this insurance product.", show_default=False)
-]
-StatusOption = Annotated[
-    str | None, typer.Option("--status", help="Only policies of this status, such as active.", show_default=False)
-]
+TenantOption = Annotated[str | None, typer.Option("--tenant", help="Only policies of this tenant.")]
+ProductOption = Annotated[str | None, typer.Option("--product", help="Only policies of this insurance product.")]
+StatusOption = Annotated[str | None, typer.Option("--status", help="Only policies of this status, such as active.")]
 ColumnsOption = Annotated[
-    str | None,
-    typer.Option("--columns", help="Fields to show, with commas: policy,period_from,distance_m.", show_default=False),
+    str | None, typer.Option("--columns", help="Fields to show, with commas: policy,period_from,distance_m.")
 ]
 
 
@@ -94,8 +90,6 @@ def bound(option: str, text: str | None) -> date | datetime | None:
         UsageError: for anything else, naming the option.
     """
     from datetime import date
-
-    from journeymesh.cli.options import instant
 
     if text is None:
         return None

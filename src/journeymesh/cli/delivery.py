@@ -9,11 +9,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from journeymesh.cli.access import write_access
 from journeymesh.cli.options import Format, FormatOption
 from journeymesh.cli.output import say
+from journeymesh.cli.render import Row, render_object
+from journeymesh.delivery.tree import ENVIRONMENTS, Tree
+from journeymesh.errors import UsageError
 
 if TYPE_CHECKING:
     from journeymesh.delivery.applications import Application
+
 
 app = typer.Typer(no_args_is_help=True, help="Deliver through git: manage the tree that Argo CD reads.")
 
@@ -30,7 +35,6 @@ def init(
 ) -> None:
     """Write the two absolute addresses that the tree needs. Commit and push what changed."""
     from journeymesh.delivery.addresses import Addresses, write_addresses
-    from journeymesh.delivery.tree import Tree
 
     found = Tree.at(tree)
     changed = write_addresses(found, Addresses(repo, registry))
@@ -44,9 +48,7 @@ def init(
 @app.command("addresses")
 def show_addresses(tree: TreeOption = Path(), form: FormatOption = Format.table) -> None:
     """Show the repository and the registry that the tree names."""
-    from journeymesh.cli.render import Row, render_object
     from journeymesh.delivery.addresses import addresses
-    from journeymesh.delivery.tree import Tree
 
     def show(row: Row) -> None:
         for name, value in row.items():
@@ -68,8 +70,6 @@ def pin(
     """
     from journeymesh.delivery.images import PinnedImage, pin_everywhere
     from journeymesh.delivery.release.approved import ApprovedDigests
-    from journeymesh.delivery.tree import Tree
-    from journeymesh.errors import UsageError
 
     found, wanted = Tree.at(tree), {}
     for given in images:
@@ -101,7 +101,6 @@ def bootstrap(
 ) -> None:
     """Let a cluster that has Argo CD become what the tree says, and wait until it is."""
     from journeymesh.delivery.bootstrap import bootstrap as apply_roots
-    from journeymesh.delivery.tree import ENVIRONMENTS, Tree
 
     began = time.monotonic()
     said: dict[str, str] = {}
@@ -122,3 +121,54 @@ def bootstrap(
     say(f"{len(states)} applications in {time.monotonic() - began:.0f} s")
     for state in states:
         say(f"{state.name:<32} {state.sync:<10} {state.health}")
+
+
+def compose(
+    tree: Annotated[Path, typer.Option("--tree", metavar="DIR", help="The folder of compose.yaml.")] = Path(),
+) -> None:
+    """Write what compose.yaml needs: passwords, and an access file with a few people and new keys.
+
+    What already exists stays, for databases know its passwords.
+    """
+    from journeymesh.delivery.laptop import FOLDER, give_to_containers, write_environment
+
+    environment = write_environment(tree)
+    room = tree / FOLDER
+    access = room / "access" / "access.yaml"
+    if not access.exists():
+        write_access(access.parent)
+    give_to_containers(room)
+    say(f"passwords       {environment}  (only its owner can read it; keep it out of git)")
+    say(f"access file     {access}")
+    say("next            docker compose --profile demo up --build --detach")
+    say(f"token           journeymesh token --as analyst --access {access}")
+
+
+def signers(
+    keys: Annotated[
+        list[Path] | None,
+        typer.Argument(
+            metavar="FILE…", help="Files of the public OpenPGP keys of all signers. Default: list the current signers."
+        ),
+    ] = None,
+    nobody: Annotated[bool, typer.Option("--nobody", help="No longer require signatures.")] = False,
+    tree: TreeOption = Path(),
+) -> None:
+    """Let Argo CD sync only commits that one of these keys signed.
+
+    Commit and push what changed, then `delivery bootstrap` once more: projects are an administrator's.
+    """
+    from journeymesh.delivery.signers import Signer, signature_keys, write_signers
+
+    if keys and nobody:
+        raise UsageError("keys and --nobody were both given", todo="give one of them")
+    found = Tree.at(tree)
+    if keys or nobody:
+        named = [Signer.read(path) for path in keys or ()]
+        for signer in named:
+            say(f"signer   {signer.ids[0]}  {signer.owner}")
+        for path in write_signers(found, named):
+            say(f"changed  {found.relative(path)}")
+        return
+    wanted = signature_keys(found)
+    say("\n".join(f"signer   {each}" for each in wanted) or "signatures are not required")

@@ -13,6 +13,8 @@ import typer
 from journeymesh.cli.delivery import TreeOption
 from journeymesh.cli.options import Format, FormatOption
 from journeymesh.cli.output import say
+from journeymesh.delivery.tree import ENVIRONMENTS, Tree
+from journeymesh.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,19 +31,16 @@ class Environment(StrEnum):
 
 
 EnvironmentsOption = Annotated[
-    list[Environment] | None, typer.Option("--env", help="Only this environment; may be repeated.", show_default=False)
+    list[Environment] | None, typer.Option("--env", help="Only this environment; may be repeated.")
 ]
 
 
 def check(
     tree: TreeOption = Path(),
     environments: EnvironmentsOption = None,
-    rules: Annotated[
-        list[str] | None, typer.Option("--rule", help="Only this rule; may be repeated.", show_default=False)
-    ] = None,
+    rules: Annotated[list[str] | None, typer.Option("--rule", help="Only this rule; may be repeated.")] = None,
     against: Annotated[
-        str | None,
-        typer.Option("--against", metavar="REV", help="Also show how the renderings differ.", show_default=False),
+        str | None, typer.Option("--against", metavar="REV", help="Also show how the renderings differ.")
     ] = None,
     server: Annotated[
         bool, typer.Option("--server", help="Also ask the cluster of KUBECONFIG, by a server-side dry run.")
@@ -57,8 +56,6 @@ def check(
     from journeymesh.delivery.checks.checking import findings
     from journeymesh.delivery.checks.findings import Severity, TreeRefused
     from journeymesh.delivery.checks.subject import Subject
-    from journeymesh.delivery.tree import ENVIRONMENTS, Tree
-    from journeymesh.errors import UsageError
 
     if against is not None and form is not Format.table:
         raise UsageError(
@@ -91,7 +88,6 @@ def diff(
     One unified diff for each application: what Argo CD would change where this is merged.
     """
     from journeymesh.delivery.checks.difference import differences
-    from journeymesh.delivery.tree import ENVIRONMENTS, Tree
 
     count = 0
     for each in differences(Tree.at(tree), revision, tuple(environments or ENVIRONMENTS)):

@@ -12,6 +12,8 @@ import typer
 
 from journeymesh.cli.output import say
 from journeymesh.cli.strangler_run import stopping
+from journeymesh.delivery.tree import require_environment
+from journeymesh.errors import JourneymeshError, UsageError
 
 if TYPE_CHECKING:
     from journeymesh.delivery.git import Clone
@@ -35,8 +37,7 @@ def guard(
     once: Annotated[bool, typer.Option("--once", help="Check once, act, and exit.")] = False,
     push: Annotated[bool, typer.Option("--push", help="Push reverts. Without it they are only reported.")] = False,
     sign: Annotated[
-        str,
-        typer.Option("--sign", help="Signing key: a file (SSH or OpenPGP), or its GnuPG key ID.", show_default=False),
+        str, typer.Option("--sign", help="Signing key: a file (SSH or OpenPGP), or its GnuPG key ID.")
     ] = "",
     unsigned: Annotated[bool, typer.Option("--unsigned", help="Push unsigned reverts.")] = False,
     attempts: Annotated[
@@ -52,11 +53,7 @@ def guard(
     interval_s: Annotated[float, typer.Option("--interval", min=0.2, help="Seconds between checks.")] = 2.0,
     kubeconfig: Annotated[
         Path | None,
-        typer.Option(
-            "--kubeconfig",
-            help="Kubeconfig file. Default: KUBECONFIG, or the pod's service account.",
-            show_default=False,
-        ),
+        typer.Option("--kubeconfig", help="Kubeconfig file. Default: KUBECONFIG, or the pod's service account."),
     ] = None,
 ) -> None:
     """Take back in git what fails to sync, and keep Argo CD healing.
@@ -66,8 +63,6 @@ def guard(
     from journeymesh.delivery.cluster import opened_cluster, repository_of
     from journeymesh.delivery.git import Signing, SigningUnset, cloned
     from journeymesh.delivery.guard import Guard
-    from journeymesh.delivery.tree import require_environment
-    from journeymesh.errors import UsageError
 
     require_environment(environment)
     if evidence_key and not push:
@@ -99,7 +94,6 @@ def _evidence(clone: Clone, environment: str, key: Path) -> Evidence:
 
 def _go_on(controller: Guard, stop: threading.Event, interval_s: float) -> None:
     """Turn after turn. What cannot be reached now is asked again; the same words are said once."""
-    from journeymesh.errors import JourneymeshError
 
     said: list[str] = []
     while not stop.is_set():

@@ -10,13 +10,14 @@ import typer
 
 from journeymesh.cli.delivery import TreeOption
 from journeymesh.cli.output import say
+from journeymesh.delivery.tree import ENVIRONMENTS, Tree
+from journeymesh.errors import UsageError
 
 if TYPE_CHECKING:
     from journeymesh.delivery.images import PinnedImage
     from journeymesh.delivery.release.commits import Changes
     from journeymesh.delivery.release.keys import SigningKey
     from journeymesh.delivery.release.promote import Move
-    from journeymesh.delivery.tree import Tree
 
 KEY_VARIABLE: Final = "JOURNEYMESH_SIGNING_KEY"
 
@@ -26,9 +27,7 @@ ServiceArgument = Annotated[
     str, typer.Argument(metavar="SERVICE", help="The service's name under customization/services.")
 ]
 ImageArgument = Annotated[str, typer.Argument(metavar="IMAGE", help="HOST/NAME@sha256:… or HOST/NAME:TAG.")]
-KeyOption = Annotated[
-    Path | None, typer.Option("--key", envvar=KEY_VARIABLE, help="The private key, in PEM.", show_default=False)
-]
+KeyOption = Annotated[Path | None, typer.Option("--key", envvar=KEY_VARIABLE, help="The private key, in PEM.")]
 PatchOption = Annotated[
     Path | None,
     typer.Option("--patch", metavar="FILE", help="Write the commits here for `git am` (- is standard output)."),
@@ -74,30 +73,22 @@ def attest(
     key: KeyOption = None,
     tree: TreeOption = Path(),
     source: Annotated[
-        str | None,
-        typer.Option("--source", help="URL of the source repository. Default: the remote's.", show_default=False),
+        str | None, typer.Option("--source", help="URL of the source repository. Default: the remote's.")
     ] = None,
     commit: Annotated[str, typer.Option("--commit", help="The commit it was built from.")] = "HEAD",
     dockerfile: Annotated[
         str, typer.Option("--dockerfile", help="The Dockerfile's path in the source.")
     ] = "Dockerfile",
     base: Annotated[
-        list[str] | None,
-        typer.Option("--base", metavar="NAME@sha256:…", help="A base image with its digest.", show_default=False),
+        list[str] | None, typer.Option("--base", metavar="NAME@sha256:…", help="A base image with its digest.")
     ] = None,
     builder: Annotated[str, typer.Option("--builder", help="URI of the builder.")] = "urn:journeymesh:by-hand",
     taken_over: Annotated[
         str | None,
-        typer.Option(
-            "--taken-over",
-            metavar="HOST/NAME@sha256:…",
-            help="The image is an unchanged copy of this one.",
-            show_default=False,
-        ),
+        typer.Option("--taken-over", metavar="HOST/NAME@sha256:…", help="The image is an unchanged copy of this one."),
     ] = None,
     sbom: Annotated[
-        Path | None,
-        typer.Option("--sbom", help="A CycloneDX file made by another tool, instead of our own.", show_default=False),
+        Path | None, typer.Option("--sbom", help="A CycloneDX file made by another tool, instead of our own.")
     ] = None,
 ) -> None:
     """Sign an image and attach its bill of materials and its provenance."""
@@ -215,9 +206,7 @@ def promote(
 
 
 def running(
-    environment: Annotated[
-        str | None, typer.Option("--env", help="Only this environment. Default: all.", show_default=False)
-    ] = None,
+    environment: Annotated[str | None, typer.Option("--env", help="Only this environment. Default: all.")] = None,
     tree: TreeOption = Path(),
 ) -> None:
     """Compare what runs in the cluster with what release/<env>/approved-digests allows.
@@ -225,7 +214,6 @@ def running(
     Ends with code 7 and names every container that runs something else.
     """
     from journeymesh.delivery.release.running import require_approved, running_containers
-    from journeymesh.delivery.tree import ENVIRONMENTS
 
     home = _tree(tree)
     for each in (environment,) if environment else ENVIRONMENTS:
@@ -248,7 +236,6 @@ def _carry_out(
 ) -> None:
     from journeymesh.delivery.release.commits import changes
     from journeymesh.delivery.release.promote import commit_moves
-    from journeymesh.errors import UsageError
 
     if patch is not None and push:
         raise UsageError("--patch and --push exclude each other", todo="give one of them")
@@ -283,14 +270,12 @@ def _push(made: Changes, environment: str, moves: list[Move], await_s: float) ->
 
 
 def _tree(folder: Path) -> Tree:
-    from journeymesh.delivery.tree import Tree
 
     return Tree.at(folder)
 
 
 def _key(path: Path | None) -> SigningKey:
     from journeymesh.delivery.release.keys import SigningKey
-    from journeymesh.errors import UsageError
 
     if path is None:
         raise UsageError("no key to sign with", todo=f"give --key FILE or set {KEY_VARIABLE}")

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from journeymesh.cli.output import say
+from journeymesh.delivery.tree import ENVIRONMENTS, Tree
+from journeymesh.errors import UsageError
 
 if TYPE_CHECKING:
     from journeymesh.delivery.secrets import EnvironmentSecrets
@@ -25,17 +27,14 @@ KeyFileOption = Annotated[
         "--key-file",
         metavar="FILE",
         help="File with private age keys. Default: where sops looks: SOPS_AGE_KEY_FILE, ~/.config/sops/age/keys.txt.",
-        show_default=False,
     ),
 ]
 HostOption = Annotated[
-    list[str] | None,
-    typer.Option("--host", metavar="NAME", help="A host name of the gateway, for its certificate.", show_default=False),
+    list[str] | None, typer.Option("--host", metavar="NAME", help="A host name of the gateway, for its certificate.")
 ]
 
 CertificateHostOption = Annotated[
-    list[str] | None,
-    typer.Option("--host", metavar="NAME", help="A DNS name that the certificate must cover.", show_default=False),
+    list[str] | None, typer.Option("--host", metavar="NAME", help="A DNS name that the certificate must cover.")
 ]
 
 
@@ -43,12 +42,10 @@ CertificateHostOption = Annotated[
 def new(
     environment: EnvironmentOption,
     recipient: Annotated[
-        list[str] | None,
-        typer.Option("--recipient", metavar="AGE", help="Public age key of a recipient.", show_default=False),
+        list[str] | None, typer.Option("--recipient", metavar="AGE", help="Public age key of a recipient.")
     ] = None,
     rotate: Annotated[
-        list[str] | None,
-        typer.Option("--rotate", metavar="NAME", help="Renew this one even if it exists.", show_default=False),
+        list[str] | None, typer.Option("--rotate", metavar="NAME", help="Renew this one even if it exists.")
     ] = None,
     host: HostOption = None,
     key_file: KeyFileOption = None,
@@ -77,8 +74,7 @@ def rotate(
     name: Annotated[str, typer.Argument(metavar="NAME", help="The Secret.")],
     environment: EnvironmentOption,
     key: Annotated[
-        list[str] | None,
-        typer.Option("--key", help="Only this key. Default: all that can be renewed.", show_default=False),
+        list[str] | None, typer.Option("--key", help="Only this key. Default: all that can be renewed.")
     ] = None,
     host: HostOption = None,
     key_file: KeyFileOption = None,
@@ -106,7 +102,6 @@ def put(
     printf %s "$PASSWORD" | journeymesh delivery secrets set orders-database password --env dev
     """
     from journeymesh.delivery.secret_values import password
-    from journeymesh.errors import UsageError
 
     if not random and sys.stdin.isatty():
         raise UsageError("no value on standard input", todo="pipe it in, or give --random; never as an argument")
@@ -150,8 +145,7 @@ def rewrap(environment: EnvironmentOption, key_file: KeyFileOption = None, tree:
 @app.command("check")
 def check(
     environment: Annotated[
-        list[str] | None,
-        typer.Option("--env", metavar="ENVIRONMENT", help="Only this environment. Default: all.", show_default=False),
+        list[str] | None, typer.Option("--env", metavar="ENVIRONMENT", help="Only this environment. Default: all.")
     ] = None,
     sealed: Annotated[bool, typer.Option("--sealed", help="Check without decrypting anything.")] = False,
     key_file: KeyFileOption = None,
@@ -163,7 +157,6 @@ def check(
     Ends with 1 where something is.
     """
     from journeymesh.delivery.secret_checks import secret_findings
-    from journeymesh.delivery.tree import ENVIRONMENTS
 
     count = 0
     for each in environment or ENVIRONMENTS:
@@ -189,7 +182,6 @@ def plugin(
     """Let Argo CD decrypt by this image; `delivery bootstrap` brings it up."""
     from journeymesh.delivery.images import PinnedImage
     from journeymesh.delivery.sops_sidecar import pin_sidecar
-    from journeymesh.delivery.tree import Tree
 
     found = Tree.at(tree)
     say(f"pinned   {found.relative(pin_sidecar(found, PinnedImage.parse(image)))}")
@@ -223,7 +215,6 @@ def make_key(
 
 
 def _text(path: Path) -> str:
-    from journeymesh.errors import UsageError
 
     try:
         return path.read_text("utf-8")
@@ -233,8 +224,6 @@ def _text(path: Path) -> str:
 
 def _held(tree: Path, environment: str, key_file: Path | None) -> EnvironmentSecrets:
     from journeymesh.delivery.secrets import EnvironmentSecrets
-    from journeymesh.delivery.tree import ENVIRONMENTS, Tree
-    from journeymesh.errors import UsageError
 
     if environment not in ENVIRONMENTS:
         raise UsageError(f"no environment {environment}", todo=f"use one of {', '.join(ENVIRONMENTS)}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,10 +11,11 @@ import typer
 
 from journeymesh.cli.options import Format, FormatOption, OutOption
 from journeymesh.cli.output import say
+from journeymesh.cli.render import Column, Listing, Row, render
 from journeymesh.cli.strangler_run import stopping
+from journeymesh.delivery.tree import require_environment
 
 if TYPE_CHECKING:
-    from journeymesh.cli.render import Row
     from journeymesh.delivery.status import StatusRow
 
 
@@ -28,11 +30,7 @@ def status(
     interval_s: Annotated[float, typer.Option("--interval", min=0.2, help="Seconds between checks.")] = 2.0,
     kubeconfig: Annotated[
         Path | None,
-        typer.Option(
-            "--kubeconfig",
-            help="Kubeconfig file. Default: KUBECONFIG, or the pod's service account.",
-            show_default=False,
-        ),
+        typer.Option("--kubeconfig", help="Kubeconfig file. Default: KUBECONFIG, or the pod's service account."),
     ] = None,
 ) -> None:
     """Show what every Application wants and runs, its drift, heals, tests and promotion.
@@ -42,7 +40,6 @@ def status(
     from journeymesh.delivery.cluster import opened_cluster
     from journeymesh.delivery.git import checkout_at
     from journeymesh.delivery.status import read, rows, wants_of
-    from journeymesh.delivery.tree import require_environment
 
     if environment is not None:
         require_environment(environment)
@@ -71,7 +68,6 @@ def _show_again(found: list[StatusRow], form: Format, out: Path | None) -> None:
 def _show(found: list[StatusRow], form: Format, out: Path | None) -> None:
     import pyarrow as pa
 
-    from journeymesh.cli.render import Column, Listing, render
     from journeymesh.cli.show import text
 
     image = pa.struct([("name", pa.string()), ("wanted", pa.string()), ("running", pa.list_(pa.string()))])
@@ -106,7 +102,6 @@ def _show(found: list[StatusRow], form: Format, out: Path | None) -> None:
 
 
 def _plain(each: StatusRow) -> Row:
-    from dataclasses import asdict
 
     return asdict(each)
 

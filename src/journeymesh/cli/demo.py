@@ -13,11 +13,13 @@ import typer
 
 from journeymesh.cli.options import Format
 from journeymesh.cli.output import say
+from journeymesh.cli.progress import count_progress, run_progress
 from journeymesh.cli.render import Column, Listing, render
+from journeymesh.journeys.rules import ALWAYS_ON, JourneyRules
+from journeymesh.wiring import open_source, open_store
 
 if TYPE_CHECKING:
     from journeymesh.journeys.policies import Policy
-    from journeymesh.journeys.rules import JourneyRules
     from journeymesh.stores.port import Store
 
 MAPPING = "blackbox.yaml"
@@ -25,21 +27,16 @@ MAPPING = "blackbox.yaml"
 
 def demo(
     once: Annotated[bool, typer.Option("--once", help="Exit after showing the result.")] = False,
-    folder: Annotated[
-        Path | None, typer.Option("--dir", help="Work in this folder and keep it.", show_default=False)
-    ] = None,
+    folder: Annotated[Path | None, typer.Option("--dir", help="Work in this folder and keep it.")] = None,
     seed: Annotated[int, typer.Option("--seed", help="Another seed is another insurer.")] = 1,
     vehicles: Annotated[int, typer.Option("--vehicles", min=1, max=1000, help="How many vehicles.")] = 12,
 ) -> None:
     """Generate a small insurer's legacy database, make journeys of it and show them."""
     from journeymesh.cli.preprocess import report_lines, usable_cores
-    from journeymesh.cli.progress import count_progress, run_progress
     from journeymesh.engines.local import run
     from journeymesh.engines.port import RunOptions
     from journeymesh.fleets.spec import FleetSpec
     from journeymesh.fleets.writers import write_fleet
-    from journeymesh.journeys.rules import ALWAYS_ON
-    from journeymesh.wiring import open_source, open_store
 
     began = time.perf_counter()
     room = folder or Path(tempfile.mkdtemp(prefix="journeymesh-demo-"))

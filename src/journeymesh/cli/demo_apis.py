@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from journeymesh.cli.access import write_access
 from journeymesh.cli.output import say
 from journeymesh.errors import JourneymeshError
 
@@ -41,7 +42,6 @@ class Served:
 @contextmanager
 def served(room: Path, store: str, rules: str) -> Iterator[Served]:
     """The services as processes of their own, over a new access file in this folder."""
-    from journeymesh.cli.access import write_access
 
     folder = room / "access"
     shutil.rmtree(folder, ignore_errors=True)

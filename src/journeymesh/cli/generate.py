@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from journeymesh.cli.output import say
+from journeymesh.cli.progress import count_progress
 from journeymesh.errors import UsageError
 
 
@@ -39,9 +40,7 @@ def generate(
     first_day: Annotated[str, typer.Option("--first-day", help="The first day.")] = "2025-03-10",
     profile: Annotated[str, typer.Option("--profile", help="always-on or engine-switched recorders.")] = "always-on",
     interval_s: Annotated[int, typer.Option("--interval-s", help="Seconds between fixes.")] = 1,
-    zone: Annotated[
-        list[str] | None, typer.Option("--zone", help="Time zone; may be repeated.", show_default=False)
-    ] = None,
+    zone: Annotated[list[str] | None, typer.Option("--zone", help="Time zone; may be repeated.")] = None,
     faults: Annotated[
         bool, typer.Option("--faults/--no-faults", help="Whether to add spikes, clock faults and the like.")
     ] = True,
@@ -49,7 +48,6 @@ def generate(
     order: Annotated[OrderName, typer.Option("--order", help="The order of the fixes.")] = OrderName.clustered,
 ) -> None:
     """Generate a fleet of vehicles whose true journeys are known, for trials."""
-    from journeymesh.cli.progress import count_progress
     from journeymesh.fleets.spec import FaultRates, FleetSpec
     from journeymesh.fleets.writers import write_fleet
 

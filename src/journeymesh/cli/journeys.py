@@ -43,16 +43,14 @@ app = typer.Typer(help="List and show journeys.", no_args_is_help=True)
 
 @app.command("list")
 def list_journeys(
-    policy: Annotated[str | None, typer.Option("--policy", help="Only of this policy.", show_default=False)] = None,
-    vehicle: Annotated[str | None, typer.Option("--vehicle", help="Only of this vehicle.", show_default=False)] = None,
+    policy: Annotated[str | None, typer.Option("--policy", help="Only of this policy.")] = None,
+    vehicle: Annotated[str | None, typer.Option("--vehicle", help="Only of this vehicle.")] = None,
     tenant: TenantOption = None,
     unattributed: Annotated[bool, typer.Option("--unattributed", help="Only those outside any policy.")] = False,
     first: FromOption = None,
     last: ToOption = None,
     limit: LimitOption = None,
-    after: Annotated[
-        str | None, typer.Option("--after", help="Continue after the journey with this id.", show_default=False)
-    ] = None,
+    after: Annotated[str | None, typer.Option("--after", help="Continue after the journey with this id.")] = None,
     store: StoreOption = None,
     form: FormatOption = Format.table,
     out: OutOption = None,

@@ -13,11 +13,9 @@ from journeymesh.cli import (
     audit,
     delivery,
     delivery_check,
-    delivery_compose,
     delivery_guard,
     delivery_release,
     delivery_secrets,
-    delivery_signers,
     delivery_status,
     demo,
     generate,
@@ -36,7 +34,6 @@ from journeymesh.cli import (
     strangler_compare,
     strangler_run,
     summary,
-    token,
     warm,
     workload,
 )
@@ -77,7 +74,7 @@ strangler.app.command("diff")(strangler_compare.diff)
 strangler.app.command("accept")(strangler_compare.accept)
 strangler.app.command("reconcile")(strangler_compare.reconcile)
 app.add_typer(strangler.app, name="strangler")
-delivery.app.command("compose")(delivery_compose.compose)
+delivery.app.command("compose")(delivery.compose)
 delivery.app.add_typer(delivery_secrets.app, name="secrets")
 delivery.app.command("release")(delivery_release.release)
 delivery.app.command("promote")(delivery_release.promote)
@@ -87,7 +84,7 @@ delivery.app.command("attest")(delivery_release.attest)
 delivery.app.command("verify")(delivery_release.verify)
 delivery.app.command("running")(delivery_release.running)
 delivery.app.add_typer(delivery_release.keys_app, name="keys")
-delivery.app.command("signers")(delivery_signers.signers)
+delivery.app.command("signers")(delivery.signers)
 delivery.app.command("status")(delivery_status.status)
 delivery.app.command("guard")(delivery_guard.guard)
 delivery.app.command("check")(delivery_check.check)
@@ -96,7 +93,7 @@ app.add_typer(delivery.app, name="delivery")
 app.add_typer(access.app, name="access")
 serve.app.command("console")(serve_console.console)
 app.add_typer(serve.app, name="serve")
-app.command("token")(token.token)
+app.command("token")(access.token)
 app.add_typer(audit.app, name="audit")
 app.add_typer(workload.app, name="workload")
 app.command("warm", hidden=True)(warm.warm)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack, closing
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -20,6 +21,7 @@ from journeymesh.cli.refused_share import (
 )
 from journeymesh.cli.source_items import item_lines
 from journeymesh.errors import MappingInvalid, UsageError
+from journeymesh.wiring import open_source
 
 if TYPE_CHECKING:
     from journeymesh.sources.mapping import FieldMappings
@@ -76,8 +78,7 @@ def check(
     ] = SAMPLE_ROWS,
     rules: RulesOption = None,
     store: Annotated[
-        str | None,
-        typer.Option("--store", help="Use the rules that this store's journeys were made with.", show_default=False),
+        str | None, typer.Option("--store", help="Use the rules that this store's journeys were made with.")
     ] = None,
     max_refused: MaxRefusedOption = MOST_REFUSED,
     form: Annotated[Format, typer.Option("--format", help="table or json.")] = Format.table,
@@ -86,13 +87,11 @@ def check(
 
     Ends with exit code 2 where no fix can be used, and with 10 where more than --max-refused says is refused.
     """
-    from contextlib import ExitStack, closing
 
     from journeymesh.sources.mapping import load_mapping
     from journeymesh.sources.mapping_check import check_mapping
     from journeymesh.sources.tabular import OWN_FIELDS
     from journeymesh.stores.used_rules import rules_for
-    from journeymesh.wiring import open_source
 
     if form not in (Format.table, Format.json):
         raise UsageError(f"a check cannot be written as {form}", todo="use --format table or json")

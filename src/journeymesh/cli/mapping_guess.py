@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 from journeymesh.cli.output import say
 from journeymesh.errors import JourneymeshError, MappingInvalid
 from journeymesh.safe_text import shown_url
+from journeymesh.wiring import open_source
 
 if TYPE_CHECKING:
     from journeymesh.sources.guess_rows import GuessRows
@@ -105,7 +106,6 @@ def _tried(source: str, text: str) -> tuple[list[str], MappingCheck | None]:
     """What a check with this mapping says, in a line or two, and the check itself."""
     from journeymesh.sources.mapping import load_mapping
     from journeymesh.sources.mapping_check import check_mapping
-    from journeymesh.wiring import open_source
 
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "guess.yaml"

@@ -13,6 +13,7 @@ import typer
 
 from journeymesh.errors import NotFound, UsageError
 from journeymesh.safe_text import shown_url
+from journeymesh.wiring import open_store
 
 if TYPE_CHECKING:
     from journeymesh.journeys.policies import Policy
@@ -32,31 +33,25 @@ class Format(StrEnum):
 
 
 StoreOption = Annotated[
-    str | None, typer.Option("--store", help="URL of the store, for example sqlite:///journeys.db.", show_default=False)
+    str | None, typer.Option("--store", help="URL of the store, for example sqlite:///journeys.db.")
 ]
 SourceOption = Annotated[
-    str | None,
-    typer.Option("--source", help="Mongodump, Parquet, CSV, JSON, GPX, NMEA or mongodb:// URL.", show_default=False),
+    str | None, typer.Option("--source", help="Mongodump, Parquet, CSV, JSON, GPX, NMEA or mongodb:// URL.")
 ]
-MappingOption = Annotated[str | None, typer.Option("--mapping", help="Mapping file (YAML).", show_default=False)]
+MappingOption = Annotated[str | None, typer.Option("--mapping", help="Mapping file (YAML).")]
 RulesOption = Annotated[
-    str | None,
-    typer.Option("--rules", help="Built-in rules (always-on, engine-switched) or a YAML file.", show_default=False),
+    str | None, typer.Option("--rules", help="Built-in rules (always-on, engine-switched) or a YAML file.")
 ]
 FormatOption = Annotated[Format, typer.Option("--format", help="How to write the listing.")]
-OutOption = Annotated[Path | None, typer.Option("--out", help="Write to this file.", show_default=False)]
+OutOption = Annotated[Path | None, typer.Option("--out", help="Write to this file.")]
 FromOption = Annotated[
-    str | None,
-    typer.Option("--from", help="First start: 2019-05-27 (the policy's zone) or RFC 3339.", show_default=False),
+    str | None, typer.Option("--from", help="First start: 2019-05-27 (the policy's zone) or RFC 3339.")
 ]
-ToOption = Annotated[
-    str | None, typer.Option("--to", help="Starts before this: a date or RFC 3339.", show_default=False)
-]
+ToOption = Annotated[str | None, typer.Option("--to", help="Starts before this: a date or RFC 3339.")]
 TenantOption = Annotated[
-    str | None,
-    typer.Option("--tenant", help="The policy's tenant, where several use its number.", show_default=False),
+    str | None, typer.Option("--tenant", help="The policy's tenant, where several use its number.")
 ]
-LimitOption = Annotated[int | None, typer.Option("--limit", min=1, help="At most this many.", show_default=False)]
+LimitOption = Annotated[int | None, typer.Option("--limit", min=1, help="At most this many.")]
 
 
 def settings() -> Settings:
@@ -74,7 +69,6 @@ def opened_store(url: str | None, *, create: bool = False) -> Iterator[Store]:
         NotFound: there is no such store, or nothing was ever written to it.
         UsageError: it has another schema than this program.
     """
-    from journeymesh.wiring import open_store
 
     at = url or settings().store
     with closing(open_store(at, must_exist=not create)) as store:

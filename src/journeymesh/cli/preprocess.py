@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import closing
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -17,6 +18,7 @@ from journeymesh.cli.options import (
     settings,
 )
 from journeymesh.cli.output import say, say_json
+from journeymesh.cli.progress import run_progress
 from journeymesh.cli.refused_share import (
     MOST_REFUSED,
     FirstRefused,
@@ -28,6 +30,7 @@ from journeymesh.cli.refused_share import (
 from journeymesh.cli.source_items import item_lines
 from journeymesh.errors import UsageError
 from journeymesh.safe_text import shown_url
+from journeymesh.wiring import load_policies, open_source
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -41,19 +44,13 @@ def preprocess(
     mapping: MappingOption = None,
     store: StoreOption = None,
     rules: RulesOption = None,
-    jobs: Annotated[
-        int | None, typer.Option("--jobs", min=1, help="Threads; left out, every core.", show_default=False)
-    ] = None,
-    policies: Annotated[
-        str | None, typer.Option("--policies", help="Policies file, instead of the mapping's.", show_default=False)
-    ] = None,
+    jobs: Annotated[int | None, typer.Option("--jobs", min=1, help="Threads; left out, every core.")] = None,
+    policies: Annotated[str | None, typer.Option("--policies", help="Policies file, instead of the mapping's.")] = None,
     keep_fixes: Annotated[
-        str | None,
-        typer.Option("--keep-fixes", help="How long fixes are kept: all, none or 400d.", show_default=False),
+        str | None, typer.Option("--keep-fixes", help="How long fixes are kept: all, none or 400d.")
     ] = None,
     memory_mb: Annotated[
-        int | None,
-        typer.Option("--memory-mb", min=32, help="MiB of columns in memory at once.", show_default=False),
+        int | None, typer.Option("--memory-mb", min=32, help="MiB of columns in memory at once.")
     ] = None,
     allow_mixed_rules: Annotated[
         bool, typer.Option("--allow-mixed-rules", help="Allow results of two rules versions in one store.")
@@ -68,17 +65,14 @@ def preprocess(
     most_refused = share(max_refused)
     if form not in (Format.table, Format.json):
         raise UsageError(f"the run's report cannot be written as {form}", todo="use --format table or json")
-    from contextlib import closing
 
     from journeymesh.engines.memory import keep_decoded_memory
 
     keep_decoded_memory()
-    from journeymesh.cli.progress import run_progress
     from journeymesh.engines.local import run
     from journeymesh.engines.port import Retention, RunOptions
     from journeymesh.settings import retention_of
     from journeymesh.stores.used_rules import rules_for
-    from journeymesh.wiring import load_policies, open_source
 
     held = settings()
     location = source or held.source

@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     from journeymesh.stores.port import RefusalQuery, Store
 
 PAGE_ROWS = 5_000
-ReasonOption = Annotated[str | None, typer.Option("--reason", help="Only with this reason code.", show_default=False)]
-VehicleOption = Annotated[str | None, typer.Option("--vehicle", help="Only of this vehicle.", show_default=False)]
+ReasonOption = Annotated[str | None, typer.Option("--reason", help="Only with this reason code.")]
+VehicleOption = Annotated[str | None, typer.Option("--vehicle", help="Only of this vehicle.")]
 
 app = typer.Typer(help="See what was refused, and why.", no_args_is_help=True)
 
@@ -43,9 +43,7 @@ def list_refusals(
     first: FromOption = None,
     last: ToOption = None,
     limit: LimitOption = None,
-    after: Annotated[
-        str | None, typer.Option("--after", help="Continue after this refusal_id.", show_default=False)
-    ] = None,
+    after: Annotated[str | None, typer.Option("--after", help="Continue after this refusal_id.")] = None,
     store: StoreOption = None,
     form: FormatOption = Format.table,
     out: OutOption = None,
@@ -58,7 +56,7 @@ def list_refusals(
 
 @app.command("export")
 def export_refusals(
-    out: Annotated[Path | None, typer.Option("--out", help="Write to this file.", show_default=False)] = None,
+    out: Annotated[Path | None, typer.Option("--out", help="Write to this file.")] = None,
     reason: ReasonOption = None,
     vehicle: VehicleOption = None,
     first: FromOption = None,

@@ -11,6 +11,7 @@ import typer
 
 from journeymesh.cli.options import RulesOption, StoreOption, TenantOption, opened_store, terms_of
 from journeymesh.cli.output import say
+from journeymesh.cli.render import replacing
 
 if TYPE_CHECKING:
     from journeymesh.journeys.fixes import Fixes
@@ -29,11 +30,10 @@ def report(
         typer.Option(
             "--basemap",
             help="Load this map's tiles: https://…/{z}/{x}/{y}.png. Its server learns which areas are viewed.",
-            show_default=False,
         ),
     ] = None,
     basemap_credit: Annotated[
-        str | None, typer.Option("--basemap-credit", help="The map's attribution, as shown on it.", show_default=False)
+        str | None, typer.Option("--basemap-credit", help="The map's attribution, as shown on it.")
     ] = None,
     rules: RulesOption = None,
     store: StoreOption = None,
@@ -52,7 +52,6 @@ def write_report(
     store: Store, terms: Sequence[Policy], rules: JourneyRules, out: Path, basemap: Basemap | None = None
 ) -> None:
     """Write the page of a policy with all its terms, whole or not at all."""
-    from journeymesh.cli.render import replacing
     from journeymesh.journeys.summaries import summarise_each
     from journeymesh.reports.page import ReportOptions, policy_report
     from journeymesh.stores.port import JourneyQuery, RefusalQuery

@@ -11,6 +11,7 @@ from journeymesh.cli.options import Format, FormatOption, OutOption
 from journeymesh.cli.output import say, say_json
 from journeymesh.cli.render import Column, Listing, render
 from journeymesh.errors import UsageError
+from journeymesh.journeys.rules import BUILT_IN, VERSIONS
 
 app = typer.Typer(help="List and show rules.", no_args_is_help=True)
 
@@ -21,7 +22,6 @@ def list_rules(form: FormatOption = Format.table, out: OutOption = None) -> None
     import pyarrow as pa
 
     from journeymesh.cli.show import text
-    from journeymesh.journeys.rules import BUILT_IN, VERSIONS
 
     names = ("name", "version", "profile", "max_silence_s", "digest")
     earlier = {version: rules for version, rules in VERSIONS.items() if rules not in BUILT_IN.values()}

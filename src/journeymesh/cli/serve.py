@@ -8,8 +8,8 @@ from typing import Annotated
 
 import typer
 
-from journeymesh.cli.access import AccessOption
-from journeymesh.cli.options import RulesOption, StoreOption
+from journeymesh.cli.access import AccessOption, access_file
+from journeymesh.cli.options import RulesOption, StoreOption, settings
 from journeymesh.cli.output import say
 
 app = typer.Typer(no_args_is_help=True, help="Serve journeys, identity or the console over HTTP.")
@@ -24,7 +24,6 @@ ProxyOption = Annotated[
         envvar="JOURNEYMESH_TRUSTED_PROXIES",
         help="Address or network of a gateway: its X-Forwarded-For names the client, and its connections are not "
         "limited. May be given several times.",
-        show_default=False,
     ),
 ]
 
@@ -35,9 +34,7 @@ def journeyapi(
     store: StoreOption = None,
     plan: Annotated[
         Path | None,
-        typer.Option(
-            "--plan", help="Serve through the strangler's door as this plan says, not from --store.", show_default=False
-        ),
+        typer.Option("--plan", help="Serve through the strangler's door as this plan says, not from --store."),
     ] = None,
     rules: RulesOption = None,
     host: HostOption = "127.0.0.1",
@@ -51,8 +48,6 @@ def journeyapi(
     from journeymesh.services.http.allocators import give_back_large_blocks
 
     give_back_large_blocks()
-    from journeymesh.cli.access import access_file
-    from journeymesh.cli.options import settings
     from journeymesh.services.http.config import HttpConfig
     from journeymesh.services.http.life import Life
     from journeymesh.services.http.proxies import TrustedProxies
@@ -83,7 +78,6 @@ def identityapi(
     from journeymesh.services.http.allocators import give_back_large_blocks
 
     give_back_large_blocks()
-    from journeymesh.cli.access import access_file
     from journeymesh.services.http.config import HttpConfig
     from journeymesh.services.http.life import Life
     from journeymesh.services.http.proxies import TrustedProxies

@@ -24,7 +24,6 @@ PublicUrlOption = Annotated[
         "--public-url",
         envvar="JOURNEYMESH_CONSOLE_URL",
         help="Where browsers reach the console, when that is not its own host and port.",
-        show_default=False,
     ),
 ]
 PlainHttpOption = Annotated[
@@ -38,7 +37,6 @@ IssuerOption = Annotated[
         envvar="JOURNEYMESH_CONSOLE_ISSUER",
         help="Sign in at this OpenID provider: the issuer of its tokens, https://HOST/realms/REALM. Left out: with "
         "a token.",
-        show_default=False,
     ),
 ]
 InternalIssuerOption = Annotated[
@@ -47,7 +45,6 @@ InternalIssuerOption = Annotated[
         "--issuer-internal-url",
         envvar="JOURNEYMESH_CONSOLE_ISSUER_INTERNAL_URL",
         help="Where the console itself reaches the provider, when that is not the issuer.",
-        show_default=False,
     ),
 ]
 ClientIdOption = Annotated[
@@ -60,7 +57,6 @@ ClientSecretOption = Annotated[
         "--client-secret-file",
         envvar="JOURNEYMESH_CONSOLE_CLIENT_SECRET_FILE",
         help="File with the client's secret. Left out: a public client.",
-        show_default=False,
     ),
 ]
 SignInAsOption = Annotated[
@@ -69,7 +65,6 @@ SignInAsOption = Annotated[
         "--sign-in-as",
         help="Let whoever reaches the console sign in as anybody of this access file's people. For a demo on one's "
         "own machine: refused on other addresses than loopback.",
-        show_default=False,
     ),
 ]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import closing
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -10,7 +11,11 @@ import typer
 
 from journeymesh.cli.options import Format, StoreOption, opened_store, settings
 from journeymesh.cli.output import say, say_json
+from journeymesh.cli.progress import count_progress
+from journeymesh.cli.render import Listing, render, replacing
 from journeymesh.errors import StoreCorrupt, UsageError
+from journeymesh.journeys.answers import plain
+from journeymesh.wiring import open_store
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,7 +28,6 @@ app = typer.Typer(help="Migrate, verify, compact and export a store.", no_args_i
 @app.command("migrate")
 def migrate(store: StoreOption = None) -> None:
     """Create the store's schema, or upgrade it to this version's."""
-    from journeymesh.wiring import open_store
 
     with closing(open_store(store or settings().store)) as opened:
         before, needs = opened.schema_version()
@@ -88,7 +92,6 @@ def recompute_store(
     ] = False,
 ) -> None:
     """Recompute the store's journeys by other rules, from its kept fixes. It can be stopped and run again."""
-    from journeymesh.cli.progress import count_progress
     from journeymesh.engines.recompute import recompute
     from journeymesh.stores.used_rules import load_rules
 
@@ -113,7 +116,6 @@ def export(
     """Write journeys, policies and quarantine as canonical NDJSON, and print the store's digests."""
     from journeymesh.cli.journeys import paged
     from journeymesh.cli.quarantine import refusal_listing
-    from journeymesh.cli.render import Listing, render
     from journeymesh.journeys.journey import JOURNEY_SCHEMA
     from journeymesh.stores.port import JourneyQuery, RefusalQuery
 
@@ -132,12 +134,8 @@ def export(
 
 
 def _write_policies(store: Store, path: Path) -> None:
-    from dataclasses import asdict
 
     import msgspec
-
-    from journeymesh.cli.render import replacing
-    from journeymesh.journeys.answers import plain
 
     with replacing(path) as temporary, temporary.open("wb") as file:
         for policy in store.policies():

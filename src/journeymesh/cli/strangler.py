@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -11,14 +12,18 @@ import typer
 
 from journeymesh.cli.options import Format, FormatOption, LimitOption
 from journeymesh.cli.output import say, say_json
+from journeymesh.cli.render import Column, Listing, render
+from journeymesh.errors import UsageError
+from journeymesh.journeys.answers import plain
+from journeymesh.wiring import open_installation
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     import msgspec
 
-    from journeymesh.cli.render import Column
     from journeymesh.strangler.apply import Outcome
+    from journeymesh.strangler.installation import Installation
     from journeymesh.strangler.opinions import RecordedOpinion
     from journeymesh.strangler.status import SliceStatus
 
@@ -31,9 +36,19 @@ app.add_typer(plan_app, name="plan")
 
 PlanArgument = Annotated[Path, typer.Argument(help="The plan (YAML): where every slice should be.")]
 WhyOption = Annotated[str, typer.Option("--why", help="The reason; it goes into the history.")]
-WhoOption = Annotated[
-    str | None, typer.Option("--who", help="Who does it (default: this user and host).", show_default=False)
-]
+WhoOption = Annotated[str | None, typer.Option("--who", help="Who does it (default: this user and host).")]
+
+
+@contextmanager
+def opened_plan(plan: Path) -> Iterator[Installation]:
+    """What the plan names, closed at the end.
+
+    Raises:
+        StoreUnavailable: nothing is recorded of it yet.
+    """
+    with open_installation(plan) as installation:
+        installation.require_control()
+        yield installation
 
 
 @app.command("apply")
@@ -43,8 +58,7 @@ def apply(
     who: WhoOption = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the moves and their gates; change nothing.")] = False,
     settings: Annotated[
-        list[str] | None,
-        typer.Option("--set", help="SLICE=PHASE instead of the plan's; commit it too.", show_default=False),
+        list[str] | None, typer.Option("--set", help="SLICE=PHASE instead of the plan's; commit it too.")
     ] = None,
     form: FormatOption = Format.table,
 ) -> None:
@@ -54,7 +68,6 @@ def apply(
     """
     from journeymesh.cli.strangler_clients import say_other_clients
     from journeymesh.strangler.gates import GateClosed
-    from journeymesh.wiring import open_installation
 
     with open_installation(plan, changed=_phases(settings or [])) as installation:
         installation.control.migrate()
@@ -81,7 +94,6 @@ def swap(
 
     The store that answers becomes the source, the other one its target. What to commit to the plan is shown.
     """
-    from journeymesh.wiring import open_installation
 
     with open_installation(plan, swapped={slice_name: to}) as installation:
         installation.control.migrate()
@@ -97,14 +109,11 @@ def status(plan: PlanArgument, form: FormatOption = Format.table) -> None:
 
     Its phase, which side answers, how full and how late the target is, what was compared, and every closed gate.
     """
-    from journeymesh.cli.render import Column
     from journeymesh.cli.strangler_clients import say_other_clients
     from journeymesh.strangler.foreign_runs import others_text
     from journeymesh.strangler.status import status_of, unfinished, with_other_clients
-    from journeymesh.wiring import open_installation
 
-    with open_installation(plan) as installation:
-        installation.require_control()
+    with opened_plan(plan) as installation:
         unreadable = installation.check_targets()
         policies = installation.policies_at_hand()
         clients = installation.other_clients(policies.unread.get("legacy"))
@@ -159,12 +168,9 @@ def lag(plan: PlanArgument, form: FormatOption = Format.table) -> None:
 
     What is unknown is shown as unknown, never as 0.
     """
-    from journeymesh.cli.render import Column
     from journeymesh.strangler.status import feeds_status
-    from journeymesh.wiring import open_installation
 
-    with open_installation(plan) as installation:
-        installation.require_control()
+    with opened_plan(plan) as installation:
         found = feeds_status(installation.control)
     columns = [
         Column("upstream", lambda row: row["upstream"]),
@@ -180,7 +186,7 @@ def lag(plan: PlanArgument, form: FormatOption = Format.table) -> None:
 @app.command("history")
 def history(
     plan: PlanArgument,
-    slice_name: Annotated[str | None, typer.Option("--slice", help="Only this slice.", show_default=False)] = None,
+    slice_name: Annotated[str | None, typer.Option("--slice", help="Only this slice.")] = None,
     limit: LimitOption = None,
     form: FormatOption = Format.table,
 ) -> None:
@@ -188,12 +194,9 @@ def history(
 
     Newest first; refused moves and faults of a target are there too.
     """
-    from journeymesh.cli.render import Column
     from journeymesh.strangler.status import history_of
-    from journeymesh.wiring import open_installation
 
-    with open_installation(plan) as installation:
-        installation.require_control()
+    with opened_plan(plan) as installation:
         found = history_of(installation.control, slice_name, limit or 100)
     columns = [
         Column("at", lambda row: instant_text(row["at_us"])),
@@ -227,7 +230,6 @@ def plan_schema() -> None:
 
 
 def _phases(settings: Sequence[str]) -> dict[str, str]:
-    from journeymesh.errors import UsageError
 
     found = {}
     for setting in settings:
@@ -239,7 +241,6 @@ def _phases(settings: Sequence[str]) -> dict[str, str]:
 
 
 def _show_outcomes(outcomes: Sequence[Outcome], form: Format, dry_run: bool) -> None:
-    from journeymesh.journeys.answers import plain
 
     if form in (Format.json, Format.ndjson):
         import msgspec
@@ -264,8 +265,6 @@ def show_listing(rows: list[dict[str, Any]], columns: Sequence[Column], form: Fo
     """Write the rows in the form asked for."""
     import msgspec
     import pyarrow as pa
-
-    from journeymesh.cli.render import Listing, render
 
     if form in (Format.json, Format.ndjson):
         encoded = msgspec.json.encode(rows)

@@ -7,9 +7,21 @@ from typing import Annotated
 
 import typer
 
-from journeymesh.cli.options import Format, FormatOption, FromOption, LimitOption, OutOption, TenantOption, ToOption
+from journeymesh.cli.options import (
+    Format,
+    FormatOption,
+    FromOption,
+    LimitOption,
+    OutOption,
+    TenantOption,
+    ToOption,
+    check_span,
+    instant,
+    terms_of,
+)
 from journeymesh.cli.output import say
-from journeymesh.cli.strangler import PlanArgument
+from journeymesh.cli.render import Listing, render
+from journeymesh.cli.strangler import PlanArgument, opened_plan
 
 
 def ask(
@@ -28,15 +40,11 @@ def ask(
     """
     from journeymesh.cli.field_columns import JOURNEY_COLUMNS
     from journeymesh.cli.journeys import paged
-    from journeymesh.cli.options import check_span, instant, terms_of
-    from journeymesh.cli.render import Listing, render
     from journeymesh.journeys.journey import JOURNEY_SCHEMA
     from journeymesh.stores.port import JourneyQuery
     from journeymesh.strangler.opened_door import opened_door
-    from journeymesh.wiring import open_installation
 
-    with open_installation(plan) as installation:
-        installation.require_control()
+    with opened_plan(plan) as installation:
         with opened_door(installation, cached=False) as door:
             found = terms_of(door, policy, tenant)[-1]
             query = JourneyQuery(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import asdict
 from datetime import date, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -11,10 +12,12 @@ import typer
 
 from journeymesh.cli.options import Format, FormatOption, LimitOption
 from journeymesh.cli.output import say
-from journeymesh.cli.strangler import PlanArgument, WhoOption, instant_text, show_listing
+from journeymesh.cli.progress import count_progress
+from journeymesh.cli.render import Column
+from journeymesh.cli.strangler import PlanArgument, WhoOption, instant_text, opened_plan, show_listing
+from journeymesh.errors import JourneymeshError, UsageError
 
 if TYPE_CHECKING:
-    from journeymesh.errors import JourneymeshError
     from journeymesh.strangler.installation import Installation
     from journeymesh.strangler.reconcile import TargetDifference
     from journeymesh.strangler.routes import Route
@@ -56,17 +59,14 @@ def compare(
             plan, slice_name, against=against, naive=naive, tolerance=tolerance, timeout_s=timeout_s, form=form
         )
         return
-    from journeymesh.cli.progress import count_progress
     from journeymesh.strangler.comparing import compare_policies
     from journeymesh.strangler.coverage import compared_policies, coverage_of, reads_of
     from journeymesh.strangler.legacy_side import ReadLimits
     from journeymesh.strangler.members import members_of
     from journeymesh.strangler.mismatches import differing_policies, open_mismatches
     from journeymesh.strangler.opened_door import opened_door
-    from journeymesh.wiring import open_installation
 
-    with open_installation(plan) as installation:
-        installation.require_control()
+    with opened_plan(plan) as installation:
         route = _shadowed(installation, slice_name)
         members = members_of(route.slice.selector, installation.policies())
         control = installation.control
@@ -98,14 +98,10 @@ def diff(
 
     One line for each cause, with both values and how often it was seen.
     """
-    from dataclasses import asdict
 
-    from journeymesh.cli.render import Column
     from journeymesh.strangler.mismatches import list_mismatches
-    from journeymesh.wiring import open_installation
 
-    with open_installation(plan) as installation:
-        installation.require_control()
+    with opened_plan(plan) as installation:
         found = list_mismatches(installation.control, slice_name, only_open=not everything, limit=limit or 200)
     columns = [
         Column("cause", lambda row: row["cause"]),
@@ -136,11 +132,9 @@ def accept(
     from journeymesh.strangler.apply import operator
     from journeymesh.strangler.control import now_us
     from journeymesh.strangler.mismatches import accept_mismatch
-    from journeymesh.wiring import open_installation
 
     until_us = now_us() + round(timedelta(days=days).total_seconds() * 1e6)
-    with open_installation(plan) as installation:
-        installation.require_control()
+    with opened_plan(plan) as installation:
         accept_mismatch(installation.control, cause, who or operator(), reason, until_us)
     say(f"{cause}: accepted until {instant_text(until_us)}")
 
@@ -149,9 +143,7 @@ def reconcile(
     plan: PlanArgument,
     slice_name: SliceArgument,
     repair: Annotated[bool, typer.Option("--repair", help="Correct the target from upstream.")] = False,
-    resume: Annotated[
-        str | None, typer.Option("--resume", help="Continue the comparison with this id.", show_default=False)
-    ] = None,
+    resume: Annotated[str | None, typer.Option("--resume", help="Continue the comparison with this id.")] = None,
     form: FormatOption = Format.table,
 ) -> None:
     """Compare everything, and repair it if requested.
@@ -160,14 +152,10 @@ def reconcile(
     """
     import sys
 
-    from journeymesh.cli.progress import count_progress
-    from journeymesh.cli.render import Column
     from journeymesh.strangler.reconciled import recorded_chunks
-    from journeymesh.wiring import open_installation
 
     rows: list[dict[str, Any]] = []
-    with open_installation(plan) as installation:
-        installation.require_control()
+    with opened_plan(plan) as installation:
         run = installation.reconciliation(slice_name, repair=repair, run_id=resume)
         if form is Format.table:
             say(f"comparing {slice_name}; if it is stopped: --resume {run.run_id}", file=sys.stderr)
@@ -209,7 +197,6 @@ def _row(difference: TargetDifference) -> dict[str, Any]:
 
 
 def _shadowed(installation: Installation, slice_name: str) -> Route:
-    from journeymesh.errors import UsageError
     from journeymesh.strangler.phases import is_shadowed
 
     route = installation.route(slice_name)

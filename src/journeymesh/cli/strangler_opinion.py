@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import sys
 import textwrap
+from contextlib import ExitStack, closing
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from journeymesh.cli.options import Format
 from journeymesh.cli.output import say
+from journeymesh.cli.progress import count_progress
+from journeymesh.cli.render import Column, render_object
+from journeymesh.cli.strangler import opened_plan
+from journeymesh.cli.tables import write_table
 from journeymesh.errors import JourneymeshError, UsageError
+from journeymesh.wiring import open_documents
 
 if TYPE_CHECKING:
     from journeymesh.strangler.installation import Installation
@@ -50,10 +56,8 @@ def third_opinion(
     Raises:
         OpinionDiffers: fewer policies agree than have to, or nothing was compared.
     """
-    from journeymesh.cli.render import render_object
     from journeymesh.strangler.opinion import TOLERANCE
     from journeymesh.strangler.opinions import NAIVE, TOTALS, record_opinion
-    from journeymesh.wiring import open_installation
 
     if form is Format.json and against is not None and naive is not None:
         raise UsageError(
@@ -61,8 +65,7 @@ def third_opinion(
         )
     if form not in (Format.table, Format.json, Format.ndjson):
         raise UsageError(f"a third opinion cannot be written as {form}", todo="use --format json, ndjson or table")
-    with open_installation(plan) as installation:
-        installation.require_control()
+    with opened_plan(plan) as installation:
         installation.check_targets()
         route = installation.route(slice_name)
         asked = installation.plan.gates.third_opinion or LEAST_SHARE
@@ -92,9 +95,7 @@ def _found(  # type: ignore[no-untyped-def]
     timeout_s: float,
 ):
     """(kind, opinion, the numbers that the door was held beside) of what is asked for."""
-    from contextlib import ExitStack, closing
 
-    from journeymesh.cli.progress import count_progress
     from journeymesh.sources.totals import load_totals
     from journeymesh.strangler.legacy_side import ReadLimits
     from journeymesh.strangler.members import members_of
@@ -102,7 +103,6 @@ def _found(  # type: ignore[no-untyped-def]
     from journeymesh.strangler.opinions import NAIVE, TOTALS
     from journeymesh.strangler.phases import Phase
     from journeymesh.strangler.third_opinion import Comparing, sample_of
-    from journeymesh.wiring import open_documents
 
     totals = None if against is None else load_totals(against)
     members = members_of(route.slice.selector, installation.policies())
@@ -176,8 +176,6 @@ def _verdict(one: Verdict) -> dict[str, Any]:
 
 
 def _show(row: dict[str, Any], found: Opinion) -> None:
-    from journeymesh.cli.render import Column
-    from journeymesh.cli.tables import write_table
 
     is_naive = row["kind"] == "naive"
     beside = "a naive pass" if is_naive else "legacy's totals"
@@ -218,7 +216,6 @@ def _say_wrapped(text: str) -> None:
 
 
 def _worst_columns(is_naive: bool) -> list[Any]:
-    from journeymesh.cli.render import Column
 
     return [
         Column("policy", lambda one: one["policy"]),

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from journeymesh.cli.output import say
-from journeymesh.cli.strangler import PlanArgument
+from journeymesh.cli.strangler import PlanArgument, opened_plan
+from journeymesh.errors import JourneymeshError, UsageError
 
 if TYPE_CHECKING:
-    from journeymesh.errors import JourneymeshError
     from journeymesh.strangler.installation import Installation
 
 DELIVER_S: Final = 0.5
@@ -25,8 +25,7 @@ def run(
     plan: PlanArgument,
     once: Annotated[bool, typer.Option("--once", help="End when every target is filled and up to date.")] = False,
     metrics_port: Annotated[
-        int | None,
-        typer.Option("--metrics-port", min=0, max=65535, help="Serve Prometheus metrics.", show_default=False),
+        int | None, typer.Option("--metrics-port", min=0, max=65535, help="Serve Prometheus metrics.")
     ] = None,
     metrics_host: Annotated[str, typer.Option("--metrics-host", help="Address of the metrics.")] = "127.0.0.1",
 ) -> None:
@@ -34,23 +33,20 @@ def run(
 
     Also delivers accepted fixes. One for each target; a second one waits its turn.
     """
-    from journeymesh.wiring import open_installation
 
-    with open_installation(plan) as installation:
-        installation.require_control()
-        with stopping() as stop, _metrics(installation, metrics_host, metrics_port):
-            feeder = installation.feeder()
-            feeder.on_fault = _warn
-            if once:
-                _deliver_all(installation)
-                feeder.run(stop, once=True)
-                _say_where(installation)
-                return
-            say("feeder started; stop it with Ctrl-C or SIGTERM", file=sys.stderr, flush=True)
-            deliverer = threading.Thread(target=_deliver, args=(installation, stop), name="deliver", daemon=True)
-            deliverer.start()
-            feeder.run(stop)
-            deliverer.join()
+    with opened_plan(plan) as installation, stopping() as stop, _metrics(installation, metrics_host, metrics_port):
+        feeder = installation.feeder()
+        feeder.on_fault = _warn
+        if once:
+            _deliver_all(installation)
+            feeder.run(stop, once=True)
+            _say_where(installation)
+            return
+        say("feeder started; stop it with Ctrl-C or SIGTERM", file=sys.stderr, flush=True)
+        deliverer = threading.Thread(target=_deliver, args=(installation, stop), name="deliver", daemon=True)
+        deliverer.start()
+        feeder.run(stop)
+        deliverer.join()
 
 
 @contextmanager
@@ -78,7 +74,6 @@ def _metrics(installation: Installation, host: str, port: int | None) -> Iterato
         return
     from prometheus_client import start_http_server
 
-    from journeymesh.errors import UsageError
     from journeymesh.strangler.metrics import registry_of
 
     try:
@@ -99,7 +94,6 @@ def _warn(target: str, fault: JourneymeshError) -> None:
 
 
 def _deliver(installation: Installation, stop: threading.Event) -> None:
-    from journeymesh.errors import JourneymeshError
     from journeymesh.strangler.routes import read_routes
 
     deliverer = installation.deliverer()

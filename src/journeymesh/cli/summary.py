@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, time
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any, Final
@@ -30,16 +30,17 @@ from journeymesh.cli.options import (
     ToOption,
     check_span,
     opened_store,
+    settings,
     terms_of,
 )
 from journeymesh.cli.render import Listing, render
 from journeymesh.errors import UsageError
+from journeymesh.journeys.rules import VERSIONS, JourneyRules
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
     from journeymesh.cli.tables import Column
-    from journeymesh.journeys.rules import JourneyRules
     from journeymesh.stores.port import Store
 
 MOST_TOP: Final = 100_000
@@ -69,30 +70,23 @@ class _Shape:
 
 
 def summary(
-    policy: Annotated[str | None, typer.Argument(help="Number of one policy.", show_default=False)] = None,
+    policy: Annotated[str | None, typer.Argument(help="Number of one policy.")] = None,
     every: Annotated[bool, typer.Option("--all", help="All policies in the store.")] = False,
     tenant: TenantOption = None,
     product: ProductOption = None,
     status: StatusOption = None,
-    period: Annotated[
-        PeriodName | None, typer.Option("--period", help="What a row covers; default: month.", show_default=False)
-    ] = None,
+    period: Annotated[PeriodName | None, typer.Option("--period", help="What a row covers; default: month.")] = None,
     group_by: Annotated[
         str | None,
-        typer.Option(
-            "--group-by",
-            help="Group policies by tenant, product or both, or all of them by month.",
-            show_default=False,
-        ),
+        typer.Option("--group-by", help="Group policies by tenant, product or both, or all of them by month."),
     ] = None,
     top: Annotated[
-        int | None,
-        typer.Option("--top", min=1, max=MOST_TOP, help="At most this many rows, ranked by --by.", show_default=False),
+        int | None, typer.Option("--top", min=1, max=MOST_TOP, help="At most this many rows, ranked by --by.")
     ] = None,
-    by: Annotated[str | None, typer.Option("--by", help="The field that --top ranks by.", show_default=False)] = None,
+    by: Annotated[str | None, typer.Option("--by", help="The field that --top ranks by.")] = None,
     lowest: Annotated[bool, typer.Option("--lowest", help="With --top: the lowest values first.")] = False,
     min_km: Annotated[
-        float | None, typer.Option("--min-km", min=0.0, help="Only rows of this distance or more.", show_default=False)
+        float | None, typer.Option("--min-km", min=0.0, help="Only rows of this distance or more.")
     ] = None,
     columns: ColumnsOption = None,
     first: FromOption = None,
@@ -191,7 +185,6 @@ def _listing(pages: Iterable[pa.Table], shape: _Shape, title: str, empty: str, f
 
 def _with_ranked(shown: Sequence[Column], ranked: str) -> list[Column]:
     """The columns, of which the one that rows are ranked by is not left out."""
-    from dataclasses import replace
 
     from journeymesh.cli.show import field_column
 
@@ -226,8 +219,6 @@ def score_rules(store: Store, named: str | None) -> JourneyRules:
     Raises:
         UsageError: the rules cannot be told: the store was filled with a rules file, and none is named.
     """
-    from journeymesh.cli.options import settings
-    from journeymesh.journeys.rules import VERSIONS
     from journeymesh.stores.used_rules import load_rules
 
     used = {rules.digest for rules in store.rules()}

@@ -10,14 +10,15 @@ import typer
 
 from journeymesh.cli.options import Format, FormatOption
 from journeymesh.cli.output import say
+from journeymesh.cli.render import Column, Listing, Row, replacing
+from journeymesh.cli.render import render as render_listing
+from journeymesh.delivery.tree import ENVIRONMENTS, Tree
 from journeymesh.delivery.workloads.pipelines import Ci
 from journeymesh.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from journeymesh.cli.render import Row
-    from journeymesh.delivery.tree import Tree
     from journeymesh.delivery.workloads.render import Finding, Rendering
     from journeymesh.delivery.workloads.score import Workload
 
@@ -33,14 +34,10 @@ HERE = Path()
 def new(
     name: Annotated[str, typer.Argument(help="The workload's name, in the cluster and under /w/NAME/ of the gateway.")],
     image: Annotated[
-        str | None,
-        typer.Option("--image", help="An image that was built elsewhere: HOST/NAME@sha256:…", show_default=False),
+        str | None, typer.Option("--image", help="An image that was built elsewhere: HOST/NAME@sha256:…")
     ] = None,
     source: Annotated[
-        Path | None,
-        typer.Option(
-            "--from-source", help="The source folder to build from; a Dockerfile is added.", show_default=False
-        ),
+        Path | None, typer.Option("--from-source", help="The source folder to build from; a Dockerfile is added.")
     ] = None,
     port: Annotated[
         int, typer.Option("--port", min=1024, max=65535, help="The port that the process listens on.")
@@ -52,8 +49,7 @@ def new(
         bool, typer.Option("--service-monitor", help="Let Prometheus' operator scrape /metrics.")
     ] = False,
     environments: Annotated[
-        list[str] | None,
-        typer.Option("--env", help="An environment to run in; may be repeated. Default: all.", show_default=False),
+        list[str] | None, typer.Option("--env", help="An environment to run in; may be repeated. Default: all.")
     ] = None,
     tree: TreeOption = HERE,
 ) -> None:
@@ -62,7 +58,6 @@ def new(
     The image is pinned in the first environment; promotions bring it to the others.
     """
     from journeymesh.delivery.images import PinnedImage
-    from journeymesh.delivery.tree import ENVIRONMENTS, Tree
     from journeymesh.delivery.workloads.begin import Beginning, begin
 
     if (image is None) == (source is None):
@@ -95,7 +90,7 @@ def new(
 
 @app.command("render")
 def render(
-    name: Annotated[str | None, typer.Argument(help="The workload. Default: all.", show_default=False)] = None,
+    name: Annotated[str | None, typer.Argument(help="The workload. Default: all.")] = None,
     check: Annotated[
         bool,
         typer.Option("--check", help="Write nothing; exit with 1 and a diff if a file differs from its rendering."),
@@ -106,7 +101,6 @@ def render(
 
     The same bytes each time. Pinned digests, patches, contracts and tests of your own are kept.
     """
-    from journeymesh.delivery.tree import Tree
     from journeymesh.delivery.workloads.render import findings, orphans, remove, write
 
     place = Tree.at(tree)
@@ -131,10 +125,7 @@ def list_workloads(tree: TreeOption = HERE, form: FormatOption = Format.table) -
     """List workloads and the digest pinned in each environment."""
     import pyarrow as pa
 
-    from journeymesh.cli.render import Column, Listing
-    from journeymesh.cli.render import render as render_listing
     from journeymesh.cli.show import text
-    from journeymesh.delivery.tree import ENVIRONMENTS, Tree
     from journeymesh.delivery.workloads.render import load_workload, workload_names
 
     place = Tree.at(tree)
@@ -159,8 +150,6 @@ def pipeline(
     tree: TreeOption = HERE,
 ) -> None:
     """Print the pipeline that a CI product runs for workloads: one `make` call a stage."""
-    from journeymesh.cli.render import replacing
-    from journeymesh.delivery.tree import Tree
     from journeymesh.delivery.workloads.pipelines import pipeline as pipeline_text
     from journeymesh.delivery.workloads.render import load_workload, workload_names
 

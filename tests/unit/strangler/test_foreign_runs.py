@@ -12,7 +12,6 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-import journeymesh.wiring
 from journeymesh.cli.main import outcome
 from journeymesh.engines import local
 from journeymesh.engines.port import RunOptions
@@ -37,7 +36,7 @@ STRANGER = "another-fleet"
 @pytest.fixture
 def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
     held = World(tmp_path)
-    monkeypatch.setattr(journeymesh.wiring, "open_installation", held.installation)
+    monkeypatch.setattr("journeymesh.cli.strangler.open_installation", held.installation)
     return held
 
 

@@ -13,7 +13,6 @@ import numpy as np
 import pytest
 import typer
 
-import journeymesh.wiring
 from journeymesh.cli.main import app, outcome
 from journeymesh.strangler.control_tables import backfills
 from journeymesh.strangler.phases import Phase
@@ -26,7 +25,7 @@ from tests.support.worlds import LOST, World
 @pytest.fixture
 def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
     held = World(tmp_path)
-    monkeypatch.setattr(journeymesh.wiring, "open_installation", held.installation)
+    monkeypatch.setattr("journeymesh.cli.strangler.open_installation", held.installation)
     monkeypatch.setitem(ShadowReader.__init__.__kwdefaults__, "late_s", 1.0)  # type: ignore[arg-type]
     return held
 

@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-import journeymesh.wiring
 from journeymesh.cli.main import outcome
 from journeymesh.strangler.phases import Phase
 from tests.support.worlds import World
@@ -26,7 +25,7 @@ def test_what_does_not_fit_stands_below(
     command: str, said: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     world = World(tmp_path)
-    monkeypatch.setattr(journeymesh.wiring, "open_installation", world.installation)
+    monkeypatch.setattr("journeymesh.cli.strangler.open_installation", world.installation)
     world.go(Phase.SHADOW)
     engine = sa.create_engine(f"sqlite:///{tmp_path}/target.db")
     with engine.begin() as connection:

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-import journeymesh.wiring
 from journeymesh.cli.main import outcome
 from journeymesh.errors import SourceUnreadable
 from journeymesh.sources.vehicle_port import OtherClient, OtherClients
@@ -32,7 +31,7 @@ class Told(MemoryLegacy):
 def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
     held = World(tmp_path)
     held.legacy = Told(held_policies=held.legacy.held_policies, rows=held.legacy.rows, events=held.legacy.events)
-    monkeypatch.setattr(journeymesh.wiring, "open_installation", held.installation)
+    monkeypatch.setattr("journeymesh.cli.strangler.open_installation", held.installation)
     return held
 
 

@@ -11,7 +11,6 @@ from typing import Any
 import bson
 import pytest
 
-import journeymesh.wiring
 from journeymesh.cli.main import outcome
 from journeymesh.engines.port import Retention
 from journeymesh.journeys.answers import answer_bytes
@@ -218,7 +217,7 @@ def a_move(folder: Path, monkeypatch: pytest.MonkeyPatch, kind: Kind) -> Move:
     world = World(folder, GOOD)
     for vehicle in VEHICLES[len(GOOD) :]:
         world.legacy.put(drive((10.0, 300), start=NOON, vehicle=vehicle, every_s=10))
-    monkeypatch.setattr(journeymesh.wiring, "open_installation", world.installation)
+    monkeypatch.setattr("journeymesh.cli.strangler.open_installation", world.installation)
     return Move(world, kind)
 
 
