@@ -31,9 +31,9 @@ from journeymesh.stores.port import JourneyQuery
 from journeymesh.strangler.door import Door
 from journeymesh.strangler.installation import Installation
 from journeymesh.strangler.opened_door import opened_door
-from journeymesh.strangler.phases import Phase
 from journeymesh.strangler.plan import with_phases
 from journeymesh.strangler.routes import read_routes
+from journeymesh.strangler.slices import Phase
 from journeymesh.wiring import open_installation
 
 MAPPING = Path(__file__).parents[1] / "examples" / "mappings" / "blackbox.yaml"

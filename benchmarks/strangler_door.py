@@ -30,13 +30,13 @@ from journeymesh.fleets.fleet import generate
 from journeymesh.fleets.spec import FleetSpec
 from journeymesh.stores.port import JourneyQuery
 from journeymesh.strangler.control import now_us
-from journeymesh.strangler.coverage import reads_of
+from journeymesh.strangler.counts import reads_of
 from journeymesh.strangler.door import Door
 from journeymesh.strangler.mismatches import list_mismatches
-from journeymesh.strangler.phases import Phase
 from journeymesh.strangler.plan import LEGACY, Shadow
 from journeymesh.strangler.questions import JourneysAsked
 from journeymesh.strangler.shadow import ShadowReader
+from journeymesh.strangler.slices import Phase
 from journeymesh.wiring import open_store
 
 REPETITIONS, BLOCKS, BLOCK = 7, 2, 2000

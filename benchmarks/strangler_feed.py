@@ -30,10 +30,9 @@ from journeymesh.sources.mongodb_vehicles import MongodbVehicles
 from journeymesh.strangler.backfill import COMPLETE, backfill_of
 from journeymesh.strangler.control import Control
 from journeymesh.strangler.feeder import Feeder
-from journeymesh.strangler.phases import Phase
 from journeymesh.strangler.plan import Feed, LegacySource, Plan, TargetStore
 from journeymesh.strangler.routes import Route, RouteChange, record
-from journeymesh.strangler.slices import Selector, Slice
+from journeymesh.strangler.slices import Phase, Selector, Slice
 from journeymesh.wiring import open_store
 
 FORK = mp.get_context("fork")

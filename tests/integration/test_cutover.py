@@ -12,10 +12,9 @@ from tests.unit.strangler.test_gates import GOOD
 from journeymesh.journeys.policies import Policy
 from journeymesh.strangler.apply import Applying
 from journeymesh.strangler.control import Control
-from journeymesh.strangler.phases import Phase
 from journeymesh.strangler.plan import SlicePlan
 from journeymesh.strangler.routes import Route, mark_completeness, read_routes
-from journeymesh.strangler.slices import Selector
+from journeymesh.strangler.slices import Phase, Selector
 from journeymesh.strangler.status import history_of
 
 POLICIES = [Policy(number="P1", valid_from=datetime(2024, 1, 1, tzinfo=UTC), device="V1")]

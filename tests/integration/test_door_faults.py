@@ -19,13 +19,13 @@ from tests.support.target_faults import KINDS, FaultySide, Kind
 from journeymesh.journeys.fixes import Fixes
 from journeymesh.stores.port import JourneyQuery, Store
 from journeymesh.strangler.control import Control, now_us
-from journeymesh.strangler.coverage import reads_of
+from journeymesh.strangler.counts import reads_of
 from journeymesh.strangler.door import Door
 from journeymesh.strangler.mismatches import list_mismatches
-from journeymesh.strangler.phases import Phase
 from journeymesh.strangler.plan import Shadow
+from journeymesh.strangler.questions import Side
 from journeymesh.strangler.shadow import ShadowReader
-from journeymesh.strangler.sides import Side
+from journeymesh.strangler.slices import Phase
 from journeymesh.wiring import open_store
 
 QUICK = Shadow(reread_after_s=(0.01, 0.02))

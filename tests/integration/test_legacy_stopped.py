@@ -26,10 +26,9 @@ from journeymesh.strangler.door import Door
 from journeymesh.strangler.feeds import all_feeds
 from journeymesh.strangler.installation import Installation
 from journeymesh.strangler.opened_door import opened_door
-from journeymesh.strangler.phases import Phase
 from journeymesh.strangler.plan import Feed, Gates, LegacySource, Plan, SlicePlan, TargetStore
 from journeymesh.strangler.policy_book import PoliciesRead, PolicyBook
-from journeymesh.strangler.slices import Selector
+from journeymesh.strangler.slices import Phase, Selector
 from journeymesh.strangler.status import SliceStatus, status_of
 from journeymesh.wiring import open_store
 

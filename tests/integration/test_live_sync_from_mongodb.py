@@ -33,9 +33,8 @@ from journeymesh.strangler import feeder, feeds
 from journeymesh.strangler.control import Control
 from journeymesh.strangler.feeder import Feeder
 from journeymesh.strangler.feeds import FeedLease, feed_of, owner_process
-from journeymesh.strangler.phases import Phase
 from journeymesh.strangler.routes import Route, RouteChange, read_routes, record
-from journeymesh.strangler.slices import Selector, Slice
+from journeymesh.strangler.slices import Phase, Selector, Slice
 from journeymesh.wiring import open_store
 
 URL = os.environ.get("JOURNEYMESH_TEST_MONGODB")

@@ -26,8 +26,8 @@ from journeymesh.strangler.gates import GateClosed
 from journeymesh.strangler.installation import Installation
 from journeymesh.strangler.legacy_side import LegacyTooMuch, ReadLimits
 from journeymesh.strangler.opened_door import opened_door
-from journeymesh.strangler.phases import Phase
 from journeymesh.strangler.routes import read_routes
+from journeymesh.strangler.slices import Phase
 from journeymesh.wiring import open_installation
 
 BEGIN = datetime(2024, 6, 3, 8, tzinfo=UTC)

@@ -18,8 +18,8 @@ from journeymesh.databases import database
 from journeymesh.errors import SourceUnreadable, StoreUnavailable
 from journeymesh.stores.port import JourneyQuery
 from journeymesh.strangler.control import SCHEMA, Control
-from journeymesh.strangler.phases import Phase
 from journeymesh.strangler.routes import RoutesUnreadable
+from journeymesh.strangler.slices import Phase
 from journeymesh.strangler.targets import StoreLost
 
 __all__ = ["fresh_postgresql_url", "fresh_url", "sqlite_templates"]

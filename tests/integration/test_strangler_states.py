@@ -22,18 +22,16 @@ from journeymesh.journeys.rules import ALWAYS_ON
 from journeymesh.stores.memory import MemoryStore
 from journeymesh.stores.port import JourneyQuery
 from journeymesh.strangler.control import Control, now_us
-from journeymesh.strangler.door import Door
+from journeymesh.strangler.door import Door, Routing
 from journeymesh.strangler.gates import GateClosed
 from journeymesh.strangler.installation import Installation
 from journeymesh.strangler.journey_index import JourneyIndex, Locator
 from journeymesh.strangler.legacy_side import LegacySide
-from journeymesh.strangler.phases import Phase, SideName, may_follow
 from journeymesh.strangler.plan import Feed, Gates, LegacySource, Plan, PlanInvalid, SlicePlan, TargetStore
 from journeymesh.strangler.policy_book import PolicyBook
 from journeymesh.strangler.retire import Retiring
 from journeymesh.strangler.routes import Routes, read_routes
-from journeymesh.strangler.routing import Routing
-from journeymesh.strangler.slices import Selector
+from journeymesh.strangler.slices import Phase, Selector, SideName, may_follow
 
 BEGIN = datetime(2024, 1, 1, tzinfo=UTC)
 PRODUCTS = ("car", "van")

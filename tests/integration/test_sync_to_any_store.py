@@ -27,10 +27,9 @@ from journeymesh.stores.port import JourneyQuery, Store, StoreBatch, Superseded
 from journeymesh.strangler.control import Control
 from journeymesh.strangler.feed_session import FeedSession
 from journeymesh.strangler.feeder import Feeder
-from journeymesh.strangler.phases import Phase
 from journeymesh.strangler.reconcile import Reconciliation, TargetDifference
 from journeymesh.strangler.routes import Route, RouteChange, read_routes, record
-from journeymesh.strangler.slices import Selector, Slice
+from journeymesh.strangler.slices import Phase, Selector, Slice
 from journeymesh.strangler.store_upstream import StoreUpstream
 from journeymesh.wiring import open_store
 

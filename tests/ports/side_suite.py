@@ -28,8 +28,7 @@ from journeymesh.journeys.policies import Policy
 from journeymesh.journeys.rules import ALWAYS_ON, ENGINE_SWITCHED, JourneyRules
 from journeymesh.journeys.summaries import Period, summarise
 from journeymesh.stores.port import JourneyQuery
-from journeymesh.strangler.questions import fix_table
-from journeymesh.strangler.sides import Side
+from journeymesh.strangler.questions import Side, fix_table
 from tests.support.builders import NOON, NOW_US, US, drive, onwards
 from tests.support.hostile_fixes import recordings
 

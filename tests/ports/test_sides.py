@@ -17,7 +17,7 @@ from journeymesh.stores.sql import SqlStore
 from journeymesh.strangler.journey_index import JourneyIndex, JourneyLocation, locations_in
 from journeymesh.strangler.legacy_side import LegacySide
 from journeymesh.strangler.policy_book import PolicyBook
-from journeymesh.strangler.sides import Side
+from journeymesh.strangler.questions import Side
 from tests.ports.side_suite import SideSuite
 from tests.support.builders import NOW_US
 from tests.support.recorded_legacy import RecordedLegacy

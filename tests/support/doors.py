@@ -19,19 +19,17 @@ from journeymesh.journeys.policies import Policy
 from journeymesh.journeys.rules import ALWAYS_ON, JourneyRules
 from journeymesh.sources.port import Source
 from journeymesh.stores.port import Store
-from journeymesh.strangler.answer_counts import AnswerCounts
 from journeymesh.strangler.control import Control, now_us
-from journeymesh.strangler.door import Door
+from journeymesh.strangler.counts import AnswerCounts
+from journeymesh.strangler.door import Door, Routing
 from journeymesh.strangler.journey_index import JourneyIndex, Locator
 from journeymesh.strangler.legacy_side import LegacySide
-from journeymesh.strangler.phases import Phase
 from journeymesh.strangler.plan import LEGACY
 from journeymesh.strangler.policy_book import PolicyBook
+from journeymesh.strangler.questions import Side
 from journeymesh.strangler.routes import Route, RouteChange, RoutesFollower, record
-from journeymesh.strangler.routing import Routing
 from journeymesh.strangler.shadow import ShadowReader
-from journeymesh.strangler.sides import Side
-from journeymesh.strangler.slices import Selector, Slice
+from journeymesh.strangler.slices import Phase, Selector, Slice
 from tests.support.builders import NOON, after, drive
 from tests.support.legacy_double import MemoryLegacy
 

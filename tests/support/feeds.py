@@ -15,10 +15,9 @@ from journeymesh.stores.memory import MemoryStore
 from journeymesh.stores.port import Store
 from journeymesh.strangler.control import Control
 from journeymesh.strangler.feeder import Feeder
-from journeymesh.strangler.phases import Phase
 from journeymesh.strangler.plan import Feed, LegacySource, Plan, TargetStore
 from journeymesh.strangler.routes import Route, RouteChange, read_routes, record
-from journeymesh.strangler.slices import Selector, Slice
+from journeymesh.strangler.slices import Phase, Selector, Slice
 from journeymesh.wiring import open_store
 from tests.support.legacy_double import MemoryLegacy
 

@@ -20,18 +20,16 @@ from journeymesh.journeys.policies import Policy
 from journeymesh.journeys.rules import ALWAYS_ON
 from journeymesh.stores.port import JourneyQuery
 from journeymesh.strangler.control import Control, now_us
-from journeymesh.strangler.door import Door
+from journeymesh.strangler.door import Door, Routing
 from journeymesh.strangler.installation import Installation
 from journeymesh.strangler.journey_index import JourneyIndex, Locator
 from journeymesh.strangler.legacy_side import LegacySide
-from journeymesh.strangler.phases import Phase
 from journeymesh.strangler.plan import LEGACY, Feed, Gates, LegacySource, Plan, SlicePlan, TargetStore
 from journeymesh.strangler.policy_book import PolicyBook
+from journeymesh.strangler.questions import Side
 from journeymesh.strangler.retire import Retiring
 from journeymesh.strangler.routes import Route, Routes, RoutesFollower, read_routes
-from journeymesh.strangler.routing import Routing
-from journeymesh.strangler.sides import Side
-from journeymesh.strangler.slices import Selector
+from journeymesh.strangler.slices import Phase, Selector
 from journeymesh.strangler.targets import TargetWatch
 from journeymesh.wiring import open_store
 from tests.support.builders import drive

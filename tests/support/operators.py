@@ -27,9 +27,9 @@ from journeymesh.journeys.answers import answer_bytes
 from journeymesh.stores.port import JourneyQuery
 from journeymesh.strangler import feeder, live_sync
 from journeymesh.strangler.control import Control
-from journeymesh.strangler.phases import Phase
 from journeymesh.strangler.plan import LEGACY, PlanInvalid
 from journeymesh.strangler.routes import Route
+from journeymesh.strangler.slices import Phase
 from journeymesh.strangler.status import status_of
 from tests.support.operated_move import NUMBERS, POLICIES, SLICES, VEHICLES, OperatedMove, Replica, Wanted, share_of
 from tests.support.operated_stores import Stores, is_readable, migrated

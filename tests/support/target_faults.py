@@ -16,7 +16,7 @@ from journeymesh.journeys.journey import JOURNEY_SCHEMA, journey_id
 from journeymesh.journeys.policies import Policy
 from journeymesh.stores.port import JourneyQuery
 from journeymesh.strangler.differences import Classification
-from journeymesh.strangler.sides import Side
+from journeymesh.strangler.questions import Side
 
 Row = dict[str, Any]
 Rows = list[Row]

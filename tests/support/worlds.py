@@ -18,9 +18,8 @@ from journeymesh.journeys.rules import ALWAYS_ON
 from journeymesh.stores.port import Store, StoreBatch, Superseded
 from journeymesh.strangler.control import Control
 from journeymesh.strangler.installation import Installation
-from journeymesh.strangler.phases import Phase
 from journeymesh.strangler.plan import Gates, Plan, Shadow, SlicePlan, TargetStore
-from journeymesh.strangler.slices import Selector
+from journeymesh.strangler.slices import Phase, Selector
 from journeymesh.wiring import open_store
 from tests.support.builders import NOON, drive
 from tests.support.legacy_double import MemoryLegacy

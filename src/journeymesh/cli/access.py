@@ -1,4 +1,7 @@
-"""``journeymesh access …``: the file by which decisions are made, and its tables."""
+"""``journeymesh access …``: the file by which decisions are made, and its tables.
+
+``journeymesh token``: a token of the static provider, for laptops and tests.
+"""
 
 from __future__ import annotations
 

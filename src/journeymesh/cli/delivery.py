@@ -1,4 +1,9 @@
-"""``journeymesh delivery …``: the tree that Argo CD reads, from its first cluster on."""
+"""``journeymesh delivery …``: the tree that Argo CD reads, from its first cluster on.
+
+``journeymesh delivery compose``: what compose.yaml needs on a laptop.
+
+``journeymesh delivery signers``: whose commits Argo CD syncs.
+"""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from journeymesh.strangler.apply import Outcome
     from journeymesh.strangler.installation import Installation
-    from journeymesh.strangler.opinions import RecordedOpinion
+    from journeymesh.strangler.opinion import RecordedOpinion
     from journeymesh.strangler.status import SliceStatus
 
 app = typer.Typer(

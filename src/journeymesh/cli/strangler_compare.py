@@ -60,11 +60,11 @@ def compare(
         )
         return
     from journeymesh.strangler.comparing import compare_policies
-    from journeymesh.strangler.coverage import compared_policies, coverage_of, reads_of
+    from journeymesh.strangler.counts import compared_policies, coverage_of, reads_of
     from journeymesh.strangler.legacy_side import ReadLimits
-    from journeymesh.strangler.members import members_of
     from journeymesh.strangler.mismatches import differing_policies, open_mismatches
     from journeymesh.strangler.opened_door import opened_door
+    from journeymesh.strangler.policy_book import members_of
 
     with opened_plan(plan) as installation:
         route = _shadowed(installation, slice_name)
@@ -152,7 +152,7 @@ def reconcile(
     """
     import sys
 
-    from journeymesh.strangler.reconciled import recorded_chunks
+    from journeymesh.strangler.reconcile import recorded_chunks
 
     rows: list[dict[str, Any]] = []
     with opened_plan(plan) as installation:
@@ -197,7 +197,7 @@ def _row(difference: TargetDifference) -> dict[str, Any]:
 
 
 def _shadowed(installation: Installation, slice_name: str) -> Route:
-    from journeymesh.strangler.phases import is_shadowed
+    from journeymesh.strangler.slices import is_shadowed
 
     route = installation.route(slice_name)
     if not is_shadowed(route.phase):

@@ -56,8 +56,7 @@ def third_opinion(
     Raises:
         OpinionDiffers: fewer policies agree than have to, or nothing was compared.
     """
-    from journeymesh.strangler.opinion import TOLERANCE
-    from journeymesh.strangler.opinions import NAIVE, TOTALS, record_opinion
+    from journeymesh.strangler.opinion import NAIVE, TOLERANCE, TOTALS, record_opinion
 
     if form is Format.json and against is not None and naive is not None:
         raise UsageError(
@@ -98,10 +97,10 @@ def _found(  # type: ignore[no-untyped-def]
 
     from journeymesh.sources.totals import load_totals
     from journeymesh.strangler.legacy_side import ReadLimits
-    from journeymesh.strangler.members import members_of
     from journeymesh.strangler.opened_door import opened_door
-    from journeymesh.strangler.opinions import NAIVE, TOTALS
-    from journeymesh.strangler.phases import Phase
+    from journeymesh.strangler.opinion import NAIVE, TOTALS
+    from journeymesh.strangler.policy_book import members_of
+    from journeymesh.strangler.slices import Phase
     from journeymesh.strangler.third_opinion import Comparing, sample_of
 
     totals = None if against is None else load_totals(against)

@@ -25,12 +25,10 @@ from journeymesh.journeys.policies import Policy, PolicyBook
 from journeymesh.journeys.rules import JourneyRules
 from journeymesh.sources.vehicle_port import FixWriter
 from journeymesh.stores.port import RulesUsed, Store, StoreBatch
-from journeymesh.strangler.control import Control, now_us
-from journeymesh.strangler.control_tables import accepted_writes
-from journeymesh.strangler.phases import Phase
+from journeymesh.strangler.control import Control, accepted_writes, now_us
 from journeymesh.strangler.plan import LEGACY
 from journeymesh.strangler.routes import Route, Routes
-from journeymesh.strangler.slices import Slice, slice_of
+from journeymesh.strangler.slices import Phase, Slice, slice_of
 
 NO_SLICE: Final = ""
 """Fixes of vehicles or times that no slice holds. Their truth is legacy's."""

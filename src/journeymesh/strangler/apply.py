@@ -20,11 +20,13 @@ import sqlalchemy as sa
 from journeymesh.errors import JourneymeshError, StoreUnavailable, UsageError
 from journeymesh.journeys.policies import Policy
 from journeymesh.processes import Process, has_ended
-from journeymesh.strangler.control import Control, bump, now_us
-from journeymesh.strangler.control_tables import (
+from journeymesh.strangler.control import (
+    Control,
     backfills,
+    bump,
     foreign_runs,
     mismatches,
+    now_us,
     operators,
     opinions,
     routes,
@@ -34,9 +36,9 @@ from journeymesh.strangler.control_tables import (
 from journeymesh.strangler.gates import GateInputs, closed_gates
 from journeymesh.strangler.moves import Kind, Move, moves_of
 from journeymesh.strangler.ownership import check_owner, claim
-from journeymesh.strangler.phases import Phase
 from journeymesh.strangler.plan import Plan
 from journeymesh.strangler.routes import Route, RouteChange, Routes, note, read_routes, record
+from journeymesh.strangler.slices import Phase
 from journeymesh.strangler.tracing import span
 
 LOCK_S: Final = 900

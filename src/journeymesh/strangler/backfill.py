@@ -25,8 +25,7 @@ from journeymesh.stores import rows
 from journeymesh.stores.digests import table_digest
 from journeymesh.stores.port import Run
 from journeymesh.stores.rows import JourneyRow
-from journeymesh.strangler.control import Control, now_us, put_row
-from journeymesh.strangler.control_tables import backfills, of_target
+from journeymesh.strangler.control import Control, backfills, now_us, of_target, put_row
 from journeymesh.strangler.desired_state import Correction, DesiredState
 from journeymesh.strangler.feed_session import FeedSession, Pace, Scope, advanced
 from journeymesh.strangler.slices import Slice

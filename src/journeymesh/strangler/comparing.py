@@ -13,8 +13,8 @@ from queue import Empty, SimpleQueue
 from typing import Final
 
 from journeymesh.errors import JourneymeshError
-from journeymesh.strangler.coverage import COMPARED, Outcome
-from journeymesh.strangler.members import Member
+from journeymesh.strangler.counts import COMPARED, Outcome
+from journeymesh.strangler.policy_book import Member
 from journeymesh.strangler.questions import Question
 from journeymesh.strangler.routes import Route
 from journeymesh.strangler.shadow import ShadowReader

@@ -1,4 +1,7 @@
-"""What a target is to hold of a vehicle's time, and the difference to what it does hold, as one batch."""
+"""What a target is to hold of a vehicle's time, and the difference to what it does hold, as one batch.
+
+What a target is synced from: legacy through the pass, or a store by copying; all that a feed needs of either.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Final
+from typing import Final, Protocol
 
 import numpy as np
 
@@ -18,9 +21,11 @@ from journeymesh.journeys.fixes import Fixes
 from journeymesh.journeys.journey import Refusal, id_of_refusal
 from journeymesh.journeys.local_time import DAY_US
 from journeymesh.journeys.ordering import in_canonical_order
+from journeymesh.journeys.policies import Policy
 from journeymesh.journeys.reasons import Reason
+from journeymesh.sources.vehicle_port import ChangeStream, VehicleTimes
 from journeymesh.stores import rows
-from journeymesh.stores.port import StoreBatch, Superseded
+from journeymesh.stores.port import RulesUsed, StoreBatch, Superseded
 from journeymesh.stores.rows import ID, JourneyRow
 from journeymesh.strangler.target_state import Day, KnownRefusal, VehicleState, day_digests
 
@@ -246,3 +251,58 @@ def _compare_fixes(
         found.fixes.append(desired.fixes.take(np.isin(desired.fixes.fixed_at_us // DAY_US, differing)))
     first_day = retention.first_day(now)  # older days expire by themselves
     found.days_gone += [(desired.vehicle, day) for day in state.days if day not in days and day >= first_day]
+
+
+class Upstream(Protocol):
+    """An inventory of vehicles, what a target is to hold of them, and their changes."""
+
+    @property
+    def name(self) -> str:
+        """How runs call it."""
+
+    documents_read: int
+    """How many documents ``desired_states`` has read until now."""
+
+    @property
+    def tells_places(self) -> bool:
+        """Whether its changes say where a document was before; else that has to be written down."""
+
+    @property
+    def tells_nameless(self) -> bool:
+        """Whether its changes show that a document without a vehicle changed; else those are compared now and then."""
+
+    def policies(self) -> list[Policy]:
+        """All policies."""
+
+    def rules(self) -> list[RulesUsed]:
+        """The rules that its journeys are made with."""
+
+    def vehicles(self) -> Iterable[str]:
+        """Every vehicle that it holds something of, in any order."""
+
+    def desired_states(
+        self,
+        wanted: Sequence[VehicleTimes],
+        policies: Sequence[Policy],
+        retention: Retention,
+        now: datetime,
+        *,
+        places: bool = False,
+    ) -> list[DesiredState]:
+        """What a target is to hold of these times, which may be widened, up to the whole vehicle."""
+
+    def nameless(self) -> Iterable[Refusal]:
+        """The refusals that name no vehicle."""
+
+    def position(self) -> str:
+        """The position after everything written until now."""
+
+    def changes(self, after: str) -> ChangeStream:
+        """The changes after this position.
+
+        Raises:
+            PositionLost: they are not known any more.
+        """
+
+    def latency_s(self) -> float:
+        """How long it takes to answer the smallest question, for throttling."""

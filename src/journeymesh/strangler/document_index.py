@@ -17,7 +17,7 @@ import sqlalchemy as sa
 from journeymesh.sources.vehicle_port import DocumentPlace
 from journeymesh.stores.row_kinds import chunks
 from journeymesh.stores.sql_bulk import put_rows, read_rows
-from journeymesh.strangler.control_tables import document_index, of_feed
+from journeymesh.strangler.control import document_index, of_feed
 
 
 @dataclass(slots=True)

@@ -16,11 +16,9 @@ from journeymesh.journeys.fixes import NOT_REPORTED_US
 from journeymesh.journeys.policies import Policy
 from journeymesh.sources.totals import MEASURES, month_of
 from journeymesh.stores.port import JourneyQuery, RefusalQuery, Store
-from journeymesh.strangler.members import Member
 from journeymesh.strangler.opinion import Amounts, Evidence
-from journeymesh.strangler.policy_book import vehicles_of
-from journeymesh.strangler.questions import JourneysAsked
-from journeymesh.strangler.sides import Side
+from journeymesh.strangler.policy_book import Member, vehicles_of
+from journeymesh.strangler.questions import JourneysAsked, Side
 
 _COLUMNS = ("journey_id", "started_at", "ended_at", "policy_from", "distance_m", "duration_s", "driving_s", "fixes",
             "quarantined")  # fmt: skip

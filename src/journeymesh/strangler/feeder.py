@@ -20,20 +20,19 @@ from journeymesh.sources.vehicle_port import PositionLost, VehicleSource
 from journeymesh.stores.port import Store
 from journeymesh.strangler.backfill import COMPLETE, Backfill, ChunkDiffers, backfill_of, begin_again
 from journeymesh.strangler.control import Control
+from journeymesh.strangler.desired_state import Upstream
 from journeymesh.strangler.feed_session import FeedSession
 from journeymesh.strangler.feeds import FeedLease, FeedTaken
 from journeymesh.strangler.foreign_runs import OtherRuns, begin_watch, look_beside
 from journeymesh.strangler.legacy_upstream import LegacyUpstream
 from journeymesh.strangler.live_sync import LiveSync
-from journeymesh.strangler.phases import Phase
 from journeymesh.strangler.plan import LEGACY, Plan
-from journeymesh.strangler.reconciled import note_chunk, note_filled
+from journeymesh.strangler.reconcile import note_chunk, note_filled
 from journeymesh.strangler.refusal_watch import RefusalWatch, refusal_limits
 from journeymesh.strangler.routes import Route, Routes, mark_completeness, read_routes
-from journeymesh.strangler.slices import Selector
+from journeymesh.strangler.slices import Phase, Selector
 from journeymesh.strangler.store_upstream import StoreUpstream, kept_by_both
 from journeymesh.strangler.targets import CHECK_S, check_refillable, sync_id, target_fault
-from journeymesh.strangler.upstream import Upstream
 
 FOLLOW_S: Final = 0.25
 WAIT_S: Final = 0.25

@@ -17,8 +17,7 @@ import sqlalchemy as sa
 
 from journeymesh.errors import JourneymeshError
 from journeymesh.processes import Process, has_ended
-from journeymesh.strangler.control import Control, now_us
-from journeymesh.strangler.control_tables import feeds, of_feed
+from journeymesh.strangler.control import Control, feeds, now_us, of_feed
 
 if TYPE_CHECKING:
     from journeymesh.strangler.targets import Mark

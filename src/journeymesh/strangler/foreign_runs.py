@@ -19,10 +19,9 @@ import sqlalchemy as sa
 
 from journeymesh.errors import JourneymeshError
 from journeymesh.stores.port import JourneyStore, Run
-from journeymesh.strangler.control import Control, now_us, put_row
-from journeymesh.strangler.control_tables import foreign_runs, of_target, routes
-from journeymesh.strangler.phases import Phase
+from journeymesh.strangler.control import Control, foreign_runs, now_us, of_target, put_row, routes
 from journeymesh.strangler.routes import RouteChange, note, read_routes
+from journeymesh.strangler.slices import Phase
 
 if TYPE_CHECKING:
     from journeymesh.strangler.feed_session import FeedSession

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from journeymesh.errors import JourneymeshError
-from journeymesh.strangler.opinions import RecordedOpinion
-from journeymesh.strangler.phases import Phase
+from journeymesh.strangler.opinion import RecordedOpinion
 from journeymesh.strangler.plan import Gates
 from journeymesh.strangler.refusals import Refusals, refused_text
+from journeymesh.strangler.slices import Phase
 
 DAY_S = 86_400.0
 

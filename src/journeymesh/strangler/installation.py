@@ -19,25 +19,23 @@ from journeymesh.stores.port import RulesUsed, Store
 from journeymesh.strangler.accepted import Accepted, Deliverer, accept
 from journeymesh.strangler.apply import Applying, operator
 from journeymesh.strangler.control import Control
+from journeymesh.strangler.desired_state import Upstream
 from journeymesh.strangler.feed_session import FeedSession
 from journeymesh.strangler.feeder import Feeder
-from journeymesh.strangler.gate_inputs import read_gate_inputs
 from journeymesh.strangler.gates import NothingCompared
 from journeymesh.strangler.legacy_upstream import LegacyUpstream
 from journeymesh.strangler.metrics import StranglerMetrics
 from journeymesh.strangler.moves import has_legacy
 from journeymesh.strangler.ownership import check_owner
-from journeymesh.strangler.phases import Phase
 from journeymesh.strangler.plan import LEGACY, Plan
 from journeymesh.strangler.policy_book import PoliciesRead
-from journeymesh.strangler.reconcile import Reconciliation
-from journeymesh.strangler.reconciled import recorded_chunks
+from journeymesh.strangler.reconcile import Reconciliation, recorded_chunks
 from journeymesh.strangler.retire import Retiring
 from journeymesh.strangler.routes import Route, read_routes
-from journeymesh.strangler.status import feeds_status, status_of, unfinished
+from journeymesh.strangler.slices import Phase
+from journeymesh.strangler.status import feeds_status, read_gate_inputs, status_of, unfinished
 from journeymesh.strangler.store_upstream import StoreUpstream, kept_by_both
 from journeymesh.strangler.targets import check_targets
-from journeymesh.strangler.upstream import Upstream
 
 
 @dataclass(slots=True, kw_only=True)

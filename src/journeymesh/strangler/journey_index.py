@@ -9,7 +9,7 @@ from typing import Final
 import pyarrow as pa
 
 from journeymesh.lru import LruCache
-from journeymesh.strangler.sides import Side
+from journeymesh.strangler.questions import Side
 
 MOST_JOURNEYS: Final = 200_000
 

@@ -13,7 +13,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from journeymesh.errors import JourneymeshError
-from journeymesh.strangler.phases import Phase
+from journeymesh.strangler.slices import Phase
 from journeymesh.strangler.status import FeedStatus, SliceStatus
 
 PREFIX: Final = "journeymesh_strangler"

@@ -7,10 +7,9 @@ from dataclasses import dataclass, replace
 from enum import StrEnum, unique
 
 from journeymesh.journeys.policies import Policy
-from journeymesh.strangler.phases import Phase, following, may_follow, needs_gates
 from journeymesh.strangler.plan import LEGACY, Plan, PlanInvalid, SlicePlan
 from journeymesh.strangler.routes import Route, Routes
-from journeymesh.strangler.slices import overlaps
+from journeymesh.strangler.slices import Phase, following, may_follow, needs_gates, overlaps
 
 
 @unique

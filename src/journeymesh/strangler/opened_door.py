@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 
-from journeymesh.strangler.answer_counts import AnswerCounts
 from journeymesh.strangler.control import Control
-from journeymesh.strangler.door import Door
+from journeymesh.strangler.counts import AnswerCounts
+from journeymesh.strangler.door import Door, Routing
 from journeymesh.strangler.feeds import feed_of
 from journeymesh.strangler.installation import Installation
 from journeymesh.strangler.journey_index import JourneyIndex, JourneyLocation, Locator
@@ -17,10 +17,9 @@ from journeymesh.strangler.legacy_cache import AnswerCache, ChangeWatcher
 from journeymesh.strangler.legacy_side import LegacySide, ReadLimits
 from journeymesh.strangler.plan import LEGACY
 from journeymesh.strangler.policy_book import PolicyBook
+from journeymesh.strangler.questions import Side
 from journeymesh.strangler.routes import Route, RoutesFollower
-from journeymesh.strangler.routing import Routing
 from journeymesh.strangler.shadow import ShadowReader
-from journeymesh.strangler.sides import Side
 from journeymesh.strangler.targets import TargetRecorder, TargetWatch
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlalchemy as sa
 
 from journeymesh.strangler.control import Control, now_us
-from journeymesh.strangler.control_tables import plan as owner
+from journeymesh.strangler.control import plan as owner
 from journeymesh.strangler.plan import Plan, PlanInvalid
 
 _PLACE = 1

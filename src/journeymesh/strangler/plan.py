@@ -12,8 +12,7 @@ import msgspec
 from journeymesh.databases.addresses import url_beside
 from journeymesh.errors import UsageError
 from journeymesh.safe_text import place_of
-from journeymesh.strangler.phases import Phase
-from journeymesh.strangler.slices import Selector, Slice
+from journeymesh.strangler.slices import Phase, Selector, Slice
 from journeymesh.yaml_files import read_yaml
 
 LEGACY: Final = "legacy"

@@ -1,5 +1,5 @@
 """The feed's watch over what it refuses: how many documents were read for each slice, and whether more are refused
-than before. A sudden share is recorded among the mismatches as an open question; see refusal_share.py.
+than before. A sudden share is recorded among the mismatches as an open question; see refusals.py.
 
 The question is gone when so many of its documents can be used, or are deleted, that it would not have been asked. It
 can be accepted as a mismatch is; while that holds, the share that was accepted is the custom, and a larger one asks
@@ -16,13 +16,22 @@ from typing import Any, Final
 import sqlalchemy as sa
 
 from journeymesh.strangler.backfill import COMPLETE, state_of
-from journeymesh.strangler.control import now_us
-from journeymesh.strangler.control_tables import of_target, reads
+from journeymesh.strangler.control import now_us, of_target, reads
 from journeymesh.strangler.feed_session import FeedSession, Scope
 from journeymesh.strangler.plan import Gates
-from journeymesh.strangler.refusal_questions import ask_again, is_accepted, note_gone
-from journeymesh.strangler.refusal_share import Limits, Window, still_refused, sudden
-from journeymesh.strangler.refused_documents import clear_refused, put_refused, refused_among, refused_in
+from journeymesh.strangler.refusals import (
+    Limits,
+    Window,
+    ask_again,
+    clear_refused,
+    is_accepted,
+    note_gone,
+    put_refused,
+    refused_among,
+    refused_in,
+    still_refused,
+    sudden,
+)
 
 JUDGE_EVERY_S: Final = 1.0
 _IDLE_S: Final = 10.0

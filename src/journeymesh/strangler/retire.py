@@ -24,13 +24,12 @@ import sqlalchemy as sa
 
 from journeymesh.journeys.policies import Policy
 from journeymesh.sources.vehicle_port import DocumentRemover
-from journeymesh.strangler.control import Control, now_us, put_row
-from journeymesh.strangler.control_tables import feeds, pending_moves
+from journeymesh.strangler.control import Control, feeds, now_us, pending_moves, put_row
 from journeymesh.strangler.gates import GateClosed, NothingCompared
-from journeymesh.strangler.members import members_of
-from journeymesh.strangler.phases import Phase
 from journeymesh.strangler.plan import LEGACY
+from journeymesh.strangler.policy_book import members_of
 from journeymesh.strangler.routes import STALE_S, Route, RouteChange, note, read_routes, record
+from journeymesh.strangler.slices import Phase
 
 FENCED: Final = "fenced"
 EXPORTED: Final = "exported"

@@ -13,10 +13,8 @@ import sqlalchemy as sa
 
 from journeymesh.errors import StoreUnavailable
 from journeymesh.following import Follower
-from journeymesh.strangler.control import Control, bump, now_us, put_row, revision
-from journeymesh.strangler.control_tables import history, routes
-from journeymesh.strangler.phases import Phase, SideName, answering, is_fed
-from journeymesh.strangler.slices import Selector, Slice
+from journeymesh.strangler.control import Control, bump, history, now_us, put_row, revision, routes
+from journeymesh.strangler.slices import Phase, Selector, SideName, Slice, answering, is_fed
 
 POLL_S: Final = 0.25
 STALE_S: Final = 1.0

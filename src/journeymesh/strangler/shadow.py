@@ -20,15 +20,13 @@ import pyarrow as pa
 
 from journeymesh.errors import JourneymeshError
 from journeymesh.strangler.control import Control, now_us
-from journeymesh.strangler.coverage import CoverageNotes, Outcome
+from journeymesh.strangler.counts import CoverageNotes, Outcome
 from journeymesh.strangler.differences import Classification, Difference, differences, found_elsewhere, same
-from journeymesh.strangler.known_mismatches import KnownMismatches
-from journeymesh.strangler.mismatches import Found, record_mismatches
-from journeymesh.strangler.phases import is_shadowed
+from journeymesh.strangler.mismatches import Found, KnownMismatches, record_mismatches
 from journeymesh.strangler.plan import Shadow
-from journeymesh.strangler.questions import FixesAsked, JourneyAsked, JourneysAsked, Question
+from journeymesh.strangler.questions import FixesAsked, JourneyAsked, JourneysAsked, Question, Side
 from journeymesh.strangler.routes import Route, RoutesFollower, RoutesUnreadable
-from journeymesh.strangler.sides import Side
+from journeymesh.strangler.slices import is_shadowed
 from journeymesh.strangler.yielding import TICK_S, Yielding
 
 BUSY_SHARE: Final = 0.005

@@ -20,11 +20,10 @@ from journeymesh.errors import JourneymeshError, StoreUnavailable, UsageError
 from journeymesh.following import Follower
 from journeymesh.safe_text import place_of
 from journeymesh.stores.port import JourneyStore
-from journeymesh.strangler.control import Control
-from journeymesh.strangler.control_tables import feeds, of_feed
+from journeymesh.strangler.control import Control, feeds, of_feed
 from journeymesh.strangler.foreign_runs import OtherRuns, look_for_others
-from journeymesh.strangler.phases import Phase
 from journeymesh.strangler.routes import Route, Routes, mark_completeness, read_routes
+from journeymesh.strangler.slices import Phase
 
 IDENTITY: Final = "store_identity"
 WRITES: Final = "feed_writes"

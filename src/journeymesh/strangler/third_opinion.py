@@ -18,12 +18,11 @@ from journeymesh.sources.totals import Total, TotalsMapping, TotalsRead, month_o
 from journeymesh.stores.port import Store
 from journeymesh.strangler.control import now_us
 from journeymesh.strangler.door_months import DoorMonth, door_months, evidence_of, looked_into, span_us
-from journeymesh.strangler.members import Member
 from journeymesh.strangler.naive import NaiveJourney, naive_journeys
 from journeymesh.strangler.naive_fixes import NaiveFix, NaiveReader
 from journeymesh.strangler.opinion import BAD, TOLERANCE, Class, Opinion, Verdict, judge, suspected
-from journeymesh.strangler.policy_book import vehicles_of
-from journeymesh.strangler.sides import Side
+from journeymesh.strangler.policy_book import Member, vehicles_of
+from journeymesh.strangler.questions import Side
 
 if TYPE_CHECKING:
     from journeymesh.sources.mongodb_documents import MongodbDocuments

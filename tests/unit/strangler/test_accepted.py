@@ -17,9 +17,8 @@ from journeymesh.stores.memory import MemoryStore
 from journeymesh.stores.port import JourneyQuery
 from journeymesh.strangler.accepted import Deliverer, accept
 from journeymesh.strangler.control import Control, now_us
-from journeymesh.strangler.phases import Phase
 from journeymesh.strangler.routes import Route, Routes
-from journeymesh.strangler.slices import Selector, Slice
+from journeymesh.strangler.slices import Phase, Selector, Slice
 from tests.support.builders import drive
 
 BEGIN = datetime(2024, 1, 1, tzinfo=UTC)

@@ -13,13 +13,11 @@ from journeymesh.errors import StoreUnavailable, UsageError
 from journeymesh.journeys.policies import Policy
 from journeymesh.processes import Process
 from journeymesh.strangler.apply import Applying, OperatorBusy, applied, operator_lock
-from journeymesh.strangler.control import Control, now_us
-from journeymesh.strangler.control_tables import history, operators
+from journeymesh.strangler.control import Control, history, now_us, operators
 from journeymesh.strangler.gates import GateInputs
-from journeymesh.strangler.phases import Phase
 from journeymesh.strangler.plan import Plan, PlanInvalid, SlicePlan
 from journeymesh.strangler.routes import Route, RoutesFollower, RoutesUnreadable, mark_completeness, read_routes
-from journeymesh.strangler.slices import Selector
+from journeymesh.strangler.slices import Phase, Selector
 from tests.support.plans import plan_of
 from tests.unit.strangler.test_gates import GOOD
 

@@ -6,8 +6,7 @@ from pathlib import Path
 import pytest
 
 from journeymesh.errors import StoreUnavailable, UsageError
-from journeymesh.strangler.control import SCHEMA, Control, bump, revision
-from journeymesh.strangler.control_tables import metadata
+from journeymesh.strangler.control import SCHEMA, Control, bump, metadata, revision
 from tests.support.rooms_databases import differences, fresh_postgresql
 
 

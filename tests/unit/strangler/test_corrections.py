@@ -15,8 +15,8 @@ from journeymesh.journeys.reasons import Reason
 from journeymesh.sources.vehicle_port import VehicleTimes
 from journeymesh.stores.memory import MemoryStore
 from journeymesh.stores.port import RefusalQuery, StoreBatch
-from journeymesh.strangler.corrections import Corrections
 from journeymesh.strangler.desired_state import DesiredState
+from journeymesh.strangler.feed_session import Corrections
 from journeymesh.strangler.target_state import TargetState
 
 DAY_US = 86_400_000_000

@@ -18,15 +18,13 @@ from journeymesh.journeys.policies import Policy
 from journeymesh.journeys.rules import JourneyRules
 from journeymesh.stores.memory import MemoryStore
 from journeymesh.stores.port import JourneyQuery
-from journeymesh.strangler.answer_counts import NO_SLICE, AnswerCounts, last_answered_us
 from journeymesh.strangler.control import Control
+from journeymesh.strangler.counts import NO_SLICE, AnswerCounts, last_answered_us
 from journeymesh.strangler.door import Door
-from journeymesh.strangler.phases import Phase
 from journeymesh.strangler.plan import LEGACY
-from journeymesh.strangler.questions import fix_table
+from journeymesh.strangler.questions import Side, fix_table
 from journeymesh.strangler.routes import RoutesFollower, RoutesUnreadable
-from journeymesh.strangler.sides import Side
-from journeymesh.strangler.slices import Selector
+from journeymesh.strangler.slices import Phase, Selector
 from journeymesh.wiring import open_store
 from tests.ports.side_suite import SideSuite, terms_of_one_number
 from tests.ports.test_sides import filled

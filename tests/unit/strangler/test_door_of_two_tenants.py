@@ -15,9 +15,8 @@ from journeymesh.errors import NotFound, UsageError
 from journeymesh.stores.memory import MemoryStore
 from journeymesh.stores.port import JourneyQuery
 from journeymesh.strangler.door import Door
-from journeymesh.strangler.phases import Phase
 from journeymesh.strangler.routes import Route
-from journeymesh.strangler.slices import Selector
+from journeymesh.strangler.slices import Phase, Selector
 from tests.ports.side_suite import answer_bytes, terms_of_one_number
 from tests.support.doors import STORE, a_control, a_door, fill, following, route
 from tests.support.recorded_legacy import RecordedLegacy

@@ -19,8 +19,8 @@ from journeymesh.strangler.control import bump, now_us
 from journeymesh.strangler.document_index import DocumentIndex
 from journeymesh.strangler.feeder import Feeder
 from journeymesh.strangler.feeds import Feed, FeedLease, FeedTaken, LagState, feed_of, lag_of
-from journeymesh.strangler.phases import Phase
 from journeymesh.strangler.routes import mark_completeness, read_routes
+from journeymesh.strangler.slices import Phase
 from tests.support.builders import NOON, drive
 from tests.support.feeds import Bench, policy_of
 

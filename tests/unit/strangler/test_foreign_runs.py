@@ -19,11 +19,10 @@ from journeymesh.errors import StoreUnavailable
 from journeymesh.journeys.rules import ALWAYS_ON
 from journeymesh.stores.memory import MemoryStore
 from journeymesh.stores.port import JourneyQuery, Run, StoreBatch
-from journeymesh.strangler.control import Control
-from journeymesh.strangler.control_tables import foreign_runs
+from journeymesh.strangler.control import Control, foreign_runs
 from journeymesh.strangler.foreign_runs import OtherRuns, look_for_others, open_runs, runs_of_others
 from journeymesh.strangler.opened_door import opened_door
-from journeymesh.strangler.phases import Phase
+from journeymesh.strangler.slices import Phase
 from journeymesh.wiring import open_store
 from tests.support.builders import NOON, drive
 from tests.support.doors import STORE, a_control, fill, route

@@ -6,10 +6,10 @@ import msgspec
 import pytest
 
 from journeymesh.strangler.gates import GateInputs, closed_gates
-from journeymesh.strangler.opinions import RecordedOpinion
-from journeymesh.strangler.phases import Phase
+from journeymesh.strangler.opinion import RecordedOpinion
 from journeymesh.strangler.plan import Gates
 from journeymesh.strangler.refusals import Refusals
+from journeymesh.strangler.slices import Phase
 
 GATES = Gates(max_lag_s=5, shadow_coverage=0.9, shadow_reads=100, quiet_days=7, third_opinion=0.995)
 OPINION = RecordedOpinion(

@@ -14,10 +14,10 @@ import pytest
 import typer
 
 from journeymesh.cli.main import app, outcome
-from journeymesh.strangler.control_tables import backfills
-from journeymesh.strangler.phases import Phase
+from journeymesh.strangler.control import backfills
 from journeymesh.strangler.routes import mark_completeness, read_routes
 from journeymesh.strangler.shadow import ShadowReader
+from journeymesh.strangler.slices import Phase
 from tests.support.builders import NOON, drive
 from tests.support.worlds import LOST, World
 

@@ -9,7 +9,7 @@ import pytest
 
 from journeymesh.journeys.fixes import Fixes
 from journeymesh.stores.port import JourneyQuery, RefusalQuery
-from journeymesh.strangler import corrections, live_sync
+from journeymesh.strangler import feed_session, live_sync
 from journeymesh.strangler.control import now_us
 from tests.support.builders import NOON, drive, us
 from tests.support.feeds import Bench, policy_of
@@ -154,7 +154,7 @@ def test_a_clock_that_was_ahead_is_believed_once_its_time_has_come(
             return datetime.now(tz) + timedelta(hours=1)
 
     monkeypatch.setattr(live_sync, "datetime", Later)
-    monkeypatch.setattr(corrections, "datetime", Later)
+    monkeypatch.setattr(feed_session, "datetime", Later)
     monkeypatch.setattr(live_sync, "DUTIES_EVERY_S", 0.0)
     bench.feed()
     assert list(store.refusals(RefusalQuery(reason="clock_future"))) == []

@@ -10,11 +10,10 @@ import pytest
 from journeymesh.journeys.policies import Policy
 from journeymesh.stores.memory import MemoryStore
 from journeymesh.stores.port import JourneyQuery
-from journeymesh.strangler.members import members_of
-from journeymesh.strangler.phases import Phase
+from journeymesh.strangler.policy_book import members_of
 from journeymesh.strangler.questions import JourneysAsked, PolicyAsked, Question
 from journeymesh.strangler.routes import Route
-from journeymesh.strangler.slices import Selector
+from journeymesh.strangler.slices import Phase, Selector
 from tests.ports.side_suite import terms_of_one_number
 from tests.support.builders import NOON
 from tests.support.doors import STORE, a_control, a_door, fill, following, route

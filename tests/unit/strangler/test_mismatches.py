@@ -7,7 +7,7 @@ import pytest
 from journeymesh.errors import NotFound, UsageError
 from journeymesh.strangler import mismatches as recorded
 from journeymesh.strangler.control import Control, now_us
-from journeymesh.strangler.coverage import CoverageNotes, Outcome, coverage_of, reads_of
+from journeymesh.strangler.counts import CoverageNotes, Outcome, coverage_of, reads_of
 from journeymesh.strangler.differences import Classification, Difference
 from journeymesh.strangler.mismatches import (
     OTHERS,

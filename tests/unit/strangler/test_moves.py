@@ -7,10 +7,9 @@ import pytest
 
 from journeymesh.journeys.policies import Policy
 from journeymesh.strangler.moves import Kind, Move, moves_of
-from journeymesh.strangler.phases import Phase, SideName, answering, may_follow
 from journeymesh.strangler.plan import PlanInvalid, SlicePlan
 from journeymesh.strangler.routes import Route, Routes
-from journeymesh.strangler.slices import Selector
+from journeymesh.strangler.slices import Phase, Selector, SideName, answering, may_follow
 from tests.support.plans import plan_of
 
 POLICIES = [

@@ -22,10 +22,10 @@ from journeymesh.sources.mapping import Mapping, load_mapping
 from journeymesh.sources.totals import load_totals
 from journeymesh.stores.memory import MemoryStore
 from journeymesh.strangler import naive, naive_fixes
-from journeymesh.strangler.members import members_of
 from journeymesh.strangler.naive import EARTH_M, naive_journeys, way_m
 from journeymesh.strangler.naive_fixes import NaiveFix, NaiveReader, NaiveUnable
 from journeymesh.strangler.opinion import GOOD, Class, Opinion
+from journeymesh.strangler.policy_book import members_of
 from journeymesh.strangler.slices import Selector
 from journeymesh.strangler.third_opinion import Comparing
 from journeymesh.wiring import open_source

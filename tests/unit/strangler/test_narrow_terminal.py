@@ -8,7 +8,7 @@ import pytest
 import sqlalchemy as sa
 
 from journeymesh.cli.main import outcome
-from journeymesh.strangler.phases import Phase
+from journeymesh.strangler.slices import Phase
 from tests.support.worlds import World
 
 

@@ -11,7 +11,7 @@ from journeymesh.cli.main import outcome
 from journeymesh.errors import SourceUnreadable
 from journeymesh.sources.vehicle_port import OtherClient, OtherClients
 from journeymesh.strangler.installation import Installation
-from journeymesh.strangler.phases import Phase
+from journeymesh.strangler.slices import Phase
 from tests.support.legacy_double import MemoryLegacy
 from tests.support.worlds import World
 

@@ -6,8 +6,8 @@ import jsonschema
 import pytest
 import yaml
 
-from journeymesh.strangler.phases import Phase
 from journeymesh.strangler.plan import PlanInvalid, load_plan, plan_schema, with_phases, with_swap
+from journeymesh.strangler.slices import Phase
 
 PLAN = """
 version: 1

@@ -21,9 +21,9 @@ from journeymesh.stores.memory import MemoryStore
 from journeymesh.stores.port import JourneyQuery, RefusalQuery, StoreBatch
 from journeymesh.strangler.feed_session import FeedSession
 from journeymesh.strangler.opened_door import opened_door
-from journeymesh.strangler.phases import Phase
 from journeymesh.strangler.plan import Feed
 from journeymesh.strangler.routes import read_routes
+from journeymesh.strangler.slices import Phase
 from journeymesh.strangler.store_upstream import StoreUpstream
 from tests.support.builders import NOON, drive
 from tests.support.doors import a_control, fill, made_of, route

@@ -19,16 +19,14 @@ from journeymesh.journeys.journey import Refusal
 from journeymesh.journeys.reasons import Reason
 from journeymesh.sources.vehicle_port import VehicleRead
 from journeymesh.stores.port import StoreBatch
-from journeymesh.strangler.control import Control, now_us
-from journeymesh.strangler.control_tables import reads
-from journeymesh.strangler.gate_inputs import read_gate_inputs
+from journeymesh.strangler.control import Control, now_us, reads
 from journeymesh.strangler.gates import closed_gates
 from journeymesh.strangler.mismatches import accept_mismatch, list_mismatches
-from journeymesh.strangler.phases import Phase
 from journeymesh.strangler.plan import Gates
-from journeymesh.strangler.refusal_share import Limits, Window, still_refused, sudden
-from journeymesh.strangler.refusals import Refusals, refusals_of
+from journeymesh.strangler.refusals import Limits, Refusals, Window, refusals_of, still_refused, sudden
 from journeymesh.strangler.routes import read_routes
+from journeymesh.strangler.slices import Phase
+from journeymesh.strangler.status import read_gate_inputs
 from tests.support.builders import NOON, drive
 from tests.support.feeds import Bench, policy_of
 from tests.support.legacy_double import MemoryLegacy

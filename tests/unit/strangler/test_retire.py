@@ -12,13 +12,11 @@ import pytest
 import sqlalchemy as sa
 
 from journeymesh.journeys.policies import Policy
-from journeymesh.strangler.control import Control, now_us
-from journeymesh.strangler.control_tables import feeds
+from journeymesh.strangler.control import Control, feeds, now_us
 from journeymesh.strangler.gates import GateClosed, NothingCompared
-from journeymesh.strangler.phases import Phase
 from journeymesh.strangler.retire import Retiring
 from journeymesh.strangler.routes import Route, RouteChange, read_routes, record
-from journeymesh.strangler.slices import Selector, Slice
+from journeymesh.strangler.slices import Phase, Selector, Slice
 from journeymesh.strangler.status import history_of, unfinished
 from tests.support.builders import drive
 from tests.support.legacy_double import MemoryLegacy

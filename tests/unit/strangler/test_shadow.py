@@ -18,13 +18,13 @@ from journeymesh.journeys.policies import Policy
 from journeymesh.stores.port import JourneyQuery
 from journeymesh.strangler.comparing import compare_policies
 from journeymesh.strangler.control import Control, now_us
-from journeymesh.strangler.coverage import coverage_of, reads_of
-from journeymesh.strangler.members import Member
+from journeymesh.strangler.counts import coverage_of, reads_of
 from journeymesh.strangler.mismatches import list_mismatches, open_mismatches
-from journeymesh.strangler.phases import Phase
 from journeymesh.strangler.plan import LEGACY, Shadow
+from journeymesh.strangler.policy_book import Member
 from journeymesh.strangler.questions import JourneysAsked
 from journeymesh.strangler.shadow import ShadowReader
+from journeymesh.strangler.slices import Phase
 from tests.support.builders import NOON
 from tests.support.doors import STORE, a_control, following, put_routes, route
 from tests.support.racing_sides import AnswersAtHand, RacingSides

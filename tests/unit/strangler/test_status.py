@@ -5,10 +5,10 @@ from __future__ import annotations
 import sqlite3
 from pathlib import Path
 
-from journeymesh.strangler.answer_counts import AnswerCounts
 from journeymesh.strangler.control import Control
+from journeymesh.strangler.counts import AnswerCounts
 from journeymesh.strangler.feeds import LEASE_S, FeedLease, LagState
-from journeymesh.strangler.phases import Phase
+from journeymesh.strangler.slices import Phase
 from journeymesh.strangler.status import feeds_status, status_of
 from tests.support.doors import a_control, put_routes, route
 from tests.support.plans import plan_of

@@ -20,9 +20,8 @@ from journeymesh.sources.port import SourceBatch
 from journeymesh.sources.totals import Total, TotalsMapping, TotalsRead, load_totals, totals_of
 from journeymesh.stores.memory import MemoryStore
 from journeymesh.strangler.control import Control
-from journeymesh.strangler.members import Member, members_of
-from journeymesh.strangler.opinion import Class, Opinion, Verdict
-from journeymesh.strangler.opinions import NAIVE, TOTALS, opinions_of, record_opinion
+from journeymesh.strangler.opinion import NAIVE, TOTALS, Class, Opinion, Verdict, opinions_of, record_opinion
+from journeymesh.strangler.policy_book import Member, members_of
 from journeymesh.strangler.slices import Selector
 from journeymesh.strangler.third_opinion import Comparing, by_policy, sample_of
 from tests.support.builders import drive

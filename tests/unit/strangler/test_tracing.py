@@ -14,13 +14,11 @@ from journeymesh.journeys.policies import Policy
 from journeymesh.stores.memory import MemoryStore
 from journeymesh.stores.port import JourneyQuery
 from journeymesh.strangler import tracing
-from journeymesh.strangler.door import Door
+from journeymesh.strangler.door import Door, Routing
 from journeymesh.strangler.journey_index import JourneyIndex, Locator
-from journeymesh.strangler.phases import Phase
 from journeymesh.strangler.policy_book import PolicyBook
 from journeymesh.strangler.routes import Route, Routes
-from journeymesh.strangler.routing import Routing
-from journeymesh.strangler.slices import Selector, Slice
+from journeymesh.strangler.slices import Phase, Selector, Slice
 
 POLICY = Policy(number="SECRET-1", valid_from=datetime(2024, 1, 1, tzinfo=UTC), device="SECRET-V")
 

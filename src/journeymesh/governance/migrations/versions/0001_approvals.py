@@ -7,8 +7,6 @@ from journeymesh.governance.approval_tables import ENTRY, KEY
 
 revision = "0001"
 down_revision = None
-branch_labels = None
-depends_on = None
 
 
 def upgrade() -> None:

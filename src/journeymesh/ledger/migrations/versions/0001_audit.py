@@ -7,8 +7,6 @@ from journeymesh.ledger.audit_tables import KEY
 
 revision = "0001"
 down_revision = None
-branch_labels = None
-depends_on = None
 
 
 def upgrade() -> None:

@@ -7,8 +7,6 @@ from journeymesh.stores.tables import EXACT, KEY
 
 revision = "0001"
 down_revision = None
-branch_labels = None
-depends_on = None
 
 JOURNEY_FLOATS = (
     "start_lat_deg", "start_lon_deg", "end_lat_deg", "end_lon_deg", "distance_m", "duration_s", "driving_s", "idle_s",

@@ -11,8 +11,6 @@ from journeymesh.stores.sql_rows import SqlRows
 
 revision = "0003"
 down_revision = "0002"
-branch_labels = None
-depends_on = None
 
 REFUSALS = sa.table("refusals", *(sa.column(name) for name in REFUSAL_COLUMNS))
 

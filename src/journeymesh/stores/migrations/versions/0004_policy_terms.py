@@ -9,8 +9,6 @@ from journeymesh.stores.term_upgrade import content_with_term
 
 revision = "0004"
 down_revision = "0003"
-branch_labels = None
-depends_on = None
 
 PAGE = 5_000
 

@@ -3,12 +3,10 @@
 import sqlalchemy as sa
 from alembic import op
 
-from journeymesh.strangler.control_tables import KEY
+from journeymesh.strangler.control import KEY
 
 revision = "0006"
 down_revision = "0005"
-branch_labels = None
-depends_on = None
 
 
 def upgrade() -> None:
