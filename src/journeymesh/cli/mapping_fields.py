@@ -49,6 +49,7 @@ def check_lines(found: MappingCheck) -> list[str]:
         + (f", {found.first_at} to {found.last_at}" if found.first_at else ""),
         f"duplicates      {found.duplicates:,}",
         f"refused         {refused:,}",
+        *([f"unreadable      {found.unreadable:,} fixes used without a value"] if found.unreadable else []),
         *([f"others          {found.others:,} that the mapping's conditions leave out"] if found.others else []),
         f"policies        {found.policies:,}"
         + (f", and {unusable:,} that cannot be used" if (unusable := sum(found.policies_refused.values())) else ""),

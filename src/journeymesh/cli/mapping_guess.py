@@ -117,5 +117,6 @@ def _tried(source: str, text: str) -> tuple[list[str], MappingCheck | None]:
             return [f"It could not be tried: {' '.join(error.what.split())}"], None
     lines = [f"Tried: of {checked.inputs:,} inputs {checked.usable:,} can be used, {checked.vehicles:,} vehicles."]
     lines += [f"Refused: {count:,} by {reason}." for reason, count in checked.refused.items()]
+    lines += [f"Used without a value that cannot be read: {checked.unreadable:,}."] if checked.unreadable else []
     lines += [f"In doubt: {one}" for one in checked.doubts]
     return lines, checked

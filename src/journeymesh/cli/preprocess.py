@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from contextlib import closing
 from typing import TYPE_CHECKING, Annotated
 
@@ -69,6 +70,7 @@ def preprocess(
     from journeymesh.engines.memory import keep_decoded_memory
 
     keep_decoded_memory()
+    from journeymesh.cli.unmet_policies import unmet_policies
     from journeymesh.engines.local import run
     from journeymesh.engines.port import Retention, RunOptions
     from journeymesh.settings import retention_of
@@ -94,7 +96,10 @@ def preprocess(
         )
         report = run(opened_source, opened, options, on_progress)
         items = opened_source.items()
+        unmet = unmet_policies(report, opened)
     tell(report, options, shown_url(store or held.store), form, items)
+    if unmet is not None:
+        say(f"note: {unmet}", file=sys.stderr)
     judge_run(report, opened_source.name, named, most_refused)
 
 

@@ -228,11 +228,26 @@ def _coordinates(fixes: Fixes, steps: _Steps) -> list[Doubt]:
     if total and scaled > 0.5 * total:
         told = f"in {scaled:,} of {total:,} fixes (a scale such as 1e-7, or ddmm.mmmm)"
         return [Doubt("lat_deg", f"lat and lon are not degrees {told}")]
+    if total >= _FEWEST_STEPS and _look_like_radians(lat[there], lon[there]):
+        told = f"all {total:,} positions lie in the sea around (0, 0), within π/2 and π of it"
+        return [
+            Doubt(
+                "lat_deg",
+                f"lat and lon look like radians (scale: 57.29577951308232 for both), or are scaled too small: {told}",
+            )
+        ]
     zero = int(np.count_nonzero(there & ((lat == 0.0) | (lon == 0.0))))
     doubts = []
     if total >= _FEWEST_STEPS and zero > 0.5 * total:
         doubts.append(Doubt("lat_deg", f"lat or lon is exactly 0 in {zero:,} of {total:,} fixes"))
     return doubts + _swapped_by_direction(fixes, steps)
+
+
+def _look_like_radians(lat: F64, lon: F64) -> bool:
+    """Whether all positions are where radians are: no land lies there."""
+    known = (lat != 0.0) | (lon != 0.0)
+    near = (np.abs(lat) <= np.pi / 2) & (np.abs(lon) <= np.pi)
+    return bool(known.any() and near.all())
 
 
 def _swapped_by_direction(fixes: Fixes, steps: _Steps) -> list[Doubt]:

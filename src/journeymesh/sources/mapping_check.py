@@ -11,7 +11,7 @@ import numpy as np
 
 from journeymesh.journeys.fixes import Fixes
 from journeymesh.journeys.pipeline import PassResult, make_journeys
-from journeymesh.journeys.reasons import Reason
+from journeymesh.journeys.reasons import USED_WITHOUT, Reason
 from journeymesh.journeys.rules import ALWAYS_ON, JourneyRules
 from journeymesh.journeys.sensor_doubts import sensor_doubts
 from journeymesh.sources.clock_corrections import table_of
@@ -19,10 +19,14 @@ from journeymesh.sources.clock_doubts import clock_doubts
 from journeymesh.sources.field_tally import FieldCount, FieldTally, instant_text
 from journeymesh.sources.file_doubts import file_doubts
 from journeymesh.sources.mapping import FieldMappings
+from journeymesh.sources.name_doubts import name_doubts
 from journeymesh.sources.port import Source, SourceItem
 from journeymesh.sources.text import TextSource
 
 SAMPLE_INPUTS: Final = 1000
+_USED_WITHOUT: Final = frozenset(reason.code for reason in USED_WITHOUT)
+_FEWEST_SPIKES: Final = 10
+"""Fewer jumps are a receiver's."""
 MOST_FILES: Final = 20
 """Of so many files the first fixes are compared, where their names tell the vehicle."""
 SEARCHED_INPUTS: Final = 1_000_000
@@ -71,6 +75,8 @@ class MappingCheck:
     is_whole: bool
     others: int = 0
     """Inputs that the mapping's conditions leave to somebody else; not among ``inputs``."""
+    unreadable: int = 0
+    """Inputs of which a value of an optional field cannot be read: they are used without it."""
     policy_fields: tuple[CheckedField, ...] = ()
     """What was found of each field of the mapping's policies, over all of them."""
     policies_refused: dict[str, int] = field(default_factory=dict)
@@ -102,13 +108,17 @@ def check_mapping(
     is_whole = True
     for batch in source.batches():
         for refusal in batch.refusals:
-            sample.refuse(refusal.reason, 1, Example(refusal.origin, refusal.detail))
+            if refusal.reason in _USED_WITHOUT:  # its fix is used, and counted as such
+                sample.unreadable += 1
+            else:
+                sample.refuse(refusal.reason, 1, Example(refusal.origin, refusal.detail))
         sample.add(batch.fixes)
         sample.others += batch.others
-        if sample.inputs + sample.others >= (inputs if sample.usable else SEARCHED_INPUTS):
+        if sample.inputs + sample.read + sample.others >= (inputs if sample.has_usable else SEARCHED_INPUTS):
             is_whole = False
             break
     source.tally = None
+    sample.judge()
     clocks = clock_doubts(fields, tally.samples)
     policies = source.policies()
     refused = policies.refusals
@@ -142,11 +152,18 @@ def check_mapping(
         policies_refused=dict(Counter(refusal.reason for refusal in refused)),
         first_policy_refused={one.reason: Example(one.origin, one.detail) for one in reversed(refused)},
         items=tuple(source.items()),
-        doubts=(*(doubt.text for doubt in clocks), *_file_doubts(source, fields), *sample.sensor_doubts()),
+        doubts=(
+            *(doubt.text for doubt in clocks),
+            *_file_doubts(source, fields),
+            *name_doubts(sorted(sample.named)),
+            *sample.jump_doubts(),
+            *sample.sensor_doubts(),
+        ),
         is_whole=is_whole,
         corrections=len(corrections),
         corrections_unmet=tuple(name for name in corrections if name not in sample.named),
         others=sample.others,
+        unreadable=sample.unreadable,
         clocks_that_fit={doubt.field: doubt.instead for doubt in clocks if doubt.instead is not None},
         rules=rules.version,
     )
@@ -164,7 +181,9 @@ class _Sample:
     def __init__(self, source: Source, rules: JourneyRules) -> None:
         self._source = source
         self._rules = rules
-        self.inputs = self.usable = self.duplicates = self.others = 0
+        self._now_us = int(datetime.now(UTC).timestamp() * 1e6)
+        self.inputs = self.read = self.usable = self.duplicates = self.others = self.unreadable = 0
+        self.has_usable = False
         self.refused: Counter[str] = Counter()
         self.first: dict[str, Example] = {}
         self.vehicles: set[str] = set()
@@ -179,16 +198,23 @@ class _Sample:
         self.first.setdefault(reason, example)
 
     def add(self, fixes: Fixes) -> None:
+        """Hold these fixes; until one of them can be used, each batch is looked at for one."""
         if not len(fixes):
             return
         self.parts.append(fixes)
         self.named.update(fixes.vehicles)
-        now_us = int(datetime.now(UTC).timestamp() * 1e6)
-        result = make_journeys(fixes, self._rules, (), now_us)
-        self.usable += result.counts.accepted
-        self.duplicates += result.counts.duplicates
-        self.inputs += result.counts.accepted + result.counts.duplicates
-        if result.counts.accepted:
+        self.read += len(fixes)
+        if not self.has_usable:
+            self.has_usable = make_journeys(fixes, self._rules, (), self._now_us).counts.accepted > 0
+
+    def judge(self) -> None:
+        """What a run makes of all fixes together: what came in another batch may contradict or confirm one."""
+        if not self.parts:
+            return
+        result = make_journeys(Fixes.concat(self.parts), self._rules, (), self._now_us)
+        self.usable, self.duplicates = result.counts.accepted, result.counts.duplicates
+        self.inputs += self.usable + self.duplicates
+        if self.usable:
             self._note(result)
         for code in np.unique(result.reasons).tolist():
             rows = np.flatnonzero(result.reasons == code)
@@ -198,6 +224,14 @@ class _Sample:
     def sensor_doubts(self) -> list[str]:
         """What looks wrong with the sensors, in words."""
         return [doubt.text for doubt in sensor_doubts(Fixes.concat(self.parts))] if self.parts else []
+
+    def jump_doubts(self) -> list[str]:
+        """Whether so many fixes jump that they may be of several vehicles, in words."""
+        spikes = self.refused[Reason.POSITION_SPIKE.code]
+        if spikes < _FEWEST_SPIKES or spikes * 5 < self.inputs:
+            return []
+        said = f"{spikes:,} of {self.inputs:,} fixes jump too far to belong to the fixes around them"
+        return [f"{said}: several recorders may share one name, or the coordinates' form or scale may be another"]
 
     def _note(self, result: PassResult) -> None:
         """The vehicles and the span of the fixes that can be used."""

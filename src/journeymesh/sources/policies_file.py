@@ -41,10 +41,13 @@ def load_policies(path: str | Path) -> UsablePolicies:
 
     Raises:
         SourceMissing: there is no such file.
-        PoliciesInvalid: it cannot be read, or names a field that policies do not have.
+        PoliciesInvalid: it cannot be read, holds no policy, or names a field that policies do not have.
     """
     path = Path(path)
-    rows = _rows(path)
+    rows = [_renamed(row) for row in _rows(path)]
+    if not rows:
+        todo = f"write one policy with {', '.join(_REQUIRED)} and a device or vehicle, or leave --policies out"
+        raise PoliciesInvalid(f"policies {path}: there is no policy in it", todo=todo)
     for at, row in enumerate(rows, 1):
         if isinstance(row, Keys) and (unknown := sorted({str(name) for name in row} - set(_KNOWN))):
             where = f"{path.name}: policy {at}"
@@ -82,12 +85,30 @@ def _inputs(path: Path, rows: list[Any]) -> Iterator[PolicyInput]:
 
 
 def _rows(path: Path) -> list[Any]:
+    """What may be policies: a list of them, whatever it stands in, or the only one."""
     content = content_of(path, "policies", PoliciesInvalid)
     if isinstance(content, dict):
-        content = content.get("policies")
-    if not isinstance(content, list):
-        raise PoliciesInvalid(f"policies {path}: expected a list of policies", todo="see docs/how-to")
-    return content
+        content = [content] if "number" in content else content.get("policies", content)
+    if content is None:
+        return []
+    if isinstance(content, list):
+        return content
+    keyed = isinstance(content, dict) and content and all(isinstance(one, Keys) for one in content.values())
+    found = "policies by their numbers" if keyed else kind_of(content)
+    todo = "write one item for each: `- {number: P-1, vehicle: V1, valid_from: 2025-01-01}`"
+    raise PoliciesInvalid(f"policies {path}: expected a list of policies, found {found}", todo=todo)
+
+
+def _renamed(row: Any) -> Any:
+    """The row with the fields' own names for those that differ in capitals, blanks or dashes: ``Valid From``."""
+    if not isinstance(row, Keys):
+        return row
+    names = {name: _word(name) if _word(name) in _KNOWN else name for name in row}
+    return row if len(set(names.values())) < len(names) else {names[name]: value for name, value in row.items()}
+
+
+def _word(name: object) -> str:
+    return "_".join(str(name).casefold().replace("-", " ").replace("_", " ").split())
 
 
 def _policy(one: PolicyInput) -> Policy:

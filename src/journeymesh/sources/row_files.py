@@ -68,5 +68,7 @@ def _csv_rows(content: bytes) -> list[dict[Any, Any]]:
     plain = content[mark:]
     text = decoded(plain) if encoding == "utf-8" else plain.decode(encoding, "replace")
     separator = separator_of(next(iter(text.splitlines()), "").encode())
-    rows = csv.DictReader(io.StringIO(text, newline=""), delimiter=separator)
+    # A blank behind a separator belongs to neither a name nor a value.
+    rows = csv.DictReader(io.StringIO(text, newline=""), delimiter=separator, skipinitialspace=True)
+    rows.fieldnames = [name.strip() for name in rows.fieldnames or ()]
     return [{name: value for name, value in row.items() if value not in ("", None)} for row in rows]
