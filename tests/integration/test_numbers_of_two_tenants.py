@@ -173,6 +173,9 @@ CASES: dict[tuple[str, str], Callable[[str], list[Asked]]] = {
         path, "?limit=1", "?fields=started_at,distance_m&limit=1", "?from=2024-01-01T00:00:00Z", "?limit=1000"
     ),
     ("get", "/v1/policies/{policy}/summary"): lambda path: _of_policies(path, "?period=day", "?period=term"),
+    ("get", "/v1/policies/{policy}/score"): lambda path: [
+        Asked(path.replace("{policy}", number)) for number in NUMBERS
+    ],
     ("get", "/v1/journeys/{journey}"): lambda path: _of_journeys(path, MEDIA[:1]),
     ("get", "/v1/journeys/{journey}/track"): lambda path: _of_journeys(path, MEDIA),
     ("get", "/v1/products/journeys"): _plain,

@@ -40,6 +40,7 @@ PAGE_ROWS: Final = 100
 
 
 Product = wire.ProductTold
+PolicyScore = wire.PolicyScore
 FixRefused = wire.RefusedRow
 FixesTaken = wire.TakenFixes
 
@@ -96,6 +97,19 @@ class JourneyCalls:
         """What a policy's journeys add up to in each day, week, month or term, oldest first."""
         params = {"period": period, **period_params(since, until)}
         return row_call(get("/v1/policies/{policy}/summary", self.purpose, params, policy=policy), Summary, SUMMARIES)
+
+    @methods.export
+    def export_summary(
+        self, policy: str, path: str | PathLike[str], period: Period = "month", *, format: Format = "parquet"
+    ) -> Export:
+        """Write a policy's summaries into a file and return its bytes. On any fault the file is not there."""
+        request = get("/v1/policies/{policy}/summary", self.purpose, {"period": period}, policy=policy)
+        return export(request, format, path)
+
+    @methods.answer
+    def score(self, policy: str) -> Call[PolicyScore]:
+        """The score of the policy's latest term, its parts, and what would raise it."""
+        return call(get("/v1/policies/{policy}/score", self.purpose, policy=policy), PolicyScore)
 
     @methods.rows
     def policies(

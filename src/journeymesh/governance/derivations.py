@@ -45,6 +45,9 @@ TELLS: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
         "mean_speed_mps": frozenset({"distance_m"}),
         "annualised_distance_m": frozenset({"mileage_ratio"}),
         "score": frozenset({"score_parts"}),
+        **dict.fromkeys(
+            ("night_share", "speeding_share", "harsh_events_per_100km", "mileage_ratio"), frozenset({"score_parts"})
+        ),  # each part of a score has its value
     }
 )  # fmt: skip
 """By field: the fields that it could be derived from."""

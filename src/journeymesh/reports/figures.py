@@ -103,7 +103,7 @@ def score_parts(term: Row, rules: ScoreRules | None) -> list[PartShown]:
     weights = sum(part["weight"] for part in parts) or 1.0
     return [
         PartShown(
-            _PART_TITLES.get(part["part"], part["part"].replace("_", " ").capitalize()),
+            PART_TITLES.get(part["part"], part["part"].replace("_", " ").capitalize()),
             "unknown" if part["value"] is None else _part_value(part["part"], part["value"]),
             part["score"],
             part["weight"] / weights,
@@ -113,7 +113,7 @@ def score_parts(term: Row, rules: ScoreRules | None) -> list[PartShown]:
     ]
 
 
-_PART_TITLES: Final = {
+PART_TITLES: Final = {
     "harsh_events_per_100km": "Harsh events per 100 km",
     "speeding_share": "Distance over the limit",
     "night_share": "Distance at night",

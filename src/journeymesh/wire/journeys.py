@@ -3,6 +3,7 @@ types."""
 
 from __future__ import annotations
 
+from datetime import date
 from typing import Any
 
 import msgspec
@@ -54,3 +55,37 @@ class ProductTold(msgspec.Struct, frozen=True):
     contract: dict[str, Any]
     freshness: dict[str, Any]
     quality: dict[str, Any]
+
+
+class ScorePartGiven(msgspec.Struct, frozen=True):
+    """A part of a score: its value in the period, what that scores of 100, and how much it weighs of 1. It scores 100
+    at ``best`` or below and 0 at ``worst`` or above, linear between."""
+
+    part: str
+    value: float
+    score: float
+    weight: float
+    best: float
+    worst: float
+
+
+class ScoreChangeGiven(msgspec.Struct, frozen=True):
+    """What the score would be if of one part alone there were less: the share ``less`` of its value gone, so that
+    ``value`` is left. ``points``: how much ``score`` is above the present one."""
+
+    part: str
+    less: float
+    value: float
+    score: float
+    points: float
+
+
+class PolicyScore(msgspec.Struct, frozen=True):
+    """The score of a policy's latest term, 0 to 100, with its parts, and what would raise it most first. Null and
+    empty where there are no journeys, or where the purpose hides it."""
+
+    period_from: date | None
+    period_to: date | None
+    score: float | None
+    parts: list[ScorePartGiven]
+    changes: list[ScoreChangeGiven]

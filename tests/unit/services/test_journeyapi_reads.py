@@ -24,6 +24,7 @@ from tests.support.journeyapis import NOON, POLICY, Served, filled
 
 JOURNEYS = "/v1/policies/P-1/journeys"
 SUMMARY = "/v1/policies/P-1/summary"
+SCORE = "/v1/policies/P-1/score"
 ARROW = "application/vnd.apache.arrow.stream"
 PARQUET = "application/vnd.apache.parquet"
 
@@ -154,7 +155,31 @@ def test_a_summary_in_memory_is_answered_until_the_data_changes() -> None:
         assert served.get(SUMMARY).json()["items"][0]["journeys"] == first.json()["items"][0]["journeys"] + 1
 
 
-@pytest.mark.parametrize("path", [JOURNEYS, f"{SUMMARY}?period=week"])
+def test_a_score_comes_with_its_rules_and_with_what_would_change_it() -> None:
+    with Served(filled(5)) as served:
+        told = served.get(SCORE).json()
+        term = served.get(f"{SUMMARY}?period=term").json()["items"][-1]
+        assert (told["score"], told["period_from"]) == (term["score"], term["period_from"])
+        assert [{name: part[name] for name in ("part", "value", "score", "weight")} for part in told["parts"]] == [
+            {**part, "weight": pytest.approx(part["weight"])} for part in term["score_parts"]
+        ]
+        for part in told["parts"]:
+            rule = getattr(ScoreRules(), part["part"])
+            assert (part["best"], part["worst"]) == (rule.best, rule.worst)
+        assert told["changes"]
+        assert all(change["score"] == pytest.approx(told["score"] + change["points"]) for change in told["changes"])
+
+
+@pytest.mark.parametrize("masked", ["night_share", "mileage_ratio", "distance_m", "score"])
+def test_what_the_purpose_hides_is_told_neither_by_parts_nor_by_what_would_change_the_score(masked: str) -> None:
+    with Served(filled(5), decisions=Told(Obligations(mask=frozenset({masked})))) as served:
+        told = served.get(SCORE).json()
+        assert (told["parts"], told["changes"]) == ([], [])
+        assert (told["score"] is None) == (masked == "score")
+        assert served.get(f"{SUMMARY}?period=term").json()["items"][-1]["score_parts"] is None
+
+
+@pytest.mark.parametrize("path", [JOURNEYS, SCORE, f"{SUMMARY}?period=week"])
 def test_an_unchanged_answer_is_304_which_decides_and_does_not_touch_the_store(path: str) -> None:
     with Served() as served:
         tag = served.get(path).headers["etag"]

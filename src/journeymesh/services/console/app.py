@@ -24,6 +24,7 @@ from journeymesh.services.console import (
     journeys,
     live,
     policies,
+    policy_page,
     products,
     search,
     signing_in,
@@ -62,7 +63,19 @@ SECURITY_HEADERS: Final = (
 )
 ROUTES: Final = tuple(
     route
-    for part in (home, search, policies, journeys, exports, products, approvals, decisions, live, signing_in)
+    for part in (
+        home,
+        search,
+        policies,
+        policy_page,
+        journeys,
+        exports,
+        products,
+        approvals,
+        decisions,
+        live,
+        signing_in,
+    )
     for route in part.ROUTES
 )
 SIGN_INS_UNDER_WAY: Final = 10_000

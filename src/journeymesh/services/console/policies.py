@@ -1,92 +1,138 @@
-"""All policies that the viewer may see for a purpose, and one of them."""
+"""The book: all policies that the viewer may see for a purpose, sorted and filtered by what the address says."""
 
 from __future__ import annotations
 
-import asyncio
-from typing import Any, Final
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final, get_args
 
 from litestar import Request, get
 from litestar.response import Response
 
-from journeymesh.client import AsyncJourneymesh
-from journeymesh.client.answers import Rows
-from journeymesh.client.rows import Journey
-from journeymesh.journeys.period_sums import Period
-from journeymesh.reports.figures import WEEKDAYS
-from journeymesh.services.console import charts
+from journeymesh.journeys.fields import SORTS
+from journeymesh.journeys.period_sums import FigurePeriod
+from journeymesh.reports.units import Units
 from journeymesh.services.console.apis import Apis
-from journeymesh.services.console.exports import FORMATS, capability_for
-from journeymesh.services.console.panels import nothing
 from journeymesh.services.console.rendering import link, page, units_of
 from journeymesh.services.console.requests import session_of
+from journeymesh.services.console.viewer import Viewer
 
 PAGE_ROWS: Final = 50
-PERIODS: Final[tuple[Period, ...]] = ("month", "term", "week", "day")
-JOURNEYS_SHOWN: Final = 50
+PERIODS: Final[tuple[FigurePeriod, ...]] = get_args(FigurePeriod)
+STATUSES: Final = ("active", "lapsed", "cancelled")
+COLUMNS: Final = {
+    "journeys": "Journeys", "distance_m": "Distance", "night_share": "Night", "speeding_share": "Over limit",
+    "harsh_events_per_100km": "Harsh per 100 km", "mileage_ratio": "Against declared", "score": "Score",
+}  # fmt: skip
+"""The numbers of a row, in the order that they are shown in."""
+
+
+@dataclass(frozen=True, slots=True)
+class BookAsked:
+    """What an address asks of the book. ``sort`` None: by number, over the term. ``bound``: the column that ``least``
+    and ``most`` are about, in the units shown (distances in km or miles, shares in per cent)."""
+
+    product: str | None
+    status: str | None
+    policy: str | None
+    sort: str | None
+    lowest: bool
+    period: FigurePeriod
+    bound: str | None
+    least: float | None
+    most: float | None
+
+    @classmethod
+    def of(cls, query: Mapping[str, str], sorts: tuple[str, ...]) -> BookAsked:
+        """As far as the address can be understood, and the columns are among those that sort for the viewer."""
+        bound = query.get("bound") if query.get("bound") in sorts else None
+        sort = query.get("sort") if query.get("sort") in sorts else bound
+        return cls(
+            product=query.get("product") or None,
+            status=query.get("status") if query.get("status") in STATUSES else None,
+            policy=(query.get("policy") or "").strip() or None,
+            sort=sort,
+            lowest=query.get("order") == "lowest",
+            period=next((each for each in PERIODS if each == query.get("period")), "term") if sort else "term",
+            bound=bound,
+            least=_number(query.get("least")) if bound else None,
+            most=_number(query.get("most")) if bound else None,
+        )
+
+    def address(self, purpose: str | None, **changed: object) -> str:
+        """The page's address, with these changes."""
+        query: dict[str, object] = {
+            "purpose": purpose, "product": self.product, "status": self.status, "policy": self.policy,
+            "sort": self.sort, "order": "lowest" if self.lowest else None,
+            "period": self.period if self.sort else None,
+            "bound": self.bound, "least": self.least, "most": self.most,
+        }  # fmt: skip
+        return link("/policies", query | changed)
+
+    def bounds(self, amount: float | None, units: Units) -> dict[str, float]:
+        """A bound as the API takes it, in SI."""
+        if self.bound is None or amount is None:
+            return {}
+        return {self.bound: amount * _si(self.bound, units)}
 
 
 @get("/policies")
 async def policies(request: Request[Any, Any, Any]) -> Response[bytes]:
-    """A page of policies by number, with what their journeys add up to in the term."""
+    """A page of the book, with what each policy's journeys add up to."""
     apis: Apis = request.app.state["apis"]
     session = session_of(request)
     viewer = await apis.viewer(session)
-    query = request.query_params
+    query, units = request.query_params, units_of(request)
     purpose = viewer.chosen(query.get("purpose"))
-    filters = {"product": query.get("product") or None, "status": query.get("status") or None}
+    sorts = sortable(viewer, purpose)
+    asked = BookAsked.of(query, sorts)
+    shown: dict[str, Any] = {
+        "asked": asked,
+        "sorts": sorts,
+        "columns": COLUMNS,
+        "statuses": STATUSES,
+        "periods": PERIODS,
+    }
     if purpose is None or not viewer.may("summaries:read", purpose):
         refusal = viewer.refusal("summaries:read", purpose)
         return page(request, "policies.html", session=session, viewer=viewer, purpose=purpose, refusal=refusal,
-                    listed=None, filters=filters, after=None)  # fmt: skip
-    asked = apis.of(session, purpose).summaries("term", page_size=PAGE_ROWS, **filters)
-    listed = await apis.panel(anext(asked.pages(query.get("after") or None)))
-    after = listed.value.after if listed.value else None
-    following = link("/policies", {"purpose": purpose, **filters, "after": after}) if after else None
+                    listed=None, following=None, first=True, **shown)  # fmt: skip
+    client, after = apis.of(session, purpose), query.get("after") or None
+    filters = {"product": asked.product, "status": asked.status}
+    if asked.sort is None and asked.policy is None:
+        pages = client.summaries("term", page_size=PAGE_ROWS, **filters)
+    else:
+        pages = client.book(
+            asked.sort or sorts[0], asked.period, lowest=asked.lowest, policy=asked.policy, page_size=PAGE_ROWS,
+            least=asked.bounds(asked.least, units), most=asked.bounds(asked.most, units), **filters,
+        )  # fmt: skip
+    listed = await apis.panel(anext(pages.pages(after)))
+    following = asked.address(purpose, after=listed.value.after) if listed.value and listed.value.after else None
     return page(request, "policies.html", session=session, viewer=viewer, purpose=purpose, listed=listed,
-                filters=filters, after=following, refusal=None)  # fmt: skip
+                refusal=None, following=following, first=after is None, **shown)  # fmt: skip
 
 
-@get("/policies/{policy:path}")
-async def policy(request: Request[Any, Any, Any]) -> Response[bytes]:
-    """A policy: its term, its periods, when it drives, how it is scored, its journeys."""
-    apis: Apis = request.app.state["apis"]
-    session = session_of(request)
-    viewer = await apis.viewer(session)
-    number = request.path_params["policy"].removeprefix("/")  # a number may have slashes
-    purpose = viewer.chosen(request.query_params.get("purpose"))
-    wanted = request.query_params.get("period")
-    period = next((each for each in PERIODS if each == wanted), PERIODS[0])
-    after = request.query_params.get("after") or None
-    refusals = {
-        name: None if viewer.may(name, purpose) and purpose else viewer.refusal(name, purpose)
-        for name in ("summaries:read", "journeys:read", "journeys:export")
-    }
-    asked = apis.of(session, purpose)
-    may_sum, may_read = not refusals["summaries:read"], not refusals["journeys:read"]
-    terms, periods, journeys = await asyncio.gather(
-        apis.panel(asked.summary(number, "term")) if may_sum else nothing(),
-        apis.panel(asked.summary(number, period)) if may_sum and period != "term" else nothing(),
-        apis.panel(journeys_page(asked, number, after)) if may_read else nothing(),
-    )
-    periods = terms if period == "term" else periods
-    zone = next((row.get("zone") for row in terms.value or () if row), None) if terms else None
-    rows = journeys.value.rows if journeys and journeys.value else []
-    older = journeys.value.after if journeys and journeys.value else None
-    return page(
-        request, "policy.html", session=session, viewer=viewer, purpose=purpose, number=number, period=period,
-        periods_there_are=PERIODS, refusals=refusals, terms=terms, periods=periods, journeys=journeys,
-        newest=after is None, older=older and link(
-            "/policies/{policy}", {"purpose": purpose, "period": period, "after": older}, policy=number
-        ),
-        bars=charts.bars(list(periods.value), "distance_m") if periods and periods.value else [],
-        week=charts.week(rows), weekdays=WEEKDAYS,
-        export_formats=[form for form in FORMATS if not refusals[capability_for(form)]], units=units_of(request, zone),
-    )  # fmt: skip
+def sortable(viewer: Viewer, purpose: str | None) -> tuple[str, ...]:
+    """The columns by which the book sorts for the purpose: a masked one neither sorts nor filters."""
+    offers = [each for each in viewer.offers_of("summaries:read") if each.purpose == purpose]
+    masked = {name for each in offers for name in each.mask}
+    return tuple(name for name in COLUMNS if name in SORTS and name not in masked)
 
 
-async def journeys_page(asked: AsyncJourneymesh, number: str, after: str | None) -> Rows[Journey]:
-    """A page of the policy's journeys, the newest first, behind this cursor."""
-    return await anext(asked.journeys(number, newest_first=True, page_size=JOURNEYS_SHOWN).pages(after))
+def _number(text: str | None) -> float | None:
+    """A number of an address; None: it is none, or no amount."""
+    try:
+        amount = float((text or "").replace(",", "."))
+    except ValueError:
+        return None
+    return amount if math.isfinite(amount) and 0 <= amount <= 1e9 else None
 
 
-ROUTES = (policies, policy)
+def _si(column: str, units: Units) -> float:
+    if column == "distance_m":
+        return 1_609.344 if units.distance == "miles" else 1_000.0
+    return 0.01 if column in ("night_share", "speeding_share") else 1.0
+
+
+ROUTES = (policies,)

@@ -10,7 +10,14 @@ from journeymesh.services.http.cursors import Cursors
 from journeymesh.services.http.gate import Decisions
 from journeymesh.services.http.life import Life
 from journeymesh.services.http.logs import Log
-from journeymesh.services.journeyapi import book_routes, fix_route, journey_routes, policy_routes, product_route
+from journeymesh.services.journeyapi import (
+    book_routes,
+    fix_route,
+    journey_routes,
+    policy_routes,
+    product_route,
+    score_route,
+)
 from journeymesh.services.journeyapi.config import JourneyapiConfig
 from journeymesh.services.journeyapi.kept_answers import KeptAnswers
 from journeymesh.services.journeyapi.policy_answers import MOST_TAGS, Dependencies, Digests
@@ -21,7 +28,8 @@ from journeymesh.stores.figures import FigureReads
 from journeymesh.stores.policy_summaries import JourneysOfMany
 
 ROUTES = (
-    *book_routes.ROUTES, *policy_routes.ROUTES, *journey_routes.ROUTES, *product_route.ROUTES, *fix_route.ROUTES,
+    *book_routes.ROUTES, *policy_routes.ROUTES, *score_route.ROUTES, *journey_routes.ROUTES, *product_route.ROUTES,
+    *fix_route.ROUTES,
 )  # fmt: skip
 VERSION = "1.0.0"
 """Of the wire contract: a breaking change is a new major version, and a new path."""

@@ -7,11 +7,19 @@ import re
 import time
 from urllib.parse import parse_qs, urlsplit
 
+import msgspec
 import pytest
 
+from journeymesh.services.console.viewer import Viewer
+from journeymesh.wire.identity import Offers
 from tests.support.console_served import PEOPLE, World
 
 PURPOSES = (None, "pricing", "claims-handling", "product-development")
+
+
+def without_nonce(text: str) -> str:
+    """A page without what is new each time that it is made."""
+    return re.sub(r'nonce="[^"]+"', "", text)
 
 
 def journey_of(world: World) -> str:
@@ -31,6 +39,14 @@ def test_each_part_of_a_page_is_there_exactly_where_its_api_answers(
     parts = (
         ("/policies", "/v1/summaries?period=term", 'aria-label="Policies"'),
         ("/policies/P-1", "/v1/policies/P-1/summary?period=term", '<div class="figures">'),
+        ("/policies/P-1", "/v1/policies/P-1/score", 'aria-label="Parts of the score"'),
+        ("/policies/P-1", "/v1/policies/P-1/journeys?order=desc", '<svg class="hours"'),
+        ("/policies/P-1", "/v1/products/journeys", 'aria-label="Quality of the product"'),
+        (
+            "/policies?sort=distance_m&period=term",
+            "/v1/summaries?period=term&sort=distance_m",
+            'aria-sort="descending"',
+        ),
         ("/policies/P-1", "/v1/policies/P-1/journeys", 'aria-label="Latest journeys"'),
         (f"/journeys/{journey}", f"/v1/journeys/{journey}", '<div class="figures">'),
         (f"/journeys/{journey}", f"/v1/journeys/{journey}/track", '<svg class="track"'),
@@ -38,7 +54,7 @@ def test_each_part_of_a_page_is_there_exactly_where_its_api_answers(
     )
     for page, api, sign in parts:
         answer = world.ask(who, "journeyapi", api, used or None)
-        shown = browser.get(page + query)
+        shown = browser.get(page + (query.replace("?", "&") if "?" in page else query))
         assert shown.status_code == 200
         there = sign in shown.text
         assert there == (answer.status_code == 200), (page, api, answer.status_code, answer.text)
@@ -66,6 +82,50 @@ def test_a_file_is_offered_and_given_exactly_where_the_api_gives_it(
             assert got.content == answer.content
     else:
         assert 'class="why"' in got.text
+
+
+@pytest.mark.parametrize("who", PEOPLE)
+@pytest.mark.parametrize("form", ["csv", "parquet", "arrow", "ndjson"])
+def test_summaries_are_offered_and_given_as_a_file_exactly_where_the_api_gives_them(
+    world: World, who: str, form: str
+) -> None:
+    browser = world.browser(who)
+    got = browser.get(f"/exports/summary?policy=P-1&period=week&format={form}")
+    shown = browser.get("/policies/P-1?period=week").text
+    path = "/v1/policies/P-1/summary?period=week"
+    answer = world.ask(who, "journeyapi", path, used_by_default(who), form=form)
+    assert got.status_code == answer.status_code, answer.text
+    assert (
+        f"/exports/summary?policy=P-1&amp;purpose={used_by_default(who)}&amp;period=week&amp;format={form}" in shown
+    ) == (got.status_code == 200)
+    if form == "csv" and got.status_code == 200:
+        assert got.content == answer.content
+
+
+def test_a_masked_column_neither_sorts_nor_filters(world: World) -> None:
+    from journeymesh.services.console.policies import BookAsked, sortable
+
+    offers = msgspec.structs.replace
+    me = world.ask("analyst", "identityapi", "/v1/me/offers").content
+    told = msgspec.json.decode(me, type=Offers)
+    masked = offers(told, items=[offers(each, mask=[*each.mask, "score"]) for each in told.items])
+    viewer = Viewer(None, masked, Offers(product="platform", approvers=[], items=[]), {})  # type: ignore[arg-type]
+    assert "score" not in sortable(viewer, "pricing")
+    assert "distance_m" in sortable(viewer, "pricing")
+    asked = BookAsked.of({"sort": "score", "bound": "score", "least": "3"}, sortable(viewer, "pricing"))
+    assert (asked.sort, asked.bound, asked.least) == (None, None, None)
+
+
+@pytest.mark.parametrize(
+    "query",
+    ["sort=score&order=lowest", "bound=distance_m&least=0,1&most=1e9", "policy=P-1", "sort=nonsense&period=day",
+     "sort=score&least=nan&most=-1&bound=score", "after=nonsense&sort=score", "status=nonsense", "policy=S-1"],
+)  # fmt: skip
+def test_every_address_of_the_book_is_answered(world: World, query: str) -> None:
+    shown = world.browser("analyst").get(f"/policies?{query}")
+    assert shown.status_code == 200
+    assert "went wrong" not in shown.text
+    assert ("P-1</a>" in shown.text) == ("S-1" not in query and "after" not in query)
 
 
 def test_a_decision_is_explained_to_those_who_may_know(world: World) -> None:
@@ -119,7 +179,7 @@ def test_of_what_a_viewer_may_not_know_nothing_is_said(world: World) -> None:
     browser = world.browser("claims-handler")
     known_elsewhere, unknown = browser.get("/policies/S-1"), browser.get("/policies/nowhere")
     assert known_elsewhere.status_code == unknown.status_code == 200
-    texts = [re.sub(r'nonce="[^"]+"', "", each.text) for each in (known_elsewhere, unknown)]
+    texts = [without_nonce(each.text) for each in (known_elsewhere, unknown)]
     assert texts[0].replace("S-1", "nowhere") == texts[1]
     assert "There is no such thing, or none that you may know of." in unknown.text
 
@@ -174,7 +234,7 @@ def test_an_approvals_own_page_has_its_history_and_its_steps(world: World) -> No
     assert "/approve" not in world.browser("analyst").get(f"/approvals/{made}").text
     assert "<code>approvals:read</code>" in world.browser("tracks-only").get(f"/approvals/{made}").text
     southerner = world.browser("southerner")
-    foreign, unknown = (southerner.get(f"/approvals/{each}").text for each in (made, "0" * 24))
+    foreign, unknown = (without_nonce(southerner.get(f"/approvals/{each}").text) for each in (made, "0" * 24))
     assert foreign.replace(made, "0" * 24) == unknown
     assert "There is no such thing" in unknown
 
@@ -210,10 +270,10 @@ def test_the_search_finds_what_the_apis_give_and_says_what_it_did_not_search(wor
 
 def test_the_search_tells_nothing_of_what_a_viewer_may_not_know(world: World) -> None:
     browser = world.browser("claims-handler")
-    foreign, unknown = browser.get("/find?q=S-1").text, browser.get("/find?q=nowhere").text
+    foreign, unknown = (without_nonce(browser.get(f"/find?q={each}").text) for each in ("S-1", "nowhere"))
     assert foreign.replace("S-1", "nowhere") == unknown
     assert "Nothing is called so" in unknown
     for text in ("<script>alert(1)</script>", "../../etc/passwd", "a/b", "%2e%2e", "\u202ex", "x" * 5_000):
         shown = world.run(browser.client.get("/find", params={"q": text}))
         assert shown.status_code == 200, text
-        assert "<script" not in shown.text
+        assert "<script>alert" not in shown.text

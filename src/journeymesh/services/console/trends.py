@@ -1,0 +1,71 @@
+"""How a policy's last whole period differs from the one before."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from typing import Any, Final
+
+MEASURES: Final[Mapping[str, tuple[str, str]]] = {
+    "distance_m": ("Distance", "share"),
+    "journeys": ("Journeys", "share"),
+    "night_share": ("At night", "percentage points"),
+    "speeding_share": ("Over the limit", "percentage points"),
+    "harsh_events_per_100km": ("Harsh events per 100 km", "number"),
+    "score": ("Score", "points"),
+}
+"""What is compared: what people call it, and how the difference is said."""
+
+
+@dataclass(frozen=True, slots=True)
+class Trend:
+    """A measure's difference, in words. ``direction``: 1 more, -1 less, 0 the same."""
+
+    name: str
+    difference: str
+    direction: int
+
+
+@dataclass(frozen=True, slots=True)
+class Trends:
+    """The last whole period, and how it differs from the one before."""
+
+    period_from: date
+    before_from: date
+    measures: list[Trend]
+
+
+def trends(rows: Sequence[Mapping[str, Any]], today: date) -> Trends | None:
+    """Of summaries by period, oldest first; None where the last two whole periods do not follow one another.
+
+    A measure that is masked or not known in either is left out.
+    """
+    whole = [row for row in rows if row.get("period_to") is not None and row["period_to"] <= today]
+    if len(whole) < 2 or whole[-2]["period_to"] != whole[-1]["period_from"]:
+        return None
+    before, now = whole[-2:]
+    found = []
+    for field, (name, said) in MEASURES.items():
+        if before.get(field) is None or now.get(field) is None:
+            continue
+        text, direction = _difference(float(before[field]), float(now[field]), said)
+        found.append(Trend(name, text, direction))
+    return Trends(now["period_from"], before["period_from"], found)
+
+
+def _difference(before: float, now: float, said: str) -> tuple[str, int]:
+    """(the difference in words, its direction); what rounds to nothing is the same."""
+    if said == "share":
+        if before == 0:
+            return ("the same", 0) if now == 0 else ("more, from none", 1)
+        amount, unit = 100.0 * (now - before) / before, " %"
+    elif said == "percentage points":
+        amount, unit = 100.0 * (now - before), " percentage points"
+    else:
+        amount, unit = now - before, " points" if said == "points" else ""
+    digits = 0 if said == "share" else 1
+    rounded = round(abs(amount), digits)
+    if rounded == 0:
+        return "the same", 0
+    return f"{rounded:.{digits}f}{unit} {'more' if amount > 0 else 'less'}", 1 if amount > 0 else -1
