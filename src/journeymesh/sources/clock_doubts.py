@@ -14,6 +14,8 @@ from journeymesh.sources.conversions import Unconvertible, shown
 from journeymesh.sources.guess_clocks import clock_form, is_local, within
 from journeymesh.sources.mapping_fields import ClockField
 
+_FEWEST_MISFITS: Final = 3
+"""Fewer may be mere faults."""
 CLOCKS: Final = ("fixed_at", "received_at")
 
 
@@ -34,13 +36,15 @@ def clock_doubts(fields: Any, samples: Mapping[str, Sequence[Any]]) -> list[Cloc
         values = samples.get(name, ())
         if clock is None or not values or clock.base is not None:
             continue
-        doubt = _other_form(name, clock, values) or _without_zone(name, clock, values)
+        doubt = _other_form(name, clock, values) or _two_forms(name, clock, values)
+        doubt = doubt or _without_zone(name, clock, values) or _twice(name, clock, values)
         if doubt is not None:
             doubts.append(doubt)
     return doubts
 
 
-def _other_form(name: str, clock: ClockField, values: Sequence[Any]) -> ClockDoubt | None:
+def _read(clock: ClockField, values: Sequence[Any]) -> list[float | None]:
+    """Seconds since 1970 of each value; None where it cannot be read."""
     plain = replace(clock, zone_path=None)
     read: list[float | None] = []
     for value in values:
@@ -48,7 +52,44 @@ def _other_form(name: str, clock: ClockField, values: Sequence[Any]) -> ClockDou
         with contextlib.suppress(Unconvertible):
             at_us = clock_us(value, plain)
         read.append(None if at_us is None else at_us / 1e6)
-    fits = len(within(read))
+    return read
+
+
+def _two_forms(name: str, clock: ClockField, values: Sequence[Any]) -> ClockDoubt | None:
+    """Values that the clock does not fit, and ``mixed`` does with all others: seconds beside milliseconds."""
+    misfits = [value for value, at in zip(values, _read(clock, values), strict=True) if not within([at])]
+    if len(misfits) < _FEWEST_MISFITS or clock.paths or clock.missing:
+        return None
+    mixed = ClockField(path=clock.path, clock="mixed", zone=clock.zone, fold=clock.fold)
+    both = len(within(_read(mixed, values)))
+    if both * 10 < len(values) * 9 or len(within(_read(mixed, misfits))) * 10 < len(misfits) * 9:
+        return None
+    text = (
+        f"{name} is written in several ways: {len(misfits):,} of {len(values):,} values, such as {shown(misfits[0])}, "
+        f"are none of clock: {clock.clock}; with clock: mixed {both:,} of them can be read"
+    )
+    return ClockDoubt(name, text, "clock: mixed")
+
+
+def _twice(name: str, clock: ClockField, values: Sequence[Any]) -> ClockDoubt | None:
+    """Local times that occur twice, as the clock is put back: half of them are an hour off, whatever the mapping says,
+    if the recorder went on through both hours."""
+    if clock.zone is None or clock.zone_path is not None:
+        return None
+    earlier = _read(replace(clock, fold="earlier"), values)
+    later = _read(replace(clock, fold="later"), values)
+    times = [value for value, one, other in zip(values, earlier, later, strict=True) if one != other]
+    if not times:
+        return None
+    text = (
+        f"{name} holds {len(times):,} local times that occur twice in {clock.zone}, such as {shown(times[0])}, for "
+        f"the clock is put back: all are read as the {clock.fold} one. Export UTC or offsets where you can"
+    )
+    return ClockDoubt(name, text)
+
+
+def _other_form(name: str, clock: ClockField, values: Sequence[Any]) -> ClockDoubt | None:
+    fits = len(within(_read(clock, values)))
     if 2 * fits >= len(values):
         return None
     form = clock_form(values)

@@ -27,6 +27,10 @@ FIRST_US: Final = -62_135_596_800_000_000
 LAST_US: Final = 253_402_300_799_999_999
 _EPOCH: Final = datetime(1970, 1, 1)  # noqa: DTZ001 - wall clocks are counted, in no zone
 _US: Final = timedelta(microseconds=1)
+_MIXED: Final = "mixed"
+_MIXED_UNITS: Final = ((1e11, 1e6), (1e14, 1e3), (1e17, 1.0), (math.inf, 1e-3))
+"""(below which number, µs in one of it) of numbers since 1970 that do not say their unit: seconds up to the year 5138,
+then milliseconds, which are as large from 1973 on, and so forth."""
 _UNITS_US: Final = {
     "epoch_s": 1e6,
     "epoch_ms": 1e3,
@@ -41,7 +45,7 @@ _EXCEL_US: Final = -25_569 * 86_400_000_000
 
 
 def unit_us(clock: ClockField | BaseClock) -> float:
-    """How many µs one of the clock's number is, for the clocks that are numbers."""
+    """How many µs one of the clock's number is, for the clocks that are numbers of one unit."""
     return _UNITS_US[clock.clock]
 
 
@@ -49,17 +53,16 @@ def counted_us(numbers: F64, clock: ClockField | BaseClock) -> F64:
     """Whole µs since 1970 (or since the base, or on the wall) of a clock's numbers; NaN stays."""
     if clock.clock == "excel_days":
         return np.rint(numbers * 86_400e3) * 1e3 + _EXCEL_US
+    if clock.clock == _MIXED:
+        size = np.searchsorted([most for most, _ in _MIXED_UNITS], np.abs(numbers), "right")
+        units = np.array([unit for _, unit in _MIXED_UNITS])
+        return np.rint(numbers * units[np.minimum(size, len(units) - 1)])  # type: ignore[no-any-return]
     return np.rint(numbers * unit_us(clock))
-
-
-def interval_us(elements: npt.NDArray[np.integer], clock: ClockField) -> I64:
-    """How many µs after the base each element of an array is, int64[n], by its number from 0."""
-    return np.rint(np.asarray(elements, np.float64) * (clock.interval_s or 0.0) * 1e6).astype(np.int64)
 
 
 def is_number(clock: ClockField | BaseClock) -> bool:
     """Whether the clock is written as a number."""
-    return clock.clock in _UNITS_US
+    return clock.clock in _UNITS_US or clock.clock == _MIXED
 
 
 def is_local(clock: ClockField | BaseClock) -> bool:
@@ -84,7 +87,7 @@ def clock_us(value: object, clock: ClockField | BaseClock, zone: str | None = No
         return None
     if isinstance(value, date):
         return _date_us(value, clock, zone)
-    if is_number(clock):
+    if is_number(clock) and not (clock.clock == _MIXED and isinstance(value, str) and _is_text_of_time(value)):
         return _counted_us(value, clock, zone, base_us)
     if isinstance(value, int | float | Decimal) and clock.clock in ("iso8601", "strftime"):
         value = identifier(value)  # 20240506, refused where it has a fraction
@@ -102,6 +105,15 @@ def clock_us(value: object, clock: ClockField | BaseClock, zone: str | None = No
             raise Unconvertible(f"{shown(value)} lies outside the calendar")
         return utc_us
     return _utc((wall - _EPOCH) // _US, named or zone_of(clock, zone), clock.fold, value)
+
+
+def _is_text_of_time(text: str) -> bool:
+    """Whether a text under ``mixed`` is no number."""
+    try:
+        number(text)
+    except Unconvertible:
+        return True
+    return False
 
 
 def marked_us(clock: ClockField | BaseClock) -> list[int]:

@@ -8,13 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from journeymesh.journeys.fixes import I32, I64, NOT_REPORTED_US
+from journeymesh.journeys.fixes import F64, I32, I64, NOT_REPORTED_US
 from journeymesh.sources.clocks import (
     FIRST_US,
     LAST_US,
     clock_us,
     counted_us,
-    interval_us,
     is_local,
     is_number,
     joined,
@@ -24,8 +23,8 @@ from journeymesh.sources.clocks import (
 )
 from journeymesh.sources.column_values import BulkInstants, Details, RowValues
 from journeymesh.sources.conditions import Mask
-from journeymesh.sources.conversions import Markers, Unconvertible
-from journeymesh.sources.mapping_fields import BaseClock, ClockField
+from journeymesh.sources.conversions import Markers, Unconvertible, number
+from journeymesh.sources.mapping_fields import INTERVAL_UNITS_S, MOST_INTERVAL_S, BaseClock, ClockField
 
 Clock = ClockField | BaseClock
 
@@ -40,15 +39,23 @@ def clock_column(
     if clock.base is None:
         read, faults = _read(values, clock, None)
         return read, faults, _missing(read, faults, clock)
-    base_us, base_faults = _read(values, clock.base, None)
+    base_us, base_faults = _bases(values, clock.base)
     no_base = base_us == NOT_REPORTED_US
     if clock.clock == "interval":
-        read, faults = _counted_elements(base_us, clock, np.asarray(element, np.int64))
+        read, faults = _counted_elements(values, base_us, clock, np.asarray(element, np.int64))
     else:
         read, faults = _read(values, clock, base_us)
         read[no_base] = NOT_REPORTED_US
     faults |= base_faults
     return read, faults, _missing(read, faults, clock, no_base)
+
+
+def _bases(values: RowValues, base: BaseClock) -> tuple[I64, Details]:
+    """What each row's clock counts from: one instant for all of them where the mapping or the file's name has it."""
+    if base.value is None:
+        return _read(values, base, None)
+    at_us = clock_us(base.value, base)
+    return np.full(len(values), NOT_REPORTED_US if at_us is None else at_us, np.int64), {}
 
 
 def first_clocks(values: RowValues, clock: ClockField, wanted: int) -> Iterator[Any]:
@@ -72,14 +79,41 @@ def _label(clock: Clock) -> str:
     return "+".join(clock.all_paths)
 
 
-def _counted_elements(base_us: I64, clock: ClockField, element: I64) -> tuple[I64, Details]:
+def _counted_elements(values: RowValues, base_us: I64, clock: ClockField, element: I64) -> tuple[I64, Details]:
     """The base and as many intervals as the element's number says."""
     assert clock.base is not None
-    read, label = base_us + interval_us(element, clock), _label(clock.base)
-    read[base_us == NOT_REPORTED_US] = NOT_REPORTED_US
-    outside = np.flatnonzero(read > LAST_US)
-    read[outside] = NOT_REPORTED_US
-    return read, {row: f"{label}: element {element[row]} lies outside the calendar" for row in outside.tolist()}
+    intervals_s, faults = _intervals_s(values, clock)
+    there = (base_us != NOT_REPORTED_US) & np.isfinite(intervals_s)
+    after_us = np.rint(element * np.where(there, intervals_s, 0.0) * 1e6)
+    within = there & (after_us <= LAST_US - np.where(there, base_us, 0))
+    read = np.where(within, base_us + np.where(within, after_us, 0.0).astype(np.int64), NOT_REPORTED_US)
+    label = _label(clock.base) or "base"
+    for row in np.flatnonzero(there & ~within).tolist():
+        faults[row] = f"{label}: element {element[row]} lies outside the calendar"
+    return read, faults
+
+
+def _intervals_s(values: RowValues, clock: ClockField) -> tuple[F64, Details]:
+    """(float64[n], the seconds between the elements of each row's document, NaN where they are not known; why)."""
+    path = clock.interval_path
+    if path is None:
+        return np.full(len(values), clock.interval_s or 0.0), {}
+    read, unsure = values.numbers(path, Markers.of(()))
+    faults: Details = {}
+    for row in unsure:
+        try:
+            read[row] = number(values.value(row, path, "a number"))
+        except Unconvertible as error:
+            read[row] = np.nan
+            faults[row] = f"{path}: {error}"
+    with np.errstate(divide="ignore", invalid="ignore"):
+        intervals_s = 1.0 / read if clock.interval_unit == "Hz" else read * INTERVAL_UNITS_S[clock.interval_unit]
+        fits = (intervals_s > 0.0) & (intervals_s <= MOST_INTERVAL_S)
+    for row in np.flatnonzero(~fits).tolist():
+        if row not in faults:
+            what = "missing" if np.isnan(read[row]) else f"{read[row]:g} {clock.interval_unit} is no interval"
+            faults[row] = f"{path}: {what}"
+    return np.where(fits, intervals_s, np.nan), faults
 
 
 def _read(values: RowValues, clock: Clock, base_us: I64 | None) -> tuple[I64, Details]:

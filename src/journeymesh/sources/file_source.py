@@ -9,7 +9,7 @@ from typing import Protocol
 from journeymesh.errors import MappingInvalid
 from journeymesh.journeys.fixes import I64, Fixes
 from journeymesh.sources.field_tally import FieldTally
-from journeymesh.sources.file_vehicles import vehicle_of
+from journeymesh.sources.file_vehicles import based_on_file, vehicle_of
 from journeymesh.sources.files import FileDamaged, SourceFile, described
 from journeymesh.sources.mapping import FieldMappings, Mapping
 from journeymesh.sources.policy_reading import UsablePolicies
@@ -96,5 +96,5 @@ class FileSource(ABC):
         """By what its rows are read: the mapping, or these fields where there is none."""
         if self.mapping is None:
             return RowReading(unmapped, {}, self.tally, vehicle_of(file, unmapped.vehicle))
-        fields = self.mapping.fields
+        fields = based_on_file(file.path, self.mapping.fields)
         return RowReading(fields, self.mapping.where, self.tally, vehicle_of(file, fields.vehicle))

@@ -4,14 +4,20 @@ from __future__ import annotations
 
 from functools import lru_cache
 from math import prod
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import unquote
 
 import regex
+from msgspec.structs import replace
 
 from journeymesh.errors import MappingInvalid
+from journeymesh.sources.clocks import clock_us
+from journeymesh.sources.conversions import Unconvertible
 from journeymesh.sources.files import SourceFile
-from journeymesh.sources.mapping_fields import BESIDE, TextField
+from journeymesh.sources.mapping_fields import BESIDE, ClockField, TextField
+
+if TYPE_CHECKING:
+    from journeymesh.sources.mapping_model import FieldMappings
 
 _COUNTED: Final = regex.compile(r"\{[^{}]*?(\d+)\s*\}")
 _LONGEST: Final = 500
@@ -28,12 +34,49 @@ def check_identifier(where: str, field: TextField, *, only_path: bool = False) -
     if field.value is not None and not field.value.strip():
         raise MappingInvalid(f"{where}.value is empty", todo="name the vehicle")
     for name, pattern in (("file", field.file), ("collection", field.collection)):
+        check_pattern(where, name, pattern or "")
+
+
+def check_pattern(where: str, name: str, pattern: str) -> None:
+    """Refuse a regular expression that cannot be used. ``where`` and ``name`` are its place in the mapping."""
+    try:
+        _compiled(pattern)
+    except _Refused as error:
+        shown = repr(pattern) if len(pattern) <= 80 else f"{pattern[:80]!r} …"
+        todo = "write it as in device=([^/]+)"
+        raise MappingInvalid(f"{where}.{name} {shown} {error}", todo=todo) from error
+
+
+def require_rows_of_files(fields: FieldMappings) -> None:
+    """Refuse a clock that counts from what a file's path says, where documents stand in no file of their own."""
+    for clock in (fields.fixed_at, fields.received_at):
+        if clock is not None and clock.base is not None and clock.base.file is not None:
+            todo = "give its value, or a path in the documents"
+            raise MappingInvalid("a base from the name of a file is for files of rows or JSON", todo=todo)
+
+
+def based_on_file(path: str, fields: FieldMappings) -> FieldMappings:
+    """The fields with clocks that count from what the path of their file says, where the mapping looks for it there.
+
+    Raises:
+        MappingInvalid: the path has nothing of the kind, or what it has cannot be read.
+    """
+    for name in ("fixed_at", "received_at"):
+        clock: ClockField | None = getattr(fields, name)
+        base = None if clock is None else clock.base
+        if clock is None or base is None or base.file is None:
+            continue
+        told = _first_group(base.file, path)
+        value = replace(base, value=told, file=None)
         try:
-            _compiled(pattern or "")
-        except _Refused as error:
-            shown = repr(pattern) if pattern is None or len(pattern) <= 80 else f"{pattern[:80]!r} …"
-            todo = "write it as in device=([^/]+)"
-            raise MappingInvalid(f"{where}.{name} {shown} {error}", todo=todo) from error
+            found = clock_us(told, value)
+        except Unconvertible as error:
+            raise MappingInvalid(f"fields.{name}.base.file: {error}, in {path}", todo="correct it") from error
+        if found is None:
+            todo = f"correct fields.{name}.base.file; the path is {path}"
+            raise MappingInvalid(f"the path of a file does not match {base.file!r}", todo=todo)
+        fields = replace(fields, **{name: replace(clock, base=value)})
+    return fields
 
 
 def vehicle_of(file: SourceFile, field: TextField) -> str | None:
@@ -88,7 +131,7 @@ def _first_group(pattern: str, text: str) -> str:
         found = expression.search(text, timeout=_MATCHING_S)
     except TimeoutError as error:
         todo = "write it without repetitions in repetitions, as in device=([^/]+)"
-        raise MappingInvalid(f"fields.vehicle: matching {text} with {pattern!r} takes too long", todo=todo) from error
+        raise MappingInvalid(f"matching {text} with {pattern!r} takes too long", todo=todo) from error
     return "" if found is None else unquote((found[1] if expression.groups else found[0]) or "")
 
 

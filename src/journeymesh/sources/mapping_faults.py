@@ -8,11 +8,14 @@ from typing import Any, Final, get_args
 from journeymesh.errors import MappingInvalid
 from journeymesh.sources.clock_corrections import check_corrections
 from journeymesh.sources.clock_texts import format_fault
+from journeymesh.sources.clocks import clock_us
 from journeymesh.sources.collection_names import check_names
 from journeymesh.sources.conditions import check_where
+from journeymesh.sources.conversions import Unconvertible
 from journeymesh.sources.coordinates import WITH_HEMISPHERE
-from journeymesh.sources.file_vehicles import check_identifier
+from journeymesh.sources.file_vehicles import check_identifier, check_pattern
 from journeymesh.sources.mapping_fields import (
+    MOST_INTERVAL_S,
     BaseClock,
     BaseClockKind,
     Clock,
@@ -30,7 +33,6 @@ from journeymesh.sources.zones import is_zone
 
 MOST_PATHS: Final = 60
 """What the walk over documents has bits for."""
-MOST_INTERVAL_S: Final = 86_400.0
 _UNITS_OF_FIELD: Final[dict[str, Any]] = {
     "speed": SpeedUnit,
     "speed_limit": SpeedUnit,
@@ -147,9 +149,11 @@ def check_clock(at: str, clock: ClockField | BaseClock) -> None:
     if clock.clock == "interval":
         _check_interval(clock, refuse)
         return
-    if isinstance(clock, ClockField) and clock.interval_s is not None:
-        raise refuse("interval_s goes with clock interval and with no other", "leave it out")
-    if (clock.path is None) == (not clock.paths):
+    if isinstance(clock, ClockField) and (clock.interval_s is not None or clock.interval_path is not None):
+        raise refuse("an interval goes with clock interval and with no other", "leave it out")
+    if isinstance(clock, BaseClock) and (clock.value is not None or clock.file is not None):
+        _check_beside(at, clock, refuse)
+    elif (clock.path is None) == (not clock.paths):
         raise refuse("needs either path or paths", "name one path, or several whose texts are joined by a space")
     if clock.paths and clock.clock not in ("strftime", "iso8601"):
         raise refuse(f"clock {clock.clock} reads one path", "use path, or clock: strftime for several")
@@ -167,12 +171,30 @@ def check_clock(at: str, clock: ClockField | BaseClock) -> None:
         raise refuse("base goes with clock offset_s, offset_ms or offset_min and with no other", "give both or neither")
 
 
+def _check_beside(at: str, base: BaseClock, refuse: Callable[[str, str], MappingInvalid]) -> None:
+    """A base that does not stand in the rows is one instant that can be read, or looked for in files' paths."""
+    if base.all_paths or base.zone_path or base.missing or (base.value is not None and base.file is not None):
+        raise refuse("needs one of path, paths, value and file, and a zone of its own", "leave the others out")
+    if base.file is not None:
+        check_pattern(at, "file", base.file)
+        return
+    try:
+        found = clock_us(base.value, base)
+    except Unconvertible as error:
+        raise refuse(f"value: {error}", "write it as its clock says, such as 2024-05-06T08:00:00Z") from error
+    if found is None:
+        raise refuse("value is empty", "give the instant that is counted from")
+
+
 def _check_interval(clock: ClockField, refuse: Callable[[str, str], MappingInvalid]) -> None:
     if clock.all_paths or clock.format or clock.zone or clock.zone_path or clock.missing:
         raise refuse("clock interval reads nothing of its own", "give base and interval_s, and zone to the base")
-    if clock.base is None or clock.interval_s is None:
-        raise refuse("clock interval needs base and interval_s", "say where the first instant is and what lies between")
-    if not 0 < clock.interval_s <= MOST_INTERVAL_S:
+    if clock.base is None or (clock.interval_s is None) == (clock.interval_path is None):
+        todo = "say where the first instant is and what lies between"
+        raise refuse("clock interval needs base, and either interval_s or interval_path", todo)
+    if clock.interval_path is not None and marks_array(clock.interval_path):
+        raise refuse("interval_path stands in an array", "name a value that all its elements share")
+    if clock.interval_s is not None and not 0 < clock.interval_s <= MOST_INTERVAL_S:
         raise refuse(f"interval_s {clock.interval_s} is not above 0 s and at most a day", "correct it")
     if any(marks_array(path) for path in clock.base.all_paths):
         raise refuse("base stands in an array", "name a value that all its elements share")

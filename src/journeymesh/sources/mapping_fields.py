@@ -11,13 +11,20 @@ from journeymesh.sources.units import UNITS_TO_SI, AccelUnit, AngleUnit, Distanc
 
 Layout = Literal["document", "embedded", "bucketed", "signals"]
 Clock = Literal[
-    "bson_date", "epoch_s", "epoch_ms", "epoch_us", "epoch_ns", "excel_days", "iso8601", "strftime", "offset_s",
-    "offset_ms", "offset_min", "interval",
+    "bson_date", "epoch_s", "epoch_ms", "epoch_us", "epoch_ns", "mixed", "excel_days", "iso8601", "strftime",
+    "offset_s", "offset_ms", "offset_min", "interval",
 ]  # fmt: skip
 CoordinateForm = Literal[
     "degrees", "0_to_360", "hemisphere", "ddmm", "dms", "wkt", "geojson", "lat_lon", "lon_lat",
 ]  # fmt: skip
-BaseClockKind = Literal["bson_date", "epoch_s", "epoch_ms", "epoch_us", "epoch_ns", "excel_days", "iso8601", "strftime"]
+BaseClockKind = Literal[
+    "bson_date", "epoch_s", "epoch_ms", "epoch_us", "epoch_ns", "mixed", "excel_days", "iso8601", "strftime",
+]  # fmt: skip
+IntervalUnit = Literal["s", "ms", "us", "min", "Hz"]
+INTERVAL_UNITS_S: Final = {"s": 1.0, "ms": 1e-3, "us": 1e-6, "min": 60.0}
+"""What one of the unit is in seconds; of ``Hz`` it is the other way round."""
+MOST_INTERVAL_S: Final = 86_400.0
+"""Between two elements of an array."""
 
 Missing = tuple[str | int | float, ...] | None
 """Values that mean that there is none; None: those of the mapping."""
@@ -142,9 +149,14 @@ class IgnitionField(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
 
 
 class BaseClock(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """The instant that a bucket's offsets or intervals count from."""
+    """The instant that a bucket's offsets or intervals count from: at ``path`` or ``paths``; or, where it does not
+    stand in the rows, ``value``, one for all of them, or ``file``, a regular expression that is looked for in each
+    file's path, where the first group is the instant: ``(\\d{4}-\\d\\d-\\d\\d)``.
+    """
 
     path: str | None = None
+    value: str | None = None
+    file: str | None = None
     paths: tuple[str, ...] = ()
     clock: BaseClockKind
     format: str | None = None
@@ -164,12 +176,15 @@ class ClockField(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
 
     - ``bson_date``: a date of BSON or Parquet, or its ISO 8601 text. A date is understood under every other clock too
     - ``epoch_s``, ``epoch_ms``, ``epoch_us``, ``epoch_ns``: a number (or its text) since 1970 UTC, fractions allowed
+    - ``mixed``: a date, an ISO 8601 text, or a number (or its text) since 1970 UTC in seconds, milliseconds,
+      microseconds or nanoseconds, whichever its size says, from 1973 on
     - ``excel_days``: days since 1899-12-30 as spreadsheets count them, local time
     - ``iso8601``: text; without an offset it is local time in the zone
     - ``strftime``: text of ``path``, or of several ``paths`` joined by a space, in Python's ``format``
     - ``offset_s``, ``offset_ms``, ``offset_min``: a number that counts from ``base``, for buckets
     - ``interval``: no path; the first element of the array is at ``base``, each other ``interval_s`` later than the one
-      before it
+      before it; or, where the document says it, what stands at ``interval_path`` in ``interval_unit``: ``s``, ``ms``,
+      ``us``, ``min``, or ``Hz`` for so many a second
 
     Local times are in the zone that the document names at ``zone_path``, else in ``zone``, else in UTC: an IANA name,
     a Windows name or an offset such as ``+02:00``. Dates without a zone of their own (Parquet) are local times, and
@@ -190,6 +205,8 @@ class ClockField(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     fold: Literal["earlier", "later"] = "earlier"
     base: BaseClock | None = None
     interval_s: float | None = None
+    interval_path: str | None = None
+    interval_unit: IntervalUnit = "s"
     corrections: dict[str | int, float] | str = {}
     missing: Missing = None
 

@@ -31,6 +31,7 @@ from journeymesh.sources.zones import zone
 
 _PROBE_US: Final = 1_715_953_649_000_000
 """A second in which every part of a date and time differs from its default."""
+_WRITTEN: Final = ("bson_date", "epoch_s", "epoch_ms", "epoch_us", "epoch_ns", "iso8601", "strftime", "excel_days")
 _EXACT: Final = ("fixed_at_us", "received_at_us", "ignition")
 
 
@@ -61,6 +62,8 @@ def invertible(mapping: Mapping) -> str | None:
 def _clock_fault(clock: ClockField) -> str | None:
     if clock.paths:
         return "the clock is joined from several paths"
+    if clock.clock not in _WRITTEN:
+        return f"clock {clock.clock} is read, and not written"
     if clock.zone_path is not None:
         return f"the document names its time zone at {clock.zone_path}, and a fix does not carry one"
     if clock.clock != "strftime":

@@ -137,7 +137,7 @@ def paths_in(fields: object, at: str = "fields") -> Iterator[tuple[str, str]]:
         return
     for name in fields.__struct_fields__:
         value = getattr(fields, name)
-        if name in ("path", "zone_path", "hemisphere_path") and value is not None:
+        if name in ("path", "zone_path", "hemisphere_path", "interval_path") and value is not None:
             yield f"{at}.{name}", value
         elif name == "paths":
             yield from ((f"{at}.paths[{number}]", path) for number, path in enumerate(value))

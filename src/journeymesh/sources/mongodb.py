@@ -28,7 +28,7 @@ from journeymesh.sources.bson_walker import whole_documents
 from journeymesh.sources.collection_names import BUCKETS, is_pattern, named_in, names_several
 from journeymesh.sources.conditions import both, server_query
 from journeymesh.sources.field_tally import FieldTally
-from journeymesh.sources.file_vehicles import vehicle_of_collection
+from journeymesh.sources.file_vehicles import require_rows_of_files, vehicle_of_collection
 from journeymesh.sources.mapping import Mapping, mapped_paths
 from journeymesh.sources.mapping_fields import BESIDE
 from journeymesh.sources.mongodb_clients import OWN_APPLICATION, plain_text
@@ -68,6 +68,7 @@ class MongodbSource:
     def __init__(self, url: str, mapping: Mapping, *, batch_documents: int = BATCH_DOCUMENTS) -> None:
         self.name = place_of(url)
         self.tally: FieldTally | None = None
+        require_rows_of_files(mapping.fields)
         self._mapping = mapping
         self._names_several = names_several(mapping.collections)
         self._batch_documents = batch_documents

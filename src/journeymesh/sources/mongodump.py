@@ -19,7 +19,7 @@ from journeymesh.sources.dump_choice import chosen, namespaces_of, one_named
 from journeymesh.sources.dump_files import DumpedCollection, dump_at
 from journeymesh.sources.dump_streams import DumpStream
 from journeymesh.sources.field_tally import FieldTally
-from journeymesh.sources.file_vehicles import vehicle_of_collection
+from journeymesh.sources.file_vehicles import require_rows_of_files, vehicle_of_collection
 from journeymesh.sources.mapping import Mapping
 from journeymesh.sources.policy_reading import UsablePolicies
 from journeymesh.sources.port import SourceBatch, SourceItem, SourceSize
@@ -38,6 +38,7 @@ class MongodumpSource:
     def __init__(self, location: str, mapping: Mapping) -> None:
         self.name = location
         self.tally: FieldTally | None = None
+        require_rows_of_files(mapping.fields)
         self._mapping = mapping
         self._dump = dump_at(location)
         self._chosen = chosen(self._dump, mapping)

@@ -12,6 +12,7 @@ from datetime import date, datetime
 from typing import Any, Final
 
 import bson
+import numpy as np
 from bson.datetime_ms import DatetimeMS
 
 from journeymesh.errors import PoliciesInvalid
@@ -21,7 +22,7 @@ from journeymesh.journeys.policies import Policy
 from journeymesh.journeys.policy_conflicts import without_conflicts
 from journeymesh.journeys.reasons import Reason
 from journeymesh.sources.blame import paths_of_field
-from journeymesh.sources.clocks import LAST_US, clock_us_at, is_number, joined, unit_us
+from journeymesh.sources.clocks import LAST_US, clock_us_at, counted_us, is_number, joined
 from journeymesh.sources.conversions import Unconvertible, identifier, kind_of, number, shown
 from journeymesh.sources.field_tally import FieldCount
 from journeymesh.sources.mapping import ClockField, PolicyMappings, PolicyText, TextField
@@ -270,7 +271,7 @@ def is_without_end(value: object, clock: ClockField | None = None) -> bool:
         case bool():
             return False
         case int() | float() if clock is not None and is_number(clock):
-            return value * unit_us(clock) > LAST_US
+            return bool(counted_us(np.float64(value), clock) > LAST_US)  # type: ignore[arg-type]
     return False
 
 

@@ -47,4 +47,5 @@ def required_paths(fields: FieldMappings, where: Where = _EVERYTHING) -> list[st
     clock, base = fields.fixed_at, fields.fixed_at.base
     conditions = [path for path, wanted in wanted_at(where) if None not in wanted]
     clocks = [*clock.all_paths, *(() if base is None else base.all_paths)]
+    clocks += [] if clock.interval_path is None else [clock.interval_path]
     return [fields.vehicle.path, *clocks, fields.lat.path, fields.lon.path, *conditions]

@@ -17,6 +17,7 @@ from zoneinfo import ZoneInfo
 import bson
 
 from journeymesh.errors import UsageError
+from journeymesh.sources.mapping import ClockField
 from journeymesh.sources.mapping import Mapping as DocumentMapping
 
 _UNITS_S: Final = {"epoch_s": 1.0, "epoch_ms": 1e-3, "epoch_us": 1e-6, "epoch_ns": 1e-9,
@@ -66,6 +67,7 @@ class NaiveReader:
                 ("layout signals", self.mapping.layout == "signals"),
                 ("a vehicle that documents do not name", fields.vehicle.is_beside),
                 (f"clock {fields.fixed_at.clock}", fields.fixed_at.clock not in _CLOCKS),
+                ("a base or an interval that is not given in the mapping or document", _counts_seldom(fields.fixed_at)),
                 (f"form {fields.lat.form}", fields.lat.form not in _FORMS or fields.lon.form not in _FORMS),
                 ("names in double quotes or arrays in arrays", any(map(_is_seldom, self._paths()))),
             )
@@ -198,6 +200,12 @@ class NaiveReader:
             raise _Unreadable
         fold = 0 if clock.fold == "earlier" else 1
         return wall.replace(tzinfo=ZoneInfo(zone or "UTC"), fold=fold).timestamp()
+
+
+def _counts_seldom(clock: ClockField) -> bool:
+    base = clock.base
+    is_beside = base is not None and (base.value is not None or base.file is not None or base.clock == "mixed")
+    return is_beside or clock.interval_path is not None
 
 
 def _follow(value: Any, path: str) -> Any:
