@@ -112,7 +112,7 @@ def form_of(head: bytes, said: CsvDialect, wanted: Sequence[str], numbers: Seque
     if rows and all(len(one) == len(names) + 1 and not one[-1] for one in rows):
         names = (*names, "")  # rows end with a separator that the header does not have
     decimal = said.decimal or "."
-    if said.decimal is None and separator != "," and _has_comma(rows, names, numbers):
+    if said.decimal is None and _has_comma(rows, names, numbers, in_quotes=separator == ","):
         decimal = ","
         notes.append("numbers have a decimal comma")
     header = lines[row] if said.header is True else b""
@@ -164,12 +164,14 @@ def separator_of(line: bytes, quote: str = '"', columns: int = 0) -> str:
     return fitting[0] if fitting else max(SEPARATORS, key=lambda separator: counts[separator])
 
 
-def _has_comma(rows: list[list[str]], names: Sequence[str], numbers: Sequence[str]) -> bool:
-    """Whether the numbers of the first rows are written as 52,1, and none as 52.1."""
+def _has_comma(rows: list[list[str]], names: Sequence[str], numbers: Sequence[str], *, in_quotes: bool) -> bool:
+    """Whether the numbers of the first rows are written as 52,1, and none as 52.1; ``in_quotes``, as where commas
+    separate columns too, one of them without three digits behind it at least, for 1,234 may be thousands."""
     places = [place for path in numbers for place in place_of(names, path)]
     values = [row[place].strip() for row in rows for place in places if place < len(row)]
     commas = [value for value in values if _is_comma_number(value)]
-    return bool(commas) and not any("." in value for value in values)
+    sure = not in_quotes or any(len(value.partition(",")[2]) != 3 for value in commas)
+    return bool(commas) and sure and not any("." in value for value in values)
 
 
 def _is_comma_number(value: str) -> bool:

@@ -17,7 +17,15 @@ from journeymesh.sources.column_values import Details, Faults, RowValues
 from journeymesh.sources.conversions import Markers, Unconvertible, identifier, number, switch
 from journeymesh.sources.coordinates import Axis, coordinates, is_number, wrapped
 from journeymesh.sources.field_tally import FieldTally
-from journeymesh.sources.mapping import NUMBER_COLUMNS, CoordinateField, FieldMappings, IgnitionField, TextField
+from journeymesh.sources.mapping import (
+    NUMBER_COLUMNS,
+    AngleField,
+    CoordinateField,
+    FieldMappings,
+    IgnitionField,
+    TextField,
+)
+from journeymesh.sources.units import compass_point, in_unit_of
 
 _REQUIRED: Final = ("lat", "lon")
 
@@ -122,13 +130,32 @@ def _numbers(values: RowValues, field: Any, reason: Reason, faults: Faults) -> F
     for row in unsure:
         try:
             value = values.value(row, field.path, "a number")
-            read[row] = np.nan if markers and markers.has(value) else number(value)
+            read[row] = np.nan if markers and markers.has(value) else _number(value, field)
         except Unconvertible as error:
             faults.add(row, reason, f"{field.path}: {error}")
     if markers.numbers:
         read = np.where(markers.among(read), np.nan, read)
     with np.errstate(over="ignore"):  # a number that is too large in SI is infinite, and refused as such
         return read if field.to_si == 1.0 else read * field.to_si
+
+
+def _number(value: Any, field: Any) -> float:
+    """The number in the field's unit: as it is, or by the unit that stands behind it; of a heading, a compass point.
+
+    Raises:
+        Unconvertible: it is none.
+    """
+    try:
+        return number(value)
+    except Unconvertible:
+        found = None
+        if isinstance(value, str) and hasattr(field, "unit"):
+            found = in_unit_of(field, value)
+            if found is None and type(field) is AngleField:
+                found = compass_point(value)
+        if found is None:
+            raise
+        return found
 
 
 def _switches(values: RowValues, field: IgnitionField | ValidField, faults: Faults) -> I8:
