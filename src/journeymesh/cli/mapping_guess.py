@@ -76,6 +76,7 @@ def yaml_lines(found: Guess, database: str | None) -> list[str]:
     lines = ["version: 1", f"collection: {_scalar(found.collection)}"]
     lines += [f"database: {_scalar(database)}"] if database else []
     lines += [f"layout: {found.layout}"]
+    lines += [f"signals: {_scalar(found.signals)}  # each row is one signal"] if found.signals else []
     lines += [f"csv: {_scalar(found.csv)}  # there is no header line"] if found.csv else []
     lines += ["fields:"]
     for one in found.fields:

@@ -27,7 +27,32 @@ ENDINGS: Final[dict[str, Kind]] = {
 BY_CONTENT: Final = (".txt", ".log", ".dat", ".plt", ".rec", ".asc", ".out", ".xml", "")
 """Endings that recordings have, and much else."""
 _HEAD_BYTES: Final = 4096
-_PACKED: Final = {b"PK\x03\x04": "zip", b"BZh": "bzip2", b"\xfd7zXZ": "xz", b"\x28\xb5\x2f\xfd": "zstandard"}
+_PACKED: Final = {
+    b"PK\x03\x04": "zip: unpack it",
+    b"BZh": "bzip2: unpack it with `bunzip2`",
+    b"\xfd7zXZ": "xz: unpack it with `unxz`",
+    b"\x28\xb5\x2f\xfd": "zstandard: unpack it with `unzstd`",
+    b"7z\xbc\xaf": "7-Zip: unpack it",
+    b"\x04\x22\x4d\x18": "LZ4: unpack it with `unlz4`",
+}
+_WORKBOOK: Final = "a workbook: save its sheet as CSV"
+_OTHERS: Final = {
+    b"ARROW1": "Arrow's own format (Feather): write it as Parquet",
+    b"\xff\xff\xff\xff": "perhaps an Arrow stream: write it as Parquet",
+    b"ORC": "ORC: write it as Parquet",
+    b"Obj\x01": "Avro: write it as Parquet or JSON",
+    b"SQLite format 3\0": "a database of SQLite: export its table as CSV",
+    b"\x89HDF": "HDF5: write it as Parquet",
+    b"\xd0\xcf\x11\xe0": _WORKBOOK,
+    b"%PDF": "a PDF, which holds no data",
+}
+"""What well-known formats begin with, and what to do with them."""
+_XML: Final = {
+    b"<kml": "KML: convert it to GPX, as with `gpsbabel -i kml -o gpx`",
+    b"<trainingcenterdatabase": "TCX: convert it to GPX, as with `gpsbabel -i gtrnctr -o gpx`",
+    b"<html": "a page of HTML, perhaps of a login: fetch the file itself",
+    b"<!doctype html": "a page of HTML, perhaps of a login: fetch the file itself",
+}
 _BEFORE_JSON: Final = re.compile(rb"[^{}\t]*(?:\t[^{}\t]*)*\t\{.*\}\s*")
 _SENTENCE: Final = re.compile(rb"^[^\n$!]{0,40}[$!][A-Z]{2}[A-Z]{3},", re.MULTILINE)
 
@@ -65,7 +90,9 @@ def kind_of(file: SourceFile, *, named: bool) -> Found:
         head = Utf8Stream(raw).peek(_HEAD_BYTES)
     packed = next((name for mark, name in _PACKED.items() if raw_head.startswith(mark)), None)
     if packed:
-        return Found(None, f"packed with {packed}: unpack it")
+        inside = raw_head[:200]
+        is_workbook = b"[Content_Types].xml" in raw_head or b"xl/" in inside or b"opendocument.spreadsheet" in inside
+        return Found(None, _WORKBOOK if packed.startswith("zip") and is_workbook else f"packed with {packed}")
     return _by_content(raw_head, head, known)
 
 
@@ -75,11 +102,19 @@ def _by_content(raw_head: bytes, head: bytes, known: Kind | None) -> Found:
         return Found("parquet")
     if known == "parquet":
         return Found("parquet")  # its reader says what is wrong with it
+    other = next((what for mark, what in _OTHERS.items() if raw_head.startswith(mark)), None)
+    if b"\0" not in raw_head and not raw_head.startswith(b"%PDF"):
+        other = None  # a text that happens to begin so
+    if raw_head[8:12] == b".FIT":
+        other = "Garmin's FIT: convert it to GPX, as with `gpsbabel -i garmin_fit -o gpx`"
+    if other is not None:
+        return Found(None, other)
     if b"\0" in head and known is None:
         return Found(None, "not text")
     if text.startswith(b"<"):
         is_gpx = b"<gpx" in text or known == "gpx"
-        return Found("gpx") if is_gpx else Found(None, "XML that is not GPX")
+        named = next((what for mark, what in _XML.items() if mark in text.lower()), "XML that is not GPX")
+        return Found("gpx") if is_gpx else Found(None, named)
     if re.match(rb"\{|\[\s*(\{|\]|$)", text):
         return Found("json")
     if known is None and _is_json_behind_tabs(text):

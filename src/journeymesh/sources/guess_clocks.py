@@ -105,6 +105,7 @@ def _forms(days: bool) -> list[tuple[dict[str, Any], str, Callable[[Any], float 
     for text in _FORMATS:
         keys = {"clock": "strftime", "format": text}
         forms.append((keys, "by its look", _text(ClockField(path="-", clock="strftime", format=text))))
+    forms.append(({"clock": "mixed"}, "written in several ways", _read(_clock("mixed"))))
     if days:
         words = "days since 1899-12-30, as in spreadsheets"
         forms.append(({"clock": "excel_days"}, words, _counted(_clock("excel_days"))))

@@ -23,7 +23,7 @@ _FORMS: Final = (
 _PLAIN: Final = frozenset({
     "data", "export", "exports", "fix", "fixes", "gps", "input", "log", "logs", "output", "points", "position",
     "positions", "raw", "record", "recording", "recordings", "records", "route", "sample", "samples", "track",
-    "track_log", "tracklog", "tracks", "trajectory", "trip", "trips",
+    "trace", "traces", "track_log", "tracklog", "tracks", "trajectory", "trip", "trips",
 })  # fmt: skip
 """Names that say what is in a file, and not whose it is."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, Final
 
 from journeymesh.sources.conversions import Unconvertible
@@ -23,6 +24,7 @@ _NAMES: Final = frozenset({
     "latlon", "latlong", "location", "loc", "lnglat", "lonlat", "ort", "point", "pos", "position", "punkt", "standort",
     "ubicacion", "wkt", "posizione", "positie", "posicion",
 })  # fmt: skip
+_LATITUDE_FIRST: Final = frozenset({"latlng", "latlon", "latlong"})
 _LONGITUDE_FIRST: Final = frozenset({"lnglat", "lonlat", "longlat"})
 _IS_PAIR: Final = re.compile(r"\D*-?\d+\.\d.*[,;|/ ].*\d.*|\D*\d+.*[;|/ ].*\d.*", re.DOTALL)
 """A comma alone between digits may be that of a decimal number."""
@@ -51,7 +53,54 @@ def guess_positions(columns: Columns, rows: int) -> dict[Axis, GuessedPosition]:
             if path not in taken and (one := _coordinate(axis, path, columns, rows)) is not None:
                 found[axis] = one
                 break
-    return found if len(found) == len(_MOST) else _both_in_one(columns, rows) or found
+    if len(found) == len(_MOST):
+        return _in_one_scale(found, columns, rows)
+    return _both_in_one(columns, rows) or _by_value(columns, rows) or found
+
+
+def _in_one_scale(found: dict[Axis, GuessedPosition], columns: Columns, rows: int) -> dict[Axis, GuessedPosition]:
+    """Both by the smaller scale where they have two: a small longitude could be of a larger one."""
+    scales = {axis: one.keys["scale"] for axis, one in found.items() if "scale" in one.keys}
+    if len(scales) < len(_MOST) or len(set(scales.values())) == 1:
+        return found
+    scale, both = min(scales.values()), dict(found)
+    for axis, one in found.items():
+        keys = one.keys | {"scale": scale}
+        told = _told(keys, [number * scale for number in numbers_of(columns[keys["path"]])], rows, "by its name")
+        both[axis] = told or one
+    return both
+
+
+def _by_value(columns: Columns, rows: int) -> dict[Axis, GuessedPosition] | None:
+    """Two columns without names of their own, one behind the other, that hold degrees by their values."""
+    nameless = [path for path in columns if path.rpartition(".")[2].isdecimal() and _are_degrees(columns[path])]
+    for one, other in pairwise(nameless):
+        before, after = one.rpartition("."), other.rpartition(".")
+        if before[0] != after[0] or int(after[2]) != int(before[2]) + 1 or len(columns[one]) != len(columns[other]):
+            continue
+        words = set(words_of(before[0]))
+        tops = [max(map(abs, numbers_of(columns[path]))) for path in (one, other)]
+        latitude_first = bool(words & _LATITUDE_FIRST) or not (words & (_LONGITUDE_FIRST | _NAMES))
+        why = "by its values; latitude or longitude first? It could be the other way round"
+        if max(tops) > _MOST["lat"]:
+            latitude_first, why = tops[0] <= _MOST["lat"], "by its values"
+        found: dict[Axis, GuessedPosition] = {}
+        for axis, path in zip(("lat", "lon") if latitude_first else ("lon", "lat"), (one, other), strict=True):
+            told = _told({"path": path}, numbers_of(columns[path]), rows, why)
+            if told is not None:
+                found["lat" if axis == "lat" else "lon"] = told
+        return found if len(found) == len(_MOST) else None
+    return None
+
+
+def _are_degrees(values: Sequence[Any]) -> bool:
+    """Whether nearly all are numbers with four decimals at least, as nothing else has that recorders write."""
+    some = values[:_ENOUGH]
+    numbers = numbers_of(some)
+    if len(numbers) * 10 < len(some) * 9 or max(map(abs, numbers)) > _MOST["lon"]:
+        return False
+    precise = sum(len(str(value).strip().partition(".")[2]) >= 4 for value in some)
+    return precise * 10 >= len(some) * 8
 
 
 def degrees_at(row: dict[str, Any], keys: dict[str, Any], axis: Axis) -> float | None:

@@ -16,7 +16,8 @@ WORDS: Final[dict[str, dict[str, int]]] = {
         "lange": 3, "langengrad": 4, "laengengrad": 4, "longitud": 4, "longitudine": 4, "lengtegraad": 4, "lengte": 3,
     },
     "fixed_at": {
-        "fixtime": 7, "devicetime": 6, "fixed": 5, "gpstime": 5, "timestamp": 4, "timestampms": 4, "ts": 4, "tst": 4,
+        "fixtime": 7, "devicetime": 6, "coordtimes": 6, "times": 4, "timestamps": 4,
+        "fixed": 5, "gpstime": 5, "timestamp": 4, "timestampms": 4, "ts": 4, "tst": 4,
         "datetime": 4, "time": 3, "date": 2, "at": 2, "when": 2, "zeit": 3, "t": 1, "recorded": 4, "zeitstempel": 4,
         "zeitpunkt": 4, "uhrzeit": 3, "datum": 2, "heure": 3, "horodatage": 4, "temps": 2, "hora": 3, "fecha": 2,
         "fechahora": 4, "tiempo": 2, "ora": 3, "orario": 3, "data": 1, "dataora": 4, "tijd": 3, "tijdstip": 4,
@@ -41,8 +42,8 @@ WORDS: Final[dict[str, dict[str, int]]] = {
     },
     "heading": {
         "heading": 5, "course": 5, "bearing": 5, "cog": 4, "azimuth": 3, "direction": 3, "hdg": 4, "track": 1,
-        "richtung": 4, "fahrtrichtung": 5, "kurs": 5, "cap": 4, "rumbo": 5, "direccion": 3, "rotta": 4, "direzione": 4,
-        "koers": 5, "richting": 4,
+        "angle": 3, "richtung": 4, "fahrtrichtung": 5, "kurs": 5, "cap": 4, "rumbo": 5, "direccion": 3, "rotta": 4,
+        "direzione": 4, "koers": 5, "richting": 4,
     },
     "ignition": {
         "ignition": 5, "ign": 4, "acc": 1, "engine": 3, "motor": 2, "key": 1, "zundung": 5, "zuendung": 5,
@@ -90,7 +91,7 @@ def plain_letters(text: str) -> str:
 
 def words_of(path: str) -> list[str]:
     """The words of a path in plain small letters: of ``gps.fixTime[s]`` gps, fix, time, fixtime and s."""
-    words: list[str] = []
+    words: list[str] = ["kmh"] if "km/h" in path.lower() else []
     for step in re.split(r"[.\[\]()/ ]+", plain_letters(path)):
         parts = [part.lower() for part in re.findall(r"[A-Z]?[a-z0-9]+|[A-Z]+(?![a-z])", step)]
         words += parts

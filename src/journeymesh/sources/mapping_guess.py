@@ -10,7 +10,8 @@ import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import date, datetime
+from datetime import time as time_of_day
 from itertools import pairwise
 from typing import Any, Final
 
@@ -18,6 +19,7 @@ from journeymesh.sources.conversions import EXACT
 from journeymesh.sources.files import SourceFile
 from journeymesh.sources.guess_clocks import ClockForm, clock_form
 from journeymesh.sources.guess_columns import (
+    BESIDE,
     Columns,
     Row,
     as_number,
@@ -29,7 +31,9 @@ from journeymesh.sources.guess_columns import (
 )
 from journeymesh.sources.guess_names import guess_names
 from journeymesh.sources.guess_positions import degrees_at, guess_positions
+from journeymesh.sources.guess_signals import gathered, signal_columns
 from journeymesh.sources.guess_words import TRAITS, UNITS, words_of
+from journeymesh.sources.units import measured
 
 _UNITS: Final = {"m/s": 1.0, "km/h": 3.6, "mph": 2.236936, "knots": 1.943844}
 _NAMED_UNITS: Final = {
@@ -39,6 +43,12 @@ _NAMED_UNITS: Final = {
 _SPELT_UNITS: Final = (
     ("kilomet", "hour", "km/h"), ("meter", "sec", "m/s"), ("metre", "sec", "m/s"), ("mile", "hour", "mph"),
 )  # fmt: skip
+_LONGEST_MS: Final = 864_000_000
+_MS_APART: Final = 100
+"""What counts from a clock lies within ten days of it; whole numbers so far apart are milliseconds."""
+_NEAR: Final = 1.4
+_VERY_NEAR: Final = 1.1
+"""So many times apart at most are a speed and the way travelled, by a unit as it is, and by one with a scale."""
 _OFFSETS: Final = {
     "offset_ms": {"ms", "millis", "milliseconds"},
     "offset_s": {"s", "sec", "seconds"},
@@ -68,6 +78,8 @@ class Guess:
     fields: list[GuessedField]
     missing: list[str]
     paths: list[str]
+    signals: dict[str, Any] = field(default_factory=dict)
+    """In which columns signals are, where each row is one."""
     csv: dict[str, Any] = field(default_factory=dict)
     """How the file is written, where its lines do not say it."""
 
@@ -80,6 +92,9 @@ class Guess:
 def guess_mapping(collection: str, documents: Sequence[Row], files: Sequence[SourceFile] = ()) -> Guess:
     """The mapping that these documents look as if they needed. ``files`` are all that such documents stand in."""
     layout, rows = _rows(documents)
+    signals = signal_columns(rows) if layout == "document" else None
+    if signals is not None:
+        layout, rows = "signals", gathered(rows, *signals)
     total, columns = len(rows), columns_of(rows)
     positions = guess_positions(columns, total)
     if len(positions) == 2:  # what stands where no position is belongs to something else
@@ -101,7 +116,9 @@ def guess_mapping(collection: str, documents: Sequence[Row], files: Sequence[Sou
         found["vehicle"] = GuessedField("vehicle", named[0], [named[1]])
     order = ("vehicle", "fixed_at", "lat", "lon", "received_at", "speed", "heading", "ignition", "accuracy", "hdop")
     missing = [name for name in order[:4] if name not in found]
-    return Guess(collection, layout, total, [found[name] for name in order if name in found], missing, list(columns))
+    proposed = [found[name] for name in order if name in found]
+    told = {} if signals is None else {"name": signals[0], "value": signals[1]}
+    return Guess(collection, layout, total, proposed, missing, list(columns), told)
 
 
 def _rows(documents: Sequence[Row]) -> tuple[str, list[Row]]:
@@ -109,11 +126,14 @@ def _rows(documents: Sequence[Row]) -> tuple[str, list[Row]]:
     elements of another, that most positions stand in."""
     rows = [dict(flat(document)) for document in documents]
     arrays = rows_of_arrays(documents)
-    best = max(arrays, key=lambda path: (_positions(arrays[path]), len(arrays[path])), default=None)
+    best = max(
+        arrays, key=lambda path: (_positions(arrays[path]), path.endswith(BESIDE), len(arrays[path])), default=None
+    )
     here = _positions(rows)  # perhaps where a trip begins, and its array has the rest
     if best is None or (here and here * 2 >= _positions(arrays[best])):
         return "document", rows
-    return "embedded", arrays[best]
+    nested = best.removesuffix(BESIDE) != ""
+    return "bucketed" if best.endswith(BESIDE) and not nested else "embedded", arrays[best]
 
 
 def _positions(rows: Sequence[Row]) -> int:
@@ -128,13 +148,13 @@ def _share(count: int, rows: int) -> str:
 
 
 def _clocks(columns: Columns, rows: int, found: dict[str, GuessedField], taken: set[str]) -> None:
-    array = found["lat"].keys["path"].rpartition("[]")[0] if "lat" in found else ""
+    arrays = found["lat"].keys["path"].count("[]") if "lat" in found else 0
     for name in ("received_at", "fixed_at"):
         best: tuple[tuple[bool, int, int], str, ClockForm] | None = None
         for path, weight in candidates(name, columns).items():
             form = None if path in taken else clock_form(columns[path], days=weight > 1)
             # A clock beside the array of positions is that of all of them together.
-            rank = (path.startswith(array), weight, len(set(map(str, columns[path]))))
+            rank = (path.count("[]") >= arrays, weight, len(set(map(str, columns[path]))))
             if form is not None and (best is None or rank > best[0]):
                 best = (rank, path, form)
         pair = _day_and_time(columns, taken) if name == "fixed_at" else None
@@ -152,8 +172,8 @@ def _clocks(columns: Columns, rows: int, found: dict[str, GuessedField], taken: 
             best = ((False, 0, 0), *forms[0]) if forms else None
         if best is not None:
             _, path, form = best
-            if name == "fixed_at" and not path.startswith(array):
-                offset = _offset_from(path, form, columns, array, rows)
+            if name == "fixed_at" and path.count("[]") < arrays:
+                offset = _offset_from(path, form, columns, arrays, rows)
                 if offset is not None:
                     found[name] = offset
                 continue
@@ -164,16 +184,29 @@ def _clocks(columns: Columns, rows: int, found: dict[str, GuessedField], taken: 
         found["fixed_at"].name = "fixed_at"
 
 
-def _offset_from(base: str, form: ClockForm, columns: Columns, array: str, rows: int) -> GuessedField | None:
-    """The column of the array that counts from a clock beside it, by its name; None where there is none: that clock is
-    one for all elements and tells none from another."""
-    for path, values in columns.items():
+def _offset_from(base: str, form: ClockForm, columns: Columns, arrays: int, rows: int) -> GuessedField | None:
+    """The column of the array that counts from a clock beside it, by its name, or by its values if it is called a time;
+    None where there is none: that clock is one for all elements and tells none from another."""
+    inside = [path for path in columns if path.count("[]") >= arrays]
+    for path in inside:
         words = set(words_of(path))
         clock = next((clock for clock, names in _OFFSETS.items() if words & names), None)
-        if path.startswith(array) and "offset" in words and clock and len(numbers_of(values)) == len(values):
-            said = f"{_share(len(values), rows)}, counted from {base} ({form.words}), by its name"
-            return GuessedField("fixed_at", {"path": path, "clock": clock, "base": {"path": base} | form.keys}, [said])
+        if "offset" in words and clock and len(numbers_of(columns[path])) == len(columns[path]):
+            return _counted_from(base, form, path, clock, f"{_share(len(columns[path]), rows)}, ", "by its name")
+    for path in candidates("fixed_at", {path: columns[path] for path in inside}):
+        numbers = numbers_of(columns[path])
+        if len(numbers) != len(columns[path]) or min(numbers) < 0 or not 1 < max(numbers) < _LONGEST_MS:
+            continue
+        is_ms = max(numbers) / len(numbers) >= _MS_APART and all(number == int(number) for number in numbers)
+        clock, said = ("offset_ms", "milliseconds") if is_ms else ("offset_s", "seconds")
+        ends = f"{_share(len(numbers), rows)}, {min(numbers):g} to {max(numbers):g}, "
+        return _counted_from(base, form, path, clock, ends, f"in {said} by a mere guess")
     return None
+
+
+def _counted_from(base: str, form: ClockForm, path: str, clock: str, before: str, why: str) -> GuessedField:
+    said = f"{before}counted from {base} ({form.words}), {why}"
+    return GuessedField("fixed_at", {"path": path, "clock": clock, "base": {"path": base} | form.keys}, [said])
 
 
 def _clock_evidence(form: ClockForm, rows: int) -> list[str]:
@@ -187,7 +220,8 @@ def _clock_evidence(form: ClockForm, rows: int) -> list[str]:
 
 def _day_and_time(columns: Columns, taken: set[str]) -> tuple[list[str], ClockForm] | None:
     """The columns of the day and of the time of day, and how they are read together; None where there are none."""
-    texts = {path: values for path, values in columns.items() if path not in taken and _are_texts(values)}
+    written = {path: [_as_text(one) for one in values] for path, values in columns.items() if path not in taken}
+    texts = {path: values for path, values in written.items() if _are_texts(values)}
     days = [path for path, values in texts.items() if all(_DAY.fullmatch(one.strip()) for one in values)]
     times = [path for path, values in texts.items() if all(_TIME.fullmatch(one.strip()) for one in values)]
     known = candidates("fixed_at", columns)
@@ -198,6 +232,12 @@ def _day_and_time(columns: Columns, taken: set[str]) -> tuple[list[str], ClockFo
                 if form is not None:
                     return [day, time], form
     return None
+
+
+def _as_text(value: Any) -> Any:
+    """A day or a time of day as it is written; anything else as it is."""
+    is_part = isinstance(value, date | time_of_day) and not isinstance(value, datetime)
+    return value.isoformat() if is_part else value
 
 
 def _are_texts(values: Sequence[Any]) -> bool:
@@ -241,19 +281,41 @@ def _speed(rows: Sequence[Row], columns: Columns, found: dict[str, GuessedField]
             continue
         ratios = _ratios(rows, path, found)
         said = [f"{_share(len(numbers), len(rows))}, {min(numbers):g} to {max(numbers):g}"]
-        named = _named_unit(path)
+        named, scale = _unit_in(columns[path]) or _named_unit(path), 1.0
         if len(ratios) >= 10:
             middle = sorted(ratios)[len(ratios) // 2]
-            unit = min(_UNITS, key=lambda one: abs(math.log(middle / _UNITS[one])) if middle > 0 else math.inf)
+            unit, scale = _unit_of(middle)
             said.append(f"unit by the way travelled: over {len(ratios):,} steps {middle:.2f} times the m/s covered")
             if named is not None and named != unit:
                 said.append(f"its name says {named}: look at it")
         else:
             unit = named or "km/h"
             said.append("unit by its name" if named else "the unit is a mere guess: too few steps to compare it with")
-        found["speed"] = GuessedField("speed", {"path": path, "unit": unit}, said)
+        scaled = {} if scale == 1.0 else {"scale": scale}
+        found["speed"] = GuessedField("speed", {"path": path, "unit": unit} | scaled, said)
         taken.add(path)
         return
+
+
+def _unit_of(times: float) -> tuple[str, float]:
+    """(unit, scale) by which so many times the metres per second covered are right: raw counts only where no unit is
+    near."""
+
+    def off(one: tuple[str, float]) -> float:
+        return abs(math.log(times * one[1] / _UNITS[one[0]]))
+
+    plain = min(((unit, 1.0) for unit in _UNITS), key=off)
+    if off(plain) < math.log(_NEAR):
+        return plain
+    scaled = min(((unit, scale) for scale in (0.1, 0.01, 0.001) for unit in _UNITS), key=off)
+    return scaled if off(scaled) < math.log(_VERY_NEAR) else plain
+
+
+def _unit_in(values: Sequence[Any]) -> str | None:
+    """The unit that stands behind all of the numbers, where they are texts."""
+    found = {one[1] if (one := measured(value)) else None for value in values if isinstance(value, str)}
+    unit = found.pop() if len(found) == 1 else None
+    return unit if unit in _UNITS else None
 
 
 def _named_unit(path: str) -> str | None:

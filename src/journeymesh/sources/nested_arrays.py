@@ -1,7 +1,9 @@
 """Arrays inside of arrays, as in ``semanticSegments[].timelinePath[].point``: each innermost element is a fix.
 
 A document is read as if each element of the outer array stood there once for each of its inner elements, with that one
-in the inner array's place; of an array whose elements are arrays themselves (``tracks[][].lat``), theirs. What stands
+in the inner array's place; of an array whose elements are arrays themselves (``tracks[][].lat``), theirs. Of innermost
+arrays beside each other, as a GeoJSON line's coordinates and their times, the elements of one number go together. What
+stands
 beside the inner array is shared by all of them, and they are numbered through.
 """
 
@@ -20,11 +22,13 @@ Steps = tuple[str, ...]
 
 
 class Nesting(NamedTuple):
-    """The outer array, as a path and as steps, and the steps from an element to each further array in it."""
+    """The outer array, as a path and as steps, the steps from an element to each further array in it, and those to
+    innermost arrays beside the last of them."""
 
     path: str
     outer: Steps
     inner: tuple[Steps, ...]
+    beside: tuple[Steps, ...] = ()
 
 
 class NotFlattened(ValueError):
@@ -42,17 +46,22 @@ def nesting_of(paths: Iterable[str]) -> Nesting | None:
     if deepest is None or not every[deepest].inner:
         return None
     whole = every[deepest]
-    cuts = _cuts(whole)
+    cuts, beside = _cuts(whole), dict[Steps, None]()
     for path, one in every.items():
         ours = _cuts(one)
         last = ours[-1] if ours else 0
+        if len(ours) == len(cuts) and ours[:-1] == cuts[:-1] and one.steps[: cuts[-2]] == whole.steps[: cuts[-2]]:
+            steps, main = one.steps[cuts[-2] : ours[-1]], whole.steps[cuts[-2] : cuts[-1]]
+            if steps and main and steps != main:
+                beside[steps] = None
+                continue
         into = cuts[len(ours)] if len(ours) < len(cuts) else None
         if ours != cuts[: len(ours)] or one.steps[:last] != whole.steps[:last]:
             raise ValueError(f"path {path!r} goes through other arrays than {deepest!r}")
         if into is not None and ours and one.steps[:into] == whole.steps[:into]:
             raise ValueError(f"path {path!r} leads into an array whose every element is meant by {deepest!r}")
     inner = tuple(whole.steps[start:end] for start, end in pairwise(cuts))
-    return Nesting(str(array_of(deepest)), whole.steps[: cuts[0]], inner)
+    return Nesting(str(array_of(deepest)), whole.steps[: cuts[0]], inner, tuple(beside))
 
 
 def flattened(document: Any, nesting: Nesting) -> Any:
@@ -60,7 +69,9 @@ def flattened(document: Any, nesting: Nesting) -> Any:
     array = reach(document, nesting.path)
     if not isinstance(array, list):
         return document
-    return _put(document, nesting.outer, [one for item in array for one in _elements(item, nesting.inner)])
+    return _put(
+        document, nesting.outer, [one for item in array for one in _elements(item, nesting.inner, nesting.beside)]
+    )
 
 
 def flattened_bson(content: bytes, nesting: Nesting) -> bytes:
@@ -82,18 +93,45 @@ def _cuts(path: Path) -> tuple[int, ...]:
     return () if path.array is None else (path.array, *path.inner)
 
 
-def _elements(item: Any, inner: Sequence[Steps]) -> list[Any]:
+def _elements(item: Any, inner: Sequence[Steps], beside: Sequence[Steps] = ()) -> list[Any]:
     """An element as many times as it has innermost ones; once, without any, where an array is not there."""
     if inner and not inner[0] and isinstance(item, list):
-        return [deeper for one in item for deeper in _elements(one, inner[1:])]
+        return [deeper for one in item for deeper in _elements(one, inner[1:], beside)]
     if not inner or not isinstance(item, dict):
         return [item]
-    found: Any = item
-    for step in inner[0]:
-        found = found.get(step) if isinstance(found, dict) else None
+    if beside and len(inner) == 1:
+        return _together(item, (inner[0], *beside))
+    found = _at(item, inner[0])
     if not isinstance(found, list):
         return [item] if found is None else [_put(item, inner[0], None)]
-    return [_put(item, inner[0], deeper) for one in found for deeper in _elements(one, inner[1:])]
+    return [_put(item, inner[0], deeper) for one in found for deeper in _elements(one, inner[1:], beside)]
+
+
+def _together(item: Any, arrays: Sequence[Steps]) -> list[Any]:
+    """An element as many times as the longest of its arrays has elements, with those of one number in their places."""
+    found = [(steps, value) for steps in arrays if isinstance(value := _at(item, steps), list)]
+    without = item
+    for steps in arrays:
+        if _at(item, steps) is not None:
+            without = _put(without, steps, None)
+    if not found:
+        return [without]
+    elements = []
+    for number in range(max(len(values) for _, values in found)):
+        one = without
+        for steps, values in found:
+            if number < len(values):
+                one = _put(one, steps, values[number])
+        elements.append(one)
+    return elements
+
+
+def _at(item: Any, steps: Steps) -> Any:
+    """What stands in an element at the end of these steps; None where nothing does."""
+    found = item
+    for step in steps:
+        found = found.get(step) if isinstance(found, dict) else None
+    return found
 
 
 def _put(document: Any, steps: Sequence[str], value: Any) -> Any:

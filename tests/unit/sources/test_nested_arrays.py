@@ -117,7 +117,7 @@ def test_three_arrays_deep_are_followed_and_nothing_of_the_document_is_changed()
 @pytest.mark.parametrize(
     ("change", "fault"),
     [
-        (("trips[].lon", "trips[].others[].lon"), "goes through other arrays than"),
+        (("trips[].lon", "trips[].others[].more[].lon"), "goes through other arrays than"),
         (("trips[].lon", "trips[].track.points.0.lon"), "leads into an array whose every element is meant"),
         (("layout: embedded", "layout: bucketed"), r"layout bucketed and arrays inside of trips\[\]"),
     ],
