@@ -17,15 +17,19 @@ from journeymesh.stores import records, sql_rows, tables
 from journeymesh.stores.migrations import SCHEMA
 from journeymesh.stores.port import JourneyQuery, Store, StoreBatch, StoreChanges
 from journeymesh.stores.sql import SqlStore
+from tests.support.before_figures import BeforeFiguresSuite, sql_before_figures
 from tests.support.before_limits import BeforeLimitsSuite, sql_before_limits
 from tests.support.before_terms import BeforeTermsSuite, sql_before_terms
 from tests.support.former_refusals import FORMER, FormerRefusalsSuite
 from tests.support.records import DAY, NOON, full_batch, journey, journeys, refusal
 
+from .figure_suite import FigureSuite
 from .journey_store_suite import JourneyStoreSuite
 
 
-class SqlStoreSuite(BeforeLimitsSuite, BeforeTermsSuite, FormerRefusalsSuite, JourneyStoreSuite):
+class SqlStoreSuite(
+    BeforeFiguresSuite, BeforeLimitsSuite, BeforeTermsSuite, FormerRefusalsSuite, FigureSuite, JourneyStoreSuite
+):
     """Inherited by the tests of SQLite and PostgreSQL. ``unmigrated`` opens an empty database."""
 
     @pytest.fixture
@@ -52,6 +56,11 @@ class SqlStoreSuite(BeforeLimitsSuite, BeforeTermsSuite, FormerRefusalsSuite, Jo
             put_rows(connection, table, *rest, **options)
 
         monkeypatch.setattr(sql_rows, "put_rows", fail_at_runs)
+
+    def put_back_to_0005(self, store: SqlStore) -> SqlStore:
+        with store._sql.writing() as connection:
+            sql_before_figures(connection)
+        return SqlStore.connect(store._sql.url)
 
     def put_back_to_0004(self, store: SqlStore) -> SqlStore:
         with store._sql.writing() as connection:

@@ -8,6 +8,7 @@ from journeymesh.stores import memory
 from journeymesh.stores.memory import MemoryStore
 from journeymesh.stores.port import Store
 
+from .figure_suite import FigureSuite
 from .journey_store_suite import JourneyStoreSuite
 
 
@@ -15,7 +16,7 @@ def _fail(*_: object) -> None:
     raise RuntimeError("injected")
 
 
-class TestMemoryStore(JourneyStoreSuite):
+class TestMemoryStore(FigureSuite, JourneyStoreSuite):
     @pytest.fixture
     def store(self) -> Store:
         store = MemoryStore.connect("memory://")

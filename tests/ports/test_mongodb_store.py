@@ -14,11 +14,13 @@ from journeymesh.stores import mongo_commits
 from journeymesh.stores.mongo_commits import Commits
 from journeymesh.stores.mongodb import SCHEMA_VERSION, MongodbStore
 from journeymesh.stores.port import JourneyQuery, Store, StoreBatch, StoreChanges, Superseded
+from tests.support.before_figures import BeforeFiguresSuite, mongodb_before_figures
 from tests.support.before_limits import BeforeLimitsSuite, mongodb_before_limits
 from tests.support.before_terms import BeforeTermsSuite, mongodb_before_terms
 from tests.support.former_refusals import FORMER, FormerRefusalsSuite
 from tests.support.records import full_batch, journey, journeys, only, refusal, unique_names
 
+from .figure_suite import FigureSuite
 from .journey_store_suite import JourneyStoreSuite
 
 _DATABASES = unique_names("jm_test_")
@@ -47,7 +49,9 @@ def _kill(*_: object) -> None:
     raise Killed
 
 
-class TestMongodbStore(BeforeLimitsSuite, BeforeTermsSuite, FormerRefusalsSuite, JourneyStoreSuite):
+class TestMongodbStore(
+    BeforeFiguresSuite, BeforeLimitsSuite, BeforeTermsSuite, FormerRefusalsSuite, FigureSuite, JourneyStoreSuite
+):
     @pytest.fixture
     def unmigrated(self, mongodb_url: str) -> Iterator[Callable[[], MongodbStore]]:
         name = next(_DATABASES)
@@ -80,6 +84,10 @@ class TestMongodbStore(BeforeLimitsSuite, BeforeTermsSuite, FormerRefusalsSuite,
 
     def break_next_write(self, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(Commits, "commit", _stop)
+
+    def put_back_to_0005(self, store: MongodbStore) -> MongodbStore:
+        mongodb_before_figures(store._database)
+        return MongodbStore(store._given)
 
     def put_back_to_0004(self, store: MongodbStore) -> MongodbStore:
         mongodb_before_limits(store._database)

@@ -14,6 +14,7 @@ from journeymesh.journeys.journey import RECORDED_LATER
 from journeymesh.stores.migrations import SCHEMA
 from journeymesh.stores.mongo_database import Database
 from journeymesh.stores.port import JourneyQuery, Store, StoreBatch, Superseded
+from tests.support.before_figures import mongodb_before_figures, sql_before_figures
 from tests.support.records import DAY, NOON, NOT_RECORDED, full_batch, journey, journeys, only
 
 DIGEST_BEFORE = "71526d8cfbbb3f06a404cda8d4c1b81a"
@@ -62,6 +63,7 @@ class BeforeLimitsSuite:
 
 def sql_before_limits(connection: sa.Connection) -> None:
     """Tables of schema 0004."""
+    sql_before_figures(connection)
     for name in RECORDED_LATER:
         connection.exec_driver_sql(f"ALTER TABLE journeys DROP COLUMN {name}")
     connection.exec_driver_sql(f"UPDATE {SCHEMA.version_table} SET version_num = '0004'")
@@ -69,6 +71,7 @@ def sql_before_limits(connection: sa.Connection) -> None:
 
 def mongodb_before_limits(database: Database) -> None:
     """Documents of schema 0004."""
+    mongodb_before_figures(database)
     database.collection("journeys").update_many({}, {"$unset": dict.fromkeys(RECORDED_LATER, "")})
     database.collection("head").update_one({}, {"$set": {"schema": "0004"}})
 

@@ -76,6 +76,7 @@ class Served:
     config: dict[str, Any] = field(default_factory=dict)
     http: dict[str, Any] = field(default_factory=dict)
     token: str = "analyst"
+    keeps_figures: bool = False
 
     def __enter__(self) -> Served:
         self.reads = Counted(self.store)
@@ -92,6 +93,7 @@ class Served:
             policies=self.book,
             versions=self.versions,
             product=StoreProduct({"id": "journeys", "version": "1.2.0"}, self.store),
+            figures=self.store if self.keeps_figures else None,
             taker=self.taker,
             kept=self.kept,
             log=structured_log("journeyapi", self.lines),

@@ -6,7 +6,7 @@ A month's sums are of its journeys, those of several months are of the months': 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import date, time, timedelta
 from typing import Any, Final, Literal, get_args
 from zoneinfo import ZoneInfo
@@ -77,6 +77,24 @@ class PeriodSums:
             self.oldest.take(places), self.latest.take(places),
         )  # fmt: skip
 
+    @classmethod
+    def concat(cls, parts: Sequence[PeriodSums]) -> PeriodSums:
+        """The rows of all parts, one after the other."""
+
+        def days(name: str) -> I64:
+            found: I64 = np.concatenate([getattr(part, name) for part in parts])
+            return found
+
+        def versions(name: str) -> pa.Array:
+            return pa.concat_arrays([getattr(part, name) for part in parts])
+
+        return cls(
+            days("group"), days("holder"), days("begin"), days("end"), days("last_day"),
+            {name: np.concatenate([part.counts[name] for part in parts]) for name in parts[0].counts},
+            {field.name: _joined([part.sums[field.name] for part in parts]) for field in SUMMED},
+            versions("oldest"), versions("latest"),
+        )  # fmt: skip
+
     def merged(self, begin: I64, end: I64) -> PeriodSums:
         """Neighbouring rows of a policy whose periods are to have this one beginning, as one: ``begin`` and ``end`` are
         for each row."""
@@ -132,11 +150,6 @@ def sums_of_months(months: PeriodSums, policies: Sequence[Policy], period: Figur
     return months.take(row[order]).merged(_days(ends - (_WINDOW - 1)), _days(ends + 1))
 
 
-def with_groups(sums: PeriodSums, group: I64) -> PeriodSums:
-    """The rows as those of these policies, each of one term: they are the holders as well."""
-    return replace(sums, group=group, holder=group)
-
-
 def month_begin(days: I64) -> I64:
     """The first day of the month that each of the days is in."""
     return _days(days.astype("datetime64[D]").astype("datetime64[M]"))
@@ -165,6 +178,10 @@ def term_days(policy: Policy) -> tuple[int, int]:
 def _lasts(firsts: I64, count: int) -> I64:
     lasts: I64 = np.r_[firsts[1:], count] - 1
     return lasts
+
+
+def _joined(columns: Sequence[Any]) -> Any:
+    return pa.concat_arrays(columns) if isinstance(columns[0], pa.Array) else np.concatenate(columns)
 
 
 def _taken(column: Any, rows: I64) -> Any:

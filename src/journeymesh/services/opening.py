@@ -102,6 +102,7 @@ def _behind_a_store(opened: ExitStack, url: str, named: str) -> tuple[JourneyRul
     rules = rules_for(named, named, [store])
     return rules, {
         "reads": store,
+        "figures": store,
         "policies": opened.enter_context(PolicyBook(store.policies)),
         "versions": opened.enter_context(StoreVersions(store)),
         "taker": StoreTaker(store, rules),

@@ -22,8 +22,10 @@ from journeymesh.instants import from_us, to_us
 from journeymesh.journeys.fixes import Fixes
 from journeymesh.journeys.journey import Refusal
 from journeymesh.journeys.policies import Policy
+from journeymesh.journeys.rules import ScoreRules
 from journeymesh.stores import records, rows
 from journeymesh.stores.digests import POLICY_SCHEMA, REFUSAL_DIGEST_SCHEMA, fixes_digest, table_digest
+from journeymesh.stores.figure_port import FiguresQuery
 from journeymesh.stores.fix_blocks import DAY_US, decoded, fixes_of
 from journeymesh.stores.former_refusals import ROWS_AT_ONCE, renamed
 from journeymesh.stores.lake_commits import FOLDER, LakeCommits, LakeState, NumberTaken
@@ -276,6 +278,10 @@ class LakeStore:
     def run_count(self) -> int:
         """How many runs there are."""
         return len(self._state().runs)
+
+    def figures(self, query: FiguresQuery, rules: ScoreRules) -> pa.Table | None:  # noqa: ARG002
+        """None: a lake keeps none."""
+        return None
 
     def digest(self) -> dict[str, str]:
         """Canonical digests by part: journeys, refusals, policies, fixes. Reads batch by batch, of one commit."""

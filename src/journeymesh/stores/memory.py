@@ -156,7 +156,8 @@ class _MemoryRows:
         """The rows of a kind: a copy of the former state's."""
         if kind not in self._own:
             copied = {**self.state.rows, kind: dict(self.state.rows[kind])}
-            self.state = replace(self.state, rows=copied, journeys_by={})
+            found = {} if kind == "journeys" else self.state.journeys_by
+            self.state = replace(self.state, rows=copied, journeys_by=found)
             self._own.add(kind)
         return self.state.rows[kind]
 
@@ -167,7 +168,7 @@ class _MemoryRows:
             wanted = dict.fromkeys([value] if comparison == "=" else value) if comparison in ("=", "in") else None
             if wanted is not None and KINDS[kind].key == (name,):
                 return [kept[key,] for key in wanted if (key,) in kept]
-            if wanted is not None and kind == "journeys" and name in _INDEXED and not self._own:
+            if wanted is not None and kind == "journeys" and name in _INDEXED and kind not in self._own:
                 return [row for one in wanted for row in self._journeys_by(name).get(one, ())]
         return kept.values()
 

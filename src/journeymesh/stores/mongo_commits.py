@@ -31,7 +31,7 @@ T = TypeVar("T")
 PREFIX: Final = "journeymesh_"
 """Every collection of ours has it: the database may be one that other applications use."""
 HEAD_ID: Final = "head"
-KINDS: Final = ("journeys", "history", "refusals", "policies", "rules", "runs", "blocks", "changes")
+KINDS: Final = ("journeys", "history", "refusals", "policies", "rules", "runs", "blocks", "changes", "figures")
 LEASE_S: Final = 15.0
 """A writer elsewhere that shows no sign of life for so long is taken to be dead. Wrongly so costs it its batch only."""
 _READ_ATTEMPTS: Final = 50

@@ -35,7 +35,7 @@ def field_of(kind: str, column: str) -> str:
 
 def key_of(kind: str, values: Row) -> str:
     """The key of a row with these values in the kind's key columns."""
-    if kind == "policies":
+    if kind in ("policies", "figures"):
         return msgspec.json.encode(values).decode()
     if kind == "blocks":
         vehicle, day = values
@@ -77,6 +77,8 @@ def row_of(kind: str, parts: Sequence[Mapping[str, Any]], columns: Sequence[str]
     if kind == "blocks":
         content = b"".join(part["content"] for part in parts) if "content" in columns else b""
         return tuple(content if name == "content" else _plain(document[name]) for name in columns)
+    if kind in ("rules", "figures"):  # a score is absent from rules used before it was kept, as null is on some servers
+        return tuple(_unpacked(document.get(field_of(kind, name))) for name in columns)
     return tuple(_unpacked(document[field_of(kind, name)]) for name in columns)
 
 

@@ -8,8 +8,10 @@ from collections.abc import Callable, Iterator
 from typing import Any, Final, TypeVar
 
 from journeymesh.errors import StoreUnavailable
+from journeymesh.journeys.fields import SORTS
 from journeymesh.safe_text import shown_url
 from journeymesh.stores import records, term_upgrade
+from journeymesh.stores.figure_changes import fill_figures
 from journeymesh.stores.former_refusals import ROWS_AT_ONCE, renamed
 from journeymesh.stores.mongo_commits import Commits, Snapshot
 from journeymesh.stores.mongo_database import Database
@@ -38,6 +40,7 @@ _INDEXES: Final[dict[str, tuple[tuple[str, ...], ...]]] = {
     "runs": (),
     "blocks": (("vehicle", "day", "part"), ("day",)),
     "changes": (("position",),),
+    "figures": (records.POLICY_KEY, *(("period", "tenant", name, "number", "valid_from_us") for name in SORTS)),
 }
 
 
@@ -91,6 +94,10 @@ class MongodbStore(RowStore):
             self._commit(
                 lambda planned: upgrade_to_terms(self._database, self._commits, planned), schema=term_upgrade.SCHEMA
             )
+        if found < "0006":
+            last = self._commit(lambda planned: fill_figures(planned, None), schema="0005")
+            while last is not None:
+                last = self._commit(lambda planned, last=last: fill_figures(planned, last), schema="0005")  # type: ignore[misc]
         # Fields that came with 0005 are absent from journeys made before, which reads as null.
         self._commit(lambda _: None, schema=SCHEMA_VERSION)
 

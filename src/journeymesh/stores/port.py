@@ -13,7 +13,8 @@ from journeymesh.errors import RulesConflict
 from journeymesh.journeys.fixes import Fixes
 from journeymesh.journeys.journey import Refusal
 from journeymesh.journeys.policies import Policy, PolicyTerm
-from journeymesh.journeys.rules import JourneyRules
+from journeymesh.journeys.rules import JourneyRules, ScoreRules
+from journeymesh.stores.figure_port import FigureReads
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,15 +30,17 @@ class Superseded:
 
 @dataclass(frozen=True, slots=True)
 class RulesUsed:
-    """The rules a store's journeys were made with. Two versions never mix unless asked; ``digest`` sees an edit."""
+    """The rules a store's journeys were made with. Two versions never mix unless asked; ``digest`` sees an edit.
+    ``score`` are those of the score, for the figures that the store keeps; None: unknown, as where they are read."""
 
     version: str
     digest: str
+    score: ScoreRules | None = field(default=None, compare=False, repr=False)
 
     @classmethod
     def of(cls, rules: JourneyRules) -> RulesUsed:
         """These rules."""
-        return cls(rules.version, rules.digest)
+        return cls(rules.version, rules.digest, rules.score)
 
     def require_no_others(self, among: Iterable[RulesUsed], store: str, *, todo: str) -> None:
         """Refuse a store that has journeys of other rules; ``among`` are those that it has.
@@ -291,5 +294,5 @@ class FixStore(Protocol):
         """Forget kept fixes of UTC days that end at or before ``before``; returns how many fixes went."""
 
 
-class Store(JourneyStore, FixStore, Protocol):
-    """Both ports on one connection, so that a batch is one transaction."""
+class Store(JourneyStore, FixStore, FigureReads, Protocol):
+    """All ports on one connection, so that a batch is one transaction."""

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from journeymesh.stores import records, rows
+from journeymesh.stores.figure_changes import score_text, update_figures
 from journeymesh.stores.fix_blocks import encode_blocks
 from journeymesh.stores.port import StoreBatch, Superseded
 from journeymesh.stores.row_kinds import Row, WritableRows, chunks
@@ -26,6 +27,7 @@ def batch_writer(batch: StoreBatch, shown: str) -> Callable[[WritableRows], None
             stands = [*into.select("runs", [("run_id", "=", batch.under.run_id)])]
             row = row_to_put(batch, stands[0] if stands else None, shown)
             into.put("runs", [] if row is None else [row])
+        update_figures(into, batch)
         changed: dict[str | None, None] = {}
         if batch.superseded:
             put = {} if journeys is None else {row[ID]: row for row in rows.rows_of(journeys)}
@@ -37,7 +39,9 @@ def batch_writer(batch: StoreBatch, shown: str) -> Callable[[WritableRows], None
         into.delete("policies", map(records.term_row, batch.policies_withdrawn))
         into.put("policies", list(map(records.policy_row, batch.policies)))
         into.delete("rules", ((gone.version, gone.digest) for gone in batch.rules_withdrawn))
-        into.put("rules", [] if batch.rules is None else [(batch.rules.version, batch.rules.digest)])
+        if (used := batch.rules) is not None:
+            known = ("score",) if used.score is not None else ()
+            into.put("rules", [(used.version, used.digest, score_text(used.score))], update=known)
         into.put("runs", [] if batch.run is None else [records.run_row(batch.run)])
         changed |= dict.fromkeys(into.delete("blocks", batch.fixes_withdrawn))
         put_blocks = [(b.vehicle, b.day, b.first_us, b.last_us, b.rows, b.content) for b in blocks]

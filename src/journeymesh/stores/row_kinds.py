@@ -11,6 +11,7 @@ from typing import Any, Final, Protocol, TypeVar
 
 import pyarrow as pa
 
+from journeymesh.journeys.fields import SORTS
 from journeymesh.stores import records, rows
 
 T = TypeVar("T")
@@ -38,10 +39,11 @@ KINDS: Final = {
     ),
     "refusals": RowKind(records.REFUSAL_COLUMNS, ("refusal_id",)),
     "policies": RowKind(records.POLICY_COLUMNS, records.POLICY_KEY),
-    "rules": RowKind(("version", "digest"), ("version", "digest")),
+    "rules": RowKind(("version", "digest", "score"), ("version", "digest")),
     "runs": RowKind(records.RUN_COLUMNS, ("run_id",)),
     "blocks": RowKind(("vehicle", "day", "first_us", "last_us", "fixes", "content"), ("vehicle", "day")),
     "changes": RowKind(("vehicle", "position"), ("vehicle",)),
+    "figures": RowKind((*records.POLICY_KEY, "period", *SORTS, "content"), (*records.POLICY_KEY, "period")),
 }
 OF_VEHICLES: Final = ("journeys", "refusals", "blocks")
 """Kinds whose rows are each of one vehicle, or of none: a change of such a row is a change of its vehicle."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
@@ -14,8 +15,13 @@ from journeymesh.instants import from_us, to_us
 from journeymesh.journeys.fixes import Fixes
 from journeymesh.journeys.journey import Refusal
 from journeymesh.journeys.policies import Policy
+from journeymesh.journeys.rules import ScoreRules
+from journeymesh.journeys.summaries import SUMMARY_SCHEMA, rules_conflict
 from journeymesh.stores import records, rows
 from journeymesh.stores.digests import POLICY_SCHEMA, REFUSAL_DIGEST_SCHEMA, fixes_digest, table_digest
+from journeymesh.stores.figure_port import FiguresQuery
+from journeymesh.stores.figure_rows import figures_of, mixed_versions, period_name
+from journeymesh.stores.figures import first_rows
 from journeymesh.stores.fix_blocks import DAY_US, decoded, fixes_of
 from journeymesh.stores.port import (
     HistoryEntry,
@@ -171,7 +177,7 @@ class RowStore(ABC):
 
     def rules(self) -> list[RulesUsed]:
         """The rules that the journeys here were made with."""
-        return [RulesUsed(*used) for used in self._all("rules", (), ("version", "digest"))]
+        return [RulesUsed(*used) for used in self._all("rules", (), *[("version", "digest")] * 2)]
 
     def runs(self, since: datetime | None = None) -> list[Run]:
         """Runs, oldest first; with ``since``, those that have not finished, or that began or finished then or later."""
@@ -216,6 +222,25 @@ class RowStore(ABC):
 
         return self._write(forget)
 
+    def figures(self, query: FiguresQuery, rules: ScoreRules) -> pa.Table | None:
+        """``FIGURE_SCHEMA`` in the query's order, at most ``query.limit`` rows; None: their score is by other rules."""
+        order, last = (query.sort, "number", "valid_from_us"), query.after
+        after = None if last is None else (last[0], last[1], to_us(last[2]))
+
+        def read(now: ReadableRows) -> list[Row]:
+            where = figure_conditions(query)
+            if query.numbers is None:
+                limit, down = query.limit, query.descending
+                return list(now.select("figures", where, order=order, after=after, limit=limit, descending=down))
+            numbers = chunks(query.numbers)
+            return [row for some in numbers for row in now.select("figures", [*where, ("number", "in", some)])]
+
+        found = self._read(read)
+        if (mixed := mixed_versions(found)) is not None:
+            raise rules_conflict(*mixed)
+        table = figures_of(found, query.period, rules)
+        return table if table is None or query.numbers is None else first_rows(table, query)
+
     def _all(
         self, kind: str, where: Sequence[Condition], order: Sequence[str] = (), columns: Sequence[str] | None = None
     ) -> list[Row]:
@@ -233,6 +258,16 @@ def journey_conditions(query: JourneyQuery) -> list[Condition]:
     if query.unattributed:
         where.append(("policy", "=", None))
     return where + _between("started_at_us", query.started_from, query.started_to)
+
+
+def figure_conditions(query: FiguresQuery) -> list[Condition]:
+    """What figures have to meet, but for the cursor and the numbers."""
+    where: list[Condition] = [("period", "=", period_name(query.period, query.month)), ("tenant", "=", query.tenant)]
+    where += [(name, ">=", bound) for name, bound in query.least.items()]
+    where += [(name, "<=", bound) for name, bound in query.most.items()]
+    if SUMMARY_SCHEMA.field(query.sort).nullable:
+        where.append((query.sort, ">=", -math.inf))
+    return where
 
 
 def refusal_conditions(query: RefusalQuery) -> list[Condition]:

@@ -8,7 +8,9 @@ from dataclasses import replace
 from typing import TypeVar
 
 import pyarrow as pa
+import sqlalchemy as sa
 
+from journeymesh.stores.figure_changes import fill_figures
 from journeymesh.stores.migrations import SCHEMA
 from journeymesh.stores.port import JourneyQuery
 from journeymesh.stores.row_kinds import WritableRows
@@ -24,7 +26,7 @@ class SqlStore(RowStore):
     """Both ports on SQLite or PostgreSQL. Safe for threads; a forked child must connect anew."""
 
     def __init__(self, url: str, busy_timeout_s: float = BUSY_TIMEOUT_S) -> None:
-        self._sql = StoreDatabase(url, busy_timeout_s)
+        self._sql = StoreDatabase(url, busy_timeout_s, fill=_fill)
         self.url = self._sql.shown
 
     @classmethod
@@ -63,3 +65,10 @@ class SqlStore(RowStore):
     def _write(self, writing: Callable[[WritableRows], T]) -> T:
         with self._sql.writing() as connection:
             return writing(SqlRows(connection))
+
+
+def _fill(connection: sa.Connection) -> None:
+    """Figures of all policies."""
+    into, last = SqlRows(connection), fill_figures(SqlRows(connection), None)
+    while last is not None:
+        last = fill_figures(into, last)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Final
 
@@ -15,6 +15,7 @@ from journeymesh.errors import StoreUnavailable, UsageError
 from journeymesh.stores.migrations import SCHEMA
 
 BUSY_TIMEOUT_S: Final = 30.0
+_FIGURES_SINCE: Final = "0006"
 _PAGE_BYTES: Final = 8192
 _CACHE_PAGES: Final = 24 * 2**20 // _PAGE_BYTES
 """SQLite's page cache fills up with the store's size; the keys of a hundred thousand journeys fit into this. In pages:
@@ -35,8 +36,12 @@ class StoreDatabase(SqlDatabase):
     connect_timeout_s = 10
     migration_waits_s = None
 
-    def __init__(self, url: str, busy_timeout_s: float = BUSY_TIMEOUT_S) -> None:
+    def __init__(
+        self, url: str, busy_timeout_s: float = BUSY_TIMEOUT_S, *, fill: Callable[[sa.Connection], None]
+    ) -> None:
         super().__init__(url, SCHEMA, kind="store", todo=MIGRATE, busy_timeout_s=busy_timeout_s)
+        self.fill = fill
+        """Makes what follows from journeys and stores before did not keep."""
         self._checked = False
         self._file: _File | None = None
         self._log: _File | None = None
@@ -71,6 +76,8 @@ class StoreDatabase(SqlDatabase):
                 require_version(found, self.shown)
             if found != SCHEMA.head:
                 SCHEMA.upgrade(connection)
+                if found is not None and found < _FIGURES_SINCE:
+                    self.fill(connection)
 
     def version(self) -> str | None:
         """The schema version that the store has; None: none."""

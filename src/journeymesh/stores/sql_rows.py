@@ -18,7 +18,7 @@ _TABLES: Final = dict(
         KINDS,
         (
             tables.journeys, tables.history, tables.refusals, tables.policies, tables.rules, tables.runs,
-            tables.blocks, tables.vehicle_changes,
+            tables.blocks, tables.vehicle_changes, tables.figures,
         ),
         strict=True,
     )

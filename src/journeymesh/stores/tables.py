@@ -9,6 +9,8 @@ import sqlalchemy as sa
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.types import UserDefinedType
 
+from journeymesh.journeys.fields import SORTS
+from journeymesh.journeys.summaries import SUMMARY_SCHEMA
 from journeymesh.stores.records import POLICY_KEY
 from journeymesh.stores.rows import STORED_SCHEMA
 
@@ -105,6 +107,7 @@ rules = sa.Table(
     metadata,
     sa.Column("version", KEY, primary_key=True),
     sa.Column("digest", KEY, primary_key=True),
+    sa.Column("score", sa.Text()),
 )
 
 runs = sa.Table(
@@ -139,6 +142,27 @@ vehicle_changes = sa.Table(
     sa.Column("position", sa.BigInteger(), nullable=False),
 )
 sa.Index("vehicle_changes_by_position", vehicle_changes.c.position)
+
+
+def _sort_column(name: str) -> sa.Column[Any]:
+    field = SUMMARY_SCHEMA.field(name)
+    return sa.Column(name, EXACT if pa.types.is_floating(field.type) else sa.BigInteger(), nullable=field.nullable)
+
+
+figures = sa.Table(
+    "figures",
+    metadata,
+    sa.Column("number", KEY, nullable=False),
+    sa.Column("tenant", KEY, nullable=False),
+    sa.Column("valid_from_us", sa.BigInteger(), nullable=False),
+    sa.Column("period", KEY, nullable=False),
+    *map(_sort_column, SORTS),
+    sa.Column("content", sa.Text(), nullable=False),
+    sa.PrimaryKeyConstraint(*POLICY_KEY, "period"),
+)
+for _name in SORTS:
+    _by = (figures.c[name] for name in ("period", "tenant", _name, "number", "valid_from_us"))
+    sa.Index(f"figures_by_{_name}", *_by)
 
 sequence = sa.Table(
     "write_sequence",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -19,9 +20,24 @@ from journeymesh.stores.port import JourneyQuery, StoreBatch
 from tests.support import records
 from tests.support.deciding import Told
 from tests.support.journeyapis import NOON, Served
-from tests.unit.services.test_journeyapi_book import MEDIA, OWN, book, served, walked
+from tests.unit.services.test_journeyapi_book import MEDIA, OWN, book, walked
 
 SORTED = "/v1/summaries?month=2024-03&sort="
+
+
+@pytest.fixture(params=["kept", "computed"], autouse=True)
+def kept(request: pytest.FixtureRequest) -> Iterator[bool]:
+    """Whether the store's own figures answer."""
+    _KEPT[0] = request.param == "kept"
+    yield _KEPT[0]
+    _KEPT[0] = True
+
+
+_KEPT = [True]
+
+
+def served(store: MemoryStore | None = None, obligations: Obligations = OWN, told: Told | None = None) -> Served:
+    return Served(store or book(), decisions=told or Told(obligations), keeps_figures=_KEPT[0])
 
 
 def numbers(rows: list[Any]) -> list[str]:
@@ -187,7 +203,7 @@ def test_a_term_of_two_rules_versions_is_a_conflict() -> None:
 
 def test_the_book_is_that_of_the_callers_tenant_alone() -> None:
     store = book()
-    with Served(store, decisions=Told(Obligations())) as api:  # obligations that admit every tenant
+    with served(store, told=Told(Obligations())) as api:  # obligations that admit every tenant
         assert {row["tenant"] for row in walked(api, f"{SORTED}journeys", 3)} == {"default"}
 
 

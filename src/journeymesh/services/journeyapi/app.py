@@ -24,7 +24,7 @@ from journeymesh.services.journeyapi.policy_answers import MOST_TAGS, Dependenci
 from journeymesh.services.journeyapi.ports import FixTaker, Policies, Product, Reads, Versions
 from journeymesh.services.journeyapi.reading import ReadingThreads
 from journeymesh.services.journeyapi.summary_cache import EncodedCache
-from journeymesh.stores.figures import FigureReads
+from journeymesh.stores.figure_port import FigureReads
 from journeymesh.stores.policy_summaries import JourneysOfMany
 
 ROUTES = (

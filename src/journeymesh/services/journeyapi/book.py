@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time
 from typing import Final
 
 from journeymesh.access.decision import Decision
-from journeymesh.journeys.policies import Policy
+from journeymesh.journeys.policies import Policy, PolicyTerm
 from journeymesh.lru import LruCache
 
 MOST_CALLERS: Final = 32
@@ -32,6 +32,20 @@ class KnownPolicies:
     _known: LruCache[tuple[object, ...], tuple[Sequence[Policy], tuple[Policy, ...]]] = field(
         default_factory=lambda: LruCache(MOST_CALLERS)
     )
+
+    _by_term: LruCache[int, tuple[Sequence[Policy], Mapping[PolicyTerm, Policy]]] = field(
+        default_factory=lambda: LruCache(MOST_CALLERS)
+    )
+
+    def by_term(self, policies: Sequence[Policy]) -> Mapping[PolicyTerm, Policy]:
+        """These policies by their terms, remembered where ``of`` gave them."""
+        held = self._by_term.get(id(policies))
+        if held is not None and held[0] is policies:
+            return held[1]
+        found = {policy.term: policy for policy in policies}
+        if isinstance(policies, tuple):
+            self._by_term.put(id(policies), (policies, found))
+        return found
 
     def of(self, decision: Decision, every: Sequence[Policy]) -> tuple[Policy, ...]:
         """Those of ``every`` that may be known, by number, tenant and beginning."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Annotated, Any, Final
@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 from journeymesh.access.apply import masked
 from journeymesh.access.decision import Decision
 from journeymesh.journeys.answers import rfc3339
-from journeymesh.journeys.policies import Policy, PolicyTerm
+from journeymesh.journeys.policies import Policy
 from journeymesh.journeys.summaries import SUMMARY_SCHEMA
 from journeymesh.journeys.summary_groups import first_of
 from journeymesh.services.http.answers import ReadyAnswer, Sendable, StreamedAnswer
@@ -196,11 +196,13 @@ async def _sorted(request: HttpRequest, decision: Decision, query: SummariesQuer
     wanted = figures_query(decision, query, query.limit or _ROWS)
     asked = repr((wanted.period, wanted.month, wanted.sort, wanted.descending, wanted.least, wanted.most, query.policy))
     book = await _Book.of(request, decision, "sorted", (asked, query.product, query.status))
-    policies = [each for each in book.policies if query.policy in (None, each.number)]
+    policies = book.policies
+    if query.policy is not None:
+        policies = [each for each in policies if each.number == query.policy]
     if (after := book.opened(query.cursor)) is not None:
         wanted = replace(wanted, after=place_in(after))
     read = book.deps.threads.run
-    table, following = await read(sorted_page, book.deps, decision, policies, book.by_term(policies), wanted)
+    table, following = await read(sorted_page, book.deps, decision, policies, wanted)
     cursor = None if following is None else book.cursor(sealed_place(following))
     return await book.answer(masked(table, book.mask), cursor)
 
@@ -260,19 +262,17 @@ class _Book:
         media = chosen(headers_joined(request.scope, b"accept"), OFFERED)
         tenant = "" if decision.identity is None else decision.identity.tenant
         known = await deps.threads.run(deps.known.of, decision, deps.policies.every())
-        wanted = [
-            policy for policy in known if asked[-2] in (None, policy.product) and asked[-1] in (None, policy.status)
-        ]
+        wanted: Sequence[Policy] = known
+        if asked[-2:] != (None, None):
+            wanted = [
+                policy for policy in known if asked[-2] in (None, policy.product) and asked[-1] in (None, policy.status)
+            ]
         return cls(request, deps, decision, media, repr((listing, tenant, asked)), wanted)
 
     @property
     def mask(self) -> frozenset[str]:
         """The fields whose values do not leave."""
         return self.decision.obligations.hidden
-
-    def by_term(self, policies: Sequence[Policy]) -> Mapping[PolicyTerm, Policy]:
-        """These policies by their terms."""
-        return {policy.term: policy for policy in policies}
 
     def opened(self, cursor: str | None) -> Sealed | None:
         """Where the listing goes on."""

@@ -18,7 +18,8 @@ from journeymesh.journeys.summaries import FIGURE_SCHEMA
 from journeymesh.services.http.problems import CURSOR_REFUSED, MALFORMED, POLICY_FORBIDS, ProblemRaised
 from journeymesh.services.journeyapi.book import Sealed
 from journeymesh.services.journeyapi.policy_answers import Dependencies, obliged_each
-from journeymesh.stores.figures import FiguresQuery, Place, computed_figures, place_of
+from journeymesh.stores.figure_port import FiguresQuery, Place
+from journeymesh.stores.figures import computed_figures, place_of
 
 FEW_POLICIES: Final = 5_000
 """So many are asked for by number: among more the index is gone along."""
@@ -127,13 +128,10 @@ def sorted_page(
     deps: Dependencies,
     decision: Decision,
     wanted: Sequence[Policy],
-    by_term: Mapping[PolicyTerm, Policy],
     query: FiguresQuery,
 ) -> tuple[pa.Table, Place | None]:
-    """(at most ``query.limit`` rows of the policies wanted, before they are masked; the place behind which more are).
-
-    ``by_term`` has these policies, and maybe others.
-    """
+    """(at most ``query.limit`` rows of the policies wanted, not masked yet; the place behind which more are)."""
+    by_term = deps.known.by_term(wanted)
     limit, more = query.limit, replace(query, limit=query.limit + 1)
     if len(wanted) <= FEW_POLICIES:
         more = replace(more, numbers=tuple(dict.fromkeys(policy.number for policy in wanted)))
