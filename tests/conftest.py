@@ -15,6 +15,7 @@ from hypothesis import settings
 
 from tests.support.once import commands_built_once, migrations_run_once
 from tests.support.postgresql_server import PostgresqlServer
+from tests.support.programs import TEMPLATE
 
 # How long one example takes says what else the machine does, or that a kernel is compiled: no test fails by it.
 settings.register_profile("journeymesh", deadline=None)
@@ -44,7 +45,7 @@ def pytest_collection_finish() -> None:
 @pytest.fixture(scope="session", autouse=True)
 def made_once() -> Iterator[None]:
     """What tests would make anew again and again in the same way."""
-    with commands_built_once(), migrations_run_once():
+    with commands_built_once(), migrations_run_once(), closing(TEMPLATE):
         yield
 
 

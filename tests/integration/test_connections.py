@@ -199,7 +199,7 @@ def literal(name: bytes, value: bytes) -> bytes:
 
 
 def test_http2_takes_no_more_of_headers_than_http1() -> None:
-    with served_things() as (port, process):
+    with served_things(fresh=True) as (port, process):
         assert connected(port, LIVE).recv(15) == b"HTTP/1.1 200 OK"
         before = peak_mib(process.pid)
         head = literal(b":method", b"GET") + literal(b":path", b"/livez") + literal(b":scheme", b"http")
@@ -216,7 +216,7 @@ def test_http2_takes_no_more_of_headers_than_http1() -> None:
 
 
 def test_what_strangers_send_is_not_kept() -> None:
-    with served_things() as (port, process):
+    with served_things(fresh=True) as (port, process):
         assert connected(port, LIVE).recv(15) == b"HTTP/1.1 200 OK"
         before = peak_mib(process.pid)
         connection = connected(port)

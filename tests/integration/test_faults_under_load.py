@@ -10,7 +10,6 @@ import asyncio
 import base64
 import itertools
 import json
-import subprocess
 import sys
 import threading
 import time
@@ -26,7 +25,7 @@ from urllib.parse import parse_qs
 import httpx
 import pytest
 from joserfc.jwk import ECKey, Key
-from tests.support import records
+from tests.support import programs, records
 from tests.support.journeyapis import NOON, POLICY
 from tests.support.postgresql_server import PostgresqlServer
 from tests.support.scripted_server import Exchange, scripted_server
@@ -229,7 +228,7 @@ def journeyapi(folder: Path, file: Path, store: str) -> Iterator[str]:
     log = folder / "journeyapi.log"
     command = [sys.executable, "-m", "journeymesh", "serve", "journeyapi", "--port", "0"]
     with open(log, "wb") as written:
-        process = subprocess.Popen(
+        process = programs.Popen(
             [*command, "--access", str(file), "--store", store], stdout=written, stderr=written, cwd=folder
         )
     try:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.support import programs
 from tests.support.written_sources import MAPPING, as_csv, as_ndjson, rows
 
 from journeymesh.cli.accidents import accident
@@ -35,7 +36,7 @@ def journeymesh(*arguments: str, **more: Any) -> subprocess.CompletedProcess[str
     given: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "timeout": 240}
     env = {**os.environ, **more.pop("env", {})}
     env = {name: value for name, value in env.items() if value}
-    return subprocess.run([sys.executable, "-c", SCRIPT, *arguments], check=False, env=env, **given | more)
+    return programs.run([sys.executable, "-c", SCRIPT, *arguments], env=env, **given | more)
 
 
 def in_process(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str]:
@@ -76,7 +77,7 @@ def test_a_device_named_by_out_is_written_to_and_not_replaced(tmp_path: Path) ->
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
     command = [sys.executable, "-c", SCRIPT, "journeys", "list", *options[-2:], "--format", "json", "--out", str(pipe)]
-    with subprocess.Popen(command) as listing:
+    with programs.Popen(command) as listing:
         assert len(json.loads(pipe.read_text())) == 1
     assert listing.returncode == 0
     assert pipe.is_fifo()
@@ -91,7 +92,7 @@ def test_a_reader_that_goes_away_ends_the_program_quietly_with_141(tmp_path: Pat
     command = [sys.executable, "-c", SCRIPT, "mapping", "schema"]
     reading, writing = os.pipe()
     os.close(reading)
-    done = subprocess.run(command, stdout=writing, stderr=subprocess.PIPE, check=False)
+    done = programs.run(command, stdout=writing, stderr=subprocess.PIPE)
     os.close(writing)
     assert (done.returncode, done.stderr) == (141, b"")
 

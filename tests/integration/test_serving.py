@@ -23,7 +23,7 @@ from uuid import uuid4
 
 import httpx
 import pytest
-from tests.support import records
+from tests.support import programs, records
 from tests.support.builders import drive
 from tests.support.journeyapis import NOON, POLICY
 
@@ -109,7 +109,7 @@ def serving(room: Path, service: str, *options: str) -> Iterator[tuple[httpx.Cli
     log = room / f"{service}.log"
     with open(log, "wb") as written:
         command = [sys.executable, "-m", "journeymesh", "serve", service, "--port", "0", *options]
-        process = subprocess.Popen(command, cwd=room, stdout=written, stderr=written, env=dict(os.environ))
+        process = programs.Popen(command, cwd=room, stdout=written, stderr=written, env=dict(os.environ))
     try:
         until_s = time.monotonic() + 60
         while f"{service}: http" not in log.read_text():

@@ -21,6 +21,7 @@ from journeymesh.ledger.audit import Audit, RecordQuery
 from journeymesh.ledger.audit_database import SCHEMA, AuditDatabase
 from journeymesh.ledger.audit_tables import metadata
 from journeymesh.ledger.port import AuditUnwritable
+from tests.support import programs
 from tests.support.rooms_databases import database_url, differences
 
 __all__ = ["database_url"]
@@ -345,7 +346,7 @@ for n in range(1_000_000):
 def test_a_kill_leaves_a_valid_chain_with_every_record_that_was_done(audit: Audit, database_url: str) -> None:
     done: set[str] = set()
     for run in range(3):
-        child = subprocess.Popen(
+        child = programs.Popen(
             [sys.executable, "-c", _APPENDING, database_url, str(run)], stdout=subprocess.PIPE, text=True
         )
         assert child.stdout is not None

@@ -27,6 +27,7 @@ from journeymesh.services.journeyapi.kept_answers import KeptAnswers, answers_da
 from journeymesh.services.journeyapi.product import StoreProduct
 from journeymesh.services.journeyapi.versions import StoreVersions
 from journeymesh.strangler.policy_book import PolicyBook
+from tests.support import programs
 from tests.support.deciding import Told
 
 HTTP = HttpConfig(burst=10**6, requests_per_s=1e6, strangers_burst=10**6, strangers_per_s=1e6, linger_s=0.5)
@@ -61,7 +62,7 @@ def served(store_url: str, answers_url: str) -> Iterator[tuple[httpx.Client, sub
     command = [sys.executable, "-m", "tests.support.served_journeyapi", store_url, answers_url]
     # The log goes to a file: a pipe that nobody empties fills up, and the service waits for it.
     with tempfile.TemporaryFile() as log:
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, env=dict(os.environ))
+        process = programs.Popen(command, stdout=subprocess.PIPE, stderr=log, env=dict(os.environ))
         try:
             assert process.stdout is not None
             line = process.stdout.readline()

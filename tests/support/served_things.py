@@ -25,6 +25,7 @@ from journeymesh.services.http.queries import json_body
 from journeymesh.services.http.requests import HttpRequest
 from journeymesh.services.http.routes import HttpRoute
 from journeymesh.services.http.serving import serve
+from tests.support import programs
 from tests.support.deciding import Told
 
 
@@ -54,10 +55,11 @@ def main(settings: str) -> None:
 
 
 @contextmanager
-def served_things(**settings: Any) -> Iterator[tuple[int, subprocess.Popen[str]]]:
-    """(the port of the running service, its process)."""
+def served_things(*, fresh: bool = False, **settings: Any) -> Iterator[tuple[int, subprocess.Popen[str]]]:
+    """(the port of the running service, its process). ``fresh``: one whose memory is to be looked at, so not forked."""
     command = [sys.executable, "-m", "tests.support.served_things", json.dumps(settings)]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    begin = subprocess.Popen if fresh else programs.Popen
+    process = begin(command, stdout=subprocess.PIPE, text=True)
     try:
         assert process.stdout is not None
         yield int(process.stdout.readline()), process

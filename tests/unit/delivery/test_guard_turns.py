@@ -15,6 +15,7 @@ import pytest
 
 from journeymesh.delivery.git import Clone, Signing, cloned
 from journeymesh.delivery.guard import Did, Guard
+from tests.support import programs
 from tests.support.released import PASSED, Argo, Repository, shown_application
 
 OVERLAY = "greeter/overlays/dev/kustomization.yaml"
@@ -294,7 +295,7 @@ def test_a_guard_killed_before_or_after_the_push_is_followed_by_one_that_ends_th
     good = repository.head()
     bad = repository.commit("Two", {OVERLAY: "images: []\n"})
     argv = [sys.executable, "-c", KILLED, str(repository.bare), good, bad, at]
-    victim = subprocess.Popen(argv, stdout=subprocess.PIPE, text=True)
+    victim = programs.Popen(argv, stdout=subprocess.PIPE, text=True)
     assert victim.stdout is not None
     assert victim.stdout.readline() == "here\n"
     victim.send_signal(signal.SIGKILL)
