@@ -230,9 +230,9 @@ def test_ten_thousand_approvals_are_looked_up_in_microseconds(records: ApprovalR
             domains = frozenset({f"domain-{number // 10 % 10}", "elsewhere"})
             while True:
                 try:
-                    began_s = time.perf_counter()
+                    began_s = time.thread_time()  # of CPU: what else the machine does is not measured
                     found = _live(book, domains=domains, **use)
-                    taken_s.append(time.perf_counter() - began_s)
+                    taken_s.append(time.thread_time() - began_s)
                     break
                 except ApprovalsUnreadable:  # a machine so busy that the follower did not come to read
                     time.sleep(0.05)

@@ -54,8 +54,13 @@ class LowOnDisk:
 
 
 @pytest.mark.parametrize("tells_nodes", [True, False])
-def test_what_is_not_healthy_in_time_is_told_with_its_pods_and_with_what_nodes_lack(tells_nodes: bool) -> None:
-    soon = time.monotonic() + 0.01
+def test_what_is_not_healthy_in_time_is_told_with_its_pods_and_with_what_nodes_lack(
+    tells_nodes: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now_s = [0.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now_s[0])
+    monkeypatch.setattr(time, "sleep", lambda seconds: now_s.__setitem__(0, now_s[0] + seconds))
+    soon = time.monotonic() + 2.5
     with pytest.raises(NotHealthyInTime) as failed:
         _wait(LowOnDisk(tells_nodes=tells_nodes), {"greeter-app-dev"}, soon, lambda _: None)  # type: ignore[arg-type]
     told = str(failed.value)
