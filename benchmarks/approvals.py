@@ -7,11 +7,10 @@ from datetime import UTC, datetime, timedelta
 
 import sqlalchemy as sa
 
-from journeymesh.governance.approval_database import ApprovalDatabase
-from journeymesh.governance.approval_tables import requests, steps
+from journeymesh.governance.approval_tables import ApprovalDatabase, requests, steps
 from journeymesh.governance.contract import load_contract
 from journeymesh.identity.capabilities import JOURNEYS
-from journeymesh.ledger.audit_database import AuditDatabase
+from journeymesh.ledger.audit_tables import AuditDatabase
 
 
 def fill_approvals(url: str, uses: Iterable[tuple[str, str, str]]) -> None:

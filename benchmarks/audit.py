@@ -23,7 +23,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 from benchmarks.results import Bench, Result, printed
 from journeymesh.ledger.audit import Audit
-from journeymesh.ledger.audit_database import AuditDatabase
+from journeymesh.ledger.audit_tables import AuditDatabase
 from journeymesh.ledger.chain import canonical, genesis, link
 from journeymesh.ledger.checkpoints import CheckpointFolder, CheckpointSigner
 

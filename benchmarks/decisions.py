@@ -30,8 +30,8 @@ from journeymesh.access.cedar import KEPT_VERDICTS, CedarPolicies, shipped_files
 from journeymesh.access.decide import Decider, DecisionInputs
 from journeymesh.access.decision import Ask
 from journeymesh.governance.approval_book import ApprovalBook
-from journeymesh.governance.approval_database import ApprovalDatabase
 from journeymesh.governance.approval_records import ApprovalRecords
+from journeymesh.governance.approval_tables import ApprovalDatabase
 from journeymesh.governance.contract import Contracts, load_contract
 from journeymesh.governance.purposes import load_purposes
 from journeymesh.identity.capabilities import JOURNEYS, of_product
@@ -39,7 +39,7 @@ from journeymesh.identity.providers import Providers
 from journeymesh.identity.static import StaticProvider, StaticSettings, create_key
 from journeymesh.journeys.policies import Policy
 from journeymesh.ledger.audit import Audit
-from journeymesh.ledger.audit_database import AuditDatabase
+from journeymesh.ledger.audit_tables import AuditDatabase
 from journeymesh.ledger.chain import canonical
 from journeymesh.ledger.port import AuditWriter
 from journeymesh.ledger.pseudonyms import Pseudonyms

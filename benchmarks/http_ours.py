@@ -15,14 +15,14 @@ from pathlib import Path
 from journeymesh.access.cedar import CedarPolicies, shipped_files
 from journeymesh.access.decide import Decider, DecisionInputs
 from journeymesh.governance.approval_book import ApprovalBook
-from journeymesh.governance.approval_database import ApprovalDatabase
 from journeymesh.governance.approval_records import ApprovalRecords
+from journeymesh.governance.approval_tables import ApprovalDatabase
 from journeymesh.governance.contract import Contracts, load_contract
 from journeymesh.governance.purposes import load_purposes
 from journeymesh.identity.providers import Providers
 from journeymesh.identity.static import StaticProvider, StaticSettings
 from journeymesh.ledger.audit import Audit
-from journeymesh.ledger.audit_database import AuditDatabase
+from journeymesh.ledger.audit_tables import AuditDatabase
 from journeymesh.ledger.pseudonyms import Pseudonyms
 from journeymesh.services.http.config import HttpConfig
 from journeymesh.services.http.life import Life

@@ -12,13 +12,11 @@ from pathlib import Path
 import sqlalchemy as sa
 
 from journeymesh.governance.approval_book import ApprovalBook
-from journeymesh.governance.approval_database import ApprovalDatabase
 from journeymesh.governance.approval_records import ApprovalRecords
-from journeymesh.governance.approval_tables import requests, steps
+from journeymesh.governance.approval_tables import ApprovalDatabase, requests, steps
 from journeymesh.governance.contract import Contracts
 from journeymesh.governance.purposes import Purposes
-from journeymesh.identity.identity import Identity
-from journeymesh.identity.port import ProviderState
+from journeymesh.identity.identity import Identity, ProviderState
 from journeymesh.identity.providers import Providers
 from tests.differential.driven import NOW, Driven, Surroundings
 from tests.differential.world import NOW_S, PROVIDERS, Granted, World

@@ -19,8 +19,8 @@ from journeymesh.access.decide import Decider, DecisionInputs
 from journeymesh.access.decision import Ask, Decision
 from journeymesh.access.explain import explain
 from journeymesh.governance.approval_book import ApprovalBook
-from journeymesh.governance.approval_database import ApprovalDatabase
 from journeymesh.governance.approval_records import ApprovalRecords
+from journeymesh.governance.approval_tables import ApprovalDatabase
 from journeymesh.governance.approvals import Approval, ApprovalAction, Person, Wish
 from journeymesh.governance.contract import Contracts, load_contract
 from journeymesh.governance.purposes import load_purposes
@@ -28,7 +28,7 @@ from journeymesh.identity.providers import CacheTimes, Providers
 from journeymesh.identity.static import StaticProvider, StaticSettings, create_key
 from journeymesh.journeys.policies import Policy
 from journeymesh.ledger.audit import Audit
-from journeymesh.ledger.audit_database import AuditDatabase
+from journeymesh.ledger.audit_tables import AuditDatabase
 from journeymesh.ledger.chain_writer import ChainWriter
 from journeymesh.ledger.port import AuditUnwritable
 from journeymesh.ledger.pseudonyms import Pseudonyms

@@ -17,10 +17,9 @@ from tests.ports.identity_provider_suite import ANALYST, INGEST, IdentityProvide
 from tests.support.keycloak_server import APPLY, CALLBACK, REALM_FILE, Keycloak, running_keycloak
 
 from journeymesh.identity.capabilities import JOURNEYS
-from journeymesh.identity.identity import PLATFORM, ProviderUnavailable, TokenRefused
+from journeymesh.identity.identity import PLATFORM, IdentityProvider, ProviderUnavailable, TokenRefused
 from journeymesh.identity.keys import KeyTimes
 from journeymesh.identity.oidc import OidcProvider, OidcSettings
-from journeymesh.identity.port import IdentityProvider
 from journeymesh.identity.providers import Providers
 
 pytestmark = pytest.mark.timeout(900)  # the first test fetches, builds and starts a server

@@ -15,9 +15,8 @@ from tests.ports.identity_provider_suite import ANALYST, INGEST, IdentityProvide
 from tests.support.kubernetes_cluster import Cluster, cluster_for_tests
 
 from journeymesh.identity.capabilities import JOURNEYS
-from journeymesh.identity.identity import PLATFORM, ProviderUnavailable, TokenRefused
+from journeymesh.identity.identity import PLATFORM, IdentityProvider, ProviderUnavailable, TokenRefused
 from journeymesh.identity.kubernetes import API_SERVER_REMEMBERS_S, GroupMeaning, KubernetesProvider, KubernetesSettings
-from journeymesh.identity.port import IdentityProvider
 
 HOW_TO = Path(__file__).parents[2] / "docs/how-to/kubernetes-rbac.md"
 

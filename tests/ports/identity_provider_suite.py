@@ -16,8 +16,7 @@ from joserfc import jws
 from joserfc.jwk import ECKey
 
 from journeymesh.identity.capabilities import JOURNEYS, of_product
-from journeymesh.identity.identity import PLATFORM, ProviderUnavailable, TokenRefused
-from journeymesh.identity.port import IdentityProvider
+from journeymesh.identity.identity import PLATFORM, IdentityProvider, ProviderUnavailable, TokenRefused
 from journeymesh.identity.providers import Providers
 
 

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
-from journeymesh.databases.schema import Schema
+from journeymesh.databases.database import Schema
 from journeymesh.errors import StoreUnavailable
 from journeymesh.stores import records, sql_rows, tables
 from journeymesh.stores.migrations import SCHEMA

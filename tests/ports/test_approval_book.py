@@ -17,9 +17,8 @@ import sqlalchemy as sa
 
 from journeymesh.errors import StoreUnavailable
 from journeymesh.governance.approval_book import STALE_AFTER_S, ApprovalBook, ApprovalsUnreadable
-from journeymesh.governance.approval_database import ApprovalDatabase
 from journeymesh.governance.approval_records import ApprovalRecords
-from journeymesh.governance.approval_tables import requests, steps
+from journeymesh.governance.approval_tables import ApprovalDatabase, requests, steps
 from journeymesh.governance.approvals import Approval, ApprovalAction
 from tests.support.approval_people import ANN, PAM, contracts, wish
 from tests.support.rooms_databases import database_url

@@ -13,8 +13,8 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, preco
 
 from journeymesh.errors import JourneymeshError
 from journeymesh.governance.approval_book import ApprovalBook
-from journeymesh.governance.approval_database import ApprovalDatabase
 from journeymesh.governance.approval_records import ApprovalQuery, ApprovalRecords
+from journeymesh.governance.approval_tables import ApprovalDatabase
 from journeymesh.governance.approvals import ApprovalAction, Person
 from journeymesh.governance.contract import Contracts
 from journeymesh.wire.identity import State

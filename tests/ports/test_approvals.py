@@ -12,9 +12,8 @@ import pytest
 import sqlalchemy as sa
 
 from journeymesh.errors import JourneymeshError, NotFound, StoreUnavailable, UsageError
-from journeymesh.governance.approval_database import SCHEMA, ApprovalDatabase
 from journeymesh.governance.approval_records import ApprovalQuery, ApprovalRecords
-from journeymesh.governance.approval_tables import metadata
+from journeymesh.governance.approval_tables import SCHEMA, ApprovalDatabase, metadata
 from journeymesh.governance.approvals import (
     Approval,
     ApprovalAction,
@@ -24,7 +23,7 @@ from journeymesh.governance.approvals import (
     Who,
 )
 from journeymesh.ledger.audit import Audit
-from journeymesh.ledger.audit_database import AuditDatabase
+from journeymesh.ledger.audit_tables import AuditDatabase
 from journeymesh.wire.identity import State
 from tests.support.approval_people import ANN, BOB, CONTRACT, EVE, NOW, OLGA, PAM, WISH, contracts, wish
 from tests.support.rooms_databases import database_url, differences

@@ -18,8 +18,7 @@ import sqlalchemy as sa
 from journeymesh.databases import database as databases
 from journeymesh.errors import StoreCorrupt, StoreUnavailable, UsageError
 from journeymesh.ledger.audit import Audit, RecordQuery
-from journeymesh.ledger.audit_database import SCHEMA, AuditDatabase
-from journeymesh.ledger.audit_tables import metadata
+from journeymesh.ledger.audit_tables import SCHEMA, AuditDatabase, metadata
 from journeymesh.ledger.port import AuditUnwritable
 from tests.support import programs
 from tests.support.rooms_databases import database_url, differences
@@ -331,7 +330,7 @@ def test_a_record_that_cannot_be_read_is_said_to_be_corrupt(database: AuditDatab
 _APPENDING = """
 import sys
 from journeymesh.ledger.audit import Audit
-from journeymesh.ledger.audit_database import AuditDatabase
+from journeymesh.ledger.audit_tables import AuditDatabase
 writer = Audit(AuditDatabase(sys.argv[1])).writer()
 waiting = []
 for n in range(1_000_000):

@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.serialization import (
 
 from journeymesh.errors import UsageError
 from journeymesh.ledger.audit import Audit
-from journeymesh.ledger.audit_database import AuditDatabase
+from journeymesh.ledger.audit_tables import AuditDatabase
 from journeymesh.ledger.checkpoints import CheckpointFolder, CheckpointKeys, CheckpointRefused, CheckpointSigner
 from journeymesh.ledger.verification import ChainFault
 from tests.support.rooms_databases import database_url

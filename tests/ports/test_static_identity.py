@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from journeymesh.identity.port import IdentityProvider
+from journeymesh.identity.identity import IdentityProvider
 from journeymesh.identity.static import StaticProvider, StaticSettings, create_key
 from tests.ports.identity_provider_suite import ANALYST, INGEST, IdentityProviderSuite
 

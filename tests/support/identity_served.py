@@ -15,8 +15,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from journeymesh.access.cedar import CedarPolicies, shipped_files
 from journeymesh.access.decide import Decider, DecisionInputs
 from journeymesh.governance.approval_book import ApprovalBook
-from journeymesh.governance.approval_database import ApprovalDatabase
 from journeymesh.governance.approval_records import ApprovalRecords
+from journeymesh.governance.approval_tables import ApprovalDatabase
 from journeymesh.governance.contract import Contract, Contracts
 from journeymesh.governance.obligations import Obligations
 from journeymesh.governance.purposes import load_purposes
@@ -25,7 +25,7 @@ from journeymesh.identity.identity import PLATFORM
 from journeymesh.identity.providers import Providers
 from journeymesh.identity.static import StaticProvider, StaticSettings, create_key
 from journeymesh.ledger.audit import Audit
-from journeymesh.ledger.audit_database import AuditDatabase
+from journeymesh.ledger.audit_tables import AuditDatabase
 from journeymesh.ledger.checkpoints import CheckpointFolder, CheckpointSigner
 from journeymesh.ledger.pseudonyms import Pseudonyms
 from journeymesh.services.http.building import HttpApp

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from journeymesh.databases.schema import Schema
+from journeymesh.databases.database import Schema
 
 Statements = list[tuple[str, Any]]
 

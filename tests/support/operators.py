@@ -21,7 +21,7 @@ from hypothesis.stateful import (
 )
 
 from journeymesh.databases import database
-from journeymesh.databases.engines import sqlite_engine
+from journeymesh.databases.database import sqlite_engine
 from journeymesh.errors import JourneymeshError
 from journeymesh.journeys.answers import answer_bytes
 from journeymesh.stores.port import JourneyQuery

@@ -12,8 +12,7 @@ import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
-from journeymesh.databases.database import SqlDatabase
-from journeymesh.databases.schema import Schema
+from journeymesh.databases.database import Schema, SqlDatabase
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

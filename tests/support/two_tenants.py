@@ -15,8 +15,8 @@ import yaml
 from journeymesh.access.cedar import CedarPolicies, shipped_files
 from journeymesh.access.decide import Decider, DecisionInputs
 from journeymesh.governance.approval_book import ApprovalBook
-from journeymesh.governance.approval_database import ApprovalDatabase
 from journeymesh.governance.approval_records import ApprovalRecords
+from journeymesh.governance.approval_tables import ApprovalDatabase
 from journeymesh.governance.approvals import ApprovalAction, Person, Wish
 from journeymesh.governance.contract import Contracts, load_contract
 from journeymesh.governance.purposes import load_purposes
@@ -26,7 +26,7 @@ from journeymesh.identity.static import StaticProvider, StaticSettings, create_k
 from journeymesh.journeys.policies import Policy
 from journeymesh.journeys.rules import ALWAYS_ON
 from journeymesh.ledger.audit import Audit, RecordQuery
-from journeymesh.ledger.audit_database import AuditDatabase
+from journeymesh.ledger.audit_tables import AuditDatabase
 from journeymesh.ledger.port import AuditRecord
 from journeymesh.ledger.pseudonyms import Pseudonyms
 from journeymesh.services.http.building import HttpApp

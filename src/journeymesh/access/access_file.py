@@ -8,7 +8,7 @@ from typing import Any, Final, Literal
 
 import msgspec
 
-from journeymesh.databases.addresses import url_beside
+from journeymesh.databases.database import url_beside
 from journeymesh.errors import UsageError
 from journeymesh.yaml_files import read_yaml
 

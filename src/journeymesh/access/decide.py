@@ -16,8 +16,7 @@ from msgspec import structs
 from journeymesh.access.cedar import CedarPolicies, CedarVerdict, Question
 from journeymesh.access.decision import Ask, Concealed, Decision, Offer
 from journeymesh.access.random_ids import random_id
-from journeymesh.access.record import ATTEMPT_KIND, RECORD_KIND, DecisionState, attempts_of, body_of
-from journeymesh.access.tokenless import TokenlessRefusals
+from journeymesh.access.record import ATTEMPT_KIND, RECORD_KIND, DecisionState, TokenlessRefusals, attempts_of, body_of
 from journeymesh.governance.obligations import NO_OBLIGATIONS, Obligations, RowPredicate
 from journeymesh.identity.capabilities import Capability, capability, of_product
 from journeymesh.identity.identity import Identity, ProviderUnavailable, TokenRefused

@@ -1,20 +1,30 @@
-"""What the audit keeps of a decision: who and what under pseudonyms, and no text that only the caller vouches for."""
+"""What the audit keeps of a decision: who and what under pseudonyms, and no text that only the caller vouches for.
+
+Refusals of requests without a token: one audit record of how many there were in a while, not one for each. Whoever
+has no token could otherwise write as many records as they can send requests.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import logging
+import threading
+import time
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from journeymesh.access.decision import Ask, Concealed
+from journeymesh.access.random_ids import random_id
 from journeymesh.governance.obligations import NO_OBLIGATIONS, Obligations
 from journeymesh.identity.capabilities import Capability
 from journeymesh.identity.identity import Identity
 from journeymesh.journeys.policies import Policy
+from journeymesh.ledger.port import AuditWriter
 from journeymesh.ledger.pseudonyms import Pseudonyms
 from journeymesh.wire.identity import Reason
 
 if TYPE_CHECKING:
     from journeymesh.governance.approvals import Approval
+
 
 RECORD_KIND: Final = "decision"
 ATTEMPT_KIND: Final = "attempt"
@@ -101,3 +111,50 @@ def body_of(reason: Reason, ask: Ask, found: DecisionState, pseudonyms: Pseudony
         "determining": list(found.determining),
         "obligations": found.obligations.digest if reason is Reason.ALLOWED else None,
     }
+
+
+INTERVAL_S: Final = 10.0
+_NOTHING_KNOWN: Final = Ask(product="", capability="")
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class TokenlessRefusals:
+    """Counts, and writes a record ``interval_s`` after the first that it counted. Safe for several threads."""
+
+    audit: AuditWriter
+    pseudonyms: Pseudonyms
+    interval_s: float = INTERVAL_S
+    _count: int = 0
+    _id: str = ""
+    _from_us: int = 0
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+    _timer: threading.Timer | None = None
+
+    def count(self) -> str:
+        """Count one; returns the id of the record that will stand for it."""
+        with self._lock:
+            if not self._count:
+                self._id, self._from_us = random_id(), time.time_ns() // 1000
+                self._timer = threading.Timer(self.interval_s, self.write)
+                self._timer.daemon = True
+                self._timer.start()
+            self._count += 1
+            return self._id
+
+    def write(self) -> None:
+        """Write the record of those that were counted since the last one; nothing where there are none."""
+        with self._lock:
+            count, decision_id, from_us = self._count, self._id, self._from_us
+            self._count = 0
+            if self._timer is not None:
+                self._timer.cancel()
+        if not count:
+            return
+        body = body_of(Reason.TOKEN_MISSING, _NOTHING_KNOWN, DecisionState(decision_id), self.pseudonyms)
+        body |= {"count": count, "from_us": from_us, "to_us": time.time_ns() // 1000}
+        try:
+            self.audit.append(RECORD_KIND, body, key=decision_id)
+        except Exception as error:
+            logger.warning("%s refusals without a token are not recorded: %s", count, type(error).__name__)

@@ -53,11 +53,10 @@ def compare(
     policies agree or are explained than the plan's gate asks for (99.5 % where it names none), or nothing was compared.
     """
     if against is not None or naive is not None:
-        from journeymesh.cli.strangler_opinion import third_opinion
+        from journeymesh.cli.strangler_opinion import OpinionOptions, third_opinion
 
-        third_opinion(
-            plan, slice_name, against=against, naive=naive, tolerance=tolerance, timeout_s=timeout_s, form=form
-        )
+        options = OpinionOptions(against=against, naive=naive, tolerance=tolerance, timeout_s=timeout_s)
+        third_opinion(plan, slice_name, options, form)
         return
     from journeymesh.strangler.comparing import compare_policies
     from journeymesh.strangler.counts import compared_policies, coverage_of, reads_of

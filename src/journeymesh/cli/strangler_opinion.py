@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import textwrap
 from contextlib import ExitStack, closing
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -41,16 +41,17 @@ class OpinionDiffers(JourneymeshError):
     exit_code = 7
 
 
-def third_opinion(
-    plan: Path,
-    slice_name: str,
-    *,
-    against: Path | None,
-    naive: str | None,
-    tolerance: float,
-    timeout_s: float,
-    form: Format,
-) -> None:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpinionOptions:
+    """What the door is held beside: legacy's totals as a file maps them, a naive pass over a sample, or both."""
+
+    against: Path | None
+    naive: str | None
+    tolerance: float
+    timeout_s: float
+
+
+def third_opinion(plan: Path, slice_name: str, options: OpinionOptions, form: Format) -> None:
     """Compare, record and show.
 
     Raises:
@@ -58,7 +59,7 @@ def third_opinion(
     """
     from journeymesh.strangler.opinion import NAIVE, TOLERANCE, TOTALS, record_opinion
 
-    if form is Format.json and against is not None and naive is not None:
+    if form is Format.json and options.against is not None and options.naive is not None:
         raise UsageError(
             "--format json can hold one comparison only", todo="ask for one of them, or use --format ndjson"
         )
@@ -68,15 +69,15 @@ def third_opinion(
         installation.check_targets()
         route = installation.route(slice_name)
         asked = installation.plan.gates.third_opinion or LEAST_SHARE
-        results = list(_found(installation, route, against, naive, tolerance, timeout_s))
-        if tolerance <= TOLERANCE:
+        results = list(_found(installation, route, options))
+        if options.tolerance <= TOLERANCE:
             for kind, found, _ in results:
                 record_opinion(installation.control, route, kind, found)
         else:
             say(f"not recorded: gates use a tolerance of at most {100 * TOLERANCE:g} %", file=sys.stderr)
     faults, which = [], {TOTALS: "legacy's totals", NAIVE: "the naive pass"}
     for kind, found, other in results:
-        row = _row(slice_name, route, kind, found, other, tolerance, asked)
+        row = _row(route, kind, found, other, options.tolerance, asked)
         render_object(row, form, lambda row, found=found: _show(row, found))  # type: ignore[misc]
         if found.share is None or found.share < asked:
             faults.append(f"{which[kind]}: {_fault(found, asked)}")
@@ -85,14 +86,7 @@ def third_opinion(
         raise OpinionDiffers(f"slice {slice_name!r}: {'; '.join(faults)}", todo=todo)
 
 
-def _found(  # type: ignore[no-untyped-def]
-    installation: Installation,
-    route: Route,
-    against: Path | None,
-    naive: str | None,
-    tolerance: float,
-    timeout_s: float,
-):
+def _found(installation: Installation, route: Route, options: OpinionOptions):  # type: ignore[no-untyped-def]
     """(kind, opinion, the numbers that the door was held beside) of what is asked for."""
 
     from journeymesh.sources.totals import load_totals
@@ -103,10 +97,10 @@ def _found(  # type: ignore[no-untyped-def]
     from journeymesh.strangler.slices import Phase
     from journeymesh.strangler.third_opinion import Comparing, sample_of
 
-    totals = None if against is None else load_totals(against)
+    totals = None if options.against is None else load_totals(options.against)
     members = members_of(route.slice.selector, installation.policies())
-    sample = [] if naive is None else sample_of(members, naive)
-    legacy, limits = installation.plan.legacy, ReadLimits(seconds=timeout_s)
+    sample = [] if options.naive is None else sample_of(members, options.naive)
+    legacy, limits = installation.plan.legacy, ReadLimits(seconds=options.timeout_s)
     with ExitStack() as opened:
         held: list[Any] = []
 
@@ -121,12 +115,12 @@ def _found(  # type: ignore[no-untyped-def]
             rules=installation.rules,
             target=installation.store(route.target) if route.phase is not Phase.LEGACY else None,
             documents=documents,
-            tolerance=tolerance,
+            tolerance=options.tolerance,
         )
         with count_progress("policies compared") as on_done:
             if totals is not None:
                 yield TOTALS, *comparing.with_totals(members, totals, on_done)
-            if naive is not None:
+            if options.naive is not None:
                 yield NAIVE, *comparing.with_naive(sample, on_done)
 
 
@@ -139,11 +133,11 @@ def _fault(found: Opinion, asked: float) -> str:
 
 
 def _row(
-    slice_name: str, route: Route, kind: str, found: Opinion, other: OtherNumbers, tolerance: float, asked: float
+    route: Route, kind: str, found: Opinion, other: OtherNumbers, tolerance: float, asked: float
 ) -> dict[str, Any]:
     months = None if other.months is None else [month_text(month) for month in other.months]
     return {
-        "slice": slice_name,
+        "slice": route.slice.name,
         "kind": kind,
         "answering": route.answering_name,
         "tolerance": tolerance,

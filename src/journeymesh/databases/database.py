@@ -1,22 +1,131 @@
-"""Transactions on a SQL database of ours: SQLite for one machine, PostgreSQL for several."""
+"""Transactions on a SQL database of ours: SQLite for one machine, PostgreSQL for several.
+
+SQLAlchemy engines of ours: how a SQLite file and a PostgreSQL server are opened.
+
+The schema that a room has in a database, and how it is brought up to date.
+
+Database URLs that a file says, relative to that file.
+"""
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, Final
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
 
 import sqlalchemy as sa
+from sqlalchemy import event
 
-from journeymesh.databases.engines import WRITING, postgresql_engine, set_in_file, sqlite_engine
 from journeymesh.databases.faults import sql_faults
-from journeymesh.databases.schema import Schema
-from journeymesh.errors import StoreUnavailable, UsageError
+from journeymesh.errors import ExtraMissing, StoreUnavailable, UsageError
 from journeymesh.safe_text import shown_url
 
+if TYPE_CHECKING:
+    from alembic.config import Config
+    from sqlalchemy import Connection
+
+
+_ENTRY: Final = Path(__file__).parent / "migrations"
+
+
+@dataclass(frozen=True, slots=True)
+class Schema:
+    """A room's tables, versioned apart from other rooms' in the same database.
+
+    - ``head``: the newest revision, stated so that an up-to-date database is recognised without importing Alembic
+    - ``version_table``: where the revision is recorded
+    - ``migrations``: the folder whose ``versions`` has Alembic's scripts
+    - ``writers_lock``: PostgreSQL's advisory lock that the one writer holds
+    """
+
+    head: str
+    version_table: str
+    migrations: Path
+    writers_lock: int
+
+    def upgrade(self, connection: Connection, revision: str = "head") -> None:
+        """Bring the tables to ``head``, or to an earlier revision, inside the connection's transaction."""
+        from alembic import command
+
+        config = self.scripts()
+        config.attributes |= {"connection": connection, "version_table": self.version_table}
+        command.upgrade(config, revision)
+
+    def scripts(self) -> Config:
+        """Alembic's configuration that names the scripts, and the one entry that all schemas share."""
+        from alembic.config import Config
+
+        config = Config()
+        for option, folder in (("script_location", _ENTRY), ("version_locations", self.migrations / "versions")):
+            config.set_main_option(option, str(folder).replace("%", "%%"))
+        config.set_main_option("path_separator", "newline")  # a folder's name may have any other sign
+        return config
+
+    def version_in(self, connection: Connection) -> str | None:
+        """The revision recorded in this database; None: none."""
+        if not sa.inspect(connection).has_table(self.version_table):
+            return None
+        statement = f"SELECT version_num FROM {self.version_table}"  # noqa: S608 - a constant of ours
+        found: str | None = connection.exec_driver_sql(statement).scalar()
+        return found
+
+
+WRITING: dict[str, Any] = {"journeymesh_begin": "BEGIN IMMEDIATE"}
+"""Execution options of a transaction that writes to SQLite: it takes its turn at once, not at its first write."""
+
+
+def sqlite_engine(address: sa.URL, *, busy_timeout_s: float, pragmas: Sequence[str]) -> sa.Engine:
+    """An engine whose transactions begin as their execution options say; ``pragmas`` are set on each connection."""
+    engine = sa.create_engine(
+        address, connect_args={"timeout": busy_timeout_s, "isolation_level": None, "check_same_thread": False}
+    )
+
+    @event.listens_for(engine, "connect")
+    def _configure(connection: Any, _: object) -> None:
+        for pragma in pragmas:
+            connection.execute(f"PRAGMA {pragma}")
+
+    @event.listens_for(engine, "begin")
+    def _begin(connection: sa.Connection) -> None:
+        connection.exec_driver_sql(connection.get_execution_options().get("journeymesh_begin", "BEGIN"))
+
+    return engine
+
+
+def set_in_file(engine: sa.Engine, *pragmas: str) -> None:
+    """Set what a SQLite file remembers, outside of any transaction."""
+    raw = engine.raw_connection()
+    try:
+        for pragma in pragmas:
+            raw.cursor().execute(f"PRAGMA {pragma}").fetchall()
+    finally:
+        raw.close()
+
+
+def postgresql_engine(address: sa.URL, *, connect_timeout_s: int) -> sa.Engine:
+    """An engine by psycopg; the URL's own ``connect_timeout`` wins.
+
+    Raises:
+        ExtraMissing: psycopg is not installed.
+    """
+    if importlib.util.find_spec("psycopg") is None:
+        raise ExtraMissing("psycopg", "postgres")
+    waits = {} if "connect_timeout" in address.query else {"connect_timeout": connect_timeout_s}
+    return sa.create_engine(
+        address.set(drivername="postgresql+psycopg"),
+        connect_args={"application_name": "journeymesh", "client_encoding": "utf8", **waits},
+        pool_pre_ping=True,
+    )
+
+
+KEY: Final = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")
+"""A column that is compared byte by byte on every database: a name or an id."""
 BUSY_TIMEOUT_S: Final = 10.0
 
 
@@ -174,3 +283,11 @@ clock_ns: Callable[[], int] = time.time_ns
 def now_us() -> int:
     """Microseconds since 1970 UTC, of this machine's clock."""
     return clock_ns() // 1000
+
+
+def url_beside(url: str, folder: Path) -> str:
+    """The URL; one of a relative SQLite file or lake folder is made relative to this folder."""
+    scheme, separator, path = url.partition(":///")
+    if not separator or path.startswith("/") or scheme not in ("sqlite", "lake"):
+        return url
+    return f"{scheme}:///{folder.resolve() / path}"

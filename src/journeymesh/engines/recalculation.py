@@ -20,10 +20,9 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from journeymesh.engines.differences import difference, stored_rows
 from journeymesh.engines.port import Retention
 from journeymesh.engines.refusals import Describe, refusals_of
-from journeymesh.engines.windows import Window, journeys_touching, of_vehicles, read_windows
+from journeymesh.engines.windows import Window, difference, journeys_touching, of_vehicles, read_windows, stored_rows
 from journeymesh.instants import from_us, to_us
 from journeymesh.journeys.fixes import I64, Fixes
 from journeymesh.journeys.journey import JOURNEY_SCHEMA, Refusal

@@ -2,11 +2,13 @@
 
 A window is whole UTC days (kept fixes are replaced by the day) and ends at silences, across which the pass compares
 nothing; so what the pass makes of a window is what it would have made of it within the whole.
+
+How the journeys of some time differ between what a store holds and what the pass gives.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
@@ -21,7 +23,9 @@ from journeymesh.journeys.journey import Refusal
 from journeymesh.journeys.local_time import DAY_US, US_PER_S
 from journeymesh.journeys.rules import JourneyRules
 from journeymesh.sources.vehicle_port import BEGINNING_US, END_US, DocumentPlace, VehicleRead, VehicleTimes
-from journeymesh.stores.port import JourneyQuery, Store
+from journeymesh.stores import rows
+from journeymesh.stores.port import JourneyQuery, Store, Superseded
+from journeymesh.stores.rows import COLUMNS, ID, STARTED, JourneyRow
 
 _FIRST_INSTANT_US: Final = -62_135_596_800 * US_PER_S
 _LAST_INSTANT_US: Final = 253_402_300_800 * US_PER_S - 1
@@ -128,9 +132,9 @@ def of_vehicles(fixes: Fixes) -> dict[str, Fixes]:
     ordered = fixes.vehicle[order]
     edges = np.flatnonzero(np.diff(ordered)) + 1
     parts: dict[str, Fixes] = {}
-    for rows in np.split(order, edges) if len(order) else []:
-        name = fixes.vehicles[fixes.vehicle[rows[0]]]
-        parts[name] = replace(fixes.take(rows), vehicles=(name,), vehicle=np.zeros(len(rows), np.int32))
+    for own in np.split(order, edges) if len(order) else []:
+        name = fixes.vehicles[fixes.vehicle[own[0]]]
+        parts[name] = replace(fixes.take(own), vehicles=(name,), vehicle=np.zeros(len(own), np.int32))
     return parts
 
 
@@ -190,3 +194,55 @@ def _joins(at_us: I64, border_us: int, silence_us: int) -> bool:
     """Whether fixes on both sides of the border are no further apart than a silence."""
     left, right = at_us[at_us < border_us], at_us[at_us >= border_us]
     return bool(len(left) and len(right) and right.min() - left.max() <= silence_us)
+
+
+ENDED: Final = COLUMNS.index("ended_at_us")
+
+
+@dataclass(frozen=True, slots=True)
+class JourneyDifference:
+    """What has to be done to ``before`` so that it is ``after``.
+
+    - ``put``: ids of journeys that are new or changed; ``changed``: those among them that were there
+    - ``grown``: those among ``changed`` that end later than before, as journeys under way do
+    - ``gone``: journeys that are no more, each with the one that shares most of its time
+    """
+
+    put: Sequence[str]
+    changed: Sequence[str]
+    grown: frozenset[str]
+    gone: Sequence[Superseded]
+
+    def superseded(self, unless: Container[str]) -> list[Superseded]:
+        """The journeys that are no more, and the former states of changed ones, unless these only grow."""
+        return [*self.gone, *(Superseded(i, i) for i in self.changed if i not in unless)]
+
+
+def difference(before: Iterable[JourneyRow], after: Iterable[JourneyRow]) -> JourneyDifference:
+    """Compare journeys, as stores keep them, to the last bit."""
+    old, fresh = {row[ID]: row for row in before}, {row[ID]: row for row in after}
+    put = [i for i, row in fresh.items() if i not in old or not _is_same(old[i], row)]
+    changed = [i for i in put if i in old]
+    grown = frozenset(i for i in changed if fresh[i][ENDED] > old[i][ENDED])
+    gone = [Superseded(i, _successor(row, fresh)) for i, row in old.items() if i not in fresh]
+    return JourneyDifference(put, changed, grown, gone)
+
+
+def stored_rows(journeys: pa.Table) -> list[JourneyRow]:
+    """Journeys in ``JOURNEY_SCHEMA`` as stores keep them."""
+    return rows.rows_of(rows.stored_journeys(journeys))
+
+
+def _is_same(one: JourneyRow, other: JourneyRow) -> bool:
+    """Whether nothing differs, the sign of a zero included."""
+    return one == other and rows.row_content(one) == rows.row_content(other)
+
+
+def _successor(row: JourneyRow, after: Mapping[str, JourneyRow]) -> str | None:
+    """The journey that shares most time with one that is gone."""
+    best, longest = None, 0
+    for journey_id, other in after.items():
+        shared = min(row[ENDED], other[ENDED]) - max(row[STARTED], other[STARTED])
+        if shared > longest:
+            best, longest = journey_id, shared
+    return best

@@ -18,8 +18,7 @@ from typing import Any, Final
 from journeymesh.errors import SettingsInvalid
 from journeymesh.identity.answers import Asking, ProviderAnswer
 from journeymesh.identity.capabilities import Capability, of_product
-from journeymesh.identity.identity import Identity, ProviderUnavailable, TokenRefused
-from journeymesh.identity.port import ProviderState
+from journeymesh.identity.identity import Identity, ProviderState, ProviderUnavailable, TokenRefused
 from journeymesh.identity.tokens import (
     TokenRefusal,
     TokenRules,

@@ -13,9 +13,8 @@ from typing import Any, Final
 
 from journeymesh.identity.answers import Asking, ProviderAnswer
 from journeymesh.identity.capabilities import BY_NAME
-from journeymesh.identity.identity import Identity, ProviderUnavailable, TokenRefused
+from journeymesh.identity.identity import Identity, ProviderState, ProviderUnavailable, TokenRefused
 from journeymesh.identity.keys import KeyTimes, RemoteKeys
-from journeymesh.identity.port import ProviderState
 from journeymesh.identity.tokens import (
     TokenRefusal,
     TokenRules,

@@ -15,8 +15,7 @@ from functools import partial
 from typing import Final, Generic, TypeVar
 
 from journeymesh.errors import JourneymeshError, SettingsInvalid
-from journeymesh.identity.identity import Identity, ProviderUnavailable, TokenRefused
-from journeymesh.identity.port import IdentityProvider, ProviderState
+from journeymesh.identity.identity import Identity, IdentityProvider, ProviderState, ProviderUnavailable, TokenRefused
 from journeymesh.identity.tokens import MAX_TOKEN_BYTES, TokenRefusal, read_unverified, token_digest
 from journeymesh.lru import LruCache
 

@@ -15,9 +15,8 @@ import yaml
 
 from journeymesh.errors import ExtraMissing, NotFound, UsageError
 from journeymesh.identity.capabilities import BY_NAME
-from journeymesh.identity.identity import Identity, ProviderUnavailable, TokenRefused
+from journeymesh.identity.identity import Identity, ProviderState, ProviderUnavailable, TokenRefused
 from journeymesh.identity.keys import KeyRing
-from journeymesh.identity.port import ProviderState
 from journeymesh.identity.tokens import (
     TokenRefusal,
     TokenRules,

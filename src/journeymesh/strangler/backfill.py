@@ -16,8 +16,7 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 
-from journeymesh.engines.differences import stored_rows
-from journeymesh.engines.windows import journeys_touching
+from journeymesh.engines.windows import journeys_touching, stored_rows
 from journeymesh.errors import StoreCorrupt
 from journeymesh.instants import from_us
 from journeymesh.sources.vehicle_port import TooMuchAsked, VehicleTimes

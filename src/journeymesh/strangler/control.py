@@ -10,10 +10,7 @@ from typing import Final
 
 import sqlalchemy as sa
 
-from journeymesh.databases.database import SqlDatabase, now_us, put_row
-from journeymesh.databases.schema import Schema
-
-KEY: Final = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")
+from journeymesh.databases.database import KEY, Schema, SqlDatabase, now_us, put_row
 
 metadata = sa.MetaData()
 

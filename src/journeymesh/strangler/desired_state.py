@@ -14,9 +14,8 @@ from typing import Final, Protocol
 
 import numpy as np
 
-from journeymesh.engines.differences import difference
 from journeymesh.engines.port import Retention
-from journeymesh.engines.windows import Window
+from journeymesh.engines.windows import Window, difference
 from journeymesh.journeys.fixes import Fixes
 from journeymesh.journeys.journey import Refusal, id_of_refusal
 from journeymesh.journeys.local_time import DAY_US

@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from zoneinfo import ZoneInfo
 
-import numpy as np
-
 from journeymesh.instants import to_us
-from journeymesh.journeys.fixes import NOT_REPORTED_US
 from journeymesh.journeys.policies import Policy
 from journeymesh.sources.totals import MEASURES, month_of
-from journeymesh.stores.port import JourneyQuery, RefusalQuery, Store
+from journeymesh.stores.port import JourneyQuery
 from journeymesh.strangler.opinion import Amounts, Evidence
-from journeymesh.strangler.policy_book import Member, vehicles_of
+from journeymesh.strangler.policy_book import Member
 from journeymesh.strangler.questions import JourneysAsked, Side
 
 _COLUMNS = ("journey_id", "started_at", "ended_at", "policy_from", "distance_m", "duration_s", "driving_s", "fixes",
@@ -94,47 +91,6 @@ def span_us(month: int, zone: str) -> tuple[int, int]:
     """The instants [from, to) in µs of a month of the zone."""
     from_at, to_at = (datetime(at // 12, at % 12 + 1, 1, tzinfo=ZoneInfo(zone)) for at in (month, month + 1))
     return to_us(from_at), to_us(to_at)
-
-
-def looked_into(
-    evidence: Evidence,
-    month: int,
-    terms: Sequence[Policy],
-    *,
-    side: Side,
-    target: Store | None,
-    computed_us: int | None,
-    first_s: Callable[[Sequence[str]], float | None],
-) -> Evidence:
-    """The evidence with what is dear to find out, for a month that does not agree: which fixes were refused, which came
-    after legacy made its total (a day after the month, where that is not known), and since when there are any.
-
-    ``first_s`` tells the first instant of which legacy holds a fix of these vehicles; None: that is not known.
-    """
-    begin_us, end_us = span_us(month, terms[-1].zone)
-    names = [name for term in terms if _overlaps(term, begin_us, end_us) for name in vehicles_of(term)]
-    names = list(dict.fromkeys(names or [name for term in terms for name in vehicles_of(term)]))
-    begin, end = (datetime.fromtimestamp(at / 1e6, UTC) for at in (begin_us, end_us))
-    until_us = computed_us if computed_us is not None else end_us + 86_400_000_000
-    fixes = late = refused = 0
-    for name in names:
-        held = side.fixes(name, begin, end - _TICK)
-        fixes += len(held)
-        if held.received_at_us is not None:
-            late += int(np.count_nonzero((held.received_at_us > until_us) & (held.received_at_us != NOT_REPORTED_US)))
-        if target is not None:
-            refused += sum(1 for _ in target.refusals(RefusalQuery(vehicle=name, fixed_from=begin, fixed_to=end)))
-    first = None if fixes else first_s(names)
-    return replace(
-        evidence,
-        late_share=late / fixes if fixes else 0.0,
-        refused_share=max(evidence.refused_share, refused / (fixes + refused) if refused else 0.0),
-        before_first=first is not None and first * 1e6 >= end_us,
-    )
-
-
-def _overlaps(term: Policy, begin_us: int, end_us: int) -> bool:
-    return to_us(term.valid_from) < end_us and (term.valid_to is None or to_us(term.valid_to) > begin_us)
 
 
 def _add(sums: dict[str, float], amounts: Amounts) -> None:

@@ -7,10 +7,9 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
 
-from journeymesh.engines.differences import stored_rows
 from journeymesh.engines.port import Retention
 from journeymesh.engines.refusals import refusals_of
-from journeymesh.engines.windows import Window, of_vehicles, read_windows, within
+from journeymesh.engines.windows import Window, of_vehicles, read_windows, stored_rows, within
 from journeymesh.instants import to_us
 from journeymesh.journeys.fixes import Fixes
 from journeymesh.journeys.journey import Refusal

@@ -9,7 +9,7 @@ from typing import Any, Final, Literal
 
 import msgspec
 
-from journeymesh.databases.addresses import url_beside
+from journeymesh.databases.database import url_beside
 from journeymesh.errors import UsageError
 from journeymesh.safe_text import place_of
 from journeymesh.strangler.slices import Phase, Selector, Slice

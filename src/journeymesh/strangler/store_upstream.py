@@ -11,9 +11,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Final
 
-from journeymesh.engines.differences import stored_rows
 from journeymesh.engines.port import Retention
-from journeymesh.engines.windows import journeys_touching
+from journeymesh.engines.windows import journeys_touching, stored_rows
 from journeymesh.errors import UsageError
 from journeymesh.journeys.fixes import Fixes
 from journeymesh.journeys.journey import Refusal

@@ -7,8 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from typing import Final
 
-from journeymesh.engines.differences import ENDED, stored_rows
-from journeymesh.engines.windows import journeys_touching
+from journeymesh.engines.windows import ENDED, journeys_touching, stored_rows
 from journeymesh.instants import from_us, to_us
 from journeymesh.journeys.fixes import Fixes
 from journeymesh.journeys.journey import Refusal

@@ -5,22 +5,25 @@ from __future__ import annotations
 import hashlib
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final
 from zoneinfo import ZoneInfo
 
+import numpy as np
+
 from journeymesh.errors import JourneymeshError, UsageError
 from journeymesh.instants import from_us, to_us
+from journeymesh.journeys.fixes import NOT_REPORTED_US
 from journeymesh.journeys.policies import Policy
 from journeymesh.journeys.rules import JourneyRules
 from journeymesh.sources.totals import Total, TotalsMapping, TotalsRead, month_of, read_totals
-from journeymesh.stores.port import Store
+from journeymesh.stores.port import RefusalQuery, Store
 from journeymesh.strangler.control import now_us
-from journeymesh.strangler.door_months import DoorMonth, door_months, evidence_of, looked_into, span_us
+from journeymesh.strangler.door_months import DoorMonth, door_months, evidence_of, span_us
 from journeymesh.strangler.naive import NaiveJourney, naive_journeys
 from journeymesh.strangler.naive_fixes import NaiveFix, NaiveReader
-from journeymesh.strangler.opinion import BAD, TOLERANCE, Class, Opinion, Verdict, judge, suspected
+from journeymesh.strangler.opinion import BAD, TOLERANCE, Class, Evidence, Opinion, Verdict, judge, suspected
 from journeymesh.strangler.policy_book import Member, vehicles_of
 from journeymesh.strangler.questions import Side
 
@@ -30,6 +33,7 @@ if TYPE_CHECKING:
 MOST_LOOKED_INTO: Final = 1_000
 """Of so many months that do not agree fixes and refusals are asked for, which is dear; where there are more of them,
 late fixes are not what is wrong."""
+_TICK: Final = timedelta(microseconds=1)
 Key = tuple[str, int]
 """A policy's name and a month counted from the year 0."""
 
@@ -175,11 +179,35 @@ class Comparing:
         if len(self._looked_into) >= MOST_LOOKED_INTO:
             return found
         self._looked_into.append(key)
-        evidence = looked_into(
-            evidence, month, member.terms, side=self.side, target=self.target,
-            computed_us=other.computed_us.get(key), first_s=self._first_s,
-        )  # fmt: skip
+        evidence = self._looked_closer(evidence, member, month, other.computed_us.get(key))
         return judge(*key, ours, theirs, evidence, self.tolerance)
+
+    def _looked_closer(self, evidence: Evidence, member: Member, month: int, computed_us: int | None) -> Evidence:
+        """The evidence with what is dear to find out, for a month that does not agree: which fixes were refused, which
+        came after legacy made its total (a day after the month, where that is not known), and since when there are
+        any."""
+        terms = member.terms
+        begin_us, end_us = span_us(month, terms[-1].zone)
+        names = [name for term in terms if _overlaps(term, begin_us, end_us) for name in vehicles_of(term)]
+        names = list(dict.fromkeys(names or [name for term in terms for name in vehicles_of(term)]))
+        begin, end = (datetime.fromtimestamp(at / 1e6, UTC) for at in (begin_us, end_us))
+        until_us = computed_us if computed_us is not None else end_us + 86_400_000_000
+        fixes = late = refused = 0
+        for name in names:
+            held = self.side.fixes(name, begin, end - _TICK)
+            fixes += len(held)
+            if (received_us := held.received_at_us) is not None:
+                late += int(np.count_nonzero((received_us > until_us) & (received_us != NOT_REPORTED_US)))
+            if self.target is not None:
+                query = RefusalQuery(vehicle=name, fixed_from=begin, fixed_to=end)
+                refused += sum(1 for _ in self.target.refusals(query))
+        first = None if fixes else self._first_s(names)
+        return replace(
+            evidence,
+            late_share=late / fixes if fixes else 0.0,
+            refused_share=max(evidence.refused_share, refused / (fixes + refused) if refused else 0.0),
+            before_first=first is not None and first * 1e6 >= end_us,
+        )
 
     def _first_s(self, vehicles: Sequence[str]) -> float | None:
         """The first instant that a document of legacy has for these vehicles; None where one of its documents cannot be
@@ -254,8 +282,7 @@ def _drivers(total: Total, held: Sequence[tuple[Member, Policy]]) -> list[Member
         else:
             assert total.month is not None
             begin_us, end_us = span_us(total.month, term.zone)
-        until_us = end_us if term.valid_to is None else to_us(term.valid_to)
-        if to_us(term.valid_from) < end_us and begin_us < until_us and member not in found:
+        if _overlaps(term, begin_us, end_us) and member not in found:
             found.append(member)
     return found
 
@@ -282,3 +309,7 @@ def _attribute(journey: NaiveJourney, name: str, member: Member, other: OtherNum
             other.add(member.name, month, {"distance_m": journey.distance_m})
             other.note_month(month)
             return
+
+
+def _overlaps(term: Policy, begin_us: int, end_us: int) -> bool:
+    return to_us(term.valid_from) < end_us and (term.valid_to is None or to_us(term.valid_to) > begin_us)

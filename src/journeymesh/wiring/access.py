@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from journeymesh.governance.approval_book import ApprovalBook
     from journeymesh.governance.approval_records import ApprovalRecords
     from journeymesh.governance.contract import Contracts
-    from journeymesh.identity.port import IdentityProvider
+    from journeymesh.identity.identity import IdentityProvider
     from journeymesh.identity.providers import Providers
     from journeymesh.identity.static import StaticProvider
     from journeymesh.ledger.audit import Audit
@@ -57,11 +57,11 @@ def open_access(path: str | Path, *, migrate: bool = False) -> Iterator[Access]:
     from journeymesh.access.cedar import CedarPolicies, files_in, shipped_files
     from journeymesh.access.decide import Decider, DecisionInputs
     from journeymesh.governance.approval_book import ApprovalBook
-    from journeymesh.governance.approval_database import ApprovalDatabase
     from journeymesh.governance.approval_records import ApprovalRecords
+    from journeymesh.governance.approval_tables import ApprovalDatabase
     from journeymesh.identity.providers import Providers
     from journeymesh.ledger.audit import Audit
-    from journeymesh.ledger.audit_database import AuditDatabase
+    from journeymesh.ledger.audit_tables import AuditDatabase
     from journeymesh.ledger.pseudonyms import Pseudonyms
 
     file = load_access_file(path)
@@ -116,7 +116,7 @@ def open_audit(path: str | Path) -> Iterator[tuple[Audit, CheckpointSigner, Chec
         AccessInvalid: the file cannot be used. StoreUnavailable: the database cannot be reached.
     """
     from journeymesh.ledger.audit import Audit
-    from journeymesh.ledger.audit_database import AuditDatabase
+    from journeymesh.ledger.audit_tables import AuditDatabase
 
     file = load_access_file(path)
     database = AuditDatabase(file.database)
@@ -129,8 +129,8 @@ def open_audit(path: str | Path) -> Iterator[tuple[Audit, CheckpointSigner, Chec
 
 def migrate_access(path: str | Path) -> str:
     """Create or upgrade the tables of approvals and of the audit; returns the database as it may be shown."""
-    from journeymesh.governance.approval_database import ApprovalDatabase
-    from journeymesh.ledger.audit_database import AuditDatabase
+    from journeymesh.governance.approval_tables import ApprovalDatabase
+    from journeymesh.ledger.audit_tables import AuditDatabase
 
     file = load_access_file(path)
     for database in (AuditDatabase(file.database), ApprovalDatabase(file.database)):

@@ -9,7 +9,7 @@ from tests.support.access_twins import Twins
 
 from journeymesh.access.decision import Ask
 from journeymesh.access.explain import explain
-from journeymesh.access.tokenless import TokenlessRefusals
+from journeymesh.access.record import TokenlessRefusals
 from journeymesh.ledger.pseudonyms import Pseudonyms
 from journeymesh.wire.identity import Reason
 

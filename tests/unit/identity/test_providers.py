@@ -10,8 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from journeymesh.errors import SettingsInvalid, StoreUnavailable
-from journeymesh.identity.identity import Identity, ProviderUnavailable, TokenRefused
-from journeymesh.identity.port import ProviderState
+from journeymesh.identity.identity import Identity, ProviderState, ProviderUnavailable, TokenRefused
 from journeymesh.identity.providers import CacheTimes, Providers
 from journeymesh.identity.tokens import token_digest
 from tests.support.tokens_made import ISSUER, NOW_S, unsigned

@@ -14,8 +14,7 @@ from journeymesh.governance.approvals import Approval, ApprovalAction, Who
 from journeymesh.governance.obligations import Obligations
 from journeymesh.governance.purposes import Purposes
 from journeymesh.identity.capabilities import Capability
-from journeymesh.identity.identity import Identity
-from journeymesh.identity.port import ProviderState
+from journeymesh.identity.identity import Identity, ProviderState
 from journeymesh.instants import EPOCH, from_us
 from journeymesh.journeys.policies import Policy
 from journeymesh.ledger.checkpoints import Checkpoint

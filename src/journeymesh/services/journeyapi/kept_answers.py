@@ -12,8 +12,7 @@ from typing import Final
 
 import sqlalchemy as sa
 
-from journeymesh.databases.database import SqlDatabase, now_us
-from journeymesh.databases.schema import Schema
+from journeymesh.databases.database import Schema, SqlDatabase, now_us
 from journeymesh.identity.identity import Identity
 from journeymesh.services.http.problems import CONFLICT, UNPROCESSABLE, ProblemRaised
 

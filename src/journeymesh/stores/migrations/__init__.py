@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
-from journeymesh.databases.schema import Schema
+from journeymesh.databases.database import Schema
 from journeymesh.stores.schema_version import SCHEMA_VERSION
 
 SCHEMA: Final = Schema(

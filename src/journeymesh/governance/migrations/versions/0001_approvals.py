@@ -3,7 +3,8 @@
 import sqlalchemy as sa
 from alembic import op
 
-from journeymesh.governance.approval_tables import ENTRY, KEY
+from journeymesh.databases.database import KEY
+from journeymesh.governance.approval_tables import ENTRY
 
 revision = "0001"
 down_revision = None

@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 from alembic import op
 
-from journeymesh.ledger.audit_tables import KEY
+from journeymesh.databases.database import KEY
 
 revision = "0001"
 down_revision = None

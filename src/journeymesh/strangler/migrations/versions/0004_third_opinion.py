@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 from alembic import op
 
-from journeymesh.strangler.control import KEY
+from journeymesh.databases.database import KEY
 
 revision = "0004"
 down_revision = "0003"
