@@ -30,6 +30,10 @@ app = typer.Typer(no_args_is_help=True, help="Deliver through git: manage the tr
 TreeOption = Annotated[
     Path, typer.Option("--tree", metavar="DIR", help="The repository, or a folder in it.", show_default="here")
 ]
+KubeconfigOption = Annotated[
+    Path | None,
+    typer.Option("--kubeconfig", help="Kubeconfig file. Default: KUBECONFIG, or the pod's service account."),
+]
 
 
 @app.command("init")

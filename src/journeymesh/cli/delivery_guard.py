@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from journeymesh.cli.delivery import KubeconfigOption
 from journeymesh.cli.output import say
 from journeymesh.cli.strangler_run import stopping
 from journeymesh.delivery.tree import require_environment
@@ -51,10 +52,7 @@ def guard(
         ),
     ] = None,
     interval_s: Annotated[float, typer.Option("--interval", min=0.2, help="Seconds between checks.")] = 2.0,
-    kubeconfig: Annotated[
-        Path | None,
-        typer.Option("--kubeconfig", help="Kubeconfig file. Default: KUBECONFIG, or the pod's service account."),
-    ] = None,
+    kubeconfig: KubeconfigOption = None,
 ) -> None:
     """Take back in git what fails to sync, and keep Argo CD healing.
 

@@ -103,7 +103,7 @@ def attest(
 
         made = provenance.taken_over(found, PinnedImage.parse(taken_over), builder)
     else:
-        built_from = provenance.source_at(_tree(tree), commit, dockerfile, source)
+        built_from = provenance.source_at(Tree.at(tree), commit, dockerfile, source)
         made = provenance.built(found, built_from, builder, provenance.base_digests(base or ()))
     bill = read_sbom(sbom) if sbom else image_sbom(found)
     sign_image(found, signing)
@@ -118,7 +118,7 @@ def verify(image: ImageArgument, tree: TreeOption = Path()) -> None:
     from journeymesh.delivery.release.verify import verify_image
 
     found = _resolved(image)
-    seen = verify_image(found, trusted_keys(_tree(tree)))
+    seen = verify_image(found, trusted_keys(Tree.at(tree)))
     say(f"{found}: signed by {seen.signed_by}; {seen.components} components; built by {seen.builder} of {seen.source}")
 
 
@@ -139,7 +139,7 @@ def passed(
     from journeymesh.delivery.release.evidence import images_at, record_passed
     from journeymesh.delivery.release.keys import require_trusted
 
-    home, signing = _tree(tree), _key(key)
+    home, signing = Tree.at(tree), _key(key)
     require_trusted(home, signing)
     commit, images = images_at(home, environment, service, revision)
     with changes(home, sign_with) as made:
@@ -176,7 +176,7 @@ def release(
     from journeymesh.delivery.release.promote import first_release, images_by_name
     from journeymesh.delivery.release.verify import check_image
 
-    home = _tree(tree)
+    home = Tree.at(tree)
     images = images_by_name(home, service, environment, image)
     moves = first_release(home, service, environment, images, None if unverified else check_image)
     _carry_out(home, service, environment, moves, "Release", patch=patch, push=push, sign=sign_with, await_s=await_s)
@@ -200,7 +200,7 @@ def promote(
     from journeymesh.delivery.release.promote import promotion
     from journeymesh.delivery.release.verify import check_image
 
-    home = _tree(tree)
+    home = Tree.at(tree)
     moves = promotion(home, service, lower, upper, check_image)
     _carry_out(home, service, upper, moves, "Promote", patch=patch, push=push, sign=sign_with, await_s=await_s)
 
@@ -215,7 +215,7 @@ def running(
     """
     from journeymesh.delivery.release.running import require_approved, running_containers
 
-    home = _tree(tree)
+    home = Tree.at(tree)
     for each in (environment,) if environment else ENVIRONMENTS:
         containers = running_containers(each)
         require_approved(home, each, containers)
@@ -267,11 +267,6 @@ def _push(made: Changes, environment: str, moves: list[Move], await_s: float) ->
         made.push(made.commits[0])
         await_approval(environment, {move.after.digest for move in moves}, await_s)
     made.push(made.commits[-1])
-
-
-def _tree(folder: Path) -> Tree:
-
-    return Tree.at(folder)
 
 
 def _key(path: Path | None) -> SigningKey:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from journeymesh.cli.delivery import KubeconfigOption
 from journeymesh.cli.options import Format, FormatOption, OutOption
 from journeymesh.cli.output import say
 from journeymesh.cli.render import Column, Listing, Row, render
@@ -28,10 +29,7 @@ def status(
     out: OutOption = None,
     watch: Annotated[bool, typer.Option("--watch", help="Keep running and show every change.")] = False,
     interval_s: Annotated[float, typer.Option("--interval", min=0.2, help="Seconds between checks.")] = 2.0,
-    kubeconfig: Annotated[
-        Path | None,
-        typer.Option("--kubeconfig", help="Kubeconfig file. Default: KUBECONFIG, or the pod's service account."),
-    ] = None,
+    kubeconfig: KubeconfigOption = None,
 ) -> None:
     """Show what every Application wants and runs, its drift, heals, tests and promotion.
 
@@ -93,17 +91,12 @@ def _show(found: list[StatusRow], form: Format, out: Path | None) -> None:
         Column("e2e", text("tested")),
         Column("promoted", lambda row: f"{row['promoted_by']} {row['promoted_at'][:16]}".strip()),
     )
-    table = pa.Table.from_pylist([_plain(each) for each in found], schema=schema)
+    table = pa.Table.from_pylist([asdict(each) for each in found], schema=schema)
     render(Listing(schema, [table], columns, empty="no Applications"), form, out, limited=True)
     if form is Format.table and out is None:
         for each in found:
             for words in each.words:
                 say(f"{each.application}: {words}")
-
-
-def _plain(each: StatusRow) -> Row:
-
-    return asdict(each)
 
 
 def _digests(row: Row) -> str:
