@@ -83,7 +83,7 @@ def is_local(value: Any, keys: dict[str, Any]) -> bool:
     try:
         if keys["clock"] == "strftime":
             return wall_of_format(value, keys["format"]).tzinfo is None
-        if keys["clock"] in ("iso8601", "bson_date"):
+        if keys["clock"] in ("iso8601", "bson_date", "mixed"):
             wall, named = wall_of_iso(value)
             return wall.tzinfo is None and named is None
     except Unconvertible:

@@ -174,3 +174,11 @@ def test_local_times_that_occur_twice_are_doubted() -> None:
     (doubt,) = clock_doubts(fields, {"fixed_at": walls})
     assert "6 local times that occur twice in Europe/Berlin" in doubt.text
     assert clock_doubts(fields, {"fixed_at": walls[:3]}) == []
+
+
+def test_texts_without_a_zone_among_mixed_ones_are_doubted() -> None:
+    fields = load_mapping(mapping_of("{path: t, clock: mixed}")).fields
+    values = [T, f"{T}000", "2024-05-06T08:00:00Z", "2024-05-06 08:00:00"]
+    (doubt,) = clock_doubts(fields, {"fixed_at": values})
+    assert "names no time zone in 1 of 4 values" in doubt.text
+    assert clock_doubts(fields, {"fixed_at": values[:3]}) == []
