@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import csv
 import html
+import io
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -235,3 +237,69 @@ def test_one_address_cannot_try_tokens_without_end(tmp_path: Path) -> None:
         browser = world.browser()
         tried = [browser.post("/sign-in", {"token": "garbage"}).status_code for _ in range(8)]
         assert tried == [403] * 5 + [429] * 3
+
+
+FORMULAS = ("=1+2", "+1+cmd|' calc'!A0", "-2+3", "@SUM(A1)")
+
+
+def test_a_policy_number_that_is_a_formula_stays_a_text_in_csv_files(tmp_path: Path) -> None:
+    held = [policy(text, "northgate", f"V{k}") for k, text in enumerate(FORMULAS)]
+    with console_served(tmp_path, held) as world:
+        world.approve("analyst", "pricing", "pricing")
+        browser = world.browser("analyst")
+        for text in FORMULAS:
+            for what in ("journeys", "summary"):
+                query = {"policy": text, "format": "csv"}
+                got = world.run(browser.client.get(f"/exports/{what}", params=query))
+                assert got.status_code == 200, got.text
+                rows = list(csv.DictReader(io.StringIO(got.text)))
+                assert {row["policy"] for row in rows} == {f"'{text}"}
+                assert float(rows[0]["distance_m"]) > 0
+
+
+@pytest.mark.parametrize("what", ["journeys", "summary"])
+@pytest.mark.parametrize("form", ["csv", "ndjson", "parquet", "arrow"])
+def test_a_file_of_another_tenants_policy_is_as_of_one_that_there_is_not(world: World, what: str, form: str) -> None:
+    browser = world.browser("analyst")
+    foreign, unknown = (browser.get(f"/exports/{what}?policy={each}&format={form}") for each in ("S-1", "nowhere"))
+    assert foreign.status_code == unknown.status_code != 200
+    assert "content-disposition" not in foreign.headers
+    texts = [re.sub(r'nonce="[^"]+"', "", each.text) for each in (foreign, unknown)]
+    assert texts[0].replace("S-1", "nowhere") == texts[1]
+
+
+@pytest.mark.parametrize("step", ["approve", "reject", "acknowledge", "revoke", "delete", "../approvals"])
+def test_a_step_on_another_tenants_approval_is_as_on_one_that_there_is_not(world: World, step: str) -> None:
+    wish = {"purpose": "fraud-detection", "domain": "claims", "reason": "south's own"}
+    made = world.ask("southerner", "identityapi", "/v1/approvals", body=wish).json()["id"]
+    officer = world.browser("privacy-officer")
+    foreign, unknown = (officer.send(f"/approvals/{each}/{step}", why="mine now") for each in (made, "0" * 24))
+    assert foreign.status_code == unknown.status_code
+    assert foreign.headers.get("location") == unknown.headers.get("location")
+    assert "south's own" not in officer.get("/approvals").text + foreign.text
+    state = world.ask("southerner", "identityapi", f"/v1/approvals/{made}").json()["approval"]["state"]
+    assert state == "requested"
+
+
+@pytest.mark.parametrize("page", [*PAGES, "/policies?sort=score", "/exports/summary?policy=P-1"])
+def test_a_page_that_was_open_answers_nothing_after_signing_out(world: World, page: str) -> None:
+    browser = world.browser("claims-handler")
+    assert browser.get(page).headers["cache-control"] == "no-store"
+    kept = browser.client.cookies["journeymesh"]
+    assert browser.send("/sign-out").status_code == 303
+    again = world.browser().get(page, cookie=f"journeymesh={kept}")
+    assert (again.status_code, again.text) == (303, "")
+    assert again.headers["location"].startswith("/sign-in")
+
+
+@pytest.mark.parametrize(
+    "after", ["nonsense", "' OR 1=1", "\u202e", "<script>alert(1)</script>", "0" * 24, "x" * 4_000, "../../", "%00"]
+)
+@pytest.mark.parametrize("page", ["/approvals", "/policies", "/policies/P-1"])
+def test_a_made_up_cursor_tells_nothing(world: World, page: str, after: str) -> None:
+    browser = world.browser("analyst")
+    shown = world.run(browser.client.get(page, params={"after": after}))
+    assert shown.status_code == 200
+    assert "<script>alert" not in shown.text
+    assert "\u202e" not in shown.text
+    assert 'class="missing refused"' in shown.text
