@@ -12,7 +12,7 @@ async function begin(root) {
   if (!answer.ok) return; // why is on the page already, or will be when it is loaded again
   const track = readTrack(await answer.json(), root);
   if (track.t.length < 2) return;
-  performance.mark("track-read");
+  performance.mark("map-begun");
   document.getElementById("picture").hidden = true;
   root.hidden = false;
   const map = await drawOn(root.querySelector(".map"), maplibre, track, root.dataset);
