@@ -59,6 +59,25 @@ ClientSecretOption = Annotated[
         help="File with the client's secret. Left out: a public client.",
     ),
 ]
+BasemapOption = Annotated[
+    str | None,
+    typer.Option(
+        "--basemap",
+        envvar="JOURNEYMESH_CONSOLE_BASEMAP",
+        help="What lies below tracks: a PMTiles file (vector tiles in the schema of Protomaps' basemaps), or the URL "
+        "of pictures with {z}, {x} and {y}. Left out: nothing.",
+        show_default=False,
+    ),
+]
+AttributionOption = Annotated[
+    str,
+    typer.Option(
+        "--basemap-attribution",
+        envvar="JOURNEYMESH_CONSOLE_BASEMAP_ATTRIBUTION",
+        help="Whose map that is, said below it.",
+        show_default=False,
+    ),
+]
 SignInAsOption = Annotated[
     Path | None,
     typer.Option(
@@ -78,6 +97,8 @@ def console(
     internal_issuer: InternalIssuerOption = None,
     client_id: ClientIdOption = "console",
     client_secret_file: ClientSecretOption = None,
+    basemap: BasemapOption = None,
+    basemap_attribution: AttributionOption = "",
     sign_in_as: SignInAsOption = None,
     host: HostOption = "127.0.0.1",
     port: PortOption = 8003,
@@ -85,6 +106,7 @@ def console(
 ) -> None:
     """Serve pages for people over both APIs, with the viewer's own token."""
     from journeymesh.services.console.app import build_app
+    from journeymesh.services.console.basemap import TrackBasemap
     from journeymesh.services.console.config import ConsoleConfig, console_http
     from journeymesh.services.console.oidc import OidcClient
     from journeymesh.services.http.life import Life
@@ -103,6 +125,7 @@ def console(
         public_url=(public_url or f"http://{host}:{port}").rstrip("/"),
         plain_http=plain_http,
         oidc=oidc,
+        basemap=TrackBasemap.of(basemap, basemap_attribution),
         people=_people(sign_in_as, host) if sign_in_as else {},
         http=console_http(trusted_proxies=TrustedProxies(trusted_proxy or ())),
     )

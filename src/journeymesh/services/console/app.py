@@ -48,10 +48,11 @@ from journeymesh.services.http.problems import FAULT, ProblemRaised
 from journeymesh.services.http.routing import PATH_TEMPLATE, Routing
 
 CONTENT_POLICY: Final = (
-    "default-src 'none'; script-src 'self'; worker-src 'self'; connect-src 'self'; style-src 'self'; img-src 'self'; "
-    "font-src 'self'; form-action 'self'{provider}; base-uri 'none'; frame-ancestors 'none'"
+    "default-src 'none'; script-src 'self'; worker-src 'self'; connect-src 'self'{tiles}; style-src 'self'; "
+    "img-src 'self'; font-src 'self'; form-action 'self'{provider}; base-uri 'none'; frame-ancestors 'none'"
 )
-"""``provider``: where signing out sends a browser on to, which browsers count to the form."""
+"""``provider``: where signing out sends a browser on to, which browsers count to the form; ``tiles``:
+where the basemap's pictures are."""
 SECURITY_HEADERS: Final = (
     (b"x-content-type-options", b"nosniff"),
     (b"x-frame-options", b"DENY"),
@@ -173,7 +174,8 @@ class _Page:
 
 
 def _content_policy(config: ConsoleConfig) -> str:
-    return CONTENT_POLICY.format(provider="" if config.oidc is None else f" {config.oidc.origin}")
+    origins = {"provider": config.oidc.origin if config.oidc else None, "tiles": config.basemap.origin}
+    return CONTENT_POLICY.format(**{name: f" {origin}" if origin else "" for name, origin in origins.items()})
 
 
 async def _before(request: Request[Any, Any, Any]) -> None:

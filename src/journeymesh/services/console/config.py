@@ -8,6 +8,7 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from journeymesh.errors import UsageError
+from journeymesh.services.console.basemap import TrackBasemap
 from journeymesh.services.console.oidc import OidcClient
 from journeymesh.services.http.config import HttpConfig
 
@@ -32,6 +33,7 @@ class ConsoleConfig:
       ``streams_per_session``: how many open pages are told of changes at once
     - ``sign_ins_per_s``, ``sign_ins_burst``: how often one network address may try to sign in
     - ``oidc``: the OpenID provider at which people sign in; None: they hand in a token
+    - ``basemap``: what lies below tracks
     - ``people``: who may be signed in as without a password, and what mints their token: for the demo on one's own
       machine. Empty: nobody
     """
@@ -50,6 +52,7 @@ class ConsoleConfig:
     sign_ins_per_s: float = 1.0
     sign_ins_burst: int = 20
     oidc: OidcClient | None = None
+    basemap: TrackBasemap = field(default_factory=TrackBasemap)
     people: Mapping[str, Callable[[], str]] = field(default_factory=dict)
     http: HttpConfig = field(default_factory=console_http)
 

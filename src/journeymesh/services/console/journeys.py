@@ -9,15 +9,15 @@ import msgspec
 from litestar import Request, get
 from litestar.response import Response
 
-from journeymesh.services.console import charts, tracks
+from journeymesh.services.console import basemap, charts, tracks
 from journeymesh.services.console.apis import Apis
+from journeymesh.services.console.config import ConsoleConfig
 from journeymesh.services.console.panels import STATUS, nothing
 from journeymesh.services.console.rendering import page, units_of
 from journeymesh.services.console.requests import session_of
 
 ROWS_SHOWN: Final = 500
-"""Fixes in the page's table; longer tracks are shown thinned out, and whole on a page of their own."""
-ROWS_OF_A_PAGE: Final = 2_000
+"""Fixes in the page's table; longer tracks are shown thinned out."""
 _NO_STORE: Final = {"cache-control": "no-store", "vary": "cookie"}
 
 
@@ -25,6 +25,7 @@ _NO_STORE: Final = {"cache-control": "no-store", "vary": "cookie"}
 async def journey(request: Request[Any, Any, Any]) -> Response[bytes]:
     """The journey's page. Its track is asked for only where it may be read."""
     apis: Apis = request.app.state["apis"]
+    config: ConsoleConfig = request.app.state["console"]
     session = session_of(request)
     viewer = await apis.viewer(session)
     journey_id = request.path_params["journey"]
@@ -43,7 +44,7 @@ async def journey(request: Request[Any, Any, Any]) -> Response[bytes]:
     return page(
         request, "journey.html", session=session, viewer=viewer, purpose=purpose, journey_id=journey_id,
         row=row, harsh=harsh, fixes=fixes, drawn=drawn, units=units_of(request, (told or {}).get("zone")),
-        sampled=tracks.sampled(rows, ROWS_SHOWN), is_over=tracks.is_over,
+        basemap=config.basemap, archive=basemap.PATH, sampled=tracks.sampled(rows, ROWS_SHOWN), is_over=tracks.is_over,
         refusal=None if may_read else viewer.refusal("journeys:read", purpose),
         no_track=None if may_track else viewer.refusal("tracks:read", purpose),
     )  # fmt: skip
@@ -62,8 +63,26 @@ async def track(request: Request[Any, Any, Any]) -> Response[bytes]:
     return _json(tracks.columns(answer.value.rows if answer.value else []), 200)
 
 
+@get(basemap.PATH)
+async def basemap_archive(request: Request[Any, Any, Any]) -> Response[bytes]:
+    """Bytes of the basemap's archive, as the Range header names them."""
+    session_of(request)
+    config: ConsoleConfig = request.app.state["console"]
+    archive = config.basemap.archive
+    if archive is None:
+        return Response(b"", status_code=404)
+    found = await basemap.piece(archive, request.headers.get("range", ""))
+    if isinstance(found, int):
+        return Response(b"", status_code=416, headers={"content-range": f"bytes */{found}"})
+    headers = {
+        "content-range": f"bytes {found.first}-{found.last}/{found.size}",
+        "cache-control": "private, max-age=3600",
+    }
+    return Response(found.content, status_code=206, headers=headers, media_type="application/octet-stream")
+
+
 def _json(told: object, status: int) -> Response[bytes]:
     return Response(msgspec.json.encode(told), status_code=status, headers=_NO_STORE, media_type="application/json")
 
 
-ROUTES = (journey, track)
+ROUTES = (journey, track, basemap_archive)

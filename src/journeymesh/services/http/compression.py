@@ -11,6 +11,7 @@ from journeymesh.services.http.negotiation import accepted_encodings
 
 COMPRESSED_TYPES: Final = (
     b"application/json", b"application/problem+json", b"application/x-ndjson", b"application/yaml", b"text/",
+    b"application/javascript",
     b"application/vnd.apache.arrow.stream",
 )  # fmt: skip
 """Media types, by their beginning, whose content shrinks. Parquet is compressed in itself."""
