@@ -2,6 +2,8 @@
 
 export UV_PROJECT_ENVIRONMENT := .venv
 unexport VIRTUAL_ENV PYTHONPATH PYTHONHOME
+# Without bytecode every process compiles what it imports, and tests start many.
+unexport PYTHONDONTWRITEBYTECODE
 
 BIN := .venv/bin
 # A uv that works, or one of our own under .cache (a shim on PATH may exist and not run).

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from journeymesh.delivery.checks.checking import findings
-from journeymesh.delivery.checks.subject import Rendered, Subject, Unit
+from journeymesh.delivery.checks.subject import Memory, Rendered, Subject, Unit
 from tests.support.one_service import objects, written
 
 SHAPES: tuple[Any, ...] = (None, 1, "x", [], {}, [1], {"a": 1}, [[]])
@@ -37,11 +37,11 @@ def _changed(content: dict[str, Any], at: tuple[str | int, ...], shape: Any) -> 
 def test_no_rule_breaks_where_a_value_is_of_another_shape(tmp_path: Path, name: str):
     tree = written(tmp_path)
     unit = Unit("service", "greeter-app-dev", tree.service("greeter") / "overlays" / "dev", "dev", "greeter")
-    whole = objects()
+    whole, memory = objects(), Memory()
     for number, at in enumerate(_paths(whole[name])):
         shape = SHAPES[number % len(SHAPES)]
         held = whole | {name: _changed(whole[name], at, shape)}
-        subject = Subject(tree, ("dev",))
+        subject = Subject(tree, ("dev",), memory=memory)
         subject.__dict__["_rendered"] = {unit: tuple(Rendered(each, unit) for each in held.values())}
         subject.__dict__["units"] = (unit,)
         assert findings(subject), f"nothing is told of {at} = {shape!r}"
