@@ -44,7 +44,7 @@ async def journey(request: Request[Any, Any, Any]) -> Response[bytes]:
     return page(
         request, "journey.html", session=session, viewer=viewer, purpose=purpose, journey_id=journey_id,
         row=row, harsh=harsh, fixes=fixes, drawn=drawn, units=units_of(request, (told or {}).get("zone")),
-        basemap=config.basemap, archive=basemap.PATH, sampled=tracks.sampled(rows, ROWS_SHOWN), is_over=tracks.is_over,
+        basemap=config.basemap, archive=basemap.PATH, sampled=tracks.sampled(rows, ROWS_SHOWN),
         refusal=None if may_read else viewer.refusal("journeys:read", purpose),
         no_track=None if may_track else viewer.refusal("tracks:read", purpose),
     )  # fmt: skip

@@ -9,8 +9,8 @@ from journeymesh.journeys.rules import SpeedingRules
 from journeymesh.services.console.charts import SILENCE
 
 _DEGREES_DIGITS: Final = 6
-OVER_LIMIT_MPS: Final = SpeedingRules().over_posted_limit_mps
-"""How much faster than the posted limit a fix is marked as speeding."""
+_RULES: Final = SpeedingRules()
+"""How much faster than the posted limit, and for how long, is marked as speeding."""
 
 
 def columns(fixes: Sequence[Any]) -> dict[str, Any]:
@@ -27,21 +27,34 @@ def columns(fixes: Sequence[Any]) -> dict[str, Any]:
         "speed": [_rounded(each, 2) for each in speed],
         "limit": [_rounded(each, 2) for each in limit],
         "accel": [_rounded(row.get("accel_longitudinal_mps2"), 2) for row in fixes],
-        "over": [int(is_over(*each)) for each in zip(speed, limit, strict=True)],
+        "over": over(fixes),
         "topMps": max((each for each in speed if each is not None), default=0.0) or 1.0,
         "silentAfterS": SILENCE.total_seconds(),
     }
 
 
-def is_over(speed_mps: float | None, limit_mps: float | None) -> bool:
-    """Whether this is speeding, as far as one fix can say."""
-    return speed_mps is not None and limit_mps is not None and speed_mps > limit_mps + OVER_LIMIT_MPS
+def over(fixes: Sequence[Any]) -> list[int]:
+    """1 for each fix of a part of the way that broke the posted limit for as long as the rules ask, else 0."""
+    broken = [_breaks(row.get("speed_mps"), row.get("speed_limit_mps")) for row in fixes]
+    found, first = [0] * len(fixes), 0
+    for k in range(len(fixes) + 1):
+        if k < len(fixes) and broken[k]:
+            continue
+        if k > first and (fixes[k - 1]["fixed_at"] - fixes[first]["fixed_at"]).total_seconds() >= _RULES.min_duration_s:
+            found[first:k] = [1] * (k - first)
+        first = k + 1
+    return found
 
 
-def sampled(fixes: Sequence[Any], most: int) -> Sequence[Any]:
-    """Every k-th fix and the last one: at most this many."""
+def _breaks(speed_mps: float | None, limit_mps: float | None) -> bool:
+    return speed_mps is not None and limit_mps is not None and speed_mps > limit_mps + _RULES.over_posted_limit_mps
+
+
+def sampled(fixes: Sequence[Any], most: int) -> list[tuple[Any, int]]:
+    """Every k-th fix and the last one, at most this many, each with whether it is over the limit."""
+    marked = list(zip(fixes, over(fixes), strict=True))
     every = -(-len(fixes) // (most - 1)) if len(fixes) > most else 1
-    return fixes if every == 1 else [*fixes[:-1][::every], fixes[-1]]
+    return marked if every == 1 else [*marked[:-1][::every], marked[-1]]
 
 
 def _rounded(value: float | None, digits: int) -> float | None:

@@ -44,6 +44,7 @@ export function chartsOf(room, track, show) {
             paths: k ? uPlot.paths.stepped({ align: -1 }) : undefined,
             points: { show: false },
             spanGaps: false,
+            gaps: (own, _series, _from, _to, found) => [...found, ...silences(own, track)],
           })),
         ],
         hooks: {
@@ -82,6 +83,15 @@ export function chartsOf(room, track, show) {
       charts.forEach((each) => each.destroy());
     },
   };
+}
+
+// Where there were no fixes there is no line either.
+function silences(chart, { t, silentAfterS }) {
+  const found = [];
+  for (let k = 1; k < t.length; k++) {
+    if (t[k] - t[k - 1] > silentAfterS) found.push([chart.valToPos(t[k - 1], "x", true), chart.valToPos(t[k], "x", true)]);
+  }
+  return found;
 }
 
 const times = (zone) => (_chart, splits, _axis, _space, step) => {
