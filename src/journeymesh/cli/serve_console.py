@@ -70,7 +70,7 @@ BasemapOption = Annotated[
     ),
 ]
 AttributionOption = Annotated[
-    str,
+    str | None,
     typer.Option(
         "--basemap-attribution",
         envvar="JOURNEYMESH_CONSOLE_BASEMAP_ATTRIBUTION",
@@ -98,7 +98,7 @@ def console(
     client_id: ClientIdOption = "console",
     client_secret_file: ClientSecretOption = None,
     basemap: BasemapOption = None,
-    basemap_attribution: AttributionOption = "",
+    basemap_attribution: AttributionOption = None,
     sign_in_as: SignInAsOption = None,
     host: HostOption = "127.0.0.1",
     port: PortOption = 8003,
@@ -125,7 +125,7 @@ def console(
         public_url=(public_url or f"http://{host}:{port}").rstrip("/"),
         plain_http=plain_http,
         oidc=oidc,
-        basemap=TrackBasemap.of(basemap, basemap_attribution),
+        basemap=TrackBasemap.of(basemap, basemap_attribution or ""),
         people=_people(sign_in_as, host) if sign_in_as else {},
         http=console_http(trusted_proxies=TrustedProxies(trusted_proxy or ())),
     )

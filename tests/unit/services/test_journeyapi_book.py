@@ -222,6 +222,16 @@ def test_masked_fields_are_null_and_cursors_go_on_all_the_same() -> None:
         assert len(policies) == 6
 
 
+@pytest.mark.parametrize("name", ["product", "status"])
+@pytest.mark.parametrize("listing", ["/v1/policies", "/v1/summaries", "/v1/summaries?by=distance_m"])
+def test_a_masked_field_does_not_filter(listing: str, name: str) -> None:
+    with served(obligations=Obligations(rows=OWN.rows, mask=frozenset({name}))) as api:
+        assert api.get(listing).status_code == 200
+        answer = api.get(f"{listing}{'&' if '?' in listing else '?'}{name}=gold")
+        assert (answer.status_code, answer.json()["type"].rpartition("/")[2]) == (403, "policy-forbids")
+        assert f"{name} asks about {name}, which is masked" in answer.json()["detail"]
+
+
 def test_what_is_older_than_the_retention_does_not_leave() -> None:
     with served(obligations=Obligations(rows=OWN.rows, retention_days=30)) as api:
         assert walked(api, "/v1/summaries", 5) == []

@@ -49,6 +49,7 @@ from journeymesh.services.journeyapi.policy_answers import (
     listed_policies,
     obliged_each,
     read_answer,
+    refuse_masked_filters,
     refuse_masked_instants,
 )
 from journeymesh.services.journeyapi.rendering import JSON, OFFERED, json_items, rendering, tables, whole
@@ -151,6 +152,7 @@ async def policies(request: HttpRequest, decision: Decision) -> Sendable:
     Parquet or CSV. The decision about all of them is one; whether a policy may be known is looked at one by one."""
     _refuse_groups(decision)
     query = query_of(request.scope, PoliciesQuery)
+    refuse_masked_filters(decision, product=query.product, status=query.status)
     book = await _Book.of(request, decision, "policies", (query.product, query.status))
     found = behind_term(book.policies, book.opened(query.cursor))
     limit = query.limit or (_ROWS if book.media == JSON else None)
@@ -175,6 +177,7 @@ async def summaries(request: HttpRequest, decision: Decision) -> Sendable:
     _refuse_groups(decision)
     query = query_of(request.scope, SummariesQuery)
     refuse_masked_instants(decision, query.since, query.until)
+    refuse_masked_filters(decision, product=query.product, status=query.status)
     _check_ranking(decision, query)
     check_sorting(decision, query)
     if query.sort is not None:

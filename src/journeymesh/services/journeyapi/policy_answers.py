@@ -176,6 +176,13 @@ def listed_policies(policies: Sequence[Policy], decision: Decision) -> pa.Table:
     return masked(table.rename_columns(LISTED_POLICIES.names), decision.obligations.hidden)
 
 
+def refuse_masked_filters(decision: Decision, **filters: str | None) -> None:
+    """Which rows a filter leaves would tell what the mask hides: filters that are given, by the field they are of."""
+    for name, value in filters.items():
+        if value is not None and name in decision.obligations.hidden:
+            raise ProblemRaised(POLICY_FORBIDS, f"{name} asks about {name}, which is masked", decision=decision)
+
+
 def refuse_masked_instants(decision: Decision, *instants: datetime | None) -> None:
     """Asking for ever narrower times would tell what the mask hides."""
     if "started_at" in decision.obligations.hidden and any(at is not None for at in instants):

@@ -81,9 +81,6 @@ def check_sorting(decision: Decision, query: Any) -> None:
     """
     filters = {**query.bounds("min"), **query.bounds("max")}
     hidden = decision.obligations.hidden
-    for name in ("product", "status"):
-        if getattr(query, name) is not None and name in hidden:
-            raise _masked(decision, name, name)
     if query.sort is None:
         alone = [name for name in ("month", "policy") if getattr(query, name) is not None]
         if alone or filters or query.period == "last_12_months":
