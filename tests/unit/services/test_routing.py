@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from typing import Any
+from urllib.parse import unquote
 
 import pytest
 
@@ -36,7 +37,8 @@ async def stop(request: HttpRequest) -> ReadyAnswer:
 
 
 def _asked(path: str, method: str = "GET", host: bytes = b"example") -> Any:
-    scope = {"type": "http", "path": path, "method": method, "headers": [(b"host", host)]}
+    scope = {"type": "http", "path": unquote(path), "raw_path": path.encode(), "method": method}
+    scope["headers"] = [(b"host", host)]
     return asyncio.run(Routing([parts, mine, add, stop], {}).answer(scope, None))
 
 
@@ -48,6 +50,11 @@ def _asked(path: str, method: str = "GET", host: bytes = b"example") -> Any:
         ("/things/mine/parts", "GET", b"mine"),
         ("//things/a b//parts/", "GET", b"parts of a b"),
         ("/things/a:stop", "POST", b"stopped a"),
+        ("/things/KFZ%2F2021%2f7/parts", "GET", b"parts of KFZ/2021/7"),
+        ("//things/%2F%2Fa%2F/parts/", "GET", b"parts of //a/"),
+        ("/things/%C3%A4%2F1:stop", "POST", "stopped ä/1".encode()),
+        ("/things/mine%2Fparts/parts", "GET", b"parts of mine/parts"),
+        ("/things/%252F/parts", "GET", b"parts of %2F"),
     ],
 )
 def test_a_request_comes_to_its_route(path: str, method: str, body: bytes) -> None:
@@ -61,6 +68,8 @@ def test_a_request_comes_to_its_route(path: str, method: str, body: bytes) -> No
         ("/things", "GET", "not-found"),
         ("/things/a", "GET", "not-found"),
         ("/things/a/parts/b", "GET", "not-found"),
+        ("/things%2Fa/parts", "GET", "not-found"),
+        ("/things/a%2Fparts", "GET", "not-found"),
         ("/things/a/parts", "PUT", "method-not-allowed"),
         ("/things/a/parts", "HEAD", "method-not-allowed"),
         ("/things/:stop", "POST", "not-found"),

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, Final
+from urllib.parse import unquote
 
 from journeymesh.services.http.answers import ReadyAnswer, Sendable
 from journeymesh.services.http.gate import Gate
@@ -63,7 +64,7 @@ class Routing:
         host = headers_of(scope).get(b"host")
         if host is not None and not _is_host(host):
             raise ProblemRaised(MALFORMED, "Invalid host header")
-        node, values = self._found(scope["path"])
+        node, values = self._found(_segments(scope))
         if node is None or not node.routes:
             raise ProblemRaised(NOT_FOUND)
         answering = node.routes.get(scope["method"])
@@ -75,13 +76,11 @@ class Routing:
         path_params = dict(zip(node.names, values, strict=True)) if values else _NONE
         return await answering(HttpRequest(scope, receive, self._state, path_params))
 
-    def _found(self, path: str) -> tuple[_Node | None, list[str]]:
-        """(where the path leads, the segments of it that may be anything). Slashes count once, and not at its end."""
-        if "//" in path:
-            path = _SLASHES.sub("/", path)
+    def _found(self, segments: Iterable[str]) -> tuple[_Node | None, list[str]]:
+        """(where the path leads, the segments of it that may be anything)."""
         node = self._root
         values: list[str] = []
-        for segment in path.strip("/").split("/"):
+        for segment in segments:
             following = node.by_text.get(segment)
             if following is None:
                 value, following = segment, node.by_any
@@ -111,6 +110,20 @@ class Routing:
         node.template, node.names = route.path, tuple(names)
         node.routes[route.method] = answering
         node.allowed = ", ".join(sorted((*node.routes, "OPTIONS")))
+
+
+def _segments(scope: Any) -> list[str]:
+    """The segments of the path. Slashes count once, and not at its end; one that is encoded belongs to a value, such
+    as a policy's number, which the decoded path does not tell."""
+    path: str = scope["path"]
+    sent: bytes = scope.get("raw_path") or b""
+    if b"%2F" in sent or b"%2f" in sent:
+        return [unquote(segment) for segment in _once(sent.partition(b"?")[0].decode("latin-1"))]
+    return _once(path)
+
+
+def _once(path: str) -> list[str]:
+    return (_SLASHES.sub("/", path) if "//" in path else path).strip("/").split("/")
 
 
 def _answering(route: HttpRoute, gate: Gate | None) -> Answering:

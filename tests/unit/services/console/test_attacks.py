@@ -239,7 +239,7 @@ def test_one_address_cannot_try_tokens_without_end(tmp_path: Path) -> None:
         assert tried == [403] * 5 + [429] * 3
 
 
-FORMULAS = ("=1+2", "+1+cmd|' calc'!A0", "-2+3", "@SUM(A1)")
+FORMULAS = ("=1+2", "+1+cmd|' //calc'!A0", "-2+3", "@SUM(A1)")
 
 
 def test_a_policy_number_that_is_a_formula_stays_a_text_in_csv_files(tmp_path: Path) -> None:
