@@ -14,7 +14,9 @@ from journeymesh.cli.demo_apis import served
 from journeymesh.cli.main import outcome
 
 playwright_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+axe_api = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe is not installed")
 CHROMIUM = shutil.which("chromium")
+AXE_OPTIONS = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]}
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no chromium on PATH")
 ARGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
         "--disable-component-update", "--disable-sync"]  # fmt: skip
@@ -141,6 +143,40 @@ def test_every_page_fits_its_screen_and_has_its_landmarks(browser: Any, console:
             assert page.locator("main").count() == page.locator("header nav").count() == 1
             assert page.evaluate(UNNAMED) == [], path
             assert page.evaluate(LOW_CONTRAST) == [], path
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_nothing_on_any_page(browser: Any, console: str, width: str, scheme: str) -> None:
+    approved(browser, console)
+    size = dict(zip(("width", "height"), WIDTHS[width], strict=True))
+    axe = axe_api.Axe()
+
+    def found(page: Any, path: str) -> list[str]:
+        page.goto(f"{console}{path}")
+        if page.locator("#replay").count():
+            page.wait_for_selector("#replay[data-ready]")
+        page.evaluate("document.querySelectorAll('details').forEach(each => { each.open = true; })")
+        wrong = axe.run(page, options=AXE_OPTIONS).response
+        assert len(wrong["passes"]) > 10, path
+        return [f"{path}: {each['id']} {node['target']} {node['failureSummary']}"
+                for each in wrong["violations"] for node in each["nodes"]]  # fmt: skip
+
+    with signed_in(browser, console, "claims-handler", viewport=size, color_scheme=scheme) as page:
+        page.goto(f"{console}/policies")
+        policy = page.locator("table.numbers tbody a").first.get_attribute("href")
+        page.goto(f"{console}{policy}")
+        journey = page.locator("a[href*='/journeys/']").first.get_attribute("href")
+        page.goto(f"{console}/approvals")
+        approval = page.locator("main a[href^='/approvals/']").first.get_attribute("href")
+        sorted_book = "/policies?sort=distance_m&period=term&min_distance_m=1"
+        paths = ["/", "/policies", sorted_book, policy, journey, "/data", "/approvals", approval, "/find?q=speed"]
+        wrong = [each for path in paths for each in found(page, path)]
+        page.click("text=Sign out")
+        wrong += found(page, "/sign-in")
+    with signed_in(browser, console, "analyst", viewport=size, color_scheme=scheme) as page:  # may see none of it
+        wrong += [each for path in ("/", policy, journey) for each in found(page, path)]
+    assert "\n".join(wrong) == ""
 
 
 def test_every_page_can_be_reached_and_left_by_keyboard(browser: Any, console: str) -> None:

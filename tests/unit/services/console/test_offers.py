@@ -37,20 +37,20 @@ def test_each_part_of_a_page_is_there_exactly_where_its_api_answers(
     query = "" if purpose is None else f"?purpose={purpose}"
     used = purpose or used_by_default(who)
     parts = (
-        ("/policies", "/v1/summaries?period=term", 'aria-label="Policies"'),
+        ("/policies", "/v1/summaries?period=term", 'aria-label="Table: Policies"'),
         ("/policies/P-1", "/v1/policies/P-1/summary?period=term", '<div class="figures">'),
-        ("/policies/P-1", "/v1/policies/P-1/score", 'aria-label="Parts of the score"'),
+        ("/policies/P-1", "/v1/policies/P-1/score", 'aria-label="Table: Parts of the score"'),
         ("/policies/P-1", "/v1/policies/P-1/journeys?order=desc", '<svg class="hours"'),
-        ("/policies/P-1", "/v1/products/journeys", 'aria-label="Quality of the product"'),
+        ("/policies/P-1", "/v1/products/journeys", 'aria-label="Table: Quality of the product"'),
         (
             "/policies?sort=distance_m&period=term",
             "/v1/summaries?period=term&sort=distance_m",
             'aria-sort="descending"',
         ),
-        ("/policies/P-1", "/v1/policies/P-1/journeys", 'aria-label="Latest journeys"'),
+        ("/policies/P-1", "/v1/policies/P-1/journeys", 'aria-label="Table: Latest journeys"'),
         (f"/journeys/{journey}", f"/v1/journeys/{journey}", '<div class="figures">'),
         (f"/journeys/{journey}", f"/v1/journeys/{journey}/track", '<svg class="track"'),
-        ("/data", "/v1/products/journeys", 'aria-label="Purposes"'),
+        ("/data", "/v1/products/journeys", 'aria-label="Table: Purposes"'),
     )
     for page, api, sign in parts:
         answer = world.ask(who, "journeyapi", api, used or None)
@@ -201,7 +201,7 @@ def test_an_approval_goes_from_request_to_use_by_pages_alone(world: World) -> No
     assert f'action="/approvals/{asked}/acknowledge"' in handler.get("/approvals").text
     assert handler.send(f"/approvals/{asked}/acknowledge", why="").status_code == 303
     ends_at = time.monotonic() + 30  # services follow the book of approvals twice a second
-    while 'aria-label="Policies"' not in handler.get("/policies?purpose=service-provision").text:
+    while 'aria-label="Table: Policies"' not in handler.get("/policies?purpose=service-provision").text:
         assert time.monotonic() < ends_at, "the approval is not seen"
     again = officer.send(f"/approvals/{asked}/approve", why="twice")
     assert again.status_code == 409
