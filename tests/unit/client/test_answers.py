@@ -252,7 +252,7 @@ def test_governance_calls_go_to_identityapi_as_its_routes_say(ask: Any) -> None:
     approval = {
         "id": "a1", "product": "journeys", "product_major": 1, "purpose": "pricing", "tenant": "t", "domain": "pricing",
         "state": "requested", "reason": "rates", "requested_by": {"provider": "p", "subject": "s"},
-        "requested_at": AT, "decided_by": None, "valid_from": AT, "valid_to": AT, "obligations": None,
+        "requested_at": AT, "decided_by": None, "valid_from": AT, "valid_to": AT, "obligations": None, "steps": [],
     }  # fmt: skip
     with service([json(approval)]) as identity, service([problem(404, "not here")]) as data:
         ask(

@@ -96,13 +96,13 @@ def steps_told(served: Served, who: str) -> int | None:
 
 
 def test_offers_say_that_approvals_of_the_tenant_had_a_step_to_those_who_may_read_them(served: Served) -> None:
-    before = {who: steps_told(served, who) for who in ("analyst", "officer", "southerner", "bare")}
-    assert before["bare"] is None
+    before = {who: steps_told(served, who) for who in ("analyst", "everything", "officer", "southerner", "bare")}
     approve(served, "pricing", "pricing")
     after = {who: steps_told(served, who) for who in before}
-    assert after["analyst"] == after["officer"] == (before["officer"] or 0) + 3
-    assert after["southerner"] == before["southerner"]
-    assert after["bare"] is None
+    assert before["officer"] is not None
+    assert after["everything"] == after["officer"] == before["officer"] + 3
+    for who in ("analyst", "southerner", "bare"):
+        assert before[who] is after[who] is None
 
 
 def test_looking_at_offers_is_no_decision_on_record(served: Served) -> None:

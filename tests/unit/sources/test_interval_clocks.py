@@ -132,12 +132,12 @@ def test_a_check_names_the_start_as_the_path_of_the_clock(tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("said", "why"),
     [
-        ("clock: interval, interval_s: 1", "needs base and interval_s"),
-        ("clock: interval, base: {path: start, clock: epoch_s}", "needs base and interval_s"),
+        ("clock: interval, interval_s: 1", "needs base, and either interval_s or interval_path"),
+        ("clock: interval, base: {path: start, clock: epoch_s}", "needs base, and either interval_s or interval_path"),
         ("clock: interval, interval_s: 0, base: {path: start, clock: epoch_s}", "not above 0"),
         ("clock: interval, path: t, interval_s: 1, base: {path: start, clock: epoch_s}", "reads nothing of its own"),
         ('clock: interval, interval_s: 1, base: {path: "s[]", clock: epoch_s}', "base stands in an array"),
-        ("clock: epoch_s, path: t, interval_s: 1", "interval_s goes with clock interval"),
+        ("clock: epoch_s, path: t, interval_s: 1", "an interval goes with clock interval"),
     ],
 )
 def test_an_interval_that_cannot_be_followed_is_refused(said: str, why: str) -> None:
