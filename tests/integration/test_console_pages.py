@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,6 +17,8 @@ from journeymesh.cli.main import outcome
 playwright_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 axe_api = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe is not installed")
 CHROMIUM = shutil.which("chromium")
+PICTURES = os.environ.get("JOURNEYMESH_TEST_PICTURES")
+"""A folder for screenshots, those in docs/images/console; nothing: none are taken."""
 AXE_OPTIONS = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]}
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no chromium on PATH")
 ARGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
@@ -154,10 +157,12 @@ def test_axe_finds_nothing_on_any_page(browser: Any, console: str, width: str, s
     size = dict(zip(("width", "height"), WIDTHS[width], strict=True))
     axe = axe_api.Axe()
 
-    def found(page: Any, path: str) -> list[str]:
+    def found(page: Any, path: str, picture: str = "") -> list[str]:
         page.goto(f"{console}{path}")
         if page.locator("#replay").count():
             page.wait_for_selector("#replay[data-ready]")
+        if PICTURES and picture:
+            page.screenshot(path=f"{PICTURES}/{picture}-{scheme}-{width}.png", full_page=True)
         page.evaluate("document.querySelectorAll('details').forEach(each => { each.open = true; })")
         wrong = axe.run(page, options=AXE_OPTIONS).response
         assert len(wrong["passes"]) > 10, path
@@ -172,12 +177,15 @@ def test_axe_finds_nothing_on_any_page(browser: Any, console: str, width: str, s
         page.goto(f"{console}/approvals")
         approval = page.locator("main a[href^='/approvals/']").first.get_attribute("href")
         sorted_book = "/policies?sort=distance_m&period=term&min_distance_m=1"
-        paths = ["/", "/policies", sorted_book, policy, journey, "/data", "/approvals", approval, "/find?q=speed"]
-        wrong = [each for path in paths for each in found(page, path)]
+        pages = {"home": "/", "book": sorted_book, "policy": policy, "data": "/data", "approvals": "/approvals",
+                 "approval": approval, "search": "/find?q=speed"}  # fmt: skip
+        wrong = [each for name, path in pages.items() for each in found(page, path, name)]
+        wrong += [each for path in ("/policies", journey) for each in found(page, path)]
         page.click("text=Sign out")
-        wrong += found(page, "/sign-in")
+        wrong += found(page, "/sign-in", "sign-in")
     with signed_in(browser, console, "analyst", viewport=size, color_scheme=scheme) as page:  # may see none of it
-        wrong += [each for path in ("/", policy, journey) for each in found(page, path)]
+        refused = {"home-refused": "/", "policy-refused": policy, "journey-refused": journey}
+        wrong += [each for name, path in refused.items() for each in found(page, path, name)]
     assert "\n".join(wrong) == ""
 
 

@@ -3,7 +3,6 @@ the content policy."""
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -11,6 +10,7 @@ from typing import Any
 import pytest
 from tests.integration.test_console_pages import (
     LOW_CONTRAST,
+    PICTURES,
     UNNAMED,
     WIDTHS,
     approved,
@@ -23,8 +23,6 @@ from tests.support.console_processes import LONG, LONG_FIXES, SHORT, console_of_
 
 __all__ = ["browser", "playwright_api", "pytestmark"]  # the browser is a fixture, the rest holds for these tests too
 APPROVALS = "/approvals"
-PICTURES = os.environ.get("JOURNEYMESH_TEST_PICTURES")
-"""A folder for screenshots; nothing: none are taken."""
 
 
 @pytest.fixture(scope="module")

@@ -8,8 +8,8 @@ from datetime import date
 from typing import Any, Final
 
 MEASURES: Final[Mapping[str, tuple[str, str]]] = {
-    "distance_m": ("Distance", "share"),
-    "journeys": ("Journeys", "share"),
+    "distance_m": ("Distance a day observed", "share"),
+    "journeys": ("Journeys a day observed", "share"),
     "night_share": ("At night", "percentage points"),
     "speeding_share": ("Over the limit", "percentage points"),
     "harsh_events_per_100km": ("Harsh events per 100 km", "number"),
@@ -39,7 +39,8 @@ class Trends:
 def trends(rows: Sequence[Mapping[str, Any]], today: date) -> Trends | None:
     """Of summaries by period, oldest first; None where the last two whole periods do not follow one another.
 
-    A measure that is masked or not known in either is left out.
+    A measure that is masked or not known in either is left out. Amounts are compared for each day that was observed: a
+    term or a recording may begin or end amid a period.
     """
     whole = [row for row in rows if row.get("period_to") is not None and row["period_to"] <= today]
     if len(whole) < 2 or whole[-2]["period_to"] != whole[-1]["period_from"]:
@@ -47,11 +48,17 @@ def trends(rows: Sequence[Mapping[str, Any]], today: date) -> Trends | None:
     before, now = whole[-2:]
     found = []
     for field, (name, said) in MEASURES.items():
-        if before.get(field) is None or now.get(field) is None:
-            continue
-        text, direction = _difference(float(before[field]), float(now[field]), said)
-        found.append(Trend(name, text, direction))
+        values = [_value(row, field, a_day=said == "share") for row in (before, now)]
+        if values[0] is not None and values[1] is not None:
+            found.append(Trend(name, *_difference(values[0], values[1], said)))
     return Trends(now["period_from"], before["period_from"], found)
+
+
+def _value(row: Mapping[str, Any], field: str, *, a_day: bool) -> float | None:
+    value, days = row.get(field), row.get("observed_days")
+    if value is None or not a_day:
+        return None if value is None else float(value)
+    return float(value) / days if days else None
 
 
 def _difference(before: float, now: float, said: str) -> tuple[str, int]:

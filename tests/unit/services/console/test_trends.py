@@ -11,7 +11,8 @@ from journeymesh.services.console.trends import Trend, trends
 
 
 def month(number: int, **values: Any) -> dict[str, Any]:
-    return {"period_from": date(2026, number, 1), "period_to": date(2026, number + 1, 1), **values}
+    between = {"period_from": date(2026, number, 1), "period_to": date(2026, number + 1, 1)}
+    return {**between, "observed_days": 30.0, **values}
 
 
 def test_the_month_that_is_not_over_is_not_compared() -> None:
@@ -40,6 +41,18 @@ def test_each_measure_is_compared_in_its_own_terms(
     found = trends([month(3, **{field: before}), month(4, **{field: now})], date(2026, 5, 1))
     assert found is not None
     assert [(each.difference, each.direction) for each in found.measures] == [(said, direction)]
+
+
+def test_amounts_are_compared_for_each_day_observed() -> None:
+    rows = [month(3, distance_m=3000.0, observed_days=30.0), month(4, distance_m=700.0, observed_days=7.0)]
+    found = trends(rows, date(2026, 5, 1))
+    assert found is not None
+    assert found.measures == [Trend("Distance a day observed", "the same", 0)]
+    for days in (0.0, None):
+        rows[1]["observed_days"] = days
+        found = trends(rows, date(2026, 5, 1))
+        assert found is not None
+        assert found.measures == []
 
 
 def test_what_is_masked_or_does_not_follow_is_not_compared() -> None:
