@@ -56,12 +56,13 @@ class LruCache(Generic[K, V]):
             self._entries[key] = value
             self._size += size
             while self._size > self._most:
-                self._pop(next(iter(self._entries)))
+                _, oldest = self._entries.popitem(last=False)  # one step: iterators end where ``get`` moves an entry
+                self._size -= 1 if self._size_of is None else self._size_of(oldest)
 
     def items(self) -> list[tuple[K, V]]:
-        """The values by key, which counts as no use."""
+        """The values by key, in no order, which counts as no use."""
         with self._lock:
-            return list(self._entries.items())
+            return list(dict.items(self._entries))  # of the dict alone, in which ``get`` moves nothing
 
     def discard(self, key: K) -> None:
         """Keep no value for this key."""

@@ -182,6 +182,8 @@ def test_axe_finds_nothing_on_any_page(browser: Any, console: str, width: str, s
         wrong = [each for name, path in pages.items() for each in found(page, path, name)]
         wrong += [each for path in ("/policies", journey) for each in found(page, path)]
         page.click("text=Sign out")
+        page.wait_for_selector("button[value=analyst]")
+        page.wait_for_load_state()
         wrong += found(page, "/sign-in", "sign-in")
     with signed_in(browser, console, "analyst", viewport=size, color_scheme=scheme) as page:  # may see none of it
         refused = {"home-refused": "/", "policy-refused": policy, "journey-refused": journey}
