@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any, Final, get_args
 
-import pyarrow as pa
 from litestar import Request, get
 from litestar.response import Response, Stream
 
 from journeymesh.client import AsyncJourneymesh
 from journeymesh.client.calls import EXPORTS, Format
-from journeymesh.client.rows import JOURNEYS, SUMMARIES
 from journeymesh.journeys.period_sums import Period
 from journeymesh.services.console.apis import Apis
-from journeymesh.services.console.csv_cells import text_columns, without_formulas
 from journeymesh.services.console.panels import STATUS
 from journeymesh.services.console.rendering import page
 from journeymesh.services.console.requests import session_of
@@ -42,7 +38,7 @@ async def journeys(request: Request[Any, Any, Any]) -> Response[Any]:
     def write(asked: AsyncJourneymesh, path: Path, form: Format) -> Awaitable[int]:
         return asked.export(number, path, format=form)
 
-    return await _file(request, "journeys", needed if number else None, write, JOURNEYS)
+    return await _file(request, "journeys", needed if number else None, write)
 
 
 @get("/exports/summary")
@@ -54,7 +50,7 @@ async def summary(request: Request[Any, Any, Any]) -> Response[Any]:
     def write(asked: AsyncJourneymesh, path: Path, form: Format) -> Awaitable[int]:
         return asked.export_summary(number, path, period or "month", format=form)
 
-    return await _file(request, "summary", SUMMARY_CAPABILITY if number and period else None, write, SUMMARIES)
+    return await _file(request, "summary", SUMMARY_CAPABILITY if number and period else None, write)
 
 
 def _format(request: Request[Any, Any, Any]) -> str:
@@ -66,7 +62,6 @@ async def _file(
     name: str,
     needed: str | None,
     write: Callable[[AsyncJourneymesh, Path, Format], Awaitable[int]],
-    schema: pa.Schema,
 ) -> Response[Any]:
     """The file that ``write`` writes. ``needed``: its capability; None: the question lacks something."""
     apis: Apis = request.app.state["apis"]
@@ -89,8 +84,6 @@ async def _file(
         refusal = None if reason is None else viewer.refusal(needed, purpose, reason)
         return page(request, "refused.html", session=session, viewer=viewer, purpose=purpose, missing=answer.missing,
                     refusal=refusal, status=STATUS[answer.missing.kind])  # fmt: skip
-    if form == "csv":
-        await asyncio.to_thread(without_formulas, path, text_columns(schema))
     disposition = f'attachment; filename="{path.name}"'
     headers = {"cache-control": "no-store", "content-disposition": disposition, "content-type": EXPORTS[form]}
     return Stream(_pieces(path, folder), headers=headers, media_type=EXPORTS[form])
