@@ -13,7 +13,6 @@ import pyarrow.compute as pc
 
 from journeymesh.access.apply import masked
 from journeymesh.access.decision import Decision
-from journeymesh.journeys.answers import rfc3339
 from journeymesh.journeys.policies import Policy
 from journeymesh.journeys.summaries import SUMMARY_SCHEMA
 from journeymesh.journeys.summary_groups import first_of
@@ -46,6 +45,7 @@ from journeymesh.services.journeyapi.policy_answers import (
     HEADERS,
     Dependencies,
     dependencies_of,
+    instant_named,
     listed_policies,
     obliged_each,
     read_answer,
@@ -182,7 +182,7 @@ async def summaries(request: HttpRequest, decision: Decision) -> Sendable:
     check_sorting(decision, query)
     if query.sort is not None:
         return await _sorted(request, decision, query)
-    asked = (query.period, _shown(query.since), _shown(query.until), query.product, query.status)
+    asked = (query.period, instant_named(query.since), instant_named(query.until), query.product, query.status)
     book = await _Book.of(request, decision, "summaries", asked)
     if query.by is not None:
         return await book.answer(await _ranked(book, query), None)
@@ -350,10 +350,6 @@ def _check_ranking(decision: Decision, query: SummariesQuery) -> None:
         raise ProblemRaised(MALFORMED, "a ranking has no cursor: leave out by or cursor")
     if query.by in decision.obligations.hidden:
         raise ProblemRaised(POLICY_FORBIDS, f"by asks for the order of {query.by}, which is masked", decision=decision)
-
-
-def _shown(at: datetime | None) -> str:
-    return "" if at is None else rfc3339(at)
 
 
 ROUTES: Final = (policies, summaries)

@@ -16,6 +16,7 @@ import pyarrow as pa
 from journeymesh.access.apply import OnePolicy, admits, applied, masked
 from journeymesh.access.decision import Decision
 from journeymesh.governance.obligations import Obligations
+from journeymesh.journeys.answers import rfc3339
 from journeymesh.journeys.policies import Policy, PolicyTerm
 from journeymesh.journeys.policy_table import LISTED_POLICIES, policy_table
 from journeymesh.lru import LruCache
@@ -176,11 +177,26 @@ def listed_policies(policies: Sequence[Policy], decision: Decision) -> pa.Table:
     return masked(table.rename_columns(LISTED_POLICIES.names), decision.obligations.hidden)
 
 
+def refuse_masked(decision: Decision, used: Mapping[str, str]) -> None:
+    """Which rows a question leaves, and their order, would tell what the mask hides. ``used``: the field that each
+    parameter asks about.
+
+    Raises:
+        ProblemRaised: one is masked.
+    """
+    for parameter, name in used.items():
+        if name in decision.obligations.hidden:
+            raise ProblemRaised(POLICY_FORBIDS, f"{parameter} asks about {name}, which is masked", decision=decision)
+
+
 def refuse_masked_filters(decision: Decision, **filters: str | None) -> None:
-    """Which rows a filter leaves would tell what the mask hides: filters that are given, by the field they are of."""
-    for name, value in filters.items():
-        if value is not None and name in decision.obligations.hidden:
-            raise ProblemRaised(POLICY_FORBIDS, f"{name} asks about {name}, which is masked", decision=decision)
+    """``refuse_masked`` for filters that have the name of their field, of which None is not given."""
+    refuse_masked(decision, {name: name for name, value in filters.items() if value is not None})
+
+
+def instant_named(at: datetime | None) -> str:
+    """The instant in what a cursor or an entity tag is made for; empty: none was given."""
+    return "" if at is None else rfc3339(at)
 
 
 def refuse_masked_instants(decision: Decision, *instants: datetime | None) -> None:

@@ -38,6 +38,7 @@ from journeymesh.services.journeyapi.policy_answers import (
     admitted,
     content_tag,
     dependencies_of,
+    instant_named,
     look_again,
     obliged,
     oldest_start,
@@ -220,7 +221,7 @@ class _Listing(msgspec.Struct, frozen=True, kw_only=True):
     @classmethod
     def of(cls, deps: Dependencies, decision: Decision, policy: Admitted, query: JourneysQuery, media: str) -> _Listing:
         refuse_masked_instants(decision, query.since, query.until)
-        name = f"{policy.number}\0{policy.tenant}\0{_shown(query.since)}\0{_shown(query.until)}"
+        name = f"{policy.number}\0{policy.tenant}\0{instant_named(query.since)}\0{instant_named(query.until)}"
         if query.order is Order.DESC:
             name += "\0desc"
         after = None if query.cursor is None else deps.cursors.open(name, query.cursor)
@@ -340,10 +341,6 @@ def _fields(fields: str | None) -> tuple[str, ...]:
         if name not in names:
             raise ProblemRaised(MALFORMED, f"a journey has no field {name[:50]!r}; it has {', '.join(names)}")
     return wanted
-
-
-def _shown(at: datetime | None) -> str:
-    return "" if at is None else rfc3339(at)
 
 
 ROUTES: Final = (journeys, summary)

@@ -15,9 +15,9 @@ from journeymesh.journeys.fields import SORTS
 from journeymesh.journeys.period_sums import FigurePeriod
 from journeymesh.journeys.policies import Policy, PolicyTerm
 from journeymesh.journeys.summaries import FIGURE_SCHEMA
-from journeymesh.services.http.problems import CURSOR_REFUSED, MALFORMED, POLICY_FORBIDS, ProblemRaised
+from journeymesh.services.http.problems import CURSOR_REFUSED, MALFORMED, ProblemRaised
 from journeymesh.services.journeyapi.book import Sealed
-from journeymesh.services.journeyapi.policy_answers import Dependencies, obliged_each
+from journeymesh.services.journeyapi.policy_answers import Dependencies, obliged_each, refuse_masked
 from journeymesh.stores.figure_port import FiguresQuery, Place
 from journeymesh.stores.figures import computed_figures, place_of
 
@@ -80,7 +80,6 @@ def check_sorting(decision: Decision, query: Any) -> None:
         ProblemRaised: it does not go together (400), or a masked field would sort or filter (403).
     """
     filters = {**query.bounds("min"), **query.bounds("max")}
-    hidden = decision.obligations.hidden
     if query.sort is None:
         alone = [name for name in ("month", "policy") if getattr(query, name) is not None]
         if alone or filters or query.period == "last_12_months":
@@ -98,9 +97,7 @@ def check_sorting(decision: Decision, query: Any) -> None:
         used["policy"] = "policy"
     if query.period != "term":
         used["period"] = "period_from"
-    for parameter, name in used.items():
-        if name in hidden:
-            raise _masked(decision, parameter, name)
+    refuse_masked(decision, used)
 
 
 def figures_query(decision: Decision, query: Any, limit: int) -> FiguresQuery:
@@ -167,7 +164,3 @@ def _known(found: pa.Table, decision: Decision, by_term: Mapping[PolicyTerm, Pol
     policies = [by_term.get(PolicyTerm(number, tenant, begin)) for number, begin in keys]
     admitted = found.filter(pa.array([policy is not None for policy in policies], pa.bool_()))
     return obliged_each(admitted, decision, [policy for policy in policies if policy is not None])
-
-
-def _masked(decision: Decision, parameter: str, name: str) -> ProblemRaised:
-    return ProblemRaised(POLICY_FORBIDS, f"{parameter} asks about {name}, which is masked", decision=decision)
