@@ -46,9 +46,13 @@ def addresses(url: str, identity_url: str | None, *, plain_http: bool) -> dict[S
 def _checked(url: str, plain_http: bool) -> str:
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise UsageError(f"{parts.hostname or url!r} is no service's URL", todo="use https://host[:port]")
+        raise UsageError(
+            f"{parts.hostname or url!r} is no service's URL", todo="use one such as https://journeys.example"
+        )
     if parts.username or parts.password or parts.query or parts.fragment:
-        raise UsageError(f"the URL of {parts.hostname} has more than host and path", todo="use https://host[:port]")
+        raise UsageError(
+            f"the URL of {parts.hostname} has more than host and path", todo="use one such as https://journeys.example"
+        )
     if parts.scheme == "http" and not plain_http and not _this_machine(parts.hostname):
         raise UsageError(
             f"http://{parts.hostname} would send the token in the clear",
