@@ -1,0 +1,1 @@
+"""Secrets of policy terms: made, kept wrapped, derived from, destroyed."""
