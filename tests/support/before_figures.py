@@ -8,11 +8,15 @@ import pytest
 import sqlalchemy as sa
 
 from journeymesh.errors import StoreUnavailable
+from journeymesh.journeys.fields import FIELDS
 from journeymesh.stores.figure_port import FiguresQuery
 from journeymesh.stores.migrations import SCHEMA
 from journeymesh.stores.mongo_database import Database
 from journeymesh.stores.port import Store
 from tests.ports.figure_suite import PLAIN, assert_equal_to_computed, random_batches
+
+LATER_FIELDS = tuple(field.name for field in FIELDS if field.since > "0005")
+"""The columns of journeys that schemas behind 0005 brought."""
 
 
 class BeforeFiguresSuite:
@@ -46,6 +50,8 @@ def sql_before_figures(connection: sa.Connection) -> None:
     """Tables of schema 0005."""
     connection.exec_driver_sql("DROP TABLE figures")
     connection.exec_driver_sql("ALTER TABLE rules_used DROP COLUMN score")
+    for name in LATER_FIELDS:
+        connection.exec_driver_sql(f"ALTER TABLE journeys DROP COLUMN {name}")
     connection.exec_driver_sql(f"UPDATE {SCHEMA.version_table} SET version_num = '0005'")
 
 
@@ -53,4 +59,6 @@ def mongodb_before_figures(database: Database) -> None:
     """Documents of schema 0005."""
     database.collection("figures").drop()
     database.collection("rules").update_many({}, {"$unset": {"score": ""}})
+    if LATER_FIELDS:
+        database.collection("journeys").update_many({}, {"$unset": dict.fromkeys(LATER_FIELDS, "")})
     database.collection("head").update_one({}, {"$set": {"schema": "0005"}})
