@@ -1,8 +1,8 @@
 """Canonical digests of what a store holds: equal content gives equal digests on every adapter.
 
-Rows come in key order, in pages of any size; a digest depends on the rows only, not on the pages. Each column is
-hashed by itself (values, then which are null, then text lengths), and the column digests are hashed together, so
-that everything is done by column.
+A digest is of a set of rows: each row is hashed by itself and the hashes are added, so the order in which a store
+gives its rows does not matter. Nobody is kept from making up rows that cancel each other out: digests compare what
+stores hold, they prove nothing to anybody. ``DIGEST_VERSION`` says how they are made, and begins each of them.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import hashlib
 from collections.abc import Iterable
 from typing import Final
 
+import msgspec
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -45,55 +46,74 @@ POLICY_SCHEMA: Final = pa.schema(
 KEPT_FIX_SCHEMA: Final = pa.schema([field for field in FIX_SCHEMA if field.name != "vehicle"])
 _ADDED_LATER: Final = frozenset({"accuracy_m", *RECORDED_LATER})
 """Columns that count only where a row has a value, so that what was held before they came keeps its digest."""
-_BLOCK_SCHEMA: Final = pa.schema([("vehicle", pa.string()), ("day", pa.int64()), ("rows", pa.int64())])
+DIGEST_VERSION: Final = 2
+"""2: the order of rows does not matter. 1: rows were hashed in the order of their keys."""
 
 
-class TableDigest:
-    """A running digest over tables of one flat schema (numbers, instants, booleans and text)."""
+class RowsDigest:
+    """A running digest over rows: the sum of their hashes, and how many there are."""
 
-    def __init__(self, schema: pa.Schema) -> None:
-        self._schema = schema
-        self._told: set[str] = set()
-        self._hashes = [[hashlib.blake2b(digest_size=32) for _ in range(3)] for _ in schema]
+    def __init__(self) -> None:
+        self._sum, self._count = 0, 0
 
-    def add(self, table: pa.Table) -> None:
-        """Add the table's rows, in its order. A column that is absent counts as null throughout."""
-        for field, hashes in zip(self._schema, self._hashes, strict=True):
-            if field.name not in table.column_names:
-                _add_absent(hashes, field.type, len(table))
-                continue
-            if table[field.name].null_count < len(table):
-                self._told.add(field.name)
-            for chunk in table[field.name].chunks:
-                _add_chunk(hashes, chunk)
+    def add(self, row: bytes) -> None:
+        """Add a row, as bytes that are the same for the same content alone."""
+        self._sum += int.from_bytes(hashlib.blake2b(row).digest(), "little")
+        self._count += 1
 
     def hexdigest(self) -> str:
-        """The digest of all rows added so far."""
-        whole = hashlib.blake2b(digest_size=16)
-        for field, hashes in zip(self._schema, self._hashes, strict=True):
-            if field.name in _ADDED_LATER and field.name not in self._told:
-                continue
-            whole.update(f"{field.name}\0{field.type}\0".encode())
-            for part in hashes:
-                whole.update(part.digest())
-        return whole.hexdigest()
+        """The digest of all rows added so far: ``2-`` and 32 hexadecimal digits."""
+        whole = f"{self._count}/{self._sum % (1 << 512):x}".encode()
+        return f"{DIGEST_VERSION}-{hashlib.blake2b(whole, digest_size=16).hexdigest()}"
 
 
 def table_digest(schema: pa.Schema, pages: Iterable[pa.Table]) -> str:
-    """The digest of all the pages' rows."""
-    digest = TableDigest(schema)
+    """The digest of all the pages' rows, of one flat schema (numbers, instants, booleans and text). A column that is
+    absent counts as null throughout."""
+    digest = RowsDigest()
+    required = max((at for at, field in enumerate(schema) if field.name not in _ADDED_LATER), default=-1) + 1
+    encode = msgspec.msgpack.Encoder().encode
     for page in pages:
-        digest.add(page)
+        columns = [
+            _values(page[field.name]) if field.name in page.column_names else [None] * len(page) for field in schema
+        ]
+        for row in zip(*columns, strict=True):
+            end = len(row)
+            while end > required and row[end - 1] is None:
+                end -= 1
+            digest.add(encode(row[:end]))
     return digest.hexdigest()
 
 
 def fixes_digest(blocks: Iterable[tuple[str, int, pa.RecordBatch]]) -> str:
-    """The digest of kept fixes: (vehicle, UTC day, fixes) in (vehicle, day) order, by content and not by encoding."""
-    days, fixes = TableDigest(_BLOCK_SCHEMA), TableDigest(KEPT_FIX_SCHEMA)
-    for vehicle, day, batch in blocks:
-        days.add(pa.table({"vehicle": [vehicle], "day": [day], "rows": [len(batch)]}, schema=_BLOCK_SCHEMA))
-        fixes.add(pa.Table.from_batches([batch]))
-    return hashlib.blake2b(f"{days.hexdigest()}{fixes.hexdigest()}".encode(), digest_size=16).hexdigest()
+    """The digest of kept fixes: (vehicle, UTC day, fixes by time), by content and not by encoding."""
+    digest = RowsDigest()
+    for vehicle, day, fixes in blocks:
+        content = msgspec.msgpack.encode((vehicle, day, len(fixes)))
+        digest.add(content + _columns_hash(KEPT_FIX_SCHEMA, fixes))
+    return digest.hexdigest()
+
+
+def _values(column: pa.ChunkedArray) -> list[object]:
+    number = column.cast(pa.int64()) if pa.types.is_timestamp(column.type) else column
+    values: list[object] = number.to_pylist()
+    return values
+
+
+def _columns_hash(schema: pa.Schema, batch: pa.RecordBatch) -> bytes:
+    """A hash of all the rows, in their order, column by column: there are many of them. A column without a value
+    counts as one that is absent."""
+    whole = hashlib.blake2b(digest_size=32)
+    names = set(batch.schema.names)
+    for field in schema:
+        if field.name not in names or batch[field.name].null_count == len(batch):
+            continue
+        whole.update(f"{field.name}\0{field.type}\0".encode())
+        parts = [hashlib.blake2b(digest_size=32) for _ in range(3)]
+        _add_chunk(parts, batch[field.name])
+        for part in parts:
+            whole.update(part.digest())
+    return whole.digest()
 
 
 def _add_chunk(hashes: list[hashlib.blake2b], chunk: pa.Array) -> None:
@@ -113,10 +133,6 @@ def _add_chunk(hashes: list[hashlib.blake2b], chunk: pa.Array) -> None:
     if chunk.null_count:
         present = chunk.is_valid().to_numpy(zero_copy_only=False)
     presence.update(present.astype(np.int8).tobytes())
-
-
-def _add_absent(hashes: list[hashlib.blake2b], kind: pa.DataType, rows: int) -> None:
-    _add_chunk(hashes, pa.nulls(rows, kind))
 
 
 def _text_bytes(filled: pa.StringArray) -> bytes:

@@ -110,10 +110,10 @@ _BEFORE_ACCURACY = (
     "~2>WQ1QgTvYv@$@#=kxglM<AesBrOJF;J`t~0B5#2e7huUvm`Js%WyiDdG-{{zB_Ap*myP}z=LykwK2j;82G>gmT?(NjPU`>SjGhf8(aO_c;JB#Jn+"
     "B=9(dpbmKfs$mKfs$mKfs$4?OUJ2P|=n2P|=n2P|<6TMQh27z<q"
 )
-_ITS_DIGEST = "87cbdf80d24acc4a93dae81b5abb5e47"
+_ITS_DIGEST = "2-d8b746fe853393bc1e494da2fa40c13c"
 
 
-def test_a_block_of_the_first_format_is_read_and_its_fixes_have_the_digest_that_they_had() -> None:
+def test_a_block_of_the_first_format_is_read_and_its_fixes_have_the_digest_of_the_present_one() -> None:
     content = base64.b85decode(_BEFORE_ACCURACY)
     fixes = fixes_of("V1", [content], 0, 2_000_000_000_000_000)
     assert fixes.ignition is not None
