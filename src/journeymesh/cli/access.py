@@ -86,7 +86,7 @@ def migrate(file: AccessArgument) -> None:
     """Create or upgrade the tables of approvals and of the audit."""
     from journeymesh.wiring.access import migrate_access
 
-    say(f"{migrate_access(file)}: approvals and audit are up to date")
+    say(f"{migrate_access(file)}: approvals, audit and sessions are up to date")
 
 
 @app.command("check")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Annotated
@@ -78,6 +79,16 @@ AttributionOption = Annotated[
         show_default=False,
     ),
 ]
+SessionsOption = Annotated[
+    str | None,
+    typer.Option(
+        "--sessions",
+        envvar="JOURNEYMESH_CONSOLE_SESSIONS",
+        help="Where sessions are kept that replicas share: the URL of the access file's database, sqlite:///FILE or "
+        "postgresql://… Left out: in this process.",
+        show_default=False,
+    ),
+]
 SignInAsOption = Annotated[
     Path | None,
     typer.Option(
@@ -99,12 +110,14 @@ def console(
     client_secret_file: ClientSecretOption = None,
     basemap: BasemapOption = None,
     basemap_attribution: AttributionOption = None,
+    sessions: SessionsOption = None,
     sign_in_as: SignInAsOption = None,
     host: HostOption = "127.0.0.1",
     port: PortOption = 8003,
     trusted_proxy: ProxyOption = None,
 ) -> None:
     """Serve pages for people over both APIs, with the viewer's own token."""
+    from journeymesh.identity.session_sweeper import SessionSweeper
     from journeymesh.services.console.app import build_app
     from journeymesh.services.console.basemap import TrackBasemap
     from journeymesh.services.console.config import ConsoleConfig, console_http
@@ -112,13 +125,13 @@ def console(
     from journeymesh.services.http.life import Life
     from journeymesh.services.http.proxies import TrustedProxies
     from journeymesh.services.http.serving import free_port, serve
+    from journeymesh.wiring.sessions import open_session_rows
 
-    port = free_port(host, port)
-    life = Life()
     secret = None if client_secret_file is None else _secret(client_secret_file)
     oidc = None
     if issuer is not None:
         oidc = OidcClient(issuer=issuer, client_id=client_id, client_secret=secret, internal_url=internal_issuer)
+    port = free_port(host, port)
     config = ConsoleConfig(
         journeyapi=journeyapi,
         identityapi=identityapi,
@@ -129,8 +142,12 @@ def console(
         people=_people(sign_in_as, host) if sign_in_as else {},
         http=console_http(trusted_proxies=TrustedProxies(trusted_proxy or ())),
     )
-    application = build_app(config, life=life)
-    serve(application, host, port, life=life, config=config.http, on_ready=lambda at: say_ready("console", host, at))
+    with open_session_rows(sessions) as rows, SessionSweeper(rows, idle_s=config.session_idle_s) as sweeper:
+        life = Life(checks={"sessions": sweeper.fault})
+        application = build_app(replace(config, rows=rows), life=life)
+        serve(
+            application, host, port, life=life, config=config.http, on_ready=lambda at: say_ready("console", host, at)
+        )
 
 
 def _secret(path: Path) -> str:

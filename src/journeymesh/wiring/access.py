@@ -69,12 +69,12 @@ def open_access(path: str | Path, *, migrate: bool = False) -> Iterator[Access]:
     further = [] if file.cedar is None else files_in(Path(file.cedar))
     policies = CedarPolicies.of([*shipped_files(), *further])
     contracts = load_contracts(file)
+    if migrate:
+        _migrate(file)
     with ExitStack() as opened:
         databases = (AuditDatabase(file.database), ApprovalDatabase(file.database))
         for database in databases:
             opened.callback(database.close)
-            if migrate:
-                database.migrate()
             database.require_schema()
         audit = Audit(databases[0])
         approvals = ApprovalRecords(databases[1], contracts)
@@ -128,12 +128,19 @@ def open_audit(path: str | Path) -> Iterator[tuple[Audit, CheckpointSigner, Chec
 
 
 def migrate_access(path: str | Path) -> str:
-    """Create or upgrade the tables of approvals and of the audit; returns the database as it may be shown."""
+    """Create or upgrade the tables of approvals, of the audit and of sessions; returns the database as it may be
+    shown."""
+    return _migrate(load_access_file(path))
+
+
+def _migrate(file: AccessFile) -> str:
+    from journeymesh.databases.database import SqlDatabase
     from journeymesh.governance.approval_tables import ApprovalDatabase
+    from journeymesh.identity.session_tables import SessionDatabase
     from journeymesh.ledger.audit_tables import AuditDatabase
 
-    file = load_access_file(path)
-    for database in (AuditDatabase(file.database), ApprovalDatabase(file.database)):
+    database: SqlDatabase
+    for database in (AuditDatabase(file.database), ApprovalDatabase(file.database), SessionDatabase(file.database)):
         try:
             database.migrate()
         finally:

@@ -15,7 +15,6 @@ from litestar.response import Response
 from litestar.static_files import create_static_files_router
 from prometheus_client import CollectorRegistry
 
-from journeymesh.lru import LruCache
 from journeymesh.services.console import (
     approvals,
     decisions,
@@ -31,10 +30,10 @@ from journeymesh.services.console import (
 )
 from journeymesh.services.console.apis import Apis, IdentityAway
 from journeymesh.services.console.config import FORM_BYTES, ConsoleConfig
-from journeymesh.services.console.oidc import Begun, OidcSignIn
+from journeymesh.services.console.oidc import OidcSignIn
 from journeymesh.services.console.rendering import STATIC, link, page, redirect
-from journeymesh.services.console.requests import FormRefused, SignInNeeded
-from journeymesh.services.console.sessions import Sessions
+from journeymesh.services.console.requests import SESSION, FormRefused, SignInNeeded, session_id_of
+from journeymesh.services.console.sessions import Sessions, SessionsAway
 from journeymesh.services.http import health
 from journeymesh.services.http.answers import Receive, Send, Sendable
 from journeymesh.services.http.building import place_of
@@ -79,7 +78,6 @@ ROUTES: Final = tuple(
     )
     for route in part.ROUTES
 )
-SIGN_INS_UNDER_WAY: Final = 10_000
 PROBES: Final = (health.livez, health.readyz, health.metrics)
 _PROBED: Final = frozenset(route.path for route in PROBES)
 _KEPT: Final = CacheControlHeader(max_age=31_536_000, public=True, immutable=True)
@@ -94,21 +92,18 @@ def build_app(
     log: Log | None = None,
     transport: Any = None,
     now_s: Callable[[], float] = time.time,
-    clock_s: Callable[[], float] = time.monotonic,
+    clock_s: Callable[[], float] = time.time,
 ) -> Any:
     """The ASGI application. ``transport``: httpx's, in place of the network to the APIs."""
     life = life or Life()
     metrics = HttpMetrics(CollectorRegistry(), lambda: life.in_flight)
     log = log or structured_log("console")
     apis = Apis(config, transport)
-    sessions = Sessions(
-        most=config.sessions, idle_s=config.session_idle_s, longest_s=config.session_s, clock_s=clock_s, now_s=now_s
-    )
+    sessions = Sessions(config.rows, config.session_rules(), clock_s=clock_s, now_s=now_s)
     sign_ins = Rates(config.sign_ins_per_s, config.sign_ins_burst, config.http.clients_remembered)
     oidc = None
     if config.oidc is not None:
         oidc = OidcSignIn(config.oidc, f"{config.public_url}/sign-in/callback", now_s=now_s)
-    under_way: LruCache[str, Begun] = LruCache(SIGN_INS_UNDER_WAY)
     app = Litestar(
         route_handlers=[
             *ROUTES,
@@ -124,6 +119,7 @@ def build_app(
             SignInNeeded: _to_sign_in,
             FormRefused: _form_refused,
             IdentityAway: _identity_away,
+            SessionsAway: _sessions_away,
             HTTPException: _no_page,
             Exception: _fault,
         },
@@ -134,7 +130,6 @@ def build_app(
                 "sessions": sessions,
                 "sign_ins": sign_ins,
                 "oidc": oidc,
-                "under_way": under_way,
                 "log": log,
                 "life": life,
                 "streams": live.Streams(config.streams, config.streams_per_session),
@@ -179,11 +174,13 @@ def _content_policy(config: ConsoleConfig) -> str:
 
 
 async def _before(request: Request[Any, Any, Any]) -> None:
-    """Note the route's template, for logs and metrics: paths hold policies' numbers; renew a token that ends."""
+    """Note the route's template, for logs and metrics: paths hold policies' numbers; look the viewer's session up."""
     template = request.scope.get("path_template")
     request.scope[PATH_TEMPLATE] = template or "static"
-    if not request.scope["path"].startswith("/static/"):
-        await signing_in.renew_token(request)
+    path = request.scope["path"]
+    if not path.startswith("/static/"):
+        session_id, used = session_id_of(request), path != live.PATH
+        request.state[SESSION] = await signing_in.current_session(request.app.state, session_id, used=used)
 
 
 def _to_sign_in(_request: Request[Any, Any, Any], error: SignInNeeded) -> Response[Any]:
@@ -198,6 +195,11 @@ def _form_refused(request: Request[Any, Any, Any], _error: FormRefused) -> Respo
 def _identity_away(request: Request[Any, Any, Any], error: IdentityAway) -> Response[bytes]:
     what = "Who you are and what you may do cannot be looked up now, so nothing can be shown. " + error.missing.words
     return page(request, "problem.html", status=503, title="Sign-in service not available", what=what)
+
+
+def _sessions_away(request: Request[Any, Any, Any], _error: SessionsAway) -> Response[bytes]:
+    what = "Whether you are signed in cannot be looked up now, so nothing can be shown. Try again in a moment."
+    return page(request, "problem.html", status=503, title="Sessions not available", what=what)
 
 
 def _no_page(request: Request[Any, Any, Any], error: HTTPException) -> Response[bytes]:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 from urllib.parse import urlsplit
 
 from journeymesh.errors import UsageError
+from journeymesh.identity.session_rows import MemorySessionRows, SessionRows
 from journeymesh.services.console.basemap import TrackBasemap
 from journeymesh.services.console.oidc import OidcClient
+from journeymesh.services.console.sessions import SessionRules
 from journeymesh.services.http.config import HttpConfig
 
 FORM_BYTES: Final = 64 << 10
@@ -28,7 +31,9 @@ class ConsoleConfig:
     - ``public_url``: where browsers reach the console, without a path: forms are taken from there only, and over
       https:// the session's cookie is never sent otherwise
     - ``api_within_s``: how long a page waits for one answer of an API before that part of it says that it is missing
-    - ``session_idle_s``, ``session_s``: how long a session lasts that nobody uses, and at most; ``sessions``: at once
+    - ``rows``: where sessions are kept, which replicas may share; left out: in this process
+    - ``session_idle_s``, ``session_s``: how long a session lasts that nobody uses, and at most; ``sessions``,
+      ``sessions_per_person``: at once
     - ``live_every_s``: how often open pages of a session are held against what the viewer may do; ``streams``,
       ``streams_per_session``: how many open pages are told of changes at once
     - ``sign_ins_per_s``, ``sign_ins_burst``: how often one network address may try to sign in
@@ -45,7 +50,9 @@ class ConsoleConfig:
     api_within_s: float = 10.0
     session_idle_s: float = 30 * 60
     session_s: float = 8 * 3600
+    rows: SessionRows = field(default_factory=MemorySessionRows, repr=False)
     sessions: int = 10_000
+    sessions_per_person: int = 20
     live_every_s: float = 0.75
     streams: int = 1_000
     streams_per_session: int = 8
@@ -63,6 +70,17 @@ class ConsoleConfig:
                 "the console's public URL has to be http:// or https://, a host and perhaps a port",
                 todo="for instance https://journeys.insurer.example",
             )
+
+    def session_rules(self) -> SessionRules:
+        """What sessions are held to. The secret is the client's: every replica has it; a public client has none."""
+        known = ("",) if self.oidc is None else (self.oidc.client_secret or "", self.oidc.issuer, self.oidc.client_id)
+        return SessionRules(
+            most=self.sessions,
+            most_per_person=self.sessions_per_person,
+            idle_s=self.session_idle_s,
+            longest_s=self.session_s,
+            secret=hashlib.sha256("\n".join(known).encode()).digest(),
+        )
 
     @property
     def secure(self) -> bool:

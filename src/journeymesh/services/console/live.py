@@ -21,11 +21,12 @@ from journeymesh.identity.identity import PLATFORM
 from journeymesh.services.console import signing_in
 from journeymesh.services.console.apis import Apis
 from journeymesh.services.console.config import ConsoleConfig
-from journeymesh.services.console.requests import session_id_of
-from journeymesh.services.console.sessions import Session, Sessions
+from journeymesh.services.console.requests import SESSION
+from journeymesh.services.console.sessions import Session, SessionsAway
 from journeymesh.services.console.viewer import state_of
 from journeymesh.services.http.life import Life
 
+PATH: Final = "/live"
 ENDED: Final = Message(event="ended")
 """The session has ended: the page is to be loaded anew."""
 RETRY_MS: Final = 1_000
@@ -59,13 +60,12 @@ class Streams:
             del self._open[name]
 
 
-@get("/live")
+@get(PATH)
 async def live(request: Request[Any, Any, Any]) -> ServerSentEvent:
     """A stream of ``changed``, until ``ended``. It is the stream of the session that the browser names, for pages of
     that session only: 401 without a session, 403 for a page of another one or of another site, 429 beyond the bound."""
-    sessions: Sessions = request.app.state["sessions"]
     streams: Streams = request.app.state["streams"]
-    session = sessions.unused(session_id_of(request))
+    session: Session | None = request.state.get(SESSION)
     if session is None:
         return _answer(_only(ENDED), 401)
     own_site = request.headers.get("sec-fetch-site", "same-origin") == "same-origin"
@@ -96,22 +96,23 @@ async def _messages(request: Request[Any, Any, Any], session: Session) -> AsyncI
     """``ready`` with the present state's name, ``changed`` with each later one's, ``ended``. A browser that was away
     names the state that it knows."""
     config: ConsoleConfig = request.app.state["console"]
-    sessions: Sessions = request.app.state["sessions"]
     life: Life = request.app.state["life"]
     known = request.headers.get("last-event-id") or request.query_params.get("state")
     loop = asyncio.get_running_loop()
     event, sent_s = "ready", loop.time()
     yield Message(comment="open", data=None)
     while not life.draining:
-        await signing_in.renew_token(request)
-        if sessions.unused(session_id_of(request)) is not session:
-            yield ENDED
-            return
         try:
-            state = await _state(request, session)
+            current = await signing_in.current_session(request.app.state, session.id, used=False)
+            if current is None:
+                yield ENDED
+                return
+            state = await _state(request, current)
         except TokenNotAccepted:
             yield ENDED
             return
+        except SessionsAway:
+            state = None
         if state is not None:
             if event == "ready" or state != known:
                 changed = known is not None and state != known

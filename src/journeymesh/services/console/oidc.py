@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import logging
 import secrets
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import Any, Final
+from dataclasses import dataclass, field, replace
+from typing import Annotated, Any, Final
 from urllib.parse import urlencode, urlsplit
+
+import msgspec
 
 from journeymesh.errors import ExtraMissing
 from journeymesh.identity.answers import Asking
@@ -20,6 +23,11 @@ from journeymesh.identity.tokens import TokenRefusal, TokenRules, read_unverifie
 LOGOUT: Final = "http://schemas.openid.net/event/backchannel-logout"
 LOGOUT_TOKENS: Final = frozenset({"jwt", "logout+jwt"})
 SIGN_IN_WITHIN_S: Final = 600.0
+COOKIE_BYTES: Final = 3_000
+"""Browsers drop a cookie of more than 4,096 bytes with its name."""
+_CLOCKS_APART_S: Final = 30.0
+_AFTER_CHARS: Final = 1_024
+_SECRET: Final = msgspec.Meta(min_length=32, max_length=64)
 _TIMEOUT_S: Final = 10.0
 logger = logging.getLogger(__name__)
 
@@ -54,15 +62,29 @@ class OidcClient:
         return f"{parts.scheme}://{parts.netloc}"
 
 
-@dataclass(frozen=True, slots=True)
-class Begun:
-    """A sign-in under way: what its end is held against, and where to go on."""
+class Begun(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+    """A sign-in under way: what its end is held against, and where to go on. The browser that began it keeps it, so
+    that it may end at any replica, and nothing is kept of the many that never end."""
 
-    state: str = field(repr=False)
-    verifier: str = field(repr=False)
-    nonce: str = field(repr=False)
+    state: Annotated[str, _SECRET]
+    verifier: Annotated[str, _SECRET]
+    nonce: Annotated[str, _SECRET]
     after: str
     began_s: float
+
+    def in_cookie(self) -> str:
+        """As the value of a cookie."""
+        return base64.urlsafe_b64encode(msgspec.json.encode(self)).decode().rstrip("=")
+
+    @classmethod
+    def of_cookie(cls, value: str) -> Begun | None:
+        """What ``in_cookie`` gave; None: it is nothing of the kind."""
+        if not 0 < len(value) <= COOKIE_BYTES or not value.isascii():
+            return None
+        try:
+            return msgspec.json.decode(base64.urlsafe_b64decode(value + "=" * (-len(value) % 4)), type=cls)
+        except (ValueError, msgspec.MsgspecError):
+            return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,14 +95,13 @@ class Ended:
     subject: str | None
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Login:
     """What a provider gave at sign-in besides the access token. ``sid``: its own name of the session."""
 
     refresh_token: str = field(repr=False)
     id_token: str = field(repr=False)
     sid: str | None
-    renewing: asyncio.Lock = field(default_factory=asyncio.Lock, repr=False)
 
 
 class OidcSignIn:
@@ -112,8 +133,9 @@ class OidcSignIn:
         Raises:
             SignInFailed: the provider cannot be reached.
         """
+        onward = after if len(after) <= _AFTER_CHARS else "/"
         begun = Begun(
-            secrets.token_urlsafe(24), secrets.token_urlsafe(48), secrets.token_urlsafe(24), after, self._now_s()
+            secrets.token_urlsafe(24), secrets.token_urlsafe(48), secrets.token_urlsafe(24), onward, self._now_s()
         )
         endpoint = (await self._known())["authorization_endpoint"]
         async with self._asker() as asker:
@@ -128,7 +150,7 @@ class OidcSignIn:
         Raises:
             SignInFailed: it does not belong to this sign-in, or the provider refuses it.
         """
-        late = self._now_s() - begun.began_s > SIGN_IN_WITHIN_S
+        late = not 0 <= self._now_s() - begun.began_s + _CLOCKS_APART_S <= SIGN_IN_WITHIN_S
         if late or not secrets.compare_digest(given.get("state", "").encode(), begun.state.encode()):
             raise SignInFailed("This sign-in was not begun in this browser, or too long ago. Begin anew.")
         if "code" not in given:
@@ -139,8 +161,8 @@ class OidcSignIn:
             raise SignInFailed("The identity provider's answer does not belong to this sign-in.")
         return _login(answer, claims)
 
-    async def renew(self, login: Login) -> str:
-        """A new access token; ``login`` is brought up to date.
+    async def renew(self, login: Login) -> tuple[str, Login]:
+        """(access token, login) that follow these.
 
         Raises:
             SignInFailed: the provider has ended the session, or cannot be reached.
@@ -149,8 +171,7 @@ class OidcSignIn:
         answer.setdefault("refresh_token", login.refresh_token)
         answer.setdefault("id_token", login.id_token)
         token, renewed = _login(answer, _claims_of(answer["id_token"]))
-        login.refresh_token, login.id_token = renewed.refresh_token, renewed.id_token
-        return token
+        return token, replace(renewed, sid=login.sid)
 
     async def end_url(self, login: Login, back_to: str) -> str:
         """Where a browser ends its session at the provider too.

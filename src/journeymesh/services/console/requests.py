@@ -11,10 +11,13 @@ from litestar import Request
 from litestar.datastructures import Cookie
 
 from journeymesh.services.console.config import ConsoleConfig
-from journeymesh.services.console.sessions import Session, Sessions
+from journeymesh.services.console.oidc import SIGN_IN_WITHIN_S, Begun
+from journeymesh.services.console.sessions import Session
 
 SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 FORM_TOKEN: Final = "form_token"  # noqa: S105 - a field's name
+SESSION: Final = "session"
+"""Where a request's state has the viewer's session."""
 _LOCAL: Final = re.compile(r"/(?![/\\])[\x21-\x5b\x5d-\x7e]*")
 
 
@@ -35,16 +38,16 @@ def cookie_name(config: ConsoleConfig) -> str:
     return "__Host-journeymesh" if config.secure else "journeymesh"
 
 
-def sign_in_cookie(config: ConsoleConfig, name: str | None) -> Cookie:
-    """The cookie that names a sign-in under way; None: that takes it away."""
+def sign_in_cookie(config: ConsoleConfig, begun: Begun | None) -> Cookie:
+    """The cookie that keeps a sign-in under way; None: that takes it away."""
     return Cookie(
         key=f"{cookie_name(config)}-sign-in",
-        value=name or "",
+        value=begun.in_cookie() if begun else "",
         path="/",
         httponly=True,
         secure=config.secure,
         samesite="lax",
-        max_age=600 if name else 0,
+        max_age=int(SIGN_IN_WITHIN_S) if begun else 0,
     )
 
 
@@ -73,8 +76,7 @@ def session_of(request: Request[Any, Any, Any]) -> Session:
     Raises:
         SignInNeeded: there is none.
     """
-    sessions: Sessions = request.app.state["sessions"]
-    session = sessions.of(session_id_of(request))
+    session: Session | None = request.state.get(SESSION)  # looked up before the request came to a page
     if session is None:
         raise SignInNeeded(local_path(path_and_query(request)) if request.method in SAFE else "/")
     return session

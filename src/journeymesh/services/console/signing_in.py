@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import secrets
-from typing import Any, Final
+from dataclasses import replace
+from functools import partial
+from typing import Any
 
 from litestar import Request, get, post
+from litestar.datastructures import State
 from litestar.response import Response
 from msgspec import structs
 
 from journeymesh.identity.identity import TokenRefused
 from journeymesh.identity.tokens import read_unverified
 from journeymesh.instants import from_us
-from journeymesh.lru import LruCache
 from journeymesh.services.console.apis import Apis
 from journeymesh.services.console.config import ConsoleConfig
 from journeymesh.services.console.oidc import Begun, Login, OidcSignIn, SignInFailed
@@ -28,12 +29,9 @@ from journeymesh.services.console.requests import (
     session_of,
     sign_in_cookie,
 )
-from journeymesh.services.console.sessions import Sessions
+from journeymesh.services.console.sessions import Session, Sessions
 from journeymesh.services.http.limits import Rates
 from journeymesh.services.http.requests import client_address
-
-RENEWED_BEFORE_S: Final = 60.0
-"""A token that ends within this time is renewed before a page is made with it."""
 
 
 @get("/sign-in")
@@ -73,10 +71,7 @@ async def start(request: Request[Any, Any, Any]) -> Response[Any]:
         url, begun = await oidc.begin(local_path(request.query_params.get("after")))
     except SignInFailed as error:
         return _sign_in_page(request, "/", error.words, 503)
-    under_way: LruCache[str, Begun] = request.app.state["under_way"]
-    name = secrets.token_urlsafe(24)
-    under_way.put(name, begun)
-    return redirect(url, cookies=[sign_in_cookie(config, name)])
+    return redirect(url, cookies=[sign_in_cookie(config, begun)])
 
 
 @get("/sign-in/callback")
@@ -84,17 +79,14 @@ async def callback(request: Request[Any, Any, Any]) -> Response[Any]:
     """Where the OpenID provider sends the browser back to."""
     config: ConsoleConfig = request.app.state["console"]
     oidc: OidcSignIn | None = request.app.state["oidc"]
-    under_way: LruCache[str, Begun] = request.app.state["under_way"]
-    name = request.cookies.get(sign_in_cookie(config, None).key, "")
-    begun = under_way.get(name)
-    under_way.discard(name)
+    begun = Begun.of_cookie(request.cookies.get(sign_in_cookie(config, None).key, ""))
     if oidc is None or begun is None:
         return _sign_in_page(request, "/", "This sign-in was not begun in this browser, or too long ago.", 400)
     try:
         token, login = await oidc.finish(begun, request.query_params)
     except SignInFailed as error:
-        return _sign_in_page(request, begun.after, error.words, 403)
-    return await _let_in(request, token, begun.after, login)
+        return _sign_in_page(request, local_path(begun.after), error.words, 403)
+    return await _let_in(request, token, local_path(begun.after), login)
 
 
 @post("/sign-out", status_code=303)
@@ -105,7 +97,7 @@ async def sign_out(request: Request[Any, Any, Any]) -> Response[Any]:
     oidc: OidcSignIn | None = request.app.state["oidc"]
     session = session_of(request)
     await form_of(request, session)
-    sessions.end(session_id_of(request))
+    await sessions.end(session.id)
     after = "/sign-in"
     if oidc is not None and session.login is not None:
         try:
@@ -124,27 +116,37 @@ async def ended_elsewhere(request: Request[Any, Any, Any]) -> Response[bytes]:
     if oidc is None or _too_often(request):
         return Response(b"", status_code=404 if oidc is None else 429)
     try:
-        sessions.end_of(await oidc.ended(given))
+        await sessions.end_of(await oidc.ended(given))
     except SignInFailed:
         return Response(b"", status_code=400, headers={"cache-control": "no-store"})
     return Response(b"", status_code=200, headers={"cache-control": "no-store"})
 
 
-async def renew_token(request: Request[Any, Any, Any]) -> None:
-    """Renew the viewer's token before it ends. Where the provider does not, the session ends."""
-    sessions: Sessions = request.app.state["sessions"]
-    oidc: OidcSignIn | None = request.app.state["oidc"]
-    session = sessions.unused(session_id_of(request))
-    if oidc is None or session is None or session.login is None:
-        return
-    async with session.login.renewing:
-        if sessions.token_left_s(session) > RENEWED_BEFORE_S:
-            return
-        try:
-            session.token = await oidc.renew(session.login)
-            session.me = structs.replace(session.me, expires_at=_end_of(session.token))
-        except (SignInFailed, TokenRefused):
-            sessions.end(session_id_of(request))
+async def current_session(state: State, session_id: str | None, *, used: bool) -> Session | None:
+    """The session of this id, its token renewed before it ends; None: there is none. Where the provider does not renew
+    it, the session ends.
+
+    Raises:
+        SessionsAway: nobody can say.
+    """
+    sessions: Sessions = state["sessions"]
+    oidc: OidcSignIn | None = state["oidc"]
+    session = await sessions.of(session_id, used=used)
+    if session is None or session.login is None:
+        return session
+    if oidc is None:  # begun at a provider that this console no longer has
+        return None
+    return await sessions.renewed(session, partial(_with_other_tokens, oidc))
+
+
+async def _with_other_tokens(oidc: OidcSignIn, session: Session) -> Session:
+    if session.login is None:
+        return session
+    token, login = await oidc.renew(session.login)
+    try:
+        return replace(session, token=token, login=login, me=structs.replace(session.me, expires_at=_end_of(token)))
+    except TokenRefused as error:
+        raise SignInFailed("The identity provider's answer cannot be read.") from error
 
 
 def _end_of(token: str) -> Any:
@@ -164,8 +166,11 @@ async def _let_in(request: Request[Any, Any, Any], token: str, after: str, login
         return _sign_in_page(request, after, "This token does not count: it may have expired.", 403)
     if bearer.value is None:
         return _sign_in_page(request, after, bearer.missing.words if bearer.missing else "", 503)
-    sessions.end(session_id_of(request))
-    session_id, _ = sessions.begin(token, bearer.value, login)
+    await sessions.end(session_id_of(request))
+    try:
+        session_id, _ = await sessions.begin(token, bearer.value, login)
+    except SignInFailed as error:
+        return _sign_in_page(request, after, error.words, 403)
     return redirect(after, cookies=[session_cookie(config, session_id), sign_in_cookie(config, None)])
 
 

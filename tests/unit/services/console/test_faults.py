@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
+from dataclasses import replace
 
 import pytest
 
+from journeymesh.services.console.sessions import Session
 from tests.support.console_served import World, console_served
 
 FAULTS = ("down", "slow", "nonsense", "fault")
@@ -68,11 +69,16 @@ def test_a_fault_of_the_console_is_a_page_and_names_nothing(world: World, monkey
     assert "northgate" not in shown.text
 
 
-def test_a_token_that_ends_meanwhile_leads_to_signing_in(world: World, tmp_path: Path) -> None:
+def test_a_token_that_ends_meanwhile_leads_to_signing_in(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     browser = world.browser("claims-handler")
     sessions = world.app.state["sessions"]
-    (session,) = list(sessions._held.values())[-1:]
-    session.token = "ended"
+    session = world.run(sessions.of(browser.client.cookies["journeymesh"]))
+    ended = replace(session, token="ended")
+    monkeypatch.setattr(sessions, "of", lambda *_, **__: _soon(ended))
     shown = browser.get("/policies")
     assert shown.status_code == 303
     assert shown.headers["location"].startswith("/sign-in")
+
+
+async def _soon(session: Session) -> Session:
+    return session
