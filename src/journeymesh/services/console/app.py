@@ -34,6 +34,7 @@ from journeymesh.services.console.oidc import OidcSignIn
 from journeymesh.services.console.rendering import STATIC, link, page, redirect
 from journeymesh.services.console.requests import SESSION, FormRefused, SignInNeeded, session_id_of
 from journeymesh.services.console.sessions import Sessions, SessionsAway
+from journeymesh.services.console.streams import Streams
 from journeymesh.services.http import health
 from journeymesh.services.http.answers import Receive, Send, Sendable
 from journeymesh.services.http.building import place_of
@@ -132,7 +133,7 @@ def build_app(
                 "oidc": oidc,
                 "log": log,
                 "life": life,
-                "streams": live.Streams(config.streams, config.streams_per_session),
+                "streams": Streams(config.streams, config.streams_per_session, every_s=config.live_every_s, life=life),
             }
         ),
     )

@@ -7,11 +7,12 @@ its own decisions.
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
+from functools import partial
 from typing import Any, Final
 
 from litestar import Request, get
+from litestar.datastructures import State
 from litestar.response import ServerSentEvent
 from litestar.response.sse import ServerSentEventMessage as Message
 
@@ -23,8 +24,8 @@ from journeymesh.services.console.apis import Apis
 from journeymesh.services.console.config import ConsoleConfig
 from journeymesh.services.console.requests import SESSION
 from journeymesh.services.console.sessions import Session, SessionsAway
+from journeymesh.services.console.streams import SessionOver, Streams, Watch
 from journeymesh.services.console.viewer import state_of
-from journeymesh.services.http.life import Life
 
 PATH: Final = "/live"
 ENDED: Final = Message(event="ended")
@@ -34,30 +35,6 @@ RETRY_BUSY_MS: Final = 15_000
 HEARTBEAT_S: Final = 15.0
 """How often something is sent where nothing changes, so that a connection that broke off is noticed."""
 _HEADERS: Final = {"cache-control": "no-store", "vary": "cookie"}
-
-
-class Streams:
-    """How many pages are told of changes: in this process, and per session."""
-
-    def __init__(self, most: int, most_per_session: int) -> None:
-        self._most, self._most_per_session = most, most_per_session
-        self._open: Counter[str] = Counter()
-
-    def __len__(self) -> int:
-        return self._open.total()
-
-    def enter(self, name: str) -> bool:
-        """Count one more of the session; False: there are as many as there may be."""
-        if len(self) >= self._most or self._open[name] >= self._most_per_session:
-            return False
-        self._open[name] += 1
-        return True
-
-    def leave(self, name: str) -> None:
-        """One less of the session."""
-        self._open[name] -= 1
-        if self._open[name] <= 0:
-            del self._open[name]
 
 
 @get(PATH)
@@ -71,9 +48,13 @@ async def live(request: Request[Any, Any, Any]) -> ServerSentEvent:
     own_site = request.headers.get("sec-fetch-site", "same-origin") == "same-origin"
     if not own_site or request.query_params.get("page") != session.page_name:
         return _answer(_only(ENDED), 403)
-    if not streams.enter(session.page_name):
+    watch = streams.enter(session.page_name, partial(_look, request.app.state, session.id))
+    if watch is None:
         return _answer(_only(Message(event="busy", retry=RETRY_BUSY_MS)), 429)
-    return _answer(_entered(request, session, streams), 200)
+    known = request.headers.get("last-event-id") or request.query_params.get("state")
+    messages = _entered(session.page_name, watch, streams, known)
+    # Begun here: what has begun is closed, and leaves, even where the browser is gone before the answer begins.
+    return _answer(_after(await anext(messages), messages), 200)
 
 
 def _answer(messages: AsyncIterator[Message], status: int) -> ServerSentEvent:
@@ -84,62 +65,61 @@ async def _only(message: Message) -> AsyncIterator[Message]:
     yield message
 
 
-async def _entered(request: Request[Any, Any, Any], session: Session, streams: Streams) -> AsyncIterator[Message]:
+async def _after(first: Message, others: AsyncIterator[Message]) -> AsyncIterator[Message]:
+    yield first
+    async for message in others:
+        yield message
+
+
+async def _entered(name: str, watch: Watch, streams: Streams, known: str | None) -> AsyncGenerator[Message, None]:
     try:
-        async for message in _messages(request, session):
+        async for message in _messages(watch, known):
             yield message
     finally:
-        streams.leave(session.page_name)
+        streams.leave(name, watch)
 
 
-async def _messages(request: Request[Any, Any, Any], session: Session) -> AsyncIterator[Message]:
-    """``ready`` with the present state's name, ``changed`` with each later one's, ``ended``. A browser that was away
-    names the state that it knows."""
-    config: ConsoleConfig = request.app.state["console"]
-    life: Life = request.app.state["life"]
-    known = request.headers.get("last-event-id") or request.query_params.get("state")
+async def _messages(watch: Watch, known: str | None) -> AsyncIterator[Message]:
+    """``ready`` with the present state's name, ``changed`` with each later one's, ``ended``. ``known``: the name of the
+    state that the browser has. A look that had begun before the page came may know less than the page does."""
     loop = asyncio.get_running_loop()
-    event, sent_s = "ready", loop.time()
+    event, sent_s, since = "ready", loop.time(), watch.begun
     yield Message(comment="open", data=None)
-    while not life.draining:
-        try:
-            current = await signing_in.current_session(request.app.state, session.id, used=False)
-            if current is None:
-                yield ENDED
-                return
-            state = await _state(request, current)
-        except TokenNotAccepted:
+    while True:
+        news = watch.news()
+        if watch.ended:
             yield ENDED
+        if watch.over:
             return
-        except SessionsAway:
-            state = None
-        if state is not None:
-            if event == "ready" or state != known:
-                changed = known is not None and state != known
-                yield Message(event="changed" if changed else event, id=state, retry=RETRY_MS, data="")
-                sent_s = loop.time()
-            known, event = state, "changed"
+        if watch.seen > since and (event == "ready" or watch.state != known):
+            changed = known is not None and watch.state != known
+            known = watch.state
+            yield Message(event="changed" if changed else event, id=known, retry=RETRY_MS, data="")
+            event, sent_s = "changed", loop.time()
         if loop.time() - sent_s >= HEARTBEAT_S:
             yield Message(comment="still here", data=None)
             sent_s = loop.time()
-        await asyncio.sleep(config.live_every_s)
+        await asyncio.wait({news}, timeout=max(0.0, sent_s + HEARTBEAT_S - loop.time()))
 
 
-async def _state(request: Request[Any, Any, Any], session: Session) -> str | None:
-    """A name of what the viewer is offered now; None: identityapi does not say.
+async def _look(state: State, session_id: str) -> str | None:
+    """A name of what the viewer is offered now; None: identityapi or the place of sessions does not say.
 
     Raises:
-        TokenNotAccepted: the token no longer counts.
+        SessionOver: it has ended, or its token no longer counts.
     """
-    config: ConsoleConfig = request.app.state["console"]
-    apis: Apis = request.app.state["apis"]
-    asked = apis.of(session)
+    config: ConsoleConfig = state["console"]
+    apis: Apis = state["apis"]
     try:
+        session = await signing_in.current_session(state, session_id, used=False)
+        if session is None:
+            raise SessionOver
+        asked = apis.of(session)
         async with asyncio.timeout(config.api_within_s):
             offers = await asyncio.gather(asked.offers(JOURNEYS), asked.offers(PLATFORM))
-    except TokenNotAccepted:
-        raise
-    except (ApiError, TimeoutError):
+    except TokenNotAccepted as error:
+        raise SessionOver from error
+    except (ApiError, SessionsAway, TimeoutError):
         return None
     return state_of(*offers)
 

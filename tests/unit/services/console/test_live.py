@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import time
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
 import pytest
 
 from journeymesh.services.console import live as live_module
-from journeymesh.services.console.live import Streams
+from journeymesh.services.console.streams import Streams
 from tests.support.console_served import CONSOLE, Browser, World, console_served
 
 HEADERS = {"sec-fetch-site": "same-origin", "accept": "text/event-stream"}
@@ -253,3 +254,86 @@ def test_where_nothing_changes_a_sign_of_life_is_sent(watched: World, monkeypatc
             await stream.until(": still here")
 
     watched.run(told())
+
+
+def test_pages_of_a_session_are_told_by_one_look(watched: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    browser = watched.browser("bare")
+    query = address(browser)
+    asked: list[str] = []
+    send = watched.network.handle_async_request
+
+    async def counted(request: Any) -> Any:
+        asked.append(request.url.path)
+        return await send(request)
+
+    monkeypatch.setattr(watched.network, "handle_async_request", counted)
+
+    async def looks(pages: int) -> int:
+        """Requests to the APIs in a second in which so many pages are open."""
+        async with AsyncExitStack() as open_pages:
+            for _ in range(pages):
+                stream = await open_pages.enter_async_context(opened(watched, browser, query))
+                await stream.until("event: ready")
+            asked.clear()
+            await asyncio.sleep(1.0)
+            return len(asked)
+
+    one, two = watched.run(looks(1)), watched.run(looks(2))
+    print(f"requests to the APIs in a second, a look every 0.1 s: one page {one}, two pages of a session {two}")
+    assert set(asked) == {"/v1/me/offers"}
+    assert 2 <= two <= one * 1.5
+    assert len(streams(watched)) == 0
+
+
+def test_a_page_that_comes_later_is_told_of_no_older_state_than_its_own(watched: World) -> None:
+    browser = watched.browser("bare")
+    query = address(browser)
+
+    async def told() -> str:
+        async with opened(watched, browser, query) as first:
+            await first.until("event: ready")
+            (watch,) = streams(watched)._watches.values()
+            watch.state = "of before"  # what the look before the page found
+            async with opened(watched, browser, query) as second:
+                await second.until("event: ")
+                return second.text
+
+    assert "event: ready" in watched.run(told())
+
+
+def test_a_page_that_is_gone_before_its_answer_begins_leaves_nothing(watched: World) -> None:
+    browser = watched.browser("bare")
+    query = address(browser)
+
+    async def told() -> None:
+        async with opened(watched, browser, query) as stream:
+            stream.gone.set()
+        for _ in range(50):
+            gc.collect()
+            if not len(streams(watched)):
+                return
+            await asyncio.sleep(0.1)
+
+    watched.run(told())
+    assert len(streams(watched)) == 0
+
+
+def test_streams_end_when_the_service_stops(watched: World) -> None:
+    browser = watched.browser("bare")
+    query = address(browser)
+    life = watched.app.asgi_handler._life
+
+    async def told() -> str:
+        async with opened(watched, browser, query) as stream:
+            await stream.until("event: ready")
+            life.draining = True
+            async with asyncio.timeout(10):
+                while len(streams(watched)):
+                    await asyncio.sleep(0.05)
+            return stream.text
+
+    try:
+        text = watched.run(told())
+    finally:
+        life.draining = False
+    assert "ended" not in text  # the browser comes again, to another replica
