@@ -89,6 +89,10 @@ class CommonKey:
         """The token of what these parts name: 32 hexadecimal digits, the same for the same."""
         return hmac.digest(self._secret, joined(kind, *parts), "sha256")[:_NAME_BYTES].hex()
 
+    def wrapped_by(self, cipher: AESGCM, place: bytes) -> bytes:
+        """This key, sealed for this place."""
+        return seal(cipher, self._secret, place)
+
 
 class SubjectKeys:
     """All that is derived from the secret of one subject. ``secret_id`` is its random name in the key store; rows of

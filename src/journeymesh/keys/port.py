@@ -68,8 +68,8 @@ class KeyProvider(Protocol):
     def destroy(self, key_id: str) -> datetime:
         """Have this key destroyed; returns when it is gone: now, or after the provider's waiting time. Idempotent."""
 
-    def check(self) -> None:
-        """Ask the provider whether it answers. Readiness calls this."""
+    def check(self, key_id: str) -> None:
+        """Whether the provider answers and has this key, usable. Readiness calls this."""
 
     def close(self) -> None:
         """Release connections. Idempotent."""

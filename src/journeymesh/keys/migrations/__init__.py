@@ -1,0 +1,1 @@
+"""Migrations of the tables of a key store, run by ``SqlDatabase.migrate()``."""

@@ -1,0 +1,1 @@
+"""Who wraps intermediate keys: one file for each kind of KMS."""
