@@ -12,7 +12,7 @@ from journeymesh.databases.database import now_us, set_in_file
 from journeymesh.errors import UsageError
 from journeymesh.instants import from_us, to_us
 from journeymesh.keys.derivations import SECRET_BYTES, CommonKey
-from journeymesh.keys.key_ring import INDEX, STORE, KeyRing, grow_generation, put_common, put_intermediate
+from journeymesh.keys.live_keys import INDEX, STORE, LiveKeys, grow_generation, put_common, put_intermediate
 from journeymesh.keys.port import KeyProvider, Treatment
 from journeymesh.keys.tables import KeyStoreDatabase, common_keys, intermediate_keys, secrets, state, treatments
 
@@ -32,7 +32,7 @@ def begin(database: KeyStoreDatabase, provider: KeyProvider) -> None:
             unused = provider_key
         else:
             unused = None
-            ring = KeyRing.read(connection, provider)
+            ring = LiveKeys.read(connection, provider)
             store_id = str(connection.execute(sa.select(state.c.store_id)).scalar_one())
             version = int(connection.execute(sa.select(sa.func.max(intermediate_keys.c.version))).scalar_one()) + 1
             cipher = put_intermediate(connection, provider, (store_id, version, provider_key))
@@ -45,7 +45,7 @@ def begin(database: KeyStoreDatabase, provider: KeyProvider) -> None:
         provider.destroy(unused)
 
 
-def rewrap_some(database: KeyStoreDatabase, ring_of: Callable[[sa.Connection], KeyRing]) -> bool:
+def rewrap_some(database: KeyStoreDatabase, ring_of: Callable[[sa.Connection], LiveKeys]) -> bool:
     """Wrap some secrets by the newest intermediate key; returns whether there were any."""
     with database.writing() as connection:
         ring = ring_of(connection)

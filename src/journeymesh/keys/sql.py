@@ -14,7 +14,7 @@ from journeymesh.errors import StoreCorrupt
 from journeymesh.journeys.policies import PolicyTerm
 from journeymesh.keys import rotation
 from journeymesh.keys.derivations import SECRET_BYTES, CommonKey, SubjectKeys
-from journeymesh.keys.key_ring import KeyRing, generation_in, grow_generation, make_first_keys, token
+from journeymesh.keys.live_keys import LiveKeys, generation_in, grow_generation, make_first_keys, token
 from journeymesh.keys.port import KeyProvider, Subject, Treatment, VehicleMonth
 from journeymesh.keys.tables import KeyStoreDatabase, handles, intermediate_keys, secrets, treatments
 from journeymesh.lru import LruCache
@@ -44,7 +44,7 @@ class SqlKeyStore:
     def __init__(self, database: KeyStoreDatabase, provider: KeyProvider, *, kept: int = KEPT) -> None:
         self._database, self._provider = database, provider
         self._lock = threading.RLock()
-        self._ring: KeyRing | None = None
+        self._ring: LiveKeys | None = None
         self._by_subject: LruCache[Subject, _Kept] = LruCache(kept)
         self._by_secret: LruCache[str, _Kept] = LruCache(kept)
         self._by_handle: LruCache[str, _Kept] = LruCache(4 * kept)
@@ -204,13 +204,13 @@ class SqlKeyStore:
         finally:
             self._forget()
 
-    def _fresh(self, connection: sa.Connection) -> KeyRing:
+    def _fresh(self, connection: sa.Connection) -> LiveKeys:
         """The keys that stand now: every transaction asks, so that no other process's rotation goes unseen."""
         generation = generation_in(connection)
         with self._lock:
             if self._ring is None or self._ring.generation != generation:
                 self._forget()
-                self._ring = KeyRing.read(connection, self._provider)
+                self._ring = LiveKeys.read(connection, self._provider)
             return self._ring
 
     def _forget(self) -> None:
@@ -224,7 +224,7 @@ class SqlKeyStore:
         for month in kept.months:
             self._by_handle.put(kept.keys.handle(month), kept)
 
-    def _opened(self, ring: KeyRing, row: Any) -> _Kept:
+    def _opened(self, ring: LiveKeys, row: Any) -> _Kept:
         kept = self._by_secret.get(row.secret_id)
         if kept is None:
             kept = _Kept(SubjectKeys(row.secret_id, ring.secret(row)), None)

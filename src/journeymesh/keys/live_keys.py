@@ -25,7 +25,7 @@ STORE: Final = "store"
 
 
 @dataclass(frozen=True, slots=True)
-class KeyRing:
+class LiveKeys:
     """The keys of one generation. One intermediate key and one index key; two of each while a rotation is under way."""
 
     generation: int
@@ -35,7 +35,7 @@ class KeyRing:
     store_key: CommonKey = field(repr=False)
 
     @classmethod
-    def read(cls, connection: sa.Connection, provider: KeyProvider) -> KeyRing:
+    def read(cls, connection: sa.Connection, provider: KeyProvider) -> LiveKeys:
         """The keys that stand in the database, unwrapped: one call of the provider for each intermediate key.
 
         Raises:

@@ -1,0 +1,140 @@
+"""Key stores and providers by their URLs."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+from journeymesh.errors import UsageError
+from journeymesh.safe_text import shown_url
+
+if TYPE_CHECKING:
+    from journeymesh.keys.port import KeyProvider
+    from journeymesh.keys.sql import SqlKeyStore
+
+PIN_VARIABLE: Final = "JOURNEYMESH_PKCS11_PIN"
+TOKEN_VARIABLE: Final = "VAULT_TOKEN"  # noqa: S105 - a variable's name
+KNOWN: Final = "local:///FILE, pkcs11:token=LABEL?module-path=LIBRARY, aws-kms://REGION, vault://HOST[:PORT]/MOUNT"
+_KUBERNETES_TOKEN: Final = "/var/run/secrets/kubernetes.io/serviceaccount/token"  # noqa: S105 - a path
+_LOOPBACK: Final = frozenset({"127.0.0.1", "localhost", "::1"})
+
+
+def key_store(url: str, provider_url: str) -> SqlKeyStore:
+    """The key store in this database, whose keys this provider wraps. Nothing is asked yet.
+
+    Raises:
+        UsageError: one of the URLs is of no kind that there is. ExtraMissing: what it needs is not installed.
+    """
+    from journeymesh.keys.sql import SqlKeyStore
+    from journeymesh.keys.tables import KeyStoreDatabase
+
+    return SqlKeyStore(KeyStoreDatabase(url), key_provider(provider_url))
+
+
+def key_provider(url: str) -> KeyProvider:
+    """The provider of this URL. Secrets stand in no URL: a PIN and a token come from the environment or a file.
+
+    Raises:
+        UsageError: the URL is of no kind that there is. ExtraMissing: what it needs is not installed.
+    """
+    match urlsplit(url).scheme:
+        case "local":
+            return _local(url)
+        case "pkcs11":
+            return _pkcs11(url)
+        case "aws-kms":
+            return _aws_kms(url)
+        case "vault":
+            return _vault(url)
+    raise UsageError(f"key provider {shown_url(url)}: unknown kind", todo=f"use one of {KNOWN}")
+
+
+def _local(url: str) -> KeyProvider:
+    from journeymesh.keys.providers.local_file import LocalFileProvider
+
+    parts = urlsplit(url)
+    if parts.netloc or not parts.path.strip("/"):
+        raise UsageError(f"key provider {shown_url(url)} names no file", todo="use local:///FILE")
+    return LocalFileProvider(unquote(parts.path))
+
+
+def _pkcs11(url: str) -> KeyProvider:
+    """A URI of RFC 7512: of its attributes ``token``, ``module-path`` and ``pin-source`` are read."""
+    from journeymesh.keys.providers.pkcs11 import Pkcs11Provider
+
+    path, _, query = url.partition(":")[2].partition("?")
+    given = {name: unquote(value) for name, _, value in (part.partition("=") for part in path.split(";"))}
+    given |= {name: unquote(value) for name, _, value in (part.partition("=") for part in query.split("&"))}
+    if "pin-value" in given:
+        raise UsageError("a key provider's URL has a PIN in it", todo=f"give it by pin-source or {PIN_VARIABLE}")
+    if not given.get("token") or not given.get("module-path"):
+        raise UsageError(
+            f"key provider {shown_url(url)} names no token or no library",
+            todo="use pkcs11:token=LABEL?module-path=LIBRARY",
+        )
+    pin = _secret(given.get("pin-source"), PIN_VARIABLE, called="PIN of the HSM")
+    return Pkcs11Provider(given["module-path"], given["token"], pin)
+
+
+def _aws_kms(url: str) -> KeyProvider:
+    from journeymesh.keys.providers.aws_kms import AwsKmsProvider
+
+    parts = urlsplit(url)
+    endpoint = dict(parse_qsl(parts.query)).get("endpoint")
+    if endpoint is not None:
+        _require_tls(endpoint, url)
+    return AwsKmsProvider(parts.hostname, endpoint=endpoint)
+
+
+def _vault(url: str) -> KeyProvider:
+    """``?role=NAME`` logs in as this workload by Kubernetes; else ``token-source`` (a file) or ``VAULT_TOKEN``.
+    ``?tls=off`` is taken of a server on this machine alone."""
+    from journeymesh.keys.providers.vault import VaultProvider
+
+    parts = urlsplit(url)
+    asked = dict(parse_qsl(parts.query))
+    address = f"{'http' if asked.get('tls') == 'off' else 'https'}://{parts.netloc}"
+    if not parts.hostname or parts.username is not None:
+        raise UsageError(f"key provider {shown_url(url)}", todo="use vault://HOST[:PORT]/MOUNT, without a token in it")
+    _require_tls(address, url)
+    mount = parts.path.strip("/") or "transit"
+    if (role := asked.get("role")) is not None:
+        service_account = _secret(asked.get("token-source", _KUBERNETES_TOKEN), None, called="service account's token")
+
+        def by_kubernetes(client: Any) -> None:
+            client.auth.kubernetes.login(role=role, jwt=service_account())
+
+        return VaultProvider(address, mount, by_kubernetes)
+    token = _secret(asked.get("token-source"), TOKEN_VARIABLE, called="token of Vault")
+
+    def by_token(client: Any) -> None:
+        client.token = token()
+
+    return VaultProvider(address, mount, by_token)
+
+
+def _require_tls(address: str, url: str) -> None:
+    parts = urlsplit(address)
+    if parts.scheme != "https" and parts.hostname not in _LOOPBACK:
+        raise UsageError(f"key provider {shown_url(url)} is asked without TLS", todo="use https, or a loopback address")
+
+
+def _secret(file: str | None, variable: str | None, *, called: str) -> Callable[[], str]:
+    """Reads the secret each time it is needed, from the file or else the environment's variable."""
+
+    def read() -> str:
+        if file is not None:
+            path = Path(unquote(urlsplit(file).path) if file.startswith("file:") else file)
+            try:
+                return path.read_text("utf-8").strip()
+            except (OSError, ValueError) as error:
+                raise UsageError(f"the {called} cannot be read from {path}", todo="check the file") from error
+        value = os.environ.get(variable or "")
+        if not value:
+            raise UsageError(f"there is no {called}", todo=f"set {variable}, or name a file that has it")
+        return value
+
+    return read
