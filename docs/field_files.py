@@ -49,6 +49,7 @@ def row_types() -> str:
         made.Summary,
         made.ListedPolicy,
         made.Fix,
+        made.RefusedFix,
     ):
         total = "" if kind.__total__ else ", total=False"
         lines = [f"    {name}: {_hint(hint)}" for name, hint in typing.get_type_hints(kind).items()]

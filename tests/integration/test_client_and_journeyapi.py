@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 import pytest
+from tests.support import records
 from tests.support.deciding import Told
 from tests.support.journeyapis import NOON, Served, filled
 from tests.support.served_app import served_app
@@ -21,9 +22,11 @@ from journeymesh.client import AsyncJourneymesh, Journeymesh
 from journeymesh.client.errors import AccessDenied, NotThere, RequestRefused, TokenNotAccepted
 from journeymesh.errors import UsageError
 from journeymesh.governance.obligations import Obligations
+from journeymesh.journeys.journey import Refusal
 from journeymesh.journeys.rules import ALWAYS_ON
 from journeymesh.services.journeyapi.ingest import StoreTaker
 from journeymesh.services.journeyapi.kept_answers import KeptAnswers, answers_database
+from journeymesh.stores.port import JourneyQuery, StoreBatch, Superseded
 from journeymesh.wire.identity import Reason
 
 
@@ -71,6 +74,41 @@ def test_what_did_not_change_is_answered_from_memory_after_a_new_decision(api: t
         assert denied.value.reason == "approval_missing"
     assert first[0]["journeys"] == 7
     assert first.to_arrow()["period_from"].type == pa.date32()
+
+
+def test_refused_fixes_come_page_by_page_and_a_journeys_versions_with_what_changed() -> None:
+    store = filled(1)
+    row = store.journeys(JourneyQuery(policy="P-1")).to_pylist()[0]
+    same = Superseded(row["journey_id"], row["journey_id"])
+    changed = records.journeys({**row, "distance_m": 7.0})
+    refused = [
+        Refusal("position_spike", f"x/{k}", "", "car-1", NOON + timedelta(seconds=k), 51.5, -0.5) for k in range(5)
+    ]
+    store.write(StoreBatch(journeys=changed, superseded=[same], refusals=refused))
+
+    async def awaited(url: str) -> tuple[list[Any], Any, list[Any]]:
+        async with AsyncJourneymesh(url, token="analyst") as client:
+            return (
+                [each async for each in client.refusals("P-1", positions=True, page_size=2)],
+                await client.journey_versions(row["journey_id"]),
+                [each async for each in client.journey_refusals(row["journey_id"], page_size=2)],
+            )
+
+    with Served(store) as served, served_app(served.app) as url, Journeymesh(url, token="analyst") as client:
+        found = list(client.refusals("P-1", positions=True, page_size=2))
+        versions = client.journey_versions(row["journey_id"])
+        of_journey = client.journey_refusals(row["journey_id"], page_size=2)
+        assert [each["fixed_at"] for each in found] == [NOON + timedelta(seconds=k) for k in range(5)]
+        assert {each["lat_deg"] for each in found} == {51.5}
+        assert of_journey.to_arrow()["lat_deg"].null_count == 5
+        assert [each["reason"] for each in client.refusals("P-1", NOON, NOON + timedelta(seconds=2))] == [
+            "position_spike"
+        ] * 2
+        assert list(client.refusals("P-1", reason="position_zero")) == []
+        (version,) = versions.items
+        assert version.journey == row
+        assert [(each.field, each.before, each.after) for each in version.changes] == [("distance_m", 1.5, 7.0)]
+        assert asyncio.run(awaited(url)) == (found, versions, list(of_journey))
 
 
 def test_masked_fields_arrive_as_nulls() -> None:

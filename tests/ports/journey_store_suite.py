@@ -23,6 +23,7 @@ from journeymesh.stores.port import (
 )
 from tests.ports.book_suite import BookSuite
 from tests.ports.change_feed_suite import ChangeFeedSuite
+from tests.ports.refusal_suite import RefusalSuite
 from tests.ports.writer_suite import WriterSuite
 from tests.support.records import (
     BEGIN,
@@ -43,7 +44,7 @@ from tests.support.records import (
 )
 
 
-class JourneyStoreSuite(BookSuite, ChangeFeedSuite, WriterSuite):
+class JourneyStoreSuite(BookSuite, ChangeFeedSuite, RefusalSuite, WriterSuite):
     """Inherited by every adapter's tests."""
 
     open_another: Callable[[], Store]

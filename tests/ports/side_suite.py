@@ -18,6 +18,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from journeymesh.engines.refusals import refusals_of
 from journeymesh.fleets.fleet import generate
 from journeymesh.fleets.spec import FleetSpec
 from journeymesh.journeys.answers import answer_bytes
@@ -27,7 +28,7 @@ from journeymesh.journeys.pipeline import make_journeys
 from journeymesh.journeys.policies import Policy
 from journeymesh.journeys.rules import ALWAYS_ON, ENGINE_SWITCHED, JourneyRules
 from journeymesh.journeys.summaries import Period, summarise
-from journeymesh.stores.port import JourneyQuery
+from journeymesh.stores.port import JourneyQuery, RefusalQuery
 from journeymesh.strangler.questions import Side, fix_table
 from tests.support.builders import NOON, NOW_US, US, drive, onwards
 from tests.support.hostile_fixes import recordings
@@ -79,6 +80,15 @@ def terms_of_one_number() -> tuple[tuple[Policy, ...], Fixes]:
     starts = [("V0", 0), ("V0", 2), ("V1", 1), ("V2", 3), ("V1", 24 * 41), ("V1", 24 * 45), ("V2", 24 * 43)]
     starts += [("V0", 5), ("V0", 24 * 41)]
     return held, Fixes.concat([drive((15.0, 300.0), vehicle=v, start=NOON + timedelta(hours=h)) for v, h in starts])
+
+
+def faulty_fleet() -> tuple[Fixes, tuple[Policy, ...]]:
+    """The fleet with a receiver that lost its fix every now and then."""
+    fixes, policies = fleet()
+    lost = (np.arange(len(fixes)) % 997 == 5) | ((np.arange(len(fixes)) % 97 == 5) & (fixes.vehicle == 0))
+    return replace(
+        fixes, lat_deg=np.where(lost, 0.0, fixes.lat_deg), lon_deg=np.where(lost, 0.0, fixes.lon_deg)
+    ), policies
 
 
 def reversed_rows(table):
@@ -238,3 +248,40 @@ class SideSuite:
 
     def test_a_vehicle_that_nobody_knows_has_no_fixes(self):
         assert len(self.make_side(*fleet(), ALWAYS_ON).fixes("nobody's", *EVER)) == 0
+
+    @pytest.mark.parametrize("limit", [7, None])
+    def test_what_was_refused_of_a_vehicle_is_what_the_pass_refused_of_it_page_after_page(self, limit):
+        fixes, policies = faulty_fleet()
+        side, made = self.make_side(fixes, policies, ALWAYS_ON), make_journeys(fixes, ALWAYS_ON, policies, NOW_US)
+        refused = refusals_of(made.refused, made.reasons, lambda numbers: ["" for _ in numbers])
+        seen = 0
+        for vehicle in fixes.vehicles:
+            first, end = EVER
+            wanted = sorted(
+                (each.fixed_at, each.refusal_id, each.reason)
+                for each in refused
+                if each.vehicle == vehicle and each.fixed_at is not None and first <= each.fixed_at < end
+            )
+            query = RefusalQuery(vehicle=vehicle, fixed_from=first, fixed_to=end, by_time=True, limit=limit)
+            found = []
+            while page := [(each.fixed_at, key, each.reason) for key, each in side.refusals(query)]:
+                assert limit is None or len(page) <= limit
+                found += page
+                query = replace(query, after_time=page[-1][:2])
+            assert found == wanted
+            seen += len(found)
+        assert seen > 20
+
+    def test_what_was_refused_of_a_time_is_what_was_refused_in_it(self):
+        fixes, policies = faulty_fleet()
+        side = self.make_side(fixes, policies, ALWAYS_ON)
+        query = RefusalQuery(vehicle=fixes.vehicles[0], fixed_from=EVER[0], fixed_to=EVER[1], by_time=True)
+        every = [each for _, each in side.refusals(query)]
+        first, end = every[2].fixed_at, every[5].fixed_at
+        some = [each for _, each in side.refusals(replace(query, fixed_from=first, fixed_to=end))]
+        assert [each.refusal_id for each in some] == [e.refusal_id for e in every if first <= e.fixed_at < end]
+        reason = every[0].reason
+        of_reason = [each for _, each in side.refusals(replace(query, reason=reason))]
+        assert [each.refusal_id for each in of_reason] == [e.refusal_id for e in every if e.reason == reason]
+        assert list(side.refusals(replace(query, vehicle="nobody's"))) == []
+        assert side.history("0" * 26) == []

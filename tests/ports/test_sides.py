@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 
 import pytest
 
+from journeymesh.engines.refusals import refusals_of
 from journeymesh.journeys.fixes import Fixes
 from journeymesh.journeys.pipeline import make_journeys
 from journeymesh.journeys.policies import Policy
@@ -27,7 +28,8 @@ def filled(store: Store, fixes: Fixes, policies: Sequence[Policy], rules: Journe
     """The store with what one pass makes of the fixes."""
     store.migrate()
     made = make_journeys(fixes, rules, policies, NOW_US)
-    store.write(StoreBatch(journeys=made.journeys, fixes=made.timeline, policies=policies))
+    refused = refusals_of(made.refused, made.reasons, RecordedLegacy().describe)
+    store.write(StoreBatch(journeys=made.journeys, fixes=made.timeline, policies=policies, refusals=refused))
     return store
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -11,6 +12,7 @@ from typing import Any
 import pyarrow as pa
 
 from journeymesh.journeys.fixes import Fixes
+from journeymesh.journeys.journey import Refusal
 from journeymesh.journeys.policies import Policy
 from journeymesh.services.http.config import HttpConfig
 from journeymesh.services.http.logs import structured_log
@@ -21,7 +23,7 @@ from journeymesh.services.journeyapi.ports import FixTaker
 from journeymesh.services.journeyapi.product import StoreProduct
 from journeymesh.services.journeyapi.versions import StoreVersions
 from journeymesh.stores.memory import MemoryStore
-from journeymesh.stores.port import JourneyQuery, Store, StoreBatch
+from journeymesh.stores.port import HistoryEntry, JourneyQuery, RefusalQuery, Store, StoreBatch
 from journeymesh.strangler.policy_book import PolicyBook
 from tests.support import records
 from tests.support.asgi_client import AsgiClient
@@ -54,6 +56,12 @@ class Counted:
 
     def fixes(self, vehicle: str, first: datetime, last: datetime) -> Fixes:
         return self._ask().fixes(vehicle, first, last)
+
+    def refusals(self, query: RefusalQuery) -> Iterator[tuple[str, Refusal]]:
+        return self._ask().refusals(query)
+
+    def history(self, journey_id: str) -> list[HistoryEntry]:
+        return self._ask().history(journey_id)
 
 
 def filled(rows: int = 3) -> MemoryStore:

@@ -27,7 +27,18 @@ from journeymesh.client.calls import (
 )
 from journeymesh.client.exchange import Request
 from journeymesh.client.fix_tables import fix_table
-from journeymesh.client.rows import FIXES, JOURNEYS, POLICIES, SUMMARIES, Fix, Journey, ListedPolicy, Summary
+from journeymesh.client.rows import (
+    FIXES,
+    JOURNEYS,
+    POLICIES,
+    REFUSED_FIXES,
+    SUMMARIES,
+    Fix,
+    Journey,
+    ListedPolicy,
+    RefusedFix,
+    Summary,
+)
 from journeymesh.errors import UsageError
 from journeymesh.journeys.fields import SORTS
 from journeymesh.journeys.period_sums import FigurePeriod, Period
@@ -224,6 +235,49 @@ class JourneyCalls:
         return row_call(get("/v1/journeys/{journey}/track", self.purpose, journey=journey_id), Fix, FIXES)
 
     @methods.answer
+    def journey_versions(
+        self, journey_id: str, *, limit: int | None = None, after: str | None = None
+    ) -> Call[wire.JourneyVersions[Journey]]:
+        """What a journey was before late fixes changed it, the latest version first, with what the next one has
+        otherwise. ``after``: ``next`` of the page before."""
+        params = {"limit": limit, "cursor": after}
+        request = get("/v1/journeys/{journey}/versions", self.purpose, params, journey=journey_id)
+        return call(request, wire.JourneyVersions[Journey])
+
+    @methods.rows
+    def journey_refusals(
+        self, journey_id: str, *, reason: str | None = None, positions: bool = False, page_size: int | None = None
+    ) -> Listing[Rows[RefusedFix]]:
+        """The refused fixes of a journey's time by time, and why. ``positions``: with positions, as the track has
+        them. Pages are asked for as they are read."""
+        request = get(
+            "/v1/journeys/{journey}/refusals", self.purpose, _refusal_params(reason, positions, page_size),
+            journey=journey_id,
+        )  # fmt: skip
+        return Listing(row_call(request, RefusedFix, REFUSED_FIXES))
+
+    @methods.rows
+    def refusals(
+        self,
+        policy: str,
+        since: Instant | None = None,
+        until: Instant | None = None,
+        *,
+        reason: str | None = None,
+        positions: bool = False,
+        page_size: int | None = None,
+    ) -> Listing[Rows[RefusedFix]]:
+        """The refused fixes of a policy's terms in ``[since, until)`` by time, and why. Pages are asked for as they are
+        read.
+
+        Raises:
+            UsageError: an instant has no time zone.
+        """
+        params = {**_refusal_params(reason, positions, page_size), **period_params(since, until)}
+        request = get("/v1/policies/{policy}/refusals", self.purpose, params, policy=policy)
+        return Listing(row_call(request, RefusedFix, REFUSED_FIXES))
+
+    @methods.answer
     def product(self) -> Call[Product]:
         """The data product: contract, freshness, quality."""
         return call(get("/v1/products/journeys"), Product)
@@ -252,3 +306,7 @@ class JourneyCalls:
             body=body,
         )
         return call(request, FixesTaken)
+
+
+def _refusal_params(reason: str | None, positions: bool, limit: int | None) -> dict[str, object]:
+    return {"reason": reason, "positions": "true" if positions else None, "limit": limit}

@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from journeymesh.journeys.fields import HARSH_EVENT_TYPE, HOUR_TYPE, SCORE_PART_TYPE, python_type
 from journeymesh.journeys.fixes import FIX_SCHEMA
-from journeymesh.journeys.journey import JOURNEY_SCHEMA
+from journeymesh.journeys.journey import JOURNEY_SCHEMA, REFUSED_FIX_SCHEMA
 from journeymesh.journeys.policy_table import LISTED_POLICIES
 from journeymesh.journeys.summaries import FIGURE_SCHEMA
 
@@ -45,3 +45,4 @@ Journey = _row("Journey", JOURNEY_SCHEMA)
 Summary = _row("Summary", FIGURE_SCHEMA)
 ListedPolicy = _row("ListedPolicy", LISTED_POLICIES)
 Fix = _row("Fix", FIX_SCHEMA)
+RefusedFix = _row("RefusedFix", REFUSED_FIX_SCHEMA)

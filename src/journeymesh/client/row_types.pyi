@@ -129,3 +129,11 @@ class Fix(TypedDict, total=False):
     speed_limit_mps: float | None
     ignition: bool | None
     accuracy_m: float | None
+
+class RefusedFix(TypedDict, total=False):
+    refusal_id: str | None
+    reason: str | None
+    explanation: str | None
+    fixed_at: datetime | None
+    lat_deg: float | None
+    lon_deg: float | None

@@ -16,17 +16,18 @@ from journeymesh.client.row_types import (
     HourDriven,
     Journey,
     ListedPolicy,
+    RefusedFix,
     ScorePart,
     Summary,
 )
 from journeymesh.journeys.fixes import FIX_SCHEMA
-from journeymesh.journeys.journey import JOURNEY_SCHEMA
+from journeymesh.journeys.journey import JOURNEY_SCHEMA, REFUSED_FIX_SCHEMA
 from journeymesh.journeys.policy_table import LISTED_POLICIES
 from journeymesh.journeys.summaries import FIGURE_SCHEMA
 
 __all__ = [
-    "FIXES", "JOURNEYS", "POLICIES", "SUMMARIES", "Fix", "HarshEvent", "HourDriven", "Journey", "ListedPolicy", "Row",
-    "ScorePart", "Summary", "table_of",
+    "FIXES", "JOURNEYS", "POLICIES", "REFUSED_FIXES", "SUMMARIES", "Fix", "HarshEvent", "HourDriven", "Journey",
+    "ListedPolicy", "RefusedFix", "Row", "ScorePart", "Summary", "table_of",
 ]  # fmt: skip
 
 Row = TypeVar("Row", bound=Mapping[str, object])
@@ -43,6 +44,7 @@ JOURNEYS: Final = _nullable(JOURNEY_SCHEMA)
 SUMMARIES: Final = _nullable(FIGURE_SCHEMA)
 FIXES: Final = _nullable(FIX_SCHEMA)
 POLICIES: Final = _nullable(LISTED_POLICIES)
+REFUSED_FIXES: Final = _nullable(REFUSED_FIX_SCHEMA)
 """The schemas of answers: those of the columns inside, any of them null where it is masked."""
 
 

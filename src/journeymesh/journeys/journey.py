@@ -10,7 +10,7 @@ from typing import Final
 
 import pyarrow as pa
 
-from journeymesh.journeys.fields import FIELDS
+from journeymesh.journeys.fields import FIELDS, INSTANT
 
 JOURNEY_SCHEMA: Final = pa.schema(
     [
@@ -33,6 +33,19 @@ because the reported ones contradict them. These three are null in journeys made
 
 RECORDED_LATER: Final = tuple(field.name for field in FIELDS if field.since)
 """The last columns of ``JOURNEY_SCHEMA``, null in journeys made before there were these: nobody knows then."""
+
+REFUSED_FIX_SCHEMA: Final = pa.schema(
+    [
+        pa.field("refusal_id", pa.string(), nullable=False),
+        pa.field("reason", pa.string(), nullable=False),
+        pa.field("explanation", pa.string(), nullable=False),
+        pa.field("fixed_at", INSTANT),
+        pa.field("lat_deg", pa.float64()),
+        pa.field("lon_deg", pa.float64()),
+    ]
+)
+"""What is told of a refused fix: its reason's code, what that means, and when and where the fix said it was. Never the
+input itself."""
 
 
 def journey_id(vehicle: str, started_at_us: int) -> str:

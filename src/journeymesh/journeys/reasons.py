@@ -5,7 +5,9 @@ Codes below 16 are given by the pass, one byte per fix; the others are given by 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import IntEnum, unique
+from typing import Final
 
 
 @unique
@@ -68,3 +70,25 @@ USED_WITHOUT: frozenset[Reason] = frozenset({Reason.VALUE_UNPARSEABLE})
 
 PASS_REASONS: frozenset[Reason] = frozenset(r for r in Reason if Reason.DUPLICATE < r < Reason.UNDECIDED)
 """Reasons that the pass gives. They are recomputed when a late fix re-opens their time."""
+
+TOLD: Final[Mapping[str, str]] = {
+    "clock_impossible": "device clock before any recorder existed",
+    "clock_future": "device clock in the future",
+    "clock_missing": "no device clock",
+    "clock_unparseable": "device clock cannot be read",
+    "position_missing": "no position",
+    "position_outside_world": "position outside the world",
+    "position_null_island": "position exactly (0, 0)",
+    "position_zero": "one coordinate exactly zero, an impossible jump",
+    "position_spike": "impossible jump and back",
+    "position_unparseable": "position cannot be read",
+    "position_inaccurate": "position not valid or too inaccurate, as the recorder itself says",
+    "conflicting_fix": "another fix at the same instant",
+    "vehicle_missing": "no vehicle or device named",
+    "value_unparseable": "a value cannot be read",
+    "document_corrupt": "document is not well-formed",
+    "fixes_not_kept": "too late: the journey's fixes are no longer kept",
+    "policy_unusable": "a policy without number, beginning or vehicle, or with a field that cannot be read",
+    "policy_contradicts": "a policy at the same time as another of the same device or vehicle",
+}
+"""What each code means, for people, without anything of the input itself."""

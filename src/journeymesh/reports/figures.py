@@ -10,6 +10,7 @@ from typing import Any, Final
 import pyarrow as pa
 
 from journeymesh.journeys.fields import SUMMED
+from journeymesh.journeys.reasons import TOLD
 from journeymesh.journeys.rules import ScorePart, ScoreRules
 from journeymesh.journeys.summaries import speeding_share
 from journeymesh.reports.units import Units, percent
@@ -172,26 +173,7 @@ def harsh_table(journeys: Sequence[Row], most: int) -> HarshTable:
     return table
 
 
-_REASON_TEXTS: Final = {
-    "clock_impossible": "device clock before any recorder existed",
-    "clock_future": "device clock in the future",
-    "clock_missing": "no device clock",
-    "clock_unparseable": "device clock cannot be read",
-    "position_missing": "no position",
-    "position_outside_world": "position outside the world",
-    "position_null_island": "position exactly (0, 0)",
-    "position_zero": "one coordinate exactly zero, an impossible jump",
-    "position_spike": "impossible jump and back",
-    "position_unparseable": "position cannot be read",
-    "conflicting_fix": "another fix at the same instant",
-    "vehicle_missing": "no vehicle or device named",
-    "value_unparseable": "a value cannot be read",
-    "document_corrupt": "document is not well-formed",
-    "fixes_not_kept": "too late: the journey's fixes are no longer kept",
-}
-
-
 def refusal_rows(refusals: Mapping[str, int]) -> list[tuple[str, str, int]]:
     """(reason code, what it means, how many), most first."""
-    rows = [(code, _REASON_TEXTS.get(code, ""), number) for code, number in refusals.items() if number]
+    rows = [(code, TOLD.get(code, ""), number) for code, number in refusals.items() if number]
     return sorted(rows, key=lambda row: (-row[2], row[0]))

@@ -244,7 +244,8 @@ class LakeStore:
         return [records.policy_of(tuple(row.values())) for row in found.to_pylist()]
 
     def refusals(self, query: RefusalQuery) -> Iterator[tuple[str, Refusal]]:
-        """Quarantined inputs as (refusal_id, refusal), in refusal_id order, all from one state of the store."""
+        """Quarantined inputs as (refusal_id, refusal), in refusal_id order, or by time where the query says so, all
+        from one state of the store."""
         state, (where, values) = self._state(), _refusal_condition(query)
         found = self._queries.stream(
             state,
@@ -252,7 +253,7 @@ class LakeStore:
             state.of("refusals"),
             where,
             values,
-            order="refusal_id",
+            order="fixed_at_us, refusal_id" if query.by_time else "refusal_id",
             limit=query.limit,
             among=None if query.among is None else keys_table("refusals", query.among),
         )
@@ -437,4 +438,9 @@ def _refusal_condition(query: RefusalQuery) -> tuple[str, list[Any]]:
         if value is not None:
             conditions.append(condition)
             values.append(value)
+    if query.by_time:
+        conditions.append("fixed_at_us IS NOT NULL")
+    if query.after_time is not None:
+        conditions.append("(fixed_at_us, refusal_id) > (?, ?)")
+        values += (to_us(query.after_time[0]), query.after_time[1])
     return " AND ".join(conditions) or "true", values

@@ -161,7 +161,8 @@ class VehicleSpan:
 @dataclass(frozen=True, slots=True)
 class RefusalQuery:
     """Which refusals. ``after`` is the last ``refusal_id`` seen; ``without_vehicle`` asks for those of no vehicle;
-    ``among`` for those with one of these ids."""
+    ``among`` for those with one of these ids. ``by_time`` asks for those of a known instant, by ``fixed_at`` and id:
+    ``after_time`` is then the (fixed_at, refusal_id) of the last one seen."""
 
     reason: str | None = None
     vehicle: str | None = None
@@ -171,6 +172,8 @@ class RefusalQuery:
     limit: int | None = None
     without_vehicle: bool = False
     among: tuple[str, ...] | None = None
+    by_time: bool = False
+    after_time: tuple[datetime, str] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -262,7 +265,7 @@ class JourneyStore(Protocol):
         """All policies, or the terms of those with this number (of every tenant), by number, tenant and beginning."""
 
     def refusals(self, query: RefusalQuery) -> Iterator[tuple[str, Refusal]]:
-        """Quarantined inputs as (refusal_id, refusal), in refusal_id order."""
+        """Quarantined inputs as (refusal_id, refusal), in refusal_id order, or by time where the query says so."""
 
     def rules(self) -> list[RulesUsed]:
         """The rules that the journeys here were made with."""

@@ -43,6 +43,8 @@ _PAGE: Final = 20_000
 _BLOCK_PAGE: Final = 200
 _NAMES_AT_ONCE: Final = 1_000
 _BY_START: Final[tuple[str, ...]] = ("started_at_us", "journey_id")
+_BY_FIX: Final[tuple[str, ...]] = ("fixed_at_us", "refusal_id")
+_NO_INSTANT_BEFORE_US: Final = -(2**63)
 _SPANS: Final = (("journeys", "started_at_us", "ended_at_us"), ("blocks", "first_us", "last_us"))
 _NAMING: Final = (*_SPANS, ("refusals", "fixed_at_us", "fixed_at_us"))
 
@@ -169,10 +171,14 @@ class RowStore(ABC):
         return list(map(records.policy_of, self._all("policies", where, records.POLICY_KEY)))
 
     def refusals(self, query: RefusalQuery) -> Iterator[tuple[str, Refusal]]:
-        """Quarantined inputs as (refusal_id, refusal), in refusal_id order."""
-        after = None if query.after is None else (query.after,)
+        """Quarantined inputs as (refusal_id, refusal), in refusal_id order, or by time where the query says so."""
+        after: Sequence[Any] | None = None if query.after is None else (query.after,)
+        order = None
+        if query.by_time:
+            order, last = _BY_FIX, query.after_time
+            after = None if last is None else (to_us(last[0]), last[1])
         with self._reading() as now:
-            for page in _pages(now, "refusals", refusal_conditions(query), after, query.limit):
+            for page in _pages(now, "refusals", refusal_conditions(query), after, query.limit, order=order):
                 yield from map(records.refusal_of, page)
 
     def rules(self) -> list[RulesUsed]:
@@ -278,6 +284,8 @@ def refusal_conditions(query: RefusalQuery) -> list[Condition]:
         where.append(("vehicle", "=", None))
     if query.among is not None:
         where.append(("refusal_id", "in", query.among))
+    if query.by_time and query.fixed_from is None:
+        where.append(("fixed_at_us", ">=", _NO_INSTANT_BEFORE_US))
     return where + _between("fixed_at_us", query.fixed_from, query.fixed_to)
 
 
@@ -295,9 +303,11 @@ def _pages(
     *,
     columns: Sequence[str] | None = None,
     size: int = _PAGE,
+    order: Sequence[str] | None = None,
 ) -> Iterator[list[Row]]:
-    """Rows in the order of their key, page by page. ``columns``: of each row, the key's among them; None: all."""
-    key, left = KINDS[kind].key, limit
+    """Rows in the order of their key, or in one that ends with it, page by page. ``columns``: of each row, those of the
+    order among them; None: all."""
+    key, left = order or KINDS[kind].key, limit
     places = [(columns or KINDS[kind].columns).index(name) for name in key]
     while left is None or left > 0:
         wanted = size if left is None else min(left, size)

@@ -16,9 +16,9 @@ import pyarrow as pa
 from journeymesh.errors import UsageError
 from journeymesh.instants import to_us
 from journeymesh.journeys.fixes import Fixes
-from journeymesh.journeys.journey import JOURNEY_SCHEMA
+from journeymesh.journeys.journey import JOURNEY_SCHEMA, Refusal
 from journeymesh.journeys.policies import Policy, PolicyTerm, by_time
-from journeymesh.stores.port import JourneyQuery
+from journeymesh.stores.port import HistoryEntry, JourneyQuery, RefusalQuery
 from journeymesh.stores.rows import selected
 from journeymesh.strangler.counts import NO_SLICE, AnswerCounts
 from journeymesh.strangler.journey_index import Located, Locator
@@ -200,6 +200,40 @@ class Door:
             if policy is not None:
                 self._offer(route, policy, FixesAsked(vehicle, begin, end), name, None)
         return parts[0] if len(parts) == 1 else Fixes.concat(parts)
+
+    def refusals(self, query: RefusalQuery) -> Iterator[tuple[str, Refusal]]:
+        """What was refused of ``query.vehicle`` in ``[fixed_from, fixed_to)``, by time: each policy's time as the side
+        that answers for it has it. Nothing is compared: reconciliation compares the quarantines.
+
+        Raises:
+            UsageError: no vehicle or time is named, or not by time. RoutesUnreadable: who answers is not known at
+                this moment.
+        """
+        vehicle, first, end = query.vehicle, query.fixed_from, query.fixed_to
+        if vehicle is None or first is None or end is None or not query.by_time:
+            raise UsageError("the door is asked for refusals of a vehicle's time, by time", todo="name all of these")
+        left = query.limit
+        for _, route, name, begin, last in list(self._spans(vehicle, first, end - _TICK)):
+            if left == 0 or (query.after_time is not None and last < query.after_time[0]):
+                continue
+            with _asked(route, name, "refusals"):
+                part = replace(query, fixed_from=begin, fixed_to=last + _TICK, limit=left)
+                found = list(self._side(route, name).refusals(part))
+            yield from found
+            left = None if left is None else left - len(found)
+
+    def history(self, journey_id: str) -> list[HistoryEntry]:
+        """Former contents under this id, oldest first, as the side has them that answers for the journey that the id
+        leads to. Legacy has none.
+
+        Raises:
+            RoutesUnreadable: who answers is not known at this moment.
+        """
+        located = self.locator.find(journey_id)
+        policy = None if located is None else self._in_force(located)
+        route, name = (None, LEGACY) if policy is None else self._route(policy)
+        with _asked(route, name, "history"):
+            return self._side(route, name).history(journey_id)
 
     def answering_name(self, policy: Policy) -> str:
         """The name of the side that answers for the policy now.

@@ -12,19 +12,20 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from journeymesh.engines.refusals import refusals_of
 from journeymesh.engines.windows import of_vehicles, read_windows, within
 from journeymesh.errors import SourceUnreadable, UsageError
 from journeymesh.instants import from_us, to_us
 from journeymesh.journeys.fields import INSTANT
 from journeymesh.journeys.fixes import COLUMN_NAMES, NOT_REPORTED_US, OPTIONAL_FLOATS, Fixes
-from journeymesh.journeys.journey import JOURNEY_SCHEMA
+from journeymesh.journeys.journey import JOURNEY_SCHEMA, Refusal
 from journeymesh.journeys.local_time import DAY_US
 from journeymesh.journeys.pipeline import make_journeys
 from journeymesh.journeys.policies import Policy
 from journeymesh.journeys.rules import JourneyRules
 from journeymesh.journeys.summaries import of_terms
 from journeymesh.sources.vehicle_port import VehicleSource, VehicleTimes
-from journeymesh.stores.port import JourneyQuery
+from journeymesh.stores.port import HistoryEntry, JourneyQuery, RefusalQuery
 from journeymesh.stores.rows import selected
 from journeymesh.strangler.control import now_us
 from journeymesh.strangler.journey_index import JourneyIndex, JourneyLocation, locations_in
@@ -126,6 +127,56 @@ class LegacySide:
             return none
         found = within(of_vehicles(self.source.read([times]).fixes).get(vehicle, none), [times])
         return _as_kept(make_journeys(found, self.rules, (), self.clock_us()).timeline)
+
+    def refusals(self, query: RefusalQuery) -> Iterator[tuple[str, Refusal]]:
+        """What is refused of ``query.vehicle`` in ``[fixed_from, fixed_to)`` by time, read forward for as far as the
+        answer is asked for.
+
+        Raises:
+            UsageError: no vehicle or time is named, or not by time. SourceUnreadable: legacy cannot be read.
+            LegacyTooMuch: the answer needs more than ``limits``.
+        """
+        vehicle, first, end = query.vehicle, query.fixed_from, query.fixed_to
+        if vehicle is None or first is None or end is None or not query.by_time:
+            raise UsageError("legacy is asked for refusals of a vehicle's time, by time", todo="name all of these")
+        last = None if query.after_time is None else (to_us(query.after_time[0]), query.after_time[1])
+        begin_us = max(to_us(first), _EARLIEST_US, _EARLIEST_US if last is None else last[0])
+        left = query.limit
+        for refusal_id, refusal in self._refused(vehicle, begin_us, min(to_us(end), _LATEST_US)):
+            if left == 0:
+                return
+            assert refusal.fixed_at is not None
+            behind = last is None or (to_us(refusal.fixed_at), refusal_id) > last
+            if behind and query.reason in (None, refusal.reason):
+                left = None if left is None else left - 1
+                yield refusal_id, refusal
+
+    def history(self, journey_id: str) -> list[HistoryEntry]:
+        """None: what is computed on read was never anything else."""
+        del journey_id
+        return []
+
+    def _refused(self, vehicle: str, first_us: int, end_us: int) -> Iterator[tuple[str, Refusal]]:
+        """The refusals of the vehicle in this time, by time and id: window by window, which widen where there is
+        little."""
+        spent, width_us, soon_us = _Spent(self.limits), _FIRST_WINDOW_US, self.clock_us() + _SOON_US
+        while first_us < end_us:
+            last_us = end_us if first_us > soon_us else min(first_us + width_us, end_us)
+            spent.check()
+            before = spent.fixes
+            windows = read_windows(self.source.read, [VehicleTimes(vehicle, first_us, last_us - 1)], self.rules)
+            fixes = Fixes.concat([window.fixes for window in windows])
+            spent.add(len(fixes))
+            result = make_journeys(fixes, self.rules, (), self.clock_us(), timeline=False)
+            found = [each for window in windows for each in window.refusals]
+            found += refusals_of(result.refused, result.reasons, self.source.describe)
+            timed = {(to_us(each.fixed_at), each.refusal_id): each for each in found if each.fixed_at is not None}
+            for (at_us, refusal_id), refusal in sorted(timed.items()):
+                if first_us <= at_us < last_us:
+                    yield refusal_id, refusal
+            first_us = last_us
+            read = max(spent.fixes - before, _WINDOW_FIXES // _WIDEN)
+            width_us = max(width_us * _WINDOW_FIXES // read, DAY_US)
 
     def _computed(self, terms: Sequence[Policy], query: JourneyQuery) -> pa.Table:
         pages, rows = [JOURNEY_SCHEMA.empty_table()], 0

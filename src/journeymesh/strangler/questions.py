@@ -5,6 +5,7 @@ What a side of the door answers. Every store is one; the legacy side computes th
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
@@ -13,17 +14,18 @@ import pyarrow as pa
 
 from journeymesh.journeys.answers import rfc3339
 from journeymesh.journeys.fixes import FIX_SCHEMA, Fixes
-from journeymesh.journeys.journey import JOURNEY_SCHEMA
+from journeymesh.journeys.journey import JOURNEY_SCHEMA, Refusal
 from journeymesh.journeys.policies import Policy
 from journeymesh.stores.digests import POLICY_SCHEMA
-from journeymesh.stores.port import JourneyQuery
+from journeymesh.stores.port import HistoryEntry, JourneyQuery, RefusalQuery
 from journeymesh.stores.records import policy_row, table_from_rows
 
 
 class Side(Protocol):
     """The part of the journey port that applications read. Methods mean what they mean on a store.
 
-    Two sides that hold the same fixes, policies and rules give byte-identical answers.
+    Two sides that hold the same fixes, policies and rules give byte-identical answers, but for ``history``: what a
+    journey was before is kept by stores alone.
     """
 
     def journeys(self, query: JourneyQuery) -> pa.Table:
@@ -37,6 +39,12 @@ class Side(Protocol):
 
     def fixes(self, vehicle: str, first: datetime, last: datetime) -> Fixes:
         """The vehicle's fixes with ``first <= fixed_at <= last``, by time, without refused ones and duplicates."""
+
+    def refusals(self, query: RefusalQuery) -> Iterator[tuple[str, Refusal]]:
+        """What was refused of ``query.vehicle`` in a time, by time (``query.by_time``)."""
+
+    def history(self, journey_id: str) -> list[HistoryEntry]:
+        """Former contents under this id, oldest first; none where the side keeps none."""
 
 
 @dataclass(frozen=True, slots=True)

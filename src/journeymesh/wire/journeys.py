@@ -3,10 +3,13 @@ types."""
 
 from __future__ import annotations
 
-from datetime import date
-from typing import Any
+from datetime import date, datetime
+from typing import Any, Generic, TypeVar
 
 import msgspec
+
+J = TypeVar("J")
+"""A journey's row."""
 
 
 class GivenFix(msgspec.Struct, kw_only=True):
@@ -89,3 +92,29 @@ class PolicyScore(msgspec.Struct, frozen=True):
     score: float | None
     parts: list[ScorePartGiven]
     changes: list[ScoreChangeGiven]
+
+
+class FieldChange(msgspec.Struct, frozen=True):
+    """A field that a journey's next version has otherwise: its value before and after, each as the journey has it."""
+
+    field: str
+    before: Any
+    after: Any
+
+
+class JourneyVersion(msgspec.Struct, Generic[J], frozen=True):
+    """What a journey was before late fixes changed it: ``journey`` as it was given out then, when it was superseded and
+    by which journey (null: none, or hidden), and what the next version has otherwise, of the fields that may be seen.
+    """
+
+    superseded_at: datetime
+    superseded_by: str | None
+    changes: list[FieldChange]
+    journey: J
+
+
+class JourneyVersions(msgspec.Struct, Generic[J], frozen=True):
+    """Earlier versions of a journey, the latest first. ``next`` is the cursor behind them; null: there are no more."""
+
+    items: list[JourneyVersion[J]]
+    next: str | None

@@ -14,10 +14,11 @@ import pytest
 from journeymesh.errors import SourceUnreadable, StoreUnavailable, UsageError
 from journeymesh.journeys.answers import answer_bytes
 from journeymesh.journeys.fixes import Fixes
+from journeymesh.journeys.journey import Refusal
 from journeymesh.journeys.policies import Policy
 from journeymesh.journeys.rules import JourneyRules
 from journeymesh.stores.memory import MemoryStore
-from journeymesh.stores.port import JourneyQuery
+from journeymesh.stores.port import HistoryEntry, JourneyQuery, RefusalQuery
 from journeymesh.strangler.control import Control
 from journeymesh.strangler.counts import NO_SLICE, AnswerCounts, last_answered_us
 from journeymesh.strangler.door import Door
@@ -59,6 +60,12 @@ class CountedSide:
 
     def fixes(self, vehicle: str, first: object, last: object) -> Fixes:
         return self._ask().fixes(vehicle, first, last)  # type: ignore[arg-type]
+
+    def refusals(self, query: RefusalQuery) -> Iterator[tuple[str, Refusal]]:
+        return self._ask().refusals(query)
+
+    def history(self, journey_id: str) -> list[HistoryEntry]:
+        return self._ask().history(journey_id)
 
 
 class _Through(SideSuite):

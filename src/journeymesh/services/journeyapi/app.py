@@ -16,7 +16,9 @@ from journeymesh.services.journeyapi import (
     journey_routes,
     policy_routes,
     product_route,
+    refusal_routes,
     score_route,
+    version_route,
 )
 from journeymesh.services.journeyapi.config import JourneyapiConfig
 from journeymesh.services.journeyapi.kept_answers import KeptAnswers
@@ -28,8 +30,8 @@ from journeymesh.stores.figure_port import FigureReads
 from journeymesh.stores.policy_summaries import JourneysOfMany
 
 ROUTES = (
-    *book_routes.ROUTES, *policy_routes.ROUTES, *score_route.ROUTES, *journey_routes.ROUTES, *product_route.ROUTES,
-    *fix_route.ROUTES,
+    *book_routes.ROUTES, *policy_routes.ROUTES, *score_route.ROUTES, *journey_routes.ROUTES, *version_route.ROUTES,
+    *refusal_routes.ROUTES, *product_route.ROUTES, *fix_route.ROUTES,
 )  # fmt: skip
 VERSION = "1.0.0"
 """Of the wire contract: a breaking change is a new major version, and a new path."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Protocol
@@ -10,9 +10,9 @@ from typing import Any, Protocol
 import pyarrow as pa
 
 from journeymesh.journeys.fixes import Fixes
-from journeymesh.journeys.journey import JOURNEY_SCHEMA
+from journeymesh.journeys.journey import JOURNEY_SCHEMA, Refusal
 from journeymesh.journeys.policies import Policy
-from journeymesh.stores.port import JourneyQuery
+from journeymesh.stores.port import HistoryEntry, JourneyQuery, RefusalQuery
 
 
 class Reads(Protocol):
@@ -27,6 +27,12 @@ class Reads(Protocol):
 
     def fixes(self, vehicle: str, first: datetime, last: datetime) -> Fixes:
         """The vehicle's kept fixes with ``first <= fixed_at <= last``, by time."""
+
+    def refusals(self, query: RefusalQuery) -> Iterator[tuple[str, Refusal]]:
+        """What was refused of ``query.vehicle`` in ``[fixed_from, fixed_to)``, by time (``query.by_time``)."""
+
+    def history(self, journey_id: str) -> list[HistoryEntry]:
+        """Former contents under this id, oldest first."""
 
 
 class Policies(Protocol):

@@ -9,9 +9,10 @@ import pyarrow as pa
 
 from journeymesh.journeys.fields import python_type
 from journeymesh.journeys.fixes import FIX_SCHEMA
-from journeymesh.journeys.journey import JOURNEY_SCHEMA
+from journeymesh.journeys.journey import JOURNEY_SCHEMA, REFUSED_FIX_SCHEMA
 from journeymesh.journeys.policy_table import LISTED_POLICIES
 from journeymesh.journeys.summaries import FIGURE_SCHEMA
+from journeymesh.wire.journeys import JourneyVersions
 
 
 def _struct(name: str, schema: Any, told: str) -> type[msgspec.Struct]:
@@ -36,6 +37,12 @@ Summary: Final = _struct(
     " in ``policy_from`` the beginning of the term.",
 )
 Fix: Final = _struct("Fix", FIX_SCHEMA, "One timestamped position report.")
+RefusedFix: Final = _struct(
+    "RefusedFix",
+    REFUSED_FIX_SCHEMA,
+    "A fix that was refused: the reason's code and what it means, and when and where the fix said it was. Its position"
+    " may be anywhere, or null: not asked for, hidden, or none.",
+)
 ListedPolicy: Final = _struct(
     "ListedPolicy", LISTED_POLICIES, "An insurance policy, in force in [valid_from, valid_to)."
 )
@@ -53,3 +60,5 @@ JourneyPage: Final = _page(Journey, f"Journeys by start. {_GOES_ON}")
 SummaryPage: Final = _page(Summary, "Summaries, the oldest period first; all of them.", None)
 SummariesPage: Final = _page(Summary, f"Summaries by policy and period, or by rank. {_GOES_ON}", name="SummariesPage")
 FixPage: Final = _page(Fix, "A journey's fixes by time; all of them.", None)
+RefusedFixPage: Final = _page(RefusedFix, f"Refused fixes by time. {_GOES_ON}")
+JourneyVersionsPage: Final[Any] = JourneyVersions[Journey]  # type: ignore[valid-type]
