@@ -16,6 +16,7 @@ from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
 from journeymesh.errors import SettingsInvalid
+from journeymesh.sources.personal_data import PersonalData
 
 ENVIRONMENT_PREFIX: Final = "JOURNEYMESH_"
 CONFIG_VARIABLE: Final = "JOURNEYMESH_CONFIG"
@@ -38,6 +39,10 @@ class Settings(BaseSettings):
         "all", pattern=r"^(all|none|\d+d)$", description="how long fixes are kept: all, none, or days as in 400d"
     )
     memory_mb: int = Field(32, ge=8, description="bound of the columns in memory at once, in MiB")
+    personal_data: PersonalData = Field(
+        "allowed",
+        description="what is admitted here: none (generated data alone), treated (depersonalised too) or allowed",
+    )
     debug: bool = Field(False, description="show a traceback where a fault of the program itself ends a command")
 
     @classmethod

@@ -336,6 +336,20 @@ SABOTAGES: tuple[Sabotage, ...] = (
         "namespace-restricted",
     ),
     Sabotage(
+        "an environment that does not say which data it admits",
+        f"{PLATFORM}/environments/dev/namespace.yaml",
+        "journeymesh.io/personal-data: none",
+        None,
+        "personal-data",
+    ),
+    Sabotage(
+        "a service that is told another label than its environment has",
+        OVERLAY,
+        "personal-data=allowed",
+        "personal-data=none",
+        "personal-data",
+    ),
+    Sabotage(
         "a namespace of another environment",
         f"{PLATFORM}/environments/prod/namespace.yaml",
         "journeymesh.io/environment: prod",

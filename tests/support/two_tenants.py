@@ -103,6 +103,8 @@ class TwoTenants:
     versions: StoreVersions
     book: PolicyBook
     policies: list[Policy]
+    approvals: ApprovalRecords
+    approval_book: ApprovalBook
 
     def token(self, tenant: str) -> str:
         """Of somebody of this tenant who may read everything of theirs."""
@@ -174,8 +176,10 @@ def two_tenants(
     *,
     filled: bool = True,
     taking: bool = False,
+    approved: bool = True,
 ) -> Iterator[TwoTenants]:
-    """The service over this store, which is filled, and this database; ``taking``: it takes fixes, too."""
+    """The service over this store, which is filled, and this database; ``taking``: it takes fixes, too; ``approved``:
+    two purposes are, for each tenant."""
     held = fill(store, *tenants) if filled else []
     everything = sorted(each.name for each in of_product(JOURNEYS))
     people = {
@@ -191,9 +195,9 @@ def two_tenants(
     approvals_database.migrate()
     audit_database.migrate()
     records_kept = ApprovalRecords(approvals_database, contracts)
-    for tenant in TENANTS:
+    for tenant in TENANTS if approved else ():
         for purpose in (PURPOSE, "pricing"):
-            _approve(records_kept, tenant, purpose)
+            approve(records_kept, tenant, purpose)
     with contextlib.ExitStack() as opened:
         opened.callback(audit_database.close)
         opened.callback(approvals_database.close)
@@ -216,10 +220,11 @@ def two_tenants(
             product=StoreProduct({"id": "journeys"}, store), taker=StoreTaker(store, ALWAYS_ON) if taking else None,
             kept=None if answers is None else KeptAnswers(answers),
         )  # fmt: skip
-        yield TwoTenants(app, store, static, audit, versions, book, held)
+        yield TwoTenants(app, store, static, audit, versions, book, held, records_kept, approvals)
 
 
-def _approve(kept: ApprovalRecords, tenant: str, purpose: str) -> None:
+def approve(kept: ApprovalRecords, tenant: str, purpose: str) -> None:
+    """Somebody of the tenant requests the purpose, and somebody else of the tenant approves it."""
     analyst = Person("static", f"{tenant}-analyst", tenant, frozenset({"pricing"}))
     officer = Person("static", f"{tenant}-officer", tenant, frozenset({"privacy"}))
     now = datetime.now(UTC)

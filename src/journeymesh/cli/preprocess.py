@@ -47,6 +47,9 @@ def preprocess(
     rules: RulesOption = None,
     jobs: Annotated[int | None, typer.Option("--jobs", min=1, help="Threads; left out, every core.")] = None,
     policies: Annotated[str | None, typer.Option("--policies", help="Policies file, instead of the mapping's.")] = None,
+    data: Annotated[
+        str | None, typer.Option("--data", help="personal, treated or generated; left out, what the mapping says.")
+    ] = None,
     keep_fixes: Annotated[
         str | None, typer.Option("--keep-fixes", help="How long fixes are kept: all, none or 400d.")
     ] = None,
@@ -74,6 +77,7 @@ def preprocess(
     from journeymesh.engines.local import run
     from journeymesh.engines.port import Retention, RunOptions
     from journeymesh.settings import retention_of
+    from journeymesh.sources.personal_data import data_kind
     from journeymesh.stores.used_rules import rules_for
 
     held = settings()
@@ -82,7 +86,7 @@ def preprocess(
         raise UsageError("no source given", todo="give --source, or set JOURNEYMESH_SOURCE")
     named = mapping or held.mapping
     with (
-        closing(open_source(location, named)) as opened_source,
+        closing(open_source(location, named, None if data is None else data_kind(data, "--data"))) as opened_source,
         opened_store(store or held.store, create=True) as opened,
         run_progress() as on_progress,
     ):

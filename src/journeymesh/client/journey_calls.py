@@ -283,8 +283,9 @@ class JourneyCalls:
         return call(get("/v1/products/journeys"), Product)
 
     @methods.answer
-    def put_fixes(self, fixes: Any, idempotency_key: str | None = None) -> Call[FixesTaken]:
-        """Hand in fixes: an Arrow table, a Polars or pandas frame, or rows.
+    def put_fixes(self, fixes: Any, idempotency_key: str | None = None, data: str = "personal") -> Call[FixesTaken]:
+        """Hand in fixes: an Arrow table, a Polars or pandas frame, or rows. ``data`` is what kind of data they are;
+        where a service runs that is not for personal data, it takes ``generated`` or ``treated`` ones only.
 
         Without a key the batch's digest is its key, so the same batch counts once however often it is sent.
 
@@ -301,7 +302,7 @@ class JourneyCalls:
             method="POST",
             path="/v1/fixes",
             template="/v1/fixes",
-            headers={"idempotency-key": key, "content-type": EXPORTS["arrow"]},
+            headers={"idempotency-key": key, "content-type": EXPORTS["arrow"], "journeymesh-data": data},
             purpose=self.purpose,
             body=body,
         )

@@ -7,6 +7,7 @@ from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from journeymesh.settings import load_settings
 from journeymesh.stores.used_rules import rules_for
 from journeymesh.wiring.access import (
     Access,
@@ -54,7 +55,12 @@ def open_journeyapi(
             used, parts = _behind_a_store(opened, store or "", rules)
         life.checks = {"store": parts["versions"].fault, "approvals": access.book.fault}
         yield build_app(
-            JourneyapiConfig(cursor_key=cursor_key(access.file), http=config, score=used.score),
+            JourneyapiConfig(
+                cursor_key=cursor_key(access.file),
+                http=config,
+                score=used.score,
+                personal_data=load_settings().personal_data,
+            ),
             decisions=access.decider,
             product=StoreProduct(_contract(access), parts.pop("told_by")),
             kept=KeptAnswers(answers),

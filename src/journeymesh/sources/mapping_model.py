@@ -25,6 +25,7 @@ from journeymesh.sources.mapping_fields import (
     with_missing,
 )
 from journeymesh.sources.paths import array_of
+from journeymesh.sources.personal_data import DataKind
 from journeymesh.sources.signal_layout import SignalsLayout
 
 
@@ -91,9 +92,12 @@ class Mapping(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     which documents are for us: by path the value that must be there, or a list of such; of a path with ``[]``, which
     elements. ``missing: ["-", n/a]`` says
     which values mean that there is none, for all fields that do not say so themselves.
+    ``data`` says whose movements these are: ``personal``, of people as they drove; ``treated``, depersonalised;
+    ``generated``, nobody's.
     """
 
     version: Literal[1] = 1
+    data: DataKind = "personal"
     named: str | tuple[str, ...] = msgspec.field(name="collection")
     database: str | None = None
     layout: Layout = "document"

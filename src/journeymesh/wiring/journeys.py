@@ -8,12 +8,15 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
 from journeymesh.errors import JourneymeshError, NotFound, UsageError
+from journeymesh.safe_text import shown_url
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from journeymesh.journeys.policies import Policy
+    from journeymesh.sources.mapping import Mapping
     from journeymesh.sources.mongodb_documents import MongodbDocuments
+    from journeymesh.sources.personal_data import DataKind
     from journeymesh.sources.port import Source
     from journeymesh.sources.vehicle_port import DocumentRemover, FixWriter, VehicleSource
     from journeymesh.stores.port import Store
@@ -62,13 +65,15 @@ def _require_file(url: str) -> None:
         raise NotFound(f"store {url} does not exist", todo="make it with `journeymesh preprocess`, or correct --store")
 
 
-def open_source(location: str, mapping_path: str | Path | None = None) -> Source:
+def open_source(location: str, mapping_path: str | Path | None = None, data: DataKind | None = None) -> Source:
     """The source at this path or URL, read as the mapping file says.
 
-    Parquet, CSV and NDJSON need no mapping where their columns have the names of ``FIX_SCHEMA``.
+    Parquet, CSV and NDJSON need no mapping where their columns have the names of ``FIX_SCHEMA``. ``data`` is the kind
+    of data; None: what the mapping says, or ``personal``.
 
     Raises:
         MappingInvalid: the mapping file cannot be used.
+        PersonalDataRefused: this environment does not admit data of that kind.
         SourceMissing: nothing is there.
         UsageError: it is no kind of source, or one that needs a mapping.
     """
@@ -76,6 +81,7 @@ def open_source(location: str, mapping_path: str | Path | None = None) -> Source
     from journeymesh.sources.mapping import load_mapping
 
     mapping = None if mapping_path is None else load_mapping(Path(mapping_path))
+    _require_admitted(location, mapping, data)
     match kind_of(location, mapping):
         case "parquet":
             from journeymesh.sources.columnar import ParquetSource
@@ -100,13 +106,16 @@ def open_vehicle_source(location: str, mapping_path: str | Path | None = None) -
 
     Raises:
         MappingInvalid: the mapping file cannot be used.
+        PersonalDataRefused: this environment does not admit data of the mapping's kind.
         SourceMissing: the collection is not there. SourceUnreadable: the server cannot be reached.
         UsageError: it is another kind of source, or no mapping was given.
     """
     from journeymesh.sources.locations import live_mapping
     from journeymesh.sources.mongodb_vehicles import MongodbVehicles
 
-    return MongodbVehicles(location, live_mapping(location, mapping_path))
+    mapping = live_mapping(location, mapping_path)
+    _require_admitted(location, mapping)
+    return MongodbVehicles(location, mapping)
 
 
 def open_remover(location: str, mapping_path: str | Path) -> DocumentRemover:
@@ -142,7 +151,19 @@ def open_documents(location: str, mapping_path: str | Path) -> MongodbDocuments:
     from journeymesh.sources.locations import live_mapping
     from journeymesh.sources.mongodb_documents import MongodbDocuments
 
-    return MongodbDocuments(location, live_mapping(location, mapping_path))
+    mapping = live_mapping(location, mapping_path)
+    _require_admitted(location, mapping)
+    return MongodbDocuments(location, mapping)
+
+
+def _require_admitted(location: str, mapping: Mapping | None, data: DataKind | None = None) -> None:
+    """Refuse a source whose kind of data this environment's label does not admit."""
+    from journeymesh.settings import load_settings
+    from journeymesh.sources.personal_data import require_admitted
+
+    kind = data or ("personal" if mapping is None else mapping.data)
+    mark = "--data" if mapping is None else "the mapping's `data:`"
+    require_admitted(kind, load_settings().personal_data, f"source {shown_url(location)}", mark=mark)
 
 
 def open_installation(

@@ -216,3 +216,24 @@ def _stream(table: pa.Table, compression: str | None = None) -> bytes:
     with pa.ipc.new_stream(sink, table.schema, options=pa.ipc.IpcWriteOptions(compression=compression)) as writer:
         writer.write_table(table)
     return bytes(sink.getvalue())
+
+
+@pytest.mark.parametrize("label", ["none", "treated", "allowed"])
+@pytest.mark.parametrize("kind", [None, "personal", "treated", "generated", "fake"])
+def test_fixes_are_taken_where_the_environment_admits_their_kind(
+    kept: KeptAnswers, label: str, kind: str | None
+) -> None:
+    admitted = {"none": {"generated"}, "treated": {"generated", "treated"}}.get(
+        label, {"personal", "treated", "generated"}
+    )
+    with Post(kept) as post:
+        post.served.__exit__()
+        post.served.config = {"personal_data": label}
+        post.served.__enter__()
+        named = {} if kind is None else {"journeymesh-data": kind}
+        answer = post(drive(), **named)
+        expected = 400 if kind == "fake" else 200 if (kind or "personal") in admitted else 409
+        assert answer.status_code == expected
+        assert len(post.store.journeys(JourneyQuery())) == (1 if expected == 200 else 0)
+        if expected == 409:
+            assert f"personal_data={label}" in answer.json()["detail"]

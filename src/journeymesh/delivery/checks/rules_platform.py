@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any, Final
 
 from journeymesh.delivery.checks.findings import Fault, rule, value_rule
+from journeymesh.delivery.checks.pods import CONTAINERS, pod_of
 from journeymesh.delivery.checks.subject import Subject, entries, mapping
 from journeymesh.delivery.checks.values import ENFORCE, OF_ENVIRONMENT, decides
 from journeymesh.delivery.checks.waves import AT_WAVE, wave
 
+PERSONAL_DATA: Final = "journeymesh.io/personal-data"
+_ADMITS: Final = "JOURNEYMESH_PERSONAL_DATA"
+_LABELS: Final = ("none", "treated", "allowed")
 _ADMITTED = {"pods", "deployments", "statefulsets", "daemonsets", "replicasets", "jobs", "cronjobs"}
 
 
@@ -25,6 +30,37 @@ def namespace_restricted(subject: Subject) -> Iterator[Fault]:
         if environment not in held:
             where = subject.tree.platform / "kustomization.yaml"
             yield Fault(where, f"the platform renders no namespace {environment}")
+
+
+@rule(
+    "personal-data",
+    "Each environment's namespace says which data it admits, and whatever has a store there is told the same.",
+    fix=f"label the namespace {PERSONAL_DATA}: none, treated or allowed, and give containers {_ADMITS} of that value",
+)
+def personal_data(subject: Subject) -> Iterator[Fault]:
+    for namespace in subject.every("Namespace", part="platform"):
+        if namespace.name not in subject.environments:
+            continue
+        label = mapping(mapping(namespace.content.get("metadata")).get("labels")).get(PERSONAL_DATA)
+        if label not in _LABELS:
+            yield Fault(namespace, f"{namespace} has no label {PERSONAL_DATA}", ("metadata", "labels"))
+            continue
+        environment = list(subject.of_environment(namespace.name))
+        data = {each.name: mapping(each.content.get("data")) for each in environment if each.kind == "ConfigMap"}
+        for pod in filter(None, map(pod_of, environment)):
+            for container in pod.containers(*CONTAINERS):
+                variables = {str(each.get("name")): each for each in entries(container.content.get("env"))}
+                told = _value(variables.get(_ADMITS, {}), data)
+                if "JOURNEYMESH_STORE" in variables and told != label:
+                    what = f"{pod.owner} is told {_ADMITS}={told or 'nothing'} where {namespace.name} is {label}"
+                    yield Fault(pod.owner, what, (*container.at, "env"))
+
+
+def _value(variable: dict[str, Any], data: dict[str, dict[str, Any]]) -> str:
+    """A variable's value, itself or by a ConfigMap."""
+    reference = mapping(mapping(variable.get("valueFrom")).get("configMapKeyRef"))
+    given = data.get(str(reference.get("name")), {}).get(str(reference.get("key")), "")
+    return str(variable.get("value") or given)
 
 
 @rule(

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from journeymesh.journeys.rules import ScoreRules
 from journeymesh.services.http.config import HttpConfig
+from journeymesh.sources.personal_data import PersonalData
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -17,6 +18,7 @@ class JourneyapiConfig:
     - ``summary_cache_bytes``: encoded summaries kept in memory
     - ``places_remembered``: of how many journeys it is remembered which policy they are of
     - ``stream_rows``: journeys read at once for an export; ``most_fixes``: a batch of more is refused
+    - ``personal_data``: which kinds of data are taken
     """
 
     cursor_key: bytes = field(repr=False)
@@ -26,3 +28,4 @@ class JourneyapiConfig:
     places_remembered: int = 100_000
     stream_rows: int = 2_000
     most_fixes: int = 200_000
+    personal_data: PersonalData = "allowed"

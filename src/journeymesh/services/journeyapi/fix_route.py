@@ -31,6 +31,7 @@ from journeymesh.services.journeyapi.kept_answers import KeptAnswers, digest_of,
 from journeymesh.services.journeyapi.policy_answers import Dependencies, dependencies_of
 from journeymesh.services.journeyapi.ports import FixTaker, Policies, RefusedFix
 from journeymesh.services.journeyapi.rendering import ARROW, JSON
+from journeymesh.sources.personal_data import DATA_KINDS, PersonalDataRefused, data_kind, require_admitted
 from journeymesh.wire.journeys import GivenFixes, RefusedRow, TakenFixes
 
 VEHICLE_NOT_ADMITTED: Final = "vehicle_not_admitted"
@@ -52,7 +53,12 @@ _HEADERS: Final = raw_headers({"content-type": JSON, "cache-control": "no-store"
             "names the batch: sent again, it is answered as before",
             True,
             {"minLength": 1, "maxLength": _LONGEST_KEY},
-        )
+        ),
+        "Journeymesh-Data": (
+            "what kind of data the batch has; where it is left out, personal",
+            False,
+            {"enum": list(DATA_KINDS)},
+        ),
     },
     problems=(CONFLICT, RULES_CONFLICT, TOO_LARGE, UNSUPPORTED_MEDIA_TYPE, UNPROCESSABLE),
 )
@@ -65,6 +71,7 @@ async def put_fixes(request: HttpRequest, decision: Decision) -> ReadyAnswer:
     key = header(request.scope, b"idempotency-key")
     if not key or len(key) > _LONGEST_KEY:
         raise ProblemRaised(MALFORMED, f"give the batch an Idempotency-Key of at most {_LONGEST_KEY} characters")
+    _require_admitted(request, deps)
     if header(request.scope, b"content-encoding") not in (None, "identity"):
         raise ProblemRaised(UNSUPPORTED_MEDIA_TYPE, "send the body as it is, without content-encoding")
     media = header(request.scope, b"content-type") or ""
@@ -77,6 +84,17 @@ async def put_fixes(request: HttpRequest, decision: Decision) -> ReadyAnswer:
     batch = _Batch(deps, deps.taker, deps.kept, decision, key_of(decision.identity, key), media, body)
     taken = await deps.taking.work(batch.taken, after=lease.release)
     return LeasedAnswer(request.state[BODIES], _HEADERS, taken)
+
+
+def _require_admitted(request: HttpRequest, deps: Dependencies) -> None:
+    """Refuse a batch of data that this environment does not admit, before its body is read."""
+    try:
+        kind = data_kind(header(request.scope, b"journeymesh-data") or "personal", "Journeymesh-Data")
+        require_admitted(kind, deps.config.personal_data, "the batch", mark="the header Journeymesh-Data")
+    except PersonalDataRefused as error:
+        raise ProblemRaised(CONFLICT, str(error)) from error
+    except UsageError as error:
+        raise ProblemRaised(MALFORMED, str(error)) from error
 
 
 class _Batch(msgspec.Struct, frozen=True):
