@@ -173,6 +173,27 @@ def test_no_page_breaks_the_content_policy_with_scripts_at_work(browser: Any, co
             assert bool(heavy) == (path == journey), path
 
 
+def test_a_refused_fix_leads_to_its_place_on_the_map_and_what_changed_is_told(browser: Any, console: str) -> None:
+    approved(browser, console)
+    with signed_in(browser, console, "claims-handler") as page:
+        page.goto(console + journey_of(page, console, SHORT))
+        page.wait_for_selector("#replay[data-ready]")
+        button = page.locator("[data-refused-at] button").first
+        button.focus()
+        page.keyboard.press("Enter")
+        assert page.text_content("#replay output").startswith(button.text_content().split(" ")[1])
+        assert page.locator("#picture circle.refused").count() == 1
+        changed = page.locator("section[aria-labelledby=versions] tbody tr").all_text_contents()
+        assert len(changed) == 1
+        assert changed[0].startswith("distance")
+        page.goto(f"{console}/policies/{SHORT}")
+        page.click("text=every entry with its reason")
+        assert page.locator("table.numbers tbody tr").count() == 1
+        assert "impossible jump and back" in page.text_content("table.numbers tbody")
+        assert page.evaluate(UNNAMED) == []
+        assert page.evaluate(LOW_CONTRAST) == []
+
+
 @pytest.mark.parametrize("width", WIDTHS)
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_the_journeys_page_fits_its_screen_with_its_map(browser: Any, console: str, width: str, scheme: str) -> None:

@@ -18,7 +18,7 @@ from journeymesh.journeys.rules import ALWAYS_ON
 from journeymesh.stores.port import StoreBatch
 from journeymesh.wiring import open_store
 from tests.support.builders import drive, with_column
-from tests.support.console_served import policy
+from tests.support.console_served import changed_later, policy
 
 LONG, SHORT = "P-LONG", "P-SHORT"
 LONG_FIXES = 10_000
@@ -62,6 +62,7 @@ def write_store(url: str) -> None:
             made = make_journeys(fixes, rules, policies, to_us(datetime.now(UTC)))
             assert len(made.journeys) == 1
             store.write(StoreBatch(journeys=made.journeys, fixes=made.timeline, policies=[held]))
+            store.write(changed_later(made.journeys, fixes))
 
 
 @contextmanager

@@ -12,11 +12,14 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import pyarrow as pa
 import yaml
 
 from journeymesh.cli.access import write_access
 from journeymesh.client.calls import EXPORTS
 from journeymesh.instants import to_us
+from journeymesh.journeys.fixes import Fixes
+from journeymesh.journeys.journey import JOURNEY_SCHEMA, Refusal
 from journeymesh.journeys.pipeline import make_journeys
 from journeymesh.journeys.policies import Policy
 from journeymesh.journeys.rules import ALWAYS_ON
@@ -25,7 +28,7 @@ from journeymesh.services.console.config import ConsoleConfig
 from journeymesh.services.http.config import HttpConfig
 from journeymesh.services.http.life import Life
 from journeymesh.services.opening import open_identityapi, open_journeyapi
-from journeymesh.stores.port import StoreBatch
+from journeymesh.stores.port import StoreBatch, Superseded
 from journeymesh.wiring import open_store
 from journeymesh.wiring.access import open_minter
 from tests.support.builders import drive
@@ -226,6 +229,21 @@ def policy(number: str, tenant: str, vehicle: str) -> Policy:
     )
 
 
+def changed_later(journeys: pa.Table, fixes: Fixes) -> StoreBatch:
+    """What a late fix makes of these journeys, the first of them a little longer, and a fix of theirs refused."""
+    if not len(journeys):
+        return StoreBatch()
+    first = journeys.to_pylist()[0]
+    after = pa.Table.from_pylist([{**first, "distance_m": first["distance_m"] + 250.0}], schema=JOURNEY_SCHEMA)
+    at, lat_deg, lon_deg = first["started_at"] + timedelta(seconds=90), fixes.lat_deg[90], fixes.lon_deg[90]
+    refused = Refusal(
+        "position_spike", f"SECRET-ORIGIN/{first['vehicle']}", "SECRET-DETAIL", first["vehicle"], at,
+        float(lat_deg), float(lon_deg), "SECRET-CONTENT",
+    )  # fmt: skip
+    superseded = [Superseded(first["journey_id"], first["journey_id"])]
+    return StoreBatch(journeys=after, superseded=superseded, refusals=[refused])
+
+
 @contextmanager
 def console_served(folder: Path, policies: Sequence[Policy] | None = None, **config: Any) -> Iterator[World]:
     """The console. Each policy's vehicle drove once, yesterday."""
@@ -237,6 +255,7 @@ def console_served(folder: Path, policies: Sequence[Policy] | None = None, **con
             fixes = drive((10.0, 300), (20.0, 300), start=datetime.now(UTC) - timedelta(hours=30), vehicle=held.vehicle)
             made = make_journeys(fixes, ALWAYS_ON, policies, to_us(datetime.now(UTC)))
             store.write(StoreBatch(journeys=made.journeys, fixes=made.timeline, policies=[held]))
+            store.write(changed_later(made.journeys, fixes))
     access = write_access(folder / "access")
     (folder / "access/people.yaml").write_text(yaml.safe_dump({"people": PEOPLE}))
     http = HttpConfig(burst=10**6, requests_per_s=1e6, strangers_burst=10**6, strangers_per_s=1e6, access_log=False)

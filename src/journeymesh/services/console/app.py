@@ -25,6 +25,7 @@ from journeymesh.services.console import (
     policies,
     policy_page,
     products,
+    refusals,
     search,
     signing_in,
 )
@@ -70,6 +71,7 @@ ROUTES: Final = tuple(
         policies,
         policy_page,
         journeys,
+        refusals,
         exports,
         products,
         approvals,

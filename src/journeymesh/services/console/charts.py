@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Final
@@ -72,10 +72,12 @@ class Track:
     top_mps: float
     harsh: list[tuple[int, int, str]]
     radius: float
+    refused: list[tuple[int, int, str]]
 
 
-def track(fixes: Sequence[Any], harsh_events: Sequence[Any]) -> Track | None:
-    """The track of these fixes, coloured by speed; None: fewer than two have a position."""
+def track(fixes: Sequence[Any], harsh_events: Sequence[Any], refused: Sequence[Any] = ()) -> Track | None:
+    """The track of these fixes, coloured by speed, with marks where something was harsh or a fix was refused; None:
+    fewer than two fixes have a position."""
     known = [row for row in fixes if row.get("lat_deg") is not None and row.get("lon_deg") is not None]
     if len(known) < 2:
         return None
@@ -83,11 +85,14 @@ def track(fixes: Sequence[Any], harsh_events: Sequence[Any]) -> Track | None:
     x = np.rint(plane.x(np.array([row["lon_deg"] for row in known]))).astype(int)
     y = np.rint(plane.y(np.array([row["lat_deg"] for row in known]))).astype(int)
     top_mps = max((row["speed_mps"] or 0.0 for row in known), default=0.0) or 1.0
-    marks = [
-        (round(float(plane.x(event["lon_deg"]))), round(float(plane.y(event["lat_deg"]))), _named(event))
-        for event in harsh_events
-        if event.get("lat_deg") is not None
-    ]
+
+    def marks(rows: Sequence[Any], named: Callable[[Any], str]) -> list[tuple[int, int, str]]:
+        return [
+            (round(float(plane.x(row["lon_deg"]))), round(float(plane.y(row["lat_deg"]))), named(row))
+            for row in rows
+            if row.get("lat_deg") is not None and row.get("lon_deg") is not None
+        ]
+
     wide, high = int(x.max() - x.min()), int(y.max() - y.min())
     side = max(wide, high, 200)
     margin = side // 12
@@ -96,7 +101,9 @@ def track(fixes: Sequence[Any], harsh_events: Sequence[Any]) -> Track | None:
     )
     pieces = _pieces(known, x.tolist(), y.tolist(), top_mps)
     ends = [(int(x[k]), int(y[k])) for k in (0, -1)]
-    return Track(view, pieces, ends[0], ends[1], top_mps, marks, round(side / 90, 1))
+    harsh = marks(harsh_events, _named)
+    refusals = marks(refused, lambda row: f"refused: {row['explanation'] or row['reason']}")
+    return Track(view, pieces, ends[0], ends[1], top_mps, harsh, round(side / 90, 1), refusals)
 
 
 def _pieces(rows: Sequence[Any], x: Sequence[int], y: Sequence[int], top_mps: float) -> list[Piece]:

@@ -11,6 +11,7 @@ from litestar.response import Response
 
 from journeymesh.services.console import basemap, charts, tracks
 from journeymesh.services.console.apis import Apis
+from journeymesh.services.console.changed import shown_changes
 from journeymesh.services.console.config import ConsoleConfig
 from journeymesh.services.console.panels import STATUS, nothing
 from journeymesh.services.console.rendering import page, units_of
@@ -18,6 +19,8 @@ from journeymesh.services.console.requests import session_of
 
 ROWS_SHOWN: Final = 500
 """Fixes in the page's table; longer tracks are shown thinned out."""
+REFUSED_SHOWN: Final = 200
+VERSIONS_SHOWN: Final = 20
 _NO_STORE: Final = {"cache-control": "no-store", "vary": "cookie"}
 
 
@@ -33,17 +36,22 @@ async def journey(request: Request[Any, Any, Any]) -> Response[bytes]:
     asked = apis.of(session, purpose)
     may_read = purpose is not None and viewer.may("journeys:read", purpose)
     may_track = purpose is not None and viewer.may("tracks:read", purpose)
-    row, fixes = await asyncio.gather(
+    of_its_time = asked.journey_refusals(journey_id, positions=may_track, page_size=REFUSED_SHOWN)
+    row, fixes, versions, refused = await asyncio.gather(
         apis.panel(asked.journey(journey_id)) if may_read else nothing(),
         apis.panel(asked.track(journey_id)) if may_track else nothing(),
+        apis.panel(asked.journey_versions(journey_id, limit=VERSIONS_SHOWN)) if may_read else nothing(),
+        apis.panel(anext(of_its_time.pages())) if may_read else nothing(),
     )
     told = row.value if row else None
     harsh = (told or {}).get("harsh_events") or []
     rows = fixes.value.rows if fixes and fixes.value else []
-    drawn = charts.track(rows, harsh) if rows else None
+    refused_rows = refused.value.rows if refused and refused.value else []
+    drawn = charts.track(rows, harsh, refused_rows) if rows else None
     return page(
         request, "journey.html", session=session, viewer=viewer, purpose=purpose, journey_id=journey_id,
         row=row, harsh=harsh, fixes=fixes, drawn=drawn, units=units_of(request, (told or {}).get("zone")),
+        versions=versions, refused=refused, shown_changes=shown_changes, may_track=may_track,
         basemap=config.basemap, archive=basemap.PATH, sampled=tracks.sampled(rows, ROWS_SHOWN),
         refusal=None if may_read else viewer.refusal("journeys:read", purpose),
         no_track=None if may_track else viewer.refusal("tracks:read", purpose),

@@ -50,6 +50,10 @@ def test_each_part_of_a_page_is_there_exactly_where_its_api_answers(
         ("/policies/P-1", "/v1/policies/P-1/journeys", 'aria-label="Table: Latest journeys"'),
         (f"/journeys/{journey}", f"/v1/journeys/{journey}", '<div class="figures">'),
         (f"/journeys/{journey}", f"/v1/journeys/{journey}/track", '<svg class="track"'),
+        (f"/journeys/{journey}", f"/v1/journeys/{journey}/refusals", 'aria-label="Table: Refused fixes"'),
+        (f"/journeys/{journey}", f"/v1/journeys/{journey}/versions", 'aria-label="Table: What changed 1"'),
+        ("/policies/P-1", "/v1/policies/P-1/refusals", "every entry with its reason</a>"),
+        ("/refusals?policy=P-1", "/v1/policies/P-1/refusals", 'aria-label="Table: Refused fixes"'),
         ("/data", "/v1/products/journeys", 'aria-label="Table: Purposes"'),
     )
     for page, api, sign in parts:

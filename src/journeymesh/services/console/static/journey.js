@@ -23,7 +23,7 @@ async function begin(root) {
     charts.moveTo(index);
   });
   map.onPick(show);
-  for (const event of track.harsh) event.button.addEventListener("click", () => show(nearest(track.t, event.t), true));
+  for (const event of [...track.harsh, ...track.refused]) event.button.addEventListener("click", () => show(nearest(track.t, event.t), true));
   whenGone(root, () => {
     map.remove();
     charts.remove();
@@ -35,18 +35,21 @@ async function begin(root) {
 function readTrack(columns, root) {
   const { perMps, speedUnit, zone } = root.dataset;
   const clock = new Intl.DateTimeFormat("en-GB", { timeZone: zone, timeStyle: "medium" });
-  const harsh = [...document.querySelectorAll("[data-harsh-at]")].map((row) => ({
-    t: Number(row.dataset.harshAt),
+  const marks = (name, selector) => [...document.querySelectorAll(selector)].map((row) => ({
+    t: Number(row.dataset[name]),
     lat: row.dataset.lat === "" ? null : Number(row.dataset.lat),
     lon: row.dataset.lon === "" ? null : Number(row.dataset.lon),
     button: buttonIn(row),
   }));
+  const harsh = marks("harshAt", "[data-harsh-at]");
+  const refused = marks("refusedAt", '[data-refused-at]:not([data-refused-at=""])');
   const accel = columns.accel.some((value) => value !== null) ? columns.accel : slopes(columns.t, columns.speed);
   return {
     ...columns,
     accel,
     accelReported: accel === columns.accel,
     harsh,
+    refused,
     zone,
     speedUnit,
     perMps: Number(perMps),

@@ -74,7 +74,8 @@ function styleOf(track, options) {
     sources: {
       ...basemap.sources,
       track: { type: "geojson", data: linesOf(track), tolerance: 0.2 },
-      harsh: { type: "geojson", data: pointsOf(track) },
+      harsh: { type: "geojson", data: pointsOf(track.harsh) },
+      refused: { type: "geojson", data: pointsOf(track.refused) },
       ends: { type: "geojson", data: endsOf(track) },
     },
     layers: [
@@ -85,6 +86,7 @@ function styleOf(track, options) {
       line("way", ["==", ["get", "kind"], "way"], { "line-color": ["to-color", ["at", ["get", "shade"], ["literal", shades]]], "line-width": 4 }),
       line("silent", ["==", ["get", "kind"], "silent"], { "line-color": colour("--soft"), "line-width": 3, "line-dasharray": [2, 2] }, "butt"),
       circle("ends", { "circle-color": ["match", ["get", "end"], "start", colour("--halo"), colour("--ink")], "circle-stroke-color": colour("--ink"), "circle-radius": 6 }),
+      circle("refused", { "circle-opacity": 0, "circle-stroke-color": colour("--warn"), "circle-radius": 7 }),
       circle("harsh", { "circle-color": colour("--harsh"), "circle-stroke-color": colour("--halo"), "circle-radius": 7 }),
     ],
   };
@@ -127,8 +129,8 @@ function linesOf({ t, lat, lon, speed, over, topMps, silentAfterS }) {
   }));
 }
 
-function pointsOf({ harsh }) {
-  return collection(harsh.filter((each) => each.lat !== null).map((each) => feature({ type: "Point", coordinates: [each.lon, each.lat] }, {})));
+function pointsOf(marks) {
+  return collection(marks.filter((each) => each.lat !== null && each.lon !== null).map((each) => feature({ type: "Point", coordinates: [each.lon, each.lat] }, {})));
 }
 
 function endsOf({ lat, lon }) {
