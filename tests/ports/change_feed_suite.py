@@ -191,7 +191,8 @@ class ChangeFeedSuite:
     def test_refusals_without_a_vehicle_are_found(self, store: Store) -> None:
         store.write(StoreBatch(refusals=[refusal(1), refusal(2, vehicle="car-1"), refusal(3)]))
         found = [item for _, item in store.refusals(RefusalQuery(without_vehicle=True))]
-        assert found == sorted([refusal(1), refusal(3)], key=lambda item: item.refusal_id)
+        assert sorted(item.refusal_id for item in found) == sorted(refusal(n).refusal_id for n in (1, 3))
+        assert all(item in (refusal(1), refusal(3)) for item in found)
         assert len(list(store.refusals(RefusalQuery(without_vehicle=True, limit=1)))) == 1
 
     def test_a_copy_that_follows_the_feed_is_the_store(self, store: Store) -> None:

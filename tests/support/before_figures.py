@@ -9,6 +9,7 @@ import sqlalchemy as sa
 
 from journeymesh.errors import StoreUnavailable
 from journeymesh.journeys.fields import FIELDS
+from journeymesh.stores import tables
 from journeymesh.stores.figure_port import FiguresQuery
 from journeymesh.stores.migrations import SCHEMA
 from journeymesh.stores.mongo_database import Database
@@ -48,6 +49,9 @@ class BeforeFiguresSuite:
 
 def sql_before_figures(connection: sa.Connection) -> None:
     """Tables of schema 0005."""
+    for table in tables.metadata.sorted_tables:
+        if table.name.startswith("protected_"):
+            connection.exec_driver_sql(f"DROP TABLE {table.name}")
     connection.exec_driver_sql("DROP TABLE figures")
     connection.exec_driver_sql("ALTER TABLE rules_used DROP COLUMN score")
     for name in LATER_FIELDS:

@@ -80,10 +80,11 @@ def unseal(cipher: AESGCM, sealed: bytes, place: bytes) -> bytes:
 class CommonKey:
     """A key that is one for all subjects of a key store: of tokens, or of the pseudonyms of tenants and products."""
 
-    __slots__ = ("_secret", "version")
+    __slots__ = ("_cipher", "_secret", "version")
 
     def __init__(self, secret: bytes, version: int) -> None:
         self._secret, self.version = secret, version
+        self._cipher = aead(derived(secret, b"journeymesh data"))
 
     def token(self, kind: str, *parts: str) -> str:
         """The token of what these parts name: 32 hexadecimal digits, the same for the same."""
@@ -92,6 +93,18 @@ class CommonKey:
     def wrapped_by(self, cipher: AESGCM, place: bytes) -> bytes:
         """This key, sealed for this place."""
         return seal(cipher, self._secret, place)
+
+    def seal(self, content: bytes, *, kind: str, stored_id: str) -> bytes:
+        """The content, sealed for this row: what no subject owns, such as where a number is found."""
+        return seal(self._cipher, content, joined(kind, stored_id))
+
+    def unseal(self, sealed: bytes, *, kind: str, stored_id: str) -> bytes:
+        """What was sealed for this row.
+
+        Raises:
+            SealBroken: it was not, or by another key, or was changed.
+        """
+        return unseal(self._cipher, sealed, joined(kind, stored_id))
 
 
 class SubjectKeys:

@@ -11,7 +11,8 @@ import struct
 import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Final
+from itertools import pairwise
+from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
@@ -121,6 +122,26 @@ def decoded(blocks: Iterator[tuple[str, int, bytes]]) -> Iterator[tuple[str, int
     """Blocks with their fixes, for ``fixes_digest``."""
     for vehicle, day, content in blocks:
         yield vehicle, day, decode_block(content)
+
+
+def merged_content(one: bytes, other: bytes) -> bytes:
+    """The block of the fixes of both, which are of one vehicle and day."""
+    (block,) = encode_blocks(Fixes.concat([_fixes("", decode_block(content)) for content in (one, other)]))
+    return block.content
+
+
+def split_content(block: tuple[Any, ...], bounds: Sequence[int]) -> list[tuple[Any, ...]]:
+    """The pieces of a block (vehicle, day, first, last, fixes, content) between these instants (µs), each of which is
+    the first of a piece."""
+    vehicle, day, *_, content = block
+    fixes = _fixes("", decode_block(bytes(content)))
+    edges = [0, *np.searchsorted(fixes.fixed_at_us, np.array(bounds, np.int64), "left").tolist(), len(fixes)]
+    pieces = []
+    for start, end in pairwise(edges):
+        if end > start:
+            (piece,) = encode_blocks(fixes.take(slice(start, end)))
+            pieces.append((vehicle, day, piece.first_us, piece.last_us, piece.rows, piece.content))
+    return pieces
 
 
 def _fixes(vehicle: str, batch: pa.RecordBatch) -> Fixes:

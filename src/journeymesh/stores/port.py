@@ -265,7 +265,8 @@ class JourneyStore(Protocol):
         """All policies, or the terms of those with this number (of every tenant), by number, tenant and beginning."""
 
     def refusals(self, query: RefusalQuery) -> Iterator[tuple[str, Refusal]]:
-        """Quarantined inputs as (refusal_id, refusal), in refusal_id order, or by time where the query says so."""
+        """Quarantined inputs as (refusal_id, refusal), by time where the query says so, else in an order that stays: of
+        their ids or, where ids are sealed, of what stands for them."""
 
     def rules(self) -> list[RulesUsed]:
         """The rules that the journeys here were made with."""

@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from journeymesh.journeys.fields import SORTS
 from journeymesh.stores import records, rows
+from journeymesh.stores.protected_kinds import INDEX, PROTECTED, STATE
 
 T = TypeVar("T")
 
@@ -44,6 +45,9 @@ KINDS: Final = {
     "blocks": RowKind(("vehicle", "day", "first_us", "last_us", "fixes", "content"), ("vehicle", "day")),
     "changes": RowKind(("vehicle", "position"), ("vehicle",)),
     "figures": RowKind((*records.POLICY_KEY, "period", *SORTS, "content"), (*records.POLICY_KEY, "period")),
+    **{kind.name: RowKind(kind.columns, (kind.id,)) for kind in PROTECTED.values()},
+    INDEX: RowKind(("token", "sealed"), ("token",)),
+    STATE: RowKind(("name", "value"), ("name",)),
 }
 OF_VEHICLES: Final = ("journeys", "refusals", "blocks")
 """Kinds whose rows are each of one vehicle, or of none: a change of such a row is a change of its vehicle."""

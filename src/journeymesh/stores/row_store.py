@@ -50,9 +50,21 @@ _NAMING: Final = (*_SPANS, ("refusals", "fixed_at_us", "fixed_at_us"))
 
 
 class RowStore(ABC):
-    """Both ports. An adapter adds ``migrate``, ``schema_version``, ``close`` and what is abstract here."""
+    """Both ports. An adapter adds what is abstract here."""
 
     url: str
+
+    @abstractmethod
+    def migrate(self) -> None:
+        """Create or upgrade the schema to this version's. Idempotent; safe to run beside a reader."""
+
+    @abstractmethod
+    def schema_version(self) -> tuple[str | None, str]:
+        """(the version the store has, the version this code needs)."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Release connections. Idempotent."""
 
     @abstractmethod
     def _reading(self) -> AbstractContextManager[ReadableRows]:
@@ -171,7 +183,7 @@ class RowStore(ABC):
         return list(map(records.policy_of, self._all("policies", where, records.POLICY_KEY)))
 
     def refusals(self, query: RefusalQuery) -> Iterator[tuple[str, Refusal]]:
-        """Quarantined inputs as (refusal_id, refusal), in refusal_id order, or by time where the query says so."""
+        """Quarantined inputs as (refusal_id, refusal), by time where the query says so, else in the order of keys."""
         after: Sequence[Any] | None = None if query.after is None else (query.after,)
         order = None
         if query.by_time:

@@ -18,7 +18,10 @@ _TABLES: Final = dict(
         KINDS,
         (
             tables.journeys, tables.history, tables.refusals, tables.policies, tables.rules, tables.runs,
-            tables.blocks, tables.vehicle_changes, tables.figures,
+            tables.blocks, tables.vehicle_changes, tables.figures, tables.protected_journeys,
+            tables.protected_history, tables.protected_refusals, tables.protected_policies, tables.protected_runs,
+            tables.protected_blocks, tables.protected_changes, tables.protected_figures, tables.protected_index,
+            tables.protected_state,
         ),
         strict=True,
     )

@@ -11,6 +11,7 @@ from sqlalchemy.types import UserDefinedType
 
 from journeymesh.journeys.fields import SORTS
 from journeymesh.journeys.summaries import SUMMARY_SCHEMA
+from journeymesh.stores.protected_kinds import PROTECTED
 from journeymesh.stores.records import POLICY_KEY
 from journeymesh.stores.rows import STORED_SCHEMA
 
@@ -163,6 +164,81 @@ figures = sa.Table(
 for _name in SORTS:
     _by = (figures.c[name] for name in ("period", "tenant", _name, "number", "valid_from_us"))
     sa.Index(f"figures_by_{_name}", *_by)
+
+_ABSENT: Final = frozenset({"vehicle", "fixed_at_us", "finished_at_us"})
+"""Columns of protected rows that may be null and are none of journeys."""
+_TYPES: Final[dict[str, Any]] = {
+    "sealed": sa.LargeBinary(), "day": sa.Integer(), "fixes": sa.Integer(), "attributed": sa.Integer(),
+    "position": sa.BigInteger(), "latest": sa.BigInteger(), "counts": sa.Text(),
+}  # fmt: skip
+
+
+def _protected(kind: str) -> sa.Table:
+    made = PROTECTED[kind]
+    columns = []
+    for name in made.columns:
+        column: sa.Column[Any]
+        if kind == "figures" and name in SORTS:
+            column = _sort_column(name)
+        elif kind == "journeys" and name in made.clear:
+            column = _journey_column(STORED_SCHEMA.field(name))
+        else:
+            default = sa.BigInteger() if name.endswith("_us") else KEY
+            nullable = name in _ABSENT or (kind == "journeys" and name in ("tenant", "product"))
+            column = sa.Column(
+                name, _TYPES.get(name, default), primary_key=name == made.id, nullable=nullable, autoincrement=False
+            )
+        columns.append(column)
+    return sa.Table(made.name, metadata, *columns)
+
+
+def _indexed(table: sa.Table, **indexes: tuple[str, ...]) -> sa.Table:
+    for name, columns in indexes.items():
+        sa.Index(f"{table.name}_{name}", *(table.c[column] for column in columns))
+    return table
+
+
+protected_journeys = _indexed(
+    _protected("journeys"),
+    by_token=("token",),
+    by_start=("started_at_us", "stored_id"),
+    by_owner=("owner", "started_at_us"),
+    by_vehicle=("vehicle", "started_at_us", "ended_at_us"),
+    by_tenant=("tenant", "product", "started_at_us"),
+)
+protected_history = _indexed(_protected("history"), by_token=("token", "latest"))
+protected_refusals = _indexed(
+    _protected("refusals"),
+    by_token=("token", "stored_id"),
+    by_vehicle=("vehicle", "fixed_at_us"),
+    by_reason=("reason", "token"),
+)
+protected_policies = _indexed(_protected("policies"), by_owner=("owner",))
+protected_runs = _protected("runs")
+protected_blocks = _indexed(
+    _protected("blocks"),
+    by_token=("token", "stored_id"),
+    by_day=("day",),
+    by_span=("vehicle", "first_us", "last_us"),
+)
+protected_changes = _indexed(_protected("changes"), by_position=("position",))
+protected_figures = _indexed(
+    _protected("figures"),
+    by_owner=("owner",),
+    **{f"by_{name}": ("period", "tenant", name, "stored_id") for name in SORTS},
+)
+protected_index = sa.Table(
+    "protected_index",
+    metadata,
+    sa.Column("token", KEY, primary_key=True),
+    sa.Column("sealed", sa.LargeBinary(), nullable=False),
+)
+protected_state = sa.Table(
+    "protected_state",
+    metadata,
+    sa.Column("name", KEY, primary_key=True),
+    sa.Column("value", sa.Text(), nullable=False),
+)
 
 sequence = sa.Table(
     "write_sequence",
