@@ -29,6 +29,7 @@ from journeymesh.services.http.life import Life
 from journeymesh.services.http.serving import serve
 from journeymesh.services.journeyapi.app import build_app
 from journeymesh.services.journeyapi.config import JourneyapiConfig
+from journeymesh.services.journeyapi.ports import ServedData
 from journeymesh.services.journeyapi.product import StoreProduct
 from journeymesh.services.journeyapi.versions import StoreVersions
 from journeymesh.strangler.policy_book import PolicyBook
@@ -62,11 +63,8 @@ def main(url: str, folder: Path) -> None:
         life = Life()
         app = build_app(
             JourneyapiConfig(cursor_key=os.urandom(32), http=HTTP),
-            store,
             decider,
-            policies=book,
-            versions=versions,
-            product=StoreProduct({}, store),
+            ServedData(reads=store, policies=book, versions=versions, product=StoreProduct({}, store)),
             life=life,
         )
         serve(app, "127.0.0.1", 0, life=life, config=HTTP, on_ready=lambda port: print(port, flush=True))

@@ -16,6 +16,7 @@ SOURCE = REPOSITORY / "src" / "journeymesh"
 WRITTEN = sorted(path for room in ("src", "tests", "benchmarks") for path in (REPOSITORY / room).rglob("*.py"))
 MOST_LINES_IN_A_FILE = 450
 MOST_LINES_IN_A_FUNCTION = 80
+MOST_PARAMETERS = 6
 
 BANNED_IN_CLASSES = re.compile(r"(Manager|Helper|Processor|Utils?)$|^Handler$|^Abstract|Impl$|^New[A-Z]|2$")
 BANNED_FUNCTIONS = re.compile(r"^process$|^new_|_2$|(?<!mps)(?<!\d)2$")  # m/s² is a unit, i32 a width
@@ -49,6 +50,63 @@ def test_no_function_of_the_product_is_longer_than_a_screen() -> None:
         if not isinstance(node, ast.ClassDef) and (lines := _lines(node)) > MOST_LINES_IN_A_FUNCTION
     }
     assert too_long == {}
+
+
+MANY_PARAMETERS = {
+    "Client.__init__": "the client's options, which callers name",
+    "JourneyCalls.book": "the query of a route, which callers name",
+    "JourneyCalls.export_summaries": "the query of a route, which callers name",
+    "JourneyCalls.top": "the query of a route, which callers name",
+    "LakeQueries._select": "the lake, which Apache Iceberg is to replace",
+    "LakeQueries.rows": "the lake, which Apache Iceberg is to replace",
+    "LakeQueries.stream": "the lake, which Apache Iceberg is to replace",
+    "Database.find": "conditions, order, page and columns of a select",
+    "MongoRows.select": "conditions, order, page and columns of a select",
+    "ReadableRows.select": "conditions, order, page and columns of a select",
+    "SqlRows.select": "conditions, order, page and columns of a select",
+    "_pages": "conditions, order, page and columns of a select",
+    "_MemoryRows.select": "conditions, order, page and columns of a select",
+}
+"""What has more parameters, and why. Kernels and commands of the CLI aside."""
+
+
+def _parameters(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
+    """Parameters but for the object or class that a method is of."""
+    named = [each.arg for each in (*function.args.posonlyargs, *function.args.args)]
+    return len(named) + len(function.args.kwonlyargs) - (named[:1] in (["self"], ["cls"]))
+
+
+def _is_kernel(function: ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
+    return any(re.match(r"(compiled|compiled_apart|entry)\b", ast.unparse(each)) for each in function.decorator_list)
+
+
+def _many_parameters(text: str) -> set[str]:
+    """Functions with more parameters than a reader keeps apart; methods as ``Class.method``."""
+    tree = ast.parse(text)
+    methods = {
+        id(node): f"{owner.name}." for owner in ast.walk(tree) if isinstance(owner, ast.ClassDef) for node in owner.body
+    }
+    return {
+        f"{methods.get(id(node), '')}{node.name}"
+        for node in ast.walk(tree)
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        and not _is_kernel(node)
+        and _parameters(node) > MOST_PARAMETERS
+    }
+
+
+def test_no_function_but_kernels_and_commands_has_many_parameters() -> None:
+    by_file = {path.relative_to(SOURCE): _many_parameters(path.read_text("utf-8")) for path in SOURCE.rglob("*.py")}
+    commands = {name for path, names in by_file.items() if path.parts[0] == "cli" for name in names}
+    assert {name for name in commands if name.startswith("_")} == set()  # a command's name has no underscore
+    assert set().union(*by_file.values()) - commands == set(MANY_PARAMETERS)
+
+
+def test_a_function_with_many_parameters_would_be_found() -> None:
+    many = "def f(a, b, c, *, d, e, f, g): ..."
+    assert _many_parameters(many) == {"f"}
+    assert _many_parameters(f"class A:\n    {many.replace('(a', '(self')}") == set()
+    assert _many_parameters(f"@compiled\n{many}") == set()
 
 
 def test_names_say_what_a_thing_is_about() -> None:

@@ -19,7 +19,7 @@ from journeymesh.services.http.logs import structured_log
 from journeymesh.services.journeyapi.app import build_app
 from journeymesh.services.journeyapi.config import JourneyapiConfig
 from journeymesh.services.journeyapi.kept_answers import KeptAnswers
-from journeymesh.services.journeyapi.ports import FixTaker
+from journeymesh.services.journeyapi.ports import FixTaker, ServedData
 from journeymesh.services.journeyapi.product import StoreProduct
 from journeymesh.services.journeyapi.versions import StoreVersions
 from journeymesh.stores.memory import MemoryStore
@@ -96,14 +96,16 @@ class Served:
         http = HttpConfig(**{**unlimited, **self.http})
         self.app = build_app(
             JourneyapiConfig(cursor_key=KEY, http=http, **self.config),
-            self.reads,
             self.decisions,
-            policies=self.book,
-            versions=self.versions,
-            product=StoreProduct({"id": "journeys", "version": "1.2.0"}, self.store),
-            figures=self.store if self.keeps_figures else None,
-            taker=self.taker,
-            kept=self.kept,
+            ServedData(
+                reads=self.reads,
+                policies=self.book,
+                versions=self.versions,
+                product=StoreProduct({"id": "journeys", "version": "1.2.0"}, self.store),
+                figures=self.store if self.keeps_figures else None,
+                taker=self.taker,
+                kept=self.kept,
+            ),
             log=structured_log("journeyapi", self.lines),
         )
         self.client = self._open.enter_context(AsgiClient(self.app))

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from journeymesh.delivery.images import PinnedImage, pinned
 from journeymesh.delivery.release.approved import ApprovedDigests
-from journeymesh.delivery.release.evidence import record_passed
+from journeymesh.delivery.release.evidence import PinnedAt, record_passed
 from journeymesh.delivery.release.keys import SigningKey, TrustedKey, make_key_pair
 from journeymesh.delivery.tree import Tree
 
@@ -75,7 +75,9 @@ class Checkout:
 
     def pass_in(self, environment: str) -> None:
         """Evidence for what the overlay pins, committed."""
-        record_passed(self.tree, environment, "journeyapi", self.pins(environment), self.head(), self.key, ["e2e"])
+        record_passed(
+            self.tree, environment, "journeyapi", PinnedAt(self.head(), self.pins(environment)), self.key, ["e2e"]
+        )
         self.commit("Record")
 
     def pins(self, environment: str) -> dict[str, PinnedImage]:

@@ -24,6 +24,7 @@ from journeymesh.services.journeyapi.app import build_app
 from journeymesh.services.journeyapi.config import JourneyapiConfig
 from journeymesh.services.journeyapi.ingest import StoreTaker
 from journeymesh.services.journeyapi.kept_answers import KeptAnswers, answers_database
+from journeymesh.services.journeyapi.ports import ServedData
 from journeymesh.services.journeyapi.product import StoreProduct
 from journeymesh.services.journeyapi.versions import StoreVersions
 from journeymesh.strangler.policy_book import PolicyBook
@@ -44,13 +45,15 @@ def main(store_url: str, answers_url: str) -> None:
         life = Life(checks={"store": versions.fault})
         app = build_app(
             JourneyapiConfig(cursor_key=bytes(32), http=HTTP),
-            store,
             Told(),
-            policies=book,
-            versions=versions,
-            product=StoreProduct({"id": "journeys"}, store),
-            taker=StoreTaker(store, BUILT_IN["always-on"]),
-            kept=KeptAnswers(database),
+            ServedData(
+                reads=store,
+                policies=book,
+                versions=versions,
+                product=StoreProduct({"id": "journeys"}, store),
+                taker=StoreTaker(store, BUILT_IN["always-on"]),
+                kept=KeptAnswers(database),
+            ),
             life=life,
         )
         serve(app, "127.0.0.1", 0, life=life, config=HTTP, on_ready=lambda port: print(port, flush=True))

@@ -35,6 +35,7 @@ from journeymesh.services.journeyapi.app import build_app
 from journeymesh.services.journeyapi.config import JourneyapiConfig
 from journeymesh.services.journeyapi.ingest import StoreTaker
 from journeymesh.services.journeyapi.kept_answers import KeptAnswers, answers_database
+from journeymesh.services.journeyapi.ports import ServedData
 from journeymesh.services.journeyapi.product import StoreProduct
 from journeymesh.services.journeyapi.versions import StoreVersions
 from journeymesh.stores.port import Store, StoreBatch
@@ -216,9 +217,10 @@ def two_tenants(
             answers.migrate()
             opened.callback(answers.close)
         app = build_app(
-            JourneyapiConfig(cursor_key=bytes(32), http=HTTP), store, decider, policies=book, versions=versions,
-            product=StoreProduct({"id": "journeys"}, store), taker=StoreTaker(store, ALWAYS_ON) if taking else None,
-            kept=None if answers is None else KeptAnswers(answers),
+            JourneyapiConfig(cursor_key=bytes(32), http=HTTP), decider,
+            ServedData(reads=store, policies=book, versions=versions, product=StoreProduct({"id": "journeys"}, store),
+                       taker=StoreTaker(store, ALWAYS_ON) if taking else None,
+                       kept=None if answers is None else KeptAnswers(answers)),
         )  # fmt: skip
         yield TwoTenants(app, store, static, audit, versions, book, held, records_kept, approvals)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
@@ -141,10 +142,10 @@ def passed(
 
     home, signing = Tree.at(tree), _key(key)
     require_trusted(home, signing)
-    commit, images = images_at(home, environment, service, revision)
+    commit, images = at = images_at(home, environment, service, revision)
     with changes(home, sign_with) as made:
         tests = (f"{service}-e2e-candidate", f"{service}-e2e")
-        written = record_passed(made.tree, environment, service, images, commit, signing, tests)
+        written = record_passed(made.tree, environment, service, at, signing, tests)
         told = "\n".join(f"Image: {name}\nDigest: {image.digest}" for name, image in sorted(images.items()))
         made.commit(f"Record that {service} passed in {environment}\n\n{told}\nRevision: {commit}\nBy: {who(home)}")
         if push and made.commits:
@@ -179,7 +180,7 @@ def release(
     home = Tree.at(tree)
     images = images_by_name(home, service, environment, image)
     moves = first_release(home, service, environment, images, None if unverified else check_image)
-    _carry_out(home, service, environment, moves, "Release", patch=patch, push=push, sign=sign_with, await_s=await_s)
+    _carry_out(home, service, environment, moves, "Release", _Outlet(patch, push, sign_with, await_s))
 
 
 def promote(
@@ -202,7 +203,7 @@ def promote(
 
     home = Tree.at(tree)
     moves = promotion(home, service, lower, upper, check_image)
-    _carry_out(home, service, upper, moves, "Promote", patch=patch, push=push, sign=sign_with, await_s=await_s)
+    _carry_out(home, service, upper, moves, "Promote", _Outlet(patch, push, sign_with, await_s))
 
 
 def running(
@@ -222,18 +223,25 @@ def running(
         say(f"{each}: {len(containers)} containers run, all approved")
 
 
+@dataclass(frozen=True, slots=True)
+class _Outlet:
+    """Where commits go: into a patch, to the remote, waiting so long for the cluster, or only into the repository."""
+
+    patch: Path | None
+    push: bool
+    sign: str | None
+    await_s: float
+
+
 def _carry_out(
     home: Tree,
     service: str,
     environment: str,
     moves: list[Move],
     verb: str,
-    *,
-    patch: Path | None,
-    push: bool,
-    sign: str | None,
-    await_s: float,
+    outlet: _Outlet,
 ) -> None:
+    patch, push = outlet.patch, outlet.push
     from journeymesh.delivery.release.commits import changes
     from journeymesh.delivery.release.promote import commit_moves
 
@@ -242,7 +250,7 @@ def _carry_out(
     if not moves:
         say(f"{service} in {environment}: already exists")
         return
-    with changes(home, sign) as made:
+    with changes(home, outlet.sign) as made:
         commits = commit_moves(made, service, environment, moves, verb)
         if patch is not None:
             text = made.patch()
@@ -252,7 +260,7 @@ def _carry_out(
             patch.write_text(text, "utf-8")
         else:
             if push:
-                _push(made, environment, moves, await_s)
+                _push(made, environment, moves, outlet.await_s)
             made.keep()
     for move in moves:
         say(f"{service} in {environment}: {move.name} {move.before.digest[:19]}… → {move.after.digest[:19]}…")

@@ -33,11 +33,11 @@ class EvidenceInGit:
         """
         clone = self._clone
         clone.freshen()
-        commit, images = images_at(self._tree, self._environment, service, revision)
+        at = images_at(self._tree, self._environment, service, revision)
         tests = (f"{service}-e2e-candidate", f"{service}-e2e")
-        if not record_passed(self._tree, self._environment, service, images, commit, self._key, tests):
+        if not record_passed(self._tree, self._environment, service, at, self._key, tests):
             return
         clone.git("add", "--all", "--", f"release/{self._environment}/passed")
         subject = f"Record that {service} passed in {self._environment}"
-        clone.git("commit", "--quiet", "--no-verify", "-m", subject, "-m", f"Digest: {digest}\nRevision: {commit}")
+        clone.git("commit", "--quiet", "--no-verify", "-m", subject, "-m", f"Digest: {digest}\nRevision: {at.commit}")
         clone.push()

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from journeymesh.services.http.building import HttpApp
     from journeymesh.services.http.config import HttpConfig
     from journeymesh.services.http.life import Life
+    from journeymesh.services.journeyapi.kept_answers import KeptAnswers
+    from journeymesh.services.journeyapi.ports import ServedData
 
 
 @contextmanager
@@ -43,30 +45,24 @@ def open_journeyapi(
     from journeymesh.services.journeyapi.app import build_app
     from journeymesh.services.journeyapi.config import JourneyapiConfig
     from journeymesh.services.journeyapi.kept_answers import KeptAnswers, answers_database
-    from journeymesh.services.journeyapi.product import StoreProduct
 
     with ExitStack() as opened:
         access = opened.enter_context(open_access(access_path, migrate=True))
         answers = opened.enter_context(closing(answers_database(access.file.database)))
         answers.migrate()
+        contract, kept = _contract(access), KeptAnswers(answers)
         if plan is not None:
-            used, parts = _behind_the_door(opened, plan)
+            used, data = _behind_the_door(opened, plan, contract, kept)
         else:
-            used, parts = _behind_a_store(opened, store or "", rules)
-        life.checks = {"store": parts["versions"].fault, "approvals": access.book.fault}
-        yield build_app(
-            JourneyapiConfig(
-                cursor_key=cursor_key(access.file),
-                http=config,
-                score=used.score,
-                personal_data=load_settings().personal_data,
-            ),
-            decisions=access.decider,
-            product=StoreProduct(_contract(access), parts.pop("told_by")),
-            kept=KeptAnswers(answers),
-            life=life,
-            **parts,
+            used, data = _behind_a_store(opened, store or "", rules, contract, kept)
+        life.checks = {"store": data.versions.fault, "approvals": access.book.fault}
+        served = JourneyapiConfig(
+            cursor_key=cursor_key(access.file),
+            http=config,
+            score=used.score,
+            personal_data=load_settings().personal_data,
         )
+        yield build_app(served, access.decider, data, life=life)
 
 
 @contextmanager
@@ -98,27 +94,35 @@ def open_identityapi(access_path: str | Path, *, config: HttpConfig, life: Life)
         yield build_app(parts, config=config, life=life)
 
 
-def _behind_a_store(opened: ExitStack, url: str, named: str) -> tuple[JourneyRules, dict[str, Any]]:
+def _behind_a_store(
+    opened: ExitStack, url: str, named: str, contract: dict[str, Any], kept: KeptAnswers
+) -> tuple[JourneyRules, ServedData]:
     from journeymesh.services.journeyapi.ingest import StoreTaker
+    from journeymesh.services.journeyapi.ports import ServedData
+    from journeymesh.services.journeyapi.product import StoreProduct
     from journeymesh.services.journeyapi.versions import StoreVersions
     from journeymesh.strangler.policy_book import PolicyBook
 
     store = opened.enter_context(closing(open_store(url)))
     store.policies()  # a mistyped store is refused here, not made
     rules = rules_for(named, named, [store])
-    return rules, {
-        "reads": store,
-        "figures": store,
-        "policies": opened.enter_context(PolicyBook(store.policies)),
-        "versions": opened.enter_context(StoreVersions(store)),
-        "taker": StoreTaker(store, rules),
-        "told_by": store,
-    }
+    return rules, ServedData(
+        reads=store,
+        figures=store,
+        policies=opened.enter_context(PolicyBook(store.policies)),
+        versions=opened.enter_context(StoreVersions(store)),
+        product=StoreProduct(contract, store),
+        taker=StoreTaker(store, rules),
+        kept=kept,
+    )
 
 
-def _behind_the_door(opened: ExitStack, plan: str | Path) -> tuple[JourneyRules, dict[str, Any]]:
+def _behind_the_door(
+    opened: ExitStack, plan: str | Path, contract: dict[str, Any], kept: KeptAnswers
+) -> tuple[JourneyRules, ServedData]:
     from journeymesh.services.journeyapi.ingest import PlanTaker
-    from journeymesh.services.journeyapi.ports import EachPolicy
+    from journeymesh.services.journeyapi.ports import EachPolicy, ServedData
+    from journeymesh.services.journeyapi.product import StoreProduct
     from journeymesh.services.journeyapi.versions import RoutedVersions, StoreVersions
     from journeymesh.strangler.opened_door import opened_door
 
@@ -127,14 +131,15 @@ def _behind_the_door(opened: ExitStack, plan: str | Path) -> tuple[JourneyRules,
     door = opened.enter_context(opened_door(installation))
     stores = {name: installation.store(name) for name in installation.plan.stores}
     versions = {name: opened.enter_context(StoreVersions(store)) for name, store in stores.items()}
-    return installation.rules, {
-        "reads": door,
-        "book_reads": EachPolicy(door),
-        "policies": door.policy_book,
-        "versions": RoutedVersions(door.answering_name, versions),
-        "taker": PlanTaker(installation),
-        "told_by": next(iter(stores.values())),
-    }
+    return installation.rules, ServedData(
+        reads=door,
+        book_reads=EachPolicy(door),
+        policies=door.policy_book,
+        versions=RoutedVersions(door.answering_name, versions),
+        product=StoreProduct(contract, next(iter(stores.values()))),
+        taker=PlanTaker(installation),
+        kept=kept,
+    )
 
 
 def _contract(access: Access) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from journeymesh.delivery.release.envelopes import EnvelopeInvalid, Statement, seal, unseal
-from journeymesh.delivery.release.evidence import NeverReleased, evidence_path, passed, record_passed
+from journeymesh.delivery.release.evidence import NeverReleased, PinnedAt, evidence_path, passed, record_passed
 from journeymesh.delivery.release.keys import (
     PASSWORD_VARIABLE,
     KeyUnusable,
@@ -27,7 +27,9 @@ def checkout(tmp_path: Path) -> Checkout:
 
 
 def record(checkout: Checkout, revision: str) -> list[Path]:
-    return record_passed(checkout.tree, "dev", "journeyapi", checkout.pins("dev"), revision, checkout.key, ["b", "a"])
+    return record_passed(
+        checkout.tree, "dev", "journeyapi", PinnedAt(revision, checkout.pins("dev")), checkout.key, ["b", "a"]
+    )
 
 
 def test_evidence_is_the_same_file_each_time_and_is_written_once(checkout: Checkout) -> None:
@@ -85,7 +87,7 @@ def test_what_is_no_envelope_is_refused(checkout: Checkout, envelope: object) ->
 
 def test_nothing_passes_that_was_never_released(checkout: Checkout) -> None:
     with pytest.raises(NeverReleased):
-        record_passed(checkout.tree, "test", "journeyapi", checkout.pins("test"), "c0ffee", checkout.key)
+        record_passed(checkout.tree, "test", "journeyapi", PinnedAt("c0ffee", checkout.pins("test")), checkout.key)
 
 
 def test_a_private_key_is_its_owners_alone(tmp_path: Path) -> None:

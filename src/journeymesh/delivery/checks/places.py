@@ -200,37 +200,43 @@ def _patched(kustomization: Document, read: Any, kind: str, name: str, at: tuple
             path = kustomization.path.parent / str(entry["path"])
             if path.is_file():
                 for document in read(path.resolve()):
-                    yield from _patch_place(document.path, document.node, document.content, 0, entry, kind, name, at)
+                    patch = _Patch(document.path, document.node, document.content, 0, bool(entry.get("target")))
+                    yield from _patch_place(patch, kind, name, at)
         elif isinstance(entry.get("patch"), str):
             begun = place_in(kustomization, ("patches", index, "patch")).line
             content = load_yaml(entry["patch"])
             node = yaml.compose(entry["patch"], Loader=yaml.SafeLoader)
             if node is not None:
-                yield from _patch_place(kustomization.path, node, content, begun, entry, kind, name, at)
+                patch = _Patch(kustomization.path, node, content, begun, bool(entry.get("target")))
+                yield from _patch_place(patch, kind, name, at)
 
 
-def _patch_place(
-    path: Path,
-    node: yaml.Node,
-    content: Any,
-    begun: int,
-    entry: dict[str, Any],
-    kind: str,
-    name: str,
-    at: tuple[Step, ...],
-) -> Iterator[Place]:
+@dataclass(frozen=True, slots=True)
+class _Patch:
+    """A patch as it is written in a file, from the line after ``lines_before`` on. ``has_target``: the kustomization
+    says what it is a patch of, so that it need not name it."""
+
+    path: Path
+    node: yaml.Node
+    content: Any
+    lines_before: int
+    has_target: bool
+
+
+def _patch_place(patch: _Patch, kind: str, name: str, at: tuple[Step, ...]) -> Iterator[Place]:
+    content = patch.content
     if isinstance(content, list):
-        for operation, inner in zip(content, getattr(node, "value", ()), strict=False):
+        for operation, inner in zip(content, getattr(patch.node, "value", ()), strict=False):
             pointer = [part.replace("~1", "/").replace("~0", "~") for part in str(operation.get("path", "")).split("/")]
             steps = [part for part in pointer[1:] if part]
             depth = _shared(steps, at)
             if depth:
-                yield Place(path, begun + inner.start_mark.line + 1, depth)
+                yield Place(patch.path, patch.lines_before + inner.start_mark.line + 1, depth)
         return
     about = isinstance(content, dict) and content.get("kind") == kind
-    if about and ((content.get("metadata") or {}).get("name") == name or entry.get("target")):
-        line, depth = _deepest(node, at)
-        yield Place(path, begun + line, depth)
+    if about and ((content.get("metadata") or {}).get("name") == name or patch.has_target):
+        line, depth = _deepest(patch.node, at)
+        yield Place(patch.path, patch.lines_before + line, depth)
 
 
 def _shared(steps: list[str], at: tuple[Step, ...]) -> int:

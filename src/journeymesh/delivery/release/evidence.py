@@ -12,7 +12,7 @@ import tempfile
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from journeymesh.delivery.images import PLACEHOLDER_DIGEST, PinnedImage, pinned
 from journeymesh.delivery.programs import ProgramFailed, called
@@ -37,8 +37,15 @@ class Passed:
     by: str
 
 
-def images_at(tree: Tree, environment: str, service: str, revision: str) -> tuple[str, dict[str, PinnedImage]]:
-    """The commit of this name in full, and the images that the overlay pinned there.
+class PinnedAt(NamedTuple):
+    """A commit in full, and the images that an overlay pinned there."""
+
+    commit: str
+    images: dict[str, PinnedImage]
+
+
+def images_at(tree: Tree, environment: str, service: str, revision: str) -> PinnedAt:
+    """The commit of this name, and the images that the overlay pinned there.
 
     Raises:
         UnknownService: there was no such overlay.
@@ -51,7 +58,7 @@ def images_at(tree: Tree, environment: str, service: str, revision: str) -> tupl
         raise UnknownService(f"no {path} at {commit[:12]}", todo="name a service and a commit that has it") from error
     with tempfile.TemporaryDirectory(prefix="journeymesh-overlay-") as folder:
         (Path(folder) / "kustomization.yaml").write_text(text, "utf-8")
-        return commit, pinned(Path(folder))
+        return PinnedAt(commit, pinned(Path(folder)))
 
 
 def evidence_path(tree: Tree, environment: str, service: str, digest: str) -> Path:
@@ -74,8 +81,7 @@ def record_passed(
     tree: Tree,
     environment: str,
     service: str,
-    images: Mapping[str, PinnedImage],
-    revision: str,
+    at: PinnedAt,
     key: SigningKey,
     tests: Iterable[str] = (),
 ) -> list[Path]:
@@ -87,7 +93,7 @@ def record_passed(
         NeverReleased: one of the images is the placeholder.
     """
     written = []
-    for name, image in sorted(images.items()):
+    for name, image in sorted(at.images.items()):
         if image.digest == PLACEHOLDER_DIGEST:
             raise NeverReleased(
                 f"{service} in {environment} pins no released {name}",
@@ -101,10 +107,10 @@ def record_passed(
             {
                 "result": "PASSED",
                 "configuration": [
-                    {"name": _overlay(service, environment), "digest": {"gitCommit": revision}},
+                    {"name": _overlay(service, environment), "digest": {"gitCommit": at.commit}},
                     *(
                         {"name": other.repository, "digest": {"sha256": other.digest.removeprefix("sha256:")}}
-                        for each, other in sorted(images.items())
+                        for each, other in sorted(at.images.items())
                         if each != name
                     ),
                 ],

@@ -39,10 +39,9 @@ from journeymesh.services.console.streams import Streams
 from journeymesh.services.http import health
 from journeymesh.services.http.answers import Receive, Send, Sendable
 from journeymesh.services.http.building import place_of
-from journeymesh.services.http.compression import Compression
-from journeymesh.services.http.edge import Edge, route_of
+from journeymesh.services.http.edge import Edge, Observers, route_of
 from journeymesh.services.http.life import Life
-from journeymesh.services.http.limits import Rates, TimeLimit
+from journeymesh.services.http.limits import Rates
 from journeymesh.services.http.logs import Log, structured_log
 from journeymesh.services.http.metrics import HttpMetrics
 from journeymesh.services.http.problems import FAULT, ProblemRaised
@@ -147,12 +146,8 @@ def build_app(
     edge: Any = Edge(
         answering,
         lambda _scope, error: error if isinstance(error, ProblemRaised) else ProblemRaised(FAULT),
-        life=life,
-        metrics=metrics,
-        log=log,
-        limit=TimeLimit(config.http.answer_within_s),
-        compression=Compression(config.http.compress_from_bytes),
-        access_log=config.http.access_log,
+        config.http,
+        Observers(life, metrics, log),
         security_headers=(*SECURITY_HEADERS, (b"content-security-policy", _content_policy(config).encode())),
     )
     app.asgi_handler = edge

@@ -16,12 +16,10 @@ from prometheus_client import CollectorRegistry
 from journeymesh.services.http import health
 from journeymesh.services.http.answers import Receive, Send
 from journeymesh.services.http.bodies import BODIES, BodyBudget
-from journeymesh.services.http.compression import Compression
 from journeymesh.services.http.config import HttpConfig
-from journeymesh.services.http.edge import Edge, route_of
+from journeymesh.services.http.edge import Edge, Observers, route_of
 from journeymesh.services.http.gate import Decisions, Gate
 from journeymesh.services.http.life import Life
-from journeymesh.services.http.limits import TimeLimit
 from journeymesh.services.http.logs import Log, structured_log
 from journeymesh.services.http.metrics import HttpMetrics
 from journeymesh.services.http.openapi import documented
@@ -110,12 +108,8 @@ def build_http(service: Service) -> HttpApp:
     edge = Edge(
         Routing(routes, state, gate).answer,
         functools.partial(_problem_of, log),
-        life=life,
-        metrics=metrics,
-        log=log,
-        limit=TimeLimit(config.answer_within_s),
-        compression=Compression(config.compress_from_bytes),
-        access_log=config.access_log,
+        config,
+        Observers(life, metrics, log),
     )
     return HttpApp(routes, state, edge, service)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, MutableMapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
 from opentelemetry import trace
@@ -17,6 +18,7 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 from journeymesh.access.random_ids import random_id
 from journeymesh.services.http.answers import Receive, Send, Sendable
 from journeymesh.services.http.compression import Compression
+from journeymesh.services.http.config import HttpConfig
 from journeymesh.services.http.life import Life
 from journeymesh.services.http.limits import TimeLimit
 from journeymesh.services.http.logs import Log
@@ -49,6 +51,15 @@ GONE: Final = 499
 """The status in metrics of a request whose client went away before its answer began."""
 
 
+@dataclass(frozen=True, slots=True)
+class Observers:
+    """What learns of every request: the service's life, its metrics and its log."""
+
+    life: Life
+    metrics: HttpMetrics
+    log: Log
+
+
 class Edge:
     """An ASGI application over what ``answering`` gives for a request. What it writes down names the request's route
     by its template. ``problem_of`` says what a request ends with that failed."""
@@ -57,19 +68,16 @@ class Edge:
         self,
         answering: Answering,
         problem_of: Callable[[Scope, Exception], ProblemRaised],
+        config: HttpConfig,
+        observers: Observers,
         *,
-        life: Life,
-        metrics: HttpMetrics,
-        log: Log,
-        limit: TimeLimit,
-        compression: Compression,
-        access_log: bool,
         security_headers: Sequence[tuple[bytes, bytes]] = SECURITY_HEADERS,
     ) -> None:
         self._answering, self._problem_of = answering, problem_of
-        self._life, self._metrics, self._log = life, metrics, log
-        self._limit, self._compression = limit, compression
-        self._access_log = access_log
+        self._life, self._metrics, self._log = observers.life, observers.metrics, observers.log
+        self._limit = TimeLimit(config.answer_within_s)
+        self._compression = Compression(config.compress_from_bytes)
+        self._access_log = config.access_log
         self._security_headers = security_headers
         self._traces, self._traces_from_s = False, 0.0
 

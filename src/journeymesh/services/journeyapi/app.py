@@ -21,13 +21,10 @@ from journeymesh.services.journeyapi import (
     version_route,
 )
 from journeymesh.services.journeyapi.config import JourneyapiConfig
-from journeymesh.services.journeyapi.kept_answers import KeptAnswers
 from journeymesh.services.journeyapi.policy_answers import MOST_TAGS, Dependencies, Digests
-from journeymesh.services.journeyapi.ports import FixTaker, Policies, Product, Reads, Versions
+from journeymesh.services.journeyapi.ports import ServedData
 from journeymesh.services.journeyapi.reading import ReadingThreads
 from journeymesh.services.journeyapi.summary_cache import EncodedCache
-from journeymesh.stores.figure_port import FigureReads
-from journeymesh.stores.policy_summaries import JourneysOfMany
 
 ROUTES = (
     *book_routes.ROUTES, *policy_routes.ROUTES, *score_route.ROUTES, *journey_routes.ROUTES, *version_route.ROUTES,
@@ -42,38 +39,26 @@ _BATCHES_AT_ONCE = 4
 
 def build_app(
     config: JourneyapiConfig,
-    reads: Reads,
     decisions: Decisions,
+    data: ServedData,
     *,
-    policies: Policies,
-    versions: Versions,
-    product: Product,
-    book_reads: JourneysOfMany | None = None,
-    figures: FigureReads | None = None,
-    taker: FixTaker | None = None,
-    kept: KeptAnswers | None = None,
     life: Life | None = None,
     registry: CollectorRegistry | None = None,
     log: Log | None = None,
 ) -> HttpApp:
-    """The application. It opens nothing and closes nothing of what it is given.
-
-    ``book_reads`` is asked for journeys of many policies at once; None: ``reads`` is. ``figures`` keeps what a book is
-    sorted by; None: that is computed. ``taker`` and ``kept`` together
-    take fixes; None: they are not taken here.
-    """
+    """The application. It opens nothing and closes nothing of what it is given."""
     threads = ReadingThreads(config.http.reading_threads, config.http.waiting_reads)
     taking = ReadingThreads(_BATCHES_AT_ONCE, config.http.waiting_reads)
     deps = Dependencies(
         config=config,
-        reads=reads,
-        book_reads=book_reads or reads,
-        figures=figures,
-        policies=policies,
-        versions=versions,
-        product=product,
-        taker=taker,
-        kept=kept,
+        reads=data.reads,
+        book_reads=data.book_reads or data.reads,
+        figures=data.figures,
+        policies=data.policies,
+        versions=data.versions,
+        product=data.product,
+        taker=data.taker,
+        kept=data.kept,
         cursors=Cursors(config.cursor_key),
         threads=threads,
         taking=taking,
@@ -91,7 +76,7 @@ def build_app(
             routes=ROUTES,
             decisions=decisions,
             config=config.http,
-            life=life or Life(checks={"store": versions.fault}),
+            life=life or Life(checks={"store": data.versions.fault}),
             state={"dependencies": deps},
             registry=registry or CollectorRegistry(),
             log=log,

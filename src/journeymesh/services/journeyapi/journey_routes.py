@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Final
+
+import pyarrow as pa
 
 from journeymesh.access.decision import Decision
 from journeymesh.services.http.answers import ReadyAnswer
@@ -87,20 +88,13 @@ async def track(request: HttpRequest, decision: Decision) -> ReadyAnswer:
     if (held := remembered_unchanged(deps, scope, state)) is not None:
         return held
     row = await journey_of(deps, scope, journey_id, policy)
-    span = row["vehicle"][0].as_py(), row["started_at"][0].as_py(), row["ended_at"][0].as_py()
-    body = await deps.threads.run(_track, deps, decision, policy, media, *span)
+    body = await deps.threads.run(_track, deps, decision, policy, media, row)
     return read_answer(deps, scope, state, body, media)
 
 
-def _track(
-    deps: Dependencies,
-    decision: Decision,
-    policy: Admitted,
-    media: str,
-    vehicle: str,
-    first: datetime,
-    last: datetime,
-) -> bytes:
+def _track(deps: Dependencies, decision: Decision, policy: Admitted, media: str, journey: pa.Table) -> bytes:
+    """The fixes of a one-row table's journey."""
+    vehicle, first, last = (journey[name][0].as_py() for name in ("vehicle", "started_at", "ended_at"))
     return whole(media, obliged(fix_table(deps.reads.fixes(vehicle, first, last)), decision, policy))
 
 

@@ -5,14 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import pyarrow as pa
 
 from journeymesh.journeys.fixes import Fixes
 from journeymesh.journeys.journey import JOURNEY_SCHEMA, Refusal
 from journeymesh.journeys.policies import Policy
+from journeymesh.stores.figure_port import FigureReads
+from journeymesh.stores.policy_summaries import JourneysOfMany
 from journeymesh.stores.port import HistoryEntry, JourneyQuery, RefusalQuery
+
+if TYPE_CHECKING:
+    from journeymesh.services.journeyapi.kept_answers import KeptAnswers
 
 
 class Reads(Protocol):
@@ -105,3 +110,22 @@ class Product(Protocol):
 
     def quality(self) -> Mapping[str, Any]:
         """What was accepted and refused, by reason."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServedData:
+    """What journeyapi answers from and hands fixes to.
+
+    - ``book_reads``: asked for journeys of many policies at once; None: ``reads`` is
+    - ``figures``: keeps what a book is sorted by; None: that is computed
+    - ``taker`` and ``kept`` together take fixes; None: they are not taken here
+    """
+
+    reads: Reads
+    policies: Policies
+    versions: Versions
+    product: Product
+    book_reads: JourneysOfMany | None = None
+    figures: FigureReads | None = None
+    taker: FixTaker | None = None
+    kept: KeptAnswers | None = None
