@@ -183,16 +183,9 @@ def reconcile(
 
 
 def _row(difference: TargetDifference) -> dict[str, Any]:
-    return {
-        "policy": difference.policy,
-        "vehicle": difference.vehicle,
-        "day": str(date(1970, 1, 1) + timedelta(days=difference.day)),
-        "subject": difference.subject,
-        "kind": difference.kind.value,
-        "field": difference.field,
-        "source_value": None if difference.source_value is None else str(difference.source_value),
-        "target_value": None if difference.target_value is None else str(difference.target_value),
-    }
+    row = asdict(difference)
+    row |= {"day": str(date(1970, 1, 1) + timedelta(days=difference.day)), "kind": difference.kind.value}
+    return row | {name: str(row[name]) for name in ("source_value", "target_value") if row[name] is not None}
 
 
 def _shadowed(installation: Installation, slice_name: str) -> Route:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -12,6 +12,7 @@ import sqlalchemy as sa
 
 from journeymesh.databases.database import SqlDatabase
 from journeymesh.errors import NotFound, UsageError
+from journeymesh.field_copies import copy_fields
 from journeymesh.governance.approval_tables import requests, steps
 from journeymesh.governance.approvals import (
     Approval,
@@ -228,16 +229,11 @@ def _with_deciders(connection: sa.Connection, rows: Iterable[Any]) -> Iterator[A
 
 
 def _approval(row: Any, decided_by: Who | None, once_approved_by: Who | None = None) -> Approval:
-    return Approval(
-        id=row.id,
-        product=row.product,
-        product_major=row.product_major,
-        purpose=row.purpose,
-        tenant=row.tenant,
-        domain=row.domain,
+    return copy_fields(
+        Approval,
+        row,
         requested_by=Who(row.provider, row.subject, row.person),
         requested_at=from_us(row.requested_us),
-        reason=row.reason,
         valid_from=from_us(row.valid_from_us),
         valid_to=from_us(row.valid_to_us),
         recorded=State(row.state),
@@ -248,18 +244,11 @@ def _approval(row: Any, decided_by: Who | None, once_approved_by: Who | None = N
 
 
 def _request_row(approval: Approval) -> dict[str, Any]:
+    same = ("id", "product", "product_major", "purpose", "tenant", "domain", "reason")
     return {
-        "id": approval.id,
-        "product": approval.product,
-        "product_major": approval.product_major,
-        "purpose": approval.purpose,
-        "tenant": approval.tenant,
-        "domain": approval.domain,
-        "provider": approval.requested_by.provider,
-        "subject": approval.requested_by.subject,
-        "person": approval.requested_by.person,
+        **{name: getattr(approval, name) for name in same},
+        **asdict(approval.requested_by),
         "requested_us": to_us(approval.requested_at),
-        "reason": approval.reason,
         "valid_from_us": to_us(approval.valid_from),
         "valid_to_us": to_us(approval.valid_to),
     }

@@ -13,7 +13,7 @@ The clock alone makes an acknowledged approval active and any that is open expir
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Final
@@ -175,17 +175,12 @@ def requested(wish: Wish, approval_id: str, person: Person, contract: Contract, 
         todo = f"ask for at most {contract.longest_approval_days} days, and again before they end"
         raise RequestInvalid("the approval would last too long", todo=todo)
     return Approval(
+        **{**asdict(wish), "product": contract.product},
         id=approval_id,
-        product=contract.product,
         product_major=contract.major,
-        purpose=wish.purpose,
         tenant=person.tenant,
-        domain=wish.domain,
         requested_by=person.who,
         requested_at=now,
-        reason=wish.reason,
-        valid_from=wish.valid_from,
-        valid_to=wish.valid_to,
     )
 
 

@@ -13,6 +13,7 @@ import sqlalchemy as sa
 
 from journeymesh.databases.database import SqlDatabase, now_us
 from journeymesh.errors import StoreCorrupt, UsageError
+from journeymesh.field_copies import copy_fields
 from journeymesh.instants import to_us
 from journeymesh.ledger.audit_tables import records
 from journeymesh.ledger.chain import genesis
@@ -165,16 +166,9 @@ def _with_previous() -> sa.Select[Any]:
 
 def _record(row: Any) -> AuditRecord:
     with _well_kept(row.writer, row.number):
-        return AuditRecord(
-            writer=row.writer,
-            number=row.number,
-            at_us=row.at_us,
-            kind=row.kind,
-            body=msgspec.json.decode(row.body, type=dict[str, Any]),
-            previous=genesis(row.writer) if row.previous is None else bytes(row.previous),
-            digest=bytes(row.digest),
-            key=row.key,
-        )
+        body = msgspec.json.decode(row.body, type=dict[str, Any])
+        previous = genesis(row.writer) if row.previous is None else bytes(row.previous)
+        return copy_fields(AuditRecord, row, body=body, previous=previous, digest=bytes(row.digest))
 
 
 def _head(row: Any) -> Head:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 import sqlalchemy as sa
 
 from journeymesh.errors import JourneymeshError
+from journeymesh.field_copies import copy_fields
 from journeymesh.processes import Process, has_ended
 from journeymesh.strangler.control import Control, feeds, now_us, of_feed
 
@@ -110,14 +111,14 @@ def feed_of(control: Control, upstream: str, target: str) -> Feed | None:
     """The feed as recorded; None: nobody ever started it."""
     with control.reading() as connection:
         row = connection.execute(sa.select(feeds).where(of_feed(feeds, upstream, target))).first()
-    return None if row is None else _feed(row)
+    return None if row is None else copy_fields(Feed, row)
 
 
 def all_feeds(control: Control) -> list[Feed]:
     """Every feed ever started, by name."""
     with control.reading() as connection:
         rows = connection.execute(sa.select(feeds).order_by(feeds.c.upstream, feeds.c.target)).all()
-    return [_feed(row) for row in rows]
+    return [copy_fields(Feed, row) for row in rows]
 
 
 def this_owner() -> str:
@@ -247,10 +248,3 @@ def owner_process(owner: str) -> Process | None:
 
 def _process_text(owner: str) -> str:
     return owner.rpartition("/")[0]
-
-
-def _feed(row: Any) -> Feed:
-    return Feed(
-        row.upstream, row.target, row.owner, row.started_us, row.last_event_us, row.last_empty_us, row.beat_us,
-        row.events, row.revision, row.fault,
-    )  # fmt: skip

@@ -16,6 +16,7 @@ import pyarrow as pa
 import sqlalchemy as sa
 
 from journeymesh.errors import NotFound, UsageError
+from journeymesh.field_copies import copy_fields
 from journeymesh.instants import to_us
 from journeymesh.strangler.control import Control, mismatches, now_us
 from journeymesh.strangler.differences import Difference
@@ -118,7 +119,7 @@ def list_mismatches(
     if after is not None:
         statement = statement.where(mismatches.c.cause > after)
     with control.reading() as connection:
-        return [_mismatch(row) for row in connection.execute(statement)]
+        return [copy_fields(Mismatch, row) for row in connection.execute(statement)]
 
 
 def accept_mismatch(control: Control, cause: str, who: str, reason: str, expires_us: int) -> None:
@@ -213,10 +214,6 @@ def _record_first(connection: sa.Connection, found: Found, found_by: str, at_us:
 def _others_cause(slice_name: str, classification: str, field: str) -> str:
     key = "\0".join((slice_name, OTHERS, classification, field))
     return hashlib.blake2b(key.encode(), digest_size=13).hexdigest()
-
-
-def _mismatch(row: Any) -> Mismatch:
-    return Mismatch(**{name: getattr(row, name) for name in Mismatch.__dataclass_fields__})
 
 
 _READ_EVERY_S: Final = 2.0

@@ -18,6 +18,7 @@ from typing import Final
 import msgspec
 import sqlalchemy as sa
 
+from journeymesh.field_copies import copy_fields
 from journeymesh.strangler.control import Control, now_us, opinions
 from journeymesh.strangler.routes import Route
 
@@ -287,16 +288,8 @@ def opinions_of(control: Control, route: Route) -> dict[str, RecordedOpinion]:
     for row in rows:
         classes = msgspec.json.decode(row.classes, type=dict[str, int])
         is_known = bool(row.policies) and bool(classes.get(Class.AGREES))
-        found[row.kind] = RecordedOpinion(
-            kind=row.kind,
-            at_us=row.at_us,
-            answering=row.answering,
-            policies=row.policies,
-            good=row.good,
-            share=row.good / row.policies if is_known else None,
-            classes=classes,
-            stale=_stale(row, route),
-        )
+        share = row.good / row.policies if is_known else None
+        found[row.kind] = copy_fields(RecordedOpinion, row, share=share, classes=classes, stale=_stale(row, route))
     return found
 
 

@@ -12,6 +12,7 @@ import msgspec
 import sqlalchemy as sa
 
 from journeymesh.errors import StoreUnavailable
+from journeymesh.field_copies import copy_fields
 from journeymesh.following import Follower
 from journeymesh.strangler.control import Control, bump, history, now_us, put_row, revision, routes
 from journeymesh.strangler.slices import Phase, Selector, SideName, Slice, answering, is_fed
@@ -118,17 +119,9 @@ class RouteChange:
 
 def record(connection: sa.Connection, route: Route, entry: RouteChange) -> int:
     """Put the route and its history entry into this transaction; returns the revision it makes."""
-    values = {
-        "selector": msgspec.json.encode(route.slice.selector, order="sorted").decode(),
-        "source": route.source,
-        "target": route.target,
-        "upstream": route.upstream,
-        "phase": route.phase.value,
-        "complete": route.complete,
-        "source_complete": route.source_complete,
-        "detail": route.detail,
-        "since_us": route.since_us,
-    }
+    same = ("source", "target", "upstream", "complete", "source_complete", "detail", "since_us")
+    values = {name: getattr(route, name) for name in same} | {"phase": route.phase.value}
+    values["selector"] = msgspec.json.encode(route.slice.selector, order="sorted").decode()
     put_row(connection, routes, {"slice": route.slice.name}, values)
     note(connection, route.slice.name, entry)
     return bump(connection)
@@ -221,14 +214,5 @@ class RoutesFollower(Follower):
 
 
 def _route(row: Any) -> Route:
-    return Route(
-        slice=Slice(row.slice, msgspec.json.decode(row.selector, type=Selector)),
-        source=row.source,
-        target=row.target,
-        upstream=row.upstream,
-        phase=Phase(row.phase),
-        complete=bool(row.complete),
-        detail=row.detail,
-        since_us=row.since_us,
-        source_complete=bool(row.source_complete),
-    )
+    named = Slice(row.slice, msgspec.json.decode(row.selector, type=Selector))
+    return copy_fields(Route, row, slice=named, phase=Phase(row.phase))

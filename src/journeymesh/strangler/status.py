@@ -12,6 +12,7 @@ from typing import Final
 import msgspec
 import sqlalchemy as sa
 
+from journeymesh.field_copies import copy_fields
 from journeymesh.journeys.policies import Policy
 from journeymesh.sources.policy_reading import UnusablePolicy
 from journeymesh.sources.vehicle_port import OtherClients
@@ -194,17 +195,8 @@ def feeds_status(control: Control) -> list[FeedStatus]:
     for feed in all_feeds(control):
         is_wanted = (feed.upstream, feed.target) in wanted
         lag = lag_of(feed, at_us) if is_wanted else Lag(LagState.ENDED, None)
-        found.append(
-            FeedStatus(
-                upstream=feed.upstream,
-                target=feed.target,
-                state=lag.state.value,
-                lag_s=lag.seconds,
-                events=feed.events,
-                owner=feed.owner,
-                fault=feed.fault if is_wanted else None,
-            )
-        )
+        fault = feed.fault if is_wanted else None
+        found.append(copy_fields(FeedStatus, feed, state=lag.state.value, lag_s=lag.seconds, fault=fault))
     return found
 
 
@@ -234,19 +226,16 @@ def _status(
     backfill = backfill_of(control, name, route.target)
     upcoming = following(route.phase)
     recorded = opinions_of(control, route)
-    return SliceStatus(
+    return copy_fields(
+        SliceStatus,
+        route,
         slice=name,
         phase=route.phase.value,
         planned=next((each.phase.value for each in plan.slices if each.name == name), None),
         since_s=(now - route.since_us) / 1e6,
         answering=route.answering_name,
-        source=route.source,
-        target=route.target,
-        upstream=route.upstream,
         policies=len(members_of(route.slice.selector, policies)) if are_known else None,
         unusable_policies=_unusable(policies),
-        complete=route.complete,
-        detail=route.detail,
         lag_state=inputs.lag_state,
         lag_s=inputs.lag_s,
         backfill=None if backfill is None else _backfill(backfill),
@@ -280,12 +269,4 @@ def _backfill(row: BackfillState) -> BackfillStatus:
         left = 0.0
     elif row.vehicles_done and row.active_s > 0:
         left = (row.vehicles - row.vehicles_done) * row.active_s / row.vehicles_done
-    return BackfillStatus(
-        state=row.state,
-        vehicles=row.vehicles,
-        vehicles_done=row.vehicles_done,
-        fixes=row.fixes,
-        fixes_per_s=row.fixes_per_s or 0.0,
-        throttled_s=row.throttled_s,
-        eta_s=left,
-    )
+    return copy_fields(BackfillStatus, row, fixes_per_s=row.fixes_per_s or 0.0, eta_s=left)

@@ -6,9 +6,11 @@ from collections.abc import Iterable
 from datetime import datetime
 
 import msgspec
+from msgspec import structs
 
 from journeymesh.access.decision import Ask, Decision, Offer
 from journeymesh.access.explain import Explanation
+from journeymesh.field_copies import copy_fields
 from journeymesh.governance.approval_records import StepTaken
 from journeymesh.governance.approvals import Approval, ApprovalAction, Who
 from journeymesh.governance.obligations import Obligations
@@ -25,13 +27,8 @@ from journeymesh.wire import identity as wire
 
 def me(identity: Identity) -> wire.Me:
     """The identity as its bearer sees it."""
-    return wire.Me(
-        provider=identity.provider,
-        subject=identity.subject,
-        tenant=identity.tenant,
-        domains=sorted(identity.domains),
-        expires_at=from_us(int(identity.expires_at_s * 1_000_000)),
-    )
+    ends_at = from_us(int(identity.expires_at_s * 1_000_000))
+    return copy_fields(wire.Me, identity, domains=sorted(identity.domains), expires_at=ends_at)
 
 
 def capabilities(product: str, known: tuple[Capability, ...], names: frozenset[str]) -> wire.Capabilities:
@@ -60,13 +57,12 @@ def offers(product: str, approvers: tuple[str, ...], made: list[Offer], approval
 
 def _offer(made: Offer) -> wire.OfferGiven:
     duties, approval = made.obligations, made.approval if made.allowed else None
-    return wire.OfferGiven(
+    return copy_fields(
+        wire.OfferGiven,
+        made,
         capability=made.capability.name,
         told=made.capability.meaning,
         personal=made.capability.personal,
-        purpose=made.purpose,
-        allowed=made.allowed,
-        reason=made.reason,
         mask=[] if duties is None else sorted(duties.hidden),
         minimum_group_size=None if duties is None else duties.minimum_group_size,
         retention_days=None if duties is None else duties.retention_days,
@@ -78,76 +74,34 @@ def _offer(made: Offer) -> wire.OfferGiven:
 def question(taken: wire.AskTaken) -> Ask:
     """What the decider is asked, about a policy as far as decisions look at one."""
     about = taken.policy
-    return Ask(
-        product=taken.product,
-        capability=taken.capability,
-        purpose=taken.purpose,
-        tenant=taken.tenant,
-        policy=None
-        if about is None
-        else Policy(
-            number=about.number,
-            tenant=about.tenant,
-            product=about.product,
-            status=about.status,
-            valid_from=EPOCH,
-            device="unnamed",
-        ),
-    )
+    policy = None if about is None else Policy(**structs.asdict(about), valid_from=EPOCH, device="unnamed")
+    return copy_fields(Ask, taken, policy=policy, terms=None)
 
 
 def obligations(duties: Obligations) -> wire.ObligationsGiven:
     """The obligations, sets in order."""
-    return wire.ObligationsGiven(
-        rows=wire.RowsAdmitted(
-            tenants=_sorted(duties.rows.tenants),
-            products=_sorted(duties.rows.products),
-            statuses=_sorted(duties.rows.statuses),
-        ),
-        mask=sorted(duties.hidden),
-        minimum_group_size=duties.minimum_group_size,
-        retention_days=duties.retention_days,
-        digest=duties.digest,
+    rows = duties.rows
+    admitted = wire.RowsAdmitted(
+        tenants=_sorted(rows.tenants), products=_sorted(rows.products), statuses=_sorted(rows.statuses)
     )
+    return copy_fields(wire.ObligationsGiven, duties, rows=admitted, mask=sorted(duties.hidden))
 
 
 def decision(made: Decision) -> wire.DecisionGiven:
     """The decision as whoever asked for it sees it."""
-    return wire.DecisionGiven(
-        decision_id=made.decision_id,
-        allowed=made.allowed,
-        reason=made.reason,
-        obligations=obligations(made.obligations) if made.allowed else None,
-        determining=list(made.determining),
-        approval_id=made.approval_id,
-        retry_after_s=made.retry_after_s,
-    )
+    duties = obligations(made.obligations) if made.allowed else None
+    return copy_fields(wire.DecisionGiven, made, obligations=duties, determining=list(made.determining))
 
 
 def explained(record: AuditRecord, explanation: Explanation) -> wire.Explained:
     """The explanation of this record."""
-    return wire.Explained(
-        decision_id=explanation.decision_id,
-        at=from_us(record.at_us),
-        allowed=explanation.allowed,
-        reason=explanation.reason,
-        lines=list(explanation.lines),
-        todo=explanation.todo,
-    )
+    return copy_fields(wire.Explained, explanation, at=from_us(record.at_us), lines=list(explanation.lines))
 
 
 def purposes(tree: Purposes, above: str | None = None) -> list[wire.PurposeGiven]:
     """The purposes directly beneath this one, each with its own; of None: those at the top."""
-    return [
-        wire.PurposeGiven(
-            id=each.id,
-            title=each.title,
-            description=each.description,
-            dpv=each.dpv,
-            narrower=purposes(tree, each.id),
-        )
-        for each in tree.narrower(above)
-    ]
+    beneath = tree.narrower(above)
+    return [copy_fields(wire.PurposeGiven, each, narrower=purposes(tree, each.id)) for each in beneath]
 
 
 def provider(state: ProviderState) -> wire.ProviderGiven:
@@ -159,20 +113,12 @@ def approval(
     known: Approval, duties: Obligations | None, steps: Iterable[ApprovalAction], now: datetime
 ) -> wire.ApprovalGiven:
     """The approval as it is now, with the steps that whoever asks may take."""
-    return wire.ApprovalGiven(
-        id=known.id,
-        product=known.product,
-        product_major=known.product_major,
-        purpose=known.purpose,
-        tenant=known.tenant,
-        domain=known.domain,
+    return copy_fields(
+        wire.ApprovalGiven,
+        known,
         state=known.state_at(now),
-        reason=known.reason,
         requested_by=_party(known.requested_by),
-        requested_at=known.requested_at,
         decided_by=None if known.decided_by is None else _party(known.decided_by),
-        valid_from=known.valid_from,
-        valid_to=known.valid_to,
         obligations=None if duties is None else obligations(duties),
         steps=[str(each) for each in steps],
     )
@@ -185,16 +131,9 @@ def step(taken: StepTaken) -> wire.StepGiven:
 
 def audit_entry(record: AuditRecord) -> wire.AuditEntry:
     """The record."""
-    return wire.AuditEntry(
-        writer=record.writer,
-        number=record.number,
-        at=from_us(record.at_us),
-        kind=record.kind,
-        key=record.key,
-        body=dict(record.body),
-        previous=record.previous.hex(),
-        digest=record.digest.hex(),
-    )
+    previous, digest = record.previous.hex(), record.digest.hex()
+    at, body = from_us(record.at_us), dict(record.body)
+    return copy_fields(wire.AuditEntry, record, at=at, body=body, previous=previous, digest=digest)
 
 
 def checkpoint(signed: Checkpoint) -> wire.CheckpointGiven:
@@ -209,7 +148,7 @@ def verification(found: Verification) -> wire.VerificationGiven:
 
 
 def _party(who: Who) -> wire.Party:
-    return wire.Party(provider=who.provider, subject=who.subject)
+    return copy_fields(wire.Party, who)
 
 
 def _sorted(values: frozenset[str] | None) -> list[str] | None:

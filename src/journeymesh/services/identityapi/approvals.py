@@ -12,6 +12,7 @@ import msgspec
 
 from journeymesh.access.decision import Decision
 from journeymesh.errors import JourneymeshError
+from journeymesh.field_copies import copy_fields
 from journeymesh.governance.approval_records import ApprovalQuery
 from journeymesh.governance.approvals import (
     Approval,
@@ -93,15 +94,7 @@ async def approvals(request: HttpRequest, decision: Decision) -> ReadyAnswer:
     after = None if asked.after is None else await deps.in_thread(deps.approvals.find, asked.after, tenant=tenant)
     if asked.after is not None and after is None:
         raise ProblemRaised(CURSOR_REFUSED)
-    query = ApprovalQuery(
-        tenant=tenant,
-        product=asked.product,
-        purpose=asked.purpose,
-        domain=asked.domain,
-        state=asked.state,
-        after=after,
-        limit=asked.limit,
-    )
+    query = copy_fields(ApprovalQuery, asked, tenant=tenant, after=after)
     found = await deps.in_thread(deps.approvals.query, query)
     more = len(found) == asked.limit
     given = await _giving(request, decision)
@@ -223,14 +216,7 @@ def _wish(deps: Dependencies, body: ApprovalTaken) -> Wish:
     contract = deps.contracts.of(body.product)
     begins = body.valid_from or datetime.now(UTC)
     longest = timedelta(days=contract.longest_approval_days if contract is not None else 1)
-    return Wish(
-        product=body.product,
-        purpose=body.purpose,
-        domain=body.domain,
-        reason=body.reason,
-        valid_from=begins,
-        valid_to=body.valid_to or begins + longest,
-    )
+    return copy_fields(Wish, body, valid_from=begins, valid_to=body.valid_to or begins + longest)
 
 
 async def _taken(deps: Dependencies, person: Person, step: str, take: Callable[[], Approval]) -> Approval:

@@ -10,6 +10,7 @@ from typing import Annotated, Final
 import msgspec
 
 from journeymesh.access.decision import Decision
+from journeymesh.field_copies import copy_fields
 from journeymesh.identity.identity import PLATFORM
 from journeymesh.instants import from_us, to_us
 from journeymesh.ledger.audit import RecordQuery
@@ -76,16 +77,8 @@ def _page(
     """(records about the caller's tenant, where to go on behind them)."""
     found: list[AuditRecord] = []
     for _ in range(_MOST_READ // _READ_AT_ONCE):
-        records = deps.audit.query(
-            RecordQuery(
-                after=after,
-                limit=_READ_AT_ONCE,
-                kind=query.kind,
-                writer=query.writer,
-                since=query.since,
-                until=query.until,
-            )
-        )
+        asked = copy_fields(RecordQuery, query, after=after, limit=_READ_AT_ONCE, newest_first=False)
+        records = deps.audit.query(asked)
         for record in records:
             after = record.place
             if of_tenant(record, decision):
