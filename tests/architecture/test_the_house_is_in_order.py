@@ -63,6 +63,7 @@ MANY_PARAMETERS = {
     "Database.find": "conditions, order, page and columns of a select",
     "MongoRows.select": "conditions, order, page and columns of a select",
     "ReadableRows.select": "conditions, order, page and columns of a select",
+    "ProtectedReads.select": "conditions, order, page and columns of a select",
     "SqlRows.select": "conditions, order, page and columns of a select",
     "_pages": "conditions, order, page and columns of a select",
     "_MemoryRows.select": "conditions, order, page and columns of a select",
