@@ -61,6 +61,7 @@ def _paths(number: str, tenant: str) -> list[str]:
         f"/v1/journeys/{journey}/track",
         f"/v1/policies/{number}/refusals",
         f"/v1/policies/{number}/refusals?positions=true",
+        f"/v1/policies/{number}/comparison",
         f"/v1/journeys/{journey}/versions",
         f"/v1/journeys/{journey}/refusals",
     ]

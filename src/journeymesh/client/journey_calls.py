@@ -52,6 +52,7 @@ PAGE_ROWS: Final = 100
 
 Product = wire.ProductTold
 PolicyScore = wire.PolicyScore
+PolicyComparison = wire.PolicyComparison
 FixRefused = wire.RefusedRow
 FixesTaken = wire.TakenFixes
 
@@ -121,6 +122,15 @@ class JourneyCalls:
     def score(self, policy: str) -> Call[PolicyScore]:
         """The score of the policy's latest term, its parts, and what would raise it."""
         return call(get("/v1/policies/{policy}/score", self.purpose, policy=policy), PolicyScore)
+
+    @methods.answer
+    def comparison(
+        self, policy: str, period: FigurePeriod = "term", month: str | None = None
+    ) -> Call[PolicyComparison]:
+        """The policy's figures beside those of the other policies that the caller may know. ``month`` (``2026-11``) is
+        the month, or the last one of twelve; None: the present one."""
+        params = {"period": period, "month": month}
+        return call(get("/v1/policies/{policy}/comparison", self.purpose, params, policy=policy), PolicyComparison)
 
     @methods.rows
     def policies(

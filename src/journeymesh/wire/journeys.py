@@ -118,3 +118,22 @@ class JourneyVersions(msgspec.Struct, Generic[J], frozen=True):
 
     items: list[JourneyVersion[J]]
     next: str | None
+
+
+class ComparedFigure(msgspec.Struct, frozen=True):
+    """A figure of a policy beside those of others. ``decile``: 1 where it is among the lowest tenth of them, 10 among
+    the highest; ``median``: of the others, to two digits. Null: hidden for the purpose, not known of the policy, or of
+    too few others."""
+
+    field: str
+    value: float | None
+    decile: int | None
+    median: float | None
+
+
+class PolicyComparison(msgspec.Struct, frozen=True):
+    """A policy's figures beside those of ``others`` other policies that the caller may know."""
+
+    period: str
+    others: int
+    figures: list[ComparedFigure]

@@ -18,6 +18,7 @@ from journeymesh.services.console import charts
 from journeymesh.services.console.apis import Apis
 from journeymesh.services.console.exports import FORMATS, SUMMARY_CAPABILITY, capability_for
 from journeymesh.services.console.panels import nothing
+from journeymesh.services.console.policies import COLUMNS
 from journeymesh.services.console.rendering import link, page, units_of
 from journeymesh.services.console.requests import session_of
 from journeymesh.services.console.trends import trends
@@ -50,13 +51,18 @@ async def policy(request: Request[Any, Any, Any]) -> Response[bytes]:
     }
     asked = apis.of(session, purpose)
     may_sum, may_read = not refusals["summaries:read"], not refusals["journeys:read"]
-    terms, periods, score, journeys, driven, product = await asyncio.gather(
-        apis.panel(asked.summary(number, "term")) if may_sum else nothing(),
-        apis.panel(asked.summary(number, period)) if may_sum and period != "term" else nothing(),
-        apis.panel(asked.score(number)) if may_sum else nothing(),
-        apis.panel(newest(asked, number, after)) if may_read else nothing(),
-        apis.panel(newest(asked, number, fields=("hours",), page_size=WEEK_OF)) if may_read else nothing(),
-        apis.panel(asked.product()) if viewer.may("product:read") else nothing(),
+    (terms, periods, score, compared), (journeys, driven, product) = await asyncio.gather(
+        asyncio.gather(
+            apis.panel(asked.summary(number, "term")) if may_sum else nothing(),
+            apis.panel(asked.summary(number, period)) if may_sum and period != "term" else nothing(),
+            apis.panel(asked.score(number)) if may_sum else nothing(),
+            apis.panel(asked.comparison(number)) if may_sum else nothing(),
+        ),
+        asyncio.gather(
+            apis.panel(newest(asked, number, after)) if may_read else nothing(),
+            apis.panel(newest(asked, number, fields=("hours",), page_size=WEEK_OF)) if may_read else nothing(),
+            apis.panel(asked.product()) if viewer.may("product:read") else nothing(),
+        ),
     )
     periods = terms if period == "term" else periods
     zone = next((row.get("zone") for row in terms.value or () if row), None) if terms else None
@@ -67,6 +73,7 @@ async def policy(request: Request[Any, Any, Any]) -> Response[bytes]:
     return page(
         request, "policy.html", session=session, viewer=viewer, purpose=purpose, number=number, here_path=here,
         period=period, periods_there_are=PERIODS, measure=measure, measures=MEASURES, shown=shown, refusals=refusals,
+        compared=compared, figure_titles=COLUMNS,
         terms=terms, periods=periods, score=score, journeys=journeys, driven=driven, product=product,
         part_titles=PART_TITLES, changes_shown=CHANGES_SHOWN, newest=after is None,
         older=older and link(here, {**shown, "after": older}),

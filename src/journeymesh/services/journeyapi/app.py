@@ -12,6 +12,7 @@ from journeymesh.services.http.life import Life
 from journeymesh.services.http.logs import Log
 from journeymesh.services.journeyapi import (
     book_routes,
+    comparison_route,
     fix_route,
     journey_routes,
     policy_routes,
@@ -28,7 +29,7 @@ from journeymesh.services.journeyapi.summary_cache import EncodedCache
 
 ROUTES = (
     *book_routes.ROUTES, *policy_routes.ROUTES, *score_route.ROUTES, *journey_routes.ROUTES, *version_route.ROUTES,
-    *refusal_routes.ROUTES, *product_route.ROUTES, *fix_route.ROUTES,
+    *refusal_routes.ROUTES, *comparison_route.ROUTES, *product_route.ROUTES, *fix_route.ROUTES,
 )  # fmt: skip
 VERSION = "1.0.0"
 """Of the wire contract: a breaking change is a new major version, and a new path."""

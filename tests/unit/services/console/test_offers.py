@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import re
 import time
+from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 import msgspec
@@ -12,7 +13,7 @@ import pytest
 
 from journeymesh.services.console.viewer import Viewer
 from journeymesh.wire.identity import Offers
-from tests.support.console_served import PEOPLE, World
+from tests.support.console_served import PEOPLE, World, console_served, policy
 
 PURPOSES = (None, "pricing", "claims-handling", "product-development")
 
@@ -41,6 +42,7 @@ def test_each_part_of_a_page_is_there_exactly_where_its_api_answers(
         ("/policies/P-1", "/v1/policies/P-1/summary?period=term", '<div class="figures">'),
         ("/policies/P-1", "/v1/policies/P-1/score", 'aria-label="Table: Parts of the score"'),
         ("/policies/P-1", "/v1/policies/P-1/journeys?order=desc", '<svg class="hours"'),
+        ("/policies/P-1", "/v1/policies/P-1/comparison", 'aria-label="Table: Beside the book"'),
         ("/policies/P-1", "/v1/products/journeys", 'aria-label="Table: Quality of the product"'),
         (
             "/policies?sort=distance_m&period=term",
@@ -62,7 +64,7 @@ def test_each_part_of_a_page_is_there_exactly_where_its_api_answers(
         assert shown.status_code == 200
         there = sign in shown.text
         assert there == (answer.status_code == 200), (page, api, answer.status_code, answer.text)
-        if answer.status_code == 403:
+        if answer.status_code == 403 and answer.json()["reason"] != "allowed":  # allowed, and too few to tell of
             assert 'class="why"' in shown.text
 
 
@@ -105,6 +107,17 @@ def test_summaries_are_offered_and_given_as_a_file_exactly_where_the_api_gives_t
     ) == (got.status_code == 200)
     if form == "csv" and got.status_code == 200:
         assert got.content == answer.content
+
+
+def test_a_policy_stands_beside_the_book_where_the_book_has_enough_others(world: World, tmp_path: Path) -> None:
+    few = world.browser("analyst").get("/policies/P-1").text
+    assert "There are fewer than ten other policies to compare with that you may see." in few
+    policies = [policy(f"P-{k}", "northgate", f"V{k}") for k in range(11)]
+    with console_served(tmp_path, policies) as larger:
+        larger.approve("analyst", "pricing", "pricing")
+        shown = larger.browser("analyst").get("/policies/P-1?purpose=pricing").text
+    assert 'aria-label="Table: Beside the book"' in shown
+    assert "beside 10 other policies" in shown
 
 
 def test_a_masked_column_neither_sorts_nor_filters(world: World) -> None:

@@ -1,0 +1,167 @@
+"""A policy's figures beside those of the book that the caller may see."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, date, datetime
+from typing import Annotated, Any, Final
+
+import msgspec
+import numpy as np
+import pyarrow as pa
+
+from journeymesh.access.decision import Decision
+from journeymesh.journeys.period_sums import FigurePeriod
+from journeymesh.journeys.policies import Policy
+from journeymesh.services.http.answers import JSON, ReadyAnswer
+from journeymesh.services.http.problems import GROUP_TOO_SMALL, MALFORMED, RULES_CONFLICT, ProblemRaised
+from journeymesh.services.http.queries import query_of
+from journeymesh.services.http.requests import HttpRequest
+from journeymesh.services.http.routes import Answer, HttpRoute
+from journeymesh.services.journeyapi.policy_answers import (
+    Admitted,
+    Dependencies,
+    admitted,
+    dependencies_of,
+    look_again,
+    obliged_each,
+    policies_of_path,
+    read_answer,
+    refuse_masked,
+)
+from journeymesh.services.journeyapi.sorted_book import MonthName
+from journeymesh.stores.figure_port import FiguresQuery
+from journeymesh.stores.figures import computed_figures
+from journeymesh.wire.journeys import ComparedFigure, PolicyComparison
+
+LEAST_OTHERS: Final = 10
+"""Among fewer a tenth is nobody, and a median says much of one of them."""
+MOST_OTHERS: Final = 2_000
+"""So many say where a tenth of the book ends, to a percent or so, and are read in the same time in a book of any size.
+Of more, as many are taken evenly over the numbers."""
+MOST_COMPUTED: Final = 100
+"""Where figures are not kept, as behind the strangler's door, each is computed from journeys."""
+COMPARED: Final = ("score", "distance_m", "harsh_events_per_100km", "night_share", "speeding_share")
+_EACH: Final = "journeys"
+"""What every row of figures has: sorted by it, none is left out."""
+
+
+class ComparisonQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Over which period."""
+
+    period: Annotated[FigurePeriod, msgspec.Meta(description="in each policy's time zone")] = "term"
+    month: Annotated[
+        MonthName | None,
+        msgspec.Meta(description="the month (2026-11), or the last one of twelve; left out, the present one of UTC"),
+    ] = None
+
+
+@HttpRoute(
+    "GET",
+    "/v1/policies/{policy}/comparison",
+    summary="A policy's figures beside the book's",
+    tag="policies",
+    capability="summaries:read",
+    about=policies_of_path,
+    in_vain=look_again,
+    answers=(Answer(200, "Where the policy stands", {JSON: PolicyComparison}, {"ETag": "names the answer"}),),
+    query=ComparisonQuery,
+    path_told={"policy": "the number of a policy of the caller's tenant"},
+    headers={"If-None-Match": ("entity tags of what the caller has", False)},
+    problems=(GROUP_TOO_SMALL, RULES_CONFLICT),
+)
+async def comparison(request: HttpRequest, decision: Decision) -> ReadyAnswer:
+    """The latest term's figures of the policy, each with the tenth of the other policies that it is in and their
+    median. Of the others only those count that the caller may know for the purpose; among fewer than ten there is no
+    answer. Where there are more than 2,000 as many are taken, evenly over their numbers."""
+    deps = dependencies_of(request)
+    policy, query = admitted(decision), query_of(request.scope, ComparisonQuery)
+    if query.month is not None and query.period == "term":
+        raise ProblemRaised(MALFORMED, "month: the period term has none")
+    refuse_masked(decision, {} if query.period == "term" else {"period": "period_from"})
+    body = await deps.threads.run(_compared, deps, decision, policy, query)
+    return read_answer(deps, request.scope, None, body, JSON)
+
+
+def _compared(deps: Dependencies, decision: Decision, policy: Admitted, query: ComparisonQuery) -> bytes:
+    others: dict[str, list[Policy]] = {}
+    for each in deps.known.of(decision, deps.policies.every()):
+        if each.number != policy.number and each.tenant == policy.tenant:
+            others.setdefault(each.number, []).append(each)
+    found = _figures(deps, decision, query, _some(others, MOST_OTHERS))
+    if found is None:
+        found = _computed(deps, decision, query, _some(others, MOST_COMPUTED))
+    if len(found) < LEAST_OTHERS:
+        raise ProblemRaised(GROUP_TOO_SMALL, decision=decision)
+    own_terms = {policy.number: list(policy.terms)}
+    own = _figures(deps, decision, query, own_terms)
+    own = _computed(deps, decision, query, own_terms) if own is None else own
+    mine = own.get(policy.number, {})
+    hidden = decision.obligations.hidden
+    figures = [_beside(name, mine, list(found.values()), hidden) for name in COMPARED]
+    return msgspec.json.encode(PolicyComparison(query.period, len(found), figures))
+
+
+def _beside(
+    name: str, mine: Mapping[str, Any], others: Sequence[Mapping[str, Any]], hidden: frozenset[str]
+) -> ComparedFigure:
+    if name in hidden:
+        return ComparedFigure(name, None, None, None)
+    value = mine.get(name)
+    values = np.array([row[name] for row in others if row[name] is not None], np.float64)
+    if len(values) < LEAST_OTHERS:
+        return ComparedFigure(name, value, None, None)
+    median = float(f"{np.median(values):.2g}")
+    if value is None:
+        return ComparedFigure(name, None, None, median)
+    below = float(np.mean(values < value) + np.mean(values == value) / 2)
+    return ComparedFigure(name, value, min(10, int(below * 10) + 1), median)
+
+
+def _some(policies: Mapping[str, list[Policy]], most: int) -> dict[str, list[Policy]]:
+    """At most so many of them, evenly over their numbers."""
+    numbers = sorted(policies)
+    if len(numbers) > most:
+        numbers = [numbers[k * len(numbers) // most] for k in range(most)]
+    return {number: policies[number] for number in numbers}
+
+
+def _figures(
+    deps: Dependencies, decision: Decision, query: ComparisonQuery, policies: Mapping[str, list[Policy]]
+) -> dict[str, dict[str, Any]] | None:
+    """By number the figures that are kept of each policy's latest term; None: none are."""
+    asked = _asked(query, policies, decision)
+    table = None if deps.figures is None else deps.figures.figures(asked, deps.config.score)
+    return None if table is None else _latest(table, decision, policies)
+
+
+def _computed(
+    deps: Dependencies, decision: Decision, query: ComparisonQuery, policies: Mapping[str, list[Policy]]
+) -> dict[str, dict[str, Any]]:
+    terms = [term for held in policies.values() for term in held]
+    table = computed_figures(deps.book_reads, terms, _asked(query, policies, decision), deps.config.score)
+    return _latest(table, decision, policies)
+
+
+def _asked(query: ComparisonQuery, policies: Mapping[str, list[Policy]], decision: Decision) -> FiguresQuery:
+    month = None
+    if query.period != "term":
+        month = date.fromisoformat(f"{query.month}-01") if query.month else datetime.now(UTC).date().replace(day=1)
+    return FiguresQuery(
+        tenant="" if decision.identity is None else decision.identity.tenant,
+        period=query.period,
+        month=month,
+        sort=_EACH,
+        limit=max(1, sum(map(len, policies.values()))),
+        numbers=tuple(policies),
+    )
+
+
+def _latest(table: pa.Table, decision: Decision, policies: Mapping[str, list[Policy]]) -> dict[str, dict[str, Any]]:
+    """By number the row of its latest term, of those that may leave."""
+    terms = [term for held in policies.values() for term in held]
+    rows = obliged_each(table, decision, terms).select(["policy", "policy_from", *COMPARED]).to_pylist()
+    return {row["policy"]: row for row in sorted(rows, key=lambda row: row["policy_from"])}
+
+
+ROUTES: Final = (comparison,)

@@ -1,0 +1,100 @@
+"""A policy's figures beside those of the others that the caller may know."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from journeymesh.governance.obligations import Obligations
+from journeymesh.journeys.policies import Policy
+from journeymesh.journeys.rules import ALWAYS_ON
+from journeymesh.services.journeyapi import comparison_route
+from journeymesh.stores.memory import MemoryStore
+from journeymesh.stores.port import RulesUsed, StoreBatch
+from journeymesh.wire.identity import Reason
+from tests.support import records
+from tests.support.deciding import Told
+from tests.support.journeyapis import NOON, Served
+
+PATH = "/v1/policies/P-00/comparison"
+
+
+def book(others: int, **changed: object) -> MemoryStore:
+    """P-00, which drove 5,500 m, and others that drove 1,000 m, 2,000 m, …; the last ones of another tenant."""
+    store, policies, rows = MemoryStore(), [], []
+    for k in range(others + 4):
+        tenant = "other" if k > others else "default"
+        number, vehicle = f"P-{k:02}", f"car-{k}"
+        policies.append(Policy(number=number, valid_from=records.BEGIN, vehicle=vehicle, tenant=tenant))
+        distance_m = 5_500.0 if k == 0 else 1e9 if k > others else 1_000.0 * k
+        row = records.journey(vehicle, NOON, policy=number, tenant=tenant, distance_m=distance_m)
+        rows.append({**row, "rules_version": ALWAYS_ON.version})
+    used = RulesUsed.of(ALWAYS_ON)
+    store.write(StoreBatch(policies=policies, journeys=records.journeys(*rows), rules=used))
+    return store
+
+
+def figures(answer: dict[str, object]) -> dict[str, dict[str, object]]:
+    return {each["field"]: each for each in answer["figures"]}  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("kept", [True, False])
+@pytest.mark.parametrize("period", ["term", "month&month=2024-03", "last_12_months&month=2024-03"])
+def test_a_figure_is_told_with_its_tenth_and_the_median_of_the_others(kept: bool, period: str) -> None:
+    with Served(book(10), keeps_figures=kept, config={"score": ALWAYS_ON.score}) as served:
+        answer = served.get(f"{PATH}?period={period}").json()
+        assert answer["others"] == 10
+        assert figures(answer)["distance_m"] == {
+            "field": "distance_m", "value": 5_500.0, "decile": 6, "median": 5_500.0
+        }  # fmt: skip
+        assert set(figures(answer)) == set(comparison_route.COMPARED)
+        assert "P-0" not in json.dumps(answer)
+
+
+def test_among_fewer_than_ten_others_there_is_no_answer() -> None:
+    with Served(book(9), keeps_figures=True, config={"score": ALWAYS_ON.score}) as served:
+        answer = served.get(PATH)
+        assert answer.status_code == 403
+        assert answer.json()["type"].endswith("/group-too-small")
+
+
+def test_those_that_may_not_be_known_do_not_count() -> None:
+    told = Told()
+    with Served(book(12), decisions=told, keeps_figures=True, config={"score": ALWAYS_ON.score}) as served:
+        assert served.get(PATH).json()["others"] == 12
+    told = Told(Obligations(retention_days=30))
+    with Served(book(12), decisions=told, keeps_figures=True, config={"score": ALWAYS_ON.score}) as served:
+        assert served.get(PATH).status_code == 403
+    told = Told(Obligations(minimum_group_size=5))
+    with Served(book(12), decisions=told, keeps_figures=True, config={"score": ALWAYS_ON.score}) as served:
+        assert served.get(PATH).json()["type"].endswith("/group-too-small")
+
+
+@pytest.mark.parametrize("mask", ["distance_m", "score", "night_share"])
+def test_what_is_masked_is_neither_told_nor_compared(mask: str) -> None:
+    told = Told(Obligations(mask=frozenset({mask})))
+    with Served(book(12), decisions=told, keeps_figures=True, config={"score": ALWAYS_ON.score}) as served:
+        found = figures(served.get(PATH).json())
+        for name in told.obligations.hidden & set(found):
+            assert found[name] == {"field": name, "value": None, "decile": None, "median": None}
+        assert mask in told.obligations.hidden & set(found)
+
+
+def test_of_many_as_many_are_taken_evenly(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(comparison_route, "MOST_OTHERS", 11)
+    with Served(book(33), keeps_figures=True, config={"score": ALWAYS_ON.score}) as served:
+        answer = served.get(PATH).json()
+        assert answer["others"] == 11
+        assert figures(answer)["distance_m"]["median"] == 16_000.0
+
+
+def test_what_does_not_go_together_is_400_and_denials_are_those_of_summaries() -> None:
+    with Served(book(10), decisions=Told(reasons={"summaries:read": Reason.PURPOSE_MISSING})) as served:
+        assert served.get(PATH).status_code == 403
+        assert served.reads.reads == 0
+    with Served(book(10)) as served:
+        for query in ("period=term&month=2024-03", "period=week", "period=month&month=2024-13", "what=1"):
+            assert served.get(f"{PATH}?{query}").status_code == 400
+        assert served.get("/v1/policies/P-12/comparison").status_code == 404
+        assert served.get("/v1/policies/nowhere/comparison").status_code == 404
