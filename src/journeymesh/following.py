@@ -4,10 +4,27 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from abc import ABC, abstractmethod
-from typing import Self
+from typing import Final, Self
 
 _log = logging.getLogger(__name__)
+
+
+class Clock:
+    """Time as a thread that follows something takes it: monotonic seconds, and waiting. A test steps its own."""
+
+    def now_s(self) -> float:
+        """Seconds since some instant; they never go back."""
+        return time.monotonic()
+
+    def wait(self, event: threading.Event, at_most_s: float) -> bool:
+        """Wait until the event is set, ``at_most_s`` seconds; whether it is."""
+        return event.wait(at_most_s)
+
+
+CLOCK: Final = Clock()
+"""The computer's."""
 
 
 class Follower(ABC):
@@ -34,7 +51,7 @@ class Follower(ABC):
 
     def _begin(self) -> None:
         self.stopping = threading.Event()
-        self._thread = threading.Thread(target=self._follow, name=type(self).__name__, daemon=True)
+        self._thread = threading.Thread(target=self.follow, name=type(self).__name__, daemon=True)
         self._thread.start()
 
     def close(self) -> None:
@@ -49,7 +66,8 @@ class Follower(ABC):
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _follow(self) -> None:
+    def follow(self) -> None:
+        """What the thread does: tick, until it is being closed."""
         while not self.stopping.wait(self.every_s):
             try:
                 self.tick()

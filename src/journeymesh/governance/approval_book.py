@@ -50,8 +50,9 @@ class ApprovalBook(Follower):
         every_s: float = FOLLOW_EVERY_S,
         stale_after_s: float = STALE_AFTER_S,
         clock: Callable[[], datetime] = now_utc,
+        clock_s: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._records, self._clock = records, clock
+        self._records, self._clock, self._clock_s = records, clock, clock_s
         self.every_s, self._stale_after_s = every_s, stale_after_s
         self._by_use: dict[_Use, tuple[Approval, ...]] = {}
         self._steps: Counter[str] = Counter()
@@ -86,7 +87,7 @@ class ApprovalBook(Follower):
     def age_s(self) -> float | None:
         """How long ago the records were read; None: they never were."""
         read_at_s = self._read_at_s
-        return None if read_at_s is None else time.monotonic() - read_at_s
+        return None if read_at_s is None else self._clock_s() - read_at_s
 
     def fault(self) -> str:
         """Why nothing that needs an approval is allowed at this moment; empty: it is known what is approved."""
@@ -100,7 +101,7 @@ class ApprovalBook(Follower):
     def refresh(self) -> bool:
         """Read what has changed; whether that was possible."""
         with self._reading:
-            began_s = time.monotonic()
+            began_s = self._clock_s()
             try:
                 self._read()
             except JourneymeshError as error:

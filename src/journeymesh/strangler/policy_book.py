@@ -7,13 +7,12 @@ from __future__ import annotations
 
 import contextlib
 import threading
-import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
 from journeymesh.errors import JourneymeshError
-from journeymesh.following import Follower
+from journeymesh.following import CLOCK, Clock, Follower
 from journeymesh.journeys.policies import Policy, PolicyTerm
 from journeymesh.sources.policy_reading import UnusablePolicy
 from journeymesh.stores.port import JourneyQuery
@@ -109,6 +108,7 @@ class PolicyBook(Follower):
 
     read: Callable[[], Iterable[Policy]]
     every_s: float = REFRESH_S
+    clock: Clock = CLOCK
     fault: JourneymeshError | None = None
     """Why the last reading failed, or did not give all; None: it gave all."""
     _held: HeldPolicies | None = None
@@ -206,19 +206,20 @@ class PolicyBook(Follower):
             raise held.missing
         return held
 
-    def _follow(self) -> None:
+    def follow(self) -> None:
+        """Read them anew every ``every_s`` seconds, and soon after they were to be looked at again."""
         took_s = 0.0
         while not self.stopping.is_set():
             # Unknown numbers do not make it read without end: it reads a tenth of the time at most.
             pause_s = max(_SOONEST_S, _PAUSE_PER_READ * took_s)
-            self.stopping.wait(pause_s)
-            self._wake.wait(max(self.every_s - pause_s, 0.0))
+            self.clock.wait(self.stopping, pause_s)
+            self.clock.wait(self._wake, max(self.every_s - pause_s, 0.0))
             self._wake.clear()
             if not self.stopping.is_set():
-                began_s = time.monotonic()
+                began_s = self.clock.now_s()
                 with contextlib.suppress(JourneymeshError):  # ``fault`` says so
                     self.tick()
-                took_s = time.monotonic() - began_s
+                took_s = self.clock.now_s() - began_s
 
 
 @dataclass(frozen=True, slots=True)

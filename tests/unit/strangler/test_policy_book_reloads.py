@@ -1,4 +1,4 @@
-"""How often policies are read anew, however often unknown numbers are asked for."""
+"""How often policies are read anew."""
 
 from __future__ import annotations
 
@@ -6,38 +6,63 @@ import threading
 import time
 from itertools import pairwise
 
+import pytest
+
 from journeymesh.journeys.policies import Policy
 from journeymesh.strangler.policy_book import PolicyBook
+from tests.support.stepped_clock import SteppedClock
 
 
-def test_reading_policies_anew_takes_a_tenth_of_the_time_at_most() -> None:
-    reads: list[float] = []
+@pytest.mark.parametrize(("takes_s", "apart_s"), [(0.2, 2.0), (0.001, 0.5), (30.0, 300.0)])
+def test_reading_policies_anew_takes_a_tenth_of_the_time_at_most(takes_s: float, apart_s: float) -> None:
+    clock, reads = SteppedClock(), list[float]()
 
     def read() -> list[Policy]:
-        reads.append(time.monotonic())
-        time.sleep(0.2)
+        reads.append(clock.now_s())
+        clock.passed_s += takes_s
+        if len(reads) == 6:
+            book.stopping.set()
+        else:
+            book.look_again()  # an unknown number is asked for all the time
         return []
 
-    with PolicyBook(read, every_s=3600.0) as book:
-        stop = threading.Event()
+    book = PolicyBook(read, every_s=3600.0, clock=clock)
+    book.stopping = threading.Event()
+    book.look_again()
+    book.follow()
+    assert reads[0] == pytest.approx(0.5)  # the shortest pause
+    for sooner, later in pairwise(reads):
+        assert later - sooner == pytest.approx(max(apart_s, 0.5 + takes_s))
 
-        def ask() -> None:
-            while not stop.wait(0.001):
-                book.terms("unknown")
 
-        asking = threading.Thread(target=ask)
-        asking.start()
-        time.sleep(4.0)
-        stop.set()
-        asking.join()
-    # One to begin with, one after the shortest pause, then each after nine times what it takes.
-    assert 2 <= len(reads) <= 4
-    assert all(later - sooner >= 1.8 for sooner, later in pairwise(reads[1:]))
+def test_policies_that_nobody_misses_are_read_as_often_as_is_said() -> None:
+    clock, reads = SteppedClock(), list[float]()
+
+    def read() -> list[Policy]:
+        reads.append(clock.now_s())
+        if len(reads) == 3:
+            book.stopping.set()
+        return []
+
+    book = PolicyBook(read, every_s=60.0, clock=clock)
+    book.stopping = threading.Event()
+    book.follow()
+    assert reads == [60.0, 120.0, 180.0]
 
 
 def test_ending_does_not_wait_for_the_pause() -> None:
-    with PolicyBook(lambda: time.sleep(0.3) or [], every_s=0.0) as book:
-        time.sleep(1.2)
+    again = threading.Event()
+
+    def read() -> list[Policy]:
+        if again.is_set():
+            entered.set()
+        again.set()
+        return []
+
+    entered = threading.Event()
+    with PolicyBook(read, every_s=3600.0) as book:
+        book.look_again()
+        assert entered.wait(20)
         began = time.monotonic()
-    assert time.monotonic() - began < 1.5
+    assert time.monotonic() - began < 5  # and not an hour
     assert book.fault is None
