@@ -17,7 +17,7 @@ from tests.support.docker_registry import PYTHON_AND_DEBIAN, DockerRegistry
 from journeymesh.delivery.images import PinnedImage
 from journeymesh.delivery.release.attestations import attest, attested
 from journeymesh.delivery.release.keys import SigningKey, TrustedKey, make_key_pair, public_key
-from journeymesh.delivery.release.provenance import Source, built
+from journeymesh.delivery.release.provenance import ImageSource, built
 from journeymesh.delivery.release.refusal import ReleaseRefused
 from journeymesh.delivery.release.registry import Registry
 from journeymesh.delivery.release.sbom import CYCLONEDX, check_sbom, image_sbom, sbom_statement
@@ -85,7 +85,7 @@ def test_cosign_verifies_our_bill_of_materials_and_provenance(
     private, public = make_key_pair(tmp_path / "keys")
     key = SigningKey.read(private)
     attest(image, sbom_statement(image, image_sbom(image)), key)
-    source = Source("https://git.example/it.git", "c0ffee", "Dockerfile", f"sha256:{'1' * 64}", ("debian:12",))
+    source = ImageSource("https://git.example/it.git", "c0ffee", "Dockerfile", f"sha256:{'1' * 64}", ("debian:12",))
     attest(image, built(image, source, "https://ci.example", {}), key)
     for kind in ("cyclonedx", "slsaprovenance1"):
         done = cosign("verify-attestation", "--type", kind, "--key", str(public), *OFFLINE, str(image))

@@ -14,7 +14,7 @@ from journeymesh.delivery.images import ImageInvalid, PinnedImage
 from journeymesh.delivery.release.attestations import attest
 from journeymesh.delivery.release.envelopes import Statement
 from journeymesh.delivery.release.keys import SigningKey, TrustedKey, make_key_pair
-from journeymesh.delivery.release.provenance import Source, built, taken_over
+from journeymesh.delivery.release.provenance import ImageSource, built, taken_over
 from journeymesh.delivery.release.refusal import ReleaseRefused
 from journeymesh.delivery.release.registry import (
     NotInRegistry,
@@ -46,7 +46,9 @@ def image(registry: DockerRegistry, request: pytest.FixtureRequest) -> PinnedIma
     return registry.push("journeymesh", PYTHON_AND_DEBIAN, {"name": request.node.name.encode()})
 
 
-SOURCE = Source("https://git.example/journeymesh.git", "c0ffee", "Dockerfile", f"sha256:{'1' * 64}", ("python:3.11",))
+SOURCE = ImageSource(
+    "https://git.example/journeymesh.git", "c0ffee", "Dockerfile", f"sha256:{'1' * 64}", ("python:3.11",)
+)
 
 
 def trust(key: SigningKey) -> tuple[TrustedKey, ...]:

@@ -22,7 +22,7 @@ from journeymesh.journeys.rules import ALWAYS_ON
 from journeymesh.stores.memory import MemoryStore
 from journeymesh.stores.port import JourneyQuery
 from journeymesh.strangler.control import Control, now_us
-from journeymesh.strangler.door import Door, Routing
+from journeymesh.strangler.door import Door, PolicyRouting
 from journeymesh.strangler.gates import GateClosed
 from journeymesh.strangler.installation import Installation
 from journeymesh.strangler.journey_index import JourneyIndex, Locator
@@ -76,7 +76,7 @@ class Move(RuleBasedStateMachine):
         self.fed: dict[str, bytes] = {}
         self.lost: set[str] = set()
         book = PolicyBook(lambda: list(POLICIES))
-        routing = Routing(Following(self.control))  # type: ignore[arg-type]
+        routing = PolicyRouting(Following(self.control))  # type: ignore[arg-type]
         legacy_side = LegacySide(source=self.legacy, rules=ALWAYS_ON, policy_book=book)  # type: ignore[arg-type]
         self.door = Door(
             routing=routing,

@@ -21,7 +21,7 @@ from journeymesh.sources.port import Source
 from journeymesh.stores.port import Store
 from journeymesh.strangler.control import Control, now_us
 from journeymesh.strangler.counts import AnswerCounts
-from journeymesh.strangler.door import Door, Routing
+from journeymesh.strangler.door import Door, PolicyRouting
 from journeymesh.strangler.journey_index import JourneyIndex, Locator
 from journeymesh.strangler.legacy_side import LegacySide
 from journeymesh.strangler.plan import LEGACY
@@ -111,7 +111,7 @@ def a_door(
     )
     sides: dict[str, Side] = {LEGACY: legacy, **stores}
     return Door(
-        routing=Routing(follower),
+        routing=PolicyRouting(follower),
         sides=sides.__getitem__,
         policy_book=book,
         locator=locator,

@@ -32,7 +32,7 @@ from journeymesh.services.http.building import HttpApp
 from journeymesh.services.http.config import HttpConfig
 from journeymesh.services.http.cursors import Cursors
 from journeymesh.services.identityapi.app import build_app
-from journeymesh.services.identityapi.dependencies import Dependencies
+from journeymesh.services.identityapi.dependencies import IdentityDependencies
 from tests.support.asgi_client import AsgiClient
 
 PSEUDONYMS = Pseudonyms(b"k" * 32)
@@ -65,7 +65,7 @@ class Served:
     app: HttpApp
     client: AsgiClient
     static: StaticProvider
-    parts: Dependencies
+    parts: IdentityDependencies
     folder: Path
 
     def bearing(self, who: str | None, **headers: str) -> dict[str, str]:
@@ -133,7 +133,7 @@ def identity_served(
             pseudonyms=PSEUDONYMS,
         ),
     )
-    parts = Dependencies(
+    parts = IdentityDependencies(
         providers=providers,
         decisions=decider,
         contracts=agreed,

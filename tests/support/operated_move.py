@@ -20,7 +20,7 @@ from journeymesh.journeys.policies import Policy
 from journeymesh.journeys.rules import ALWAYS_ON
 from journeymesh.stores.port import JourneyQuery
 from journeymesh.strangler.control import Control, now_us
-from journeymesh.strangler.door import Door, Routing
+from journeymesh.strangler.door import Door, PolicyRouting
 from journeymesh.strangler.installation import Installation
 from journeymesh.strangler.journey_index import JourneyIndex, Locator
 from journeymesh.strangler.legacy_side import LegacySide
@@ -99,7 +99,7 @@ class Replica:
         watch = TargetWatch(installation.control, installation.store)
         routes = RoutesFollower(installation.control, stale_s=1e9, corrected=watch.corrected)
         book = PolicyBook(installation.policies_at_hand)
-        routing = Routing(routes)
+        routing = PolicyRouting(routes)
         journey_index = JourneyIndex()
         locator = Locator(journey_index, lambda: [(n, installation.store(n)) for n in routing.names() if n != LEGACY])
 

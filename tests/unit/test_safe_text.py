@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 
 from journeymesh.cli.main import outcome
 from journeymesh.cli.options import Format
-from journeymesh.cli.render import Column, Listing, render
+from journeymesh.cli.render import Column, PrintedRows, render
 from journeymesh.errors import UsageError
 from journeymesh.safe_text import (
     column_in_spreadsheet,
@@ -38,8 +38,8 @@ FORMULA = re.compile("[=+\\-@\t\r\n\uff1d\uff0b\uff0d\uff20]")
 TABLE = pa.table({"policy": list(HOSTILE_TEXTS), "lon_deg": [-13.4] * len(HOSTILE_TEXTS)})
 
 
-def listing(table: pa.Table = TABLE) -> Listing:
-    return Listing(table.schema, [table], [Column("policy", lambda row: row["policy"])], title=HOSTILE_TEXTS[3])
+def listing(table: pa.Table = TABLE) -> PrintedRows:
+    return PrintedRows(table.schema, [table], [Column("policy", lambda row: row["policy"])], title=HOSTILE_TEXTS[3])
 
 
 def shown_on_a_terminal(monkeypatch: pytest.MonkeyPatch, form: Format) -> str:

@@ -12,7 +12,7 @@ import typer
 from journeymesh.cli.access import AccessOption, access_file
 from journeymesh.cli.options import Format, FormatOption, LimitOption, OutOption
 from journeymesh.cli.output import say
-from journeymesh.cli.render import Column, Listing, Row, render
+from journeymesh.cli.render import Column, PrintedRows, Row, render
 from journeymesh.journeys.answers import rfc3339
 
 app = typer.Typer(no_args_is_help=True, help="Read, sign and verify the audit.")
@@ -59,7 +59,7 @@ def listed(
         Column("subject", _of_body("subject")),
         Column("record", lambda row: f"{row['writer']}#{row['number']}"),
     )
-    render(Listing(schema, [table], columns, empty="no records"), form, out, limited=True)
+    render(PrintedRows(schema, [table], columns, empty="no records"), form, out, limited=True)
 
 
 def _of_body(*names: str) -> Callable[[Row], str]:

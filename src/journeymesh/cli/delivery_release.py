@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from journeymesh.delivery.images import PinnedImage
     from journeymesh.delivery.release.commits import Changes
     from journeymesh.delivery.release.keys import SigningKey
-    from journeymesh.delivery.release.promote import Move
+    from journeymesh.delivery.release.promote import ImageMove
 
 KEY_VARIABLE: Final = "JOURNEYMESH_SIGNING_KEY"
 
@@ -237,7 +237,7 @@ def _carry_out(
     home: Tree,
     service: str,
     environment: str,
-    moves: list[Move],
+    moves: list[ImageMove],
     verb: str,
     outlet: _Outlet,
 ) -> None:
@@ -267,7 +267,7 @@ def _carry_out(
     say(f"{patch}: {len(commits)} commits" if patch else f"commits: {' '.join(each[:12] for each in commits)}")
 
 
-def _push(made: Changes, environment: str, moves: list[Move], await_s: float) -> None:
+def _push(made: Changes, environment: str, moves: list[ImageMove], await_s: float) -> None:
     """The approval first; the pin when the cluster knows of it, where somebody wants to wait for that."""
     if await_s and len(made.commits) > 1:
         from journeymesh.delivery.release.running import await_approval

@@ -12,7 +12,7 @@ import typer
 from journeymesh.cli.delivery import KubeconfigOption
 from journeymesh.cli.options import Format, FormatOption, OutOption
 from journeymesh.cli.output import say
-from journeymesh.cli.render import Column, Listing, Row, render
+from journeymesh.cli.render import Column, PrintedRows, Row, render
 from journeymesh.cli.strangler_run import stopping
 from journeymesh.delivery.tree import require_environment
 
@@ -92,7 +92,7 @@ def _show(found: list[StatusRow], form: Format, out: Path | None) -> None:
         Column("promoted", lambda row: f"{row['promoted_by']} {row['promoted_at'][:16]}".strip()),
     )
     table = pa.Table.from_pylist([asdict(each) for each in found], schema=schema)
-    render(Listing(schema, [table], columns, empty="no Applications"), form, out, limited=True)
+    render(PrintedRows(schema, [table], columns, empty="no Applications"), form, out, limited=True)
     if form is Format.table and out is None:
         for each in found:
             for words in each.words:

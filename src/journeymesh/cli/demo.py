@@ -14,7 +14,7 @@ import typer
 from journeymesh.cli.options import Format
 from journeymesh.cli.output import say
 from journeymesh.cli.progress import count_progress, run_progress
-from journeymesh.cli.render import Column, Listing, render
+from journeymesh.cli.render import Column, PrintedRows, render
 from journeymesh.journeys.rules import ALWAYS_ON, JourneyRules
 from journeymesh.wiring import open_source, open_store
 
@@ -104,13 +104,13 @@ def _show_policies(store: Store, rules: JourneyRules, room: Path) -> Policy:
     terms = {policy.term: _summary(store, policy, rules, "term") for policy in policies}
     say("\n3. What it adds up to, per policy")
     columns = (Column("policy", text("policy")), Column("product", text("product")), *SUMMARY_COLUMNS[2:])
-    render(Listing(SUMMARY_SCHEMA, [pa.concat_tables(terms.values())], columns), Format.table, limited=True)
+    render(PrintedRows(SUMMARY_SCHEMA, [pa.concat_tables(terms.values())], columns), Format.table, limited=True)
     chosen = max(policies, key=lambda policy: sum(terms[policy.term]["journeys"].to_pylist()))
     say(f"4. One of them, {chosen.number}: its months, and its first journeys")
-    months = Listing(SUMMARY_SCHEMA, [_summary(store, chosen, rules, "month")], SUMMARY_COLUMNS)
+    months = PrintedRows(SUMMARY_SCHEMA, [_summary(store, chosen, rules, "month")], SUMMARY_COLUMNS)
     render(months, Format.table, limited=True)
     first = store.journeys(JourneyQuery(policy=chosen.number, tenant=chosen.tenant, limit=5))
-    render(Listing(JOURNEY_SCHEMA, [first], JOURNEY_COLUMNS), Format.table, limited=True)
+    render(PrintedRows(JOURNEY_SCHEMA, [first], JOURNEY_COLUMNS), Format.table, limited=True)
     page = room / f"{chosen.number}.html"
     write_report(store, [chosen], rules, page)
     say(f"5. The same for people who would rather look: {page}")

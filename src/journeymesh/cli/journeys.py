@@ -25,7 +25,7 @@ from journeymesh.cli.options import (
     terms_of,
 )
 from journeymesh.cli.output import say
-from journeymesh.cli.render import Column, Listing, Row, render, render_object, rows_to_read
+from journeymesh.cli.render import Column, PrintedRows, Row, render, render_object, rows_to_read
 from journeymesh.cli.tables import write_table
 from journeymesh.errors import NotFound, UsageError
 from journeymesh.journeys.answers import rfc3339
@@ -76,7 +76,7 @@ def list_journeys(
         )
         check_span(query.started_from, query.started_to)
         pages = paged(opened, query, rows_to_read(form, limit))
-        listing = Listing(JOURNEY_SCHEMA, pages, JOURNEY_COLUMNS, empty="no journeys")
+        listing = PrintedRows(JOURNEY_SCHEMA, pages, JOURNEY_COLUMNS, empty="no journeys")
         render(listing, form, out, limited=limit is not None)
 
 

@@ -9,7 +9,7 @@ import typer
 
 from journeymesh.cli.book import ColumnsOption, ProductOption, StatusOption, TenantOption, fields_of, policies_like
 from journeymesh.cli.options import Format, FormatOption, LimitOption, OutOption, StoreOption, opened_store
-from journeymesh.cli.render import Listing, render, rows_to_read
+from journeymesh.cli.render import PrintedRows, render, rows_to_read
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -43,7 +43,7 @@ def list_policies(
         found = policies_like(opened, tenant, product, status)[: rows_to_read(form, limit)]
     shown = POLICY_COLUMNS if columns is None else chosen_columns(POLICY_COLUMNS, names)
     schema = POLICY_SCHEMA if form is Format.table else pa.schema([POLICY_SCHEMA.field(name) for name in names])
-    listing = Listing(schema, _pages(found, schema), shown, empty="no policies: give some to preprocess --policies")
+    listing = PrintedRows(schema, _pages(found, schema), shown, empty="no policies: give some to preprocess --policies")
     render(listing, form, out, limited=limit is not None)
 
 

@@ -20,7 +20,7 @@ from journeymesh.cli.options import (
     instant,
     opened_store,
 )
-from journeymesh.cli.render import Column, Listing, Row, render, rows_to_read
+from journeymesh.cli.render import Column, PrintedRows, Row, render, rows_to_read
 from journeymesh.errors import UsageError
 from journeymesh.journeys.answers import rfc3339
 
@@ -83,9 +83,9 @@ def _query(
     return RefusalQuery(reason, vehicle, *span, after=after, limit=limit)
 
 
-def refusal_listing(store: Store, query: RefusalQuery) -> Listing:
+def refusal_listing(store: Store, query: RefusalQuery) -> PrintedRows:
     """The refusals asked for, by page."""
-    return Listing(
+    return PrintedRows(
         _schema(),
         _pages(store, query),
         (

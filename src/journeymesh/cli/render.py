@@ -22,14 +22,14 @@ from journeymesh.safe_text import column_in_spreadsheet, json_on_terminal, on_te
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["Column", "Listing", "Row", "render", "render_object", "replacing", "rows_to_read"]
+__all__ = ["Column", "PrintedRows", "Row", "render", "render_object", "replacing", "rows_to_read"]
 
 TABLE_ROWS: Final = 200
 """More rows than this are nobody's to read: the table ends there and says how to see more."""
 
 
 @dataclass(frozen=True, slots=True)
-class Listing:
+class PrintedRows:
     """Pages of one Arrow schema, and the columns that people look at."""
 
     schema: pa.Schema
@@ -46,7 +46,7 @@ def rows_to_read(form: Format, limit: int | None) -> int | None:
     return TABLE_ROWS + 1 if limit is None and form is Format.table else limit
 
 
-def render(listing: Listing, form: Format, out: Path | None = None, *, limited: bool = False) -> None:
+def render(listing: PrintedRows, form: Format, out: Path | None = None, *, limited: bool = False) -> None:
     """Write the listing to ``out`` or to standard output. ``limited``: the user chose how many rows."""
     match form:
         case Format.table:
@@ -162,7 +162,7 @@ def _rows(page: pa.Table) -> Iterator[Row]:
     return (_PageRow(decoded, index) for index in range(len(page)))
 
 
-def _table(listing: Listing, out: Path | None, most: int | None) -> None:
+def _table(listing: PrintedRows, out: Path | None, most: int | None) -> None:
     rows: list[Row] = []
     more = False
     for page in listing.pages:
@@ -179,7 +179,7 @@ def _table(listing: Listing, out: Path | None, most: int | None) -> None:
         say(listing.more, file=sys.stderr)
 
 
-def _parquet(listing: Listing, out: Path | None) -> None:
+def _parquet(listing: PrintedRows, out: Path | None) -> None:
     import pyarrow.parquet as pq
 
     with _bytes(out, "Parquet") as sink, pq.ParquetWriter(sink, listing.schema) as writer:
@@ -187,7 +187,7 @@ def _parquet(listing: Listing, out: Path | None) -> None:
             writer.write_table(page.select(listing.schema.names).cast(listing.schema))
 
 
-def _arrow(listing: Listing, out: Path | None) -> None:
+def _arrow(listing: PrintedRows, out: Path | None) -> None:
     import pyarrow as pa
 
     with _bytes(out, "Arrow") as sink, pa.ipc.new_stream(sink, listing.schema) as writer:

@@ -9,7 +9,7 @@ import typer
 
 from journeymesh.cli.options import Format, FormatOption, OutOption
 from journeymesh.cli.output import say, say_json
-from journeymesh.cli.render import Column, Listing, render
+from journeymesh.cli.render import Column, PrintedRows, render
 from journeymesh.errors import UsageError
 from journeymesh.journeys.rules import BUILT_IN, VERSIONS
 
@@ -28,7 +28,7 @@ def list_rules(form: FormatOption = Format.table, out: OutOption = None) -> None
     shown = (BUILT_IN | earlier).items()
     rows = [{"name": name, **{field: getattr(rules, field) for field in names[1:]}} for name, rules in shown]
     table = pa.Table.from_pylist(rows)
-    render(Listing(table.schema, [table], [Column(name, text(name)) for name in names]), form, out, limited=True)
+    render(PrintedRows(table.schema, [table], [Column(name, text(name)) for name in names]), form, out, limited=True)
 
 
 @app.command("show")

@@ -12,7 +12,7 @@ import typer
 from journeymesh.cli.options import Format, StoreOption, opened_store, settings
 from journeymesh.cli.output import say, say_json
 from journeymesh.cli.progress import count_progress
-from journeymesh.cli.render import Listing, render, replacing
+from journeymesh.cli.render import PrintedRows, render, replacing
 from journeymesh.errors import StoreCorrupt, UsageError
 from journeymesh.journeys.answers import plain
 from journeymesh.wiring import open_store
@@ -124,7 +124,7 @@ def export(
     except OSError as error:
         raise UsageError(f"cannot make {out}: {error.strerror}", todo="name another folder") from error
     with opened_store(store) as opened:
-        journeys = Listing(JOURNEY_SCHEMA, paged(opened, JourneyQuery()), ())
+        journeys = PrintedRows(JOURNEY_SCHEMA, paged(opened, JourneyQuery()), ())
         render(journeys, Format.ndjson, out / "journeys.ndjson")
         render(refusal_listing(opened, RefusalQuery()), Format.ndjson, out / "quarantine.ndjson")
         _write_policies(opened, out / "policies.ndjson")

@@ -12,7 +12,7 @@ import typer
 
 from journeymesh.cli.options import Format, FormatOption, LimitOption
 from journeymesh.cli.output import say, say_json
-from journeymesh.cli.render import Column, Listing, render
+from journeymesh.cli.render import Column, PrintedRows, render
 from journeymesh.errors import UsageError
 from journeymesh.journeys.answers import plain
 from journeymesh.wiring import open_installation
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     import msgspec
 
-    from journeymesh.strangler.apply import Outcome
+    from journeymesh.strangler.apply import MoveOutcome
     from journeymesh.strangler.installation import Installation
     from journeymesh.strangler.opinion import RecordedOpinion
     from journeymesh.strangler.status import SliceStatus
@@ -240,7 +240,7 @@ def _phases(settings: Sequence[str]) -> dict[str, str]:
     return found
 
 
-def _show_outcomes(outcomes: Sequence[Outcome], form: Format, dry_run: bool) -> None:
+def _show_outcomes(outcomes: Sequence[MoveOutcome], form: Format, dry_run: bool) -> None:
 
     if form in (Format.json, Format.ndjson):
         import msgspec
@@ -274,7 +274,7 @@ def show_listing(rows: list[dict[str, Any]], columns: Sequence[Column], form: Fo
         for row in rows:
             row.update({k: msgspec.json.encode(v).decode() for k, v in row.items() if isinstance(v, dict | list)})
     table = pa.Table.from_pylist(rows) if rows else pa.table({})
-    render(Listing(table.schema, [table] if rows else [], columns, empty=empty), form)
+    render(PrintedRows(table.schema, [table] if rows else [], columns, empty=empty), form)
 
 
 def _listing(found: Sequence[msgspec.Struct], columns: Sequence[Column], form: Format, empty: str) -> None:

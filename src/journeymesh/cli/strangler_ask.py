@@ -20,7 +20,7 @@ from journeymesh.cli.options import (
     terms_of,
 )
 from journeymesh.cli.output import say
-from journeymesh.cli.render import Listing, render
+from journeymesh.cli.render import PrintedRows, render
 from journeymesh.cli.strangler import PlanArgument, opened_plan
 
 
@@ -55,7 +55,7 @@ def ask(
             )
             check_span(query.started_from, query.started_to)
             route = door.routing.of(found)
-            listing = Listing(JOURNEY_SCHEMA, paged(door, query, limit), JOURNEY_COLUMNS, empty="no journeys")
+            listing = PrintedRows(JOURNEY_SCHEMA, paged(door, query, limit), JOURNEY_COLUMNS, empty="no journeys")
             render(listing, form, out, limited=limit is not None)
             where = "in no slice" if route is None else f"slice {route.slice.name}, phase {route.phase}"
             say(f"answered by {'legacy' if route is None else route.answering_name} ({where})", file=sys.stderr)

@@ -33,7 +33,7 @@ from journeymesh.cli.options import (
     settings,
     terms_of,
 )
-from journeymesh.cli.render import Listing, render
+from journeymesh.cli.render import PrintedRows, render
 from journeymesh.errors import UsageError
 from journeymesh.journeys.rules import VERSIONS, JourneyRules
 
@@ -150,7 +150,7 @@ def _grouping(group_by: str | None, period: PeriodName | None) -> tuple[PeriodNa
     return covered, None if "policy" in names else groups
 
 
-def _listing(pages: Iterable[pa.Table], shape: _Shape, title: str, empty: str, form: Format) -> Listing:
+def _listing(pages: Iterable[pa.Table], shape: _Shape, title: str, empty: str, form: Format) -> PrintedRows:
     import pyarrow as pa
 
     from journeymesh.cli.field_columns import BOOK_COLUMNS, GROUP_COLUMNS, SUMMARY_COLUMNS
@@ -176,11 +176,11 @@ def _listing(pages: Iterable[pa.Table], shape: _Shape, title: str, empty: str, f
             shown = _with_ranked(shown, ranked)
         pages = _once(lambda read=pages: first_of(read, ranked, shape.top or 1, lowest=shape.lowest))
     if form is Format.table:
-        return Listing(
+        return PrintedRows(
             whole, pages, shown, title, empty, more="more rows: use --top with --by, or --format csv for all"
         )
     schema = pa.schema([whole.field(name) for name in names])
-    return Listing(schema, (page.select(names) for page in pages), shown, title, empty)
+    return PrintedRows(schema, (page.select(names) for page in pages), shown, title, empty)
 
 
 def _with_ranked(shown: Sequence[Column], ranked: str) -> list[Column]:

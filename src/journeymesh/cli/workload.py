@@ -10,7 +10,7 @@ import typer
 
 from journeymesh.cli.options import Format, FormatOption
 from journeymesh.cli.output import say
-from journeymesh.cli.render import Column, Listing, Row, replacing
+from journeymesh.cli.render import Column, PrintedRows, Row, replacing
 from journeymesh.cli.render import render as render_listing
 from journeymesh.delivery.tree import ENVIRONMENTS, Tree
 from journeymesh.delivery.workloads.pipelines import Ci
@@ -19,7 +19,7 @@ from journeymesh.errors import UsageError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from journeymesh.delivery.workloads.render import Finding, Rendering
+    from journeymesh.delivery.workloads.render import RenderedWorkload, StaleFile
     from journeymesh.delivery.workloads.score import Workload
 
 app = typer.Typer(help="Run a container, in any language, from a Score file of a dozen lines.", no_args_is_help=True)
@@ -138,7 +138,7 @@ def list_workloads(tree: TreeOption = HERE, form: FormatOption = Format.table) -
         rows.append({"name": each, "source": source, "components": " ".join(workload.components), **pinned_in})
     table = pa.Table.from_pylist(rows, schema=pa.schema([(column, pa.string()) for column in columns]))
     shown = [Column(column, _short_digest(column) if column in ENVIRONMENTS else text(column)) for column in columns]
-    render_listing(Listing(table.schema, [table], shown, empty="no workloads"), form, limited=True)
+    render_listing(PrintedRows(table.schema, [table], shown, empty="no workloads"), form, limited=True)
 
 
 @app.command("pipeline")
@@ -168,7 +168,7 @@ def pipeline(
         temporary.write_text(text, "utf-8")
 
 
-def _renderings(place: Tree, name: str | None) -> list[Rendering]:
+def _renderings(place: Tree, name: str | None) -> list[RenderedWorkload]:
     from journeymesh.delivery.addresses import addresses
     from journeymesh.delivery.workloads.render import load_workload, rendering, workload_names
 
@@ -177,7 +177,7 @@ def _renderings(place: Tree, name: str | None) -> list[Rendering]:
     return [rendering(place, load_workload(place, each), told) for each in names]
 
 
-def _refuse_stale(place: Tree, found: Iterable[Finding], name: str | None) -> None:
+def _refuse_stale(place: Tree, found: Iterable[StaleFile], name: str | None) -> None:
     """Say every finding with its diff, and end so."""
     from journeymesh.delivery.workloads.render import RenderingStale
 
@@ -190,7 +190,7 @@ def _refuse_stale(place: Tree, found: Iterable[Finding], name: str | None) -> No
     raise RenderingStale(said, todo=f"run `journeymesh workload render{f' {name}' if name else ''}` and commit")
 
 
-def _said(finding: Finding) -> str:
+def _said(finding: StaleFile) -> str:
     match finding.fault:
         case "differs":
             return "differs from its Score file"

@@ -20,7 +20,7 @@ Json = Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class ResourceOutcome:
     """What an operation made of one resource. ``hook``: its kind where the resource is one, like ``Sync``."""
 
     kind: str
@@ -54,7 +54,7 @@ class Operation:
     asked: int
     """How many objects a partial one was asked for; 0: it is none."""
     heals: int
-    outcomes: tuple[Outcome, ...]
+    outcomes: tuple[ResourceOutcome, ...]
 
     @property
     def failed(self) -> bool:
@@ -219,8 +219,8 @@ def _operation(state: Json | None) -> Operation | None:
     )
 
 
-def _outcome(result: Json) -> Outcome:
-    return Outcome(
+def _outcome(result: Json) -> ResourceOutcome:
+    return ResourceOutcome(
         kind=result.get("kind", ""),
         name=result.get("name", ""),
         hook=result.get("hookType", ""),

@@ -31,7 +31,7 @@ from journeymesh.delivery.git import Clone, PushRefused
 from journeymesh.delivery.images import PLACEHOLDER_DIGEST, pins_in
 from journeymesh.delivery.programs import ProgramFailed, ProgramMissing
 from journeymesh.delivery.rendering import rendered
-from journeymesh.delivery.reverting import BadRelease, Finding, bad_release, finding, revert
+from journeymesh.delivery.reverting import BadRelease, FailedRelease, bad_release, finding, revert
 from journeymesh.delivery.tree import ENVIRONMENTS
 from journeymesh.errors import JourneymeshError
 
@@ -193,10 +193,10 @@ class Guard:
         elif last.succeeded:
             yield from self._see_it_well(each)
         elif last.failed:
-            found = finding(self.clone, bad) if bad is not None else Finding.elsewhere
-            if found in (Finding.elsewhere, Finding.taken_back):
+            found = finding(self.clone, bad) if bad is not None else FailedRelease.elsewhere
+            if found in (FailedRelease.elsewhere, FailedRelease.taken_back):
                 after_s = AFTER_HEAL_S if each.was_made_anew else self.again_s
-                yield from self._begin_again(each, after_s if found is Finding.elsewhere else TAKEN_BACK_S)
+                yield from self._begin_again(each, after_s if found is FailedRelease.elsewhere else TAKEN_BACK_S)
         elif last.phase == "Running" and each.was_made_anew:
             self.deliveries.end(each.name)
             yield Step(Did.ended, each.name, f"its heal: {MADE_ANEW}")
@@ -205,7 +205,7 @@ class Guard:
         found = finding(self.clone, bad)
         self._unwell[bad.application] = bad.revision
         told = f"sync to {bad.revision[:12]} failed ({bad.reason})"
-        if found is not Finding.revert:
+        if found is not FailedRelease.revert:
             yield Step(Did.left, bad.application, f"{told}; {found}")
             return
         before = self.clone.head()

@@ -20,7 +20,7 @@ class ProgramFailed(JourneymeshError):
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class ProgramOutput:
     """How a program ended, and what it said."""
 
     code: int
@@ -55,7 +55,7 @@ def answered(
     given: str | None = None,
     environment: Mapping[str, str] | None = None,
     timeout_s: float = 120.0,
-) -> Answer:
+) -> ProgramOutput:
     """All that the program said, for whoever reads its faults too.
 
     Raises:
@@ -77,7 +77,7 @@ def answered(
         )
     except subprocess.TimeoutExpired as error:
         raise ProgramFailed(f"{name} {argv[1] if argv[1:] else ''} took longer than {timeout_s:g} s") from error
-    return Answer(done.returncode, done.stdout, done.stderr)
+    return ProgramOutput(done.returncode, done.stdout, done.stderr)
 
 
 def applied(manifests: str) -> None:

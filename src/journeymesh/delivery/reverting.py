@@ -49,7 +49,7 @@ class BadRelease:
         return self.base, f"{self.folder}overlays/{self.environment}"
 
 
-class Finding(StrEnum):
+class FailedRelease(StrEnum):
     """What a bad release asks for."""
 
     revert = "revert"
@@ -76,17 +76,17 @@ def bad_release(application: Application, attempts: int = 0) -> BadRelease | Non
     return BadRelease(application.name, application.service, environment, last.revision, application.good, last.reason)
 
 
-def finding(clone: Clone, bad: BadRelease) -> Finding:
+def finding(clone: Clone, bad: BadRelease) -> FailedRelease:
     """What is to be done, judged at the commit that the clone stands at."""
     if not clone.has(bad.revision) or not clone.has(bad.good):
-        return Finding.unknown
+        return FailedRelease.unknown
     if clone.same(bad.good, bad.revision, bad.owned):
-        return Finding.elsewhere
+        return FailedRelease.elsewhere
     if clone.same(bad.good, "HEAD", bad.owned):
-        return Finding.taken_back
+        return FailedRelease.taken_back
     if not clone.same(bad.revision, "HEAD", bad.owned):
-        return Finding.newer
-    return Finding.revert
+        return FailedRelease.newer
+    return FailedRelease.revert
 
 
 def offending(clone: Clone, bad: BadRelease) -> list[str]:

@@ -17,7 +17,7 @@ _GATEWAYS: Final = "/apis/gateway.networking.k8s.io/v1/namespaces/{}/gateways"
 _SECRETS: Final = "/api/v1/namespaces/{}/secrets"
 
 
-class Asked(Protocol):
+class ObjectListing(Protocol):
     """What answers for the API server."""
 
     def items(self, path: str) -> list[dict[str, Any]]:
@@ -33,7 +33,9 @@ class ServedCertificate:
     words: tuple[str, ...]
 
 
-def served_certificates(cluster: Asked, environment: str, now: datetime | None = None) -> list[ServedCertificate]:
+def served_certificates(
+    cluster: ObjectListing, environment: str, now: datetime | None = None
+) -> list[ServedCertificate]:
     """Every certificate that a Gateway of the environment names, and every other Secret of type ``kubernetes.io/tls``.
 
     What cannot be read, for lack of rights or because it is not there, is told in ``words`` and does not fail.

@@ -36,7 +36,7 @@ class Promotion:
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class DesiredApplication:
     """What the repository says about an Application at its revision."""
 
     images: dict[str, str]
@@ -44,7 +44,7 @@ class Wanted:
     promotion: Promotion | None
 
 
-Wants = Callable[[Application], Wanted | None]
+Wants = Callable[[Application], DesiredApplication | None]
 """What the repository wants of an Application; None: it is not known here."""
 
 
@@ -123,7 +123,7 @@ def read(cluster: Cluster, environment: str | None = None) -> Seen:
 def wants_of(checkout: Checkout | None) -> Wants:
     """What a checkout's commits say, without asking any other place. None: nothing is known."""
 
-    def wants(each: Application) -> Wanted | None:
+    def wants(each: Application) -> DesiredApplication | None:
         if checkout is None or not each.service or not checkout.has(each.revision):
             return None
         path = f"{each.path.strip('/')}/kustomization.yaml"
@@ -132,7 +132,7 @@ def wants_of(checkout: Checkout | None) -> Wants:
         log = [line for digest in digests for line in _introduced(checkout, each.revision, path, digest)]
         newest = max(log, default=None)
         promotion = Promotion(newest[1], newest[0]) if newest else None
-        return Wanted({name: str(image) for name, image in pins.items()}, promotion)
+        return DesiredApplication({name: str(image) for name, image in pins.items()}, promotion)
 
     return wants
 
@@ -143,7 +143,7 @@ def rows(seen: Seen, wants: Wants = lambda _: None) -> list[StatusRow]:
     return [_row(each, seen, wants(each)) for each in ordered]
 
 
-def _row(each: Application, seen: Seen, wanted: Wanted | None) -> StatusRow:
+def _row(each: Application, seen: Seen, wanted: DesiredApplication | None) -> StatusRow:
     last = each.operation
     images = tuple(_images(each, seen.pods, wanted))
     healed = [event for event in seen.events if _is_heal(event, each.name)]
@@ -212,7 +212,7 @@ def _added(each: Application, seen: Seen) -> Iterator[str]:
                 yield str(stray)
 
 
-def _images(each: Application, pods: Sequence[Json], wanted: Wanted | None) -> Iterator[ImageRow]:
+def _images(each: Application, pods: Sequence[Json], wanted: DesiredApplication | None) -> Iterator[ImageRow]:
     running = sorted(set(_running(each, pods)))
     if wanted is None:
         by_name: dict[str, list[str]] = {}

@@ -34,7 +34,7 @@ _HOOK: Final = "argocd.argoproj.io/hook"
 Steps = tuple[str | int, ...]
 
 
-class Asked(Protocol):
+class ApiServer(Protocol):
     """What answers for the API server."""
 
     def ask(self, method: str, path: str) -> Any:
@@ -62,7 +62,7 @@ class Listed:
     objects: tuple[Json, ...]
 
 
-def strays(cluster: Asked, environment: str) -> list[Stray]:
+def strays(cluster: ApiServer, environment: str) -> list[Stray]:
     """All that was added by hand in an environment's namespace, sorted; which kinds cannot be listed is told as well.
 
     Raises:
@@ -188,7 +188,7 @@ def _escaped(step: str | int) -> str:
     return str(step).replace("~", "~0").replace("/", "~1")
 
 
-def _resources(cluster: Asked, environment: str) -> Iterator[tuple[str, str, str]]:
+def _resources(cluster: ApiServer, environment: str) -> Iterator[tuple[str, str, str]]:
     """Every namespaced kind that can be listed: kubectl's name of it, the kind, and where its objects are."""
     groups = [("", "v1", "/api/v1")]
     for group in cluster.ask("GET", "/apis")["groups"]:
@@ -202,7 +202,7 @@ def _resources(cluster: Asked, environment: str) -> Iterator[tuple[str, str, str
                 yield name, each["kind"], f"{place}/namespaces/{environment}/{each['name']}"
 
 
-def _kinds(cluster: Asked, place: str) -> list[Any]:
+def _kinds(cluster: ApiServer, place: str) -> list[Any]:
     """The kinds of a group; none, where an API is registered whose server is away."""
     try:
         found: list[Any] = cluster.ask("GET", place)["resources"]

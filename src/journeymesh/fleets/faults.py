@@ -8,7 +8,7 @@ from typing import Final
 
 import numpy as np
 
-from journeymesh.fleets.life import Life
+from journeymesh.fleets.life import VehicleLife
 from journeymesh.fleets.spec import FaultRates
 from journeymesh.journeys.fixes import F64, I64, NOT_REPORTED_US
 from journeymesh.journeys.reasons import Reason
@@ -76,7 +76,7 @@ class Reported:
         )  # fmt: skip
 
 
-def plan_slots(rng: np.random.Generator, life: Life, rates: FaultRates) -> list[Slot]:
+def plan_slots(rng: np.random.Generator, life: VehicleLife, rates: FaultRates) -> list[Slot]:
     """Where faults will be: at most one to a slot, none near the ends of a drive."""
     edges = np.cumsum([getattr(rates, kind) * _SLOT_ROWS for kind in KINDS])
     if edges[-1] == 0.0:

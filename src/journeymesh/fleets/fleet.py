@@ -17,7 +17,7 @@ import pyarrow as pa
 
 from journeymesh.fleets.driving import ACROSS, ALONG, COURSE, LAT, LON, POSTED, SPEED, observe
 from journeymesh.fleets.faults import FaultFound, Reported, noise_of, plan_slots, spoil
-from journeymesh.fleets.life import Drive, Life, Scratch, live
+from journeymesh.fleets.life import Drive, Scratch, VehicleLife, live
 from journeymesh.fleets.spec import FleetSpec
 from journeymesh.fleets.truth import TRUE_FAULT_SCHEMA, TRUE_HARSH_SCHEMA, TRUE_JOURNEY_SCHEMA, Truth
 from journeymesh.journeys.fixes import NOT_REPORTED_US, Fixes
@@ -108,7 +108,7 @@ class Fleet:
         fixes = self._delivered(n, life, reported)
         return FleetChunk(fixes, self._truth(n, zone, life, reported))
 
-    def _delivered(self, n: int, life: Life, reported: Reported) -> Fixes:
+    def _delivered(self, n: int, life: VehicleLife, reported: Reported) -> Fixes:
         """The fixes in the order of their arrival, with what was delivered twice and without what never came."""
         motion = life.motion
         fixes = Fixes(
@@ -170,7 +170,7 @@ class Fleet:
             for k, (valid_from, valid_to) in enumerate(spans)
         )
 
-    def _truth(self, n: int, zone: str, life: Life, reported: Reported) -> Truth:
+    def _truth(self, n: int, zone: str, life: VehicleLife, reported: Reported) -> Truth:
         vehicle = self.vehicles[n]
         policies = self.policies_by_vehicle[n]
         journeys = [_journey_row(vehicle, zone, policies, drive) for drive in life.drives]

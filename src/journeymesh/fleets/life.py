@@ -42,7 +42,7 @@ class Drive:
 
 
 @dataclass(slots=True)
-class Life:
+class VehicleLife:
     """Columns of one vehicle by time: ``at_s`` int64[n], ``motion`` float64[7, n] (rows as in ``driving``)."""
 
     at_s: I64
@@ -76,7 +76,7 @@ class _Telling:
     free_s: int
     at_s: list[I64]
     motion: list[F64]
-    life: Life
+    life: VehicleLife
     rows: int = 0
 
     def add(self, at_s: I64, motion: F64) -> None:
@@ -150,7 +150,7 @@ class _Telling:
 
 def live(
     spec: FleetSpec, rng: np.random.Generator, zone_name: str, scratch: Scratch
-) -> tuple[Life, npt.NDArray[np.uint64]]:
+) -> tuple[VehicleLife, npt.NDArray[np.uint64]]:
     """The life of one vehicle by chance, and the chance that its recorder goes on with."""
     random = rng.integers(0, 2**63, 1).astype(np.uint64)
     zone = ZoneInfo(zone_name)
@@ -158,7 +158,7 @@ def live(
     city = CITIES[zone_name]
     scale = metres_per_degree_at(city[0])
     at = np.array([city[0] + driver.home[1] / scale[0], city[1] + driver.home[0] / scale[1]])
-    life = Life(np.empty(0, np.int64), np.empty((DRIVE_ROWS, 0)), [], [], [])
+    life = VehicleLife(np.empty(0, np.int64), np.empty((DRIVE_ROWS, 0)), [], [], [])
     telling = _Telling(spec, rng, random, driver, scratch, city, scale, at, 0, [], [], life)
     for n in range(spec.days):
         _live_day(telling, spec.first_day + timedelta(days=n), zone)

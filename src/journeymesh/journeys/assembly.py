@@ -28,7 +28,7 @@ _DECIMALS = 3
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class PassOutput:
     """What the kernels put out: ``journeys`` (SUMS[n]), ``hours`` (FOUND_HOUR[m]), ``events`` (EVENT[k]).
 
     After ``journeys_of``: journeys by (vehicle, start), hours by journey, events by journey and start, each event's
@@ -42,7 +42,7 @@ class Found:
     quarantined: I64 | None = None
 
 
-def found_together(parts: Sequence[Found]) -> Found:
+def found_together(parts: Sequence[PassOutput]) -> PassOutput:
     """What several runs of the kernels put out, as if one had."""
     if len(parts) == 1:
         return parts[0]
@@ -52,10 +52,10 @@ def found_together(parts: Sequence[Found]) -> Found:
     )
     before = np.cumsum([0, *(len(part.journeys) for part in parts)])[:-1]
     hours["journey"] += np.repeat(before, [len(part.hours) for part in parts])
-    return Found(journeys, hours, events)
+    return PassOutput(journeys, hours, events)
 
 
-def journeys_of(found: Found, refused_at: npt.NDArray[Any]) -> Found:
+def journeys_of(found: PassOutput, refused_at: npt.NDArray[Any]) -> PassOutput:
     """Bring journeys into order and give them the events and refusals of their time."""
     order = np.lexsort((found.journeys["started_at_us"], found.journeys["vehicle"]))
     journeys = found.journeys[order]
@@ -69,7 +69,7 @@ def journeys_of(found: Found, refused_at: npt.NDArray[Any]) -> Found:
     kept = kept[np.lexsort((found.events["kind"][kept], found.events["started_at_us"][kept], owner[kept]))]
     refusal_owner = _owner(journeys, refused_at["vehicle"], refused_at["at_us"])
     quarantined = np.bincount(refusal_owner[refusal_owner >= 0], minlength=len(journeys))
-    return Found(journeys, hours, found.events[kept], owner[kept], quarantined)
+    return PassOutput(journeys, hours, found.events[kept], owner[kept], quarantined)
 
 
 def _owner(journeys: npt.NDArray[Any], vehicle: npt.NDArray[np.int32], at_us: I64) -> I64:
@@ -89,7 +89,9 @@ def _owner(journeys: npt.NDArray[Any], vehicle: npt.NDArray[np.int32], at_us: I6
     return np.where(covered, owner, -1)
 
 
-def journey_table(found: Found, vehicles: tuple[str, ...], timeline: PolicyTimeline, rules: JourneyRules) -> pa.Table:
+def journey_table(
+    found: PassOutput, vehicles: tuple[str, ...], timeline: PolicyTimeline, rules: JourneyRules
+) -> pa.Table:
     """The journeys as ``JOURNEY_SCHEMA``."""
     rows = found.journeys
     assert found.quarantined is not None
@@ -160,7 +162,7 @@ def _offsets(owner: I64, n: int) -> pa.Array:
     return pa.array(np.searchsorted(owner, np.arange(n + 1)).astype(np.int32))
 
 
-def _hours(found: Found) -> pa.ListArray:
+def _hours(found: PassOutput) -> pa.ListArray:
     values = pa.StructArray.from_arrays(
         [
             pa.array(found.hours["hour_of_week"].astype(np.int16)),
@@ -172,7 +174,7 @@ def _hours(found: Found) -> pa.ListArray:
     return pa.ListArray.from_arrays(_offsets(found.hours["journey"], len(found.journeys)), values)
 
 
-def _events(found: Found, rules: JourneyRules) -> pa.ListArray:
+def _events(found: PassOutput, rules: JourneyRules) -> pa.ListArray:
     assert found.event_journey is not None
     events = found.events
     bands = np.array([getattr(rules.harsh, f"{kind}_mps2") for kind in KINDS])[events["kind"]]

@@ -21,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from journeymesh.journeys.assembly import Found, found_together, journey_table, journeys_of
+from journeymesh.journeys.assembly import PassOutput, found_together, journey_table, journeys_of
 from journeymesh.journeys.cleaning import (
     ACCEPTED,
     AGREES,
@@ -39,7 +39,7 @@ from journeymesh.journeys.journey import JOURNEY_SCHEMA
 from journeymesh.journeys.movement_state import HOURS_OF_WEEK, MOVEMENT_STATE, NOWHERE, SUMS, MovementLimits
 from journeymesh.journeys.one_pass import FOUND_HOUR, finish_pass, run_pass, tell
 from journeymesh.journeys.ordering import canonical_rows
-from journeymesh.journeys.policies import GrowingTimeline, Policy, PolicyBook, PolicyTimeline
+from journeymesh.journeys.policies import GrowingTimeline, PoliciesByName, Policy, PolicyTimeline
 from journeymesh.journeys.reasons import Reason
 from journeymesh.journeys.rules import JourneyRules
 
@@ -119,7 +119,7 @@ class JourneyPass:
     _vehicles: dict[str, int] = field(default_factory=dict)
     _state: tuple[npt.NDArray[Any], ...] = field(init=False)
     _hours: npt.NDArray[np.float64] = field(init=False)
-    _book: PolicyBook = field(init=False)
+    _book: PoliciesByName = field(init=False)
     _growing: GrowingTimeline = field(init=False)
     _timeline: PolicyTimeline = field(init=False)
     _limits: tuple[CleaningLimits, MovementLimits, HarshLimits] = field(init=False)
@@ -131,7 +131,7 @@ class JourneyPass:
     _room: tuple[npt.NDArray[Any], ...] = field(init=False)
 
     def __post_init__(self) -> None:
-        self._book = PolicyBook.of(self.policies)
+        self._book = PoliciesByName.of(self.policies)
         self._forget()
         self._room = tuple(np.empty(0, dtype) for dtype in (SUMS, FOUND_HOUR, EVENT))
         self._limits = (
@@ -232,7 +232,7 @@ class JourneyPass:
 
     def _run(
         self, fixes: Fixes, before: int, order: U32, verdict: npt.NDArray[np.uint8], final: bool
-    ) -> tuple[Found, I64]:
+    ) -> tuple[PassOutput, I64]:
         n, vehicles = len(fixes), len(self._vehicles)
         found, counts = self._room_for(n, vehicles), np.zeros(6, np.int64)
         floats = tuple(
@@ -273,7 +273,7 @@ class JourneyPass:
         if final:
             everyone = np.arange(vehicles, dtype=np.int32)
             finish_pass(everyone, self._limits, self._state, self._hours, found, counts)
-        return Found(*(rows[:n].copy() for rows, n in zip(found, counts.tolist(), strict=False))), counts
+        return PassOutput(*(rows[:n].copy() for rows, n in zip(found, counts.tolist(), strict=False))), counts
 
     def _room_for(self, fixes: int, vehicles: int) -> tuple[npt.NDArray[Any], ...]:
         """Where the kernels put what they find. These are bounds: few pages are ever written, and the untouched ones
@@ -290,7 +290,7 @@ class JourneyPass:
             )
         return self._room
 
-    def _assembled(self, found: Found, refused: Fixes, reasons: npt.NDArray[np.uint8]) -> pa.Table:
+    def _assembled(self, found: PassOutput, refused: Fixes, reasons: npt.NDArray[np.uint8]) -> pa.Table:
         """The journeys that ended, with the events and refusals of their time; the others' wait for their journey."""
         at = np.empty(len(refused), REFUSED_AT)
         at["vehicle"], at["at_us"] = refused.vehicle, refused.fixed_at_us
@@ -316,7 +316,7 @@ class JourneyPass:
 class _Taken:
     """What the kernels made of one chunk, before it is assembled."""
 
-    found: Found
+    found: PassOutput
     timeline: Fixes
     refused: Fixes
     reasons: npt.NDArray[np.uint8]

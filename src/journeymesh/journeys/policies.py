@@ -143,14 +143,14 @@ class PolicyTimeline:
 
 
 @dataclass(frozen=True, slots=True)
-class PolicyBook:
+class PoliciesByName:
     """Policies by the device or vehicle that they name, oldest first, so that vehicles find theirs."""
 
     by_id: Mapping[str, Sequence[tuple[Policy, int, int]]]
     """Each policy with the instants (µs) from which and to which it is in force."""
 
     @classmethod
-    def of(cls, policies: Iterable[Policy]) -> PolicyBook:
+    def of(cls, policies: Iterable[Policy]) -> PoliciesByName:
         """The book of these policies."""
         by_id: dict[str, list[tuple[Policy, int, int]]] = {}
         for policy in sorted(policies, key=by_time):
@@ -167,7 +167,7 @@ class PolicyBook:
 class GrowingTimeline:
     """The timeline of a dictionary of vehicles that grows: those behind the ones known leave what is said of these."""
 
-    def __init__(self, book: PolicyBook) -> None:
+    def __init__(self, book: PoliciesByName) -> None:
         self._by_id = book.by_id
         self._used: dict[PolicyTerm, tuple[int, Policy]] = {}
         self._zones: dict[str, int] = {"UTC": 0}

@@ -64,7 +64,7 @@ class PartShown:
 
 
 @dataclass(frozen=True, slots=True)
-class HourCell:
+class ShadedHour:
     """An hour of the week. ``shade`` 0 (nothing) to 6."""
 
     distance_m: float
@@ -134,7 +134,7 @@ def _meaning(name: str, part: ScorePart | None) -> str:
     return f"{_part_value(name, part.best)} or less scores 100, {_part_value(name, part.worst)} or more scores 0"
 
 
-def week_map(journeys: Sequence[Row], units: Units) -> list[list[HourCell]]:
+def week_map(journeys: Sequence[Row], units: Units) -> list[list[ShadedHour]]:
     """Seven days of 24 hours, in the policy's local time, shaded by distance."""
     metres: dict[int, float] = defaultdict(float)
     for row in journeys:
@@ -142,12 +142,12 @@ def week_map(journeys: Sequence[Row], units: Units) -> list[list[HourCell]]:
             metres[hour["hour_of_week"]] += hour["distance_m"]
     most = max(metres.values(), default=0.0)
 
-    def cell(hour_of_week: int) -> HourCell:
+    def cell(hour_of_week: int) -> ShadedHour:
         distance = metres.get(hour_of_week, 0.0)
         # The square root shows quiet hours beside busy ones.
         shade = 0 if distance <= 0 or most <= 0 else max(1, round((distance / most) ** 0.5 * _SHADES))
         day, hour = divmod(hour_of_week, 24)
-        return HourCell(
+        return ShadedHour(
             distance, shade, f"{WEEKDAYS[day]} {hour:02d}:00–{hour + 1:02d}:00: {units.far_named(distance)}"
         )
 

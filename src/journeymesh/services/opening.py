@@ -74,10 +74,10 @@ def open_identityapi(access_path: str | Path, *, config: HttpConfig, life: Life)
     """
     from journeymesh.services.http.cursors import Cursors
     from journeymesh.services.identityapi.app import build_app
-    from journeymesh.services.identityapi.dependencies import Dependencies
+    from journeymesh.services.identityapi.dependencies import IdentityDependencies
 
     with open_access(access_path, migrate=True) as access:
-        parts = Dependencies(
+        parts = IdentityDependencies(
             providers=access.providers,
             decisions=access.decider,
             contracts=access.contracts,

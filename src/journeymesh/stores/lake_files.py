@@ -61,7 +61,7 @@ CHANGE_SCHEMA: Final = pa.schema([("vehicle", pa.string()), ("position", pa.int6
 
 
 @dataclass(frozen=True, slots=True)
-class Kind:
+class FileKind:
     """How the files of one kind look. ``key`` says which row is a version of which."""
 
     name: str
@@ -74,12 +74,12 @@ class Kind:
 KINDS: Final = {
     kind.name: kind
     for kind in (
-        Kind("journeys", JOURNEY_SCHEMA, ("journey_id",), ("policy", "started_at", "journey_id")),
-        Kind("fixes", BLOCK_SCHEMA, ("vehicle", "day"), ("vehicle", "day"), BLOCKS_PER_GROUP),
-        Kind("history", HISTORY_SCHEMA, ("entry_id",), ("journey_id", "position", "entry_id")),
-        Kind("refusals", REFUSAL_SCHEMA, ("refusal_id",), ("vehicle", "refusal_id")),
-        Kind("policies", POLICY_SCHEMA, POLICY_KEY, POLICY_KEY),
-        Kind("changes", CHANGE_SCHEMA, ("vehicle",), ("position",)),
+        FileKind("journeys", JOURNEY_SCHEMA, ("journey_id",), ("policy", "started_at", "journey_id")),
+        FileKind("fixes", BLOCK_SCHEMA, ("vehicle", "day"), ("vehicle", "day"), BLOCKS_PER_GROUP),
+        FileKind("history", HISTORY_SCHEMA, ("entry_id",), ("journey_id", "position", "entry_id")),
+        FileKind("refusals", REFUSAL_SCHEMA, ("refusal_id",), ("vehicle", "refusal_id")),
+        FileKind("policies", POLICY_SCHEMA, POLICY_KEY, POLICY_KEY),
+        FileKind("changes", CHANGE_SCHEMA, ("vehicle",), ("position",)),
     )
 }
 
@@ -104,7 +104,7 @@ def month_of_day(day: int) -> str:
     return month_of(EPOCH + timedelta(days=day))
 
 
-def write_table(root: Path, kind: Kind, table: pa.Table, number: int) -> list[LakeFile]:
+def write_table(root: Path, kind: FileKind, table: pa.Table, number: int) -> list[LakeFile]:
     """Write the rows as the files of commit ``number``, one for each month in them; on disk when this returns."""
     written = []
     for part, rows in _by_month(kind, table):
@@ -114,7 +114,7 @@ def write_table(root: Path, kind: Kind, table: pa.Table, number: int) -> list[La
     return written
 
 
-def write_batches(root: Path, kind: Kind, part: str, batches: Iterable[pa.RecordBatch], number: int) -> LakeFile:
+def write_batches(root: Path, kind: FileKind, part: str, batches: Iterable[pa.RecordBatch], number: int) -> LakeFile:
     """Write rows that are in order as one file. Its folder has yet to be synchronised."""
     folder = f"{kind.name}/month={part}" if part else kind.name
     path = f"{folder}/{number:08d}-{uuid.uuid4().hex[:12]}.parquet"
@@ -161,7 +161,7 @@ def replace_text(path: Path, text: str | bytes) -> None:
     temporary.replace(path)
 
 
-def _by_month(kind: Kind, table: pa.Table) -> Iterator[tuple[str, pa.Table]]:
+def _by_month(kind: FileKind, table: pa.Table) -> Iterator[tuple[str, pa.Table]]:
     if kind.name == "journeys":
         parts = [month_of(instant) for instant in table["started_at"].to_pylist()]
     elif kind.name == "fixes":
@@ -177,7 +177,7 @@ def _by_month(kind: Kind, table: pa.Table) -> Iterator[tuple[str, pa.Table]]:
         yield part, table.take(rows[part])
 
 
-def _grouped(kind: Kind, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:
+def _grouped(kind: FileKind, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:
     """The batches as tables of about one row group."""
     held: list[pa.RecordBatch] = []
     for batch in batches:
@@ -189,7 +189,7 @@ def _grouped(kind: Kind, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Table
         yield pa.Table.from_batches(held, kind.schema)
 
 
-def table_of(kind: Kind, rows: Sequence[Sequence[Any]]) -> pa.Table:
+def table_of(kind: FileKind, rows: Sequence[Sequence[Any]]) -> pa.Table:
     """Rows in the order of the kind's columns as a table."""
     columns = list(zip(*rows, strict=True)) if rows else [()] * len(kind.schema)
     return pa.table(

@@ -21,7 +21,7 @@ from journeymesh.engines.port import Retention
 from journeymesh.engines.recalculation import Recalculation
 from journeymesh.errors import UsageError
 from journeymesh.journeys.fixes import I64, Fixes
-from journeymesh.journeys.policies import Policy, PolicyBook
+from journeymesh.journeys.policies import PoliciesByName, Policy
 from journeymesh.journeys.rules import JourneyRules
 from journeymesh.sources.vehicle_port import FixWriter
 from journeymesh.stores.port import RulesUsed, Store, StoreBatch
@@ -136,7 +136,7 @@ def _outlived_legacy(route: Route | None) -> bool:
 
 def _by_slice(routes: Routes, policies: Sequence[Policy], fixes: Fixes) -> dict[str, Fixes]:
     """The fixes by the slice whose policy covers each."""
-    timeline = PolicyBook.of(policies).timeline(fixes.vehicles)
+    timeline = PoliciesByName.of(policies).timeline(fixes.vehicles)
     slices = [route.slice for route in routes.routes]
     owner = np.full(len(fixes), -1, np.int64)
     held = [_only_slice(policy, slices) for policy in timeline.policies]

@@ -34,7 +34,7 @@ from journeymesh.strangler.control import (
     shadow_coverage,
 )
 from journeymesh.strangler.gates import GateInputs, closed_gates
-from journeymesh.strangler.moves import Kind, Move, moves_of
+from journeymesh.strangler.moves import Move, MoveKind, moves_of
 from journeymesh.strangler.ownership import check_owner, claim
 from journeymesh.strangler.plan import Plan
 from journeymesh.strangler.routes import Route, RouteChange, Routes, note, read_routes, record
@@ -52,11 +52,11 @@ class OperatorBusy(JourneymeshError):
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class MoveOutcome:
     """What came of one move. ``closed`` are the gates that refused it; empty: it was made."""
 
     slice: str
-    kind: Kind
+    kind: MoveKind
     before: Phase | None
     after: Phase | None
     closed: tuple[str, ...] = ()
@@ -111,11 +111,11 @@ class Applying:
                 return moves
             raise
 
-    def dry_run(self) -> list[Outcome]:
+    def dry_run(self) -> list[MoveOutcome]:
         """What ``apply`` would do now: every move with the gates that are closed. Nothing is changed."""
         return [_outcome(move, self._closed(move)) for move in self.planned()]
 
-    def apply(self, why: str) -> list[Outcome]:
+    def apply(self, why: str) -> list[MoveOutcome]:
         """Make every move whose gates are open; the others are refused, and both are in the history.
 
         Raises:
@@ -131,14 +131,14 @@ class Applying:
             self.resume()
             return [self._traced(move, why) for move in self.planned()]
 
-    def _traced(self, move: Move, why: str) -> Outcome:
+    def _traced(self, move: Move, why: str) -> MoveOutcome:
         after = "forgotten" if move.after is None else move.after.phase.value
         with span("move", slice=move.name, after=after) as current:
             outcome = self._make(move, why)
             current.set_attribute("journeymesh.moved", outcome.moved)
             return outcome
 
-    def _make(self, move: Move, why: str) -> Outcome:
+    def _make(self, move: Move, why: str) -> MoveOutcome:
         closed = self._closed(move)
         if closed:
             with self.control.writing() as connection:
@@ -154,7 +154,7 @@ class Applying:
             self.retire(move.after, self.who, why)
             return _outcome(move, [])
         starts = move.after.phase is Phase.SHADOW and (move.before is None or move.before.phase is not move.after.phase)
-        if move.kind is not Kind.STEP or (starts and not move.goes_back):
+        if move.kind is not MoveKind.STEP or (starts and not move.goes_back):
             self.prepare(move.after)
         self._record(move, why)
         return _outcome(move, [])
@@ -164,7 +164,7 @@ class Applying:
         with self.control.writing() as connection:
             present = connection.execute(sa.select(routes).where(routes.c.slice == move.name)).first()
             after = move.after
-            if move.before is not None and present is not None and move.kind is Kind.STEP:
+            if move.before is not None and present is not None and move.kind is MoveKind.STEP:
                 if present.phase != move.before.phase.value:  # the lock ran out meanwhile
                     raise OperatorBusy(f"slice {move.name!r} was moved by another operator", todo="apply again")
                 if move.is_gated and not present.complete:
@@ -236,8 +236,8 @@ def _phases(move: Move) -> tuple[Phase | None, Phase | None]:
     return (move.before.phase if move.before else None), (move.after.phase if move.after else None)
 
 
-def _outcome(move: Move, closed: Sequence[str]) -> Outcome:
-    return Outcome(move.name, move.kind, *_phases(move), tuple(closed))
+def _outcome(move: Move, closed: Sequence[str]) -> MoveOutcome:
+    return MoveOutcome(move.name, move.kind, *_phases(move), tuple(closed))
 
 
 def applied(recorded: Routes, plan: Plan) -> bool:

@@ -47,7 +47,7 @@ class _Kept:
 
 
 @dataclass(slots=True)
-class Routing:
+class PolicyRouting:
     """From a policy to its route. Safe for threads."""
 
     follower: RoutesFollower
@@ -107,7 +107,7 @@ class Door:
     end on the side on which it began.
     """
 
-    routing: Routing
+    routing: PolicyRouting
     sides: Callable[[str], Side]
     policy_book: PolicyBook
     locator: Locator

@@ -13,7 +13,7 @@ from journeymesh.instants import to_us
 from journeymesh.journeys.policies import Policy
 from journeymesh.sources.totals import MEASURES, month_of
 from journeymesh.stores.port import JourneyQuery
-from journeymesh.strangler.opinion import Amounts, Evidence
+from journeymesh.strangler.opinion import Amounts, MonthFacts
 from journeymesh.strangler.policy_book import Member
 from journeymesh.strangler.questions import JourneysAsked, Side
 
@@ -64,10 +64,10 @@ def journeys_of(member: Member) -> JourneyQuery:
     return replace(asked.query, in_any_order=True)
 
 
-def evidence_of(month: int, held: DoorMonth | None, terms: Sequence[Policy]) -> Evidence:
+def evidence_of(month: int, held: DoorMonth | None, terms: Sequence[Policy]) -> MonthFacts:
     """What the journeys and the terms themselves say of the month."""
     held = held or DoorMonth()
-    return Evidence(
+    return MonthFacts(
         crossing=held.crossing,
         outside_share=outside_share(month, terms),
         refused_share=held.quarantined / (held.fixes + held.quarantined) if held.quarantined else 0.0,

@@ -63,7 +63,7 @@ class Mismatch:
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class LastingDifference:
     """A difference that lasted, of one policy of a slice."""
 
     slice: str
@@ -76,7 +76,9 @@ class Found:
         return self.difference.cause(self.slice, self.policy)
 
 
-def record_mismatches(control: Control, found: Sequence[Found], found_by: str, at_us: int | None = None) -> None:
+def record_mismatches(
+    control: Control, found: Sequence[LastingDifference], found_by: str, at_us: int | None = None
+) -> None:
     """Record what was found: each cause once, counted when it is seen again; one that was resolved is open again."""
     if not found:
         return
@@ -192,7 +194,7 @@ def _seen_again(connection: sa.Connection, cause: str, at_us: int) -> bool:
     return connection.execute(sa.update(mismatches).where(this).values(values)).rowcount > 0
 
 
-def _record_first(connection: sa.Connection, found: Found, found_by: str, at_us: int) -> None:
+def _record_first(connection: sa.Connection, found: LastingDifference, found_by: str, at_us: int) -> None:
     each = found.difference
     kind = _of_kind(found.slice, each.classification.value, each.field)
     held = connection.execute(sa.select(sa.func.count()).where(kind, mismatches.c.state != RESOLVED)).scalar_one()

@@ -13,7 +13,7 @@ from journeymesh.strangler.slices import Phase, following, may_follow, needs_gat
 
 
 @unique
-class Kind(StrEnum):
+class MoveKind(StrEnum):
     """What kind of change a move is."""
 
     BEGIN = "begin"
@@ -30,7 +30,7 @@ class Kind(StrEnum):
 class Move:
     """One change of one route. ``before`` None: the slice is not recorded yet; ``after`` None: it is forgotten."""
 
-    kind: Kind
+    kind: MoveKind
     before: Route | None
     after: Route | None
 
@@ -45,7 +45,7 @@ class Move:
     def goes_back(self) -> bool:
         """Whether it only gives the slice back: to an earlier phase, with the set that it has."""
         return (
-            self.kind is Kind.STEP
+            self.kind is MoveKind.STEP
             and self.before is not None
             and self.after is not None
             and self.before.slice == self.after.slice
@@ -56,7 +56,7 @@ class Move:
     def is_gated(self) -> bool:
         """Whether it has to be proven first that the target may answer."""
         return (
-            self.kind is Kind.STEP
+            self.kind is MoveKind.STEP
             and self.before is not None
             and self.after is not None
             and needs_gates(self.before.phase, self.after.phase)
@@ -83,7 +83,7 @@ def moves_of(plan: Plan, recorded: Routes, policies: Sequence[Policy] | None, no
                 f"slice {route.slice.name!r} is recorded as {route.phase} and is not in the plan",
                 todo="move it back to legacy first, then leave it out",
             )
-        moves.append(Move(Kind.FORGET, route, None))
+        moves.append(Move(MoveKind.FORGET, route, None))
     return moves
 
 
@@ -108,7 +108,7 @@ def _move(wanted: SlicePlan, held: Route | None, now_us: int) -> Move | None:
         if wanted.phase not in (Phase.LEGACY, Phase.SHADOW):
             raise _skips(wanted, Phase.LEGACY)
         # A slice is first recorded where nothing is kept elsewhere; what it is fed from is its source.
-        return Move(Kind.BEGIN, None, _begun(wanted, wanted.source, now_us, True))
+        return Move(MoveKind.BEGIN, None, _begun(wanted, wanted.source, now_us, True))
     if held.slice.selector != wanted.policies and held.phase is not Phase.LEGACY:
         raise PlanInvalid(
             f"slice {wanted.name!r} is in phase {held.phase} and its set of policies changed",
@@ -119,7 +119,7 @@ def _move(wanted: SlicePlan, held: Route | None, now_us: int) -> Move | None:
     if held.phase is wanted.phase:
         if held.slice.selector == wanted.policies:
             return None
-        return Move(Kind.STEP, held, replace(held, slice=wanted.slice, complete=False, since_us=now_us))
+        return Move(MoveKind.STEP, held, replace(held, slice=wanted.slice, complete=False, since_us=now_us))
     if held.phase is Phase.RETIRED:
         raise PlanInvalid(
             f"slice {wanted.name!r} is retired: {held.source} no longer has it; this cannot be undone",
@@ -130,7 +130,7 @@ def _move(wanted: SlicePlan, held: Route | None, now_us: int) -> Move | None:
     after = replace(held, slice=wanted.slice, phase=wanted.phase, since_us=now_us)
     if wanted.phase is Phase.LEGACY or held.phase is Phase.LEGACY:
         after = replace(after, complete=False, detail="not filled yet")
-    return Move(Kind.STEP, held, after)
+    return Move(MoveKind.STEP, held, after)
 
 
 def _redirected(wanted: SlicePlan, held: Route, now_us: int) -> Move:
@@ -140,21 +140,21 @@ def _redirected(wanted: SlicePlan, held: Route, now_us: int) -> Move:
     if wanted.source == held.target and held.phase in (Phase.TARGET, Phase.RETIRED) and begins:
         # While legacy lives it feeds both stores; once it is gone, the store that answers feeds the other.
         upstream = held.target if held.phase is Phase.RETIRED else held.upstream
-        return Move(Kind.SWAP, held, _begun(wanted, upstream, now_us, held.complete))
+        return Move(MoveKind.SWAP, held, _begun(wanted, upstream, now_us, held.complete))
     if held.source != held.upstream:
         if held.phase is Phase.TARGET and asked == (held.upstream, held.target, Phase.TARGET):
             after = replace(held, source=held.upstream, since_us=now_us, source_complete=True)
-            return Move(Kind.SWAP, held, after)
+            return Move(MoveKind.SWAP, held, after)
         if held.phase is Phase.LEGACY and asked == (held.upstream, held.source, Phase.TARGET):
             after = replace(
                 held, source=held.upstream, target=held.source, phase=Phase.TARGET, since_us=now_us,
                 complete=held.source_complete, source_complete=True, detail=None,
             )  # fmt: skip
-            return Move(Kind.SWAP, held, after)
+            return Move(MoveKind.SWAP, held, after)
     if held.phase is Phase.LEGACY and wanted.source == held.source:
         if not begins:
             raise _skips(wanted, held.phase)
-        return Move(Kind.STEP, held, _begun(wanted, held.upstream, now_us, held.source_complete))
+        return Move(MoveKind.STEP, held, _begun(wanted, held.upstream, now_us, held.source_complete))
     raise PlanInvalid(
         f"slice {wanted.name!r} moves from {held.source} to {held.target} (phase {held.phase}); the plan says from "
         f"{wanted.source} to {wanted.target} (phase {wanted.phase})",

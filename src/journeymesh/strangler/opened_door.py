@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from journeymesh.strangler.control import Control
 from journeymesh.strangler.counts import AnswerCounts
-from journeymesh.strangler.door import Door, Routing
+from journeymesh.strangler.door import Door, PolicyRouting
 from journeymesh.strangler.feeds import feed_of
 from journeymesh.strangler.installation import Installation
 from journeymesh.strangler.journey_index import JourneyIndex, JourneyLocation, Locator
@@ -38,7 +38,7 @@ def opened_door(installation: Installation, *, cached: bool = True, limits: Read
         opened.enter_context(TargetRecorder(watch))
         routes = opened.enter_context(RoutesFollower(installation.control, corrected=watch.corrected))
         book = opened.enter_context(PolicyBook(installation.policies_at_hand))
-        routing = Routing(routes)
+        routing = PolicyRouting(routes)
         journey_index = JourneyIndex()
         locator = Locator(
             journey_index, lambda: [(name, installation.store(name)) for name in routing.names() if name != LEGACY]

@@ -60,7 +60,7 @@ BAD: Final = (Class.DIFFERS, Class.ONLY_LEGACY, Class.ONLY_DOOR, Class.NOT_ASKED
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Evidence:
+class MonthFacts:
     """What is known of a policy's month that may be a reason.
 
     - ``crossing``: what journeys add up to that begin in one month and end in another, this one among the two
@@ -134,7 +134,7 @@ class Opinion:
 
 
 def judge(
-    policy: str, month: int, door: Amounts | None, other: Amounts | None, evidence: Evidence, tolerance: float
+    policy: str, month: int, door: Amounts | None, other: Amounts | None, evidence: MonthFacts, tolerance: float
 ) -> Verdict:
     """The class of one policy and month, by the measure that is furthest off; one side at least has something."""
     found = [
@@ -178,7 +178,7 @@ def _of_measure(
     measure: str,
     door: Amounts | None,
     other: Amounts | None,
-    evidence: Evidence,
+    evidence: MonthFacts,
     tolerance: float,
 ) -> Verdict:
     ours = 0.0 if door is None else door.get(measure, 0.0)
@@ -200,7 +200,7 @@ def _of_measure(
     return verdict(found, _hint(measure, theirs, evidence, allowed))
 
 
-def _reasons(measure: str, ours: float, theirs: float, evidence: Evidence) -> dict[str, float]:
+def _reasons(measure: str, ours: float, theirs: float, evidence: MonthFacts) -> dict[str, float]:
     """Each reason in words, with the most that it is good for."""
     found = {}
     if crossing := evidence.crossing.get(measure, 0.0):
@@ -217,7 +217,7 @@ def _reasons(measure: str, ours: float, theirs: float, evidence: Evidence) -> di
     return found
 
 
-def _hint(measure: str, theirs: float, evidence: Evidence, allowed: float) -> str | None:
+def _hint(measure: str, theirs: float, evidence: MonthFacts, allowed: float) -> str | None:
     """What speaks for a fault, in words."""
     if evidence.refused_share > MOST_REFUSED:
         return f"{_percent(evidence.refused_share)} of the month's fixes are refused: look at the mapping"

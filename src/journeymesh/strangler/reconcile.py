@@ -29,7 +29,7 @@ from journeymesh.strangler.desired_state import Correction, DesiredState
 from journeymesh.strangler.differences import Classification, Difference
 from journeymesh.strangler.feed_session import FeedSession, Pace
 from journeymesh.strangler.foreign_runs import note_compared, runs_of_others
-from journeymesh.strangler.mismatches import RESOLVED, Found, record_mismatches, resolve_mismatches
+from journeymesh.strangler.mismatches import RESOLVED, LastingDifference, record_mismatches, resolve_mismatches
 from journeymesh.strangler.slices import Slice
 from journeymesh.strangler.target_state import Day, VehicleState
 
@@ -285,7 +285,7 @@ def _unresolved(control: Control, slice_name: str, found_by: Sequence[str]) -> s
         return set(connection.execute(recorded).scalars())
 
 
-def _found(slice_name: str, each: TargetDifference) -> Found:
+def _found(slice_name: str, each: TargetDifference) -> LastingDifference:
     difference = Difference(
         subject=each.subject,
         classification=each.kind,
@@ -294,7 +294,7 @@ def _found(slice_name: str, each: TargetDifference) -> Found:
         target_value=_shown(each.target_value),
         at_us=each.day * DAY_US,
     )
-    return Found(slice_name, each.policy or "", difference)
+    return LastingDifference(slice_name, each.policy or "", difference)
 
 
 def _shown(value: Any) -> str | None:

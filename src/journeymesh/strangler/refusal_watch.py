@@ -21,7 +21,7 @@ from journeymesh.strangler.feed_session import FeedSession, Scope
 from journeymesh.strangler.plan import Gates
 from journeymesh.strangler.refusals import (
     Limits,
-    Window,
+    RefusalWindow,
     ask_again,
     clear_refused,
     is_accepted,
@@ -166,7 +166,7 @@ class RefusalWatch:
         accepted = False
         before = row.share_before
         if row.question_documents is not None:
-            asked = Window(row.question_documents, 0, row.question_before)
+            asked = RefusalWindow(row.question_documents, 0, row.question_before)
             if not still_refused(asked, refused - row.question_refused, self.limits):
                 note_gone(connection, name, self.session.target)
                 values |= {"question_documents": None, "question_refused": None}
@@ -176,7 +176,7 @@ class RefusalWatch:
             accepted = is_accepted(connection, name, self.session.target)
             if accepted:
                 before = max(before or 0.0, row.question_share)
-        window = Window(documents, refused - row.window_refused, before)
+        window = RefusalWindow(documents, refused - row.window_refused, before)
         is_asked = row.question_documents is not None
         if sudden(window, self.limits):
             if not is_asked or accepted:

@@ -70,7 +70,7 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True)
-class Window:
+class RefusalWindow:
     """Documents read since an instant, how many more are refused since then, and the share that was refused before;
     None: nothing was read before."""
 
@@ -84,15 +84,15 @@ class Window:
         return min(self.refused / self.documents, 1.0) if self.documents else float(self.refused > 0)
 
 
-def sudden(window: Window, limits: Limits) -> bool:
+def sudden(window: RefusalWindow, limits: Limits) -> bool:
     """Whether more of the window is refused than the share before explains."""
     documents, before = max(window.documents, window.refused, 0), window.share_before
     return window.refused - (before or 0.0) * documents >= _least(documents, before, limits)
 
 
-def still_refused(window: Window, refused_now: int, limits: Limits) -> bool:
+def still_refused(window: RefusalWindow, refused_now: int, limits: Limits) -> bool:
     """Whether so many of a window that was sudden stand refused that it would still be."""
-    return sudden(Window(window.documents, refused_now, window.share_before), limits)
+    return sudden(RefusalWindow(window.documents, refused_now, window.share_before), limits)
 
 
 def _least(documents: int, before: float | None, limits: Limits) -> float:
@@ -171,7 +171,7 @@ def question_id(slice_name: str, target: str) -> str:
 
 
 def ask_again(
-    connection: sa.Connection, slice_name: str, target: str, window: Window, share_before: float | None
+    connection: sa.Connection, slice_name: str, target: str, window: RefusalWindow, share_before: float | None
 ) -> None:
     """Record the question as open, with the figures that it asks about."""
     at_us = now_us()

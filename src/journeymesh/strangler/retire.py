@@ -38,7 +38,7 @@ _FEEDERS_S: Final = 60.0
 _MANIFEST: Final = "manifest.json"
 
 
-class Manifest(msgspec.Struct, frozen=True, kw_only=True):
+class ExportManifest(msgspec.Struct, frozen=True, kw_only=True):
     """What an export holds: ``documents`` in ``file`` (BSON, one after the other, as mongodump writes them)."""
 
     slice: str
@@ -93,7 +93,7 @@ class Retiring:
         return [row.slice for row in pending]
 
     def _go_on(self, route: Route, step: str, who: str, why: str, content: str | None = None) -> None:
-        manifest = msgspec.json.decode(content, type=Manifest) if content else None
+        manifest = msgspec.json.decode(content, type=ExportManifest) if content else None
         if step == FENCED:
             self._wait_for_readers(route)
             try:
@@ -156,7 +156,7 @@ class Retiring:
     def _documents(self, vehicles: Sequence[str]) -> Iterator[bytes]:
         return self.remover().raw_documents(vehicles) if vehicles else iter(())
 
-    def _export(self, route: Route) -> Manifest:
+    def _export(self, route: Route) -> ExportManifest:
         folder = self.exports / route.slice.name
         folder.mkdir(parents=True, exist_ok=True)
         vehicles = self._vehicles(route)
@@ -169,7 +169,7 @@ class Retiring:
             file.flush()
             os.fsync(file.fileno())
         os.replace(folder / "documents.bson.part", folder / "documents.bson")
-        manifest = Manifest(
+        manifest = ExportManifest(
             slice=route.slice.name,
             file="documents.bson",
             documents=documents,
@@ -183,7 +183,7 @@ class Retiring:
 
 
 def _step(
-    connection: sa.Connection, name: str, step: str, who: str, why: str, manifest: Manifest | None = None
+    connection: sa.Connection, name: str, step: str, who: str, why: str, manifest: ExportManifest | None = None
 ) -> None:
     content = None if manifest is None else msgspec.json.encode(manifest).decode()
     values: dict[str, Any] = {"step": step, "content": content}

@@ -22,7 +22,7 @@ from journeymesh.errors import JourneymeshError
 from journeymesh.strangler.control import Control, now_us
 from journeymesh.strangler.counts import CoverageNotes, Outcome
 from journeymesh.strangler.differences import Classification, Difference, differences, found_elsewhere, same
-from journeymesh.strangler.mismatches import Found, KnownMismatches, record_mismatches
+from journeymesh.strangler.mismatches import KnownMismatches, LastingDifference, record_mismatches
 from journeymesh.strangler.plan import Shadow
 from journeymesh.strangler.questions import FixesAsked, JourneyAsked, JourneysAsked, Question, Side
 from journeymesh.strangler.routes import Route, RoutesFollower, RoutesUnreadable
@@ -236,7 +236,7 @@ class ShadowReader:
         self.known.resolve_covered(
             slice_name, read.policy, read.question, source, target, {each.subject for each in lasting}
         )
-        record_mismatches(self.control, [Found(slice_name, read.policy, each) for each in found], "shadow")
+        record_mismatches(self.control, [LastingDifference(slice_name, read.policy, each) for each in found], "shadow")
 
     def _work(self) -> None:
         while not self._stop.is_set():

@@ -23,7 +23,7 @@ from journeymesh.strangler.control import now_us
 from journeymesh.strangler.door_months import DoorMonth, door_months, evidence_of, span_us
 from journeymesh.strangler.naive import NaiveJourney, naive_journeys
 from journeymesh.strangler.naive_fixes import NaiveFix, NaiveReader
-from journeymesh.strangler.opinion import BAD, TOLERANCE, Class, Evidence, Opinion, Verdict, judge, suspected
+from journeymesh.strangler.opinion import BAD, TOLERANCE, Class, MonthFacts, Opinion, Verdict, judge, suspected
 from journeymesh.strangler.policy_book import Member, vehicles_of
 from journeymesh.strangler.questions import Side
 
@@ -182,7 +182,7 @@ class Comparing:
         evidence = self._looked_closer(evidence, member, month, other.computed_us.get(key))
         return judge(*key, ours, theirs, evidence, self.tolerance)
 
-    def _looked_closer(self, evidence: Evidence, member: Member, month: int, computed_us: int | None) -> Evidence:
+    def _looked_closer(self, evidence: MonthFacts, member: Member, month: int, computed_us: int | None) -> MonthFacts:
         """The evidence with what is dear to find out, for a month that does not agree: which fixes were refused, which
         came after legacy made its total (a day after the month, where that is not known), and since when there are
         any."""

@@ -8,7 +8,7 @@ from journeymesh.delivery.images import PinnedImage
 from journeymesh.delivery.release.approved import ApprovedDigests
 from journeymesh.delivery.release.commits import changes
 from journeymesh.delivery.release.evidence import evidence_path
-from journeymesh.delivery.release.promote import Move, commit_moves, first_release, images_by_name, promotion
+from journeymesh.delivery.release.promote import ImageMove, commit_moves, first_release, images_by_name, promotion
 from journeymesh.delivery.release.refusal import ReleaseRefused
 from journeymesh.errors import JourneymeshError, UsageError
 from tests.support.released_trees import ONE, PLACEHOLDER, THREE, TWO, Checkout, every_image_verifies, git
@@ -19,7 +19,7 @@ def checkout(tmp_path: Path) -> Checkout:
     return Checkout(tmp_path)
 
 
-def promote(checkout: Checkout, lower: str = "dev", upper: str = "test") -> list[Move]:
+def promote(checkout: Checkout, lower: str = "dev", upper: str = "test") -> list[ImageMove]:
     moves = promotion(checkout.tree, "journeyapi", lower, upper, every_image_verifies)
     with changes(checkout.tree) as made:
         commit_moves(made, "journeyapi", upper, moves, "Promote")

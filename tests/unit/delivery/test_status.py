@@ -7,14 +7,14 @@ from typing import Any
 
 from journeymesh.delivery.applications import application
 from journeymesh.delivery.git import Checkout
-from journeymesh.delivery.status import Promotion, Seen, StatusRow, Wanted, rows, wants_of
+from journeymesh.delivery.status import DesiredApplication, Promotion, Seen, StatusRow, rows, wants_of
 from tests.support.released import PASSED, Repository, shown_application
 
 ONE, TWO = f"sha256:{'1' * 64}", f"sha256:{'2' * 64}"
 IMAGE = "registry.invalid/greeter"
 
 
-def row(shown: dict[str, Any], *, wanted: Wanted | None = None, **seen: Any) -> StatusRow:
+def row(shown: dict[str, Any], *, wanted: DesiredApplication | None = None, **seen: Any) -> StatusRow:
     (found,) = rows(Seen([application(shown)], **seen), lambda _: wanted)
     return found
 
@@ -102,7 +102,7 @@ def test_heals_are_counted_and_whole_syncs_are_not() -> None:
 
 
 def test_a_container_that_runs_another_digest_than_wanted_is_told() -> None:
-    wanted = Wanted({"greeter": f"{IMAGE}@{TWO}"}, Promotion("Ada", "2026-05-01T08:00:00+00:00"))
+    wanted = DesiredApplication({"greeter": f"{IMAGE}@{TWO}"}, Promotion("Ada", "2026-05-01T08:00:00+00:00"))
     found = row(green(phase="Succeeded"), wanted=wanted, pods=[pod(f"{IMAGE}@{ONE}"), pod(f"{IMAGE}@{TWO}")])
     assert found.images[0].running == (ONE, TWO)
     assert found.words == (f"greeter should run {'2' * 12} and runs {'1' * 12}",)
@@ -110,7 +110,7 @@ def test_a_container_that_runs_another_digest_than_wanted_is_told() -> None:
 
 
 def test_a_candidate_and_what_waits_to_start_do_not_count_as_running() -> None:
-    wanted = Wanted({"greeter": f"{IMAGE}@{ONE}"}, None)
+    wanted = DesiredApplication({"greeter": f"{IMAGE}@{ONE}"}, None)
     pods = [pod(f"{IMAGE}@{TWO}", track="candidate"), pod(f"{IMAGE}@{TWO}", state="waiting"), pod(f"{IMAGE}@{ONE}")]
     assert row(green(phase="Succeeded"), wanted=wanted, pods=pods).images[0].running == (ONE,)
 

@@ -11,7 +11,7 @@ from tests.support.builders import NOON, NOW_US, drive, made
 from journeymesh.errors import PoliciesInvalid
 from journeymesh.journeys.fixes import Fixes
 from journeymesh.journeys.pipeline import make_journeys
-from journeymesh.journeys.policies import GrowingTimeline, Policy, PolicyBook, replaced_by
+from journeymesh.journeys.policies import GrowingTimeline, PoliciesByName, Policy, replaced_by
 from journeymesh.journeys.policy_conflicts import without_conflicts
 from journeymesh.journeys.rules import ENGINE_SWITCHED
 
@@ -121,7 +121,7 @@ def test_a_policy_that_cannot_be_is_refused(change, said):
 
 def test_a_timeline_that_grows_says_what_one_of_all_vehicles_says():
     other = replace(SECOND, number="P3", device="V2", zone="Europe/Paris")
-    book = PolicyBook.of([FIRST, SECOND, other])
+    book = PoliciesByName.of([FIRST, SECOND, other])
     growing = GrowingTimeline(book)
     names = ("V1", "V9", "V2")
     for known in range(1, len(names) + 1):

@@ -16,7 +16,7 @@ import pytest
 from journeymesh.ledger.audit import RecordQuery
 from journeymesh.services.http.config import HttpConfig
 from journeymesh.services.http.routes import OPEN_ROUTES
-from journeymesh.services.identityapi.dependencies import Dependencies
+from journeymesh.services.identityapi.dependencies import IdentityDependencies
 from tests.support.identity_served import PEOPLE, Served, identity_served
 
 BEARER_ROUTES = {"/v1/me", "/v1/me/capabilities", "/v1/me/offers", "/v1/forward-auth"}
@@ -357,7 +357,7 @@ def test_providers_are_shown_with_their_state(served: Served) -> None:
 
 def test_closed_parts_have_no_threads_left(tmp_path: Path) -> None:
     with identity_served(tmp_path) as served:
-        parts: Dependencies = served.parts
+        parts: IdentityDependencies = served.parts
         served.get("officer", "/v1/audit")
     with pytest.raises(RuntimeError):
         parts.threads.submit(int)

@@ -11,7 +11,7 @@ from journeymesh.strangler.counts import CoverageNotes, Outcome, coverage_of, re
 from journeymesh.strangler.differences import Classification, Difference
 from journeymesh.strangler.mismatches import (
     OTHERS,
-    Found,
+    LastingDifference,
     accept_mismatch,
     dealt_with_us,
     list_mismatches,
@@ -30,8 +30,8 @@ def control(tmp_path: Path) -> Control:
     return made
 
 
-def _found(subject: str = "j1", field: str = "distance_m", target: str = "2.0") -> Found:
-    return Found("all", "P1", Difference(subject, Classification.VALUE, field, "1.0", target, 7))
+def _found(subject: str = "j1", field: str = "distance_m", target: str = "2.0") -> LastingDifference:
+    return LastingDifference("all", "P1", Difference(subject, Classification.VALUE, field, "1.0", target, 7))
 
 
 def test_a_cause_seen_again_is_counted_and_keeps_its_first_values(control: Control) -> None:

@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from journeymesh.journeys.policies import Policy
-from journeymesh.strangler.moves import Kind, Move, moves_of
+from journeymesh.strangler.moves import Move, MoveKind, moves_of
 from journeymesh.strangler.plan import PlanInvalid, SlicePlan
 from journeymesh.strangler.routes import Route, Routes
 from journeymesh.strangler.slices import Phase, Selector, SideName, answering, may_follow
@@ -36,7 +36,7 @@ def moves(wanted: list[SlicePlan], held: list[Route]) -> list[Move]:
 
 def test_a_slice_begins_in_shadow_with_a_target_that_is_not_complete() -> None:
     [move] = moves([slice_plan()], [])
-    assert (move.kind, move.after.phase, move.after.complete) == (Kind.BEGIN, Phase.SHADOW, False)  # type: ignore[union-attr]
+    assert (move.kind, move.after.phase, move.after.complete) == (MoveKind.BEGIN, Phase.SHADOW, False)  # type: ignore[union-attr]
     assert move.after.answering is SideName.SOURCE  # type: ignore[union-attr]
 
 
@@ -105,7 +105,7 @@ def test_a_set_may_change_only_while_legacy_answers() -> None:
 
 
 def test_a_slice_leaves_the_plan_only_from_legacy() -> None:
-    assert [move.kind for move in moves([], [recorded(Phase.LEGACY)])] == [Kind.FORGET]
+    assert [move.kind for move in moves([], [recorded(Phase.LEGACY)])] == [MoveKind.FORGET]
     assert moves([], [recorded(Phase.RETIRED)]) == []
     with pytest.raises(PlanInvalid, match="is not in the plan"):
         moves([], [recorded(Phase.TARGET)])
@@ -115,7 +115,7 @@ def test_a_store_is_swapped_for_another_while_legacy_feeds_both() -> None:
     wanted = slice_plan(Phase.SHADOW, source="embedded", target="central")
     [move] = moves([wanted], [recorded(Phase.TARGET)])
     assert move.after is not None
-    assert move.kind is Kind.SWAP
+    assert move.kind is MoveKind.SWAP
     assert move.after.feeds == (("legacy", "central"), ("legacy", "embedded"))
     assert move.after.answering_name == "embedded"
 

@@ -9,14 +9,14 @@ import pytest
 
 from journeymesh.journeys.policies import Policy
 from journeymesh.strangler.door_months import outside_share, span_us
-from journeymesh.strangler.opinion import Amounts, Class, Evidence, Opinion, Verdict, judge, suspected
+from journeymesh.strangler.opinion import Amounts, Class, MonthFacts, Opinion, Verdict, judge, suspected
 
 MAY = 2024 * 12 + 4
 KM = 1000.0
-NOTHING = Evidence()
+NOTHING = MonthFacts()
 
 
-def of(door_km: float | None, other_km: float | None, evidence: Evidence = NOTHING) -> Verdict:
+def of(door_km: float | None, other_km: float | None, evidence: MonthFacts = NOTHING) -> Verdict:
     """The verdict on distances in kilometres."""
     ours, theirs = (None if km is None else {"distance_m": km * KM} for km in (door_km, other_km))
     return judge("P1", MAY, ours, theirs, evidence, 0.01)
@@ -35,28 +35,28 @@ def of(door_km: float | None, other_km: float | None, evidence: Evidence = NOTHI
         (0.09, None, NOTHING, Class.AGREES),
         (None, 50.0, NOTHING, Class.ONLY_LEGACY),
         (50.0, None, NOTHING, Class.ONLY_DOOR),
-        (None, 50.0, Evidence(before_first=True), Class.EXPLAINED),
-        (40.0, 50.0, Evidence(before_first=True), Class.DIFFERS),
-        (900.0, 1000.0, Evidence(crossing={"distance_m": 95 * KM}), Class.EXPLAINED),
-        (900.0, 1000.0, Evidence(crossing={"distance_m": 80 * KM}), Class.DIFFERS),
-        (1100.0, 1000.0, Evidence(crossing={"distance_m": 95 * KM}), Class.EXPLAINED),
-        (900.0, 1000.0, Evidence(crossing={"duration_s": 1e9}), Class.DIFFERS),
-        (900.0, 1000.0, Evidence(outside_share=0.05), Class.EXPLAINED),
-        (500.0, 1000.0, Evidence(outside_share=0.05), Class.DIFFERS),
-        (1100.0, 1000.0, Evidence(outside_share=0.9), Class.DIFFERS),  # the door cannot have more because of that
-        (None, 1000.0, Evidence(outside_share=1.0), Class.EXPLAINED),
-        (970.0, 1000.0, Evidence(refused_share=0.02), Class.EXPLAINED),
-        (900.0, 1000.0, Evidence(refused_share=0.02), Class.DIFFERS),
-        (500.0, 1000.0, Evidence(refused_share=0.5), Class.DIFFERS),  # that many are no explanation
-        (1080.0, 1000.0, Evidence(late_share=0.04), Class.EXPLAINED),
-        (1200.0, 1000.0, Evidence(late_share=0.04), Class.DIFFERS),
-        (920.0, 1000.0, Evidence(late_share=0.9), Class.DIFFERS),  # late fixes add to the door, not to legacy
-        (50.0, None, Evidence(late_share=1.0), Class.EXPLAINED),
-        (900.0, 1000.0, Evidence(crossing={"distance_m": 50 * KM}, outside_share=0.02), Class.EXPLAINED),  # together
+        (None, 50.0, MonthFacts(before_first=True), Class.EXPLAINED),
+        (40.0, 50.0, MonthFacts(before_first=True), Class.DIFFERS),
+        (900.0, 1000.0, MonthFacts(crossing={"distance_m": 95 * KM}), Class.EXPLAINED),
+        (900.0, 1000.0, MonthFacts(crossing={"distance_m": 80 * KM}), Class.DIFFERS),
+        (1100.0, 1000.0, MonthFacts(crossing={"distance_m": 95 * KM}), Class.EXPLAINED),
+        (900.0, 1000.0, MonthFacts(crossing={"duration_s": 1e9}), Class.DIFFERS),
+        (900.0, 1000.0, MonthFacts(outside_share=0.05), Class.EXPLAINED),
+        (500.0, 1000.0, MonthFacts(outside_share=0.05), Class.DIFFERS),
+        (1100.0, 1000.0, MonthFacts(outside_share=0.9), Class.DIFFERS),  # the door cannot have more because of that
+        (None, 1000.0, MonthFacts(outside_share=1.0), Class.EXPLAINED),
+        (970.0, 1000.0, MonthFacts(refused_share=0.02), Class.EXPLAINED),
+        (900.0, 1000.0, MonthFacts(refused_share=0.02), Class.DIFFERS),
+        (500.0, 1000.0, MonthFacts(refused_share=0.5), Class.DIFFERS),  # that many are no explanation
+        (1080.0, 1000.0, MonthFacts(late_share=0.04), Class.EXPLAINED),
+        (1200.0, 1000.0, MonthFacts(late_share=0.04), Class.DIFFERS),
+        (920.0, 1000.0, MonthFacts(late_share=0.9), Class.DIFFERS),  # late fixes add to the door, not to legacy
+        (50.0, None, MonthFacts(late_share=1.0), Class.EXPLAINED),
+        (900.0, 1000.0, MonthFacts(crossing={"distance_m": 50 * KM}, outside_share=0.02), Class.EXPLAINED),  # together
     ],
 )  # fmt: skip
 def test_a_reason_explains_as_much_as_it_is_good_for(
-    door_km: float | None, other_km: float | None, evidence: Evidence, found: Class
+    door_km: float | None, other_km: float | None, evidence: MonthFacts, found: Class
 ) -> None:
     verdict = of(door_km, other_km, evidence)
     assert verdict.found is found
@@ -95,7 +95,7 @@ def test_a_suspected_unit_is_a_difference_whatever_else_may_explain_it(
 ) -> None:
     amount = 400_000.0
     ours = amount * factor * near if is_larger else amount / (factor * near)
-    evidence = Evidence(outside_share=0.9, late_share=0.9, crossing={measure: 1e9})
+    evidence = MonthFacts(outside_share=0.9, late_share=0.9, crossing={measure: 1e9})
     verdict = judge("P1", MAY, {measure: ours}, {measure: amount}, evidence, 0.01)
     assert verdict.found is Class.EXPLAINED
     (found,) = suspected([verdict])
@@ -105,20 +105,20 @@ def test_a_suspected_unit_is_a_difference_whatever_else_may_explain_it(
 
 
 def test_one_month_off_by_the_factor_of_a_unit_among_others_may_be_chance() -> None:
-    by_chance = of(100.0, 160.9344, Evidence(outside_share=0.4))
+    by_chance = of(100.0, 160.9344, MonthFacts(outside_share=0.4))
     others = [Verdict("P1", MAY + k, Class.AGREES, "distance_m", 1.0, 1.0) for k in (1, 2)]
     assert [one.found for one in suspected([by_chance, *others])] == [Class.EXPLAINED, Class.AGREES, Class.AGREES]
     assert suspected([by_chance, others[0]])[0].found is Class.DIFFERS
 
 
 def test_months_of_utc_are_told_as_a_doubt_and_explain_nothing() -> None:
-    verdict = of(18.0, 36.0, Evidence(in_utc={"distance_m": 36 * KM}))
+    verdict = of(18.0, 36.0, MonthFacts(in_utc={"distance_m": 36 * KM}))
     assert verdict.found is Class.DIFFERS
     assert "look at the zones" in str(verdict.reason)
 
 
 def test_refusals_beyond_explanation_are_told() -> None:
-    assert "33 % of the month's fixes are refused" in str(of(50.0, 100.0, Evidence(refused_share=1 / 3)).reason)
+    assert "33 % of the month's fixes are refused" in str(of(50.0, 100.0, MonthFacts(refused_share=1 / 3)).reason)
 
 
 def _months(**found: str) -> Opinion:
@@ -153,7 +153,7 @@ def test_a_policy_is_good_where_all_of_its_months_are_and_one_was_compared(
 
 
 def test_the_worst_come_first_and_what_agrees_is_not_among_them() -> None:
-    verdicts = [of(90.0, 100.0), of(100.0, 100.0), of(50.0, 100.0), of(95.0, 100.0, Evidence(outside_share=0.1))]
+    verdicts = [of(90.0, 100.0), of(100.0, 100.0), of(50.0, 100.0), of(95.0, 100.0, MonthFacts(outside_share=0.1))]
     assert [(one.door, one.found) for one in Opinion(verdicts).worst(9)] == [
         (50 * KM, Class.DIFFERS),
         (90 * KM, Class.DIFFERS),

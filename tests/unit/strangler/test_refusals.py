@@ -23,7 +23,7 @@ from journeymesh.strangler.control import Control, now_us, reads
 from journeymesh.strangler.gates import closed_gates
 from journeymesh.strangler.mismatches import accept_mismatch, list_mismatches
 from journeymesh.strangler.plan import Gates
-from journeymesh.strangler.refusals import Limits, Refusals, Window, refusals_of, still_refused, sudden
+from journeymesh.strangler.refusals import Limits, Refusals, RefusalWindow, refusals_of, still_refused, sudden
 from journeymesh.strangler.routes import read_routes
 from journeymesh.strangler.slices import Phase
 from journeymesh.strangler.status import read_gate_inputs
@@ -60,11 +60,11 @@ DAY_US = 86_400_000_000
 def test_a_share_is_sudden_against_the_share_before(
     documents: int, refused: int, before: float | None, is_sudden: bool
 ) -> None:
-    assert sudden(Window(documents, refused, before), Limits()) is is_sudden
+    assert sudden(RefusalWindow(documents, refused, before), Limits()) is is_sudden
 
 
 def test_a_plan_may_ask_for_less() -> None:
-    window = Window(1_000, 20, 0.0)
+    window = RefusalWindow(1_000, 20, 0.0)
     assert not sudden(window, Limits())
     assert sudden(window, Limits(documents=10, share=0.01))
     assert not still_refused(window, 5, Limits(documents=10, share=0.01))

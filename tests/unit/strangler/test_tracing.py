@@ -14,7 +14,7 @@ from journeymesh.journeys.policies import Policy
 from journeymesh.stores.memory import MemoryStore
 from journeymesh.stores.port import JourneyQuery
 from journeymesh.strangler import tracing
-from journeymesh.strangler.door import Door, Routing
+from journeymesh.strangler.door import Door, PolicyRouting
 from journeymesh.strangler.journey_index import JourneyIndex, Locator
 from journeymesh.strangler.policy_book import PolicyBook
 from journeymesh.strangler.routes import Route, Routes
@@ -38,7 +38,7 @@ def test_an_answer_has_a_span_that_names_slice_side_and_phase_and_nobody(spans: 
     store.migrate()
     route = Route(Slice("pilot", Selector()), "legacy", "embedded", "legacy", Phase.TARGET, True, None, 1)
     door = Door(
-        routing=Routing(SimpleNamespace(now=lambda: Routes(1, (route,)))),  # type: ignore[arg-type]
+        routing=PolicyRouting(SimpleNamespace(now=lambda: Routes(1, (route,)))),  # type: ignore[arg-type]
         sides=lambda name: store,
         policy_book=PolicyBook(lambda: [POLICY]),
         locator=Locator(JourneyIndex(), lambda: []),

@@ -22,7 +22,7 @@ class UnknownRevision(NotFound):
 
 
 @dataclass(frozen=True, slots=True)
-class Difference:
+class RenderedDifference:
     """How one application's rendering differs, as a unified diff."""
 
     application: str
@@ -37,7 +37,7 @@ class Difference:
         return sum(line.startswith("-") for line in self.text.splitlines()[2:])
 
 
-def differences(tree: Tree, revision: str, environments: Iterable[str] = ENVIRONMENTS) -> Iterator[Difference]:
+def differences(tree: Tree, revision: str, environments: Iterable[str] = ENVIRONMENTS) -> Iterator[RenderedDifference]:
     """Each application that renders other than in ``revision``, by name; the same bytes each time.
 
     Raises:
@@ -56,7 +56,7 @@ def differences(tree: Tree, revision: str, environments: Iterable[str] = ENVIRON
         )
         text = "".join(line if line.endswith("\n") else f"{line}\n" for line in lines)
         if text:
-            yield Difference(name, text)
+            yield RenderedDifference(name, text)
 
 
 def _checked_out(tree: Tree, revision: str, place: Path) -> Tree:

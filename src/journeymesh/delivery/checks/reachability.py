@@ -39,7 +39,7 @@ class Obstacle:
     target: Pod
 
 
-class Environment:
+class EnvironmentNetwork:
     """The workloads, Services and NetworkPolicies of one environment."""
 
     def __init__(self, subject: Subject, name: str) -> None:

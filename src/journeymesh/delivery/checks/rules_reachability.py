@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from journeymesh.delivery.checks.findings import Fault, Severity, rule
-from journeymesh.delivery.checks.reachability import Environment
+from journeymesh.delivery.checks.reachability import EnvironmentNetwork
 from journeymesh.delivery.checks.rules_network import denies_all
 from journeymesh.delivery.checks.subject import Subject, entries
 
@@ -17,7 +17,7 @@ from journeymesh.delivery.checks.subject import Subject, entries
 )
 def network_policy_reaches(subject: Subject) -> Iterator[Fault]:
     for name in subject.environments:
-        environment = Environment(subject, name)
+        environment = EnvironmentNetwork(subject, name)
         for flow in environment.flows():
             for obstacle in environment.obstacles(flow):
                 who, whom = flow.source.owner, obstacle.target.owner
@@ -34,7 +34,7 @@ def network_policy_reaches(subject: Subject) -> Iterator[Fault]:
 )
 def network_policy_needed(subject: Subject) -> Iterator[Fault]:
     for name in subject.environments:
-        labels = {pod.labels.get("app.kubernetes.io/name") for pod in Environment(subject, name).pods}
+        labels = {pod.labels.get("app.kubernetes.io/name") for pod in EnvironmentNetwork(subject, name).pods}
         for held in subject.of_environment(name, "NetworkPolicy"):
             if denies_all(held):
                 continue

@@ -30,7 +30,7 @@ class ImageCheck(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Move:
+class ImageMove:
     """One image of a service on its way: what is pinned in the environment and what will be."""
 
     name: str
@@ -39,7 +39,7 @@ class Move:
     because: str
 
 
-def promotion(tree: Tree, service: str, lower: str, upper: str, check: ImageCheck) -> list[Move]:
+def promotion(tree: Tree, service: str, lower: str, upper: str, check: ImageCheck) -> list[ImageMove]:
     """What promoting would change: every image that both overlays pin, with its digest in the lower one.
 
     Only digests move: the repository stays each environment's own, and images are verified where it pulls them from.
@@ -66,7 +66,7 @@ def promotion(tree: Tree, service: str, lower: str, upper: str, check: ImageChec
             reasons.append(f"{name}: {after.digest[:19]}… is not approved in {lower}")
         try:
             seen = passed(tree, lower, service, after.digest, trusted)
-            moves.append(Move(name, above[name], after, _because(tree, lower, service, after, seen)))
+            moves.append(ImageMove(name, above[name], after, _because(tree, lower, service, after, seen)))
             check(after, trusted)
         except JourneymeshError as error:
             reasons.append(f"{name}: {error.what}")
@@ -95,7 +95,7 @@ def images_by_name(tree: Tree, service: str, environment: str, references: Itera
 
 def first_release(
     tree: Tree, service: str, environment: str, images: Mapping[str, PinnedImage], check: ImageCheck | None
-) -> list[Move]:
+) -> list[ImageMove]:
     """What releasing these images, by the names that the overlay pins, would change in the first environment.
 
     ``check`` None: unverified, which no later environment will take.
@@ -126,14 +126,14 @@ def first_release(
                 because = f"signed by {check(image, trusted_keys(tree))}"
         except JourneymeshError as error:
             reasons.append(f"{name}: {error.what}")
-        moves.append(Move(name, here[name], image, because))
+        moves.append(ImageMove(name, here[name], image, because))
     refuse_if(
         reasons, f"{service} is not released", "sign and attest it (`journeymesh delivery attest`), then try again"
     )
     return moves
 
 
-def commit_moves(changes: Changes, service: str, environment: str, moves: list[Move], verb: str) -> list[str]:
+def commit_moves(changes: Changes, service: str, environment: str, moves: list[ImageMove], verb: str) -> list[str]:
     """Make the two commits in the worktree of ``changes``: the approval, then the pin. Returns their ids."""
     ledger = ApprovedDigests(changes.tree, environment)
     ledger.write_kustomization()
@@ -148,7 +148,7 @@ def commit_moves(changes: Changes, service: str, environment: str, moves: list[M
     return list(changes.commits)
 
 
-def _told(moves: list[Move], by: str) -> str:
+def _told(moves: list[ImageMove], by: str) -> str:
     blocks = [
         f"Image: {move.name}\nDigest: {move.after.digest}\nBefore: {move.before.digest}\nBecause: {move.because}"
         for move in moves

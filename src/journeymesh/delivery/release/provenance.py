@@ -28,7 +28,7 @@ _FROM: Final = re.compile(r"^\s*FROM\s+(?:--platform=\S+\s+)?(\S+)(?:\s+AS\s+(\S
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class ImageSource:
     """What an image was built from. ``repository`` is an address without credentials, ``bases`` is what FROM named."""
 
     repository: str
@@ -40,7 +40,7 @@ class Source:
 
 def source_at(
     tree: Tree, commit: str = "HEAD", dockerfile: str = "Dockerfile", repository: str | None = None
-) -> Source:
+) -> ImageSource:
     """The source as it is at a commit of this repository.
 
     Raises:
@@ -53,7 +53,7 @@ def source_at(
         raise NotFound(f"no {dockerfile} at {revision[:12]}", todo="name it by --dockerfile") from error
     address = repository or _origin(tree)
     digest = sha256(content.encode()).hexdigest()
-    return Source(shown_url(address), revision, dockerfile, f"sha256:{digest}", bases_of(content))
+    return ImageSource(shown_url(address), revision, dockerfile, f"sha256:{digest}", bases_of(content))
 
 
 def bases_of(dockerfile: str) -> tuple[str, ...]:
@@ -82,7 +82,7 @@ def base_digests(bases: Iterable[str]) -> dict[str, str]:
     return found
 
 
-def built(image: PinnedImage, source: Source, builder: str, resolved: dict[str, str]) -> Statement:
+def built(image: PinnedImage, source: ImageSource, builder: str, resolved: dict[str, str]) -> Statement:
     """That ``builder`` (a URI) built the image from this source; ``resolved`` has the digests that bases had then."""
     materials: list[dict[str, Any]] = [
         {"uri": f"git+{source.repository}", "digest": {"gitCommit": source.commit}},

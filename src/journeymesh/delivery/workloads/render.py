@@ -41,7 +41,7 @@ class RenderingStale(JourneymeshError):
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class StaleFile:
     """A file that is not as rendered, with the unified diff that would make it so."""
 
     path: Path
@@ -50,7 +50,7 @@ class Finding:
 
 
 @dataclass(frozen=True, slots=True)
-class Rendering:
+class RenderedWorkload:
     """What a workload's Score file renders to: its texts by path. ``once``: begun here, people's from then on."""
 
     workload: Workload
@@ -77,7 +77,7 @@ def load_workload(tree: Tree, name: str) -> Workload:
     return workload
 
 
-def rendering(tree: Tree, workload: Workload, told: Addresses | None = None) -> Rendering:
+def rendering(tree: Tree, workload: Workload, told: Addresses | None = None) -> RenderedWorkload:
     """Every file that follows from this workload in this tree. ``told``: the tree's addresses, if read before."""
     name = workload.name
     folder = tree.service(name)
@@ -93,10 +93,10 @@ def rendering(tree: Tree, workload: Workload, told: Addresses | None = None) -> 
         place = folder / "overlays" / environment / "kustomization.yaml"
         files[place] = generated(name, yaml_text(overlay), (INSTEAD, PIN))
         files[tree.application(name, environment)] = _text(name, application(workload, environment, held))
-    return Rendering(workload, files, {folder / CONTRACT_FILE: contract_stub(workload)})
+    return RenderedWorkload(workload, files, {folder / CONTRACT_FILE: contract_stub(workload)})
 
 
-def write(tree: Tree, rendered: Rendering) -> list[Path]:
+def write(tree: Tree, rendered: RenderedWorkload) -> list[Path]:
     """Write what differs or is missing and remove what earlier renderings left; the paths that changed."""
     changed = []
     for finding in findings(tree, rendered):
@@ -109,7 +109,7 @@ def write(tree: Tree, rendered: Rendering) -> list[Path]:
     return changed
 
 
-def remove(superfluous: Iterable[Finding]) -> list[Path]:
+def remove(superfluous: Iterable[StaleFile]) -> list[Path]:
     """Remove those of the files that rendering wrote, and leave people's; the paths that are gone."""
     gone = [each.path for each in superfluous if is_generated(each.path.read_text("utf-8", "replace"))]
     for path in gone:
@@ -117,7 +117,7 @@ def remove(superfluous: Iterable[Finding]) -> list[Path]:
     return gone
 
 
-def findings(tree: Tree, rendered: Rendering) -> list[Finding]:
+def findings(tree: Tree, rendered: RenderedWorkload) -> list[StaleFile]:
     """How the tree differs from the rendering, by path."""
     found = [_finding(tree, path, text) for path, text in rendered.files.items()]
     found += [_finding(tree, path, text) for path, text in rendered.once.items() if not path.exists()]
@@ -126,7 +126,7 @@ def findings(tree: Tree, rendered: Rendering) -> list[Finding]:
     return sorted((each for each in found if each), key=lambda finding: finding.path)
 
 
-def orphans(tree: Tree) -> list[Finding]:
+def orphans(tree: Tree) -> list[StaleFile]:
     """Applications that rendering once wrote, of workloads that have no Score file any more."""
     known = set(workload_names(tree))
     left = []
@@ -166,15 +166,15 @@ def _text(name: str, *manifests: Manifest) -> str:
     return generated(name, yaml_text(*manifests), (INSTEAD,))
 
 
-def _finding(tree: Tree, path: Path, wanted: str) -> Finding | None:
+def _finding(tree: Tree, path: Path, wanted: str) -> StaleFile | None:
     if not path.exists():
-        return Finding(path, "missing", _diff(tree, path, "", wanted))
+        return StaleFile(path, "missing", _diff(tree, path, "", wanted))
     held = path.read_text("utf-8")
-    return None if held == wanted else Finding(path, "differs", _diff(tree, path, held, wanted))
+    return None if held == wanted else StaleFile(path, "differs", _diff(tree, path, held, wanted))
 
 
-def _superfluous(tree: Tree, path: Path) -> Finding:
-    return Finding(path, "superfluous", _diff(tree, path, path.read_text("utf-8", "replace"), ""))
+def _superfluous(tree: Tree, path: Path) -> StaleFile:
+    return StaleFile(path, "superfluous", _diff(tree, path, path.read_text("utf-8", "replace"), ""))
 
 
 def _held(tree: Tree, workload: Workload) -> Iterator[Path]:

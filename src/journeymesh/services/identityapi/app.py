@@ -9,7 +9,7 @@ from journeymesh.services.http.config import HttpConfig
 from journeymesh.services.http.life import Life
 from journeymesh.services.http.logs import Log
 from journeymesh.services.identityapi import approvals, audit, bearer, catalogue, decisions
-from journeymesh.services.identityapi.dependencies import DEPENDENCIES, Dependencies
+from journeymesh.services.identityapi.dependencies import DEPENDENCIES, IdentityDependencies
 
 TOLD: Final = (
     "Who one is and what one may do, by capability and by approved purpose; decisions and why they were made; purposes "
@@ -21,7 +21,7 @@ ROUTES: Final = (*bearer.ROUTES, *decisions.ROUTES, *catalogue.ROUTES, *approval
 
 
 def build_app(
-    deps: Dependencies, *, config: HttpConfig | None = None, life: Life | None = None, log: Log | None = None
+    deps: IdentityDependencies, *, config: HttpConfig | None = None, life: Life | None = None, log: Log | None = None
 ) -> HttpApp:
     """The application over these dependencies. Nothing is opened; their threads end with the application."""
     return build_http(

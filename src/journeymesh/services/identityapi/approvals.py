@@ -40,7 +40,7 @@ from journeymesh.services.http.requests import HttpRequest, bearer_token
 from journeymesh.services.http.routes import Answer, HttpRoute
 from journeymesh.services.identityapi import answers
 from journeymesh.services.identityapi.decisions import BODY_PROBLEMS
-from journeymesh.services.identityapi.dependencies import Dependencies, answered, dependencies_of, id_of_path
+from journeymesh.services.identityapi.dependencies import IdentityDependencies, answered, dependencies_of, id_of_path
 from journeymesh.wire.identity import (
     ApprovalGiven,
     ApprovalPage,
@@ -212,14 +212,14 @@ async def _giving(request: HttpRequest, decision: Decision) -> Callable[[Approva
     return given
 
 
-def _wish(deps: Dependencies, body: ApprovalTaken) -> Wish:
+def _wish(deps: IdentityDependencies, body: ApprovalTaken) -> Wish:
     contract = deps.contracts.of(body.product)
     begins = body.valid_from or datetime.now(UTC)
     longest = timedelta(days=contract.longest_approval_days if contract is not None else 1)
     return copy_fields(Wish, body, valid_from=begins, valid_to=body.valid_to or begins + longest)
 
 
-async def _taken(deps: Dependencies, person: Person, step: str, take: Callable[[], Approval]) -> Approval:
+async def _taken(deps: IdentityDependencies, person: Person, step: str, take: Callable[[], Approval]) -> Approval:
     """What came of a step, once the audit has it too: who as a pseudonym, and nothing that anybody wrote.
 
     Raises:

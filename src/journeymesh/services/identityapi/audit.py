@@ -23,7 +23,7 @@ from journeymesh.services.http.requests import HttpRequest
 from journeymesh.services.http.routes import Answer, HttpRoute
 from journeymesh.services.identityapi import answers
 from journeymesh.services.identityapi.decisions import of_tenant
-from journeymesh.services.identityapi.dependencies import Dependencies, answered, dependencies_of
+from journeymesh.services.identityapi.dependencies import IdentityDependencies, answered, dependencies_of
 from journeymesh.wire.identity import AuditPage, CheckpointGiven, Name, VerificationGiven
 
 _route: Final = partial(HttpRoute, product=PLATFORM, tag="audit")
@@ -72,7 +72,7 @@ async def audit(request: HttpRequest, decision: Decision) -> ReadyAnswer:
 
 
 def _page(
-    deps: Dependencies, decision: Decision, query: AuditQuery, after: AuditPlace | None
+    deps: IdentityDependencies, decision: Decision, query: AuditQuery, after: AuditPlace | None
 ) -> tuple[list[AuditRecord], AuditPlace | None]:
     """(records about the caller's tenant, where to go on behind them)."""
     found: list[AuditRecord] = []
@@ -129,7 +129,7 @@ def _sealed(place: AuditPlace) -> tuple[datetime, str]:
     return from_us(place.at_us), f"{place.number} {place.writer}"
 
 
-def _place(deps: Dependencies, listing: str, cursor: str) -> AuditPlace:
+def _place(deps: IdentityDependencies, listing: str, cursor: str) -> AuditPlace:
     at, rest = deps.cursors.open(listing, cursor)
     number, _, writer = rest.partition(" ")
     return AuditPlace(to_us(at), writer, int(number))

@@ -45,7 +45,7 @@ class DecisionsAndOffers(Decisions, Protocol):
 
 
 @dataclass(slots=True, kw_only=True)
-class Dependencies:
+class IdentityDependencies:
     """What the routes answer from.
 
     - ``contracts``: of the data products, with the purposes that they speak of
@@ -78,9 +78,9 @@ class Dependencies:
         self.threads.shutdown(wait=True, cancel_futures=True)
 
 
-def dependencies_of(request: HttpRequest) -> Dependencies:
+def dependencies_of(request: HttpRequest) -> IdentityDependencies:
     """The application's dependencies."""
-    deps: Dependencies = request.state[DEPENDENCIES]
+    deps: IdentityDependencies = request.state[DEPENDENCIES]
     return deps
 
 

@@ -12,7 +12,7 @@ from journeymesh.access.decision import Decision
 from journeymesh.errors import UsageError
 from journeymesh.governance.obligations import RowPredicate
 from journeymesh.journeys.fixes import Fixes
-from journeymesh.journeys.policies import PolicyBook
+from journeymesh.journeys.policies import PoliciesByName
 from journeymesh.services.http.answers import ReadyAnswer, raw_headers
 from journeymesh.services.http.bodies import BODIES, LeasedAnswer, read_body
 from journeymesh.services.http.problems import (
@@ -149,7 +149,7 @@ def _admitted(fixes: Fixes, policies: Policies, decision: Decision) -> tuple[Fix
     if rows == RowPredicate() or not len(fixes):
         return fixes, ()
     held = policies.of_vehicles(fixes.vehicles)
-    timeline = PolicyBook.of(held).timeline(fixes.vehicles)
+    timeline = PoliciesByName.of(held).timeline(fixes.vehicles)
     may = np.array([rows.admits(policy) for policy in timeline.policies], np.bool_)
     taken = np.zeros(len(fixes), np.bool_)
     order = np.argsort(fixes.vehicle, kind="stable")

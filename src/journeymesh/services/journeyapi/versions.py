@@ -24,7 +24,7 @@ _PAGE: Final = 10_000
 _NEVER: Final = "0"
 
 
-class Changes(Protocol):
+class FollowedStore(Protocol):
     """The part of a store that is followed."""
 
     def changes(self, after: str | None, limit: int = 1000) -> StoreChanges:
@@ -35,7 +35,7 @@ class Changes(Protocol):
 class StoreVersions(Follower):
     """Follows one store. Right once it is started."""
 
-    store: Changes
+    store: FollowedStore
     every_s: float = REFRESH_S
     clock_s: Callable[[], float] = time.monotonic
     _last: dict[str, str] = field(default_factory=dict)
