@@ -73,7 +73,7 @@ class Translator:
 
     def pseudonym(self, of: str, name: str) -> str:
         """The pseudonym of a tenant or a product."""
-        return self._owners.keys.store_key().token(of, name)
+        return self._owners.store_key.token(of, name)
 
     def _of_vehicles(self, translated: Translated, values: Sequence[str | None]) -> None:
         if None in values:

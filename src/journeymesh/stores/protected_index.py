@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import msgspec
 
 from journeymesh.stores.protected_kinds import INDEX
+from journeymesh.stores.protected_owners import Owners
 from journeymesh.stores.row_kinds import ReadableRows, WritableRows, chunks
-
-if TYPE_CHECKING:
-    from journeymesh.keys.port import KeyStore
 
 Of = Literal["number", "vehicle"]
 Place = tuple[int | None, str, str]
@@ -45,10 +43,10 @@ class Entry:
 class Index:
     """The index rows within one transaction; what is added is written by ``flush``."""
 
-    def __init__(self, rows: ReadableRows, keys: KeyStore) -> None:
+    def __init__(self, rows: ReadableRows, owners: Owners, *, with_former: bool = True) -> None:
         self._rows = rows
-        self._present, self._former = keys.index_key(), keys.former_index_key()
-        self._entries: dict[tuple[Of, str], Entry] = {}
+        self._present = owners.index_key
+        self._former = owners.former_index_key if with_former else None
         self._known: dict[tuple[Of, str], Entry | None] = {}
 
     def tokens(self, kind: str, *parts: str) -> list[str]:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from journeymesh.instants import from_us, to_us
 from journeymesh.journeys.policies import PolicyTerm
 
 if TYPE_CHECKING:
-    from journeymesh.keys.derivations import SubjectKeys
+    from journeymesh.keys.derivations import CommonKey, SubjectKeys
     from journeymesh.keys.port import KeyStore, Subject
 
 
@@ -23,8 +23,18 @@ class Owner:
     term: tuple[Any, ...] | None
 
 
+_KEPT: Final = 20_000
+
+
 class Owners:
-    """Owners by the handles that rows carry, remembered for as long as nothing is shredded. Safe for threads."""
+    """Owners by the handles that rows carry, remembered for as long as nothing is shredded. Safe for threads.
+
+    ``index_key``, ``former_index_key`` and ``store_key`` are those of the key store, as of the last ``refresh``.
+    """
+
+    index_key: CommonKey
+    former_index_key: CommonKey | None
+    store_key: CommonKey
 
     def __init__(self, keys: KeyStore) -> None:
         self.keys = keys
@@ -33,10 +43,14 @@ class Owners:
         self._known: dict[str, Owner] = {}
 
     def refresh(self) -> None:
-        """Forget every key where some were destroyed since, by whatever process."""
-        if (generation := self.keys.generation()) != self._generation:
-            with self._lock:
+        """Forget every key where some were destroyed since, by whatever process. At the beginning of a transaction."""
+        with self._lock:
+            if (generation := self.keys.generation()) != self._generation:
+                self.index_key, self.former_index_key = self.keys.index_key(), self.keys.former_index_key()
+                self.store_key = self.keys.store_key()
                 self._known, self._generation = {}, generation
+            elif len(self._known) > _KEPT:
+                self._known = {}
 
     def of(self, handles: Iterable[str]) -> Mapping[str, Owner]:
         """The owners that handles lead to: these and maybe others. One that is missing was shredded."""

@@ -35,7 +35,7 @@ class ProtectedReads:
 
     def __init__(self, inner: ReadableRows, owners: Owners) -> None:
         self.inner, self.owners = inner, owners
-        self.index = Index(inner, owners.keys)
+        self.index = Index(inner, owners)
         self.translate = Translator(owners, self.index)
 
     def select(

@@ -275,7 +275,7 @@ class ProtectedRows(ProtectedReads):
         at = {name: place for place, name in enumerate(columns)}
         clear = [at[name] for name in made.clear]
         subjects = [subject_of_term(*row[:3]) for row in put]
-        months = [_month_of_period(row[at["period"]]) for row in put]
+        months = [month_of_period(row[at["period"]]) for row in put]
         owners = self.owners.ensure(zip(subjects, months, strict=True))
         numbers = self.index.ensure("number", (row[0] for row in put))
         protected = []
@@ -348,7 +348,8 @@ def joined_pieces(pieces: Sequence[Row]) -> Row:
     return joined
 
 
-def _month_of_period(period: str) -> int | None:
+def month_of_period(period: str) -> int | None:
+    """The month that figures of this period belong to, None: to the whole term."""
     _, _, month = period.partition(":")
     if not month:
         return None

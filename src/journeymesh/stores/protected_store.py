@@ -19,9 +19,12 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+KEYS_OF: Final = "key_store"
+TOKENS_OF: Final = "index_key"
+JOB: Final = "job"
+"""What a store's state says: which keys it is protected by, and which job is not finished."""
 _CHECK: Final = "check"
-_KEYS_OF: Final = "key_store"
-_TOKENS_OF: Final = "index_key"
+_PROTECT: Final = "run: journeymesh store protect"
 
 
 class ProtectedStore(RowStore):
@@ -30,6 +33,9 @@ class ProtectedStore(RowStore):
     def __init__(self, inner: RowStore, keys: KeyStore) -> None:
         self.inner, self.url = inner, inner.url
         self._owners = Owners(keys)
+
+    def _require_clear(self, rows: ReadableRows) -> None:
+        """It is protected, and may be."""
 
     def migrate(self) -> None:
         """Create or upgrade the schema of the store below."""
@@ -55,9 +61,7 @@ class ProtectedStore(RowStore):
 
         def write(into: WritableRows) -> T:
             if not self._require_keys(into):
-                keys = self._owners.keys
-                checks = ((_KEYS_OF, keys.store_key()), (_TOKENS_OF, keys.index_key()))
-                into.put(STATE, [(name, key.token(_CHECK)) for name, key in checks])
+                into.put(STATE, checks_of(self._owners))
             protected = ProtectedRows(into, self._owners)
             result = writing(protected)
             protected.flush()
@@ -74,15 +78,22 @@ class ProtectedStore(RowStore):
         state: dict[str, str] = dict(rows.select(STATE))
         if not state:
             if any(rows.count(kind) for kind in PROTECTED):
-                raise StoreUnavailable(f"{self.url}: holds rows in clear", todo="run: journeymesh store protect")
+                raise StoreUnavailable(f"{self.url}: holds rows in clear", todo=_PROTECT)
             return False
-        keys = self._owners.keys
-        if state.get(_KEYS_OF) != keys.store_key().token(_CHECK):
+        if JOB in state:
+            raise StoreUnavailable(f"{self.url}: is being protected", todo=f"{_PROTECT}, which goes on where it was")
+        owners = self._owners
+        if state.get(KEYS_OF) != owners.store_key.token(_CHECK):
             raise StoreUnavailable(f"{self.url}: is protected by another key store", todo="use the one it belongs to")
-        former = keys.former_index_key()
-        tokens = [key.token(_CHECK) for key in (keys.index_key(), former) if key is not None]
-        if state.get(_TOKENS_OF) not in tokens:
+        keys = (owners.index_key, owners.former_index_key)
+        tokens = [key.token(_CHECK) for key in keys if key is not None]
+        if state.get(TOKENS_OF) not in tokens:
             raise StoreUnavailable(
-                f"{self.url}: is a copy from before the index key was replaced", todo="run: journeymesh store protect"
+                f"{self.url}: has tokens of a former index key, as a restored backup has", todo=_PROTECT
             )
         return True
+
+
+def checks_of(owners: Owners) -> list[tuple[str, str]]:
+    """What a store's state says of these keys: a token by each, so that others are recognised."""
+    return [(KEYS_OF, owners.store_key.token(_CHECK)), (TOKENS_OF, owners.index_key.token(_CHECK))]

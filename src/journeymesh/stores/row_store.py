@@ -11,6 +11,7 @@ from typing import Any, Final, TypeVar
 
 import pyarrow as pa
 
+from journeymesh.errors import StoreUnavailable
 from journeymesh.instants import from_us, to_us
 from journeymesh.journeys.fixes import Fixes
 from journeymesh.journeys.journey import Refusal
@@ -34,6 +35,7 @@ from journeymesh.stores.port import (
     VehicleSpan,
 )
 from journeymesh.stores.positions import changes_page
+from journeymesh.stores.protected_kinds import STATE
 from journeymesh.stores.row_batches import batch_writer, move_in_feed
 from journeymesh.stores.row_kinds import KINDS, Condition, ReadableRows, Row, WritableRows, chunks
 
@@ -79,9 +81,24 @@ class RowStore(ABC):
         with self._reading() as now:
             return reading(now)
 
+    def _require_clear(self, rows: ReadableRows) -> None:
+        """Refuse to write rows in clear beside protected ones.
+
+        Raises:
+            StoreUnavailable: the store is protected.
+        """
+        if next(iter(rows.select(STATE, limit=1)), None) is not None:
+            raise StoreUnavailable(f"{self.url}: is protected by a key store", todo="open it with its keys")
+
     def write(self, batch: StoreBatch) -> None:
         """Write the batch: all of it or, on any fault, none."""
-        self._write(batch_writer(batch, self.url))
+        put = batch_writer(batch, self.url)
+
+        def write(into: WritableRows) -> None:
+            self._require_clear(into)
+            put(into)
+
+        self._write(write)
 
     def journeys(self, query: JourneyQuery) -> pa.Table:
         """Journeys in (started_at, journey_id) order or its reverse, ``JOURNEY_SCHEMA``; at most ``query.limit``."""
