@@ -55,7 +55,7 @@ def write_store(url: str) -> None:
     policies = [policy(LONG, "northgate", "V1"), policy(SHORT, "northgate", "V2")]
     begins = (datetime.now(UTC) - timedelta(hours=30)).replace(minute=12, second=0, microsecond=0)
     drives = [winding(LONG_FIXES, "V1", begins, silence=False), winding(1_100, "V2", begins)]
-    rules = replace(ALWAYS_ON, max_silence_s=600.0, version="always-on")
+    rules = replace(ALWAYS_ON, max_silence_s=600.0)
     with closing(open_store(url)) as store:
         store.migrate()
         for fixes, held in zip(drives, policies, strict=True):

@@ -8,12 +8,13 @@ from typing import Any, Final
 import msgspec
 from litestar import Request, get
 from litestar.response import Response
+from markupsafe import Markup
 
 from journeymesh.services.console import basemap, charts, tracks
 from journeymesh.services.console.apis import Apis
 from journeymesh.services.console.changed import shown_changes
 from journeymesh.services.console.config import ConsoleConfig
-from journeymesh.services.console.panels import STATUS, nothing
+from journeymesh.services.console.panels import nothing
 from journeymesh.services.console.rendering import page, units_of
 from journeymesh.services.console.requests import session_of
 
@@ -21,7 +22,6 @@ ROWS_SHOWN: Final = 500
 """Fixes in the page's table; longer tracks are shown thinned out."""
 REFUSED_SHOWN: Final = 200
 VERSIONS_SHOWN: Final = 20
-_NO_STORE: Final = {"cache-control": "no-store", "vary": "cookie"}
 
 
 @get("/journeys/{journey:str}")
@@ -48,27 +48,18 @@ async def journey(request: Request[Any, Any, Any]) -> Response[bytes]:
     rows = fixes.value.rows if fixes and fixes.value else []
     refused_rows = refused.value.rows if refused and refused.value else []
     drawn = charts.track(rows, harsh, refused_rows) if rows else None
+    rules = tracks.speeding_rules((told or {}).get("rules_version"))
+    columns = tracks.columns(rows, rules) if drawn else None
     return page(
         request, "journey.html", session=session, viewer=viewer, purpose=purpose, journey_id=journey_id,
         row=row, harsh=harsh, fixes=fixes, drawn=drawn, units=units_of(request, (told or {}).get("zone")),
         versions=versions, refused=refused, shown_changes=shown_changes, may_track=may_track,
-        basemap=config.basemap, archive=basemap.PATH, sampled=tracks.sampled(rows, ROWS_SHOWN),
+        basemap=config.basemap, archive=basemap.PATH, marks_speeding=rules is not None,
+        sampled=tracks.sampled(rows, columns["over"], ROWS_SHOWN) if columns else (),
+        columns=Markup(msgspec.json.encode(columns).decode()) if columns else None,  # noqa: S704 - numbers alone
         refusal=None if may_read else viewer.refusal("journeys:read", purpose),
         no_track=None if may_track else viewer.refusal("tracks:read", purpose),
     )  # fmt: skip
-
-
-@get("/journeys/{journey:str}/track")
-async def track(request: Request[Any, Any, Any]) -> Response[bytes]:
-    """The track as columns, for the page's own scripts: journeyapi's answer to this viewer, or its refusal. It is kept
-    by nobody."""
-    apis: Apis = request.app.state["apis"]
-    session = session_of(request)
-    journey_id, purpose = request.path_params["journey"], request.query_params.get("purpose")
-    answer = await apis.panel(apis.of(session, purpose).track(journey_id))
-    if answer.missing is not None:
-        return _json({"missing": answer.missing.words}, STATUS[answer.missing.kind])
-    return _json(tracks.columns(answer.value.rows if answer.value else []), 200)
 
 
 @get(basemap.PATH)
@@ -89,8 +80,4 @@ async def basemap_archive(request: Request[Any, Any, Any]) -> Response[bytes]:
     return Response(found.content, status_code=206, headers=headers, media_type="application/octet-stream")
 
 
-def _json(told: object, status: int) -> Response[bytes]:
-    return Response(msgspec.json.encode(told), status_code=status, headers=_NO_STORE, media_type="application/json")
-
-
-ROUTES = (journey, track, basemap_archive)
+ROUTES = (journey, basemap_archive)

@@ -8,10 +8,10 @@ const root = document.getElementById("replay");
 if (root) begin(root).catch((error) => console.warn("the map was not drawn:", error.message));
 
 async function begin(root) {
-  const [answer, maplibre] = await Promise.all([fetch(root.dataset.track), import(root.dataset.maplibre)]);
-  if (!answer.ok) return; // why is on the page already, or will be when it is loaded again
-  const track = readTrack(await answer.json(), root);
+  await painted(); // figures and picture are there before a large library is begun
+  const track = readTrack(JSON.parse(document.getElementById("columns").textContent), root);
   if (track.t.length < 2) return;
+  const maplibre = await import(root.dataset.maplibre);
   performance.mark("map-begun");
   document.getElementById("picture").hidden = true;
   root.hidden = false;
@@ -29,6 +29,10 @@ async function begin(root) {
     charts.remove();
   });
   root.dataset.ready = "";
+}
+
+function painted() {
+  return new Promise((go) => requestAnimationFrame(() => setTimeout(go)));
 }
 
 // The columns as they came, with what the page itself knows: units, the clock, harsh events.
