@@ -99,14 +99,15 @@ fuzz: $(WARM)  ## hostile BSON, requests, files for FUZZ_SECONDS (60) each, FUZZ
 attack: $(WARM)  ## hostile clients against both services for SECONDS (60) an input (ARGS="--only text" to choose)
 	@$(BIN)/python -m tests.attack --seconds $(SECONDS) $(ARGS)
 
-prove: $(WARM)  ## proofs that take long, in full: 2,000 timings of forbidden, kill -9 at every point, operators' accidents
+prove: $(WARM)  ## proofs that take long, in full: 2,000 timings of forbidden, kill -9 at every point, operators' accidents, the console's actions
 	@mkdir -p .cache
 	@{ date -u +%FT%TZ; git log -1 --format=%h 2>/dev/null; \
 	  JOURNEYMESH_PROVE=1 $(BIN)/pytest -n 0 -s -rA --timeout 3600 \
 	    tests/integration/test_forbidden_like_unknown.py tests/integration/test_kill_run.py \
 	    tests/integration/test_kill_store.py tests/integration/test_kill_recompute.py \
 	    tests/integration/test_live_sync_from_mongodb.py tests/integration/test_operator_states.py \
-	    -k "by_time or kill or operators_on" $(ARGS); } 2>&1 \
+	    tests/unit/services/console/test_every_action.py \
+	    -k "by_time or kill or operators_on or every_action" $(ARGS); } 2>&1 \
 	  | grep -v '"event":"answered"' | tee .cache/proved.txt; grep -q ' passed' .cache/proved.txt && ! grep -q ' failed' .cache/proved.txt
 
 clean:  ## remove what these commands made, but not journeys

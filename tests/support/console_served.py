@@ -218,7 +218,7 @@ class World:
         return any(each["allowed"] and each["purpose"] == purpose for each in offers) and answer.status_code == 200
 
 
-def policy(number: str, tenant: str, vehicle: str) -> Policy:
+def policy(number: str, tenant: str, vehicle: str, **also: Any) -> Policy:
     return Policy(
         number=number,
         tenant=tenant,
@@ -226,6 +226,7 @@ def policy(number: str, tenant: str, vehicle: str) -> Policy:
         product="car-standard",
         valid_from=datetime.now(UTC) - timedelta(days=40),
         zone="Europe/London",
+        **also,
     )
 
 
@@ -247,17 +248,28 @@ def changed_later(journeys: pa.Table, fixes: Fixes) -> StoreBatch:
 @contextmanager
 def console_served(folder: Path, policies: Sequence[Policy] | None = None, **config: Any) -> Iterator[World]:
     """The console. Each policy's vehicle drove once, yesterday."""
-    policies = policies or [policy("P-1", "northgate", "V1"), policy("S-1", "south", "V2")]
-    url = f"sqlite:///{folder / 'journeys.db'}"
-    with closing(open_store(url)) as store:
+    write_databases(folder, policies or [policy("P-1", "northgate", "V1"), policy("S-1", "south", "V2")])
+    with console_over(folder, **config) as world:
+        yield world
+
+
+def write_databases(folder: Path, policies: Sequence[Policy]) -> None:
+    """Journeys, people and keys in a folder that may be copied. Each policy's vehicle drove once, yesterday."""
+    with closing(open_store(f"sqlite:///{folder / 'journeys.db'}")) as store:
         store.migrate()
         for held in policies:
             fixes = drive((10.0, 300), (20.0, 300), start=datetime.now(UTC) - timedelta(hours=30), vehicle=held.vehicle)
             made = make_journeys(fixes, ALWAYS_ON, policies, to_us(datetime.now(UTC)))
             store.write(StoreBatch(journeys=made.journeys, fixes=made.timeline, policies=[held]))
             store.write(changed_later(made.journeys, fixes))
-    access = write_access(folder / "access")
+    write_access(folder / "access")
     (folder / "access/people.yaml").write_text(yaml.safe_dump({"people": PEOPLE}))
+
+
+@contextmanager
+def console_over(folder: Path, **config: Any) -> Iterator[World]:
+    """The console over both APIs, over the databases of this folder."""
+    access, url = folder / "access/access.yaml", f"sqlite:///{folder / 'journeys.db'}"
     http = HttpConfig(burst=10**6, requests_per_s=1e6, strangers_burst=10**6, strangers_per_s=1e6, access_log=False)
     with ExitStack() as opened:
         applications = {

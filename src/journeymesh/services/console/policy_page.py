@@ -67,6 +67,7 @@ async def policy(request: Request[Any, Any, Any]) -> Response[bytes]:
     periods = terms if period == "term" else periods
     zone = next((row.get("zone") for row in terms.value or () if row), None) if terms else None
     older = journeys.value.after if journeys and journeys.value else None
+    gone = journeys is not None and journeys.missing is not None  # a file of them is refused as they are
     here = link("/policies/{policy}", policy=number)
     shown = {"purpose": purpose, "period": period, "measure": measure}
     rows = list(periods.value) if periods and periods.value else []
@@ -79,7 +80,7 @@ async def policy(request: Request[Any, Any, Any]) -> Response[bytes]:
         older=older and link(here, {**shown, "after": older}),
         bars=charts.bars(rows, measure), trend=trends(rows, datetime.now(UTC).date()),
         week=charts.week(driven.value if driven and driven.value else ()), weekdays=WEEKDAYS,
-        export_formats=[form for form in FORMATS if not refusals[capability_for(form)]],
+        export_formats=[each for each in FORMATS if not refusals[capability_for(each)] and not gone],
         summary_formats=FORMATS if not refusals[SUMMARY_CAPABILITY] else (), units=units_of(request, zone),
     )  # fmt: skip
 
