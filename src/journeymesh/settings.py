@@ -43,6 +43,12 @@ class Settings(BaseSettings):
         "allowed",
         description="what is admitted here: none (generated data alone), treated (depersonalised too) or allowed",
     )
+    key_store: str | None = Field(None, description="URL of the key store: sqlite:///FILE or postgresql://…")
+    key_provider: str | None = Field(
+        None, description="URL of who wraps the key store's keys: local:///FILE, pkcs11:…, aws-kms://… or vault://…"
+    )
+    tombstones: str | None = Field(None, description="URL of the tombstones: sqlite:///FILE or postgresql://…")
+    tombstone_key: str | None = Field(None, description="file with the key of tombstones, 64 hexadecimal digits")
     debug: bool = Field(False, description="show a traceback where a fault of the program itself ends a command")
 
     @classmethod

@@ -23,6 +23,7 @@ from journeymesh.cli import (
     mapping,
     policies,
     preprocess,
+    privacy,
     quarantine,
     report,
     rules,
@@ -67,6 +68,7 @@ app.add_typer(quarantine.app, name="quarantine")
 app.add_typer(mapping.app, name="mapping")
 app.add_typer(store.app, name="store")
 app.add_typer(rules.app, name="rules")
+app.add_typer(privacy.app, name="privacy")
 strangler.app.command("run")(strangler_run.run)
 strangler.app.command("ask")(strangler_ask.ask)
 strangler.app.command("compare")(strangler_compare.compare)

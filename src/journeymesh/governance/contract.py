@@ -36,6 +36,8 @@ class Contract:
     - ``approvers``: who approves purposes, ``provider:subject`` or ``domain:NAME``
     - ``purposes``: those it may be used for, each with what must be done to the data first
     - ``longest_approval_days``: how long one approval can last
+    - ``keep_after_end_days``: how long after its end a former customer's last term is kept; None: nothing says so, and
+      nobody is treated as a former customer
     - ``document``: the whole ODCS document
     """
 
@@ -46,6 +48,7 @@ class Contract:
     approvers: tuple[str, ...]
     purposes: Mapping[str, Obligations]
     longest_approval_days: int
+    keep_after_end_days: int | None = None
     document: Mapping[str, Any] = field(repr=False)
 
 
@@ -117,6 +120,7 @@ def load_contract(path: str | Path = SHIPPED_CONTRACT) -> Contract:
         approvers=_approvers(held, where),
         purposes=MappingProxyType(purposes),
         longest_approval_days=given.longestApprovalDays,
+        keep_after_end_days=given.keepAfterEndDays,
         document=MappingProxyType(document),
     )
 
@@ -184,12 +188,13 @@ class _Allowed(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class _Given(msgspec.Struct, frozen=True):
     purposes: tuple[_Allowed, ...] = ()
     longestApprovalDays: Annotated[int, msgspec.Meta(ge=1, le=3660)] = 365
+    keepAfterEndDays: Annotated[int, msgspec.Meta(ge=1, le=36_600)] | None = None
 
 
 def _custom(held: _Document, where: str) -> _Given:
     """The custom properties that are ours."""
     names = [each.property for each in held.customProperties]
-    for name in ("purposes", "longestApprovalDays"):
+    for name in ("purposes", "longestApprovalDays", "keepAfterEndDays"):
         if names.count(name) > 1:
             raise ContractInvalid(f"{where}: customProperties has {name} twice", todo="keep one of them")
     try:

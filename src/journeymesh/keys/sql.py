@@ -42,7 +42,7 @@ class SqlKeyStore:
     needed, and at most ``kept`` subjects' keys are remembered."""
 
     def __init__(self, database: KeyStoreDatabase, provider: KeyProvider, *, kept: int = KEPT) -> None:
-        self._database, self._provider = database, provider
+        self.database, self._provider = database, provider
         self._lock = threading.RLock()
         self._ring: LiveKeys | None = None
         self._by_subject: LruCache[Subject, _Kept] = LruCache(kept)
@@ -51,40 +51,40 @@ class SqlKeyStore:
 
     def migrate(self) -> None:
         """Create or upgrade the tables, and make the first keys where there are none. Idempotent."""
-        self._database.migrate()
-        with self._database.reading() as connection:
+        self.database.migrate()
+        with self.database.reading() as connection:
             if generation_in(connection) is not None:
                 return
         provider_key = self._provider.create()
-        with self._database.writing() as connection:
+        with self.database.writing() as connection:
             if generation_in(connection) is None:
                 make_first_keys(connection, self._provider, provider_key)
                 return
         self._provider.destroy(provider_key)  # another process was first
 
     def index_key(self) -> CommonKey:
-        with self._database.reading() as connection:
+        with self.database.reading() as connection:
             return self._fresh(connection).index_key
 
     def former_index_key(self) -> CommonKey | None:
-        with self._database.reading() as connection:
+        with self.database.reading() as connection:
             return self._fresh(connection).former_index_key
 
     def store_key(self) -> CommonKey:
-        with self._database.reading() as connection:
+        with self.database.reading() as connection:
             return self._fresh(connection).store_key
 
     def keys_of(self, subjects: Iterable[Subject]) -> dict[Subject, SubjectKeys]:
-        with self._database.reading() as connection:
+        with self.database.reading() as connection:
             return {subject: kept.keys for subject, kept in self._known(connection, subjects).items()}
 
     def ensure(self, wanted: Iterable[tuple[Subject, int | None]]) -> dict[Subject, SubjectKeys]:
         pairs = list(dict.fromkeys(wanted))
-        with self._database.reading() as connection:
+        with self.database.reading() as connection:
             known = self._known(connection, (subject for subject, _ in pairs))
         if all(subject in known and month in known[subject].months for subject, month in pairs):
             return {subject: kept.keys for subject, kept in known.items()}
-        with self._database.writing() as connection:
+        with self.database.writing() as connection:
             known = self._known(connection, (subject for subject, _ in pairs))
             ring = self._fresh(connection)
             made = {subject: None for subject, _ in pairs if subject not in known}
@@ -103,7 +103,7 @@ class SqlKeyStore:
         return {subject: kept.keys for subject, kept in known.items()}
 
     def by_handles(self, handles_: Iterable[str]) -> dict[str, SubjectKeys]:
-        with self._database.reading() as connection:
+        with self.database.reading() as connection:
             ring = self._fresh(connection)
             led: dict[str, SubjectKeys] = {}
             unknown: list[str] = []
@@ -126,7 +126,7 @@ class SqlKeyStore:
         kept = self._by_secret.get(keys.secret_id)
         if kept is not None and kept.subject is not None:
             return kept.subject
-        with self._database.reading() as connection:
+        with self.database.reading() as connection:
             ring = self._fresh(connection)
             row = connection.execute(sa.select(secrets).where(secrets.c.secret_id == keys.secret_id)).first()
         if row is None:
@@ -145,7 +145,7 @@ class SqlKeyStore:
     def subjects(self) -> Iterator[Subject]:
         after = ""
         while True:
-            with self._database.reading() as connection:
+            with self.database.reading() as connection:
                 ring = self._fresh(connection)
                 asked = sa.select(secrets).where(secrets.c.secret_id > after).order_by(secrets.c.secret_id)
                 rows = connection.execute(asked.limit(_AT_ONCE)).all()
@@ -156,13 +156,13 @@ class SqlKeyStore:
             after = rows[-1].secret_id
 
     def generation(self) -> int:
-        with self._database.reading() as connection:
+        with self.database.reading() as connection:
             return generation_in(connection) or 0
 
     def shred(self, subjects: Iterable[Subject]) -> int:
         wanted, gone = iter(subjects), 0
         while page := list(islice(wanted, _AT_ONCE)):
-            with self._database.writing() as connection:
+            with self.database.writing() as connection:
                 ids = [kept.keys.secret_id for kept in self._known(connection, page).values()]
                 connection.execute(sa.delete(handles).where(handles.c.secret_id.in_(ids)))
                 gone += connection.execute(sa.delete(secrets).where(secrets.c.secret_id.in_(ids))).rowcount
@@ -171,20 +171,20 @@ class SqlKeyStore:
         return gone
 
     def begin_rotation(self) -> None:
-        self._changing(lambda: rotation.begin(self._database, self._provider))
-        while self._changing(lambda: rotation.rewrap_some(self._database, self._fresh)):
+        self._changing(lambda: rotation.begin(self.database, self._provider))
+        while self._changing(lambda: rotation.rewrap_some(self.database, self._fresh)):
             pass
 
     def finish_rotation(self, treatment_id: str) -> Treatment:
-        return self._changing(lambda: rotation.finish(self._database, self._provider, treatment_id))
+        return self._changing(lambda: rotation.finish(self.database, self._provider, treatment_id))
 
     def treatments(self) -> list[Treatment]:
         asked = sa.select(treatments).order_by(treatments.c.finished_at_us, treatments.c.treatment_id)
-        with self._database.reading() as connection:
+        with self.database.reading() as connection:
             return [rotation.treatment_of(row) for row in connection.execute(asked)]
 
     def check(self) -> None:
-        with self._database.reading() as connection:
+        with self.database.reading() as connection:
             newest = sa.select(intermediate_keys).where(intermediate_keys.c.wrapped.is_not(None))
             rows = connection.execute(newest.order_by(intermediate_keys.c.version)).all()
             self._fresh(connection)
@@ -196,7 +196,7 @@ class SqlKeyStore:
         with self._lock:
             self._ring = None
         self._provider.close()
-        self._database.close()
+        self.database.close()
 
     def _changing(self, change: Callable[[], T]) -> T:
         try:
@@ -256,7 +256,7 @@ class SqlKeyStore:
             connection.execute(sa.insert(handles), missing)
 
     def _named(self, kind: str, name: str) -> list[Subject]:
-        with self._database.reading() as connection:
+        with self.database.reading() as connection:
             ring = self._fresh(connection)
             tokens = [key.token(kind, name) for key in ring.index_keys]
             return [

@@ -10,12 +10,12 @@ import sqlalchemy as sa
 from journeymesh.databases.database import KEY, Schema, SqlDatabase
 
 SCHEMA: Final = Schema(
-    head="0001",
+    head="0002",
     version_table="key_store_schema",
     migrations=Path(__file__).parent / "migrations",
     writers_lock=0x6B657973_74303031,  # "keyst001"
 )
-MIGRATE: Final = "make it with: journeymesh privacy keys"
+MIGRATE: Final = "make it with: journeymesh privacy migrate"
 
 
 class KeyStoreDatabase(SqlDatabase):
@@ -80,4 +80,12 @@ treatments = sa.Table(
     sa.Column("treatment_id", KEY, primary_key=True),
     sa.Column("finished_at_us", sa.BigInteger(), nullable=False),
     sa.Column("gone_at_us", sa.BigInteger()),
+)
+privacy_records = sa.Table(
+    "key_store_privacy_records",
+    metadata,
+    sa.Column("kind", KEY, primary_key=True),
+    sa.Column("token", KEY, primary_key=True),
+    sa.Column("index_version", sa.BigInteger(), nullable=False),  # of the index key that seals and finds it
+    sa.Column("sealed", sa.LargeBinary(), nullable=False),
 )

@@ -20,6 +20,7 @@ from journeymesh.journeys.rules import ScoreRules
 from journeymesh.journeys.summaries import SUMMARY_SCHEMA, rules_conflict
 from journeymesh.stores import records, rows
 from journeymesh.stores.digests import POLICY_SCHEMA, REFUSAL_DIGEST_SCHEMA, fixes_digest, table_digest
+from journeymesh.stores.erasing import Erased, Erasure, eraser, last_journey_ended_us
 from journeymesh.stores.figure_port import FiguresQuery
 from journeymesh.stores.figure_rows import figures_of, mixed_versions, period_name
 from journeymesh.stores.figures import first_rows
@@ -256,6 +257,14 @@ class RowStore(ABC):
             return count
 
         return self._write(forget)
+
+    def erase(self, erasure: Erasure) -> Erased:
+        """Erase a term, or what an interval covers of vehicles, in one transaction; returns how many rows went."""
+        return self._write(eraser(erasure))
+
+    def last_journey_ended_us(self, policy: Policy) -> int | None:
+        """When the last journey of this term ended; None: it has none."""
+        return self._read(lambda now: last_journey_ended_us(now, policy))
 
     def figures(self, query: FiguresQuery, rules: ScoreRules) -> pa.Table | None:
         """``FIGURE_SCHEMA`` in the query's order, at most ``query.limit`` rows; None: their score is by other rules."""

@@ -62,7 +62,7 @@ def accept(
     again = False
     with control.writing() as connection:
         for name, part in parts.items():
-            content = _content(part)
+            content = content_of(part)
             row_key = f"{key}/{name}"
             held = connection.execute(sa.select(accepted_writes).where(accepted_writes.c.key == row_key)).first()
             if held is not None:
@@ -102,7 +102,7 @@ class Deliverer:
         with self.control.reading() as connection:
             rows = connection.execute(waiting).all()
         for row in rows:
-            self._deliver(routes.get(row.slice), _fixes(row.content))
+            self._deliver(routes.get(row.slice), fixes_in(row.content))
             with self.control.writing() as connection:
                 connection.execute(
                     sa.update(accepted_writes).where(accepted_writes.c.key == row.key).values(delivered_us=now_us())
@@ -165,7 +165,7 @@ def _describe(origins: I64) -> list[str]:
     return ["accepted"] * len(origins)
 
 
-def _content(fixes: Fixes) -> bytes:
+def content_of(fixes: Fixes) -> bytes:
     table = fixes.to_arrow()
     sink = pa.BufferOutputStream()
     with pa.ipc.new_stream(sink, table.schema) as writer:
@@ -173,6 +173,6 @@ def _content(fixes: Fixes) -> bytes:
     return bytes(sink.getvalue())
 
 
-def _fixes(content: bytes) -> Fixes:
+def fixes_in(content: bytes) -> Fixes:
     with pa.ipc.open_stream(content) as reader:
         return Fixes.from_arrow(reader.read_all())

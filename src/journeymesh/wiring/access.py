@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -125,6 +125,54 @@ def open_audit(path: str | Path) -> Iterator[tuple[Audit, CheckpointSigner, Chec
         yield Audit(database), checkpoint_signer(file), checkpoint_folder(file)
     finally:
         database.close()
+
+
+def keep_after_end_days(path: str | Path) -> int | None:
+    """How long the contract has a former customer's data kept; None: it does not say.
+
+    Raises:
+        AccessInvalid, ContractInvalid: a file cannot be used.
+    """
+    days = [contract.keep_after_end_days for contract in load_contracts(load_access_file(path))]
+    return max((each for each in days if each is not None), default=None)
+
+
+class AuditedTreatments:
+    """Records treatments in the audit: of whom by the term's own pseudonym, which nobody can make again."""
+
+    def __init__(self, audit: Audit, writer: AuditWriter) -> None:
+        self._audit, self._writer = audit, writer
+
+    def treated(self, treatment_id: str, pseudonym: str) -> None:
+        """Record it, unless it is recorded.
+
+        Raises:
+            AuditUnwritable: it cannot be recorded. StoreUnavailable: the audit cannot be read.
+        """
+        key = f"{treatment_id}:{pseudonym}"
+        if self._audit.find(key) is None:
+            body = {"treatment": treatment_id, "term": pseudonym}
+            self._writer.append("privacy.treated", body, key=key).result(_AUDIT_WAITS_S)
+
+
+@contextmanager
+def audited_treatments(path: str | Path) -> Iterator[AuditedTreatments]:
+    """The audit of an access file, to record treatments in.
+
+    Raises:
+        AccessInvalid: the file cannot be used. StoreUnavailable: the database cannot be reached.
+    """
+    from journeymesh.ledger.audit import Audit
+    from journeymesh.ledger.audit_tables import AuditDatabase
+
+    with closing(AuditDatabase(load_access_file(path).database)) as database:
+        database.require_schema()
+        audit = Audit(database)
+        with closing(audit.writer()) as writer:
+            yield AuditedTreatments(audit, writer)
+
+
+_AUDIT_WAITS_S = 30.0
 
 
 def migrate_access(path: str | Path) -> str:

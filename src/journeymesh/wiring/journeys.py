@@ -34,6 +34,23 @@ def open_store(url: str, *, must_exist: bool = False) -> Store:
         UsageError: the scheme is not one of a store.
         StoreUnavailable: the store cannot be reached.
     """
+    from journeymesh.settings import load_settings
+    from journeymesh.stores.row_store import RowStore
+    from journeymesh.wiring.keys import guarded
+
+    settings = load_settings()
+    store = _store(url, must_exist=must_exist)
+    if isinstance(store, RowStore):
+        return guarded(store, settings)
+    if settings.tombstones is not None:
+        store.close()
+        raise UsageError(
+            "tombstones are named, and a lake cannot be held to them", todo="move its data into SQLite or PostgreSQL"
+        )
+    return store
+
+
+def _store(url: str, *, must_exist: bool) -> Store:
     match urlsplit(url).scheme:
         case "memory":
             from journeymesh.stores.memory import MemoryStore

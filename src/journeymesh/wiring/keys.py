@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import parse_qsl, unquote, urlsplit
@@ -14,6 +15,10 @@ from journeymesh.safe_text import shown_url
 if TYPE_CHECKING:
     from journeymesh.keys.port import KeyProvider
     from journeymesh.keys.sql import SqlKeyStore
+    from journeymesh.keys.tombstones import Tombstones
+    from journeymesh.settings import Settings
+    from journeymesh.stores.row_store import RowStore
+    from journeymesh.strangler.forgetting import ControlForgetting
 
 PIN_VARIABLE: Final = "JOURNEYMESH_PKCS11_PIN"
 TOKEN_VARIABLE: Final = "VAULT_TOKEN"  # noqa: S105 - a variable's name
@@ -32,6 +37,70 @@ def key_store(url: str, provider_url: str) -> SqlKeyStore:
     from journeymesh.keys.tables import KeyStoreDatabase
 
     return SqlKeyStore(KeyStoreDatabase(url), key_provider(provider_url))
+
+
+def configured_key_store(settings: Settings) -> SqlKeyStore:
+    """The key store that the settings name.
+
+    Raises:
+        UsageError: they name none, or no provider.
+    """
+    if settings.key_store is None or settings.key_provider is None:
+        raise UsageError("no key store is named", todo="set key_store and key_provider, see docs/reference/settings")
+    return key_store(settings.key_store, settings.key_provider)
+
+
+def configured_tombstones(settings: Settings) -> Tombstones:
+    """The tombstones that the settings name.
+
+    Raises:
+        UsageError: they name none, or no key, or the key's file is none.
+    """
+    from journeymesh.keys.tombstone_tables import TombstoneDatabase
+    from journeymesh.keys.tombstones import Tombstones, tombstone_key
+
+    if settings.tombstones is None or settings.tombstone_key is None:
+        raise UsageError(
+            "no tombstones are named", todo="set tombstones and tombstone_key, see docs/reference/settings"
+        )
+    return Tombstones(TombstoneDatabase(settings.tombstones), tombstone_key(settings.tombstone_key))
+
+
+def guarded(store: RowStore, settings: Settings) -> RowStore:
+    """The store, which takes and answers nothing that tombstones cover, where the settings name tombstones.
+
+    Raises:
+        UsageError: they name tombstones by halves.
+    """
+    from journeymesh.stores.refusing_store import RefusingStore
+
+    if settings.tombstones is None and settings.tombstone_key is None:
+        return store
+    tombstones = configured_tombstones(settings)
+
+    def ready() -> None:
+        if settings.key_store is None:
+            tombstones.require_ready()
+            return
+        with closing(configured_key_store(settings)) as keys:
+            tombstones.require_ready(keys)
+
+    return RefusingStore(store, tombstones, ready)
+
+
+@contextmanager
+def control_forgetting(url: str) -> Iterator[ControlForgetting]:
+    """What forgets treated terms in the control database at this URL.
+
+    Raises:
+        StoreUnavailable: it cannot be reached, or is none.
+    """
+    from journeymesh.strangler.control import Control
+    from journeymesh.strangler.forgetting import ControlForgetting
+
+    with closing(Control(url)) as control:
+        control.require_schema()
+        yield ControlForgetting(control)
 
 
 def key_provider(url: str) -> KeyProvider:

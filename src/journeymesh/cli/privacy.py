@@ -1,0 +1,250 @@
+"""``journeymesh privacy …``: former customers, put beyond reach."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from journeymesh.cli.access import AccessOption, access_file
+from journeymesh.cli.options import Format, StoreOption, instant, opened_store, settings
+from journeymesh.cli.output import say, say_json
+from journeymesh.errors import NotFound, UsageError
+
+if TYPE_CHECKING:
+    from journeymesh.keys.privacy_records import PrivacyRecords
+    from journeymesh.keys.sql import SqlKeyStore
+    from journeymesh.keys.tombstones import Tombstones
+    from journeymesh.privacy.former_customers import FormerCustomer
+    from journeymesh.stores.row_store import RowStore
+
+app = typer.Typer(help="Put former customers' data beyond reach; hold what must stay.", no_args_is_help=True)
+
+NumberArgument = Annotated[str, typer.Argument(metavar="NUMBER", help="The policy's number.")]
+TenantNamed = Annotated[str, typer.Option("--tenant", help="The policy's tenant.")]
+WhoOption = Annotated[str, typer.Option("--who", help="Who says so: it is recorded.")]
+WhyOption = Annotated[str, typer.Option("--why", help="Why: it is recorded.")]
+
+
+@dataclass(frozen=True, slots=True)
+class _Opened:
+    keys: SqlKeyStore
+    records: PrivacyRecords
+    tombstones: Tombstones
+
+
+@contextmanager
+def _opened() -> Iterator[_Opened]:
+    """What the settings name.
+
+    Raises:
+        UsageError: they do not name all of it.
+    """
+    from journeymesh.keys.privacy_records import PrivacyRecords
+    from journeymesh.wiring.keys import configured_key_store, configured_tombstones
+
+    with ExitStack() as opened:
+        keys = configured_key_store(settings())
+        opened.callback(keys.close)
+        tombstones = configured_tombstones(settings())
+        opened.callback(tombstones.close)
+        yield _Opened(keys, PrivacyRecords(keys), tombstones)
+
+
+@app.command("migrate")
+def migrate() -> None:
+    """Create the key store with its first keys, and the tombstones; or upgrade their tables."""
+    with _opened() as opened:
+        opened.keys.migrate()
+        opened.tombstones.migrate()
+        opened.tombstones.require_ready(opened.keys)
+        say(f"key store       ready, {len(opened.keys.treatments())} treatments")
+        say(f"tombstones      ready, {opened.tombstones.count()} terms")
+
+
+@app.command("run")
+def run(
+    store: StoreOption = None,
+    access: AccessOption = None,
+    control: Annotated[
+        str | None, typer.Option("--control", help="URL of the strangler's control database, where there is one.")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show who would be treated, and change nothing.")] = False,
+    form: Annotated[Format, typer.Option("--format", help="table or json.")] = Format.table,
+) -> None:
+    """Put the data of former customers beyond reach, those whose last term ended long enough ago by the contract.
+
+    It cannot be undone. Stopped, it goes on where it was left when it is run again.
+    """
+    from journeymesh.privacy.treatment import PrivacyRun
+    from journeymesh.wiring.access import audited_treatments
+    from journeymesh.wiring.keys import control_forgetting
+
+    if form not in (Format.table, Format.json):
+        raise UsageError(f"a run cannot be written as {form}", todo="use --format table or json")
+    days = _keep_after_end_days(access)
+    with _opened() as opened, opened_store(store) as data, ExitStack() as also:
+        opened.tombstones.require_ready(opened.keys if dry_run else None)
+        row_store = _row_store(data)
+        if dry_run:
+            _show(_customers(opened, row_store, days), form)
+            return
+        forgetting = [] if control is None else [also.enter_context(control_forgetting(control))]
+        recorder = also.enter_context(audited_treatments(access_file(access)))
+        work = PrivacyRun(
+            stores=[row_store],
+            keys=opened.keys,
+            records=opened.records,
+            tombstones=opened.tombstones,
+            forgetting=forgetting,
+            recorder=recorder,
+            retoken=getattr(row_store, "retoken", lambda: None),
+            on_step=lambda step: say(f"step {step}", file=sys.stderr),
+        )
+        treated = work.treat([] if work.is_under_way() else _customers(opened, row_store, days))
+    if treated.treatment is None:
+        say("nobody is due")
+        return
+    gone_at = treated.treatment.keys_gone_at
+    say(f"treated         {treated.terms} terms, treatment {treated.treatment.treatment_id}")
+    say(
+        f"erased          {treated.erased.journeys:,} journeys, {treated.erased.history:,} former contents, "
+        f"{treated.erased.refusals:,} refusals, {treated.erased.fixes:,} fixes"
+    )
+    say(f"forgotten       {treated.forgotten:,} rows of the control database")
+    say(f"secrets         {treated.secrets:,} destroyed")
+    say(f"former keys     {'none' if gone_at is None else f'gone at {gone_at.isoformat(timespec=_SECONDS)}'}")
+
+
+@app.command("hold")
+def hold(
+    number: NumberArgument,
+    who: WhoOption,
+    why: WhyOption,
+    tenant: TenantNamed = "default",
+    until: Annotated[
+        str | None, typer.Option("--until", help="A date or RFC 3339. Left out: until it is released.")
+    ] = None,
+) -> None:
+    """Keep a policy's data from being treated, whatever the contract says."""
+    ends = instant("--until", until)
+    if ends is not None and ends <= datetime.now(UTC):
+        raise UsageError("--until is over", todo="give a later date")
+    with _opened() as opened:
+        body = {"who": who, "why": why, "until": None if ends is None else ends.isoformat()}
+        opened.records.put("hold", (tenant, number), body)
+    say(f"policy {number} is held{'' if ends is None else f' until {ends.date()}'}")
+
+
+@app.command("release")
+def release(number: NumberArgument, tenant: TenantNamed = "default") -> None:
+    """Release a policy that is held."""
+    with _opened() as opened:
+        if not opened.records.remove("hold", (tenant, number)):
+            raise NotFound(f"policy {number} of tenant {tenant} is not held", todo="see: journeymesh privacy held")
+    say(f"policy {number} is released")
+
+
+@app.command("held")
+def held() -> None:
+    """List the policies that are held: who said so, why, until when."""
+    with _opened() as opened:
+        found = opened.records.all("hold")
+    for record in found:
+        tenant, number = record.name
+        body = record.body
+        say(f"{number}  tenant {tenant}  until {body['until'] or 'released'}  {body['why']} ({body['who']})")
+    if not found:
+        say("no policy is held")
+
+
+@app.command("decide")
+def decide(
+    number: NumberArgument,
+    who: WhoOption,
+    why: WhyOption,
+    same_person: Annotated[
+        bool, typer.Option("--same-person/--other-person", help="Whose is the policy that followed on the device?")
+    ],
+    tenant: TenantNamed = "default",
+) -> None:
+    """Record whether the policy that followed on the same device or vehicle is the same person's."""
+    with _opened() as opened:
+        opened.records.put("decision", (tenant, number), {"same_person": same_person, "who": who, "why": why})
+    say(f"policy {number}: {'the same person' if same_person else 'another person'}")
+
+
+_SECONDS = "seconds"
+
+
+def _keep_after_end_days(access: Path | None) -> int:
+    from journeymesh.wiring.access import keep_after_end_days
+
+    days = keep_after_end_days(access_file(access))
+    if days is None:
+        raise UsageError(
+            "the contract does not say how long a former customer's data is kept",
+            todo="give it the custom property keepAfterEndDays",
+        )
+    return days
+
+
+def _row_store(store: object) -> RowStore:
+    from journeymesh.stores.row_store import RowStore
+
+    if not isinstance(store, RowStore):
+        raise UsageError("this kind of store cannot be treated", todo="move its data into SQLite or PostgreSQL")
+    return store
+
+
+def _customers(opened: _Opened, store: RowStore, days: int) -> list[FormerCustomer]:
+    from journeymesh.privacy.former_customers import (
+        Decision,
+        LegalHold,
+        PolicyName,
+        ended_before,
+        former_customers,
+    )
+
+    now = datetime.now(UTC)
+    holds = {}
+    for record in opened.records.all("hold"):
+        until = record.body["until"]
+        ends = None if until is None else datetime.fromisoformat(until)
+        holds[PolicyName(*record.name)] = LegalHold(who=record.body["who"], why=record.body["why"], until=ends)
+    decisions = {PolicyName(*each.name): Decision(**each.body) for each in opened.records.all("decision")}
+    before = ended_before(now, days)
+    return former_customers(store.policies(), ended_before=before, now=now, holds=holds, decisions=decisions)
+
+
+def _show(customers: list[FormerCustomer], form: Format) -> None:
+    import msgspec
+
+    from journeymesh.privacy.former_customers import State
+
+    counts = {state.value: sum(each.state is state for each in customers) for state in State}
+    if form is Format.json:
+        rows = [
+            {
+                "tenant": each.policy.tenant,
+                "number": each.policy.number,
+                "terms": len(each.terms),
+                "ended_at": each.ended_at,
+                "state": each.state.value,
+                "because": each.because,
+            }
+            for each in customers
+        ]
+        say_json(msgspec.json.encode({"counts": counts, "customers": rows}).decode())
+        return
+    say("  ".join(f"{state} {count}" for state, count in counts.items()))
+    for each in customers:
+        because = f"  {each.because}" if each.because else ""
+        terms = f"{len(each.terms)} terms" if len(each.terms) > 1 else "1 term"
+        say(f"{each.state:<9}  {each.policy.number}  {each.policy.tenant}  {terms}  {each.ended_at.date()}{because}")

@@ -1,0 +1,136 @@
+"""Who is a former customer: whose terms ended long enough ago, and what keeps them nevertheless."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import NamedTuple
+
+from journeymesh.journeys.policies import Policy, by_time
+
+
+class State(StrEnum):
+    """What becomes of a customer whose terms ended long enough ago."""
+
+    due = "due"
+    held = "held"
+    undecided = "undecided"
+    renewed = "renewed"
+
+
+class PolicyName(NamedTuple):
+    """What names a policy, whatever its terms."""
+
+    tenant: str
+    number: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LegalHold:
+    """Why a policy's data stays: who said so, and until when; None: until it is released."""
+
+    who: str
+    why: str
+    until: datetime | None = None
+
+    def is_in_force(self, now: datetime) -> bool:
+        """Whether it keeps the data at this instant."""
+        return self.until is None or now < self.until
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decision:
+    """Whether the successor on the same device or vehicle is the same person."""
+
+    same_person: bool
+    who: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class FormerCustomer:
+    """A policy all of whose terms ended more than the contract's days ago."""
+
+    policy: PolicyName = field(repr=False)
+    terms: tuple[Policy, ...] = field(repr=False)
+    ended_at: datetime
+    state: State
+    because: str = field(default="", repr=False)
+
+
+def former_customers(
+    policies: Iterable[Policy],
+    *,
+    ended_before: datetime,
+    now: datetime,
+    holds: Mapping[PolicyName, LegalHold],
+    decisions: Mapping[PolicyName, Decision],
+) -> list[FormerCustomer]:
+    """The policies whose last term ended before ``ended_before``, by their names.
+
+    A renewal under the same number is no former customer: one term that is in force, or ended since, keeps them all.
+    Another number of the same tenant on the same device or vehicle, behind it, may be the same person's: that is
+    undecided until somebody says.
+    """
+    by_policy: dict[PolicyName, list[Policy]] = {}
+    by_carrier: dict[tuple[str, str], list[Policy]] = {}
+    for policy in policies:
+        by_policy.setdefault(PolicyName(policy.tenant, policy.number), []).append(policy)
+        for carrier in {policy.device, policy.vehicle} - {None}:
+            by_carrier.setdefault((policy.tenant, str(carrier)), []).append(policy)
+    found = []
+    for name, terms in sorted(by_policy.items()):
+        ends = [term.valid_to for term in terms if term.valid_to is not None]
+        if len(ends) < len(terms) or max(ends) >= ended_before:
+            continue
+        state, because = _state(name, _successors(terms, by_carrier), holds, decisions, now)
+        if state is State.renewed and not _is_current(_successors(terms, by_carrier), ended_before):
+            state, because = State.due, ""
+        found.append(FormerCustomer(name, tuple(sorted(terms, key=by_time)), max(ends), state, because))
+    return found
+
+
+def _state(
+    name: PolicyName,
+    successors: Sequence[Policy],
+    holds: Mapping[PolicyName, LegalHold],
+    decisions: Mapping[PolicyName, Decision],
+    now: datetime,
+) -> tuple[State, str]:
+    hold = holds.get(name)
+    if hold is not None and hold.is_in_force(now):
+        until = "" if hold.until is None else f" until {hold.until.date().isoformat()}"
+        return State.held, f"{hold.why} ({hold.who}){until}"
+    if not successors:
+        return State.due, ""
+    decision = decisions.get(name)
+    if decision is None:
+        return State.undecided, f"policy {successors[0].number} followed on the same device or vehicle"
+    if decision.same_person:
+        return State.renewed, f"{decision.why} ({decision.who})"
+    return State.due, f"{decision.why} ({decision.who})"
+
+
+def _successors(terms: Sequence[Policy], by_carrier: Mapping[tuple[str, str], Sequence[Policy]]) -> list[Policy]:
+    """Terms of other policies of the tenant, on a device or vehicle of these, that began behind their first."""
+    first = min(term.valid_from for term in terms)
+    others = {
+        other.term: other
+        for term in terms
+        for name in {term.device, term.vehicle} - {None}
+        for other in by_carrier.get((term.tenant, str(name)), ())
+        if other.number != term.number and other.valid_from > first
+    }
+    return sorted(others.values(), key=by_time)
+
+
+def _is_current(successors: Sequence[Policy], ended_before: datetime) -> bool:
+    """Whether the same person's successor is in force, or ended not long enough ago."""
+    return any(each.valid_to is None or each.valid_to >= ended_before for each in successors)
+
+
+def ended_before(now: datetime, keep_after_end_days: int) -> datetime:
+    """The instant before which a last term has to have ended."""
+    return now - timedelta(days=keep_after_end_days)

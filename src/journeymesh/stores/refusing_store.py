@@ -1,0 +1,163 @@
+"""A store that takes nothing that a tombstone covers, and has given up what it had of it before it answers."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
+from typing import Any, Final, TypeVar
+
+import numpy as np
+import pyarrow as pa
+
+from journeymesh.instants import to_us
+from journeymesh.journeys.fields import INSTANT
+from journeymesh.journeys.fixes import Fixes
+from journeymesh.journeys.journey import Refusal
+from journeymesh.keys.tombstones import Intervals, Tombstones
+from journeymesh.stores.erasing import Erased, Erasure, interval_of
+from journeymesh.stores.port import StoreBatch
+from journeymesh.stores.row_kinds import ReadableRows, WritableRows
+from journeymesh.stores.row_store import RowStore
+
+T = TypeVar("T")
+
+_PAGE: Final = 10_000
+
+
+@dataclass(slots=True)
+class RefusedInput:
+    """How much was given that tombstones cover. Of whom is not kept."""
+
+    journeys: int = 0
+    refusals: int = 0
+    fixes: int = 0
+    policies: int = 0
+
+
+class RefusingStore(RowStore):
+    """Both ports over another store. ``refused`` counts what was not taken since this was opened. Safe for threads.
+
+    ``ready`` is called before the first question or write; it raises where the tombstones cannot be trusted.
+    """
+
+    def __init__(self, inner: RowStore, tombstones: Tombstones, ready: Callable[[], None]) -> None:
+        self.inner, self.url = inner, inner.url
+        self.refused = RefusedInput()
+        self._tombstones, self._ready = tombstones, ready
+        self._is_ready = False
+        self._lock = threading.Lock()
+
+    def migrate(self) -> None:
+        """Create or upgrade the schema of the store below."""
+        self.inner.migrate()
+
+    def schema_version(self) -> tuple[str | None, str]:
+        """(the version the store has, the version this code needs)."""
+        return self.inner.schema_version()
+
+    def write(self, batch: StoreBatch) -> None:
+        """Write what of the batch no tombstone covers: all of it or, on any fault, none."""
+        self._require_ready()
+        left, refused = without_treated(batch, self._tombstones)
+        self.inner.write(left)
+        with self._lock:
+            for name in RefusedInput.__slots__:
+                setattr(self.refused, name, getattr(self.refused, name) + getattr(refused, name))
+
+    def close(self) -> None:
+        """Close the store below and the tombstones."""
+        self.inner.close()
+        self._tombstones.close()
+
+    def _reading(self) -> AbstractContextManager[ReadableRows]:
+        self._require_ready()
+        return self.inner._reading()
+
+    def _write(self, writing: Callable[[WritableRows], T]) -> T:
+        self._require_ready()
+        return self.inner._write(writing)
+
+    def _require_ready(self) -> None:
+        if self._is_ready:
+            return
+        with self._lock:
+            if not self._is_ready:
+                self._ready()
+                if self.inner.schema_version()[0] is not None:
+                    erase_treated(self.inner, self._tombstones)
+                self._is_ready = True
+
+
+def erase_treated(store: RowStore, tombstones: Tombstones) -> Erased:
+    """Erase what the store has that tombstones cover, as after it was restored from an older backup."""
+    erased = Erased()
+    if tombstones.is_empty():
+        return erased
+    for policy in store.policies():
+        if tombstones.refuses_policy(policy):
+            names = tuple(sorted({name for name in (policy.vehicle, policy.device) if name is not None}))
+            erased.add(store.erase(Erasure(policy, names, interval_of(policy))))
+    after: str | None = None
+    while page := store.vehicles_after(after, _PAGE):
+        for name, intervals in tombstones.refused_intervals_of(page).items():
+            for interval in intervals:
+                erased.add(store.erase(Erasure(None, (name,), interval)))
+        after = page[-1]
+    return erased
+
+
+def without_treated(batch: StoreBatch, tombstones: Tombstones) -> tuple[StoreBatch, RefusedInput]:
+    """The batch without what tombstones cover, and how much that was. Withdrawals stay."""
+    refused = RefusedInput()
+    if tombstones.is_empty():
+        return batch, refused
+    policies = [policy for policy in batch.policies if not tombstones.refuses_policy(policy)]
+    refused.policies = len(batch.policies) - len(policies)
+    journeys, fixes = batch.journeys, batch.fixes
+    if journeys is not None:
+        kept = _kept_journeys(journeys, tombstones)
+        refused.journeys = len(kept) - int(kept.sum())
+        journeys = journeys.filter(pa.array(kept)) if refused.journeys else journeys
+    if fixes is not None:
+        kept = _kept_fixes(fixes, tombstones)
+        refused.fixes = len(kept) - int(kept.sum())
+        fixes = fixes.take(kept) if refused.fixes else fixes
+    covered = tombstones.refused_intervals_of([each.vehicle for each in batch.refusals if each.vehicle is not None])
+    refusals = [each for each in batch.refusals if not _is_covered(each, covered)]
+    refused.refusals = len(batch.refusals) - len(refusals)
+    return replace(batch, journeys=journeys, fixes=fixes, refusals=refusals, policies=policies), refused
+
+
+def _kept_journeys(journeys: pa.Table, tombstones: Tombstones) -> np.ndarray[Any, np.dtype[np.bool_]]:
+    names = journeys["vehicle"].to_pylist()
+    covered = tombstones.refused_intervals_of(names)
+    kept = np.ones(len(names), np.bool_)
+    if not covered:
+        return kept
+    starts, ends = (journeys[name].cast(INSTANT).cast(pa.int64()).to_numpy() for name in ("started_at", "ended_at"))
+    for row, name in enumerate(names):
+        for since, until in covered.get(name, ()):
+            if starts[row] < until and since <= ends[row]:
+                kept[row] = False
+    return kept
+
+
+def _kept_fixes(fixes: Fixes, tombstones: Tombstones) -> np.ndarray[Any, np.dtype[np.bool_]]:
+    covered = tombstones.refused_intervals_of(fixes.vehicles)
+    kept = np.ones(len(fixes), np.bool_)
+    for code, name in enumerate(fixes.vehicles):
+        for since, until in covered.get(name, ()):
+            at = fixes.fixed_at_us
+            kept &= ~((fixes.vehicle == code) & (at >= since) & (at < until))
+    return kept
+
+
+def _is_covered(refusal: Refusal, covered: dict[str, Intervals]) -> bool:
+    """Without an instant a refusal of the vehicle may be of any time, so it is covered."""
+    intervals = () if refusal.vehicle is None else covered.get(refusal.vehicle, ())
+    if refusal.fixed_at is None:
+        return bool(intervals)
+    at = to_us(refusal.fixed_at)
+    return any(since <= at < until for since, until in intervals)

@@ -1,0 +1,95 @@
+"""Who is a former customer, and what keeps one nevertheless."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+from journeymesh.journeys.policies import Policy
+from journeymesh.privacy.former_customers import (
+    Decision,
+    FormerCustomer,
+    LegalHold,
+    PolicyName,
+    State,
+    ended_before,
+    former_customers,
+)
+
+NOW = datetime(2026, 12, 1, tzinfo=UTC)
+KEPT_DAYS = 1095
+OLD = datetime(2021, 1, 1, tzinfo=UTC)
+YEAR = timedelta(days=365)
+
+
+def term(
+    number: str = "P-1", since: datetime = OLD, until: datetime | None = OLD + YEAR, *, vehicle: str = "car-1",
+    device: str | None = None, tenant: str = "acme",
+) -> Policy:  # fmt: skip
+    return Policy(number=number, tenant=tenant, valid_from=since, valid_to=until, vehicle=vehicle, device=device)
+
+
+def found(
+    *policies: Policy,
+    holds: dict[PolicyName, LegalHold] | None = None,
+    decisions: dict[PolicyName, Decision] | None = None,
+) -> list[FormerCustomer]:
+    return former_customers(
+        policies, ended_before=ended_before(NOW, KEPT_DAYS), now=NOW, holds=holds or {}, decisions=decisions or {}
+    )
+
+
+def states(*policies: Policy, **others: object) -> dict[str, State]:
+    return {each.policy.number: each.state for each in found(*policies, **others)}  # type: ignore[arg-type]
+
+
+def test_a_policy_that_ended_long_enough_ago_is_due_with_all_its_terms() -> None:
+    (customer,) = found(term(since=OLD + YEAR, until=OLD + 2 * YEAR - timedelta(days=9)), term())
+    assert customer.state is State.due
+    assert [each.valid_from for each in customer.terms] == [OLD, OLD + YEAR]
+
+
+def test_the_day_itself_is_not_long_enough() -> None:
+    limit = ended_before(NOW, KEPT_DAYS)
+    assert states(term(until=limit)) == {}
+    assert states(term(until=limit - timedelta(microseconds=1))) == {"P-1": State.due}
+
+
+def test_a_renewal_under_the_number_keeps_every_term() -> None:
+    assert states(term(), term(since=OLD + YEAR, until=None)) == {}
+    assert states(term(), term(since=OLD + YEAR, until=NOW - timedelta(days=30))) == {}
+
+
+def test_another_tenant_is_no_renewal() -> None:
+    assert states(term(), term(since=OLD + YEAR, until=None, tenant="other")) == {"P-1": State.due}
+
+
+def test_another_number_on_the_same_device_or_vehicle_is_undecided() -> None:
+    follows = term("P-2", OLD + YEAR, None)
+    assert states(term(), follows) == {"P-1": State.undecided}
+    assert states(term(device="box"), term("P-2", OLD + YEAR, None, vehicle="x", device="box")) == {
+        "P-1": State.undecided
+    }
+    assert states(term(), term("P-0", OLD - YEAR, OLD)) == {"P-0": State.undecided, "P-1": State.due}
+
+
+def test_a_decision_says_whose_the_successor_is() -> None:
+    name = PolicyName("acme", "P-1")
+    follows = term("P-2", OLD + YEAR, None)
+    for same, expected in ((True, State.renewed), (False, State.due)):
+        decisions = {name: Decision(same_person=same, who="ann", why="asked")}
+        assert states(term(), follows, decisions=decisions) == {"P-1": expected}
+    ended = term("P-2", OLD + YEAR, OLD + 2 * YEAR - timedelta(days=9))
+    decisions = {name: Decision(same_person=True, who="ann", why="asked")}
+    assert states(term(), ended, decisions=decisions) == {"P-1": State.due, "P-2": State.due}
+
+
+def test_a_hold_keeps_until_it_ends() -> None:
+    name = PolicyName("acme", "P-1")
+    for until, expected in ((None, State.held), (NOW + YEAR, State.held), (NOW, State.due)):
+        hold = LegalHold(who="ann", why="case 7", until=until)
+        (customer,) = found(term(), holds={name: hold})
+        assert customer.state is expected
+    (held,) = found(term(), holds={name: LegalHold(who="ann", why="case 7", until=NOW + YEAR)})
+    assert held.because == "case 7 (ann) until 2027-12-01"
+    assert "P-1" not in repr(held)
+    assert "case" not in repr(held)
