@@ -90,18 +90,6 @@ class CommonKey:
         """The token of what these parts name: 32 hexadecimal digits, the same for the same."""
         return hmac.digest(self._secret, joined(kind, *parts), "sha256")[:_NAME_BYTES].hex()
 
-    def seal(self, content: bytes, place: bytes) -> bytes:
-        """The content, sealed by a key of this one for this place."""
-        return seal(aead(derived(self._secret, b"journeymesh records")), content, place)
-
-    def unseal(self, sealed: bytes, place: bytes) -> bytes:
-        """What ``seal`` sealed for this place.
-
-        Raises:
-            SealBroken: it was not, or was changed.
-        """
-        return unseal(aead(derived(self._secret, b"journeymesh records")), sealed, place)
-
     def wrapped_by(self, cipher: AESGCM, place: bytes) -> bytes:
         """This key, sealed for this place."""
         return seal(cipher, self._secret, place)

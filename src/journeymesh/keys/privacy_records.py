@@ -14,7 +14,7 @@ import msgspec
 import sqlalchemy as sa
 
 from journeymesh.errors import StoreCorrupt
-from journeymesh.keys.derivations import CommonKey, SealBroken, joined
+from journeymesh.keys.derivations import CommonKey, SealBroken
 from journeymesh.keys.sql import SqlKeyStore
 from journeymesh.keys.tables import privacy_records as table
 
@@ -47,7 +47,7 @@ class PrivacyRecords:
                 "kind": kind,
                 "token": key.token("record", kind, *name),
                 "index_version": key.version,
-                "sealed": key.seal(content, joined("record", kind)),
+                "sealed": key.seal(content, kind="privacy record", stored_id=kind),
             }
             connection.execute(sa.insert(table).values(row))
 
@@ -91,7 +91,7 @@ class PrivacyRecords:
         for key in self._keys():
             if key.version == row.index_version:
                 try:
-                    name, body = msgspec.json.decode(key.unseal(row.sealed, joined("record", row.kind)))
+                    name, body = msgspec.json.decode(key.unseal(row.sealed, kind="privacy record", stored_id=row.kind))
                 except (SealBroken, msgspec.MsgspecError, ValueError) as error:
                     raise StoreCorrupt("a record of the key store does not open", todo=_RESTORE) from error
                 return KeptRecord(tuple(name), body)
