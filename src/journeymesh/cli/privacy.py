@@ -205,9 +205,9 @@ def _row_store(store: object) -> RowStore:
 
 def _customers(opened: _Opened, store: RowStore, days: int) -> list[FormerCustomer]:
     from journeymesh.privacy.former_customers import (
-        Decision,
         LegalHold,
         PolicyName,
+        SuccessorDecision,
         ended_before,
         former_customers,
     )
@@ -218,7 +218,7 @@ def _customers(opened: _Opened, store: RowStore, days: int) -> list[FormerCustom
         until = record.body["until"]
         ends = None if until is None else datetime.fromisoformat(until)
         holds[PolicyName(*record.name)] = LegalHold(who=record.body["who"], why=record.body["why"], until=ends)
-    decisions = {PolicyName(*each.name): Decision(**each.body) for each in opened.records.all("decision")}
+    decisions = {PolicyName(*each.name): SuccessorDecision(**each.body) for each in opened.records.all("decision")}
     before = ended_before(now, days)
     return former_customers(store.policies(), ended_before=before, now=now, holds=holds, decisions=decisions)
 
@@ -226,9 +226,9 @@ def _customers(opened: _Opened, store: RowStore, days: int) -> list[FormerCustom
 def _show(customers: list[FormerCustomer], form: Format) -> None:
     import msgspec
 
-    from journeymesh.privacy.former_customers import State
+    from journeymesh.privacy.former_customers import CustomerState
 
-    counts = {state.value: sum(each.state is state for each in customers) for state in State}
+    counts = {state.value: sum(each.state is state for each in customers) for state in CustomerState}
     if form is Format.json:
         rows = [
             {

@@ -11,7 +11,7 @@ from typing import NamedTuple
 from journeymesh.journeys.policies import Policy, by_time
 
 
-class State(StrEnum):
+class CustomerState(StrEnum):
     """What becomes of a customer whose terms ended long enough ago."""
 
     due = "due"
@@ -41,7 +41,7 @@ class LegalHold:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Decision:
+class SuccessorDecision:
     """Whether the successor on the same device or vehicle is the same person."""
 
     same_person: bool
@@ -56,7 +56,7 @@ class FormerCustomer:
     policy: PolicyName = field(repr=False)
     terms: tuple[Policy, ...] = field(repr=False)
     ended_at: datetime
-    state: State
+    state: CustomerState
     because: str = field(default="", repr=False)
 
 
@@ -66,7 +66,7 @@ def former_customers(
     ended_before: datetime,
     now: datetime,
     holds: Mapping[PolicyName, LegalHold],
-    decisions: Mapping[PolicyName, Decision],
+    decisions: Mapping[PolicyName, SuccessorDecision],
 ) -> list[FormerCustomer]:
     """The policies whose last term ended before ``ended_before``, by their names.
 
@@ -86,8 +86,8 @@ def former_customers(
         if len(ends) < len(terms) or max(ends) >= ended_before:
             continue
         state, because = _state(name, _successors(terms, by_carrier), holds, decisions, now)
-        if state is State.renewed and not _is_current(_successors(terms, by_carrier), ended_before):
-            state, because = State.due, ""
+        if state is CustomerState.renewed and not _is_current(_successors(terms, by_carrier), ended_before):
+            state, because = CustomerState.due, ""
         found.append(FormerCustomer(name, tuple(sorted(terms, key=by_time)), max(ends), state, because))
     return found
 
@@ -96,21 +96,21 @@ def _state(
     name: PolicyName,
     successors: Sequence[Policy],
     holds: Mapping[PolicyName, LegalHold],
-    decisions: Mapping[PolicyName, Decision],
+    decisions: Mapping[PolicyName, SuccessorDecision],
     now: datetime,
-) -> tuple[State, str]:
+) -> tuple[CustomerState, str]:
     hold = holds.get(name)
     if hold is not None and hold.is_in_force(now):
         until = "" if hold.until is None else f" until {hold.until.date().isoformat()}"
-        return State.held, f"{hold.why} ({hold.who}){until}"
+        return CustomerState.held, f"{hold.why} ({hold.who}){until}"
     if not successors:
-        return State.due, ""
+        return CustomerState.due, ""
     decision = decisions.get(name)
     if decision is None:
-        return State.undecided, f"policy {successors[0].number} followed on the same device or vehicle"
+        return CustomerState.undecided, f"policy {successors[0].number} followed on the same device or vehicle"
     if decision.same_person:
-        return State.renewed, f"{decision.why} ({decision.who})"
-    return State.due, f"{decision.why} ({decision.who})"
+        return CustomerState.renewed, f"{decision.why} ({decision.who})"
+    return CustomerState.due, f"{decision.why} ({decision.who})"
 
 
 def _successors(terms: Sequence[Policy], by_carrier: Mapping[tuple[str, str], Sequence[Policy]]) -> list[Policy]:

@@ -23,7 +23,7 @@ from journeymesh.journeys.policies import Policy
 from journeymesh.keys.port import KeyStore, Subject, Treatment, VehicleMonth, month_of
 from journeymesh.keys.privacy_records import PrivacyRecords
 from journeymesh.keys.tombstones import Tombstone, Tombstones
-from journeymesh.privacy.former_customers import FormerCustomer, State
+from journeymesh.privacy.former_customers import CustomerState, FormerCustomer
 from journeymesh.stores.erasing import Erased, Erasure, interval_of, month_begins
 from journeymesh.stores.row_store import RowStore
 
@@ -113,7 +113,7 @@ class PrivacyRun:
         """Go on with a run that was left, else treat those of the customers that are due."""
         journal = self._read()
         if journal is None:
-            terms = [term for each in customers if each.state is State.due for term in each.terms]
+            terms = [term for each in customers if each.state is CustomerState.due for term in each.terms]
             if not terms:
                 return Treated(treatment=None)
             journal = _Journal(treatment_id=os.urandom(8).hex(), step=STEPS[0], terms=tuple(self._planned(terms)))

@@ -6,11 +6,11 @@ from datetime import UTC, datetime, timedelta
 
 from journeymesh.journeys.policies import Policy
 from journeymesh.privacy.former_customers import (
-    Decision,
+    CustomerState,
     FormerCustomer,
     LegalHold,
     PolicyName,
-    State,
+    SuccessorDecision,
     ended_before,
     former_customers,
 )
@@ -31,27 +31,27 @@ def term(
 def found(
     *policies: Policy,
     holds: dict[PolicyName, LegalHold] | None = None,
-    decisions: dict[PolicyName, Decision] | None = None,
+    decisions: dict[PolicyName, SuccessorDecision] | None = None,
 ) -> list[FormerCustomer]:
     return former_customers(
         policies, ended_before=ended_before(NOW, KEPT_DAYS), now=NOW, holds=holds or {}, decisions=decisions or {}
     )
 
 
-def states(*policies: Policy, **others: object) -> dict[str, State]:
+def states(*policies: Policy, **others: object) -> dict[str, CustomerState]:
     return {each.policy.number: each.state for each in found(*policies, **others)}  # type: ignore[arg-type]
 
 
 def test_a_policy_that_ended_long_enough_ago_is_due_with_all_its_terms() -> None:
     (customer,) = found(term(since=OLD + YEAR, until=OLD + 2 * YEAR - timedelta(days=9)), term())
-    assert customer.state is State.due
+    assert customer.state is CustomerState.due
     assert [each.valid_from for each in customer.terms] == [OLD, OLD + YEAR]
 
 
 def test_the_day_itself_is_not_long_enough() -> None:
     limit = ended_before(NOW, KEPT_DAYS)
     assert states(term(until=limit)) == {}
-    assert states(term(until=limit - timedelta(microseconds=1))) == {"P-1": State.due}
+    assert states(term(until=limit - timedelta(microseconds=1))) == {"P-1": CustomerState.due}
 
 
 def test_a_renewal_under_the_number_keeps_every_term() -> None:
@@ -60,32 +60,32 @@ def test_a_renewal_under_the_number_keeps_every_term() -> None:
 
 
 def test_another_tenant_is_no_renewal() -> None:
-    assert states(term(), term(since=OLD + YEAR, until=None, tenant="other")) == {"P-1": State.due}
+    assert states(term(), term(since=OLD + YEAR, until=None, tenant="other")) == {"P-1": CustomerState.due}
 
 
 def test_another_number_on_the_same_device_or_vehicle_is_undecided() -> None:
     follows = term("P-2", OLD + YEAR, None)
-    assert states(term(), follows) == {"P-1": State.undecided}
+    assert states(term(), follows) == {"P-1": CustomerState.undecided}
     assert states(term(device="box"), term("P-2", OLD + YEAR, None, vehicle="x", device="box")) == {
-        "P-1": State.undecided
+        "P-1": CustomerState.undecided
     }
-    assert states(term(), term("P-0", OLD - YEAR, OLD)) == {"P-0": State.undecided, "P-1": State.due}
+    assert states(term(), term("P-0", OLD - YEAR, OLD)) == {"P-0": CustomerState.undecided, "P-1": CustomerState.due}
 
 
 def test_a_decision_says_whose_the_successor_is() -> None:
     name = PolicyName("acme", "P-1")
     follows = term("P-2", OLD + YEAR, None)
-    for same, expected in ((True, State.renewed), (False, State.due)):
-        decisions = {name: Decision(same_person=same, who="ann", why="asked")}
+    for same, expected in ((True, CustomerState.renewed), (False, CustomerState.due)):
+        decisions = {name: SuccessorDecision(same_person=same, who="ann", why="asked")}
         assert states(term(), follows, decisions=decisions) == {"P-1": expected}
     ended = term("P-2", OLD + YEAR, OLD + 2 * YEAR - timedelta(days=9))
-    decisions = {name: Decision(same_person=True, who="ann", why="asked")}
-    assert states(term(), ended, decisions=decisions) == {"P-1": State.due, "P-2": State.due}
+    decisions = {name: SuccessorDecision(same_person=True, who="ann", why="asked")}
+    assert states(term(), ended, decisions=decisions) == {"P-1": CustomerState.due, "P-2": CustomerState.due}
 
 
 def test_a_hold_keeps_until_it_ends() -> None:
     name = PolicyName("acme", "P-1")
-    for until, expected in ((None, State.held), (NOW + YEAR, State.held), (NOW, State.due)):
+    for until, expected in ((None, CustomerState.held), (NOW + YEAR, CustomerState.held), (NOW, CustomerState.due)):
         hold = LegalHold(who="ann", why="case 7", until=until)
         (customer,) = found(term(), holds={name: hold})
         assert customer.state is expected
