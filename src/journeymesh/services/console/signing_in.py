@@ -82,6 +82,8 @@ async def callback(request: Request[Any, Any, Any]) -> Response[Any]:
     begun = Begun.of_cookie(request.cookies.get(sign_in_cookie(config, None).key, ""))
     if oidc is None or begun is None:
         return _sign_in_page(request, "/", "This sign-in was not begun in this browser, or too long ago.", 400)
+    if _too_often(request):  # the provider is asked, and whoever has such a cookie can come again and again
+        return _sign_in_page(request, local_path(begun.after), "Too many attempts. Wait a moment.", 429)
     try:
         token, login = await oidc.finish(begun, request.query_params)
     except SignInFailed as error:

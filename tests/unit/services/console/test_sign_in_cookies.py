@@ -1,0 +1,127 @@
+"""A sign-in under way is kept by its browser: what that costs the console, and what somebody can do with the cookie."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import msgspec
+import pytest
+
+from journeymesh.services.console.oidc import COOKIE_BYTES, Begun, OidcClient, OidcSignIn, SignInFailed
+from tests.support.console_served import CONSOLE, World, console_served
+
+ISSUER = "https://id.test/realms/journeymesh"
+BEGINNINGS = 10_000
+
+
+def provider(request: httpx.Request) -> httpx.Response:
+    """A provider's metadata; it lets nobody in."""
+    if request.url.path.endswith("openid-configuration"):
+        places = {name: f"{ISSUER}/{name}" for name in ("authorization_endpoint", "token_endpoint")}
+        return httpx.Response(200, json={"issuer": ISSUER, **places})
+    return httpx.Response(400, json={"error": "invalid_grant"})
+
+
+def sign_in(clock: list[float] | None = None) -> OidcSignIn:
+    transport = httpx.MockTransport(provider)
+    now_s = time.time if clock is None else lambda: clock[0]
+    return OidcSignIn(OidcClient(issuer=ISSUER), f"{CONSOLE}/sign-in/callback", transport=transport, now_s=now_s)
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    with console_served(tmp_path_factory.mktemp("cookies"), oidc=OidcClient(issuer=ISSUER)) as made:
+        made.app.state["oidc"].close()
+        made.app.state["oidc"] = sign_in()
+        yield made
+
+
+def begun(after: str = "/", clock: list[float] | None = None) -> Begun:
+    return asyncio.run(sign_in(clock).begin(after))[1]
+
+
+def test_ten_thousand_sign_ins_that_strangers_begin_leave_nothing_and_push_nobodys_out(world: World) -> None:
+    own = world.browser()
+    assert own.get("/sign-in/start").status_code == 303
+    kept = own.client.cookies["journeymesh-sign-in"]
+    oidc: OidcSignIn = world.app.state["oidc"]
+
+    async def begin_all() -> int:
+        return len({(await oidc.begin("/"))[1].state for _ in range(BEGINNINGS)})
+
+    assert world.run(begin_all()) == BEGINNINGS
+    assert len(world.app.state["console"].rows) == 0
+    answer = own.get(f"/sign-in/callback?state={Begun.of_cookie(kept).state}&code=x")
+    assert answer.status_code == 403  # it is known yet; this provider lets nobody in
+    assert "The identity provider refused" in answer.text
+
+
+def test_a_sign_in_ends_at_a_replica_that_did_not_begin_it() -> None:
+    url, here = asyncio.run(sign_in().begin("/policies?purpose=pricing"))
+    there = Begun.of_cookie(here.in_cookie())
+    assert there == here
+    assert here.state in url
+    assert here.verifier not in url
+    with pytest.raises(SignInFailed, match="The identity provider refused"):
+        asyncio.run(sign_in().finish(there, {"state": here.state, "code": "x"}))
+
+
+@pytest.mark.parametrize("after", ["/" + "x" * 8_000, "/" + "%C3%BC" * 1_000, "/a?b=" + "c" * 1_000])
+def test_a_sign_in_fits_in_a_cookie_wherever_it_goes_on(after: str) -> None:
+    kept = begun(after)
+    assert len(kept.in_cookie()) <= COOKIE_BYTES
+    assert kept.after in ("/", after)
+
+
+def encoded(value: Any) -> str:
+    return base64.urlsafe_b64encode(msgspec.json.encode(value)).decode().rstrip("=")
+
+
+STATE = "s" * 32
+COOKIES = {
+    "empty": "",
+    "no base64": "!!!",
+    "no JSON": "bm9uc2Vuc2U",
+    "another's": encoded({"state": STATE}),
+    "an empty state": encoded(["", STATE, STATE, "/", 1e12]),
+    "a short state": encoded(["s", STATE, STATE, "/", 1e12]),
+    "no numbers": encoded([STATE, STATE, STATE, "/", "now"]),
+    "too many": encoded([STATE, STATE, STATE, "/", 1.0, 1]),
+    "deep": base64.urlsafe_b64encode(b"[" * 2_000).decode().rstrip("="),
+    "large": encoded([STATE, STATE, STATE, "/" + "x" * 5_000, 1.0]),
+    "of long ago": encoded([STATE, STATE, STATE, "/", 1.0]),
+    "of the future": encoded([STATE, STATE, STATE, "/", 1e12]),
+}
+
+
+@pytest.mark.parametrize("kind", COOKIES)
+def test_a_cookie_that_was_made_up_lets_nobody_in(kind: str) -> None:
+    kept = Begun.of_cookie(COOKIES[kind])
+    if kind not in ("of long ago", "of the future"):
+        assert kept is None
+        return
+    assert kept is not None
+    with pytest.raises(SignInFailed, match="too long ago"):
+        asyncio.run(sign_in().finish(kept, {"state": STATE, "code": "x"}))
+
+
+@pytest.mark.parametrize(
+    ("later_s", "says"), [(0, "refused"), (500, "refused"), (601, "too long ago"), (-60, "too long")]
+)
+def test_a_sign_in_counts_for_ten_minutes(later_s: float, says: str) -> None:
+    clock = [1_800_000_000.0]
+    kept = begun(clock=clock)
+    clock[0] += later_s
+    with pytest.raises(SignInFailed, match=says):
+        asyncio.run(sign_in(clock).finish(kept, {"state": kept.state, "code": "x"}))
+
+
+def test_another_browsers_state_ends_no_sign_in() -> None:
+    mine, others = begun(), begun()
+    with pytest.raises(SignInFailed, match="not begun in this browser"):
+        asyncio.run(sign_in().finish(mine, {"state": others.state, "code": "x"}))
