@@ -209,3 +209,17 @@ def test_a_day_on_which_a_term_begins_is_kept_by_two_owners_and_read_as_one(tmp_
         (term,) = (each for each in keys.subjects() if isinstance(each, PolicyTerm))
         keys.shred([term])
         assert protected.fixes("car-1", NOON, NOON + DAY).fixed_at_us.tolist() == kept.fixed_at_us.tolist()[:2]
+
+
+def test_rows_stand_in_no_order_of_vehicles_or_numbers(tmp_path: Path) -> None:
+    names = [f"car-{number:02}" for number in range(40)]
+    with closing(_opened(tmp_path / "sealed")) as inner:
+        protected = ProtectedStore(inner, MemoryKeyStore())
+        protected.write(StoreBatch(policies=[policy(f"P-{name}", vehicle=name) for name in names]))
+        protected.write(StoreBatch(journeys=journeys(*(journey(name, policy=f"P-{name}") for name in names))))
+        with inner._sql.reading() as connection:
+            for kind in ("policies", "journeys", "figures"):
+                asked = f"SELECT stored_id FROM {PROTECTED[kind].name} ORDER BY rowid"
+                stand = [stored_id for (stored_id,) in connection.exec_driver_sql(asked)]
+                assert len(stand) >= len(names)
+                assert stand == sorted(stand), kind

@@ -10,10 +10,11 @@ import pytest
 import sqlalchemy as sa
 
 from journeymesh.journeys.policies import PolicyTerm
+from journeymesh.keys.live_keys import LiveKeys
 from journeymesh.keys.port import KeyProvider, KeyStore, KeysUnavailable, VehicleMonth
 from journeymesh.keys.providers.local_file import LocalFileProvider
 from journeymesh.keys.sql import SqlKeyStore
-from journeymesh.keys.tables import SCHEMA, KeyStoreDatabase, metadata, secrets
+from journeymesh.keys.tables import SCHEMA, KeyStoreDatabase, common_keys, metadata, secrets
 from tests.ports.key_store_suite import MONTH, OTHERS, RENEWED, SUBJECTS, TERM, KeyStoreSuite
 from tests.support.rooms_databases import database_url, differences
 
@@ -136,6 +137,33 @@ class TestSqlKeyStore(KeyStoreSuite):
         file.write_bytes(before)
         with pytest.raises(KeysUnavailable):
             self.make_store().keys_of([TERM])
+
+    def test_a_copy_from_within_a_rotation_gives_the_former_index_key_to_no_key_that_lives_on(self) -> None:
+        store = self.make_store()
+        store.ensure([(TERM, 660)])
+        former = store.index_key()
+        store.begin_rotation()
+        database = KeyStoreDatabase(self._url)
+        with database.reading() as connection:
+            copied = connection.execute(sa.select(common_keys).where(common_keys.c.version == former.version)).all()
+        store.finish_rotation("t-1")
+        with database.reading() as connection:
+            living = LiveKeys.read(connection, self._provider).ciphers  # type: ignore[arg-type]
+        database.close()
+        index_keys = [row for row in copied if row.kind == "index"]
+        assert len(index_keys) == 1
+        assert index_keys[0].intermediate not in living
+
+    def test_subjects_stand_in_no_order_in_which_they_were_given(self) -> None:
+        many = [(PolicyTerm(f"P-{n:03}", "acme", datetime(2025, 1, 1, tzinfo=UTC)), 660) for n in range(200)]
+        made = self.make_store().ensure(many)
+        given = [made[subject].secret_id for subject, _ in many]
+        database = KeyStoreDatabase(self._url)
+        with database.reading() as connection:
+            at = "rowid" if database.is_sqlite else "ctid"
+            there = list(connection.execute(sa.select(secrets.c.secret_id).order_by(sa.text(at))).scalars())
+        database.close()
+        assert there == sorted(given)
 
     def test_a_key_store_whose_provider_has_lost_its_key_answers_nothing(self, tmp_path: Path) -> None:
         self.make_store().ensure([(TERM, 660)])

@@ -22,7 +22,11 @@ _LIVE: Final = intermediate_keys.c.wrapped.is_not(None)
 
 
 def begin(database: KeyStoreDatabase, provider: KeyProvider) -> None:
-    """Make the new keys, where no rotation is under way. The former ones stay until ``finish``."""
+    """Make the new keys, where no rotation is under way. The former ones stay until ``finish``.
+
+    The former index key is not wrapped by the new intermediate key, which lives on: a copy of the key store from
+    between the two steps would give it to whoever has that.
+    """
     with database.reading() as connection:
         if _under_way(connection):
             return
@@ -39,7 +43,6 @@ def begin(database: KeyStoreDatabase, provider: KeyProvider) -> None:
             index_key = CommonKey(os.urandom(SECRET_BYTES), ring.index_key.version + 1)
             put_common(connection, cipher, index_key, kind=INDEX, intermediate=version)
             put_common(connection, cipher, ring.store_key, kind=STORE, intermediate=version)
-            put_common(connection, cipher, ring.index_key, kind=INDEX, intermediate=version)
             grow_generation(connection)
     if unused is not None:
         provider.destroy(unused)
@@ -67,9 +70,8 @@ def finish(database: KeyStoreDatabase, provider: KeyProvider, treatment_id: str)
         UsageError: secrets are still wrapped by a former key: the rotation has not begun, or not gone to its end.
     """
     with database.writing() as connection:
-        done = connection.execute(sa.select(treatments).where(treatments.c.treatment_id == treatment_id)).first()
-        if done is not None:
-            return treatment_of(done)
+        if (done := _recorded(connection, treatment_id)) is not None:
+            return done
         newest = int(connection.execute(sa.select(sa.func.max(intermediate_keys.c.version))).scalar_one())
         if connection.execute(sa.select(secrets.c.secret_id).where(secrets.c.intermediate < newest).limit(1)).first():
             raise UsageError("secrets are still wrapped by a former key", todo="begin the rotation, then finish it")
@@ -83,6 +85,8 @@ def finish(database: KeyStoreDatabase, provider: KeyProvider, treatment_id: str)
             set_in_file(database.engine(), "wal_checkpoint(TRUNCATE)")
     _destroy_former(database, provider)
     with database.writing() as connection:
+        if (done := _recorded(connection, treatment_id)) is not None:  # by another process meanwhile
+            return done
         gone = connection.execute(sa.select(sa.func.max(intermediate_keys.c.gone_at_us))).scalar()
         at_us = now_us()
         row = {"treatment_id": treatment_id, "finished_at_us": at_us, "gone_at_us": gone}
@@ -94,6 +98,11 @@ def treatment_of(row: Any) -> Treatment:
     """The treatment in this row."""
     gone = None if row.gone_at_us is None else from_us(row.gone_at_us)
     return Treatment(row.treatment_id, from_us(row.finished_at_us), gone)
+
+
+def _recorded(connection: sa.Connection, treatment_id: str) -> Treatment | None:
+    found = connection.execute(sa.select(treatments).where(treatments.c.treatment_id == treatment_id)).first()
+    return None if found is None else treatment_of(found)
 
 
 def _under_way(connection: sa.Connection) -> bool:

@@ -6,6 +6,7 @@ import os
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
+from operator import itemgetter
 from typing import Any, Final, TypeVar
 
 import sqlalchemy as sa
@@ -70,6 +71,10 @@ class SqlKeyStore:
         with self.database.reading() as connection:
             return self._fresh(connection).former_index_key
 
+    def index_keys_in(self, connection: sa.Connection) -> tuple[CommonKey, ...]:
+        """The index key as of this transaction, and behind it, while it is being replaced, the one before."""
+        return self._fresh(connection).index_keys
+
     def store_key(self) -> CommonKey:
         with self.database.reading() as connection:
             return self._fresh(connection).store_key
@@ -93,8 +98,8 @@ class SqlKeyStore:
                 secret_id, secret = os.urandom(16).hex(), os.urandom(SECRET_BYTES)
                 rows.append(ring.row(secret_id, secret, subject))
                 known[subject] = _Kept(SubjectKeys(secret_id, secret), subject)
-            if rows:
-                connection.execute(sa.insert(secrets), rows)
+            if rows:  # by their random names: the order in which subjects were given is nobody's to see
+                connection.execute(sa.insert(secrets), sorted(rows, key=itemgetter("secret_id")))
             self._put_handles(connection, [(known[subject], month) for subject, month in pairs])
         for subject, month in pairs:  # known from now on that it is committed
             kept = known[subject]
@@ -251,7 +256,7 @@ class SqlKeyStore:
     def _put_handles(self, connection: sa.Connection, wanted: list[tuple[_Kept, int | None]]) -> None:
         rows = {kept.keys.handle(month): kept.keys.secret_id for kept, month in wanted if month not in kept.months}
         there = {row.handle for row in _in_chunks(connection, sa.select(handles.c.handle), handles.c.handle, rows)}
-        missing = [{"handle": handle, "secret_id": rows[handle]} for handle in rows if handle not in there]
+        missing = [{"handle": handle, "secret_id": rows[handle]} for handle in sorted(rows.keys() - there)]
         if missing:
             connection.execute(sa.insert(handles), missing)
 

@@ -110,7 +110,7 @@ class Index:
                 content = msgspec.msgpack.encode((name, sorted(entry.places, key=repr), sorted(entry.terms)))
                 put.append((token, self.seal(content, INDEX, token)))
                 entry.changed = False
-        into.put(INDEX, put)
+        into.put(INDEX, sorted(put))
 
     def _entry(self, token: str, sealed: bytes) -> Entry:
         name, places, terms = msgspec.msgpack.decode(self.unseal(bytes(sealed), INDEX, token))

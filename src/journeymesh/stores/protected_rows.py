@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
@@ -105,6 +106,11 @@ class ProtectedRows(ProtectedReads):
     def _seal(self, kind: str, owner: Owner, stored_id: str, values: Sequence[Any]) -> bytes:
         return owner.keys.seal(_ENCODE(values), kind=PROTECTED[kind].name, stored_id=stored_id)
 
+    def _put(self, kind: str, put: Sequence[Row], *, update: Sequence[str] | None = None) -> None:
+        """Put protected rows by their stored ids: given in the order of vehicles or numbers, a treated row would stand
+        in the file between those of its neighbours in a list of names."""
+        self.inner.put(PROTECTED[kind].name, sorted(put, key=operator.itemgetter(0)), update=update)
+
     def _replace(self, kind: str, put: Sequence[Row]) -> None:
         """Put protected rows, and delete others that have their tokens: rows of the same key that were another's."""
         ids = {row[0] for row in put}
@@ -116,7 +122,7 @@ class ProtectedRows(ProtectedReads):
             gone += [row for row in found if row[0] not in ids]
         if gone:
             self.inner.delete(name, gone)
-        self.inner.put(name, put)
+        self._put(kind, put)
 
     def _put_journeys(self, put: Sequence[Row], update: Sequence[str] | None) -> Iterable[str | None]:
         assert update is None
@@ -175,7 +181,7 @@ class ProtectedRows(ProtectedReads):
                 *(row[at[name]] for name in PROTECTED["history"].clear),
                 self._seal("history", owner, stored_id, hidden),
             ))  # fmt: skip
-        self.inner.put(PROTECTED["history"].name, protected, update=update)
+        self._put("history", protected, update=update)
         return []
 
     def _put_refusals(self, put: Sequence[Row], update: Sequence[str] | None) -> Iterable[str | None]:
@@ -209,18 +215,19 @@ class ProtectedRows(ProtectedReads):
                 stored_id, self.index.token("refusals", row[0]), handle, pseudonym, row[at["reason"]], at_us,
                 self._seal("refusals", owner, stored_id, hidden),
             ))  # fmt: skip
-        self.inner.put(PROTECTED["refusals"].name, protected)
+        self._put("refusals", protected)
         return dict.fromkeys(row[at["vehicle"]] for row in put)
 
     def _put_policies(self, put: Sequence[Row], update: Sequence[str] | None) -> Iterable[str | None]:
         assert update is None
         columns = KINDS["policies"].columns
+        named = [dict(zip(columns, row, strict=True)) for row in put]
+        keys = [tuple(values[name] for name in records.POLICY_KEY) for values in named]
+        subjects = [subject_of_term(*key) for key in keys]
+        owners = self.owners.ensure((subject, None) for subject in subjects)
         protected = []
-        for row in put:
-            values = dict(zip(columns, row, strict=True))
-            key = tuple(values[name] for name in records.POLICY_KEY)
-            subject = subject_of_term(*key)
-            owner = self.owners.ensure([(subject, None)])[subject]
+        for row, values, key, subject in zip(put, named, keys, subjects, strict=True):
+            owner = owners[subject]
             handle = owner.keys.handle(None)
             self.index.ensure("number", [key[0]])[key[0]].add((None, handle, ""))
             for vehicle in {values["device"], values["vehicle"]} - {None}:
@@ -229,7 +236,7 @@ class ProtectedRows(ProtectedReads):
             hidden = [values[name] for name in PROTECTED["policies"].sealed]
             protected.append((stored_id, handle, self._seal("policies", owner, stored_id, hidden)))
             self._policies[key] = records.policy_of(row)
-        self.inner.put(PROTECTED["policies"].name, protected)
+        self._put("policies", protected)
         return []
 
     def _put_runs(self, put: Sequence[Row], update: Sequence[str] | None) -> Iterable[str | None]:
@@ -287,7 +294,7 @@ class ProtectedRows(ProtectedReads):
             sealed = self._seal("figures", owner, stored_id, (row[at["content"]],))
             tenant = self.translate.pseudonym("tenant", row[1])
             protected.append((stored_id, handle, tenant, *(row[place] for place in clear), sealed))
-        self.inner.put(made.name, protected)
+        self._put("figures", protected)
         return []
 
     def _terms_of(self, vehicles: Sequence[str]) -> dict[str, list[Policy]]:
