@@ -82,9 +82,9 @@ def run(
 
     It cannot be undone. Stopped, it goes on where it was left when it is run again.
     """
-    from journeymesh.privacy.treatment import PrivacyRun
+    from journeymesh.privacy.treatment import PrivacyRun, step_left
     from journeymesh.wiring.access import audited_treatments
-    from journeymesh.wiring.keys import control_forgetting
+    from journeymesh.wiring.keys import control_forgetting, unguarded
 
     if form not in (Format.table, Format.json):
         raise UsageError(f"a run cannot be written as {form}", todo="use --format table or json")
@@ -93,7 +93,9 @@ def run(
         opened.tombstones.require_ready(opened.keys if dry_run else None)
         row_store = _row_store(data)
         if dry_run:
-            _show(_customers(opened, row_store, days), form)
+            if (step := step_left(opened.records)) is not None:
+                say(f"a run was left behind step {step}: `privacy run` goes on with it first", file=sys.stderr)
+            _show(_customers(opened, unguarded(row_store), days), form)
             return
         forgetting = [] if control is None else [also.enter_context(control_forgetting(control))]
         recorder = also.enter_context(audited_treatments(access_file(access)))
@@ -107,7 +109,7 @@ def run(
             retoken=getattr(row_store, "retoken", lambda: None),
             on_step=lambda step: say(f"step {step}", file=sys.stderr),
         )
-        treated = work.treat([] if work.is_under_way() else _customers(opened, row_store, days))
+        treated = work.treat(lambda: _customers(opened, row_store, days))
     if treated.treatment is None:
         say("nobody is due")
         return
@@ -133,20 +135,24 @@ def hold(
     ] = None,
 ) -> None:
     """Keep a policy's data from being treated, whatever the contract says."""
+    from journeymesh.privacy.former_customers import LegalHold, PolicyName
+    from journeymesh.privacy.treatment import hold as hold_policy
+
     ends = instant("--until", until)
     if ends is not None and ends <= datetime.now(UTC):
         raise UsageError("--until is over", todo="give a later date")
     with _opened() as opened:
-        body = {"who": who, "why": why, "until": None if ends is None else ends.isoformat()}
-        opened.records.put("hold", (tenant, number), body)
+        hold_policy(opened.records, PolicyName(tenant, number), LegalHold(who=who, why=why, until=ends))
     say(f"policy {number} is held{'' if ends is None else f' until {ends.date()}'}")
 
 
 @app.command("release")
 def release(number: NumberArgument, tenant: TenantNamed = "default") -> None:
     """Release a policy that is held."""
+    from journeymesh.privacy.treatment import HOLD
+
     with _opened() as opened:
-        if not opened.records.remove("hold", (tenant, number)):
+        if not opened.records.remove(HOLD, (tenant, number)):
             raise NotFound(f"policy {number} of tenant {tenant} is not held", todo="see: journeymesh privacy held")
     say(f"policy {number} is released")
 
@@ -154,8 +160,10 @@ def release(number: NumberArgument, tenant: TenantNamed = "default") -> None:
 @app.command("held")
 def held() -> None:
     """List the policies that are held: who said so, why, until when."""
+    from journeymesh.privacy.treatment import HOLD
+
     with _opened() as opened:
-        found = opened.records.all("hold")
+        found = opened.records.all(HOLD)
     for record in found:
         tenant, number = record.name
         body = record.body
@@ -175,8 +183,10 @@ def decide(
     tenant: TenantNamed = "default",
 ) -> None:
     """Record whether the policy that followed on the same device or vehicle is the same person's."""
+    from journeymesh.privacy.treatment import DECISION
+
     with _opened() as opened:
-        opened.records.put("decision", (tenant, number), {"same_person": same_person, "who": who, "why": why})
+        opened.records.put(DECISION, (tenant, number), {"same_person": same_person, "who": who, "why": why})
     say(f"policy {number}: {'the same person' if same_person else 'another person'}")
 
 
@@ -204,23 +214,20 @@ def _row_store(store: object) -> RowStore:
 
 
 def _customers(opened: _Opened, store: RowStore, days: int) -> list[FormerCustomer]:
-    from journeymesh.privacy.former_customers import (
-        LegalHold,
-        PolicyName,
-        SuccessorDecision,
-        ended_before,
-        former_customers,
-    )
+    from journeymesh.privacy.former_customers import PolicyName, SuccessorDecision, ended_before, former_customers
+    from journeymesh.privacy.treatment import DECISION, HOLD, holds_in
 
-    now = datetime.now(UTC)
-    holds = {}
-    for record in opened.records.all("hold"):
-        until = record.body["until"]
-        ends = None if until is None else datetime.fromisoformat(until)
-        holds[PolicyName(*record.name)] = LegalHold(who=record.body["who"], why=record.body["why"], until=ends)
-    decisions = {PolicyName(*each.name): SuccessorDecision(**each.body) for each in opened.records.all("decision")}
-    before = ended_before(now, days)
-    return former_customers(store.policies(), ended_before=before, now=now, holds=holds, decisions=decisions)
+    now, records = datetime.now(UTC), opened.records
+    decisions = {PolicyName(*each.name): SuccessorDecision(**each.body) for each in records.all(DECISION)}
+    # What tombstones cover and a restored store still has was treated: nobody is due by it again.
+    policies = opened.tombstones.without_treated(store.policies())
+    return former_customers(
+        policies,
+        ended_before=ended_before(now, days),
+        now=now,
+        holds=holds_in(records.all(HOLD)),
+        decisions=decisions,
+    )
 
 
 def _show(customers: list[FormerCustomer], form: Format) -> None:

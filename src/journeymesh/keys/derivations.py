@@ -136,6 +136,10 @@ class SubjectKeys:
             known = self._vehicles[vehicle, month] = self._named("vehicle", vehicle, str(month))
         return known
 
+    def audit_pseudonym(self) -> str:
+        """What the audit calls the subject, which no row carries: 32 hexadecimal digits."""
+        return self._named("audit")
+
     def stored_id(self, kind: str, public_id: str) -> str:
         """The id under which the row of this public id is kept: 32 hexadecimal digits."""
         return hmac.digest(self._ids, joined(kind, public_id), "sha256")[:_NAME_BYTES].hex()

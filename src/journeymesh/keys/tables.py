@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Final
 
 import sqlalchemy as sa
 
 from journeymesh.databases.database import KEY, Schema, SqlDatabase
+from journeymesh.errors import StoreUnavailable
 
 SCHEMA: Final = Schema(
     head="0002",
@@ -16,12 +19,66 @@ SCHEMA: Final = Schema(
     writers_lock=0x6B657973_74303031,  # "keyst001"
 )
 MIGRATE: Final = "make it with: journeymesh privacy migrate"
+_RUN_LOCK: Final = 0x6B657973_72756E31
+"""PostgreSQL's advisory lock of a run on a key store: "keysrun1"."""
 
 
-class KeyStoreDatabase(SqlDatabase):
+class CheckedDatabase(SqlDatabase):
+    """A database whose tables are looked for before the first transaction, so that their absence is said by name."""
+
+    _is_checked = False
+
+    @contextmanager
+    def reading(self) -> Iterator[sa.Connection]:
+        """A transaction that sees one state throughout."""
+        self._check_once()
+        with super().reading() as connection:
+            yield connection
+
+    @contextmanager
+    def writing(self, *, alone: bool = True) -> Iterator[sa.Connection]:
+        """A transaction that is the only writer's; commits at the end, rolls back on any fault."""
+        self._check_once()
+        with super().writing(alone=alone) as connection:
+            yield connection
+
+    def _check_once(self) -> None:
+        if not self._is_checked:
+            self.require_schema()
+            self._is_checked = True
+
+
+class KeyStoreDatabase(CheckedDatabase):
     """Transactions on a key store's tables. What is deleted is overwritten in a file of SQLite."""
 
     pragmas = ("synchronous=FULL", "foreign_keys=ON", "secure_delete=ON")
+
+    @contextmanager
+    def alone(self, what: str) -> Iterator[None]:
+        """Nobody else does this on this database meanwhile, by a lock that ends with its process.
+
+        Raises:
+            StoreUnavailable: somebody does.
+        """
+        busy = StoreUnavailable(f"{self.kind} {self.shown}: another {what} is under way", todo="wait for its end")
+        with ExitStack() as held:
+            if self.is_sqlite:
+                import fcntl
+
+                with self.faults():
+                    file = held.enter_context(open(f"{self._address.database}.run", "ab"))
+                try:
+                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except BlockingIOError:
+                    raise busy from None
+            else:
+                with self.faults():
+                    connection = held.enter_context(closing(self.engine().connect()))
+                    connection.detach()  # closed at the end, not given to others with its lock
+                    if not connection.exec_driver_sql(f"SELECT pg_try_advisory_lock({_RUN_LOCK})").scalar():
+                        raise busy
+                    connection.commit()
+            yield
 
     def __init__(self, url: str) -> None:
         super().__init__(url, SCHEMA, kind="key store", todo=MIGRATE)

@@ -7,7 +7,8 @@ from typing import Final
 
 import sqlalchemy as sa
 
-from journeymesh.databases.database import KEY, Schema, SqlDatabase
+from journeymesh.databases.database import KEY, Schema
+from journeymesh.keys.tables import CheckedDatabase
 
 SCHEMA: Final = Schema(
     head="0001",
@@ -18,7 +19,7 @@ SCHEMA: Final = Schema(
 MIGRATE: Final = "restore them, or where nobody was ever treated make them with: journeymesh privacy migrate"
 
 
-class TombstoneDatabase(SqlDatabase):
+class TombstoneDatabase(CheckedDatabase):
     """Transactions on tombstones, which stand apart from the data, its keys, and the backups of both."""
 
     def __init__(self, url: str) -> None:

@@ -128,8 +128,19 @@ class Tombstones:
 
     def refuses_policy(self, policy: Policy) -> bool:
         """Whether a treated term of this tenant and number overlaps this one, whatever bounds it is given by now."""
-        kept = self._current().policies.get(self._policy_token(policy), ())
-        return _overlaps(kept, to_us(policy.valid_from), _until(policy))
+        return not self.without_treated([policy])
+
+    def without_treated(self, policies_: Iterable[Policy]) -> list[Policy]:
+        """Those of the policies that no treated term overlaps. The tombstones are looked at once for all."""
+        kept = self._current().policies
+        if not kept:
+            return list(policies_)
+
+        def is_treated(policy: Policy) -> bool:
+            intervals = kept.get(self._policy_token(policy), ())
+            return _overlaps(intervals, to_us(policy.valid_from), _until(policy))
+
+        return [policy for policy in policies_ if not is_treated(policy)]
 
     def refused_intervals(self, vehicle: str) -> Intervals:
         """When fixes, journeys and refusals of this vehicle or device are refused."""

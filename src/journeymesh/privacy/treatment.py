@@ -1,12 +1,14 @@
 """The run that puts former customers' data beyond reach: steps that go on where a kill left them.
 
-1. *planned*: who is treated is written to the journal
-2. *refused*: tombstones stand, so that nothing comes back from now on
-3. *cleared*: what names the terms elsewhere (the strangler's control tables) is gone, while there is a name to clear by
-4. *erased*: the stores' rows are gone
-5. *shredded*: the terms' secrets are gone, and those of what was of no term then
-6. *rotated*: the secrets that are left are wrapped anew, the former wrapping keys destroyed
-7. *audited*: each term under its own pseudonym; then the journal is removed
+1. *planned*: who is due is written to the journal
+2. *confirmed*: those that are held by now are left out; from here on no hold is taken of those that remain
+3. *refused*: tombstones stand, so that nothing comes back from now on
+4. *cleared*: what names the terms elsewhere (the strangler's control tables) is gone, while there is a name to clear by
+5. *erased*: the stores' rows are gone
+6. *shredded*: the terms' secrets are gone, and those of what was of no term then; holds and decisions of their
+   policies as well, and their names from the journal, which the next index key seals again
+7. *rotated*: the secrets that are left are wrapped anew, the former wrapping keys destroyed
+8. *audited*: each term under its own pseudonym; then the journal is removed
 """
 
 from __future__ import annotations
@@ -14,26 +16,30 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Final, Protocol
+from datetime import UTC, datetime
+from typing import Any, Final, Protocol
 
 import msgspec
 
+from journeymesh.errors import UsageError
 from journeymesh.instants import from_us
 from journeymesh.journeys.policies import Policy
 from journeymesh.keys.port import KeyStore, Subject, Treatment, VehicleMonth, month_of
-from journeymesh.keys.privacy_records import PrivacyRecords
+from journeymesh.keys.privacy_records import KeptRecord, PrivacyRecords
 from journeymesh.keys.tombstones import Tombstone, Tombstones
-from journeymesh.privacy.former_customers import CustomerState, FormerCustomer
+from journeymesh.privacy.former_customers import CustomerState, FormerCustomer, LegalHold, PolicyName
 from journeymesh.stores.erasing import Erased, Erasure, interval_of, month_begins
 from journeymesh.stores.row_store import RowStore
 
 JOURNAL: Final = "journal"
-STEPS: Final = ("planned", "refused", "cleared", "erased", "shredded", "rotated", "audited")
+HOLD: Final = "hold"
+DECISION: Final = "decision"
+STEPS: Final = ("planned", "confirmed", "refused", "cleared", "erased", "shredded", "rotated", "audited")
 _ONE: Final = ("run",)
 
 
 class TreatedTerm(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """A term in the journal. ``pseudonym``: its own, of its secret, for the audit."""
+    """A term in the journal. ``pseudonym``: its own, of its secret, for the audit alone."""
 
     number: str
     tenant: str
@@ -64,10 +70,25 @@ class TreatedTerm(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
         return Tombstone(self.policy, self.last_journey_ended_us)
 
 
+class AlreadyTreated(UsageError):
+    """What should be kept is being treated."""
+
+
 class _Journal(msgspec.Struct, frozen=True, kw_only=True):
+    """``terms`` until they are shredded, behind that their ``pseudonyms``."""
+
     treatment_id: str
     step: str
     terms: tuple[TreatedTerm, ...]
+    pseudonyms: tuple[str, ...] = ()
+
+    def at(self, step: str) -> _Journal:
+        """The journal when this step is done."""
+        if step != "shredded":
+            return msgspec.structs.replace(self, step=step)
+        return _Journal(
+            treatment_id=self.treatment_id, step=step, terms=(), pseudonyms=tuple(term.pseudonym for term in self.terms)
+        )
 
 
 class Forgetting(Protocol):
@@ -109,19 +130,41 @@ class PrivacyRun:
     retoken: Callable[[], None] = lambda: None
     on_step: Callable[[str], None] = lambda _: None
 
-    def treat(self, customers: Iterable[FormerCustomer]) -> Treated:
-        """Go on with a run that was left, else treat those of the customers that are due."""
-        journal = self._read()
-        if journal is None:
-            terms = [term for each in customers if each.state is CustomerState.due for term in each.terms]
-            if not terms:
+    def treat(self, customers: Callable[[], Iterable[FormerCustomer]]) -> Treated:
+        """Go on with a run that was left, else treat those of the customers that are due.
+
+        Raises:
+            StoreUnavailable: another process runs it.
+        """
+        with self.records.only_run():
+            journal = self._read()
+            if journal is None:
+                terms = [term for each in customers() if each.state is CustomerState.due for term in each.terms]
+                if not terms:
+                    return Treated(treatment=None)
+                planned = tuple(self._planned(terms))
+                journal = _Journal(treatment_id=os.urandom(8).hex(), step=STEPS[0], terms=planned)
+                self._write(journal)
+            self.on_step(journal.step)
+            if journal.step == STEPS[0] and (journal := self._confirmed(journal)) is None:
                 return Treated(treatment=None)
-            journal = _Journal(treatment_id=os.urandom(8).hex(), step=STEPS[0], terms=tuple(self._planned(terms)))
-            self._write(journal)
-        return self._go_on(journal)
+            return self._go_on(journal)
+
+    def _confirmed(self, journal: _Journal) -> _Journal | None:
+        """The journal without what is held by now, in one transaction with the look at holds; None: all of it is."""
+        with self.records.changing() as records:
+            now = datetime.now(UTC)
+            held = {name for name, each in holds_in(records.all(HOLD)).items() if each.is_in_force(now)}
+            terms = tuple(term for term in journal.terms if (term.tenant, term.number) not in held)
+            if not terms:
+                records.remove(JOURNAL, _ONE)
+                return None
+            journal = msgspec.structs.replace(journal, step="confirmed", terms=terms)
+            records.put(JOURNAL, _ONE, msgspec.to_builtins(journal))
+        self.on_step(journal.step)
+        return journal
 
     def _go_on(self, journal: _Journal) -> Treated:
-        self.on_step(journal.step)
         policies = [term.policy for term in journal.terms]
         erased, counts = Erased(), {"cleared": 0, "shredded": 0}
         treatment_id = journal.treatment_id
@@ -129,26 +172,23 @@ class PrivacyRun:
             "refused": lambda: self.tombstones.add(treatment_id, [term.tombstone for term in journal.terms]),
             "cleared": lambda: sum(each.forget(policies) for each in self.forgetting),
             "erased": lambda: self._erase(journal.terms, erased),
-            "shredded": lambda: self.keys.shred(_subjects(journal.terms)),
+            "shredded": lambda: self._shred(journal.terms),
             "rotated": lambda: self._rotate(treatment_id),
             "audited": lambda: self._audit(journal),
         }
         for name in STEPS[STEPS.index(journal.step) + 1 :]:
             counts[name] = steps[name]() or 0
-            self._write(msgspec.structs.replace(journal, step=name))
+            journal = journal.at(name)
+            self._write(journal)
             self.on_step(name)
         self.records.remove(JOURNAL, _ONE)
         return Treated(
             treatment=next(each for each in self.keys.treatments() if each.treatment_id == treatment_id),
-            terms=len(policies),
+            terms=len(journal.pseudonyms),
             erased=erased,
             forgotten=counts["cleared"],
             secrets=counts["shredded"],
         )
-
-    def is_under_way(self) -> bool:
-        """Whether a run was left before its end."""
-        return self._read() is not None
 
     def _planned(self, terms: Sequence[Policy]) -> Iterator[TreatedTerm]:
         keys = self.keys.ensure([(policy.term, None) for policy in terms])
@@ -164,7 +204,7 @@ class PrivacyRun:
                 device=policy.device,
                 vehicle=policy.vehicle,
                 last_journey_ended_us=max(ends, default=None),
-                pseudonym=keys[policy.term].handle(None),
+                pseudonym=keys[policy.term].audit_pseudonym(),
             )
 
     def _erase(self, terms: Sequence[TreatedTerm], erased: Erased) -> None:
@@ -172,6 +212,13 @@ class PrivacyRun:
             for term in terms:
                 tombstone = term.tombstone
                 erased.add(store.erase(Erasure(tombstone.policy, tombstone.vehicles, tombstone.vehicle_interval)))
+
+    def _shred(self, terms: Sequence[TreatedTerm]) -> int:
+        gone = self.keys.shred(_subjects(terms))
+        for name in {(term.tenant, term.number) for term in terms}:
+            for kind in (HOLD, DECISION):
+                self.records.remove(kind, name)
+        return gone
 
     def _rotate(self, treatment_id: str) -> None:
         if any(each.treatment_id == treatment_id for each in self.keys.treatments()):
@@ -183,15 +230,52 @@ class PrivacyRun:
 
     def _audit(self, journal: _Journal) -> None:
         if self.recorder is not None:
-            for term in journal.terms:
-                self.recorder.treated(journal.treatment_id, term.pseudonym)
+            for pseudonym in journal.pseudonyms:
+                self.recorder.treated(journal.treatment_id, pseudonym)
 
     def _read(self) -> _Journal | None:
-        body = self.records.get(JOURNAL, _ONE)
-        return None if body is None else msgspec.convert(body, _Journal)
+        return _journal_in(self.records.get(JOURNAL, _ONE))
 
     def _write(self, journal: _Journal) -> None:
         self.records.put(JOURNAL, _ONE, msgspec.to_builtins(journal))
+
+
+def step_left(records: PrivacyRecords) -> str | None:
+    """The last step that a run made which was left before its end; None: there is none."""
+    journal = _journal_in(records.get(JOURNAL, _ONE))
+    return None if journal is None else journal.step
+
+
+def _journal_in(body: dict[str, Any] | None) -> _Journal | None:
+    return None if body is None else msgspec.convert(body, _Journal)
+
+
+def holds_in(records: Iterable[KeptRecord]) -> dict[PolicyName, LegalHold]:
+    """The holds that these records are."""
+    holds = {}
+    for record in records:
+        until = record.body["until"]
+        ends = None if until is None else datetime.fromisoformat(until)
+        holds[PolicyName(*record.name)] = LegalHold(who=record.body["who"], why=record.body["why"], until=ends)
+    return holds
+
+
+def hold(records: PrivacyRecords, policy: PolicyName, held: LegalHold) -> None:
+    """Keep this policy from being treated.
+
+    Raises:
+        AlreadyTreated: a run that is under way treats it, and cannot go back.
+    """
+    with records.changing() as now:
+        journal = _journal_in(now.get(JOURNAL, _ONE))
+        is_confirmed = journal is not None and journal.step != STEPS[0]
+        if journal is not None and is_confirmed and policy in {(term.tenant, term.number) for term in journal.terms}:
+            raise AlreadyTreated(
+                f"policy {policy.number} is being treated, which cannot be undone",
+                todo="let the run end: journeymesh privacy run",
+            )
+        until = None if held.until is None else held.until.isoformat()
+        now.put(HOLD, policy, {"who": held.who, "why": held.why, "until": until})
 
 
 def _subjects(terms: Iterable[TreatedTerm]) -> Iterator[Subject]:

@@ -91,14 +91,19 @@ class RefusingStore(RowStore):
 
 
 def erase_treated(store: RowStore, tombstones: Tombstones) -> Erased:
-    """Erase what the store has that tombstones cover, as after it was restored from an older backup."""
+    """Erase what the store has that tombstones cover, as after it was restored from an older backup.
+
+    A term goes by its own rows, and vehicles by the tombstones' intervals: the term's bounds in the backup, which may
+    have no end yet, take nothing of other terms.
+    """
     erased = Erased()
     if tombstones.is_empty():
         return erased
-    for policy in store.policies():
-        if tombstones.refuses_policy(policy):
-            names = tuple(sorted({name for name in (policy.vehicle, policy.device) if name is not None}))
-            erased.add(store.erase(Erasure(policy, names, interval_of(policy))))
+    policies = store.policies()
+    remaining = {policy.term for policy in tombstones.without_treated(policies)}
+    for policy in policies:
+        if policy.term not in remaining:
+            erased.add(store.erase(Erasure(policy, (), interval_of(policy))))
     after: str | None = None
     while page := store.vehicles_after(after, _PAGE):
         for name, intervals in tombstones.refused_intervals_of(page).items():
@@ -113,7 +118,7 @@ def without_treated(batch: StoreBatch, tombstones: Tombstones) -> tuple[StoreBat
     refused = RefusedInput()
     if tombstones.is_empty():
         return batch, refused
-    policies = [policy for policy in batch.policies if not tombstones.refuses_policy(policy)]
+    policies = tombstones.without_treated(batch.policies)
     refused.policies = len(batch.policies) - len(policies)
     journeys, fixes = batch.journeys, batch.fixes
     if journeys is not None:

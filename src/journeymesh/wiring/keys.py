@@ -88,6 +88,13 @@ def guarded(store: RowStore, settings: Settings) -> RowStore:
     return RefusingStore(store, tombstones, ready)
 
 
+def unguarded(store: RowStore) -> RowStore:
+    """The store below what tombstones guard: a guard erases what they cover before its first answer."""
+    from journeymesh.stores.refusing_store import RefusingStore
+
+    return store.inner if isinstance(store, RefusingStore) else store
+
+
 @contextmanager
 def control_forgetting(url: str) -> Iterator[ControlForgetting]:
     """What forgets treated terms in the control database at this URL.

@@ -1,0 +1,71 @@
+"""A store that tombstones guard, as it is after an older backup was restored."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from tests.support.records import BEGIN, DAY, fixes, journey, journeys, policy
+
+from journeymesh.journeys.policies import Policy
+from journeymesh.keys.derivations import CommonKey
+from journeymesh.keys.tombstone_tables import TombstoneDatabase
+from journeymesh.keys.tombstones import Tombstone, Tombstones
+from journeymesh.stores.memory import MemoryStore
+from journeymesh.stores.port import JourneyQuery, StoreBatch
+from journeymesh.stores.refusing_store import RefusingStore
+from journeymesh.wiring.keys import unguarded
+
+ENDED = BEGIN + 20 * DAY
+NEXT = BEGIN + 40 * DAY
+
+
+def term(number: str, since: object, until: object) -> Policy:
+    return policy(number, vehicle="car-1", valid_from=since, valid_to=until)
+
+
+@pytest.fixture
+def tombstones(tmp_path: Path) -> Iterator[Tombstones]:
+    made = Tombstones(TombstoneDatabase(f"sqlite:///{tmp_path}/tombstones.db"), CommonKey(bytes(32), 1))
+    made.migrate()
+    made.add("t-1", [Tombstone(term("GONE-1", BEGIN, ENDED))])
+    yield made
+    made.close()
+
+
+def restored() -> MemoryStore:
+    """A backup in which the treated term has no end yet, and that was written to by others since."""
+    store = MemoryStore()
+    store.migrate()
+    store.write(StoreBatch(policies=[term("GONE-1", BEGIN, None), term("STAYS-1", NEXT, None)]))
+    store.write(
+        StoreBatch(
+            journeys=journeys(
+                journey("car-1", BEGIN + 2 * DAY, policy="GONE-1", policy_from=BEGIN),
+                journey("car-1", NEXT + 2 * DAY, policy="STAYS-1", policy_from=NEXT),
+            ),
+            fixes=fixes("car-1", NEXT + 2 * DAY, NEXT + 2 * DAY + timedelta(minutes=5)),
+        )
+    )
+    return store
+
+
+def test_a_term_that_has_no_end_in_a_backup_takes_nothing_of_its_successor(tombstones: Tombstones) -> None:
+    store = RefusingStore(restored(), tombstones, lambda: None)
+    assert [each.number for each in store.policies()] == ["STAYS-1"]
+    assert store.journeys(JourneyQuery())["policy"].to_pylist() == ["STAYS-1"]
+    assert len(store.fixes("car-1", NEXT, NEXT + 9 * DAY)) > 0
+
+
+def test_what_a_dry_run_reads_is_left_as_it_is(tombstones: Tombstones) -> None:
+    inner = restored()
+    before = inner.digest()
+    assert len(inner.journeys(JourneyQuery())) == 2
+    store = RefusingStore(inner, tombstones, lambda: None)
+    below = unguarded(store)
+    assert [each.number for each in tombstones.without_treated(below.policies())] == ["STAYS-1"]
+    assert inner.digest() == before
+    store.policies()
+    assert inner.digest() != before
