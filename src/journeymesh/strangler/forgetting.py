@@ -29,7 +29,8 @@ class ControlForgetting:
     def forget(self, policies: Sequence[Policy]) -> int:
         """Forget what names these terms, in one transaction; returns how many rows went. Idempotent.
 
-        Fixes that the door accepted go where a term covers them, those that wait to be delivered as well.
+        Fixes that the door accepted go where a term covers them, those that wait to be delivered as well. Mismatches
+        and coverage go by the policy's number, another tenant's too: they are made again by the next comparison.
         """
         numbers = sorted({policy.number for policy in policies})
         names = sorted({name for policy in policies for name in (policy.vehicle, policy.device) if name is not None})
@@ -40,14 +41,29 @@ class ControlForgetting:
                 for column, some in (
                     (mismatches.c.policy, some_numbers),
                     (shadow_coverage.c.policy, some_numbers),
-                    (document_index.c.vehicle, some_names),
                     (refused_documents.c.vehicle, some_names),
                 ):
                     gone += connection.execute(sa.delete(column.table).where(column.in_(some))).rowcount
                 finished = sa.and_(reconciliations.c.resume.in_(some_names), reconciliations.c.finished_us.is_not(None))
                 connection.execute(sa.update(reconciliations).where(finished).values(resume=None))
+            gone += _forget_documents(connection, policies)
             gone += _forget_accepted(connection, policies, names)
         return gone
+
+
+def _forget_documents(connection: sa.Connection, policies: Sequence[Policy]) -> int:
+    """Those that have fixes within a term. A successor's stay: what is deleted of them in legacy has to be found."""
+    gone, at = 0, document_index.c
+    for policy in policies:
+        since, until = _bounds(policy)
+        names = [name for name in (policy.vehicle, policy.device) if name is not None]
+        of_term = sa.and_(at.vehicle.in_(names), at.first_us < until, at.last_us >= since)
+        gone += connection.execute(sa.delete(document_index).where(of_term)).rowcount
+    return gone
+
+
+def _bounds(policy: Policy) -> tuple[int, int]:
+    return to_us(policy.valid_from), int(END_OF_TIME_US) if policy.valid_to is None else to_us(policy.valid_to)
 
 
 def _forget_accepted(connection: sa.Connection, policies: Sequence[Policy], names: Sequence[str]) -> int:
@@ -58,8 +74,8 @@ def _forget_accepted(connection: sa.Connection, policies: Sequence[Policy], name
             continue
         kept = fixes.fixed_at_us == fixes.fixed_at_us
         for policy in policies:
-            until = int(END_OF_TIME_US) if policy.valid_to is None else to_us(policy.valid_to)
-            within = (fixes.fixed_at_us >= to_us(policy.valid_from)) & (fixes.fixed_at_us < until)
+            since, until = _bounds(policy)
+            within = (fixes.fixed_at_us >= since) & (fixes.fixed_at_us < until)
             for code, name in enumerate(fixes.vehicles):
                 if name in (policy.vehicle, policy.device):
                     kept &= ~(within & (fixes.vehicle == code))
