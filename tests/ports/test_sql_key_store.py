@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
+from journeymesh.errors import StoreUnavailable
 from journeymesh.journeys.policies import PolicyTerm
 from journeymesh.keys.live_keys import LiveKeys
 from journeymesh.keys.port import KeyProvider, KeyStore, KeysUnavailable, VehicleMonth
@@ -153,6 +154,18 @@ class TestSqlKeyStore(KeyStoreSuite):
         index_keys = [row for row in copied if row.kind == "index"]
         assert len(index_keys) == 1
         assert index_keys[0].intermediate not in living
+
+    def test_one_run_at_a_time_and_the_next_when_it_has_ended(self) -> None:
+        self.make_store()
+        first, other = KeyStoreDatabase(self._url), KeyStoreDatabase(self._url)
+        for _ in range(2):
+            busy = pytest.raises(StoreUnavailable, match="another privacy run")
+            with first.alone("privacy run"), busy, other.alone("privacy run"):
+                pytest.fail("two runs at once")
+        with other.alone("privacy run"), first.writing():
+            pass
+        first.close()
+        other.close()
 
     def test_subjects_stand_in_no_order_in_which_they_were_given(self) -> None:
         many = [(PolicyTerm(f"P-{n:03}", "acme", datetime(2025, 1, 1, tzinfo=UTC)), 660) for n in range(200)]

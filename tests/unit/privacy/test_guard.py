@@ -7,7 +7,6 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from tests.support.records import BEGIN, DAY, fixes, journey, journeys, policy
 
 from journeymesh.journeys.policies import Policy
 from journeymesh.keys.derivations import CommonKey
@@ -17,6 +16,7 @@ from journeymesh.stores.memory import MemoryStore
 from journeymesh.stores.port import JourneyQuery, StoreBatch
 from journeymesh.stores.refusing_store import RefusingStore
 from journeymesh.wiring.keys import unguarded
+from tests.support.records import BEGIN, DAY, fixes, journey, journeys, policy
 
 ENDED = BEGIN + 20 * DAY
 NEXT = BEGIN + 40 * DAY
