@@ -1,4 +1,4 @@
-"""``journeymesh privacy …``: former customers, put beyond reach."""
+"""``journeymesh privacy …``: former customers' data, erased and refused from then on."""
 
 from __future__ import annotations
 
@@ -24,7 +24,10 @@ if TYPE_CHECKING:
     from journeymesh.privacy.former_customers import FormerCustomer
     from journeymesh.stores.row_store import RowStore
 
-app = typer.Typer(help="Put former customers' data beyond reach; hold what must stay.", no_args_is_help=True)
+app = typer.Typer(
+    help="Erase former customers' data in a store, and keep it from coming back; hold what must stay.",
+    no_args_is_help=True,
+)
 
 NumberArgument = Annotated[str, typer.Argument(metavar="NUMBER", help="The policy's number.")]
 TenantNamed = Annotated[str, typer.Option("--tenant", help="The policy's tenant.")]
@@ -78,7 +81,10 @@ def run(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show who would be treated, and change nothing.")] = False,
     form: Annotated[Format, typer.Option("--format", help="table or json.")] = Format.table,
 ) -> None:
-    """Put the data of former customers beyond reach, those whose last term ended long enough ago by the contract.
+    """Erase the data of former customers, those whose last term ended long enough ago by the contract.
+
+    From then on the store takes and answers nothing of them, restored from a backup either. Data in stores are in clear
+    as yet: backups of before stay readable for whoever has them, until you delete them.
 
     It cannot be undone. Stopped, it goes on where it was left when it is run again.
     """

@@ -1,1 +1,1 @@
-"""Former customers: who is due, what keeps them, and the run that puts their data beyond reach."""
+"""Former customers: who is due, what keeps them, and the run that erases their data and has it refused."""

@@ -1,4 +1,4 @@
-"""The run that puts former customers' data beyond reach: steps that go on where a kill left them.
+"""The run that erases former customers' data and destroys their secrets: steps that go on where a kill left them.
 
 1. *planned*: who is due is written to the journal
 2. *confirmed*: those that are held by now are left out; from here on no hold is taken of those that remain

@@ -24,7 +24,7 @@ TOKENS_OF: Final = "index_key"
 JOB: Final = "job"
 """What a store's state says: which keys it is protected by, and which job is not finished."""
 _CHECK: Final = "check"
-_PROTECT: Final = "run: journeymesh store protect"
+_PROTECT: Final = "convert it with journeymesh.stores.protecting.protect"
 
 
 class ProtectedStore(RowStore):

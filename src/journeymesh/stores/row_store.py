@@ -89,7 +89,9 @@ class RowStore(ABC):
             StoreUnavailable: the store is protected.
         """
         if next(iter(rows.select(STATE, limit=1)), None) is not None:
-            raise StoreUnavailable(f"{self.url}: is protected by a key store", todo="open it with its keys")
+            raise StoreUnavailable(
+                f"{self.url}: is protected by a key store", todo="open it with its keys, by ProtectedStore"
+            )
 
     def write(self, batch: StoreBatch) -> None:
         """Write the batch: all of it or, on any fault, none."""
