@@ -153,10 +153,12 @@ def _names(row: dict[str, Any], policy: Policy) -> bool:
 
 
 def _refusals(into: ReadableRows, erasure: Erasure) -> Iterator[Row]:
+    """Those of the months, and those without an instant: they may be of any time, and have what was refused in them."""
     since, until = erasure.months
     for vehicle in erasure.vehicles:
         where: list[Condition] = [("vehicle", "=", vehicle), ("fixed_at_us", ">=", since), ("fixed_at_us", "<", until)]
-        yield from into.select("refusals", where, columns=("refusal_id",))
+        for some in (where, [("vehicle", "=", vehicle), ("fixed_at_us", "=", None)]):
+            yield from into.select("refusals", some, columns=("refusal_id",))
 
 
 def _erase_fixes(into: WritableRows, erasure: Erasure) -> int:

@@ -13,10 +13,10 @@ from journeymesh.keys.derivations import CommonKey
 from journeymesh.keys.tombstone_tables import TombstoneDatabase
 from journeymesh.keys.tombstones import Tombstone, Tombstones
 from journeymesh.stores.memory import MemoryStore
-from journeymesh.stores.port import JourneyQuery, StoreBatch
+from journeymesh.stores.port import JourneyQuery, RefusalQuery, StoreBatch
 from journeymesh.stores.refusing_store import RefusingStore
 from journeymesh.wiring.keys import unguarded
-from tests.support.records import BEGIN, DAY, fixes, journey, journeys, policy
+from tests.support.records import BEGIN, DAY, fixes, journey, journeys, policy, refusal
 
 ENDED = BEGIN + 20 * DAY
 NEXT = BEGIN + 40 * DAY
@@ -47,6 +47,12 @@ def restored() -> MemoryStore:
                 journey("car-1", NEXT + 2 * DAY, policy="STAYS-1", policy_from=NEXT),
             ),
             fixes=fixes("car-1", NEXT + 2 * DAY, NEXT + 2 * DAY + timedelta(minutes=5)),
+            refusals=[
+                refusal(number, vehicle=vehicle, fixed_at=at)
+                for number, (vehicle, at) in enumerate(
+                    [("car-1", BEGIN + DAY), ("car-1", None), ("car-1", NEXT + 2 * DAY), ("car-2", None)]
+                )
+            ],
         )
     )
     return store
@@ -57,6 +63,12 @@ def test_a_term_that_has_no_end_in_a_backup_takes_nothing_of_its_successor(tombs
     assert [each.number for each in store.policies()] == ["STAYS-1"]
     assert store.journeys(JourneyQuery())["policy"].to_pylist() == ["STAYS-1"]
     assert len(store.fixes("car-1", NEXT, NEXT + 9 * DAY)) > 0
+
+
+def test_what_was_refused_without_an_instant_goes_with_the_vehicle(tombstones: Tombstones) -> None:
+    store = RefusingStore(restored(), tombstones, lambda: None)
+    left = {(each.vehicle, each.fixed_at) for _, each in store.refusals(RefusalQuery())}
+    assert left == {("car-1", NEXT + 2 * DAY), ("car-2", None)}
 
 
 def test_what_a_dry_run_reads_is_left_as_it_is(tombstones: Tombstones) -> None:
