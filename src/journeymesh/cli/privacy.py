@@ -149,7 +149,7 @@ def hold(
         raise UsageError("--until is over", todo="give a later date")
     with _opened() as opened:
         hold_policy(opened.records, PolicyName(tenant, number), LegalHold(who=who, why=why, until=ends))
-    say(f"policy {number} is held{'' if ends is None else f' until {ends.date()}'}")
+    say(f"policy {number} of tenant {tenant} is held{'' if ends is None else f' until {ends.date()}'}")
 
 
 @app.command("release")
@@ -160,7 +160,7 @@ def release(number: NumberArgument, tenant: TenantNamed = "default") -> None:
     with _opened() as opened:
         if not opened.records.remove(HOLD, (tenant, number)):
             raise NotFound(f"policy {number} of tenant {tenant} is not held", todo="see: journeymesh privacy held")
-    say(f"policy {number} is released")
+    say(f"policy {number} of tenant {tenant} is released")
 
 
 @app.command("held")
@@ -193,7 +193,7 @@ def decide(
 
     with _opened() as opened:
         opened.records.put(DECISION, (tenant, number), {"same_person": same_person, "who": who, "why": why})
-    say(f"policy {number}: {'the same person' if same_person else 'another person'}")
+    say(f"policy {number} of tenant {tenant}: {'the same person' if same_person else 'another person'}")
 
 
 _SECONDS = "seconds"
