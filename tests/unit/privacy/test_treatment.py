@@ -13,6 +13,7 @@ from journeymesh.databases.database import SqlDatabase
 from journeymesh.errors import StoreUnavailable
 from journeymesh.journeys.policies import Policy
 from journeymesh.keys.derivations import CommonKey
+from journeymesh.keys.port import KeysUnavailable
 from journeymesh.keys.privacy_records import PrivacyRecords
 from journeymesh.keys.providers.local_file import LocalFileProvider
 from journeymesh.keys.sql import SqlKeyStore
@@ -117,6 +118,29 @@ def test_killed_behind_any_step_it_goes_on_and_records_each_term_once(ward: Ward
     assert len({treatment for treatment, _ in ward.recorder.recorded}) == 1
     assert len(ward.keys.treatments()) == 1
     assert ward.tombstones.count() == 2
+
+
+@pytest.mark.parametrize("fails", ["create", "wrap", "destroy"])
+def test_a_provider_that_fails_within_the_rotation_is_asked_again(
+    ward: Ward, fails: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ward.records.put(HOLD, ("acme", "STAYS-1"), {"who": "ann", "why": "case 7", "until": None})
+    stays = term("STAYS-1").term
+    ward.keys.ensure([(stays, None)])
+
+    def fault(*_: object) -> None:
+        raise KeysUnavailable("down")
+
+    with monkeypatch.context() as down:
+        down.setattr(LocalFileProvider, fails, fault)
+        with pytest.raises(KeysUnavailable):
+            ward.run()
+    assert step_left(ward.records) == "shredded"
+    assert ward.run().treatment is not None
+    assert len(ward.keys.treatments()) == 1
+    assert ward.keys.former_index_key() is None
+    assert list(ward.keys.keys_of([stays, *(each.term for each in TERMS)])) == [stays]
+    assert [each.name for each in ward.records.all(HOLD)] == [("acme", "STAYS-1")]
 
 
 def test_a_hold_behind_planning_is_kept(ward: Ward) -> None:
