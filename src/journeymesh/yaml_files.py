@@ -33,7 +33,7 @@ _VARIABLE: Final = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 
 
 class YamlRefused(yaml.YAMLError):
-    """A YAML text is beyond its bounds, or says a value that there is not."""
+    """A YAML text is beyond its bounds, contains itself by an alias, or has a value that Python cannot represent."""
 
 
 def load_yaml(text: str, *, loader: type[Any] = yaml.SafeLoader, bounds: YamlBounds = FILES) -> Any:

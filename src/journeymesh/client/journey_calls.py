@@ -294,13 +294,15 @@ class JourneyCalls:
 
     @methods.answer
     def put_fixes(self, fixes: Any, idempotency_key: str | None = None, data: str = "personal") -> Call[FixesTaken]:
-        """Hand in fixes: an Arrow table, a Polars or pandas frame, or rows. ``data`` is what kind of data they are;
-        where a service runs that is not for personal data, it takes ``generated`` or ``treated`` ones only.
+        """Hand in fixes: an Arrow table, a Polars or pandas frame, or rows (mappings by column).
 
-        Without a key the batch's digest is its key, so the same batch counts once however often it is sent.
+        ``data`` is the kind of data: ``personal``, ``treated`` or ``generated``. A service refuses a kind that its
+        environment does not admit. Without a key the batch's digest is its key, so the same batch counts once however
+        often it is sent.
 
         Raises:
-            UsageError: they are no fixes.
+            UsageError: a column is unknown or missing, or its values have another type.
+            TypeError, ValueError: ``fixes`` is neither a table nor an iterable of mappings.
         """
         table = fix_table(fixes)
         sink = io.BytesIO()

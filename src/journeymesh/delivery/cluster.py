@@ -156,7 +156,9 @@ def opened_cluster(kubeconfig: Path | None = None) -> Iterator[Cluster]:
     """A cluster for as long as the block takes.
 
     Raises:
-        ClusterUnavailable: no kubeconfig, and this is no pod.
+        ClusterUnavailable: there is no usable kubeconfig and no service account of a pod, or the API server does not
+            answer.
+        ExtraMissing: kr8s is not installed.
     """
     cluster = Cluster(kubeconfig)
     try:

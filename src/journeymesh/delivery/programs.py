@@ -86,7 +86,8 @@ def applied(manifests: str) -> None:
     Under kubectl's own name a partial manifest would take back what somebody else applied under it.
 
     Raises:
-        ProgramMissing: there is no kubectl. ProgramFailed: the API server refuses them.
+        ProgramMissing: there is no kubectl.
+        ProgramFailed: the API server refuses them or cannot be reached, or kubectl took longer than 120 s.
     """
     argv = ["kubectl", "apply", "--server-side", "--force-conflicts", "--field-manager", "journeymesh", "-f", "-"]
     called(argv, given=manifests)

@@ -38,7 +38,8 @@ class RunOptions:
     """How a run is done.
 
     ``policies`` None takes the source's own. ``now`` bounds future clocks where the receipt is not reported, and
-    dates the run. ``memory_bytes`` bounds the columns held at once (the process needs about 250 MB besides).
+    dates the run. ``memory_bytes`` bounds the columns that are in memory at once; docs/performance.md has what whole
+    processes were measured to need.
     """
 
     rules: JourneyRules

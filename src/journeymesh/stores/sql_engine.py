@@ -67,7 +67,12 @@ class StoreDatabase(SqlDatabase):
             yield connection
 
     def migrate(self) -> None:
-        """Create or upgrade the schema to this version's. Idempotent; safe to run beside a reader."""
+        """Create or upgrade the schema to this version's. Idempotent; safe to run beside a reader.
+
+        Raises:
+            StoreUnavailable: the database cannot be reached, has the schema of a newer version, or another writer kept
+                it locked for the busy timeout.
+        """
         if self.version() == SCHEMA.head:
             return
         with self.migrating() as connection:

@@ -129,10 +129,13 @@ class Backfill:
         self._pace = Pace(self.session.feed.chunk_fixes, first=1)
 
     def open(self) -> None:
-        """Find the vehicles, and the one that was done last.
+        """List the slice's vehicles and find the one that was done last.
+
+        The backfill must have been recorded by ``begin_again``.
 
         Raises:
-            StoreUnavailable: nobody recorded that it begins.
+            SourceUnreadable: the source cannot list its vehicles.
+            StoreUnavailable: the control database or the target cannot be read or written.
         """
         state = backfill_of(self.session.control, self.slice.name, self.session.target)
         assert state is not None

@@ -303,7 +303,7 @@ class Installation:
         return Retention(self.keep_fixes(self.plan.stores[name].keep_fixes))
 
     def metrics(self) -> StranglerMetrics:
-        """The move as Prometheus metrics."""
+        """A Prometheus collector of the move, which reads the control database at each scrape."""
         return StranglerMetrics(
             lambda: status_of(self.plan, self.control, self.policies_at_hand()), lambda: feeds_status(self.control)
         )

@@ -93,7 +93,7 @@ class AnswerCache:
             self.touch_all()
 
     def touch_all(self) -> None:
-        """Anything may have changed."""
+        """Anything may have changed: discard every answer."""
         with self._lock:
             self._generation += 1
             self._all_changed = self._generation

@@ -99,7 +99,7 @@ class BackfillStatus(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class UnusablePolicies(msgspec.Struct, frozen=True, kw_only=True):
-    """Legacy's policies that cannot be used, which are in no slice: how many, and the first of them."""
+    """Legacy's policies that cannot be used, which are in no slice: how many, and up to ``UNUSABLE_NAMED`` of them."""
 
     count: int
     first: tuple[UnusablePolicy, ...]

@@ -57,7 +57,8 @@ class Mark:
 
     @classmethod
     def of(cls, counts: Mapping[str, int], url: str) -> Mark | None:
-        """That in a run's counts of the store at this URL; None: there is none."""
+        """The mark in ``counts``, which are a run's in the store at ``url``; None where they have no identity. Counts
+        without a number of writes mean 0 writes."""
         identity = counts.get(IDENTITY)
         return None if identity is None else cls(identity, counts.get(WRITES, 0), place_of(url))
 

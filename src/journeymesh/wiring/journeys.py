@@ -163,7 +163,10 @@ def open_documents(location: str, mapping_path: str | Path) -> MongodbDocuments:
     """What reads documents of the legacy database by the driver alone.
 
     Raises:
+        MappingInvalid: the mapping file cannot be used, or no query finds a vehicle by it.
+        PersonalDataRefused: this environment does not admit data of the mapping's kind.
         SourceMissing: the collection is not there. SourceUnreadable: the server cannot be reached.
+        UsageError: it is no URL of a live MongoDB that names a database.
     """
     from journeymesh.sources.locations import live_mapping
     from journeymesh.sources.mongodb_documents import MongodbDocuments

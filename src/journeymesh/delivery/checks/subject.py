@@ -249,7 +249,7 @@ class Subject:
                 yield from (each for each in self.objects(unit) if not kinds or each.kind in kinds)
 
     def of_environment(self, environment: str, *kinds: str) -> Iterator[Rendered]:
-        """What the services of an environment render, of these kinds."""
+        """What the services of an environment render: objects of these kinds, or of every kind where none is named."""
         yield from (each for each in self.every(*kinds, part="service") if each.unit.environment == environment)
 
     def beside(self, held: Rendered, *kinds: str) -> list[Rendered]:

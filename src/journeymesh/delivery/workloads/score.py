@@ -1,7 +1,9 @@
 """The Score file of a workload (https://score.dev, v1b1): what it may say, and what is read of it.
 
 Score says what a workload is, not how it is run: what it leaves open (security, budget, fences, drain) has one answer
-here for all. What Score can say and this platform does not do is refused, not passed over.
+here for all. What Score can say and this platform does not do is refused: files, volumes, resources to provision, a
+second container or port, UDP. Ignored are annotations that are not ours, other metadata (placeholders can refer to it),
+and ``exec`` in a probe that has ``httpGet`` too.
 """
 
 from __future__ import annotations

@@ -52,6 +52,10 @@ def tracked(name: str, track: str) -> str:
 
 
 def metadata(name: str, wave: int, its_labels: dict[str, str], **annotations: str) -> dict[str, Any]:
-    """An object's metadata; annotations with ``_`` for what Argo CD calls by its own prefix."""
+    """An object's ``metadata``: its name, labels, sync wave and Argo CD annotations.
+
+    ``annotations`` are named without Argo CD's prefix and with ``_`` for ``-``: ``hook_delete_policy`` becomes
+    ``argocd.argoproj.io/hook-delete-policy``.
+    """
     ours = {f"argocd.argoproj.io/{key.replace('_', '-')}": value for key, value in annotations.items()}
     return {"name": name, "labels": its_labels, "annotations": {WAVE: str(wave), **ours}}

@@ -1,4 +1,5 @@
-"""Parts of a page, each with an answer of its own: what one of them lacks never takes the others with it."""
+"""Panels: parts of a page that are fetched separately. A panel that cannot be fetched leaves the others as they are,
+except where the token is refused: then the whole page asks to sign in."""
 
 from __future__ import annotations
 

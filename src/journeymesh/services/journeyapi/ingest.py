@@ -39,7 +39,9 @@ class PlanTaker:
         """Journal them. Nothing is refused here.
 
         Raises:
-            UsageError: a slice takes none while legacy lives. StoreUnavailable: the journal cannot be written.
+            UsageError: a slice takes none while legacy lives; or the key is empty, longer than 200 characters or was
+                used for other fixes.
+            StoreUnavailable: the journal cannot be written.
         """
         self.installation.accept(fixes, key)
         return ()

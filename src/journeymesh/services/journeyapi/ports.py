@@ -100,7 +100,7 @@ class FixTaker(Protocol):
 
 
 class Product(Protocol):
-    """What is told of the data product."""
+    """What the service says about the data product it serves."""
 
     def contract(self) -> Mapping[str, Any]:
         """The data contract, as ODCS has it."""

@@ -8,7 +8,8 @@ down_revision = "0002"
 
 
 def upgrade() -> None:
-    """Let one plan own the database, the first that is applied from now on, and feeds know their target again."""
+    """Add the table that records which plan owns this database (the first one applied from now on), and the columns by
+    which a feed recognises its target store."""
     for name in ("store_identity", "store_writes"):
         op.add_column("strangler_feeds", sa.Column(name, sa.BigInteger(), nullable=True))
     op.add_column("strangler_feeds", sa.Column("store_place", sa.Text(), nullable=True))
