@@ -89,7 +89,7 @@ class Fixes:
 
     @property
     def nbytes(self) -> int:
-        """Bytes held by the columns."""
+        """Bytes of the columns, without ``origin`` and without the dictionary ``vehicles``."""
         return sum(column.nbytes for _, column in self._reported())
 
     @property

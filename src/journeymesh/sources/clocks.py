@@ -221,7 +221,15 @@ def _wall_table(zone: str, fold: str) -> tuple[I64, I64]:
 
 
 def utc_of_local(local_us: I64, zone: str, fold: str = "earlier") -> tuple[I64, npt.NDArray[np.bool_]]:
-    """(UTC, skipped) of wall clock times in a zone, int64[n] in µs; skipped where no such time exists there."""
+    """(UTC, skipped) of wall clock times in a zone: int64[n] in µs since 1970, and bool[n].
+
+    ``skipped`` where no such time exists there; its UTC is then the wall clock's own number. ``fold`` is which of two
+    equal wall clock times is meant, ``earlier`` or ``later``. Offsets change as they do from 1990 to 2060: before and
+    after that, the first and the last of them hold.
+
+    Raises:
+        UnknownZone: there is no such zone.
+    """
     if zone == "UTC":
         return local_us, np.zeros(len(local_us), np.bool_)
     walls, shifts = _wall_table(zone, fold)

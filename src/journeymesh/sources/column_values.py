@@ -221,10 +221,11 @@ def _distinct_objects(values: list[Any]) -> tuple[list[Any], I32]:
 
 
 def whole_numbers(values: pa.Array, markers: Markers) -> F64:
-    """float64[rows] of a column all of which is numbers, NaN where missing.
+    """float64[rows] of a column of numbers or of their texts: NaN for null, for blank texts and for texts that are one
+    of ``markers.words``. Numbers that are markers stay.
 
     Raises:
-        ArrowInvalid: some of it is none.
+        ArrowInvalid: a value is neither, or the column is of another type.
     """
     held = plain(values)
     kind = held.type

@@ -53,10 +53,11 @@ class CheckedField:
 class MappingCheck:
     """What a run by ``rules`` (their version) would make of the first ``inputs`` of a source.
 
-    ``usable`` fixes would be accepted by a run; ``refused`` counts by reason, with the ``first`` of each. ``vehicles``
-    and the span are of the fixes whose clock is possible; ``doubts`` are what looks wrong with the clocks, the
-    vehicles of files and the sensors, in words; ``clocks_that_fit`` says by field what its clock should be, where that
-    is known; ``is_whole``: there are no more inputs.
+    ``usable`` fixes would be accepted by a run; ``refused`` counts by reason, with the ``first`` of each. ``vehicles``,
+    ``first_at`` and ``last_at`` (RFC 3339) are of the fixes whose clock is possible, and 0 and None where no fix is
+    usable; ``doubts`` are what looks wrong with the clocks, the vehicles of files and the sensors, in words;
+    ``clocks_that_fit`` says by field what its clock should be, where that is known; ``is_whole``: there are no more
+    inputs.
     """
 
     source: str
@@ -234,7 +235,7 @@ class _Sample:
         return [f"{said}: several recorders may share one name, or the coordinates' form or scale may be another"]
 
     def _note(self, result: PassResult) -> None:
-        """The vehicles and the span of the fixes that can be used."""
+        """Take up the vehicles and the span of the fixes whose clock is possible."""
         timeline = result.timeline
         span = timeline.fixed_at_us
         self.vehicles |= {timeline.vehicles[code] for code in np.unique(timeline.vehicle).tolist()}
