@@ -19,7 +19,7 @@ from journeymesh.errors import StoreUnavailable
 from journeymesh.identity.session_rows import SessionRow, SessionRows, SqlSessionRows
 from journeymesh.identity.session_sweeper import SessionSweeper
 from journeymesh.identity.session_tables import SessionDatabase, sessions
-from journeymesh.services.console.oidc import Ended, Login, SignInFailed
+from journeymesh.services.console.oidc import Ended, Login, ProviderAway, SignInFailed
 from journeymesh.services.console.sealing import SessionKey
 from journeymesh.services.console.sessions import Session, SessionRules, Sessions, SessionsAway
 from journeymesh.wire.identity import Me
@@ -187,6 +187,38 @@ def test_what_the_provider_does_not_renew_ends(rows: SessionRows, clock: list[fl
         session_id, session = await here.begin("token-0", me(counts_s=30), login())
         assert await here.renewed(session, provider.of(clock)) is None
         assert await here.of(session_id) is None
+
+    asyncio.run(told())
+
+
+@pytest.mark.parametrize("left_s", [30.0, -1.0])
+def test_a_provider_that_is_away_ends_no_session(rows: SessionRows, clock: list[float], left_s: float) -> None:
+    async def told() -> None:
+        here, there, provider, asked = Replica(rows, clock), Replica(rows, clock), Provider(), 0
+
+        async def away(_: Session) -> Session:
+            nonlocal asked
+            asked += 1
+            raise ProviderAway("away")
+
+        session_id, session = await here.begin("token-0", me(counts_s=1_000), login())
+        clock[0] += 1_000 - left_s
+        for _ in range(3):  # it is asked once: for a while every page is told at once
+            if left_s > 0:
+                found = await here.renewed(session, away)
+                assert found is not None
+                assert found.token == "token-0"
+            else:
+                with pytest.raises(ProviderAway):
+                    await here.renewed(session, away)
+        assert asked == 1
+        clock[0] += 20.0
+        kept = await there.of(session_id)
+        assert kept is not None
+        renewed = await there.renewed(kept, provider.of(clock))
+        assert renewed is not None
+        assert renewed.token == "token-1"
+        assert await here.renewed(renewed, away) is renewed
 
     asyncio.run(told())
 

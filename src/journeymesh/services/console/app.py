@@ -31,7 +31,7 @@ from journeymesh.services.console import (
 )
 from journeymesh.services.console.apis import Apis, IdentityAway
 from journeymesh.services.console.config import FORM_BYTES, ConsoleConfig
-from journeymesh.services.console.oidc import OidcSignIn
+from journeymesh.services.console.oidc import OidcSignIn, ProviderAway
 from journeymesh.services.console.rendering import STATIC, link, page, redirect
 from journeymesh.services.console.requests import SESSION, FormRefused, SignInNeeded, session_id_of
 from journeymesh.services.console.sessions import Sessions, SessionsAway
@@ -122,6 +122,7 @@ def build_app(
             FormRefused: _form_refused,
             IdentityAway: _identity_away,
             SessionsAway: _sessions_away,
+            ProviderAway: _provider_away,
             HTTPException: _no_page,
             Exception: _fault,
         },
@@ -176,8 +177,13 @@ async def _before(request: Request[Any, Any, Any]) -> None:
     template = request.scope.get("path_template")
     request.scope[PATH_TEMPLATE] = template or "static"
     path = request.scope["path"]
-    if not path.startswith("/static/"):
-        session_id, used = session_id_of(request), path != live.PATH
+    if path.startswith("/static/"):
+        return
+    session_id, used = session_id_of(request), path != live.PATH
+    if path.startswith("/sign-"):  # in or out: no API is asked with the session's token, so that nothing renews it
+        sessions: Sessions = request.app.state["sessions"]
+        request.state[SESSION] = await sessions.of(session_id, used=used)
+    else:
         request.state[SESSION] = await signing_in.current_session(request.app.state, session_id, used=used)
 
 
@@ -198,6 +204,14 @@ def _identity_away(request: Request[Any, Any, Any], error: IdentityAway) -> Resp
 def _sessions_away(request: Request[Any, Any, Any], _error: SessionsAway) -> Response[bytes]:
     what = "Whether you are signed in cannot be looked up now, so nothing can be shown. Try again in a moment."
     return page(request, "problem.html", status=503, title="Sessions not available", what=what)
+
+
+def _provider_away(request: Request[Any, Any, Any], _error: ProviderAway) -> Response[bytes]:
+    what = (
+        "Your sign-in cannot be renewed now, because the identity provider does not answer, so nothing can be shown. "
+        "You are not signed out: try again in a moment."
+    )
+    return page(request, "problem.html", status=503, title="Identity provider not available", what=what)
 
 
 def _no_page(request: Request[Any, Any, Any], error: HTTPException) -> Response[bytes]:

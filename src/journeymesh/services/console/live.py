@@ -22,6 +22,7 @@ from journeymesh.identity.identity import PLATFORM
 from journeymesh.services.console import signing_in
 from journeymesh.services.console.apis import Apis
 from journeymesh.services.console.config import ConsoleConfig
+from journeymesh.services.console.oidc import ProviderAway
 from journeymesh.services.console.requests import SESSION
 from journeymesh.services.console.sessions import Session, SessionsAway
 from journeymesh.services.console.streams import SessionOver, Streams, Watch
@@ -103,7 +104,8 @@ async def _messages(watch: Watch, known: str | None) -> AsyncIterator[Message]:
 
 
 async def _look(state: State, session_id: str) -> str | None:
-    """A name of what the viewer is offered now; None: identityapi or the place of sessions does not say.
+    """A name of what the viewer is offered now; None: identityapi, the identity provider or the place of
+    sessions does not say.
 
     Raises:
         SessionOver: it has ended, or its token no longer counts.
@@ -119,7 +121,7 @@ async def _look(state: State, session_id: str) -> str | None:
             offers = await asyncio.gather(asked.offers(JOURNEYS), asked.offers(PLATFORM))
     except TokenNotAccepted as error:
         raise SessionOver from error
-    except (ApiError, SessionsAway, TimeoutError):
+    except (ApiError, ProviderAway, SessionsAway, TimeoutError):
         return None
     return state_of(*offers)
 

@@ -19,6 +19,7 @@ from journeymesh.identity.answers import Asking
 from journeymesh.identity.identity import ProviderUnavailable, TokenRefused
 from journeymesh.identity.keys import RemoteKeys
 from journeymesh.identity.tokens import TokenRefusal, TokenRules, read_unverified, verified_claims
+from journeymesh.shared_tls import set_alpn_once
 
 LOGOUT: Final = "http://schemas.openid.net/event/backchannel-logout"
 LOGOUT_TOKENS: Final = frozenset({"jwt", "logout+jwt"})
@@ -29,6 +30,9 @@ _CLOCKS_APART_S: Final = 30.0
 _AFTER_CHARS: Final = 1_024
 _SECRET: Final = msgspec.Meta(min_length=32, max_length=64)
 _TIMEOUT_S: Final = 10.0
+_PASSES: Final = frozenset({"server_error", "temporarily_unavailable"})
+"""What a provider answers where it is at fault itself."""
+_AWAY: Final = "The identity provider cannot be reached. Try again."
 logger = logging.getLogger(__name__)
 
 
@@ -38,6 +42,10 @@ class SignInFailed(Exception):
     def __init__(self, words: str) -> None:
         self.words = words
         super().__init__(words)
+
+
+class ProviderAway(SignInFailed):
+    """The provider gave no answer, or none of its own: of whoever asked nothing is known by that."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,12 +124,16 @@ class OidcSignIn:
             ExtraMissing: authlib is not installed.
         """
         try:
+            import httpx
             from authlib.integrations.httpx_client import AsyncOAuth2Client
         except ImportError as error:
             raise ExtraMissing("authlib", "services") from error
         self._kind = AsyncOAuth2Client
+        # One TLS context for all that is asked: to make it takes 68 ms, in which the event loop answers nobody.
+        trust = {"verify": set_alpn_once(httpx.create_ssl_context())} if transport is None else {"transport": transport}
+        self._asked_with: Mapping[str, Any] = {"timeout": _TIMEOUT_S, **trust}
         self.client = client
-        self._redirect_uri, self._transport, self._now_s = redirect_uri, transport, now_s
+        self._redirect_uri, self._now_s = redirect_uri, now_s
         self._metadata: Mapping[str, Any] | None = None
         self._asking = Asking("openid", timeout_s=_TIMEOUT_S)
         self._rules = TokenRules(issuer=client.issuer, audience=client.client_id, types=LOGOUT_TOKENS)
@@ -176,7 +188,7 @@ class OidcSignIn:
         """(access token, login) that follow these.
 
         Raises:
-            SignInFailed: the provider has ended the session, or cannot be reached.
+            SignInFailed: the provider has ended the session; ``ProviderAway``: it does not say.
         """
         answer = await self._fetch(grant_type="refresh_token", refresh_token=login.refresh_token)
         answer.setdefault("refresh_token", login.refresh_token)
@@ -236,8 +248,7 @@ class OidcSignIn:
             scope=self.client.scope,
             redirect_uri=self._redirect_uri,
             code_challenge_method="S256",
-            timeout=_TIMEOUT_S,
-            transport=self._transport,
+            **self._asked_with,
         )
 
     async def _known(self) -> Mapping[str, Any]:
@@ -247,10 +258,10 @@ class OidcSignIn:
         if self._metadata is None:
             at = (self.client.internal_url or self.client.issuer).rstrip("/") + "/.well-known/openid-configuration"
             try:
-                async with httpx.AsyncClient(timeout=_TIMEOUT_S, transport=self._transport) as asker:
+                async with httpx.AsyncClient(**self._asked_with) as asker:
                     found = (await asker.get(at)).raise_for_status().json()
             except (httpx.HTTPError, ValueError) as error:
-                raise SignInFailed("The identity provider cannot be reached. Try again.") from error
+                raise ProviderAway(_AWAY) from error
             if not isinstance(found, dict) or found.get("issuer") != self.client.issuer:
                 raise SignInFailed("The identity provider calls itself by another name than it is configured by.")
             self._metadata = found
@@ -265,9 +276,11 @@ class OidcSignIn:
         try:
             async with self._asker() as asker:
                 answer = await asker.fetch_token(endpoint, **given)
-        except httpx.HTTPError as error:
-            raise SignInFailed("The identity provider cannot be reached. Try again.") from error
-        except (AuthlibBaseError, ValueError) as error:
+        except (httpx.HTTPError, ValueError) as error:  # no JSON: what stands before a provider says that it is gone
+            raise ProviderAway(_AWAY) from error
+        except AuthlibBaseError as error:
+            if error.error in _PASSES:
+                raise ProviderAway(_AWAY) from error
             raise SignInFailed("The identity provider refused. Sign in anew.") from error
         return dict(answer)
 

@@ -15,7 +15,7 @@ from typing import Any, Final, TypeVar
 from journeymesh.errors import StoreUnavailable
 from journeymesh.identity.session_rows import SessionBounds, SessionRow, SessionRows
 from journeymesh.lru import LruCache
-from journeymesh.services.console.oidc import Ended, Login, SignInFailed
+from journeymesh.services.console.oidc import Ended, Login, ProviderAway, SignInFailed
 from journeymesh.services.console.sealing import (
     SESSION_ID,
     Content,
@@ -33,7 +33,8 @@ USE_NOTED_EVERY_S: Final = 30.0
 RENEWED_BEFORE_S: Final = 60.0
 """A token that ends within this time is renewed before a page is made with it."""
 RENEWAL_WITHIN_S: Final = 15.0
-"""How long a provider is waited for, after which another replica may try."""
+"""How long a provider is waited for, after which another replica may try. One that was away is not asked for this
+session again any sooner."""
 _LOOK_AGAIN_S: Final = 0.1
 _STILL_COUNTS_S: Final = 5.0
 """A token that ends sooner is not used while another replica renews it."""
@@ -100,6 +101,7 @@ class Sessions:
         self._bounds = SessionBounds(most=rules.most, most_per_person=rules.most_per_person, idle_us=idle_us)
         self._ended: LruCache[bytes, bool] = LruCache(ENDED_REMEMBERED)
         self._renewals: set[asyncio.Task[Session | None]] = set()
+        self._put_off: LruCache[bytes, float] = LruCache(ENDED_REMEMBERED)
 
     async def begin(self, token: str, me: Me, login: Login | None = None) -> tuple[str, Session]:
         """A new session under a new id. Beyond a bound, the one that was used longest ago ends.
@@ -149,9 +151,13 @@ class Sessions:
     async def renewed(self, session: Session, renew: Callable[[Session], Awaitable[Session]]) -> Session | None:
         """The session with a token that still counts for a while; None: it has ended.
 
-        ``renew`` gives the session with other tokens, or raises ``SignInFailed``, which ends it. Of several who ask at
-        once, in whatever process, one renews: a provider may take a refresh token once only. Who asked may go away
-        meanwhile: what the provider gave is kept all the same.
+        ``renew`` gives the session with other tokens, or raises ``SignInFailed``, which ends it, but for
+        ``ProviderAway``: the session goes on with its token while that counts. Of several who ask at once, in whatever
+        process, one renews: a provider may take a refresh token once only. Who asked may go away meanwhile: what the
+        provider gave is kept all the same.
+
+        Raises:
+            ProviderAway: the token counts no longer, and nobody says whether another follows.
         """
         if session.login is None or self.token_left_s(session) > RENEWED_BEFORE_S:
             return session
@@ -165,6 +171,8 @@ class Sessions:
         until_s = time.monotonic() + RENEWAL_WITHIN_S + STORE_WITHIN_S
         current: Session | None = session
         while current is not None and time.monotonic() < until_s:
+            if time.monotonic() < (self._put_off.get(current.row.name) or 0.0):
+                return self._without_provider(current)
             now_us = self._us()
             claimed_us = now_us + int(RENEWAL_WITHIN_S * 1_000_000)
             if await self._ask(self._rows.claim_renewal, current.row, now_us, claimed_us):
@@ -183,11 +191,24 @@ class Sessions:
         try:
             async with asyncio.timeout(RENEWAL_WITHIN_S - STORE_WITHIN_S):
                 renewed = _sealed(await renew(session), SessionKey.of(session.id), generation + 1)
-        except (SignInFailed, TimeoutError):
+        except (ProviderAway, TimeoutError):
+            self._put_off.put(session.row.name, time.monotonic() + RENEWAL_WITHIN_S)
+            return self._without_provider(session)
+        except SignInFailed:
             await self.end(session.id)
             return None
         kept = await self._ask(self._rows.renew, session.row.name, generation, renewed.row.content)
         return renewed if kept else None
+
+    def _without_provider(self, session: Session) -> Session:
+        """The session with the token that it has, while that counts.
+
+        Raises:
+            ProviderAway: it does not.
+        """
+        if self.token_left_s(session) > 0:
+            return session
+        raise ProviderAway("The identity provider cannot be reached. Try again.")
 
     async def end_of(self, ended: Ended) -> None:
         """End what a provider has ended."""

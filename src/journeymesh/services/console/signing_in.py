@@ -16,7 +16,7 @@ from journeymesh.identity.tokens import read_unverified
 from journeymesh.instants import from_us
 from journeymesh.services.console.apis import Apis
 from journeymesh.services.console.config import ConsoleConfig
-from journeymesh.services.console.oidc import Begun, Login, OidcSignIn, SignInFailed
+from journeymesh.services.console.oidc import Begun, Login, OidcSignIn, ProviderAway, SignInFailed
 from journeymesh.services.console.rendering import page, redirect
 from journeymesh.services.console.requests import (
     SignInNeeded,
@@ -87,7 +87,8 @@ async def callback(request: Request[Any, Any, Any]) -> Response[Any]:
     try:
         token, login = await oidc.finish(begun, request.query_params)
     except SignInFailed as error:
-        return _sign_in_page(request, local_path(begun.after), error.words, 403)
+        status = 503 if isinstance(error, ProviderAway) else 403
+        return _sign_in_page(request, local_path(begun.after), error.words, status)
     return await _let_in(request, token, local_path(begun.after), login)
 
 
@@ -129,7 +130,7 @@ async def current_session(state: State, session_id: str | None, *, used: bool) -
     it, the session ends.
 
     Raises:
-        SessionsAway: nobody can say.
+        SessionsAway, ProviderAway: nobody can say.
     """
     sessions: Sessions = state["sessions"]
     oidc: OidcSignIn | None = state["oidc"]

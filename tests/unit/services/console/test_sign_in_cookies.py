@@ -4,15 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import ssl
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from typing import Any
 
 import httpx
 import msgspec
 import pytest
 
-from journeymesh.services.console.oidc import COOKIE_BYTES, Begun, OidcClient, OidcSignIn, SignInFailed
+from journeymesh.services.console.oidc import (
+    COOKIE_BYTES,
+    Begun,
+    Login,
+    OidcClient,
+    OidcSignIn,
+    ProviderAway,
+    SignInFailed,
+)
+from journeymesh.wire.identity import Me
 from tests.support.console_served import CONSOLE, World, console_served
 
 ISSUER = "https://id.test/realms/journeymesh"
@@ -125,3 +136,70 @@ def test_another_browsers_state_ends_no_sign_in() -> None:
     mine, others = begun(), begun()
     with pytest.raises(SignInFailed, match="not begun in this browser"):
         asyncio.run(sign_in().finish(mine, {"state": others.state, "code": "x"}))
+
+
+ANSWERS = {
+    "refused": (httpx.Response(400, json={"error": "invalid_grant"}), SignInFailed),
+    "a fault": (httpx.Response(502, text="Bad Gateway"), ProviderAway),
+    "said to pass": (httpx.Response(400, json={"error": "temporarily_unavailable"}), ProviderAway),
+    "nobody there": (httpx.Response(404, text="404 page not found"), ProviderAway),
+    "silence": (httpx.ConnectError("refused"), ProviderAway),
+}
+
+
+@pytest.mark.parametrize("kind", ANSWERS)
+def test_a_provider_that_is_away_is_told_from_one_that_refuses(kind: str) -> None:
+    said, error = ANSWERS[kind]
+
+    def answering(request: httpx.Request) -> httpx.Response:
+        if request.url.path.endswith("token_endpoint") and isinstance(said, Exception):
+            raise said
+        return said if request.url.path.endswith("token_endpoint") else provider(request)  # type: ignore[return-value]
+
+    oidc = OidcSignIn(OidcClient(issuer=ISSUER), CONSOLE, transport=httpx.MockTransport(answering))
+    with pytest.raises(SignInFailed) as raised:
+        asyncio.run(oidc.renew(Login("refresh", "id", None)))
+    assert raised.type is error
+
+
+def test_asking_a_provider_makes_no_tls_context_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    oidc = OidcSignIn(OidcClient(issuer="https://127.0.0.1:9"), f"{CONSOLE}/sign-in/callback")
+    made: list[object] = []
+    monkeypatch.setattr(ssl, "create_default_context", lambda *given, **also: made.append((given, also)))
+    places = {"token_endpoint": "https://127.0.0.1:9/token"}
+
+    async def ask() -> None:
+        with pytest.raises(ProviderAway):
+            await oidc.begin("/")
+        oidc._metadata = places
+        with pytest.raises(ProviderAway):
+            await oidc.renew(Login("refresh", "id", None))
+
+    asyncio.run(ask())
+    oidc.close()
+    assert made == []
+
+
+def test_whoever_is_signed_in_while_the_provider_is_away_is_told_so_and_may_sign_out(world: World) -> None:
+    def away(request: httpx.Request) -> httpx.Response:
+        raise httpx.ConnectError("refused", request=request)
+
+    oidc, state = world.app.state["oidc"], world.app.state
+    ended_at = datetime.fromtimestamp(1_000.0, UTC)
+    me = Me(provider="people", subject="analyst", tenant="northgate", domains=["pricing"], expires_at=ended_at)
+    session_id, session = world.run(state["sessions"].begin("ended", me, Login("refresh", "id", None)))
+    state["oidc"] = OidcSignIn(oidc.client, f"{CONSOLE}/sign-in/callback", transport=httpx.MockTransport(away))
+    try:
+        browser = world.browser()
+        browser.client.cookies.set("journeymesh", session_id)
+        for _ in range(2):
+            answer = browser.get("/policies")
+            assert answer.status_code == 503
+            assert "You are not signed out" in answer.text
+        assert browser.get("/sign-in").status_code == 200
+        assert world.run(state["sessions"].of(session_id)) is not None
+        assert browser.post("/sign-out", {"form_token": session.form_token}).status_code == 303
+        assert world.run(state["sessions"].of(session_id)) is None
+    finally:
+        state["oidc"].close()
+        state["oidc"] = oidc
