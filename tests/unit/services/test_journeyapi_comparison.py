@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+from datetime import timedelta
 
 import pytest
 
-from journeymesh.governance.obligations import Obligations
+from journeymesh.governance.obligations import Obligations, RowPredicate
 from journeymesh.journeys.policies import Policy
 from journeymesh.journeys.rules import ALWAYS_ON
 from journeymesh.services.journeyapi import comparison_route
+from journeymesh.services.journeyapi.policy_answers import Admitted
 from journeymesh.stores.memory import MemoryStore
 from journeymesh.stores.port import RulesUsed, StoreBatch
 from journeymesh.wire.identity import Reason
@@ -87,6 +89,48 @@ def test_of_many_as_many_are_taken_evenly(monkeypatch: pytest.MonkeyPatch) -> No
         answer = served.get(PATH).json()
         assert answer["others"] == 11
         assert figures(answer)["distance_m"]["median"] == 16_000.0
+
+
+@pytest.mark.parametrize("kept", [True, False])
+def test_terms_that_may_not_leave_take_nobodys_place(kept: bool) -> None:
+    store, rows = book(10), []
+    ends = NOON - timedelta(days=1)
+    begin = ends - timedelta(days=365)
+    former = Policy(
+        number="P-00", valid_from=begin, valid_to=ends, vehicle="car-former", tenant="default", product="former"
+    )
+    for k in range(3):
+        row = records.journey(
+            "car-former", begin + timedelta(days=1 + k), policy="P-00", tenant="default", product="former",
+            policy_from=begin, distance_m=9.0,
+        )  # fmt: skip
+        rows.append({**row, "rules_version": ALWAYS_ON.version})
+    store.write(StoreBatch(policies=[former], journeys=records.journeys(*rows), rules=RulesUsed.of(ALWAYS_ON)))
+    told = Told(Obligations(rows=RowPredicate(products=frozenset({"default"}))))
+    with Served(store, decisions=told, keeps_figures=kept, config={"score": ALWAYS_ON.score}) as served:
+        assert figures(served.get(PATH).json())["distance_m"]["value"] == 5_500.0
+
+
+def test_others_are_taken_from_everywhere_in_a_large_book_with_all_their_terms() -> None:
+    def term(k: int, years: int) -> Policy:
+        begin = records.BEGIN + timedelta(days=365 * years)
+        return Policy(number=f"P-{k:04}", valid_from=begin, vehicle="car", tenant="default")
+
+    known = [term(k, years) for k in range(1_000) for years in range(1 + k % 3)]
+    own = Admitted((known[0],), True)
+    found = comparison_route._others(known, own, 20)
+    assert 18 <= len(found) <= 20
+    assert own.number not in found
+    assert {int(number[2:]) // 100 for number in found} == set(range(10))
+    for number, terms in found.items():
+        assert terms == [each for each in known if each.number == number]
+
+
+def test_an_unchanged_comparison_is_304() -> None:
+    with Served(book(10), keeps_figures=True, config={"score": ALWAYS_ON.score}) as served:
+        tag = served.get(PATH).headers["etag"]
+        assert served.get(PATH, **{"if-none-match": tag}).status_code == 304
+        assert served.get(PATH, **{"if-match": tag}).status_code == 412
 
 
 def test_what_does_not_go_together_is_400_and_denials_are_those_of_summaries() -> None:
