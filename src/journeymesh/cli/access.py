@@ -83,7 +83,7 @@ def write_access(folder: Path) -> Path:
 
 @app.command("migrate")
 def migrate(file: AccessArgument) -> None:
-    """Create or upgrade the tables of approvals and of the audit."""
+    """Create or upgrade the tables of approvals, of the audit and of the console's sessions."""
     from journeymesh.wiring.access import migrate_access
 
     say(f"{migrate_access(file)}: approvals, audit and sessions are up to date")
