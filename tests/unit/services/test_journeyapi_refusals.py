@@ -11,6 +11,7 @@ import pytest
 from journeymesh.governance.obligations import Obligations
 from journeymesh.journeys.journey import Refusal
 from journeymesh.journeys.reasons import TOLD, Reason
+from journeymesh.services.journeyapi.refusal_routes import told_id
 from journeymesh.stores.memory import MemoryStore
 from journeymesh.stores.port import JourneyQuery, StoreBatch
 from journeymesh.wire.identity import Reason as Denial
@@ -73,6 +74,18 @@ def test_nothing_of_the_input_is_told() -> None:
             assert "51.25" in text
             for hidden in ("SECRET", "latitude", "car-1", "content", "origin"):
                 assert hidden not in text
+
+
+def test_the_id_that_is_told_gives_nobody_a_way_to_try_positions() -> None:
+    kept = {each.refusal_id for each in [refused(k) for k in range(-2, 23, 3)]}
+    with Served(with_refusals()) as served:
+        told = [row["refusal_id"] for row in served.get(OF_POLICY).json()["items"]]
+        assert len(set(told)) == len(told) == len(kept)
+        assert not kept & set(told)
+        assert told == [row["refusal_id"] for row in served.get(f"{OF_POLICY}?positions=true").json()["items"]]
+    with Served(with_refusals()) as replica:
+        assert told == [row["refusal_id"] for row in replica.get(OF_POLICY).json()["items"]]
+    assert told_id(min(kept), b"1" * 32) != told_id(min(kept), b"2" * 32)
 
 
 def test_a_policy_has_the_refused_fixes_of_its_terms() -> None:

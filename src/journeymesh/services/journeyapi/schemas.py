@@ -41,7 +41,7 @@ RefusedFix: Final = _struct(
     "RefusedFix",
     REFUSED_FIX_SCHEMA,
     "A fix that was refused: the reason's code and what it means, and when and where the fix said it was. Its position"
-    " may be anywhere, or null: not asked for, hidden, or none.",
+    " may be anywhere, or null: not asked for, hidden, or none. Its id is not the quarantine's own.",
 )
 ListedPolicy: Final = _struct(
     "ListedPolicy", LISTED_POLICIES, "An insurance policy, in force in [valid_from, valid_to)."
