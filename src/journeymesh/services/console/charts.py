@@ -90,7 +90,7 @@ def track(fixes: Sequence[Any], harsh_events: Sequence[Any], refused: Sequence[A
         return [
             (round(float(plane.x(row["lon_deg"]))), round(float(plane.y(row["lat_deg"]))), named(row))
             for row in rows
-            if row.get("lat_deg") is not None and row.get("lon_deg") is not None
+            if _is_on_earth(row.get("lat_deg"), row.get("lon_deg"))
         ]
 
     wide, high = int(x.max() - x.min()), int(y.max() - y.min())
@@ -104,6 +104,11 @@ def track(fixes: Sequence[Any], harsh_events: Sequence[Any], refused: Sequence[A
     harsh = marks(harsh_events, _named)
     refusals = marks(refused, lambda row: f"refused: {row['explanation'] or row['reason']}")
     return Track(view, pieces, ends[0], ends[1], top_mps, harsh, round(side / 90, 1), refusals)
+
+
+def _is_on_earth(lat_deg: float | None, lon_deg: float | None) -> bool:
+    """Whether it can be drawn. A refused fix says whatever its device said, 1e308 too."""
+    return lat_deg is not None and lon_deg is not None and abs(lat_deg) <= 90 and abs(lon_deg) <= 180
 
 
 def _pieces(rows: Sequence[Any], x: Sequence[int], y: Sequence[int], top_mps: float) -> list[Piece]:

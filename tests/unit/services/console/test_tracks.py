@@ -10,6 +10,7 @@ import pytest
 
 from journeymesh.journeys import rules as journey_rules
 from journeymesh.journeys.rules import ALWAYS_ON, SpeedingRules
+from journeymesh.services.console import charts
 from journeymesh.services.console.tracks import columns, over, sampled, speeding_rules
 
 NOON = datetime(2024, 6, 3, 12, tzinfo=UTC)
@@ -65,3 +66,19 @@ def test_by_rules_whose_numbers_are_not_known_nothing_is_marked() -> None:
     for version in ("ours-2026.1", None):
         assert speeding_rules(version) is None
         assert columns(fixes(40, 40, 40, 40), speeding_rules(version))["over"] == [0, 0, 0, 0]
+
+
+@pytest.mark.parametrize(("lat_deg", "lon_deg"), [(1e308, 0.0), (0.0, -1e308), (90.5, 0.0), (0.0, 181.0), (None, 0.0)])
+def test_a_refused_fix_outside_the_world_is_not_drawn(lat_deg: float | None, lon_deg: float) -> None:
+    began = datetime(2024, 3, 1, tzinfo=UTC)
+    fixes = [
+        {"lat_deg": 51.0 + k / 1e4, "lon_deg": 0.0, "speed_mps": 10.0, "fixed_at": began + timedelta(seconds=k)}
+        for k in range(3)
+    ]
+    wrong, right = (
+        {"lat_deg": lat, "lon_deg": lon, "explanation": "elsewhere", "reason": "position_outside_world"}
+        for lat, lon in ((lat_deg, lon_deg), (51.0, 0.001))
+    )
+    drawn = charts.track(fixes, [], [wrong, right])
+    assert drawn is not None
+    assert len(drawn.refused) == 1
