@@ -103,6 +103,7 @@ def build_app(
     apis = Apis(config, transport)
     sessions = Sessions(config.rows, config.session_rules(), clock_s=clock_s, now_s=now_s)
     sign_ins = Rates(config.sign_ins_per_s, config.sign_ins_burst, config.http.clients_remembered)
+    logouts = Rates(config.logouts_per_s, config.logouts_burst, config.http.clients_remembered)
     oidc = None
     if config.oidc is not None:
         oidc = OidcSignIn(config.oidc, f"{config.public_url}/sign-in/callback", now_s=now_s)
@@ -132,6 +133,7 @@ def build_app(
                 "apis": apis,
                 "sessions": sessions,
                 "sign_ins": sign_ins,
+                "logouts": logouts,
                 "oidc": oidc,
                 "log": log,
                 "life": life,

@@ -37,6 +37,8 @@ class ConsoleConfig:
     - ``live_every_s``: how often open pages of a session are held against what the viewer may do; ``streams``,
       ``streams_per_session``: how many open pages are told of changes at once
     - ``sign_ins_per_s``, ``sign_ins_burst``: how often one network address may try to sign in
+    - ``logouts_per_s``, ``logouts_burst``: how often one address, the provider's, may say that it has ended a session:
+      it says so once for each of all that it ends at once, and never again
     - ``oidc``: the OpenID provider at which people sign in; None: they hand in a token
     - ``basemap``: what lies below tracks
     - ``people``: who may be signed in as without a password, and what mints their token: for the demo on one's own
@@ -58,6 +60,8 @@ class ConsoleConfig:
     streams_per_session: int = 8
     sign_ins_per_s: float = 1.0
     sign_ins_burst: int = 20
+    logouts_per_s: float = 50.0
+    logouts_burst: int = 1_000
     oidc: OidcClient | None = None
     basemap: TrackBasemap = field(default_factory=TrackBasemap)
     people: Mapping[str, Callable[[], str]] = field(default_factory=dict)

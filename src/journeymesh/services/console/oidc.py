@@ -30,6 +30,8 @@ _CLOCKS_APART_S: Final = 30.0
 _AFTER_CHARS: Final = 1_024
 _SECRET: Final = msgspec.Meta(min_length=32, max_length=64)
 _TIMEOUT_S: Final = 10.0
+_VERIFIED_AT_ONCE: Final = 2
+"""Logout tokens: who waits for a slow provider's keys must leave threads to those whose sessions are looked up."""
 _PASSES: Final = frozenset({"server_error", "temporarily_unavailable"})
 """What a provider answers where it is at fault itself."""
 _AWAY: Final = "The identity provider cannot be reached. Try again."
@@ -138,6 +140,7 @@ class OidcSignIn:
         self._asking = Asking("openid", timeout_s=_TIMEOUT_S)
         self._rules = TokenRules(issuer=client.issuer, audience=client.client_id, types=LOGOUT_TOKENS)
         self._keys: RemoteKeys | None = None
+        self._verifying = asyncio.Semaphore(_VERIFIED_AT_ONCE)
 
     async def begin(self, after: str) -> tuple[str, Begun]:
         """(where to send the browser, what to remember of it).
@@ -223,7 +226,10 @@ class OidcSignIn:
             at = self._inside(known["jwks_uri"])
             self._keys = RemoteKeys("openid", lambda: self._asking.get(at), patience_s=_TIMEOUT_S)
         try:
-            claims = await asyncio.to_thread(verified_claims, logout_token, self._keys, self._rules, now_s=self._now_s)
+            async with self._verifying:
+                claims = await asyncio.to_thread(
+                    verified_claims, logout_token, self._keys, self._rules, now_s=self._now_s
+                )
         except TokenRefused as error:
             logger.warning("a logout token is refused: %s", error.reason)
             raise SignInFailed("no logout token of the identity provider") from error

@@ -116,7 +116,7 @@ async def ended_elsewhere(request: Request[Any, Any, Any]) -> Response[bytes]:
     oidc: OidcSignIn | None = request.app.state["oidc"]
     sessions: Sessions = request.app.state["sessions"]
     given = (await fields_of(request)).get("logout_token", "")
-    if oidc is None or _too_often(request):
+    if oidc is None or _too_often(request, "logouts"):
         return Response(b"", status_code=404 if oidc is None else 429)
     try:
         await sessions.end_of(await oidc.ended(given))
@@ -177,9 +177,9 @@ async def _let_in(request: Request[Any, Any, Any], token: str, after: str, login
     return redirect(after, cookies=[session_cookie(config, session_id), sign_in_cookie(config, None)])
 
 
-def _too_often(request: Request[Any, Any, Any]) -> bool:
+def _too_often(request: Request[Any, Any, Any], what: str = "sign_ins") -> bool:
     config: ConsoleConfig = request.app.state["console"]
-    rates: Rates = request.app.state["sign_ins"]
+    rates: Rates = request.app.state[what]
     return rates.take(client_address(request.scope, config.http.trusted_proxies)) is not None
 
 

@@ -23,6 +23,7 @@ from journeymesh.services.console.oidc import (
     ProviderAway,
     SignInFailed,
 )
+from journeymesh.services.http.limits import Rates
 from journeymesh.wire.identity import Me
 from tests.support.console_served import CONSOLE, World, console_served
 
@@ -33,7 +34,7 @@ BEGINNINGS = 10_000
 def provider(request: httpx.Request) -> httpx.Response:
     """A provider's metadata; it lets nobody in."""
     if request.url.path.endswith("openid-configuration"):
-        places = {name: f"{ISSUER}/{name}" for name in ("authorization_endpoint", "token_endpoint")}
+        places = {name: f"{ISSUER}/{name}" for name in ("authorization_endpoint", "token_endpoint", "jwks_uri")}
         return httpx.Response(200, json={"issuer": ISSUER, **places})
     return httpx.Response(400, json={"error": "invalid_grant"})
 
@@ -178,6 +179,23 @@ def test_asking_a_provider_makes_no_tls_context_of_its_own(monkeypatch: pytest.M
     asyncio.run(ask())
     oidc.close()
     assert made == []
+
+
+def test_a_provider_that_ends_many_sessions_is_heard_and_takes_nobodys_sign_in(world: World) -> None:
+    state, browser = world.app.state, world.browser()
+    sign_ins = state["sign_ins"]
+    state["sign_ins"] = Rates(0.001, 1, 10)
+    try:
+        said = [browser.post("/sign-out/everywhere", {"logout_token": "x"}, origin=None) for _ in range(50)]
+        assert {each.status_code for each in said} == {400}
+        assert browser.get("/sign-in/start").status_code == 303
+        assert browser.get("/sign-in/start").status_code == 429
+        state["logouts"], logouts = Rates(0.001, 1, 10), state["logouts"]
+        said = [browser.post("/sign-out/everywhere", {"logout_token": "x"}, origin=None) for _ in range(2)]
+        assert [each.status_code for each in said] == [400, 429]
+        state["logouts"] = logouts
+    finally:
+        state["sign_ins"] = sign_ins
 
 
 def test_whoever_is_signed_in_while_the_provider_is_away_is_told_so_and_may_sign_out(world: World) -> None:
