@@ -27,7 +27,7 @@ def whole(world: World) -> Iterator[None]:
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-@pytest.mark.parametrize("page", ["/policies", "/policies/P-1", "/journeys/x", "/data"])
+@pytest.mark.parametrize("page", ["/policies", "/policies/P-1", "/journeys/x", "/refusals?policy=P-1", "/data"])
 def test_without_journeyapi_pages_stand_and_say_what_is_missing(world: World, fault: str, page: str) -> None:
     browser = world.browser("claims-handler")
     world.network.faults["journeyapi"] = fault
@@ -39,7 +39,7 @@ def test_without_journeyapi_pages_stand_and_say_what_is_missing(world: World, fa
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-@pytest.mark.parametrize("page", ["/", "/policies", "/journeys/x", "/data", "/approvals"])
+@pytest.mark.parametrize("page", ["/", "/policies", "/journeys/x", "/refusals?policy=P-1", "/data", "/approvals"])
 def test_without_identityapi_nothing_is_offered(world: World, fault: str, page: str) -> None:
     browser = world.browser("claims-handler")
     world.network.faults["identityapi"] = fault
