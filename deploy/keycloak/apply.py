@@ -7,9 +7,14 @@ changed in them by hand goes. People, their passwords and sessions, the realm's 
 stay. Groups of the file are made where they are missing and give what the file says; what the file does not name is
 left alone.
 
-`${NAME}` in the file is taken from the environment, and so is each machine client's secret, JOURNEYMESH_A_CLIENT_SECRET
-for client `a-client`. Secrets are no placeholders of the file: Keycloak's own import, with the variable unset, would
-make the placeholder's text the secret; without one it makes a random secret that nobody knows.
+`${NAME}` in the file is taken from the environment, and so is each confidential client's secret,
+JOURNEYMESH_A_CLIENT_SECRET for client `a-client`, and the password of each person of the end-to-end tests, who are the
+only people in the file: JOURNEYMESH_A_PERSON_PASSWORD for `a-person`. Secrets are no placeholders of the file:
+Keycloak's own import, with the variable unset, would make the placeholder's text the secret; without one it makes a
+random secret that nobody knows.
+
+JOURNEYMESH_CONSOLE_INTERNAL_URL, where it is set, is where Keycloak itself reaches the console to say that a session
+has ended; left out, at the address of browsers.
 """
 
 from __future__ import annotations
@@ -28,6 +33,9 @@ import httpx
 
 REALM_FILE = Path(__file__).with_name("realm.json")
 MIN_SECRET_CHARS = 16
+INTERNAL_CONSOLE = "JOURNEYMESH_CONSOLE_INTERNAL_URL"
+OF_LATE = "invalidPasswordHistoryMessage"
+"""Keycloak's refusal of a password that somebody has, or had of late."""
 _NOT_SETTINGS = {"clients", "groups", "roles", "users"}
 
 
@@ -36,16 +44,17 @@ class Stopped(Exception):
 
 
 def realm_from_file(path: Path, environment: Mapping[str, str]) -> dict[str, Any]:
-    """The realm, with addresses and machines' secrets from the environment."""
+    """The realm, with addresses, clients' secrets and passwords from the environment."""
     text = path.read_text("utf-8")
-    machines = [client for client in json.loads(text)["clients"] if client.get("clientAuthenticatorType")]
-    secrets = {
-        client["clientId"]: f"JOURNEYMESH_{client['clientId'].upper().replace('-', '_')}_SECRET" for client in machines
-    }
-    names = {*re.findall(r"\$\{([A-Z0-9_]+)\}", text), *secrets.values()}
+    written = json.loads(text)
+    confidential = [client["clientId"] for client in written["clients"] if client.get("clientAuthenticatorType")]
+    secrets = {name: _variable(name, "SECRET") for name in confidential}
+    passwords = {person["username"]: _variable(person["username"], "PASSWORD") for person in people(written)}
+    hidden = {*secrets.values(), *passwords.values()}
+    names = {*re.findall(r"\$\{([A-Z0-9_]+)\}", text), *hidden}
     if missing := sorted(name for name in names if not environment.get(name)):
         raise Stopped(f"set {', '.join(missing)} in the environment")
-    if short := sorted(name for name in secrets.values() if len(environment[name]) < MIN_SECRET_CHARS):
+    if short := sorted(name for name in hidden if len(environment[name]) < MIN_SECRET_CHARS):
         raise Stopped(f"{', '.join(short)}: a secret has {MIN_SECRET_CHARS} characters at least")
     realm: dict[str, Any] = json.loads(
         re.sub(r"\$\{([A-Z0-9_]+)\}", lambda found: json.dumps(environment[found[1]])[1:-1], text)
@@ -53,7 +62,25 @@ def realm_from_file(path: Path, environment: Mapping[str, str]) -> dict[str, Any
     for client in realm["clients"]:
         if client["clientId"] in secrets:
             client["secret"] = environment[secrets[client["clientId"]]]
+        if client["clientId"] == "console" and environment.get(INTERNAL_CONSOLE):
+            inside = f"{environment[INTERNAL_CONSOLE].rstrip('/')}/sign-out/everywhere"
+            client["attributes"]["backchannel.logout.url"] = inside
+    for person in people(realm):
+        person["credentials"] = [_password(environment[passwords[person["username"]]])]
     return realm
+
+
+def people(realm: dict[str, Any]) -> list[dict[str, Any]]:
+    """Who of the realm's users signs in, as machines do not."""
+    return [user for user in realm["users"] if "serviceAccountClientId" not in user]
+
+
+def _variable(name: str, what: str) -> str:
+    return f"JOURNEYMESH_{name.upper().replace('-', '_')}_{what}"
+
+
+def _password(value: str) -> dict[str, Any]:
+    return {"type": "password", "value": value, "temporary": False}
 
 
 class Admin:
@@ -66,8 +93,8 @@ class Admin:
         self._token, self._token_until_s = "", 0.0
         self._realm = f"/admin/realms/{quote(realm, safe='')}"
 
-    def ask(self, method: str, path: str, body: Any = None, *, absent_is_none: bool = False) -> Any:
-        """The answer, decoded."""
+    def ask(self, method: str, path: str, body: Any = None, *, absent_is_none: bool = False, unless: str = "") -> Any:
+        """The answer, decoded. ``unless``: the refusal that is no fault."""
         if time.monotonic() >= self._token_until_s:  # a token lives a minute in the master realm
             self._token_until_s = time.monotonic() + 30
             token = self._http.post("/realms/master/protocol/openid-connect/token", data=self._form)
@@ -78,6 +105,8 @@ class Admin:
         target = path if path.startswith("/admin/") else f"{self._realm}{path}"
         answer = self._http.request(method, target, json=body, headers=headers)
         if absent_is_none and answer.status_code == 404:
+            return None
+        if unless and answer.status_code == 400 and unless in answer.text:
             return None
         if answer.is_error:
             raise Stopped(f"{method} {path.split('?', maxsplit=1)[0]}: {answer.status_code} {answer.text[:300]}")
@@ -104,7 +133,11 @@ def apply(admin: Admin, realm: dict[str, Any]) -> str:
         if settings := wanted.get("authorizationSettings"):
             apply_capabilities(admin, ids[wanted["clientId"]], settings)
     for user in realm["users"]:
-        join_groups(admin, ids[user["serviceAccountClientId"]], user["groups"])
+        if client_id := user.get("serviceAccountClientId"):
+            held = admin.ask("GET", f"/clients/{ids[client_id]}/service-account-user")["id"]
+            join_groups(admin, held, user["groups"])
+    for person in people(realm):
+        apply_person(admin, person)
     return "updated"
 
 
@@ -170,9 +203,22 @@ def apply_capabilities(admin: Admin, client: str, wanted: dict[str, Any]) -> Non
     admin.ask("POST", f"{server}/import", wanted)
 
 
-def join_groups(admin: Admin, client: str, paths: Iterable[str]) -> None:
-    """A machine client belongs to these groups."""
-    user = admin.ask("GET", f"/clients/{client}/service-account-user")["id"]
+def apply_person(admin: Admin, wanted: dict[str, Any]) -> None:
+    """Somebody of the file: made where missing, with the password, the groups and the state that it says."""
+    held = admin.ask("GET", f"/users?exact=true&username={quote(wanted['username'])}")
+    if not held:
+        admin.ask("POST", "/users", wanted)
+        return
+    user = held[0]["id"]
+    settings = {name: value for name, value in wanted.items() if name not in ("credentials", "groups")}
+    admin.ask("PUT", f"/users/{user}", {**held[0], **settings})
+    [password] = wanted["credentials"]
+    admin.ask("PUT", f"/users/{user}/reset-password", password, unless=OF_LATE)
+    join_groups(admin, user, wanted["groups"])
+
+
+def join_groups(admin: Admin, user: str, paths: Iterable[str]) -> None:
+    """A user belongs to these groups."""
     for path in paths:
         group = admin.ask("GET", f"/group-by-path{quote(path)}")["id"]
         admin.ask("PUT", f"/users/{user}/groups/{group}")

@@ -11,6 +11,9 @@ from tempfile import NamedTemporaryFile
 
 from tests.cluster.bring_up import ROOT, Bundle, run
 
+CONSOLE_URL = ("kubectl", "-n", "dev", "get", "configmap", "console-serves", "-o", "jsonpath={.data.console}")
+"""The command that prints where browsers reach the console."""
+
 
 def end_to_end_tests(bundle: Bundle) -> str:
     """What the gates' black-box tests print, from this machine through the gateway's node port; they pass.
@@ -31,6 +34,9 @@ def end_to_end_tests(bundle: Bundle) -> str:
             "CA_FILE": ca_file.name,
             "ANALYST_SECRET": base64.b64decode(secrets["e2e-analyst"]).decode(),
             "OFFICER_SECRET": base64.b64decode(secrets["e2e-officer"]).decode(),
+            "READER_PASSWORD": base64.b64decode(secrets["e2e-reader"]).decode(),
+            "NEWCOMER_PASSWORD": base64.b64decode(secrets["e2e-newcomer"]).decode(),
+            "CONSOLE_URL": run(*CONSOLE_URL),
         }
         argv = [sys.executable, "-m", "pytest", "-q", "--tb=short", "-p", "no:cacheprovider", "tests/e2e"]
         done = subprocess.run(argv, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)

@@ -21,7 +21,7 @@ from tests.cluster.bring_up import ROOT, Bundle, journeymesh, run
 from tests.cluster.from_outside import end_to_end_tests
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]
-SERVICES = ("gatewayapi", "identityapi", "journeyapi", "keycloak", "postgres", "secrets")
+SERVICES = ("console", "gatewayapi", "identityapi", "journeyapi", "keycloak", "postgres", "secrets")
 
 
 def applications() -> dict[str, dict[str, Any]]:
@@ -50,7 +50,7 @@ def test_an_empty_cluster_becomes_the_whole_bundle(bundle: Bundle) -> None:
 
 def test_every_gate_ran_its_end_to_end_tests(bundle: Bundle) -> None:
     states = applications()
-    for service in ("identityapi", "journeyapi"):
+    for service in ("console", "identityapi", "journeyapi"):
         synced = states[f"{service}-app-dev"]["status"]["operationState"]["syncResult"]["resources"]
         hooks = {each["name"]: each.get("hookPhase") for each in synced if each.get("hookPhase")}
         assert hooks[f"{service}-e2e-candidate"] == "Succeeded"

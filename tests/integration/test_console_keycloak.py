@@ -47,12 +47,14 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
         port = free_port("127.0.0.1", 0)
         console = f"http://127.0.0.1:{port}"
         _let_the_console_in(keycloak, console)
+        secret = room / "client-secret"
+        secret.write_text(keycloak.secret("console"))
         name, password = keycloak.add_person("/northgate/claims")
         with (
             process_of(room, "identityapi", access) as identityapi,
             process_of(room, "journeyapi", access, "--store", url) as journeyapi,
             process_of(room, "console", None, "--journeyapi", journeyapi, "--identityapi", identityapi,
-                       "--issuer", keycloak.issuer, "--port", str(port)),
+                       "--issuer", keycloak.issuer, "--client-secret-file", str(secret), "--port", str(port)),
         ):  # fmt: skip
             yield Place(console, keycloak, name, password)
 

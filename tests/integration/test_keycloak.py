@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
-import os
 import secrets
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from types import ModuleType
@@ -21,6 +18,7 @@ from journeymesh.identity.identity import PLATFORM, IdentityProvider, ProviderUn
 from journeymesh.identity.keys import KeyTimes
 from journeymesh.identity.oidc import OidcProvider, OidcSettings
 from journeymesh.identity.providers import Providers
+from journeymesh.identity.tokens import read_unverified
 
 pytestmark = pytest.mark.timeout(900)  # the first test fetches, builds and starts a server
 
@@ -100,7 +98,7 @@ def test_machines_get_tokens_by_client_credentials(keycloak: Keycloak, world: Ke
 
 def test_an_import_by_keycloak_itself_makes_secrets_that_nobody_knows(keycloak: Keycloak) -> None:
     made = keycloak.imported_secrets
-    assert set(made) == {"ingest", "gateway"}
+    assert set(made) == {"console", "ingest", "gateway"}
     assert all(len(secret) >= 32 and "$" not in secret for secret in made.values())
     assert made["ingest"] != made["gateway"]
 
@@ -149,8 +147,6 @@ def test_identity_and_refresh_tokens_are_not_access_tokens(keycloak: Keycloak, w
 
 
 def test_an_access_token_holds_no_personal_data_and_five_minutes(keycloak: Keycloak) -> None:
-    from journeymesh.identity.tokens import read_unverified
-
     name, password = keycloak.add_person("/northgate/pricing")
     claims = read_unverified(keycloak.log_in(name, password)["access_token"]).claims
     assert name not in str(claims)
@@ -218,8 +214,6 @@ def test_a_rotated_key_works_at_once_and_a_withdrawn_one_ends(keycloak: Keycloak
 
 
 def _kid(token: str) -> str:
-    from journeymesh.identity.tokens import read_unverified
-
     return str(read_unverified(token).header["kid"])
 
 
@@ -303,20 +297,6 @@ def applying() -> ModuleType:
     return module
 
 
-def apply_again(keycloak: Keycloak) -> str:
-    environment = keycloak.environment
-    admin = {
-        "KEYCLOAK_ADMIN_CLIENT_ID": environment["KC_BOOTSTRAP_ADMIN_CLIENT_ID"],
-        "KEYCLOAK_ADMIN_CLIENT_SECRET": environment["KC_BOOTSTRAP_ADMIN_CLIENT_SECRET"],
-    }
-    command = [sys.executable, str(APPLY), keycloak.url]
-    done = subprocess.run(
-        command, env={**os.environ, **environment, **admin}, check=False, capture_output=True, text=True
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
-
-
 def test_applying_the_realm_again_undoes_changes_by_hand_and_keeps_people(
     keycloak: Keycloak, world: KeycloakWorld
 ) -> None:
@@ -341,7 +321,7 @@ def test_applying_the_realm_again_undoes_changes_by_hand_and_keeps_people(
     changed = ANALYST[JOURNEYS] - {"journeys:read"} | {"tracks:read"}
     assert world.provider.capabilities(token, identity, JOURNEYS) == changed
 
-    assert "updated" in apply_again(keycloak)
+    assert "updated" in keycloak.apply_realm()
     assert world.provider.capabilities(token, identity, JOURNEYS) == ANALYST[JOURNEYS]
     realm = keycloak.admin("GET", "")
     assert (realm["accessTokenLifespan"], realm["bruteForceProtected"]) == (300, True)
@@ -349,6 +329,28 @@ def test_applying_the_realm_again_undoes_changes_by_hand_and_keeps_people(
     assert world.provider.capabilities(again, world.provider.identify(again), PLATFORM) == ANALYST[PLATFORM]
     machine = str(keycloak.machine_token("ingest")["access_token"])
     assert world.provider.capabilities(machine, world.provider.identify(machine), JOURNEYS) == INGEST[JOURNEYS]
+
+
+def test_applying_gives_the_tests_people_their_passwords_and_again_new_ones(keycloak: Keycloak) -> None:
+    variable = "JOURNEYMESH_E2E_READER_PASSWORD"
+    for password in (first := keycloak.environment[variable], first, secrets.token_urlsafe(24)):
+        keycloak.environment[variable] = password
+        assert "updated" in keycloak.apply_realm()
+        claims = read_unverified(keycloak.log_in("e2e-reader", password)["access_token"]).claims
+        assert (claims["tenant"], claims["domains"]) == ("e2e", ["pricing"])
+    assert "error" in keycloak.log_in("e2e-reader", first)
+    newcomer = keycloak.environment["JOURNEYMESH_E2E_NEWCOMER_PASSWORD"]
+    assert read_unverified(keycloak.log_in("e2e-newcomer", newcomer)["access_token"]).claims["tenant"] == "e2e"
+
+
+def test_without_its_secret_nobody_is_the_console(keycloak: Keycloak) -> None:
+    person = keycloak.add_person("/northgate/pricing")
+    kept = keycloak.environment["JOURNEYMESH_CONSOLE_SECRET"]
+    keycloak.environment["JOURNEYMESH_CONSOLE_SECRET"] = secrets.token_urlsafe(24)
+    try:
+        assert keycloak.log_in(*person)["error"] == "unauthorized_client"
+    finally:
+        keycloak.environment["JOURNEYMESH_CONSOLE_SECRET"] = kept
 
 
 def test_applying_makes_a_realm_where_there_is_none(keycloak: Keycloak) -> None:

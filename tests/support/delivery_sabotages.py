@@ -11,6 +11,7 @@ ADMISSION = f"{PLATFORM}/admission"
 SERVICES = "customization/services"
 JOURNEYAPI = f"{SERVICES}/journeyapi/base"
 GATEWAY = f"{SERVICES}/gatewayapi/base"
+CONSOLE = f"{SERVICES}/console/base"
 CHILD = f"{CHILDREN}/dev/journeyapi-app-dev.yaml"
 PROJECT = f"{BOOTSTRAP}/dev/workloads-project-dev.yaml"
 TRACK = f"{JOURNEYAPI}/track/deployment.yaml"
@@ -234,6 +235,52 @@ SABOTAGES: tuple[Sabotage, ...] = (
         "a phase that Argo CD does not know", f"{JOURNEYAPI}/migrate.yaml", "hook: Sync", "hook: Presync", "hook-known"
     ),
     Sabotage("a wave in words", GATE, 'sync-wave: "1"', "sync-wave: first", "wave-number"),
+    # the console
+    Sabotage(
+        "a console without its gate", f"{CONSOLE}/kustomization.yaml", "- e2e-candidate.yaml", None, "gate-complete"
+    ),
+    Sabotage(
+        "a console without its NetworkPolicy",
+        f"{CONSOLE}/kustomization.yaml",
+        "- network-policy.yaml",
+        None,
+        "network-policy",
+    ),
+    Sabotage(
+        "a console that journeyapi does not let in",
+        f"{JOURNEYAPI}/network-policy.yaml",
+        "values: [console, gatewayapi]",
+        "values: [gatewayapi]",
+        "network-policy-reaches",
+    ),
+    Sabotage(
+        "a console that cannot get to Keycloak",
+        f"{CONSOLE}/network-policy.yaml",
+        "values: [identityapi, journeyapi, keycloak]",
+        "values: [identityapi, journeyapi]",
+        "network-policy-reaches",
+    ),
+    Sabotage(
+        "a console tested where users are",
+        f"{CONSOLE}/e2e-candidate.yaml",
+        "http://console-candidate:8080",
+        "http://console:8080",
+        "gate-tests-candidate",
+    ),
+    Sabotage(
+        "a console before the journeys it shows",
+        f"{CHILDREN}/dev/console-app-dev.yaml",
+        'sync-wave: "4"',
+        'sync-wave: "3"',
+        "wave-order",
+    ),
+    Sabotage(
+        "a console's secret for everybody to read",
+        f"{CONSOLE}/track/deployment.yaml",
+        "{name: JOURNEYMESH_CONSOLE_CLIENT_SECRET_FILE, value: /run/journeymesh/client/secret}",
+        "{name: JOURNEYMESH_CONSOLE_CLIENT_SECRET, value: correct-horse}",
+        "secret-in-settings",
+    ),
     # Applications
     Sabotage(
         "no healing", f"{CHILDREN}/prod/identityapi-app-prod.yaml", "selfHeal: true", "selfHeal: false", "app-syncs"

@@ -12,6 +12,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -73,14 +74,17 @@ def _free_port() -> int:
 class Keycloak:
     """The running server: who administers it, and how people and machines get tokens of it."""
 
-    def __init__(self, url: str, process: subprocess.Popen[bytes], environment: dict[str, str]) -> None:
+    def __init__(
+        self, url: str, process: subprocess.Popen[bytes], environment: dict[str, str], hostname: str = ""
+    ) -> None:
         self.url = url
-        self.issuer = f"{url}/realms/{REALM}"
+        self.issuer = f"{hostname or url}/realms/{REALM}"
+        self.internal_url = f"{url}/realms/{REALM}"
         self.process = process
         self.environment = environment
         self.imported_secrets: dict[str, str] = {}
         self.http = httpx.Client(timeout=60)
-        self.token_url = f"{self.issuer}/protocol/openid-connect/token"
+        self.token_url = f"{self.internal_url}/protocol/openid-connect/token"
 
     def admin(self, method: str, path: str, body: Any = None) -> Any:
         """The Admin API's answer for our realm."""
@@ -126,7 +130,19 @@ class Keycloak:
         return self.posted(form)
 
     def secret(self, client: str) -> str:
-        return self.environment[f"JOURNEYMESH_{client.upper()}_SECRET"]
+        return self.environment[f"JOURNEYMESH_{client.upper().replace('-', '_')}_SECRET"]
+
+    def apply_realm(self, **changed: str) -> str:
+        """What deploy/keycloak/apply.py says, with these variables changed."""
+        admin = {
+            "KEYCLOAK_ADMIN_CLIENT_ID": self.environment["KC_BOOTSTRAP_ADMIN_CLIENT_ID"],
+            "KEYCLOAK_ADMIN_CLIENT_SECRET": self.environment["KC_BOOTSTRAP_ADMIN_CLIENT_SECRET"],
+        }
+        environment = {**os.environ, **self.environment, **admin, **changed}
+        command = [sys.executable, str(APPLY), self.url]
+        done = subprocess.run(command, env=environment, check=False, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
 
     def posted(self, form: dict[str, str]) -> dict[str, Any]:
         """What the token endpoint answers."""
@@ -160,8 +176,10 @@ class Keycloak:
         if not back.is_redirect or not back.headers["location"].startswith(CALLBACK):
             return {"error": "not_let_in", "page": back.text}
         code = parse_qs(urlsplit(back.headers["location"]).query)["code"][0]
+        secret = {"client_secret": self.secret(client)} if client == "console" else {}
         return self.posted(
             {
+                **secret,
                 "grant_type": "authorization_code",
                 "client_id": client,
                 "code": code,
@@ -197,18 +215,24 @@ def _told(page: httpx.Response) -> dict[str, Any]:
 
 
 @contextmanager
-def running_keycloak() -> Iterator[Keycloak]:
-    """A server of our own on free loopback ports, its database in memory, the realm imported as it starts."""
+def running_keycloak(hostname: str = "") -> Iterator[Keycloak]:
+    """A server of our own on free loopback ports, its database in memory, the realm imported as it starts.
+
+    ``hostname``: the address by which browsers and tokens know it; left out, the one by which it is asked.
+    """
     built = keycloak_home()
     port, management_port = _free_port(), _free_port()
     environment = {  # what Keycloak and those who run it are given
         "KC_BOOTSTRAP_ADMIN_CLIENT_ID": "bootstrap",
         "KC_BOOTSTRAP_ADMIN_CLIENT_SECRET": secrets.token_urlsafe(24),
         "JOURNEYMESH_CONSOLE_URL": CONSOLE,
+        "JOURNEYMESH_CONSOLE_SECRET": secrets.token_urlsafe(24),
         "JOURNEYMESH_INGEST_SECRET": secrets.token_urlsafe(24),
         "JOURNEYMESH_GATEWAY_SECRET": secrets.token_urlsafe(24),
         "JOURNEYMESH_E2E_ANALYST_SECRET": secrets.token_urlsafe(24),
         "JOURNEYMESH_E2E_OFFICER_SECRET": secrets.token_urlsafe(24),
+        "JOURNEYMESH_E2E_READER_PASSWORD": secrets.token_urlsafe(24),
+        "JOURNEYMESH_E2E_NEWCOMER_PASSWORD": secrets.token_urlsafe(24),
     }
     started_with = {name: value for name, value in environment.items() if not name.startswith("JOURNEYMESH_")}
     started_with["JOURNEYMESH_CONSOLE_URL"] = CONSOLE
@@ -219,7 +243,8 @@ def running_keycloak() -> Iterator[Keycloak]:
         shutil.copy(REALM_FILE, home / "data/import")
         command = [
             *(str(home / "bin/kc.sh"), "start", "--optimized", "--import-realm", "--cache=local"),
-            *("--http-enabled=true", "--hostname-strict=false", "--http-host=127.0.0.1", f"--http-port={port}"),
+            *("--http-enabled=true", "--http-host=127.0.0.1", f"--http-port={port}"),
+            *([f"--hostname={hostname}", "--proxy-headers=xforwarded"] if hostname else ["--hostname-strict=false"]),
             *("--http-management-host=127.0.0.1", f"--http-management-port={management_port}"),
         ]
         log = Path(folder) / "log"
@@ -233,8 +258,8 @@ def running_keycloak() -> Iterator[Keycloak]:
             )
         try:
             _wait_until_ready(process, f"http://127.0.0.1:{management_port}/health/ready", log)
-            server = Keycloak(f"http://127.0.0.1:{port}", process, environment)
-            for client in ("ingest", "gateway"):
+            server = Keycloak(f"http://127.0.0.1:{port}", process, environment, hostname)
+            for client in ("console", "ingest", "gateway"):
                 held = server.admin("GET", f"/clients?clientId={client}")[0]
                 server.imported_secrets[client] = held["secret"]
                 server.admin("PUT", f"/clients/{held['id']}", {**held, "secret": server.secret(client)})

@@ -85,6 +85,8 @@ def _tls_faults(values: Values) -> list[str]:
 
 
 ADMIN_CLIENT: Final = "journeymesh-admin"
+_OF_TESTS: Final = ("e2e-analyst", "e2e-officer", "e2e-reader", "e2e-newcomer")
+"""Machines and people of the end-to-end tests."""
 
 NEEDED: Final = (
     _passwords("postgres-passwords", ("postgres", "journeyapi", "identityapi", "keycloak")),
@@ -104,7 +106,7 @@ NEEDED: Final = (
         make=lambda _: {"client-id": ADMIN_CLIENT, "client-secret": password()},
         faults=lambda values: [f"client-secret {fault}" for fault in _weakness(values.get("client-secret", ""))],
     ),
-    _passwords("keycloak-clients", ("ingest", "gateway", "e2e-analyst", "e2e-officer")),
+    _passwords("keycloak-clients", ("console", "ingest", "gateway", *_OF_TESTS)),
     NeededSecret("gateway-tls", ("tls.crt", "tls.key"), make=self_signed, faults=_tls_faults, type="kubernetes.io/tls"),
 )
 """What the services of the tree read; names and keys as their manifests have them."""

@@ -101,7 +101,7 @@ def test_an_environment_s_workflows_and_triggers_are_about_that_environment(envi
         assert re.search(r"/journeymesh-e2e@sha256:[0-9a-f]{64}$", spec["container"]["image"])
     triggers = [each["spec"] for each in objects if each["kind"] == "TestTrigger"]
     watched = {spec["selector"]["matchLabels"]["testkube.io/resource-name"] for spec in triggers}
-    assert watched == {"journeyapi", "identityapi", "gatewayapi"}
+    assert watched == {"journeyapi", "identityapi", "console", "gatewayapi"}
     for spec in triggers:
         assert spec["selector"]["matchLabels"]["testkube.io/resource-namespace"] == environment
         assert spec["testSelector"]["name"] in workflows
@@ -112,7 +112,7 @@ def test_an_environment_s_workflows_and_triggers_are_about_that_environment(envi
 @pytest.mark.parametrize("environment", ENVIRONMENTS)
 def test_a_gate_is_a_hook_in_the_wave_of_the_job_whose_place_it_takes(environment: str) -> None:
     gates = sorted((CUSTOMIZATION / "testkube" / environment / "gates").iterdir())
-    assert [gate.name for gate in gates] == ["identityapi", "journeyapi"]
+    assert [gate.name for gate in gates] == ["console", "identityapi", "journeyapi"]
     for gate in gates:
         (execution,) = rendered_objects(gate)
         job = _job_of(execution["metadata"]["name"])
@@ -124,7 +124,7 @@ def test_a_gate_is_a_hook_in_the_wave_of_the_job_whose_place_it_takes(environmen
 
 
 @needs_kustomize
-@pytest.mark.parametrize("service", ["journeyapi", "identityapi"])
+@pytest.mark.parametrize("service", ["journeyapi", "identityapi", "console"])
 def test_the_component_takes_a_service_s_own_gate_out_and_nothing_else(service: str, tmp_path: Path) -> None:
     for folder in ("services", "components"):
         shutil.copytree(CUSTOMIZATION / folder, tmp_path / folder)

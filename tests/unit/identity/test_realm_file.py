@@ -67,7 +67,7 @@ def test_no_secret_is_in_the_file() -> None:
 
 
 def test_browsers_use_codes_with_pkce_and_nothing_older() -> None:
-    assert CLIENTS["console"]["publicClient"]
+    assert not CLIENTS["console"]["publicClient"]  # tokens stay on its server, which keeps a secret, too
     assert CLIENTS["console"]["attributes"]["pkce.code.challenge.method"] == "S256"
     for client in REALM["clients"]:
         assert not client["implicitFlowEnabled"]
@@ -93,10 +93,13 @@ def _apply() -> Any:
 
 GIVEN = {
     "JOURNEYMESH_CONSOLE_URL": "https://console.example",
+    "JOURNEYMESH_CONSOLE_SECRET": "w" * 16,
     "JOURNEYMESH_INGEST_SECRET": 'quoted " and \\ and 16 characters',
     "JOURNEYMESH_GATEWAY_SECRET": "x" * 16,
     "JOURNEYMESH_E2E_ANALYST_SECRET": "y" * 16,
     "JOURNEYMESH_E2E_OFFICER_SECRET": "z" * 16,
+    "JOURNEYMESH_E2E_READER_PASSWORD": "r" * 16,
+    "JOURNEYMESH_E2E_NEWCOMER_PASSWORD": "n" * 16,
 }
 
 
@@ -108,10 +111,27 @@ def test_placeholders_are_filled_in_from_the_environment() -> None:
     assert "${" not in json.dumps(realm)
 
 
+def test_keycloak_tells_the_console_of_ended_sessions_by_its_own_way_where_it_has_one() -> None:
+    def told_at(environment: dict[str, str]) -> str:
+        realm = _apply().realm_from_file(FOLDER / "realm.json", environment)
+        [console] = [client for client in realm["clients"] if client["clientId"] == "console"]
+        return str(console["attributes"]["backchannel.logout.url"])
+
+    inside = {"JOURNEYMESH_CONSOLE_INTERNAL_URL": "http://console:8080"}
+    assert told_at(GIVEN) == "https://console.example/sign-out/everywhere"
+    assert told_at({**GIVEN, **inside}) == "http://console:8080/sign-out/everywhere"
+
+
+def test_the_people_of_the_file_are_those_of_the_end_to_end_tests_in_their_own_tenant() -> None:
+    people = [user for user in REALM["users"] if "serviceAccountClientId" not in user]
+    assert {user["username"] for user in people} == {"e2e-reader", "e2e-newcomer"}
+    assert all(group.split("/")[1] == "e2e" for user in people for group in user["groups"])
+
+
 @pytest.mark.parametrize("name", sorted(GIVEN))
 def test_an_unset_or_short_variable_stops_everything(name: str) -> None:
     module = _apply()
-    for value in ("", *(["short"] if name.endswith("SECRET") else [])):
+    for value in ("", *(["short"] if name.endswith(("SECRET", "PASSWORD")) else [])):
         with pytest.raises(module.Stopped, match=name):
             module.realm_from_file(FOLDER / "realm.json", {**GIVEN, name: value})
 
@@ -120,5 +140,5 @@ def test_the_command_says_what_is_missing(capsys: pytest.CaptureFixture[str], mo
     for name in GIVEN:
         monkeypatch.delenv(name, raising=False)
     assert _apply().main(["https://keycloak.example"]) == 1
-    assert "set JOURNEYMESH_CONSOLE_URL" in capsys.readouterr().err
+    assert f"set {', '.join(sorted(GIVEN))} in the environment" in capsys.readouterr().err
     assert _apply().main([]) == 2

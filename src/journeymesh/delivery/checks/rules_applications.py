@@ -18,7 +18,9 @@ MOST_ROOT_RETRIES: Final = 5
 _SYNC: Final[tuple[Step, ...]] = ("spec", "syncPolicy")
 _RANKS: Final = {"secrets": 0, "keycloak": 1, "postgres": 1, "identityapi": 2, "journeyapi": 3}
 _LAST_RANK: Final = 4
-_ORDER: Final = "secrets, then keycloak and postgres, identityapi, journeyapi, and then gatewayapi and the workloads"
+_ORDER: Final = (
+    "secrets, then keycloak and postgres, identityapi, journeyapi, and then console, gatewayapi and the workloads"
+)
 
 
 def _at(held: Held, *at: str) -> Any:

@@ -31,7 +31,7 @@ def _gates(subject: Subject) -> Iterator[tuple[Unit, Rendered | None, Rendered |
 
 @rule(
     "gate-complete",
-    "journeyapi, identityapi and every workload stand behind a gate: a candidate, a Job that tests it, the stable one.",
+    "Both APIs, console and every workload stand behind a gate: a candidate, a Job that tests it, the stable one.",
     fix="render Deployment and Service <name>-candidate, Job <name>-e2e-candidate, Deployment and Service <name>",
 )
 def gate_complete(subject: Subject) -> Iterator[Fault]:
