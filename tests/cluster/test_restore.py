@@ -63,7 +63,7 @@ def in_postgres(statement: str, database: str = "postgres") -> str:
 def test_a_deleted_namespace_comes_back(bundle: Bundle) -> None:
     run("kubectl", "delete", "namespace", "dev", "--wait=false")
     assert restored(bundle) <= LIMIT_S
-    assert {"journeys", "access", "keycloak"} <= databases()
+    assert {"journeys", "access", "keycloak", "console"} <= databases()
 
 
 def test_a_lost_volume_of_postgresql_comes_back(bundle: Bundle) -> None:
@@ -71,7 +71,7 @@ def test_a_lost_volume_of_postgresql_comes_back(bundle: Bundle) -> None:
     run("kubectl", "-n", "dev", "delete", "pod", "postgres-0")  # in dev it has no other volume
     assert restored(bundle) <= LIMIT_S
     assert "of_before" not in databases()
-    assert {"journeys", "access", "keycloak"} <= databases()
+    assert {"journeys", "access", "keycloak", "console"} <= databases()
 
 
 def test_a_deleted_definition_comes_back_with_its_objects(bundle: Bundle) -> None:
@@ -98,7 +98,7 @@ def test_a_deleted_argo_cd_comes_back(bundle: Bundle) -> None:
     files = [str(path) for path in (bundle.tree.parent / "keys").glob("*.agekey")]
     journeymesh("delivery", "secrets", "keys", "install", *files, folder=bundle.tree)
     assert restored(bundle) <= LIMIT_S
-    assert {"journeys", "access", "keycloak"} <= databases()
+    assert {"journeys", "access", "keycloak", "console"} <= databases()
 
 
 @pytest.mark.skipif(not RESTARTS_NODE, reason="JOURNEYMESH_E2E_RESTARTED_NODE names no command that restarts the node")

@@ -79,15 +79,20 @@ def deployed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployed]:
         )
         (room / "secret").write_text(keycloak.secret("console"))
         made.at["/run/journeymesh/client/secret"] = str(room / "secret")
+        sessions = "postgresql://console:$(DATABASE_PASSWORD)@postgres:5432/console"
+        made.at[sessions] = f"sqlite:///{room / 'sessions.db'}"
         given = keycloak.environment
         made.settings = {
             ("console-addresses", "console"): CONSOLE,
             ("console-addresses", "issuer"): keycloak.issuer,
+            ("postgres-passwords", "console"): "unused",
             ("keycloak-clients", "e2e-analyst"): given["JOURNEYMESH_E2E_ANALYST_SECRET"],
             ("keycloak-clients", "e2e-officer"): given["JOURNEYMESH_E2E_OFFICER_SECRET"],
             ("keycloak-clients", "e2e-reader"): given["JOURNEYMESH_E2E_READER_PASSWORD"],
             ("keycloak-clients", "e2e-newcomer"): given["JOURNEYMESH_E2E_NEWCOMER_PASSWORD"],
         }
+        migrate = container_of(BASE / "migrate.yaml")
+        run_journeymesh(room, *migrate["args"], **made.variables(migrate))
         opened.enter_context(_console(made, room, port))
         yield made
 
@@ -109,10 +114,16 @@ def _synthetic_journeys(room: Path, store: str) -> None:
         ("preprocess", "--source", str(room / "fleet"), "--mapping", str(mapping), "--rules", "always-on",
          "--store", store, "--jobs", "1"),
     ):  # fmt: skip
-        done = subprocess.run(
-            [sys.executable, "-m", "journeymesh", *argv], capture_output=True, text=True, check=False, cwd=room
-        )
-        assert done.returncode == 0, done.stderr
+        run_journeymesh(room, *argv)
+
+
+def run_journeymesh(room: Path, *argv: str, **environment: str) -> None:
+    """A command of the product that ends well."""
+    command = [sys.executable, "-m", "journeymesh", *argv]
+    done = subprocess.run(
+        command, capture_output=True, text=True, check=False, cwd=room, env={**os.environ, **environment}
+    )
+    assert done.returncode == 0, done.stderr
 
 
 @contextmanager

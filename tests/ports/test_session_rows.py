@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import sqlite3
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from journeymesh.cli.main import outcome
 from journeymesh.errors import StoreUnavailable, UsageError
 from journeymesh.identity.session_rows import SessionRows
 from journeymesh.identity.session_tables import SCHEMA, SessionDatabase, metadata
-from journeymesh.wiring.sessions import open_session_rows
+from journeymesh.wiring.sessions import migrate_sessions, open_session_rows
 from tests.support.rooms_databases import differences
 from tests.support.session_places import BOUNDS, database, row, rows
 
@@ -130,3 +133,20 @@ def test_a_database_without_the_table_says_how_it_comes_about(tmp_path: Path) ->
         open_session_rows(f"sqlite:///{tmp_path}/room.db"),
     ):
         pass
+
+
+def test_a_database_of_their_own_has_the_table_of_sessions_alone(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/room.db"
+    assert migrate_sessions(url) == migrate_sessions(url) == url
+    with open_session_rows(url) as rows:
+        assert len(rows) == 0
+    with closing(sqlite3.connect(tmp_path / "room.db")) as database:
+        tables = {name for (name,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+    assert tables == {"console_sessions", "sessions_schema"}
+
+
+def test_the_command_makes_tables_where_it_is_told_and_says_where_it_is_told_nothing(tmp_path: Path) -> None:
+    assert outcome(["access", "migrate", "--sessions", f"sqlite:///{tmp_path}/room.db"]) == 0
+    with open_session_rows(f"sqlite:///{tmp_path}/room.db") as rows:
+        assert len(rows) == 0
+    assert outcome(["access", "migrate"]) == 2

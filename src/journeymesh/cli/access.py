@@ -82,11 +82,28 @@ def write_access(folder: Path) -> Path:
 
 
 @app.command("migrate")
-def migrate(file: AccessArgument) -> None:
+def migrate(
+    file: Annotated[Path | None, typer.Argument(metavar="FILE", help="The access file.")] = None,
+    sessions: Annotated[
+        str | None,
+        typer.Option(
+            "--sessions",
+            metavar="URL",
+            envvar="JOURNEYMESH_CONSOLE_SESSIONS",
+            help="A database of its own for the console's sessions, whose table is made there.",
+        ),
+    ] = None,
+) -> None:
     """Create or upgrade the tables of approvals, of the audit and of the console's sessions."""
     from journeymesh.wiring.access import migrate_access
+    from journeymesh.wiring.sessions import migrate_sessions
 
-    say(f"{migrate_access(file)}: approvals, audit and sessions are up to date")
+    if file is None and sessions is None:
+        raise UsageError("no database is named", todo="give the access FILE, or --sessions URL")
+    if file is not None:
+        say(f"{migrate_access(file)}: approvals, audit and sessions are up to date")
+    if sessions is not None:
+        say(f"{migrate_sessions(sessions)}: sessions are up to date")
 
 
 @app.command("check")

@@ -89,7 +89,7 @@ _OF_TESTS: Final = ("e2e-analyst", "e2e-officer", "e2e-reader", "e2e-newcomer")
 """Machines and people of the end-to-end tests."""
 
 NEEDED: Final = (
-    _passwords("postgres-passwords", ("postgres", "journeyapi", "identityapi", "keycloak")),
+    _passwords("postgres-passwords", ("postgres", "journeyapi", "identityapi", "keycloak", "console")),
     NeededSecret(
         "journeymesh-keys",
         ("pseudonyms.key", "checkpoints.pem"),

@@ -25,3 +25,16 @@ def open_session_rows(url: str | None) -> Iterator[SessionRows]:
     with closing(SessionDatabase(url)) as database:
         database.require_schema()
         yield SqlSessionRows(database)
+
+
+def migrate_sessions(url: str) -> str:
+    """Create or upgrade the table of sessions in this database; returns the database as it may be shown.
+
+    Raises:
+        UsageError: the URL is of neither SQLite nor PostgreSQL. StoreUnavailable: the database cannot be reached.
+    """
+    from journeymesh.identity.session_tables import SessionDatabase
+
+    with closing(SessionDatabase(url)) as database:
+        database.migrate()
+        return database.shown
