@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from concurrent.futures import TimeoutError as TooSlow
 from contextlib import contextmanager
 from datetime import datetime
@@ -100,7 +100,7 @@ class Pkcs11Provider:
             session, self._session = self._session, None
         if thread is not None:
             if session is not None:
-                thread.submit(session.close)
+                wait([thread.submit(session.close)], self._timeout_s)  # ended later, it would log the next one out
             thread.shutdown(wait=False)
 
     def _gcm(self, nonce: bytes, key_id: str, context: str) -> dict[str, Any]:
