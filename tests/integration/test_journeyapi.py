@@ -148,5 +148,5 @@ def test_no_request_gets_a_5xx_or_an_answer_that_is_not_documented(api: tuple[St
             asked[case.operation.label] += 1
 
         answered()
-    assert sum(label.partition(" ")[2].startswith("/v1/") for label in asked) == 9
+    assert sum(label.partition(" ")[2].startswith("/v1/") for label in asked) == 13
     assert sum(asked.values()) > 100

@@ -337,10 +337,10 @@ def test_applying_gives_the_tests_people_their_passwords_and_again_new_ones(keyc
         keycloak.environment[variable] = password
         assert "updated" in keycloak.apply_realm()
         claims = read_unverified(keycloak.log_in("e2e-reader", password)["access_token"]).claims
-        assert (claims["tenant"], claims["domains"]) == ("e2e", ["pricing"])
+        assert (claims["tenant"], claims["domains"]) == (["e2e"], ["pricing"])
     assert "error" in keycloak.log_in("e2e-reader", first)
     newcomer = keycloak.environment["JOURNEYMESH_E2E_NEWCOMER_PASSWORD"]
-    assert read_unverified(keycloak.log_in("e2e-newcomer", newcomer)["access_token"]).claims["tenant"] == "e2e"
+    assert read_unverified(keycloak.log_in("e2e-newcomer", newcomer)["access_token"]).claims["tenant"] == ["e2e"]
 
 
 def test_without_its_secret_nobody_is_the_console(keycloak: Keycloak) -> None:

@@ -60,6 +60,7 @@ NUMBERS = (
 )
 OF_SOUTH = re.compile(rb"south", re.IGNORECASE)
 IDS = re.compile(rb"[0-9a-f]{32}|[0-9a-f]{8}-[0-9a-f-]{27}|[0-9A-Za-z_-]{60,}")
+WRITTEN_AT = re.compile(rb'"superseded_at":"[^"]*"')
 """Ids of requests and decisions, and cursors, which are other ones every time."""
 
 
@@ -176,7 +177,15 @@ CASES: dict[tuple[str, str], Callable[[str], list[Asked]]] = {
     ("get", "/v1/policies/{policy}/score"): lambda path: [
         Asked(path.replace("{policy}", number)) for number in NUMBERS
     ],
+    ("get", "/v1/policies/{policy}/comparison"): lambda path: [
+        Asked(path.replace("{policy}", number) + query) for number in NUMBERS for query in ("", "?period=term")
+    ],
+    ("get", "/v1/policies/{policy}/refusals"): lambda path: [
+        Asked(path.replace("{policy}", number) + query) for number in NUMBERS for query in ("", "?positions=true")
+    ],
     ("get", "/v1/journeys/{journey}"): lambda path: _of_journeys(path, MEDIA[:1]),
+    ("get", "/v1/journeys/{journey}/versions"): lambda path: _of_journeys(path, MEDIA[:1]),
+    ("get", "/v1/journeys/{journey}/refusals"): lambda path: _of_journeys(path, MEDIA[:1]),
     ("get", "/v1/journeys/{journey}/track"): lambda path: _of_journeys(path, MEDIA),
     ("get", "/v1/products/journeys"): _plain,
     ("post", "/v1/fixes"): _batches,
@@ -219,8 +228,11 @@ async def _answers(served: TwoTenants, tenant: str, asked: Sequence[Asked], **mo
 
 
 def _comparable(answer: Answer) -> tuple[int, Any, bytes]:
-    headers = sorted((name, IDS.sub(b"ID", value)) for name, value in answer.headers)
-    return answer.status, headers, IDS.sub(b"ID", answer.body)
+    """The answer without ids and without the instant at which this store was written to, nor what that changes."""
+    body, instants = WRITTEN_AT.subn(b'"superseded_at":"AT"', answer.body)
+    left_out = (b"content-length", b"etag") if instants else ()
+    headers = sorted((name, IDS.sub(b"ID", value)) for name, value in answer.headers if name not in left_out)
+    return answer.status, headers, IDS.sub(b"ID", body)
 
 
 def _every(served: TwoTenants) -> list[Asked]:

@@ -52,7 +52,7 @@ def test_no_two_values_and_no_two_environments_share_a_password(tmp_path: Path) 
         for name in ("postgres-passwords", "keycloak-clients")
         for value in each.values(name).values()
     ]
-    assert len(set(passwords)) == len(passwords) == 16
+    assert len(set(passwords)) == len(passwords) == 24
     assert all(re.fullmatch(r"[A-Za-z0-9_-]{43}", value) for value in passwords)
 
 
