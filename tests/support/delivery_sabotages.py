@@ -201,8 +201,8 @@ SABOTAGES: tuple[Sabotage, ...] = (
     Sabotage(
         "a password in a ConfigMap",
         OVERLAY,
-        "issuer=http://",
-        "issuer=http://admin:correct-horse@",
+        "issuer=https://",
+        "issuer=https://admin:correct-horse@",
         "secret-in-settings",
     ),
     Sabotage("a plain Secret", f"{JOURNEYAPI}/account.yaml", "kind: ServiceAccount", "kind: Secret", "secret-plain"),
