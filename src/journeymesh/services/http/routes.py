@@ -19,6 +19,10 @@ Handler = Callable[..., Awaitable[Sendable]]
 
 OPEN_ROUTES: Final = frozenset({"/livez", "/readyz", "/metrics", "/openapi.json"})
 """The paths of routes that need no decision. They tell nothing of a policy."""
+ENTITY_TAG: Final = {"ETag": "names what the caller sees"}
+"""The header of an answer that a caller may have already."""
+IF_NONE_MATCH: Final = {"If-None-Match": ("entity tags of what the caller has", False)}
+"""The header of a request for an answer that a caller may have already."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,7 +31,7 @@ from journeymesh.services.http.problems import (
 )
 from journeymesh.services.http.queries import query_of
 from journeymesh.services.http.requests import HttpRequest, headers_joined
-from journeymesh.services.http.routes import Answer, HttpRoute
+from journeymesh.services.http.routes import IF_NONE_MATCH, Answer, HttpRoute
 from journeymesh.services.journeyapi.book import (
     Sealed,
     after_policy,
@@ -78,7 +78,7 @@ _NONE: Final = SUMMARY_SCHEMA.empty_table()
 _CURSOR: Final = "`next` of the page before"
 _NEXT: Final = {"ETag": "names the answer", "Next-Cursor": "where a page that is not JSON goes on"}
 _HEADERS: Final = {
-    "If-None-Match": ("entity tags of what the caller has", False),
+    **IF_NONE_MATCH,
     "Accept": ("the media type of the answer", False),
 }
 

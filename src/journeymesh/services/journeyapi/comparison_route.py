@@ -23,7 +23,7 @@ from journeymesh.services.http.problems import (
 )
 from journeymesh.services.http.queries import query_of
 from journeymesh.services.http.requests import HttpRequest
-from journeymesh.services.http.routes import Answer, HttpRoute
+from journeymesh.services.http.routes import IF_NONE_MATCH, Answer, HttpRoute
 from journeymesh.services.journeyapi.policy_answers import (
     Admitted,
     Dependencies,
@@ -80,7 +80,7 @@ class ComparisonQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ),
     query=ComparisonQuery,
     path_told={"policy": "the number of a policy of the caller's tenant"},
-    headers={"If-None-Match": ("entity tags of what the caller has", False)},
+    headers=IF_NONE_MATCH,
     problems=(GROUP_TOO_SMALL, PRECONDITION_FAILED, RULES_CONFLICT),
 )
 async def comparison(request: HttpRequest, decision: Decision) -> ReadyAnswer:

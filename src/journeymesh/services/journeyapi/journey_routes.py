@@ -11,7 +11,7 @@ from journeymesh.services.http.answers import ReadyAnswer
 from journeymesh.services.http.negotiation import chosen
 from journeymesh.services.http.problems import NOT_ACCEPTABLE, NOT_FOUND, PRECONDITION_FAILED, ProblemRaised
 from journeymesh.services.http.requests import HttpRequest, headers_joined
-from journeymesh.services.http.routes import Answer, HttpRoute
+from journeymesh.services.http.routes import ENTITY_TAG, IF_NONE_MATCH, Answer, HttpRoute
 from journeymesh.services.journeyapi.journey_answers import about_journey, journey_in_vain, journey_of
 from journeymesh.services.journeyapi.policy_answers import (
     Admitted,
@@ -27,9 +27,6 @@ from journeymesh.services.journeyapi.rendering import JSON, OFFERED, json_object
 from journeymesh.services.journeyapi.schemas import Fix, FixPage, Journey
 from journeymesh.strangler.questions import fix_table
 
-_HEADERS: Final = {"ETag": "names what the caller sees"}
-_CONDITION: Final = {"If-None-Match": ("entity tags of what the caller has", False)}
-
 
 @HttpRoute(
     "GET",
@@ -40,11 +37,11 @@ _CONDITION: Final = {"If-None-Match": ("entity tags of what the caller has", Fal
     about=about_journey("journeys:read"),
     in_vain=journey_in_vain("journeys:read"),
     answers=(
-        Answer(200, "The journey", {JSON: Journey}, _HEADERS),
-        Answer(304, "The caller has it already", {}, _HEADERS),
+        Answer(200, "The journey", {JSON: Journey}, ENTITY_TAG),
+        Answer(304, "The caller has it already", {}, ENTITY_TAG),
     ),
     path_told={"journey": "the journey's id; one that a late fix made obsolete leads to its successor"},
-    headers=_CONDITION,
+    headers=IF_NONE_MATCH,
     problems=(NOT_ACCEPTABLE, PRECONDITION_FAILED),
 )
 async def journey(request: HttpRequest, decision: Decision) -> ReadyAnswer:
@@ -71,11 +68,11 @@ async def journey(request: HttpRequest, decision: Decision) -> ReadyAnswer:
     about=about_journey("tracks:read"),
     in_vain=journey_in_vain("tracks:read"),
     answers=(
-        Answer(200, "Fixes by time", tables(FixPage, Fix), _HEADERS),
-        Answer(304, "The caller has them already", {}, _HEADERS),
+        Answer(200, "Fixes by time", tables(FixPage, Fix), ENTITY_TAG),
+        Answer(304, "The caller has them already", {}, ENTITY_TAG),
     ),
     path_told={"journey": "the journey's id"},
-    headers={**_CONDITION, "Accept": ("the media type of the answer", False)},
+    headers={**IF_NONE_MATCH, "Accept": ("the media type of the answer", False)},
     problems=(NOT_ACCEPTABLE, PRECONDITION_FAILED),
 )
 async def track(request: HttpRequest, decision: Decision) -> ReadyAnswer:

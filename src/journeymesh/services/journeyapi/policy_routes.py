@@ -29,7 +29,7 @@ from journeymesh.services.http.problems import (
 )
 from journeymesh.services.http.queries import query_of
 from journeymesh.services.http.requests import HttpRequest, Scope, headers_joined
-from journeymesh.services.http.routes import Answer, HttpRoute
+from journeymesh.services.http.routes import ENTITY_TAG, IF_NONE_MATCH, Answer, HttpRoute
 from journeymesh.services.journeyapi.policy_answers import (
     HEADERS,
     Admitted,
@@ -68,8 +68,7 @@ MOST_AT_ONCE: Final = 1_000
 _KEYS: Final = ("journey_id", "policy", "tenant", "policy_from", "product", "started_at")
 """What a listing needs of each journey, chosen or not: its cursor, and what obligations look at."""
 _SENT_BYTES: Final = 256 << 10
-_TAGGED: Final = {"ETag": "names what the caller sees", "Cache-Control": "private"}
-_CONDITION: Final = {"If-None-Match": ("entity tags of what the caller has", False)}
+_TAGGED: Final = {**ENTITY_TAG, "Cache-Control": "private"}
 
 Instant = Annotated[datetime, msgspec.Meta(tz=True)]
 
@@ -130,7 +129,7 @@ def _export_or_read(request: HttpRequest) -> str:
     ),
     query=JourneysQuery,
     path_told={"policy": "the number of a policy of the caller's tenant"},
-    headers={**_CONDITION, "Accept": ("the media type of the answer", False)},
+    headers={**IF_NONE_MATCH, "Accept": ("the media type of the answer", False)},
     problems=(CURSOR_REFUSED, NOT_ACCEPTABLE, PRECONDITION_FAILED),
 )
 async def journeys(request: HttpRequest, decision: Decision) -> Sendable:
@@ -167,7 +166,7 @@ async def journeys(request: HttpRequest, decision: Decision) -> Sendable:
     ),
     query=SummaryQuery,
     path_told={"policy": "the number of a policy of the caller's tenant"},
-    headers={**_CONDITION, "Accept": ("the media type of the answer", False)},
+    headers={**IF_NONE_MATCH, "Accept": ("the media type of the answer", False)},
     problems=(NOT_ACCEPTABLE, PRECONDITION_FAILED, RULES_CONFLICT),
 )
 async def summary(request: HttpRequest, decision: Decision) -> ReadyAnswer:

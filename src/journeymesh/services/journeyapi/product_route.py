@@ -13,7 +13,7 @@ from journeymesh.journeys.answers import plain
 from journeymesh.services.http.answers import JSON, ReadyAnswer
 from journeymesh.services.http.problems import PRECONDITION_FAILED
 from journeymesh.services.http.requests import HttpRequest
-from journeymesh.services.http.routes import Answer, HttpRoute
+from journeymesh.services.http.routes import IF_NONE_MATCH, Answer, HttpRoute
 from journeymesh.services.journeyapi.policy_answers import dependencies_of, read_answer
 from journeymesh.services.journeyapi.ports import Product
 from journeymesh.wire.journeys import ProductTold
@@ -29,7 +29,7 @@ from journeymesh.wire.journeys import ProductTold
         Answer(200, "The product", {JSON: ProductTold}, {"ETag": "names what is told"}),
         Answer(304, "The caller has it already"),
     ),
-    headers={"If-None-Match": ("entity tags of what the caller has", False)},
+    headers=IF_NONE_MATCH,
     problems=(PRECONDITION_FAILED,),
 )
 async def product(request: HttpRequest, decision: Decision) -> ReadyAnswer:

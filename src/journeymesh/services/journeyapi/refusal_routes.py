@@ -18,7 +18,7 @@ from journeymesh.services.http.answers import ReadyAnswer
 from journeymesh.services.http.problems import CURSOR_REFUSED, PRECONDITION_FAILED, ProblemRaised
 from journeymesh.services.http.queries import query_of
 from journeymesh.services.http.requests import HttpRequest
-from journeymesh.services.http.routes import Answer, HttpRoute
+from journeymesh.services.http.routes import ENTITY_TAG, IF_NONE_MATCH, Answer, HttpRoute
 from journeymesh.services.journeyapi.journey_answers import about_journey, journey_in_vain, journey_of
 from journeymesh.services.journeyapi.policy_answers import (
     Admitted,
@@ -43,8 +43,6 @@ from journeymesh.strangler.policy_book import vehicles_of
 _TICK: Final = timedelta(microseconds=1)
 _LATEST: Final = datetime(9990, 1, 1, tzinfo=UTC)
 _POSITION: Final = ("lat_deg", "lon_deg")
-_TAGGED: Final = {"ETag": "names what the caller sees"}
-_CONDITION: Final = {"If-None-Match": ("entity tags of what the caller has", False)}
 
 Instant = Annotated[datetime, msgspec.Meta(tz=True)]
 Span = tuple[str, datetime, datetime]
@@ -97,12 +95,12 @@ def _capability(request: HttpRequest, kind: type[JourneyRefusalsQuery]) -> str:
     in_vain=journey_in_vain(_capability_of_journey),
     instead=("tracks:read", _capability_of_journey),
     answers=(
-        Answer(200, "Refused fixes by time", {JSON: RefusedFixPage}, _TAGGED),
-        Answer(304, "The caller has them already", {}, _TAGGED),
+        Answer(200, "Refused fixes by time", {JSON: RefusedFixPage}, ENTITY_TAG),
+        Answer(304, "The caller has them already", {}, ENTITY_TAG),
     ),
     query=JourneyRefusalsQuery,
     path_told={"journey": "the journey's id; one that a late fix made obsolete leads to its successor"},
-    headers=_CONDITION,
+    headers=IF_NONE_MATCH,
     problems=(CURSOR_REFUSED, PRECONDITION_FAILED),
 )
 async def journey_refusals(request: HttpRequest, decision: Decision) -> ReadyAnswer:
@@ -130,12 +128,12 @@ async def journey_refusals(request: HttpRequest, decision: Decision) -> ReadyAns
     in_vain=look_again,
     instead=("tracks:read", _capability_of_policy),
     answers=(
-        Answer(200, "Refused fixes by time", {JSON: RefusedFixPage}, _TAGGED),
-        Answer(304, "The caller has them already", {}, _TAGGED),
+        Answer(200, "Refused fixes by time", {JSON: RefusedFixPage}, ENTITY_TAG),
+        Answer(304, "The caller has them already", {}, ENTITY_TAG),
     ),
     query=RefusalsQuery,
     path_told={"policy": "the number of a policy of the caller's tenant"},
-    headers=_CONDITION,
+    headers=IF_NONE_MATCH,
     problems=(CURSOR_REFUSED, PRECONDITION_FAILED),
 )
 async def policy_refusals(request: HttpRequest, decision: Decision) -> ReadyAnswer:

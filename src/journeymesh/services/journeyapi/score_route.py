@@ -13,7 +13,7 @@ from journeymesh.journeys.summaries import SUMMED_COLUMNS, summarise_each
 from journeymesh.services.http.answers import JSON, ReadyAnswer
 from journeymesh.services.http.problems import PRECONDITION_FAILED, RULES_CONFLICT
 from journeymesh.services.http.requests import HttpRequest
-from journeymesh.services.http.routes import Answer, HttpRoute
+from journeymesh.services.http.routes import ENTITY_TAG, IF_NONE_MATCH, Answer, HttpRoute
 from journeymesh.services.journeyapi.policy_answers import (
     Admitted,
     Dependencies,
@@ -39,11 +39,11 @@ from journeymesh.wire.journeys import PolicyScore, ScoreChangeGiven, ScorePartGi
     about=policies_of_path,
     in_vain=look_again,
     answers=(
-        Answer(200, "The score of the latest term", {JSON: PolicyScore}, {"ETag": "names what the caller sees"}),
-        Answer(304, "The caller has it already", {}, {"ETag": "names what the caller sees"}),
+        Answer(200, "The score of the latest term", {JSON: PolicyScore}, ENTITY_TAG),
+        Answer(304, "The caller has it already", {}, ENTITY_TAG),
     ),
     path_told={"policy": "the number of a policy of the caller's tenant"},
-    headers={"If-None-Match": ("entity tags of what the caller has", False)},
+    headers=IF_NONE_MATCH,
     problems=(PRECONDITION_FAILED, RULES_CONFLICT),
 )
 async def score(request: HttpRequest, decision: Decision) -> ReadyAnswer:

@@ -15,7 +15,7 @@ from journeymesh.services.http.answers import ReadyAnswer
 from journeymesh.services.http.problems import CURSOR_REFUSED, NOT_FOUND, PRECONDITION_FAILED, ProblemRaised
 from journeymesh.services.http.queries import query_of
 from journeymesh.services.http.requests import HttpRequest
-from journeymesh.services.http.routes import Answer, HttpRoute
+from journeymesh.services.http.routes import ENTITY_TAG, IF_NONE_MATCH, Answer, HttpRoute
 from journeymesh.services.journeyapi.journey_answers import about_journey, journey_in_vain, journey_of
 from journeymesh.services.journeyapi.policy_answers import (
     Admitted,
@@ -59,13 +59,13 @@ class VersionsQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             200,
             "Earlier versions, the latest first",
             {JSON: JourneyVersionsPage},
-            {"ETag": "names what the caller sees"},
+            ENTITY_TAG,
         ),
-        Answer(304, "The caller has them already", {}, {"ETag": "names what the caller sees"}),
+        Answer(304, "The caller has them already", {}, ENTITY_TAG),
     ),
     query=VersionsQuery,
     path_told={"journey": "the journey's id; one that a late fix made obsolete leads to its successor"},
-    headers={"If-None-Match": ("entity tags of what the caller has", False)},
+    headers=IF_NONE_MATCH,
     problems=(CURSOR_REFUSED, PRECONDITION_FAILED),
 )
 async def versions(request: HttpRequest, decision: Decision) -> ReadyAnswer:
