@@ -1,6 +1,6 @@
 """What a change costs: the figures of another worktree, of that worktree once more, and of this one, in turns.
 
-    python -m benchmarks.two_trees OTHER http|decisions|door|lag|burst [--pairs 9]
+    python -m benchmarks.two_trees OTHER parquet|bson|http|decisions|door|lag|burst [--pairs 9]
 
 ``OTHER`` is a worktree of the commit before, with its own environment (``make setup``). Each turn is a fresh process
 of that tree's own benchmark, and the three follow each other in another order each time, so that what else the machine
@@ -21,9 +21,21 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.environments import ROOT
+from benchmarks.inputs import Inputs
 from benchmarks.results import machine
+from journeymesh.fleets.writers import Format
 
+FLEETS = Inputs(ROOT / ".cache" / "bench")
+FIXES = 2_000_000
+FORMATS: dict[str, Format] = {"parquet": "parquet", "bson": "mongodump"}
 TURNS: dict[str, tuple[list[str], dict[str, str]]] = {
+    **{
+        name: (
+            ["-m", "benchmarks.one", f"ours_{name}", str(FLEETS.root / f"{fmt}-clustered-{FIXES}")],
+            {"cpu_s": f"CPU of {FIXES:,} fixes to months, s"},
+        )
+        for name, fmt in FORMATS.items()
+    },
     "http": (
         [str(ROOT / "benchmarks" / "turn_of_http.py")],
         {"reads_cpu_ms": "CPU of a summary, 64 clients", "hits_cpu_ms": "CPU of a conditional hit, 64 clients"},
@@ -92,6 +104,8 @@ def main() -> None:
     print(f"{here['cpu']}, {here['cores']} cores, {here['os']}, Python {here['python']}; {given.pairs} turns of each")
     print(f"{'figure':<44}{'other':>10}{'this':>10}{'this/other':>12}{'other/other':>13}")
     for name in given.names:
+        if name in FORMATS:
+            FLEETS.fleet(FIXES, FORMATS[name])
         for figure, sides in compared(given.other.resolve(), name, given.pairs).items():
             label = f"{name}: {TURNS[name][1][figure]}"
             print(
