@@ -53,6 +53,11 @@ PEOPLE: dict[str, dict[str, Any]] = {
             "platform": list(REQUESTER),
         },
     },
+    "claims-lead": {
+        "tenant": "northgate",
+        "domains": ["claims"],
+        "capabilities": {"journeys": ["summaries:read"], "platform": [*REQUESTER, "approvals:decide"]},
+    },
     "summaries-only": {
         "tenant": "northgate",
         "domains": ["pricing"],
