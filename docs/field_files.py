@@ -45,6 +45,7 @@ def row_types() -> str:
         made.HarshEvent,
         made.HourDriven,
         made.ScorePart,
+        made.Move,
         made.Journey,
         made.Summary,
         made.ListedPolicy,

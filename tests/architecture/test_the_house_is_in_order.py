@@ -56,6 +56,7 @@ MANY_PARAMETERS = {
     "Client.__init__": "the client's options, which callers name",
     "JourneyCalls.book": "the query of a route, which callers name",
     "JourneyCalls.export_summaries": "the query of a route, which callers name",
+    "JourneyCalls.summaries": "the query of a route, which callers name",
     "JourneyCalls.top": "the query of a route, which callers name",
     "LakeQueries._select": "the lake, which Apache Iceberg is to replace",
     "LakeQueries.rows": "the lake, which Apache Iceberg is to replace",

@@ -149,15 +149,18 @@ class JourneyCalls:
         *,
         product: str | None = None,
         status: str | None = None,
+        moved: bool = False,
         page_size: int | None = None,
     ) -> Listing[Rows[Summary]]:
-        """What the journeys of all policies that the caller may know add up to, by policy and period.
+        """What the journeys of all policies that the caller may know add up to, by policy and period. ``moved``: each
+        row says what changed most from the month before the last whole one to that, with the period ``term`` alone.
 
         Raises:
             UsageError: an instant has no time zone.
         """
         limit = page_size or MOST_ROWS
         params = {"period": period, **period_params(since, until), "product": product, "status": status, "limit": limit}
+        params |= {"moved": "true"} if moved else {}
         return Listing(row_call(get("/v1/summaries", self.purpose, params), Summary, SUMMARIES))
 
     @methods.answer
@@ -199,12 +202,14 @@ class JourneyCalls:
         policy: str | None = None,
         product: str | None = None,
         status: str | None = None,
+        moved: bool = False,
         page_size: int | None = None,
     ) -> Listing[Rows[Summary]]:
         """A row for each term of the policies that the caller may know, sorted by one of ``SORTS``, the highest first.
 
         ``month`` (``2026-11``) is the month, or the last one of twelve; None: the present one. ``least`` and ``most``
-        are bounds by field. Pages are asked for as they are read.
+        are bounds by field. ``moved``: each row says what changed most since the period before. Pages are asked for as
+        they are read.
 
         Raises:
             UsageError: a book is not sorted or bounded by such a field.
@@ -216,6 +221,7 @@ class JourneyCalls:
         params |= {f"max_{name}": value for name, value in (most or {}).items()}
         params |= {"sort": sort, "period": period, "month": month, "order": "lowest" if lowest else "highest"}
         params |= {"policy": policy, "product": product, "status": status, "limit": page_size or PAGE_ROWS}
+        params |= {"moved": "true"} if moved else {}
         return Listing(row_call(get("/v1/summaries", self.purpose, params), Summary, SUMMARIES))
 
     @methods.export

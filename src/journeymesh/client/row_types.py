@@ -14,8 +14,8 @@ import pyarrow as pa
 from journeymesh.journeys.fields import HARSH_EVENT_TYPE, HOUR_TYPE, SCORE_PART_TYPE, python_type
 from journeymesh.journeys.fixes import FIX_SCHEMA
 from journeymesh.journeys.journey import JOURNEY_SCHEMA, REFUSED_FIX_SCHEMA
+from journeymesh.journeys.moves import BOOK_SCHEMA, MOVE_TYPE
 from journeymesh.journeys.policy_table import LISTED_POLICIES
-from journeymesh.journeys.summaries import FIGURE_SCHEMA
 
 POSITION: Final = ("lat_deg", "lon_deg")
 """What is masked inside of harsh events."""
@@ -40,9 +40,10 @@ def _row(name: str, fields: Iterable[pa.Field]) -> Any:
 HarshEvent = _inside("HarshEvent", HARSH_EVENT_TYPE)
 HourDriven = _inside("HourDriven", HOUR_TYPE)
 ScorePart = _inside("ScorePart", SCORE_PART_TYPE)
-_INSIDE: Final = {HARSH_EVENT_TYPE: HarshEvent, HOUR_TYPE: HourDriven, SCORE_PART_TYPE: ScorePart}
+Move = _inside("Move", MOVE_TYPE)
+_INSIDE: Final = {HARSH_EVENT_TYPE: HarshEvent, HOUR_TYPE: HourDriven, SCORE_PART_TYPE: ScorePart, MOVE_TYPE: Move}
 Journey = _row("Journey", JOURNEY_SCHEMA)
-Summary = _row("Summary", FIGURE_SCHEMA)
+Summary = _row("Summary", BOOK_SCHEMA)
 ListedPolicy = _row("ListedPolicy", LISTED_POLICIES)
 Fix = _row("Fix", FIX_SCHEMA)
 RefusedFix = _row("RefusedFix", REFUSED_FIX_SCHEMA)

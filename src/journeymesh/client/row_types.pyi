@@ -25,6 +25,12 @@ class ScorePart(TypedDict):
     score: float
     weight: float
 
+class Move(TypedDict):
+    measure: str
+    before: float
+    after: float
+    change: float
+
 class Journey(TypedDict, total=False):
     journey_id: str | None
     vehicle: str | None
@@ -103,6 +109,7 @@ class Summary(TypedDict, total=False):
     over_limit_distance_m: float | None
     speed_doubted_journeys: int | None
     policy_from: datetime | None
+    moved: list[Move] | None
 
 class ListedPolicy(TypedDict, total=False):
     policy: str | None

@@ -16,18 +16,19 @@ from journeymesh.client.row_types import (
     HourDriven,
     Journey,
     ListedPolicy,
+    Move,
     RefusedFix,
     ScorePart,
     Summary,
 )
 from journeymesh.journeys.fixes import FIX_SCHEMA
 from journeymesh.journeys.journey import JOURNEY_SCHEMA, REFUSED_FIX_SCHEMA
+from journeymesh.journeys.moves import BOOK_SCHEMA
 from journeymesh.journeys.policy_table import LISTED_POLICIES
-from journeymesh.journeys.summaries import FIGURE_SCHEMA
 
 __all__ = [
     "FIXES", "JOURNEYS", "POLICIES", "REFUSED_FIXES", "SUMMARIES", "Fix", "HarshEvent", "HourDriven", "Journey",
-    "ListedPolicy", "RefusedFix", "Row", "ScorePart", "Summary", "table_of",
+    "ListedPolicy", "Move", "RefusedFix", "Row", "ScorePart", "Summary", "table_of",
 ]  # fmt: skip
 
 Row = TypeVar("Row", bound=Mapping[str, object])
@@ -41,7 +42,7 @@ def _nullable(schema: pa.Schema) -> pa.Schema:
 
 
 JOURNEYS: Final = _nullable(JOURNEY_SCHEMA)
-SUMMARIES: Final = _nullable(FIGURE_SCHEMA)
+SUMMARIES: Final = _nullable(BOOK_SCHEMA)
 FIXES: Final = _nullable(FIX_SCHEMA)
 POLICIES: Final = _nullable(LISTED_POLICIES)
 REFUSED_FIXES: Final = _nullable(REFUSED_FIX_SCHEMA)

@@ -151,6 +151,26 @@ class ScoreRules:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class MoveRules:
+    """Which numbers of a policy are named as moved from one period to the next.
+
+    A change is held against the former value, or against a floor where that is lower: from next to nothing to little is
+    no large change. Floors are a tenth to a fifth of what an ordinary policy has. Fewer than seven days observed lack a
+    day of the week, and changes below a tenth are those of any two months.
+    """
+
+    distance_m_per_day: float = 4_000.0
+    journeys_per_day: float = 0.5
+    night_share: float = 0.05
+    speeding_share: float = 0.02
+    harsh_events_per_100km: float = 2.0
+    score: float = 20.0
+    least_change: float = 0.1
+    least_observed_days: float = 7.0
+    most_named: int = 2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class JourneyRules:
     """What separates one journey from the next and what is harsh. Results compare only within one ``version``.
 

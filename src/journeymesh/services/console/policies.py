@@ -16,6 +16,7 @@ from journeymesh.reports.units import Units
 from journeymesh.services.console.apis import Apis
 from journeymesh.services.console.rendering import link, page, units_of
 from journeymesh.services.console.requests import session_of
+from journeymesh.services.console.trends import moves
 from journeymesh.services.console.viewer import Viewer
 
 PAGE_ROWS: Final = 50
@@ -99,7 +100,9 @@ async def policies(request: Request[Any, Any, Any]) -> Response[bytes]:
         return page(request, "policies.html", session=session, viewer=viewer, purpose=purpose, refusal=refusal,
                     listed=None, following=None, first=True, **shown)  # fmt: skip
     client, after = apis.of(session, purpose), query.get("after") or None
-    filters = {"product": asked.product, "status": asked.status}
+    filters: dict[str, Any] = {"product": asked.product, "status": asked.status}
+    if may_say_what_moved := "period_from" not in masked(viewer, purpose):
+        filters["moved"] = True
     if asked.sort is None and asked.policy is None:
         pages = client.summaries("term", page_size=PAGE_ROWS, **filters)
     else:
@@ -110,14 +113,20 @@ async def policies(request: Request[Any, Any, Any]) -> Response[bytes]:
     listed = await apis.panel(anext(pages.pages(after)))
     following = asked.address(purpose, after=listed.value.after) if listed.value and listed.value.after else None
     return page(request, "policies.html", session=session, viewer=viewer, purpose=purpose, listed=listed,
-                refusal=None, following=following, first=after is None, **shown)  # fmt: skip
+                moves=moves, says_what_moved=may_say_what_moved, refusal=None, following=following,
+                first=after is None, **shown)  # fmt: skip
 
 
 def sortable(viewer: Viewer, purpose: str | None) -> tuple[str, ...]:
     """The columns by which the book sorts for the purpose: a masked one neither sorts nor filters."""
+    hidden = masked(viewer, purpose)
+    return tuple(name for name in COLUMNS if name in SORTS and name not in hidden)
+
+
+def masked(viewer: Viewer, purpose: str | None) -> frozenset[str]:
+    """The fields of summaries that are hidden for the purpose."""
     offers = [each for each in viewer.offers_of("summaries:read") if each.purpose == purpose]
-    masked = {name for each in offers for name in each.mask}
-    return tuple(name for name in COLUMNS if name in SORTS and name not in masked)
+    return frozenset(name for each in offers for name in each.mask)
 
 
 def _number(text: str | None) -> float | None:

@@ -1,4 +1,4 @@
-"""How a policy's last whole period differs from the one before."""
+"""How a policy's last whole period differs from the one before, and what moved most, in words."""
 
 from __future__ import annotations
 
@@ -16,6 +16,8 @@ MEASURES: Final[Mapping[str, tuple[str, str]]] = {
     "score": ("Score", "points"),
 }
 """What is compared: what people call it, and how the difference is said."""
+MOVES: Final[Mapping[str, str]] = {"distance_m_per_day": "distance_m", "journeys_per_day": "journeys"}
+"""What of ``MEASURES`` a move is about, where it has another name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +54,18 @@ def trends(rows: Sequence[Mapping[str, Any]], today: date) -> Trends | None:
         if values[0] is not None and values[1] is not None:
             found.append(Trend(name, *_difference(values[0], values[1], said)))
     return Trends(now["period_from"], before["period_from"], found)
+
+
+def moves(row: Mapping[str, Any]) -> list[Trend] | None:
+    """What the book says moved in this row, in words; None: there was nothing to compare."""
+    named = row.get("moved")
+    if named is None:
+        return None
+    found = []
+    for each in named:
+        name, said = MEASURES[MOVES.get(each["measure"], each["measure"])]
+        found.append(Trend(name, *_difference(each["before"], each["after"], said)))
+    return found
 
 
 def _value(row: Mapping[str, Any], field: str, *, a_day: bool) -> float | None:

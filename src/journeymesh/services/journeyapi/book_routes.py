@@ -41,6 +41,7 @@ from journeymesh.services.journeyapi.book import (
     behind_term,
     some_policies,
 )
+from journeymesh.services.journeyapi.moved_rows import with_moved
 from journeymesh.services.journeyapi.policy_answers import (
     HEADERS,
     Dependencies,
@@ -121,7 +122,8 @@ class SummariesQuery(Sorting, frozen=True, forbid_unknown_fields=True, rename={"
     limit: Annotated[
         Limit | None,
         msgspec.Meta(
-            description="at most so many; left out, 100 as JSON, with `by` or `sort`, else all. A page may have fewer"
+            description="at most so many; left out, 100 as JSON, with `by`, `sort` or `moved`, else all. A page may"
+            " have fewer"
         ),
     ] = None
 
@@ -187,11 +189,14 @@ async def summaries(request: HttpRequest, decision: Decision) -> Sendable:
     if query.by is not None:
         return await book.answer(await _ranked(book, query), None)
     after = book.opened(query.cursor)
-    limit = query.limit or (_ROWS if book.media == JSON else None)
+    limit = query.limit or (_ROWS if book.media == JSON or query.moved else None)
     if limit is None:
         rows = book.summed(query, behind_row(book.policies, after), after)
         return await book.stream((masked(page, book.mask) for page in rows), masked(_NONE, book.mask).schema)
     table, following = await book.deps.threads.run(_page, book, query, after, limit)
+    if query.moved:
+        wanted = figures_query(decision, query, limit)
+        table = await book.deps.threads.run(with_moved, book.deps, decision, book.policies, table, wanted)
     return await book.answer(masked(table, book.mask), following)
 
 
@@ -206,6 +211,8 @@ async def _sorted(request: HttpRequest, decision: Decision, query: SummariesQuer
         wanted = replace(wanted, after=place_in(after))
     read = book.deps.threads.run
     table, following = await read(sorted_page, book.deps, decision, policies, wanted)
+    if query.moved:
+        table = await read(with_moved, book.deps, decision, policies, table, wanted)
     cursor = None if following is None else book.cursor(sealed_place(following))
     return await book.answer(masked(table, book.mask), cursor)
 

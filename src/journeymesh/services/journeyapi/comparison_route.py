@@ -35,7 +35,7 @@ from journeymesh.services.journeyapi.policy_answers import (
     read_answer,
     refuse_masked,
 )
-from journeymesh.services.journeyapi.sorted_book import MonthName
+from journeymesh.services.journeyapi.sorted_book import EACH, MonthName
 from journeymesh.stores.figure_port import FiguresQuery
 from journeymesh.stores.figures import computed_figures
 from journeymesh.wire.journeys import ComparedFigure, PolicyComparison
@@ -50,8 +50,6 @@ MOST_COMPUTED: Final = 100
 COMPARED: Final = ("score", "distance_m", "harsh_events_per_100km", "night_share", "speeding_share")
 _FEW_EACH: Final = 4
 """Where as many terms for each policy that is taken are known, or fewer, all of them are looked through."""
-_EACH: Final = "journeys"
-"""What every row of figures has: sorted by it, none is left out."""
 _ALL: Final = 1 << 31
 """Rows of the numbers that are asked for: also of terms that may not leave, which must not push out those that may."""
 
@@ -184,7 +182,7 @@ def _asked(query: ComparisonQuery, policies: Mapping[str, list[Policy]], decisio
         tenant="" if decision.identity is None else decision.identity.tenant,
         period=query.period,
         month=month,
-        sort=_EACH,
+        sort=EACH,
         limit=_ALL,
         numbers=tuple(policies),
     )

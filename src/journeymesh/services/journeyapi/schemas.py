@@ -10,8 +10,8 @@ import pyarrow as pa
 from journeymesh.journeys.fields import python_type
 from journeymesh.journeys.fixes import FIX_SCHEMA
 from journeymesh.journeys.journey import JOURNEY_SCHEMA, REFUSED_FIX_SCHEMA
+from journeymesh.journeys.moves import BOOK_SCHEMA
 from journeymesh.journeys.policy_table import LISTED_POLICIES
-from journeymesh.journeys.summaries import FIGURE_SCHEMA
 from journeymesh.wire.journeys import JourneyVersions
 
 
@@ -32,9 +32,10 @@ def _kind(name: str, kind: pa.DataType) -> Any:
 Journey: Final = _struct("Journey", JOURNEY_SCHEMA, "One drive of one vehicle. SI units; instants in UTC.")
 Summary: Final = _struct(
     "Summary",
-    FIGURE_SCHEMA,
+    BOOK_SCHEMA,
     "What a policy's journeys add up to in one period of its zone. A sorted book has a row for each of its terms, and"
-    " in ``policy_from`` the beginning of the term.",
+    " in ``policy_from`` the beginning of the term. ``moved``, where it is asked for: the numbers that changed most"
+    " since the period before, the largest change first; null where there is nothing to compare.",
 )
 Fix: Final = _struct("Fix", FIX_SCHEMA, "One timestamped position report.")
 RefusedFix: Final = _struct(

@@ -23,6 +23,8 @@ from journeymesh.stores.figures import computed_figures, place_of
 
 FEW_POLICIES: Final = 5_000
 """So many are asked for by number: among more the index is gone along."""
+EACH: Final = "journeys"
+"""What every row of figures has: sorted by it, none is left out."""
 _MOST: Final = 1e12
 SortName = Annotated[str, msgspec.Meta(pattern=f"^({'|'.join(SORTS)})$")]
 MonthName = Annotated[str, msgspec.Meta(pattern=r"^(19|20)[0-9]{2}-(0[1-9]|1[0-2])$")]
@@ -67,6 +69,14 @@ class Sorting(_Bounds, frozen=True):
         msgspec.Meta(description="with `sort`: only of the policy with this number"),
     ] = None
 
+    moved: Annotated[
+        bool,
+        msgspec.Meta(
+            description="each row says in `moved` which numbers changed most since the period before; with `sort`, or"
+            " for pages of the period term"
+        ),
+    ] = False
+
     def bounds(self, side: Literal["min", "max"]) -> dict[str, float]:
         """The bounds of this side that are given, by field."""
         given = ((name, getattr(self, f"{side}_{name}")) for name in SORTS)
@@ -80,6 +90,8 @@ def check_sorting(decision: Decision, query: Any) -> None:
         ProblemRaised: it does not go together (400), or a masked field would sort or filter (403).
     """
     filters = {**query.bounds("min"), **query.bounds("max")}
+    if query.moved:
+        _check_moved(decision, query)
     if query.sort is None:
         alone = [name for name in ("month", "policy") if getattr(query, name) is not None]
         if alone or filters or query.period == "last_12_months":
@@ -100,6 +112,15 @@ def check_sorting(decision: Decision, query: Any) -> None:
     refuse_masked(decision, used)
 
 
+def _check_moved(decision: Decision, query: Any) -> None:
+    """What moved is said for pages of the book, by the calendar."""
+    if query.by is not None or query.since is not None or query.until is not None:
+        raise ProblemRaised(MALFORMED, "moved excludes by, from and to")
+    if query.sort is None and query.period != "term":
+        raise ProblemRaised(MALFORMED, "moved needs sort, or the period term")
+    refuse_masked(decision, {"moved": "period_from"})
+
+
 def figures_query(decision: Decision, query: Any, limit: int) -> FiguresQuery:
     """The query as a store has it, of the caller's tenant; its month is the present one of UTC if none is named."""
     period: FigurePeriod = query.period
@@ -110,7 +131,7 @@ def figures_query(decision: Decision, query: Any, limit: int) -> FiguresQuery:
         tenant="" if decision.identity is None else decision.identity.tenant,
         period=period,
         month=month,
-        sort=query.sort,
+        sort=query.sort or EACH,
         descending=query.order == "highest",
         least=query.bounds("min"),
         most=query.bounds("max"),
@@ -125,16 +146,13 @@ def sorted_page(
     query: FiguresQuery,
 ) -> tuple[pa.Table, Place | None]:
     """(at most ``query.limit`` rows of the policies wanted, not masked yet; the place behind which more are)."""
-    by_term = deps.known.by_term(wanted)
     limit, more = query.limit, replace(query, limit=query.limit + 1)
     if len(wanted) <= FEW_POLICIES:
         more = replace(more, numbers=tuple(dict.fromkeys(policy.number for policy in wanted)))
     kept, rows = [FIGURE_SCHEMA.empty_table()], 0
     while wanted:
-        found = None if deps.figures is None else deps.figures.figures(more, deps.config.score)
-        if found is None:
-            found = computed_figures(deps.book_reads, wanted, more, deps.config.score)
-        kept.append(_known(found, decision, by_term, more.tenant))
+        found, known = _read(deps, decision, wanted, more)
+        kept.append(known)
         rows += len(kept[-1])
         if rows > limit or len(found) < more.limit:
             break
@@ -142,6 +160,21 @@ def sorted_page(
     table = pa.concat_tables(kept)
     following = place_of(table, limit - 1, query.sort) if len(table) > limit else None
     return table.slice(0, limit), following
+
+
+def every_row(deps: Dependencies, decision: Decision, wanted: Sequence[Policy], query: FiguresQuery) -> pa.Table:
+    """The rows of the policies wanted that may leave, not masked yet, at most ``query.limit`` of them."""
+    return _read(deps, decision, wanted, query)[1]
+
+
+def _read(
+    deps: Dependencies, decision: Decision, wanted: Sequence[Policy], query: FiguresQuery
+) -> tuple[pa.Table, pa.Table]:
+    """(what is kept or computed, the rows of it that are wanted and may leave)."""
+    found = None if deps.figures is None else deps.figures.figures(query, deps.config.score)
+    if found is None:
+        found = computed_figures(deps.book_reads, wanted, query, deps.config.score)
+    return found, _known(found, decision, deps.known.by_term(wanted), query.tenant)
 
 
 def sealed_place(place: Place) -> Sealed:

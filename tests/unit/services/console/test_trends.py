@@ -1,13 +1,23 @@
-"""How the last whole period differs from the one before."""
+"""How the last whole period differs from the one before, and what moved."""
 
 from __future__ import annotations
 
-from datetime import date
+import re
+from contextlib import closing
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from journeymesh.services.console.trends import Trend, trends
+from journeymesh.journeys import moves as move_rules
+from journeymesh.journeys.rules import ALWAYS_ON
+from journeymesh.services.console.trends import Trend, moves, trends
+from journeymesh.stores.port import StoreBatch
+from journeymesh.wiring import open_store
+from tests.support import records
+from tests.support.console_served import console_over, policy, write_databases
 
 
 def month(number: int, **values: Any) -> dict[str, Any]:
@@ -62,3 +72,48 @@ def test_what_is_masked_or_does_not_follow_is_not_compared() -> None:
     found = trends([month(3, score=None, night_share=0.1), month(4, score=2.0, night_share=None)], date(2026, 7, 1))
     assert found is not None
     assert found.measures == []
+
+
+def test_moves_are_said_as_trends_are() -> None:
+    row = {
+        "moved": [
+            {"measure": "distance_m_per_day", "before": 20_000.0, "after": 30_000.0, "change": 0.5},
+            {"measure": "speeding_share", "before": 0.05, "after": 0.02, "change": -0.6},
+        ]
+    }
+    assert [f"{each.name}: {each.difference}" for each in moves(row) or ()] == [
+        "Distance a day observed: 50 % more", "Over the limit: 3.0 percentage points less",
+    ]  # fmt: skip
+    assert moves({"moved": []}) == []
+    assert moves({"moved": None}) is moves({}) is None
+
+
+def test_each_measure_that_can_move_has_words() -> None:
+    every = [{"measure": each, "before": 1.0, "after": 2.0, "change": 1.0} for each in move_rules.MEASURES]
+    assert len(moves({"moved": every}) or ()) == len(move_rules.MEASURES)
+
+
+def test_the_book_says_what_moved_since_the_month_before(tmp_path: Path) -> None:
+    now = datetime.now(UTC).replace(day=1, hour=12, minute=0, second=0, microsecond=0)
+    whole = (now - timedelta(days=1)).replace(day=1)
+    before = (whole - timedelta(days=1)).replace(day=1)
+    held = replace(policy("P-1", "northgate", "V1"), valid_from=before)
+    write_databases(tmp_path, [held])
+    rows = [
+        records.journey(
+            "V1", month + timedelta(days=day), policy="P-1", tenant="northgate", product=held.product,
+            policy_from=before, rules_version=ALWAYS_ON.version, distance_m=distance_m, night_distance_m=0.0,
+            harsh_braking=0, harsh_acceleration=0, harsh_cornering=0, limit_known_distance_m=None,
+        )
+        for month, distance_m in ((before, 300_000.0), (whole, 600_000.0))
+        for day in (0, 9, 18)
+    ]  # fmt: skip
+    with closing(open_store(f"sqlite:///{tmp_path / 'journeys.db'}")) as store:
+        store.write(StoreBatch(journeys=records.journeys(*rows)))
+    with console_over(tmp_path) as world:
+        world.approve("claims-handler", "claims-handling", "claims")
+        browser = world.browser("claims-handler")
+        for address in ("/policies", "/policies?sort=journeys", "/policies?policy=P-1"):
+            page = browser.get(address).text
+            assert '<th scope="col" class="text">What moved</th>' in page
+            assert re.search(r"Distance a day observed: \d+ % more", page), address
