@@ -50,11 +50,14 @@ def winding(fixes: int, vehicle: str, start: datetime, *, silence: bool = True) 
     return made.take(np.r_[0:gone, gone + 180 : len(made)])
 
 
-def write_store(url: str) -> None:
-    """A store with a journey of 10,000 fixes and one of some hundred, a day ago."""
+def write_store(url: str, others: int = 0) -> None:
+    """A store with a journey of 10,000 fixes and one of some hundred, a day ago, and as many ``others`` of ten minutes,
+    each of a policy of its own."""
     policies = [policy(LONG, "northgate", "V1"), policy(SHORT, "northgate", "V2")]
+    policies += [policy(f"P-{n}", "northgate", f"W{n}") for n in range(others)]
     begins = (datetime.now(UTC) - timedelta(hours=30)).replace(minute=12, second=0, microsecond=0)
     drives = [winding(LONG_FIXES, "V1", begins, silence=False), winding(1_100, "V2", begins)]
+    drives += [winding(600, f"W{n}", begins, silence=False) for n in range(others)]
     rules = replace(ALWAYS_ON, max_silence_s=600.0)
     with closing(open_store(url)) as store:
         store.migrate()
@@ -66,9 +69,9 @@ def write_store(url: str) -> None:
 
 
 @contextmanager
-def console_of_journeys(room: Path) -> Iterator[Served]:
+def console_of_journeys(room: Path, others: int = 0) -> Iterator[Served]:
     """The console over that store."""
     store = f"sqlite:///{room / 'journeys.db'}"
-    write_store(store)
+    write_store(store, others)
     with served(room, store, "always-on") as at:
         yield at
