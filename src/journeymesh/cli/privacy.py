@@ -130,6 +130,30 @@ def run(
     say(f"former keys     {'none' if gone_at is None else f'gone at {gone_at.isoformat(timespec=_SECONDS)}'}")
 
 
+@app.command("status")
+def status(form: Annotated[Format, typer.Option("--format", help="table or json.")] = Format.table) -> None:
+    """Show runs, tombstones, and how much input they refused. Nobody is named."""
+    import msgspec
+
+    from journeymesh.privacy.treatment import step_left
+
+    if form not in (Format.table, Format.json):
+        raise UsageError(f"the status cannot be written as {form}", todo="use --format table or json")
+    with _opened() as opened:
+        opened.tombstones.require_ready(opened.keys)
+        runs = [each.finished_at for each in opened.keys.treatments()]
+        terms, refused, left = opened.tombstones.count(), opened.tombstones.refused(), step_left(opened.records)
+    if form is Format.json:
+        shown = {"runs": len(runs), "last_run_at": max(runs, default=None), "run_left_behind_step": left}
+        say_json(msgspec.json.encode(shown | {"terms": terms, "refused_rows": refused}).decode())
+        return
+    last = f", the last ended {max(runs).isoformat(timespec=_SECONDS)}" if runs else ""
+    say(f"runs            {len(runs)}{last}" + ("" if left is None else f"; one was left behind step {left}"))
+    say(f"tombstones      ready, {terms} terms")
+    shown_kinds = ", ".join(f"{rows:,} {kind}" for kind, rows in sorted(refused.items()))
+    say(f"refused input   {shown_kinds or 'none'}")
+
+
 @app.command("hold")
 def hold(
     number: NumberArgument,

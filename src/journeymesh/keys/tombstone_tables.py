@@ -11,7 +11,7 @@ from journeymesh.databases.database import KEY, Schema
 from journeymesh.keys.tables import CheckedDatabase
 
 SCHEMA: Final = Schema(
-    head="0001",
+    head="0002",
     version_table="tombstones_schema",
     migrations=Path(__file__).parent / "tombstone_migrations",
     writers_lock=0x746F6D62_74303031,  # "tombt001"
@@ -56,4 +56,11 @@ treatments = sa.Table(
     metadata,
     sa.Column("treatment_id", KEY, primary_key=True),
     sa.Column("at_us", sa.BigInteger(), nullable=False),
+)
+refused_input = sa.Table(
+    "tombstone_refused_input",
+    metadata,
+    sa.Column("day", sa.Integer(), primary_key=True, autoincrement=False),  # since 1970 UTC
+    sa.Column("kind", KEY, primary_key=True),
+    sa.Column("rows", sa.BigInteger(), nullable=False),
 )

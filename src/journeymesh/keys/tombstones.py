@@ -15,16 +15,25 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 
-from journeymesh.databases.database import now_us
+from journeymesh.databases.database import now_us, put_row
 from journeymesh.errors import StoreUnavailable, UsageError
 from journeymesh.instants import to_us
 from journeymesh.journeys.policies import END_OF_TIME_US, Policy
 from journeymesh.keys.derivations import SECRET_BYTES, CommonKey
 from journeymesh.keys.port import KeyStore
-from journeymesh.keys.tombstone_tables import MIGRATE, TombstoneDatabase, policies, state, treatments, vehicles
+from journeymesh.keys.tombstone_tables import (
+    MIGRATE,
+    TombstoneDatabase,
+    policies,
+    refused_input,
+    state,
+    treatments,
+    vehicles,
+)
 
 Intervals = tuple[tuple[int, int], ...]
 """Half-open intervals in µs since 1970 UTC, by their beginnings."""
+_DAY_US: Final = 86_400_000_000
 _FOREVER_US: Final = int(END_OF_TIME_US)
 
 
@@ -154,6 +163,14 @@ class Tombstones:
         found = ((name, kept.get(self._vehicle_token(name))) for name in dict.fromkeys(names))
         return {name: intervals for name, intervals in found if intervals is not None}
 
+    def revision(self) -> int:
+        """Grows with every run: whoever remembers what was answered before forgets it when this has grown.
+
+        Raises:
+            TombstonesNotReady: they are missing, or of another key.
+        """
+        return self._current().revision
+
     def is_empty(self) -> bool:
         """Whether there is none."""
         kept = self._current()
@@ -162,6 +179,30 @@ class Tombstones:
     def count(self) -> int:
         """How many terms were treated."""
         return sum(len(intervals) for intervals in self._current().policies.values())
+
+    def count_refused(self, rows: Mapping[str, int]) -> None:
+        """Add what was refused just now, by kind of input.
+
+        Raises:
+            StoreUnavailable: it cannot be written.
+        """
+        day = now_us() // _DAY_US
+        with self._database.writing() as connection:
+            for kind, count in rows.items():
+                if count:
+                    more = {"rows": refused_input.c.rows + count}
+                    put_row(connection, refused_input, {"day": day, "kind": kind}, more, {"rows": count})
+
+    def refused(self) -> dict[str, int]:
+        """How many rows of input were refused since there are tombstones, by kind.
+
+        Raises:
+            TombstonesNotReady: they are missing, or of another key.
+        """
+        self._current()
+        by_kind = sa.select(refused_input.c.kind, sa.func.sum(refused_input.c.rows)).group_by(refused_input.c.kind)
+        with self._database.reading() as connection:
+            return {kind: int(rows) for kind, rows in connection.execute(by_kind)}
 
     def require_ready(self, key_store: KeyStore | None = None) -> None:
         """Refuse tombstones that are missing, of another key, or older than the last treatment of the key store.

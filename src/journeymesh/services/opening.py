@@ -17,6 +17,7 @@ from journeymesh.wiring.access import (
     open_access,
 )
 from journeymesh.wiring.journeys import open_installation, open_store
+from journeymesh.wiring.keys import watched_tombstones
 
 if TYPE_CHECKING:
     from journeymesh.journeys.rules import JourneyRules
@@ -42,6 +43,8 @@ def open_journeyapi(
     Raises:
         UsageError: a file cannot be used. StoreUnavailable: a database or store cannot be reached.
     """
+    from prometheus_client import CollectorRegistry
+
     from journeymesh.services.journeyapi.app import build_app
     from journeymesh.services.journeyapi.config import JourneyapiConfig
     from journeymesh.services.journeyapi.kept_answers import KeptAnswers, answers_database
@@ -56,13 +59,18 @@ def open_journeyapi(
         else:
             used, data = _behind_a_store(opened, store or "", rules, contract, kept)
         life.checks = {"store": data.versions.fault, "approvals": access.book.fault}
+        registry = CollectorRegistry()
+        watched = opened.enter_context(watched_tombstones(load_settings()))
+        if watched is not None:
+            life.checks |= {"tombstones": watched[0].fault}
+            registry.register(watched[1])
         served = JourneyapiConfig(
             cursor_key=cursor_key(access.file),
             http=config,
             score=used.score,
             personal_data=load_settings().personal_data,
         )
-        yield build_app(served, access.decider, data, life=life)
+        yield build_app(served, access.decider, data, life=life, registry=registry)
 
 
 @contextmanager

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, replace
 from typing import Any, Final, TypeVar
 
 import numpy as np
 import pyarrow as pa
 
-from journeymesh.instants import to_us
+from journeymesh.errors import StoreUnavailable
 from journeymesh.journeys.fields import INSTANT
-from journeymesh.journeys.fixes import Fixes
-from journeymesh.journeys.journey import Refusal
-from journeymesh.keys.tombstones import Intervals, Tombstones
+from journeymesh.keys.covering import covers_refusal, uncovered_fixes
+from journeymesh.keys.tombstones import Tombstones
 from journeymesh.stores.erasing import Erased, Erasure, interval_of
 from journeymesh.stores.port import StoreBatch
 from journeymesh.stores.row_kinds import ReadableRows, WritableRows
@@ -37,16 +36,16 @@ class RefusedInput:
 
 
 class RefusingStore(RowStore):
-    """Both ports over another store. ``refused`` counts what was not taken since this was opened. Safe for threads.
+    """Both ports over another store. What is not taken is counted with the tombstones. Safe for threads.
 
-    ``ready`` is called before the first question or write; it raises where the tombstones cannot be trusted.
+    ``ready`` is called before the first question or write; it raises where the tombstones cannot be trusted. What
+    they cover is erased then, and again when there are more of them: a run over another store is noticed by this one.
     """
 
     def __init__(self, inner: RowStore, tombstones: Tombstones, ready: Callable[[], None]) -> None:
         self.inner, self.url = inner, inner.url
-        self.refused = RefusedInput()
         self._tombstones, self._ready = tombstones, ready
-        self._is_ready = False
+        self._is_ready, self._erased_revision = False, -1
         self._lock = threading.Lock()
 
     def migrate(self) -> None:
@@ -62,9 +61,10 @@ class RefusingStore(RowStore):
         self._require_ready()
         left, refused = without_treated(batch, self._tombstones)
         self.inner.write(left)
-        with self._lock:
-            for name in RefusedInput.__slots__:
-                setattr(self.refused, name, getattr(self.refused, name) + getattr(refused, name))
+        counts = {name: getattr(refused, name) for name in RefusedInput.__slots__}
+        if any(counts.values()):
+            with suppress(StoreUnavailable):  # what was written stands, counted or not
+                self._tombstones.count_refused(counts)
 
     def close(self) -> None:
         """Close the store below and the tombstones."""
@@ -80,14 +80,15 @@ class RefusingStore(RowStore):
         return self.inner._write(writing)
 
     def _require_ready(self) -> None:
-        if self._is_ready:
+        if self._is_ready and self._tombstones.revision() == self._erased_revision:
             return
         with self._lock:
             if not self._is_ready:
                 self._ready()
-                if self.inner.schema_version()[0] is not None:
-                    erase_treated(self.inner, self._tombstones)
-                self._is_ready = True
+            revision = self._tombstones.revision()
+            if revision != self._erased_revision and self.inner.schema_version()[0] is not None:
+                erase_treated(self.inner, self._tombstones)
+            self._is_ready, self._erased_revision = True, revision
 
 
 def erase_treated(store: RowStore, tombstones: Tombstones) -> Erased:
@@ -126,11 +127,11 @@ def without_treated(batch: StoreBatch, tombstones: Tombstones) -> tuple[StoreBat
         refused.journeys = len(kept) - int(kept.sum())
         journeys = journeys.filter(pa.array(kept)) if refused.journeys else journeys
     if fixes is not None:
-        kept = _kept_fixes(fixes, tombstones)
+        kept = uncovered_fixes(fixes, tombstones)
         refused.fixes = len(kept) - int(kept.sum())
         fixes = fixes.take(kept) if refused.fixes else fixes
     covered = tombstones.refused_intervals_of([each.vehicle for each in batch.refusals if each.vehicle is not None])
-    refusals = [each for each in batch.refusals if not _is_covered(each, covered)]
+    refusals = [each for each in batch.refusals if not covers_refusal(each, covered)]
     refused.refusals = len(batch.refusals) - len(refusals)
     return replace(batch, journeys=journeys, fixes=fixes, refusals=refusals, policies=policies), refused
 
@@ -147,22 +148,3 @@ def _kept_journeys(journeys: pa.Table, tombstones: Tombstones) -> np.ndarray[Any
             if starts[row] < until and since <= ends[row]:
                 kept[row] = False
     return kept
-
-
-def _kept_fixes(fixes: Fixes, tombstones: Tombstones) -> np.ndarray[Any, np.dtype[np.bool_]]:
-    covered = tombstones.refused_intervals_of(fixes.vehicles)
-    kept = np.ones(len(fixes), np.bool_)
-    for code, name in enumerate(fixes.vehicles):
-        for since, until in covered.get(name, ()):
-            at = fixes.fixed_at_us
-            kept &= ~((fixes.vehicle == code) & (at >= since) & (at < until))
-    return kept
-
-
-def _is_covered(refusal: Refusal, covered: dict[str, Intervals]) -> bool:
-    """Without an instant a refusal of the vehicle may be of any time, so it is covered."""
-    intervals = () if refusal.vehicle is None else covered.get(refusal.vehicle, ())
-    if refusal.fixed_at is None:
-        return bool(intervals)
-    at = to_us(refusal.fixed_at)
-    return any(since <= at < until for since, until in intervals)

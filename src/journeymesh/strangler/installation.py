@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Container, Sequence
+from collections.abc import Callable, Container, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
 
 from journeymesh.engines.port import Retention
-from journeymesh.errors import JourneymeshError, UsageError
+from journeymesh.errors import JourneymeshError, StoreUnavailable, UsageError
 from journeymesh.journeys.fixes import Fixes
 from journeymesh.journeys.policies import Policy, PolicyTerm
 from journeymesh.journeys.rules import JourneyRules
+from journeymesh.keys.covering import uncovered_fixes
+from journeymesh.keys.tombstones import Tombstones
 from journeymesh.sources.policy_reading import UnusablePolicy
 from journeymesh.sources.vehicle_port import DocumentRemover, FixWriter, OtherClients, VehicleSource
 from journeymesh.stores.port import RulesUsed, Store
@@ -51,6 +54,8 @@ class Installation:
     open_writer: Callable[[], FixWriter]
     keep_fixes: Callable[[str], timedelta | None]
     exports: Path
+    tombstones: Tombstones | None = None
+    """What may neither be answered nor come back; ``open_store`` and ``open_legacy`` refuse it by themselves."""
     _stores: dict[str, Store] = field(default_factory=dict)
     _legacy: VehicleSource | None = None
     _writer: FixWriter | None = None
@@ -71,6 +76,8 @@ class Installation:
             if self._legacy is not None:
                 self._legacy.close()
                 self._legacy = None
+            if self.tombstones is not None:
+                self.tombstones.close()
             self.control.close()
 
     def require_control(self) -> None:
@@ -158,7 +165,10 @@ class Installation:
         if unread and not held:
             raise next(iter(unread.values()))
         last_known = self._last_known(recorded, unread) if LEGACY in unread else ()
-        return PoliciesRead(held.values(), unread, last_known, unusable)
+        return PoliciesRead(self._not_erased(held.values()), unread, self._not_erased(last_known), unusable)
+
+    def _not_erased(self, policies: Iterable[Policy]) -> list[Policy]:
+        return list(policies) if self.tombstones is None else self.tombstones.without_treated(policies)
 
     def _last_known(self, recorded: Sequence[Route], unread: Container[str]) -> list[Policy]:
         """Legacy's policies as the stores that answer have them: a policy some of whose terms are legacy's to answer
@@ -273,12 +283,17 @@ class Installation:
         )
 
     def accept(self, fixes: Fixes, key: str) -> Accepted:
-        """Accept fixes under this key: journaled now, delivered by whoever runs the feeder.
+        """Accept fixes under this key: journaled now, delivered by whoever runs the feeder. What tombstones cover is
+        not kept, and not told of.
 
         Raises:
             UsageError: they cannot be accepted while legacy lives, or the key was used for other fixes.
         """
-        return accept(
+        given, refused = len(fixes), 0
+        if self.tombstones is not None:
+            fixes = fixes.take(uncovered_fixes(fixes, self.tombstones))
+            refused = given - len(fixes)
+        accepted = accept(
             self.control,
             read_routes(self.control),
             self.policies(),
@@ -286,6 +301,10 @@ class Installation:
             key,
             reverse_sync=self.plan.legacy.reverse_sync,
         )
+        if self.tombstones is not None and refused and not accepted.again:
+            with suppress(StoreUnavailable):  # what was accepted stands, counted or not
+                self.tombstones.count_refused({"fixes": refused})
+        return replace(accepted, fixes=given)
 
     def writer(self) -> FixWriter:
         """What writes fixes back to legacy.

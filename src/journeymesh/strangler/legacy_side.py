@@ -73,6 +73,8 @@ class LegacySide:
     journey_index: JourneyIndex = field(default_factory=JourneyIndex)
     clock_us: Callable[[], int] = now_us
     """Bounds the clocks of fixes whose receipt is not reported."""
+    revision: Callable[[], int] = lambda: 0
+    """Of what is refused: answers from before it changed are computed anew."""
 
     def journeys(self, query: JourneyQuery) -> pa.Table:
         """Journeys of ``query.policy`` in (started_at, journey_id) order or its reverse, ``JOURNEY_SCHEMA`` or its
@@ -92,7 +94,7 @@ class LegacySide:
         if self.cache is None:
             return selected(self._computed(terms, whole), query.columns)
         names = tuple(dict.fromkeys(name for policy in terms for name in vehicles_of(policy)))
-        question = (whole, tuple(self.policy_book.of_vehicles(names)))
+        question = (whole, tuple(self.policy_book.of_vehicles(names)), self.revision())
         answer = self.cache.answer(question, names, lambda: self._computed(terms, whole))
         return selected(answer, query.columns)
 

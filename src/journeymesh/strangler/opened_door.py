@@ -37,7 +37,9 @@ def opened_door(installation: Installation, *, cached: bool = True, limits: Read
         watch = opened.enter_context(TargetWatch(installation.control, installation.store))
         opened.enter_context(TargetRecorder(watch))
         routes = opened.enter_context(RoutesFollower(installation.control, corrected=watch.corrected))
-        book = opened.enter_context(PolicyBook(installation.policies_at_hand))
+        tombstones = installation.tombstones
+        only = None if tombstones is None else tombstones.without_treated
+        book = opened.enter_context(PolicyBook(installation.policies_at_hand, only=only))
         routing = PolicyRouting(routes)
         journey_index = JourneyIndex()
         locator = Locator(
@@ -80,7 +82,7 @@ class _Legacy:
         """The side."""
         with self._making:
             if self._side is None:
-                source = self.installation.legacy()
+                source, tombstones = self.installation.legacy(), self.installation.tombstones
                 cache = AnswerCache() if self.cached else None
                 if cache is not None:
                     self.opened.enter_context(ChangeWatcher(source, cache))
@@ -91,6 +93,7 @@ class _Legacy:
                     limits=self.limits,
                     cache=cache,
                     locate=self._location,
+                    revision=_unchanging if tombstones is None else tombstones.revision,
                     journey_index=self.locator.index,
                 )
             return self._side
@@ -98,6 +101,10 @@ class _Legacy:
     def _location(self, journey_id: str) -> JourneyLocation | None:
         found = self.locator.find(journey_id)
         return None if found is None else found.location
+
+
+def _unchanging() -> int:
+    return 0
 
 
 def fed_until_us(control: Control, route: Route) -> int | None:

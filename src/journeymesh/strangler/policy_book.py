@@ -107,6 +107,8 @@ class PolicyBook(Follower):
     """
 
     read: Callable[[], Iterable[Policy]]
+    only: Callable[[Iterable[Policy]], Iterable[Policy]] | None = None
+    """Which of those that are read, or were before, may be kept: policies that were erased may not. None: all."""
     every_s: float = REFRESH_S
     clock: Clock = CLOCK
     fault: JourneymeshError | None = None
@@ -195,9 +197,10 @@ class PolicyBook(Follower):
             last_known = getattr(found, "last_known", ())
             before = self._held
             if self.fault is None or before is None:
-                self._held = held = HeldPolicies.of([*found, *last_known], self.fault)
+                every, missing = [*found, *last_known], self.fault
             else:
-                self._held = held = HeldPolicies.of([*found, *before.every, *last_known], before.missing)
+                every, missing = [*found, *before.every, *last_known], before.missing
+            self._held = held = HeldPolicies.of(every if self.only is None else self.only(every), missing)
             return held
 
     def _all_or_fault(self) -> HeldPolicies:

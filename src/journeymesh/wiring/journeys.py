@@ -127,12 +127,14 @@ def open_vehicle_source(location: str, mapping_path: str | Path | None = None) -
         SourceMissing: the collection is not there. SourceUnreadable: the server cannot be reached.
         UsageError: it is another kind of source, or no mapping was given.
     """
+    from journeymesh.settings import load_settings
     from journeymesh.sources.locations import live_mapping
     from journeymesh.sources.mongodb_vehicles import MongodbVehicles
+    from journeymesh.wiring.keys import guarded_source
 
     mapping = live_mapping(location, mapping_path)
     _require_admitted(location, mapping)
-    return MongodbVehicles(location, mapping)
+    return guarded_source(MongodbVehicles(location, mapping), load_settings())
 
 
 def open_remover(location: str, mapping_path: str | Path) -> DocumentRemover:
@@ -195,11 +197,12 @@ def open_installation(
     Raises:
         PlanInvalid: the plan file cannot be followed.
     """
-    from journeymesh.settings import retention_of
+    from journeymesh.settings import load_settings, retention_of
     from journeymesh.stores.used_rules import rules_for
     from journeymesh.strangler.control import Control
     from journeymesh.strangler.installation import Installation
     from journeymesh.strangler.plan import load_plan, with_phases, with_swap
+    from journeymesh.wiring.keys import tombstones_if_named
 
     plan = with_phases(load_plan(plan_path), changed or {})
     for name, store in (swapped or {}).items():
@@ -215,6 +218,7 @@ def open_installation(
         open_writer=lambda: open_fix_writer(legacy.source, legacy.mapping),
         keep_fixes=retention_of,
         exports=Path(plan_path).parent / "retired",
+        tombstones=tombstones_if_named(load_settings()),
     )
 
 

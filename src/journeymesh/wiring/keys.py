@@ -15,8 +15,10 @@ from journeymesh.safe_text import shown_url
 if TYPE_CHECKING:
     from journeymesh.keys.port import KeyProvider
     from journeymesh.keys.sql import SqlKeyStore
+    from journeymesh.keys.tombstone_watch import TombstoneMetrics, TombstoneWatch
     from journeymesh.keys.tombstones import Tombstones
     from journeymesh.settings import Settings
+    from journeymesh.sources.vehicle_port import VehicleSource
     from journeymesh.stores.row_store import RowStore
     from journeymesh.strangler.forgetting import ControlForgetting
 
@@ -77,15 +79,62 @@ def guarded(store: RowStore, settings: Settings) -> RowStore:
     if settings.tombstones is None and settings.tombstone_key is None:
         return store
     tombstones = configured_tombstones(settings)
+    return RefusingStore(store, tombstones, lambda: require_ready(tombstones, settings))
 
-    def ready() -> None:
-        if settings.key_store is None:
-            tombstones.require_ready()
-            return
-        with closing(configured_key_store(settings)) as keys:
-            tombstones.require_ready(keys)
 
-    return RefusingStore(store, tombstones, ready)
+def guarded_source(source: VehicleSource, settings: Settings) -> VehicleSource:
+    """The source, which gives nothing that tombstones cover, where the settings name tombstones.
+
+    Raises:
+        UsageError: they name tombstones by halves.
+    """
+    from journeymesh.sources.refusing_source import RefusingSource
+
+    tombstones = tombstones_if_named(settings)
+    if tombstones is None:
+        return source
+    return RefusingSource(source, tombstones, lambda: require_ready(tombstones, settings))
+
+
+def tombstones_if_named(settings: Settings) -> Tombstones | None:
+    """The tombstones that the settings name; None: they name none.
+
+    Raises:
+        UsageError: they name them by halves.
+    """
+    is_named = settings.tombstones is not None or settings.tombstone_key is not None
+    return configured_tombstones(settings) if is_named else None
+
+
+@contextmanager
+def watched_tombstones(settings: Settings) -> Iterator[tuple[TombstoneWatch, TombstoneMetrics] | None]:
+    """Whether the tombstones that the settings name can be trusted, and their metrics; None: they name none.
+
+    Raises:
+        UsageError: they name them by halves.
+    """
+    from journeymesh.keys.tombstone_watch import TombstoneMetrics, TombstoneWatch
+
+    tombstones = tombstones_if_named(settings)
+    if tombstones is None:
+        yield None
+        return
+    watch = TombstoneWatch(lambda: require_ready(tombstones, settings), tombstones.refused)
+    with closing(tombstones), watch:
+        yield watch, TombstoneMetrics(watch)
+
+
+def require_ready(tombstones: Tombstones, settings: Settings) -> None:
+    """Refuse tombstones that cannot be trusted, by the key store as well where the settings name one.
+
+    Raises:
+        TombstonesNotReady: they are missing, of another key, or older than the key store's last run.
+    """
+    if settings.key_store is None:
+        tombstones.require_ready()
+        return
+    with closing(configured_key_store(settings)) as keys:
+        tombstones.require_ready(keys)
 
 
 def unguarded(store: RowStore) -> RowStore:

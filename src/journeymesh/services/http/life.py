@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from journeymesh.services.http.connections import Uses
@@ -16,7 +16,7 @@ class Life:
     ``in_flight`` counts requests that are not answered to their end, ``uses`` knows over which connections they came.
     """
 
-    checks: Mapping[str, Callable[[], str]] = field(default_factory=dict)
+    checks: dict[str, Callable[[], str]] = field(default_factory=dict)
     draining: bool = False
     in_flight: int = 0
     uses: Uses = field(default_factory=Uses)
