@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from journeymesh.keys.sql import SqlKeyStore
     from journeymesh.keys.tombstones import Tombstones
     from journeymesh.privacy.former_customers import FormerCustomer
+    from journeymesh.privacy.treatment import Forgetting
     from journeymesh.stores.row_store import RowStore
 
 app = typer.Typer(
@@ -89,7 +90,8 @@ def run(
     It cannot be undone. Stopped, it goes on where it was left when it is run again.
     """
     from journeymesh.privacy.treatment import PrivacyRun, step_left
-    from journeymesh.wiring.access import audited_treatments
+    from journeymesh.services.journeyapi.kept_answers import AnswerForgetting, answers_database
+    from journeymesh.wiring.access import access_database, audited_treatments
     from journeymesh.wiring.keys import control_forgetting, unguarded
 
     if form not in (Format.table, Format.json):
@@ -103,7 +105,13 @@ def run(
                 say(f"a run was left behind step {step}: `privacy run` goes on with it first", file=sys.stderr)
             _show(_customers(opened, unguarded(row_store), days), form)
             return
-        forgetting = [] if control is None else [also.enter_context(control_forgetting(control))]
+        row_store.policies()  # a guarded store erases what tombstones cover; from then on the run looks below it
+        row_store = unguarded(row_store)
+        forgetting: list[Forgetting] = []
+        if control is not None:
+            forgetting.append(also.enter_context(control_forgetting(control, row_store.policies)))
+        answers = also.enter_context(closing(answers_database(access_database(access_file(access)))))
+        forgetting.append(AnswerForgetting(answers))
         recorder = also.enter_context(audited_treatments(access_file(access)))
         work = PrivacyRun(
             stores=[row_store],

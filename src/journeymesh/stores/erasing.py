@@ -5,7 +5,9 @@ An erasure is one transaction for each term. It is repeated without harm, and is
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import json
+import re
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC
 from typing import Any, Final
@@ -15,6 +17,7 @@ import numpy as np
 from journeymesh.instants import EPOCH, from_us, to_us
 from journeymesh.journeys.fixes import Fixes
 from journeymesh.journeys.policies import END_OF_TIME_US, Policy
+from journeymesh.journeys.reasons import Reason
 from journeymesh.stores import records, rows
 from journeymesh.stores.fix_blocks import DAY_US, encode_blocks, fixes_of
 from journeymesh.stores.row_batches import move_in_feed
@@ -22,6 +25,7 @@ from journeymesh.stores.row_kinds import Condition, ReadableRows, Row, WritableR
 
 Interval = tuple[int, int]
 _END_US: Final = int(END_OF_TIME_US)
+_POLICY_REASONS: Final = [Reason.POLICY_UNUSABLE.code, Reason.POLICY_CONTRADICTS.code]
 _LAST_INSTANT_US: Final = to_us(EPOCH.replace(year=9999, month=12, day=31))
 
 
@@ -82,34 +86,72 @@ def eraser(erasure: Erasure) -> Callable[[WritableRows], Erased]:
     """What erases this, inside of a transaction."""
 
     def erase(into: WritableRows) -> Erased:
-        ids = set(_journeys(into, erasure))
+        # All is read before anything is written: a database may not show a write what it has written itself.
+        going = dict(_journeys(into, erasure))
         history = [
             (entry_id,)
             for entry_id, journey_id, content in into.select("history", columns=("entry_id", "journey_id", "content"))
-            if journey_id in ids or _is_of(erasure, rows.row_from_content(content))
+            if journey_id in going or _is_of(erasure, rows.row_from_content(content))
         ]
         refusals = [(row[0],) for row in _refusals(into, erasure)]
-        erased = Erased(journeys=len(ids), history=len(history), refusals=len(refusals))
-        gone = into.delete("journeys", ((journey_id,) for journey_id in ids))
-        gone += into.delete("refusals", refusals)
+        blocks = list(_blocks(into, erasure))
+        named = list(dict.fromkeys((*erasure.vehicles, *going.values())))
+        left = _left(
+            into, named, set(going), {key for (key,) in refusals}, {key for key, kept, _ in blocks if not kept}
+        )
+        erased = Erased(journeys=len(going), history=len(history), refusals=len(refusals))
+        into.delete("journeys", ((journey_id,) for journey_id in going))
+        into.delete("refusals", refusals)
         into.delete("history", history)
-        erased.fixes = _erase_fixes(into, erasure)
+        erased.fixes = sum(gone for _, _, gone in blocks)
+        into.delete("blocks", [key for key, _, _ in blocks])
+        into.put("blocks", [row for _, kept, _ in blocks for row in kept])
         erased.policies = _erase_term(into, erasure)
         if not erased.is_nothing:
-            named = [name for name in {*erasure.vehicles, *gone} if name is not None]
-            move_in_feed(into, named)
-            left = {name for kind, first, last in _NAMING for name, *_ in into.spans(kind, first, last, named)}
-            into.delete("changes", ((name,) for name in named if name not in left))
+            move_in_feed(into, [name for name in named if name in left])
+            into.delete("changes", [(name,) for name in named if name not in left])
+        _forget_places(into, named)
         return erased
 
     return erase
 
 
-_NAMING: Final = (
-    ("journeys", "started_at_us", "ended_at_us"),
-    ("blocks", "first_us", "last_us"),
-    ("refusals", "fixed_at_us", "fixed_at_us"),
-)
+def _left(
+    into: ReadableRows,
+    named: Sequence[str],
+    journeys: Collection[str],
+    refusals: Collection[str],
+    blocks: Collection[tuple[str, int]],
+) -> set[str]:
+    """Those of the vehicles that still have rows when these are gone."""
+    going: tuple[tuple[str, tuple[str, ...], Collection[Any]], ...] = (
+        ("journeys", ("journey_id",), {(each,) for each in journeys}),
+        ("refusals", ("refusal_id",), {(each,) for each in refusals}),
+        ("blocks", ("vehicle", "day"), blocks),
+    )
+    return {
+        name
+        for name in named
+        if any(
+            tuple(row) not in gone
+            for kind, key, gone in going
+            for row in into.select(kind, [("vehicle", "=", name)], columns=key)
+        )
+    }
+
+
+def _forget_places(into: WritableRows, names: Sequence[str]) -> None:
+    """Take places to resume at that name one of these vehicles out of runs: such a run begins anew."""
+    at = {name: place for place, name in enumerate(records.RUN_COLUMNS)}
+    changed = []
+    for row in into.select("runs"):
+        resume = row[at["resume"]]
+        if resume is not None and any(name in resume for name in names):
+            changed.append(tuple(None if place == at["resume"] else value for place, value in enumerate(row)))
+    if changed:
+        into.put("runs", changed)
+
+
 _OWNER: Final = ("journey_id", "policy", "tenant", "policy_from_us", "started_at_us", "ended_at_us")
 
 
@@ -121,14 +163,14 @@ def _of_term(policy: Policy) -> list[Condition]:
     ]
 
 
-def _journeys(into: ReadableRows, erasure: Erasure) -> Iterator[str]:
+def _journeys(into: ReadableRows, erasure: Erasure) -> Iterator[tuple[str, str]]:
+    """(id, vehicle) of those that go."""
     if erasure.policy is not None:
-        for row in into.select("journeys", _of_term(erasure.policy), columns=("journey_id",)):
-            yield row[0]
+        yield from into.select("journeys", _of_term(erasure.policy), columns=("journey_id", "vehicle"))
     for vehicle in erasure.vehicles:
         for row in into.select("journeys", [("vehicle", "=", vehicle)], columns=_OWNER):
             if _goes(erasure, dict(zip(_OWNER, row, strict=True))):
-                yield row[0]
+                yield row[0], vehicle
 
 
 def _is_of(erasure: Erasure, row: Sequence[Any]) -> bool:
@@ -153,7 +195,13 @@ def _names(row: dict[str, Any], policy: Policy) -> bool:
 
 
 def _refusals(into: ReadableRows, erasure: Erasure) -> Iterator[Row]:
-    """Those of the months, and those without an instant: they may be of any time, and have what was refused in them."""
+    """Those of the months, and those without an instant: they may be of any time, and have what was refused in them.
+    Of refused policies those with the number, which name no vehicle."""
+    if erasure.policy is not None:
+        refused: list[Condition] = [("reason", "in", _POLICY_REASONS)]
+        for refusal_id, content in into.select("refusals", refused, columns=("refusal_id", "content")):
+            if content is not None and _has_value(content, erasure.policy.number):
+                yield (refusal_id,)
     since, until = erasure.months
     for vehicle in erasure.vehicles:
         where: list[Condition] = [("vehicle", "=", vehicle), ("fixed_at_us", ">=", since), ("fixed_at_us", "<", until)]
@@ -161,24 +209,35 @@ def _refusals(into: ReadableRows, erasure: Erasure) -> Iterator[Row]:
             yield from into.select("refusals", some, columns=("refusal_id",))
 
 
-def _erase_fixes(into: WritableRows, erasure: Erasure) -> int:
+def _has_value(content: str, number: str) -> bool:
+    """Whether the refused input, JSON or a line of values, has the number among its values."""
+    try:
+        waiting = [json.loads(content)]
+    except (ValueError, RecursionError):
+        return number in re.split(r"[,;|\t\r\n\"']", content)
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, dict | list):
+            waiting.extend(value.values() if isinstance(value, dict) else value)
+        elif str(value) == number:
+            return True
+    return False
+
+
+def _blocks(into: ReadableRows, erasure: Erasure) -> Iterator[tuple[tuple[str, int], list[Row], int]]:
+    """(key, rows to put in its place, how many fixes go) of each block of fixes of which some go."""
     since, until = erasure.months
-    count = 0
     for vehicle in erasure.vehicles:
         others = _others(into, vehicle, erasure)
         days: list[Condition] = [("day", ">=", since // DAY_US), ("day", "<=", (until - 1) // DAY_US)]
-        for day, content in list(
-            into.select("blocks", [("vehicle", "=", vehicle), *days], order=("day",), columns=("day", "content"))
-        ):
+        where: list[Condition] = [("vehicle", "=", vehicle), *days]
+        for day, content in list(into.select("blocks", where, order=("day",), columns=("day", "content"))):
             fixes = fixes_of(vehicle, [bytes(content)], 0, _END_US)
             kept = fixes.take(_kept(fixes, erasure, others))
-            if len(kept) == len(fixes):
-                continue
-            count += len(fixes) - len(kept)
-            into.delete("blocks", [(vehicle, day)])
-            blocks = encode_blocks(kept)
-            into.put("blocks", [(b.vehicle, b.day, b.first_us, b.last_us, b.rows, b.content) for b in blocks])
-    return count
+            if len(kept) < len(fixes):
+                blocks = encode_blocks(kept)
+                put: list[Row] = [(b.vehicle, b.day, b.first_us, b.last_us, b.rows, b.content) for b in blocks]
+                yield (vehicle, day), put, len(fixes) - len(kept)
 
 
 def _others(into: ReadableRows, vehicle: str, erasure: Erasure) -> list[Interval]:

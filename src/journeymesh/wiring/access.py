@@ -137,6 +137,15 @@ def keep_after_end_days(path: str | Path) -> int | None:
     return max((each for each in days if each is not None), default=None)
 
 
+def access_database(path: str | Path) -> str:
+    """URL of the database of an access file, which has the audit, approvals and kept answers.
+
+    Raises:
+        AccessInvalid: the file cannot be used.
+    """
+    return load_access_file(path).database
+
+
 class AuditedTreatments:
     """Records treatments in the audit: of whom by the term's own pseudonym, which nobody can make again."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -13,6 +13,7 @@ from journeymesh.errors import UsageError
 from journeymesh.safe_text import shown_url
 
 if TYPE_CHECKING:
+    from journeymesh.journeys.policies import Policy
     from journeymesh.keys.port import KeyProvider
     from journeymesh.keys.sql import SqlKeyStore
     from journeymesh.keys.tombstone_watch import TombstoneMetrics, TombstoneWatch
@@ -145,8 +146,8 @@ def unguarded(store: RowStore) -> RowStore:
 
 
 @contextmanager
-def control_forgetting(url: str) -> Iterator[ControlForgetting]:
-    """What forgets treated terms in the control database at this URL.
+def control_forgetting(url: str, policies: Callable[[], Iterable[Policy]]) -> Iterator[ControlForgetting]:
+    """What forgets erased terms in the control database at this URL. ``policies`` are those of the stores.
 
     Raises:
         StoreUnavailable: it cannot be reached, or is none.
@@ -156,7 +157,7 @@ def control_forgetting(url: str) -> Iterator[ControlForgetting]:
 
     with closing(Control(url)) as control:
         control.require_schema()
-        yield ControlForgetting(control)
+        yield ControlForgetting(control, policies)
 
 
 def key_provider(url: str) -> KeyProvider:

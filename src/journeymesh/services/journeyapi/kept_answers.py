@@ -5,15 +5,17 @@ from __future__ import annotations
 import hashlib
 import threading
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+import msgspec
 import sqlalchemy as sa
 
 from journeymesh.databases.database import Schema, SqlDatabase, now_us
 from journeymesh.identity.identity import Identity
+from journeymesh.journeys.policies import Policy
 from journeymesh.services.http.problems import CONFLICT, UNPROCESSABLE, ProblemRaised
 
 KEPT_S: Final = 7 * 24 * 3600
@@ -104,12 +106,47 @@ class KeptAnswers:
         return body, False
 
 
+@dataclass(frozen=True, slots=True)
+class AnswerForgetting:
+    """Forgets kept answers that name erased terms; see ``Forgetting`` of the room ``privacy``.
+
+    Whoever asks again under such a key is answered anew, and nothing is done twice by it.
+    """
+
+    database: SqlDatabase
+
+    def forget(self, policies: Sequence[Policy]) -> int:
+        """Remove answers that name a number, vehicle or device of these terms; returns how many. Idempotent. Where
+        journeyapi never kept an answer there is none.
+
+        Raises:
+            StoreUnavailable: the database cannot be reached.
+        """
+        with self.database.reading() as connection:
+            if not sa.inspect(connection).has_table(answers.name):
+                return 0
+        named = {name for each in policies for name in (each.number, each.vehicle, each.device) if name is not None}
+        texts = [name.encode() for name in named] + [msgspec.json.encode(name)[1:-1] for name in named]
+        with self.database.writing() as connection:
+            keys = [
+                row.key
+                for row in connection.execute(sa.select(answers.c.key, answers.c.body))
+                if any(text in _opened(bytes(row.body)) for text in texts)
+            ]
+            for key in keys:
+                connection.execute(sa.delete(answers).where(answers.c.key == key))
+        return len(keys)
+
+
 def _checked(row: sa.Row[tuple[str, str, bytes, int]] | None, digest: str) -> bytes | None:
     if row is None:
         return None
     if row.request != digest:
         raise ProblemRaised(UNPROCESSABLE, "the Idempotency-Key was used for another request")
-    body = bytes(row.body)
+    return _opened(bytes(row.body))
+
+
+def _opened(body: bytes) -> bytes:
     return zlib.decompress(body) if body.startswith(_ZLIB) else body
 
 
