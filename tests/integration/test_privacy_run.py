@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -9,13 +10,19 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import sqlalchemy as sa
 from tests.support.builders import drive
 from tests.support.rooms_databases import database_url
 
 from journeymesh.cli.main import outcome
+from journeymesh.journeys.fixes import Fixes
 from journeymesh.ledger.audit import Audit, RecordQuery
 from journeymesh.ledger.audit_tables import AuditDatabase
+from journeymesh.services.journeyapi.ingest import StoreTaker
+from journeymesh.services.journeyapi.kept_answers import answers as answers_table
+from journeymesh.services.journeyapi.kept_answers import answers_database, key_of
 from journeymesh.stores.port import JourneyQuery, RefusalQuery
+from journeymesh.stores.used_rules import rules_for
 from journeymesh.wiring import open_store
 
 __all__ = ["database_url"]
@@ -90,7 +97,8 @@ def household(tmp_path: Path, database_url: str, monkeypatch: pytest.MonkeyPatch
 
 
 def run(household: Household) -> None:
-    household.command("privacy", "decide", "GONE-1", "--tenant", "acme", "--other-person", "--who", "ann", "--why", "x")
+    pair = ("GONE-1", "STAYS-1", "--tenant", "acme")
+    household.command("privacy", "decide", *pair, "--other-person", "--who", "ann", "--why", "x")
     household.command("privacy", "run")
 
 
@@ -212,6 +220,63 @@ def test_it_is_audited_under_a_pseudonym_once_for_each_term(household: Household
     assert len(records) == 1
     assert set(records[0].body) == {"treatment", "term"}
     assert "GONE-1" not in str(records)
+
+
+def test_fixes_that_are_handed_in_bring_nothing_back_and_are_counted(
+    household: Household, capsys: pytest.CaptureFixture[str]
+) -> None:
+    household.fill()
+    run(household)
+    late = [drive((9.0, 300), start=FORMER + timedelta(hours=5), vehicle=name, every_s=10) for name in NAMES]
+    store = open_store(household.store)
+    try:
+        StoreTaker(store, rules_for("always-on", "always-on", [store])).take(Fixes.concat(late), "key-1")
+    finally:
+        store.close()
+    assert answered(household) == 0
+    capsys.readouterr()
+    household.command("privacy", "status", "--format", "json")
+    shown = json.loads(capsys.readouterr().out)
+    assert (shown["runs"], shown["terms"]) == (1, 1)
+    assert shown["refused_rows"]["fixes"] == 62
+    assert "GONE" not in str(shown)
+
+
+def test_after_a_run_no_table_of_any_database_names_it(household: Household) -> None:
+    """Every column of every table of store, key store, tombstones, audit and kept answers."""
+    household.fill()
+    databases = [
+        household.store, f"sqlite:///{household.folder}/keys.db", f"sqlite:///{household.folder}/tombstones.db",
+        *(f"sqlite:///{each}" for each in (household.folder / "access").glob("*.db")),
+    ]  # fmt: skip
+    answers = answers_database(databases[-1])
+    answers.migrate()
+    with answers.writing() as connection:
+        for key in ("GONE-1", "box-1", "STAYS-2"):
+            values = {"key": key_of(None, key), "request": "0", "body": f'{{"detail":"of {key}"}}'.encode(), "at_us": 1}
+            connection.execute(sa.insert(answers_table).values(**values))
+    answers.close()
+    assert {name for _, name in naming(databases, ("GONE-1", "box-1"))} == {"GONE-1", "box-1"}
+    run(household)
+    assert naming(databases, ("GONE-1", "box-1")) == set()
+    tables = {table for table, _ in naming(databases, ("STAYS-2",))}
+    assert tables >= {"policies", "journeys", "journeyapi_answers"}
+
+
+def naming(databases: list[str], names: tuple[str, ...]) -> set[tuple[str, str]]:
+    """(table, name) of each row in which one of the names stands."""
+    found = set()
+    for url in databases:
+        engine = sa.create_engine(url.replace("postgresql://", "postgresql+psycopg://"))
+        metadata = sa.MetaData()
+        metadata.reflect(engine)
+        with engine.connect() as connection:
+            for table in metadata.sorted_tables:
+                for row in connection.execute(sa.select(table)):
+                    texts = [bytes(v).decode("latin-1") if isinstance(v, bytes | memoryview) else str(v) for v in row]
+                    found |= {(table.name, name) for name in names if any(name in text for text in texts)}
+        engine.dispose()
+    return found
 
 
 @pytest.fixture(autouse=True)

@@ -213,6 +213,7 @@ def held() -> None:
 @app.command("decide")
 def decide(
     number: NumberArgument,
+    successor: Annotated[str, typer.Argument(metavar="SUCCESSOR", help="Number of the policy that followed.")],
     who: WhoOption,
     why: WhyOption,
     same_person: Annotated[
@@ -220,12 +221,15 @@ def decide(
     ],
     tenant: TenantNamed = "default",
 ) -> None:
-    """Record whether the policy that followed on the same device or vehicle is the same person's."""
+    """Record whether a policy that followed on the same device or vehicle is the same person's. Of these two alone: a
+    later one has to be decided by itself."""
     from journeymesh.privacy.treatment import DECISION
 
     with _opened() as opened:
-        opened.records.put(DECISION, (tenant, number), {"same_person": same_person, "who": who, "why": why})
-    say(f"policy {number} of tenant {tenant}: {'the same person' if same_person else 'another person'}")
+        name, body = (tenant, number, successor), {"same_person": same_person, "who": who, "why": why}
+        opened.records.put(DECISION, name, body)
+    whose = "the same person" if same_person else "another person"
+    say(f"policies {number} and {successor} of tenant {tenant}: {whose}")
 
 
 _SECONDS = "seconds"
@@ -252,11 +256,10 @@ def _row_store(store: object) -> RowStore:
 
 
 def _customers(opened: _Opened, store: RowStore, days: int) -> list[FormerCustomer]:
-    from journeymesh.privacy.former_customers import PolicyName, SuccessorDecision, ended_before, former_customers
-    from journeymesh.privacy.treatment import DECISION, HOLD, holds_in
+    from journeymesh.privacy.former_customers import ended_before, former_customers
+    from journeymesh.privacy.treatment import DECISION, HOLD, decisions_in, holds_in
 
     now, records = datetime.now(UTC), opened.records
-    decisions = {PolicyName(*each.name): SuccessorDecision(**each.body) for each in records.all(DECISION)}
     # What tombstones cover and a restored store still has was treated: nobody is due by it again.
     policies = opened.tombstones.without_treated(store.policies())
     return former_customers(
@@ -264,7 +267,7 @@ def _customers(opened: _Opened, store: RowStore, days: int) -> list[FormerCustom
         ended_before=ended_before(now, days),
         now=now,
         holds=holds_in(records.all(HOLD)),
-        decisions=decisions,
+        decisions=decisions_in(records.all(DECISION)),
     )
 
 

@@ -40,9 +40,17 @@ class LegalHold:
         return self.until is None or now < self.until
 
 
+class Succession(NamedTuple):
+    """A policy and another one of the tenant that followed on its device or vehicle, by their numbers."""
+
+    tenant: str
+    number: str
+    successor: str
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SuccessorDecision:
-    """Whether the successor on the same device or vehicle is the same person."""
+    """Whether one successor on the same device or vehicle is the same person. It says nothing of later ones."""
 
     same_person: bool
     who: str
@@ -66,13 +74,13 @@ def former_customers(
     ended_before: datetime,
     now: datetime,
     holds: Mapping[PolicyName, LegalHold],
-    decisions: Mapping[PolicyName, SuccessorDecision],
+    decisions: Mapping[Succession, SuccessorDecision],
 ) -> list[FormerCustomer]:
     """The policies whose last term ended before ``ended_before``, by their names.
 
     A renewal under the same number is no former customer: one term that is in force, or ended since, keeps them all.
     Another number of the same tenant on the same device or vehicle, behind it, may be the same person's: that is
-    undecided until somebody says.
+    undecided until somebody says so of these two. Who is the same person as a successor is the same as that one's, too.
     """
     by_policy: dict[PolicyName, list[Policy]] = {}
     by_carrier: dict[tuple[str, str], list[Policy]] = {}
@@ -80,15 +88,40 @@ def former_customers(
         by_policy.setdefault(PolicyName(policy.tenant, policy.number), []).append(policy)
         for carrier in {policy.device, policy.vehicle} - {None}:
             by_carrier.setdefault((policy.tenant, str(carrier)), []).append(policy)
+    former = {name: end for name, terms in by_policy.items() if (end := _end(terms)) is not None and end < ended_before}
+    current = _same_as_current(set(by_policy) - set(former), decisions)
     found = []
-    for name, terms in sorted(by_policy.items()):
-        ends = [term.valid_to for term in terms if term.valid_to is not None]
-        if len(ends) < len(terms) or max(ends) >= ended_before:
-            continue
+    for name, ended_at in sorted(former.items()):
+        terms = by_policy[name]
         state, because = _state(name, _successors(terms, by_carrier), holds, decisions, now)
-        if state is CustomerState.renewed and not _is_current(_successors(terms, by_carrier), ended_before):
-            state, because = CustomerState.due, ""
-        found.append(FormerCustomer(name, tuple(sorted(terms, key=by_time)), max(ends), state, because))
+        if state is not CustomerState.held and name in current:
+            state, because = CustomerState.renewed, current[name]
+        found.append(FormerCustomer(name, tuple(sorted(terms, key=by_time)), ended_at, state, because))
+    return found
+
+
+def _end(terms: Sequence[Policy]) -> datetime | None:
+    """When the last of the terms ended; None: one has no end."""
+    ends = [term.valid_to for term in terms if term.valid_to is not None]
+    return max(ends) if len(ends) == len(terms) else None
+
+
+def _same_as_current(
+    current: Iterable[PolicyName], decisions: Mapping[Succession, SuccessorDecision]
+) -> dict[PolicyName, str]:
+    """Predecessors of current policies that are the same person's by decisions, over any number of steps, and why."""
+    before: dict[PolicyName, list[tuple[PolicyName, str]]] = {}
+    for pair, decision in decisions.items():
+        if decision.same_person:
+            predecessor = PolicyName(pair.tenant, pair.number), f"{decision.why} ({decision.who})"
+            before.setdefault(PolicyName(pair.tenant, pair.successor), []).append(predecessor)
+    found: dict[PolicyName, str] = {}
+    waiting = list(current)
+    while waiting:
+        for name, because in before.get(waiting.pop(), ()):
+            if name not in found:
+                found[name] = because
+                waiting.append(name)
     return found
 
 
@@ -96,21 +129,21 @@ def _state(
     name: PolicyName,
     successors: Sequence[Policy],
     holds: Mapping[PolicyName, LegalHold],
-    decisions: Mapping[PolicyName, SuccessorDecision],
+    decisions: Mapping[Succession, SuccessorDecision],
     now: datetime,
 ) -> tuple[CustomerState, str]:
+    """Held, undecided or due, and because of what. Of successors each has to be decided."""
     hold = holds.get(name)
     if hold is not None and hold.is_in_force(now):
         until = "" if hold.until is None else f" until {hold.until.date().isoformat()}"
         return CustomerState.held, f"{hold.why} ({hold.who}){until}"
-    if not successors:
-        return CustomerState.due, ""
-    decision = decisions.get(name)
-    if decision is None:
-        return CustomerState.undecided, f"policy {successors[0].number} followed on the same device or vehicle"
-    if decision.same_person:
-        return CustomerState.renewed, f"{decision.why} ({decision.who})"
-    return CustomerState.due, f"{decision.why} ({decision.who})"
+    because = ""
+    for number in dict.fromkeys(policy.number for policy in successors):
+        decision = decisions.get(Succession(*name, number))
+        if decision is None:
+            return CustomerState.undecided, f"policy {number} followed on the same device or vehicle"
+        because = f"{decision.why} ({decision.who})"
+    return CustomerState.due, because
 
 
 def _successors(terms: Sequence[Policy], by_carrier: Mapping[tuple[str, str], Sequence[Policy]]) -> list[Policy]:
@@ -124,11 +157,6 @@ def _successors(terms: Sequence[Policy], by_carrier: Mapping[tuple[str, str], Se
         if other.number != term.number and other.valid_from > first
     }
     return sorted(others.values(), key=by_time)
-
-
-def _is_current(successors: Sequence[Policy], ended_before: datetime) -> bool:
-    """Whether the same person's successor is in force, or ended not long enough ago."""
-    return any(each.valid_to is None or each.valid_to >= ended_before for each in successors)
 
 
 def ended_before(now: datetime, keep_after_end_days: int) -> datetime:

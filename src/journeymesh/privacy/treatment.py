@@ -27,7 +27,14 @@ from journeymesh.journeys.policies import Policy
 from journeymesh.keys.port import KeyStore, Subject, Treatment, VehicleMonth, month_of
 from journeymesh.keys.privacy_records import KeptRecord, PrivacyRecords
 from journeymesh.keys.tombstones import Tombstone, Tombstones
-from journeymesh.privacy.former_customers import CustomerState, FormerCustomer, LegalHold, PolicyName
+from journeymesh.privacy.former_customers import (
+    CustomerState,
+    FormerCustomer,
+    LegalHold,
+    PolicyName,
+    Succession,
+    SuccessorDecision,
+)
 from journeymesh.stores.erasing import Erased, Erasure, interval_of, month_begins
 from journeymesh.stores.row_store import RowStore
 
@@ -36,6 +43,7 @@ HOLD: Final = "hold"
 DECISION: Final = "decision"
 STEPS: Final = ("planned", "confirmed", "refused", "cleared", "erased", "shredded", "rotated", "audited")
 _ONE: Final = ("run",)
+_OF_PAIR: Final = len(Succession._fields)
 
 
 class TreatedTerm(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -215,9 +223,12 @@ class PrivacyRun:
 
     def _shred(self, terms: Sequence[TreatedTerm]) -> int:
         gone = self.keys.shred(_subjects(terms))
-        for name in {(term.tenant, term.number) for term in terms}:
-            for kind in (HOLD, DECISION):
-                self.records.remove(kind, name)
+        erased = {(term.tenant, term.number) for term in terms}
+        for name in erased:
+            self.records.remove(HOLD, name)
+        for record in self.records.all(DECISION):
+            if any((record.name[0], number) in erased for number in record.name[1:]):
+                self.records.remove(DECISION, record.name)
         return gone
 
     def _rotate(self, treatment_id: str) -> None:
@@ -248,6 +259,14 @@ def step_left(records: PrivacyRecords) -> str | None:
 
 def _journal_in(body: dict[str, Any] | None) -> _Journal | None:
     return None if body is None else msgspec.convert(body, _Journal)
+
+
+def decisions_in(records: Iterable[KeptRecord]) -> dict[Succession, SuccessorDecision]:
+    """The decisions that these records are. Earlier versions kept some that name no successor: of whom they speak is
+    not known, so they decide nothing."""
+    return {
+        Succession(*record.name): SuccessorDecision(**record.body) for record in records if len(record.name) == _OF_PAIR
+    }
 
 
 def holds_in(records: Iterable[KeptRecord]) -> dict[PolicyName, LegalHold]:

@@ -10,6 +10,7 @@ from journeymesh.privacy.former_customers import (
     FormerCustomer,
     LegalHold,
     PolicyName,
+    Succession,
     SuccessorDecision,
     ended_before,
     former_customers,
@@ -31,7 +32,7 @@ def term(
 def found(
     *policies: Policy,
     holds: dict[PolicyName, LegalHold] | None = None,
-    decisions: dict[PolicyName, SuccessorDecision] | None = None,
+    decisions: dict[Succession, SuccessorDecision] | None = None,
 ) -> list[FormerCustomer]:
     return former_customers(
         policies, ended_before=ended_before(NOW, KEPT_DAYS), now=NOW, holds=holds or {}, decisions=decisions or {}
@@ -40,6 +41,13 @@ def found(
 
 def states(*policies: Policy, **others: object) -> dict[str, CustomerState]:
     return {each.policy.number: each.state for each in found(*policies, **others)}  # type: ignore[arg-type]
+
+
+def decided(*pairs: tuple[str, str, bool]) -> dict[Succession, SuccessorDecision]:
+    return {
+        Succession("acme", number, successor): SuccessorDecision(same_person=same, who="ann", why="asked")
+        for number, successor, same in pairs
+    }
 
 
 def test_a_policy_that_ended_long_enough_ago_is_due_with_all_its_terms() -> None:
@@ -73,14 +81,32 @@ def test_another_number_on_the_same_device_or_vehicle_is_undecided() -> None:
 
 
 def test_a_decision_says_whose_the_successor_is() -> None:
-    name = PolicyName("acme", "P-1")
     follows = term("P-2", OLD + YEAR, None)
     for same, expected in ((True, CustomerState.renewed), (False, CustomerState.due)):
-        decisions = {name: SuccessorDecision(same_person=same, who="ann", why="asked")}
-        assert states(term(), follows, decisions=decisions) == {"P-1": expected}
+        assert states(term(), follows, decisions=decided(("P-1", "P-2", same))) == {"P-1": expected}
     ended = term("P-2", OLD + YEAR, OLD + 2 * YEAR - timedelta(days=9))
-    decisions = {name: SuccessorDecision(same_person=True, who="ann", why="asked")}
-    assert states(term(), ended, decisions=decisions) == {"P-1": CustomerState.due, "P-2": CustomerState.due}
+    same = decided(("P-1", "P-2", True))
+    assert states(term(), ended, decisions=same) == {"P-1": CustomerState.due, "P-2": CustomerState.due}
+
+
+def test_a_decision_is_of_two_policies_and_says_nothing_of_a_later_successor() -> None:
+    earlier, later = term("P-2", OLD + YEAR, OLD + 2 * YEAR), term("P-3", OLD + 2 * YEAR, None)
+    for same in (True, False):
+        known = decided(("P-1", "P-2", same), ("P-2", "P-3", False))
+        assert states(term(), earlier, later, decisions=known)["P-1"] is CustomerState.undecided
+    known = decided(("P-1", "P-2", False), ("P-1", "P-3", True), ("P-2", "P-3", False))
+    assert states(term(), earlier, later, decisions=known) == {
+        "P-1": CustomerState.renewed, "P-2": CustomerState.due,
+    }  # fmt: skip
+
+
+def test_the_same_person_as_a_renewed_one_is_renewed() -> None:
+    second = term("P-2", OLD + YEAR, OLD + 2 * YEAR - timedelta(days=9), device="box-2")
+    third = term("P-3", OLD + 2 * YEAR, None, vehicle="car-9", device="box-2")
+    known = decided(("P-1", "P-2", True), ("P-2", "P-3", True))
+    assert states(term(), second, third, decisions=known) == {
+        "P-1": CustomerState.renewed, "P-2": CustomerState.renewed,
+    }  # fmt: skip
 
 
 def test_a_hold_keeps_until_it_ends() -> None:

@@ -174,8 +174,8 @@ def test_no_hold_is_promised_of_what_is_being_treated(ward: Ward, step: str) -> 
 
 def test_nothing_under_a_key_that_lives_on_names_who_was_treated(ward: Ward) -> None:
     decided = {"same_person": False, "who": "ann", "why": "sold"}
-    ward.records.put(DECISION, ("acme", "GONE-1"), decided)
-    ward.records.put(DECISION, ("acme", "STAYS-1"), decided)
+    for pair in (("GONE-1", "STAYS-1"), ("STAYS-1", "GONE-2"), ("STAYS-1", "STAYS-2")):
+        ward.records.put(DECISION, ("acme", *pair), decided)
     with pytest.raises(Killed):
         ward.run(killed_at="shredded")
     with ward.database.reading() as connection:
@@ -187,7 +187,7 @@ def test_nothing_under_a_key_that_lives_on_names_who_was_treated(ward: Ward) -> 
     assert b"GONE" not in opened
     assert b"STAYS-1" in opened
     ward.run()
-    assert [each.name for each in ward.records.all(DECISION)] == [("acme", "STAYS-1")]
+    assert [each.name for each in ward.records.all(DECISION)] == [("acme", "STAYS-1", "STAYS-2")]
 
 
 def test_what_the_audit_calls_a_term_stands_in_no_row(ward: Ward) -> None:
