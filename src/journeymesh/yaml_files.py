@@ -15,7 +15,10 @@ import yaml
 from journeymesh.errors import UsageError
 
 T = TypeVar("T")
-_PARSER: Final[Any] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+try:  # libyaml reads in a tenth of the time; PyYAML may have been built without it
+    SafeYaml = yaml.CSafeLoader
+except AttributeError:
+    SafeYaml = yaml.SafeLoader  # type: ignore[assignment,misc]
 
 
 class YamlBounds(NamedTuple):
@@ -36,7 +39,7 @@ class YamlRefused(yaml.YAMLError):
     """A YAML text is beyond its bounds, contains itself by an alias, or has a value that Python cannot represent."""
 
 
-def load_yaml(text: str, *, loader: type[Any] = yaml.SafeLoader, bounds: YamlBounds = FILES) -> Any:
+def load_yaml(text: str, *, loader: type[Any] = SafeYaml, bounds: YamlBounds = FILES) -> Any:
     """The one document of a YAML text; None: there is none.
 
     Raises:
@@ -45,10 +48,10 @@ def load_yaml(text: str, *, loader: type[Any] = yaml.SafeLoader, bounds: YamlBou
     """
     _check(text, bounds)
     with no_value_but_yaml():
-        return yaml.load(text, Loader=loader)  # noqa: S506 - a SafeLoader or one derived from it
+        return yaml.load(text, Loader=loader)  # noqa: S506 - a safe loader or one derived from it
 
 
-def load_all_yaml(text: str, *, loader: type[Any] = yaml.SafeLoader, bounds: YamlBounds = FILES) -> list[Any]:
+def load_all_yaml(text: str, *, loader: type[Any] = SafeYaml, bounds: YamlBounds = FILES) -> list[Any]:
     """The documents of a YAML text.
 
     Raises:
@@ -66,7 +69,7 @@ def compose_all_yaml(text: str, *, bounds: YamlBounds = FILES) -> Iterator[yaml.
         yaml.YAMLError: as of ``load_yaml``.
     """
     _check(text, bounds)
-    yield from yaml.compose_all(text, Loader=yaml.SafeLoader)
+    yield from yaml.compose_all(text, Loader=SafeYaml)
 
 
 @contextmanager
@@ -89,7 +92,7 @@ def _check(text: str, bounds: YamlBounds) -> None:
     values = 0
     anchors: dict[str, int | None] = {}  # how many values each stands for; None: it is still open
     opened: list[tuple[str | None, int]] = []
-    events: Iterator[Any] = yaml.parse(text, Loader=_PARSER)
+    events: Iterator[Any] = yaml.parse(text, Loader=SafeYaml)
     for event in events:
         where = f"line {event.start_mark.line + 1}"
         if isinstance(event, yaml.CollectionEndEvent):

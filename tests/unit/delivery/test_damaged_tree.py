@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 from journeymesh.cli.main import outcome
+from journeymesh.yaml_files import load_all_yaml
 
 ROOT = Path(__file__).parents[3]
 IMAGE = f"journeymesh=registry.example/journeymesh@sha256:{'a' * 64}"
@@ -62,6 +63,10 @@ def damaged(content: Any, place: tuple[Any, ...], value: Any) -> Any:
     return whole
 
 
+def _text(*documents: Any) -> str:
+    return yaml.dump_all(documents, Dumper=yaml.CSafeDumper)
+
+
 @pytest.mark.parametrize("file", READ_BY)
 def test_a_damaged_file_is_named_and_never_ends_as_a_fault_of_the_program(
     tree: Path, file: str, capsys: pytest.CaptureFixture[str]
@@ -69,10 +74,10 @@ def test_a_damaged_file_is_named_and_never_ends_as_a_fault_of_the_program(
     path = tree / file
     whole = path.read_bytes()
     named = 0
-    documents = list(yaml.safe_load_all(whole)) if path.suffix == ".yaml" else [whole.decode().splitlines()]
+    documents = load_all_yaml(whole.decode()) if path.suffix == ".yaml" else [whole.decode().splitlines()]
     for number, place in enumerate(places(documents[0])):
         for value in WRONG if len(place) < 2 else (WRONG[number % 6], WRONG[(number + 3) % 6]):
-            path.write_text(yaml.safe_dump_all([damaged(documents[0], place, value), *documents[1:]]))
+            path.write_text(_text(damaged(documents[0], place, value), *documents[1:]))
             for command in READ_BY[file]:
                 code = outcome(["delivery", *command, "--tree", str(tree)])
                 told = capsys.readouterr().err

@@ -17,7 +17,7 @@ from typing import Any
 import yaml
 
 from journeymesh.delivery.documents import Document, documents
-from journeymesh.yaml_files import load_yaml
+from journeymesh.yaml_files import compose_all_yaml, load_yaml
 
 Step = str | int
 """One step into a manifest: a key, an index into a list, or the ``name`` of one of a list's entries."""
@@ -205,7 +205,7 @@ def _patched(kustomization: Document, read: Any, kind: str, name: str, at: tuple
         elif isinstance(entry.get("patch"), str):
             begun = place_in(kustomization, ("patches", index, "patch")).line
             content = load_yaml(entry["patch"])
-            node = yaml.compose(entry["patch"], Loader=yaml.SafeLoader)
+            node = next(compose_all_yaml(entry["patch"]), None)
             if node is not None:
                 patch = _Patch(kustomization.path, node, content, begun, bool(entry.get("target")))
                 yield from _patch_place(patch, kind, name, at)

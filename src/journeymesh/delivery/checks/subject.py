@@ -21,7 +21,6 @@ from journeymesh.yaml_files import MANIFESTS, load_all_yaml
 
 AT_ONCE: Final = 2
 """How many folders are rendered at the same time."""
-_Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,9 +216,7 @@ class Subject:
         if key not in self.memory.renderings:
             try:
                 text = rendered(unit.folder)
-                objects = [
-                    each for each in load_all_yaml(text, loader=_Loader, bounds=MANIFESTS) if isinstance(each, dict)
-                ]
+                objects = [each for each in load_all_yaml(text, bounds=MANIFESTS) if isinstance(each, dict)]
                 self.memory.renderings[key] = objects, ""
             except (ProgramFailed, yaml.YAMLError) as error:
                 words = str(error).replace(f"{unit.folder}", self.tree.relative(unit.folder))
