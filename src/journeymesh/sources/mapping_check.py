@@ -106,18 +106,7 @@ def check_mapping(
     tally = FieldTally(fields)
     source.tally = tally
     sample = _Sample(source, rules)
-    is_whole = True
-    for batch in source.batches():
-        for refusal in batch.refusals:
-            if refusal.reason in _USED_WITHOUT:  # its fix is used, and counted as such
-                sample.unreadable += 1
-            else:
-                sample.refuse(refusal.reason, 1, Example(refusal.origin, refusal.detail))
-        sample.add(batch.fixes)
-        sample.others += batch.others
-        if sample.inputs + sample.read + sample.others >= (inputs if sample.has_usable else SEARCHED_INPUTS):
-            is_whole = False
-            break
+    is_whole = _read_into(sample, source, inputs)
     source.tally = None
     sample.judge()
     clocks = clock_doubts(fields, tally.samples)
@@ -168,6 +157,21 @@ def check_mapping(
         clocks_that_fit={doubt.field: doubt.instead for doubt in clocks if doubt.instead is not None},
         rules=rules.version,
     )
+
+
+def _read_into(sample: _Sample, source: Source, inputs: int) -> bool:
+    """Read so many inputs, and on until one can be used, within a bound; whether that was all of the source."""
+    for batch in source.batches():
+        for refusal in batch.refusals:
+            if refusal.reason in _USED_WITHOUT:  # its fix is used, and counted as such
+                sample.unreadable += 1
+            else:
+                sample.refuse(refusal.reason, 1, Example(refusal.origin, refusal.detail))
+        sample.add(batch.fixes)
+        sample.others += batch.others
+        if sample.inputs + sample.read + sample.others >= (inputs if sample.has_usable else SEARCHED_INPUTS):
+            return False
+    return True
 
 
 def _file_doubts(source: Source, fields: FieldMappings) -> list[str]:

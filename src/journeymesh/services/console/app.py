@@ -100,47 +100,22 @@ def build_app(
     life = life or Life()
     metrics = HttpMetrics(CollectorRegistry(), lambda: life.in_flight)
     log = log or structured_log("console")
-    apis = Apis(config, transport)
-    sessions = Sessions(config.rows, config.session_rules(), clock_s=clock_s, now_s=now_s)
-    sign_ins = Rates(config.sign_ins_per_s, config.sign_ins_burst, config.http.clients_remembered)
-    logouts = Rates(config.logouts_per_s, config.logouts_burst, config.http.clients_remembered)
+    remembered = config.http.clients_remembered
     oidc = None
     if config.oidc is not None:
         oidc = OidcSignIn(config.oidc, f"{config.public_url}/sign-in/callback", now_s=now_s)
-    app = Litestar(
-        route_handlers=[
-            *ROUTES,
-            create_static_files_router("/static/vendor", [STATIC / "vendor"], cache_control=_KEPT, name="vendored"),
-            create_static_files_router("/static", [STATIC], cache_control=None),
-        ],
-        openapi_config=None,
-        logging_config=None,
-        request_max_body_size=FORM_BYTES,
-        on_shutdown=[apis.close] if oidc is None else [apis.close, oidc.close],
-        before_request=_before,
-        exception_handlers={
-            SignInNeeded: _to_sign_in,
-            FormRefused: _form_refused,
-            IdentityAway: _identity_away,
-            SessionsAway: _sessions_away,
-            ProviderAway: _provider_away,
-            HTTPException: _no_page,
-            Exception: _fault,
-        },
-        state=State(
-            {
-                "console": config,
-                "apis": apis,
-                "sessions": sessions,
-                "sign_ins": sign_ins,
-                "logouts": logouts,
-                "oidc": oidc,
-                "log": log,
-                "life": life,
-                "streams": Streams(config.streams, config.streams_per_session, every_s=config.live_every_s, life=life),
-            }
-        ),
-    )
+    shared = {
+        "console": config,
+        "apis": Apis(config, transport),
+        "sessions": Sessions(config.rows, config.session_rules(), clock_s=clock_s, now_s=now_s),
+        "sign_ins": Rates(config.sign_ins_per_s, config.sign_ins_burst, remembered),
+        "logouts": Rates(config.logouts_per_s, config.logouts_burst, remembered),
+        "oidc": oidc,
+        "log": log,
+        "life": life,
+        "streams": Streams(config.streams, config.streams_per_session, every_s=config.live_every_s, life=life),
+    }
+    app = _pages(shared)
     handler, probes = app.asgi_handler, Routing(PROBES, {"life": life, "metrics": metrics})
 
     async def answering(scope: Any, receive: Any) -> Sendable:
@@ -155,6 +130,33 @@ def build_app(
     )
     app.asgi_handler = edge
     return app
+
+
+def _pages(shared: dict[str, Any]) -> Litestar:
+    """The pages' own application; ``shared`` is what they find in its state."""
+    opened = [each for each in (shared["apis"], shared["oidc"]) if each is not None]
+    return Litestar(
+        route_handlers=[
+            *ROUTES,
+            create_static_files_router("/static/vendor", [STATIC / "vendor"], cache_control=_KEPT, name="vendored"),
+            create_static_files_router("/static", [STATIC], cache_control=None),
+        ],
+        openapi_config=None,
+        logging_config=None,
+        request_max_body_size=FORM_BYTES,
+        on_shutdown=[each.close for each in opened],
+        before_request=_before,
+        exception_handlers={
+            SignInNeeded: _to_sign_in,
+            FormRefused: _form_refused,
+            IdentityAway: _identity_away,
+            SessionsAway: _sessions_away,
+            ProviderAway: _provider_away,
+            HTTPException: _no_page,
+            Exception: _fault,
+        },
+        state=State(shared),
+    )
 
 
 @dataclass(frozen=True, slots=True)
