@@ -59,7 +59,7 @@ FAULTS: Final = {
     7: "the mapped paths nest too deeply",
     8: "an array is keyed by something else than positions",
     9: "a mapped array is something else than an array",
-    10: "the mapped array is not there",
+    10: "the mapped array is missing",
 }
 ARRAY_MISSING: Final = 10
 NO_ARRAY: Final = 9

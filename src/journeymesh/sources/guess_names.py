@@ -46,7 +46,7 @@ def guess_names(files: Sequence[SourceFile]) -> tuple[dict[str, Any], str] | Non
         count = f"{len(files):,} of {len(files):,} files" if len(files) > 1 else "the one file"
         said = f"no column names a vehicle; {words}: {count}, {len(different):,} different, such as {some}"
         return {"file": form}, said
-    return {"value": "my-vehicle"}, "neither a column nor the files' names tell a vehicle: one for all, name it"
+    return {"value": "my-vehicle"}, "neither a column nor the files' names identify a vehicle: one for all, name it"
 
 
 def _found(files: Sequence[SourceFile], form: str) -> list[str] | None:

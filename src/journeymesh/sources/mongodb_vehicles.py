@@ -121,7 +121,7 @@ class MongodbVehicles(MongodbSource):
         self._max_documents = max_documents
         self._trail = Trail()
         self._readers = threading.local()
-        one_of(mapping.collections, "a source that is asked by vehicle has")
+        one_of(mapping.collections, "a source that is queried by vehicle has")
         super().__init__(url, mapping, batch_documents=batch_documents)
 
     def read(self, wanted: Sequence[VehicleTimes], *, places: bool = False) -> VehicleRead:

@@ -40,7 +40,7 @@ def mongo_faults(url: str, shown: str) -> Iterator[None]:
     except KeyError as error:
         if not is_of_driver(error):
             raise
-        todo = "look into the server's log: what it was asked for may have failed"
+        todo = "look into the server's log: the operation may have failed"
         raise StoreUnavailable(f"{shown}: the server's answer lacks {error}, which MongoDB's has", todo=todo) from error
 
 

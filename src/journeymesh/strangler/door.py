@@ -211,7 +211,7 @@ class Door:
         """
         vehicle, first, end = query.vehicle, query.fixed_from, query.fixed_to
         if vehicle is None or first is None or end is None or not query.by_time:
-            raise UsageError("the door is asked for refusals of a vehicle's time, by time", todo="name all of these")
+            raise UsageError("the door reads refusals by vehicle and time, ordered by time", todo="name all of these")
         left = query.limit
         for _, route, name, begin, last in list(self._spans(vehicle, first, end - _TICK)):
             if left == 0 or (query.after_time is not None and last < query.after_time[0]):

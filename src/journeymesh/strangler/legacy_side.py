@@ -140,7 +140,7 @@ class LegacySide:
         """
         vehicle, first, end = query.vehicle, query.fixed_from, query.fixed_to
         if vehicle is None or first is None or end is None or not query.by_time:
-            raise UsageError("legacy is asked for refusals of a vehicle's time, by time", todo="name all of these")
+            raise UsageError("legacy reads refusals by vehicle and time, ordered by time", todo="name all of these")
         last = None if query.after_time is None else (to_us(query.after_time[0]), query.after_time[1])
         begin_us = max(to_us(first), _EARLIEST_US, _EARLIEST_US if last is None else last[0])
         left = query.limit

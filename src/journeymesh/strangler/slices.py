@@ -94,7 +94,7 @@ def overlaps(slices: Sequence[Slice], policies: Iterable[Policy]) -> list[tuple[
     for one, other in combinations(slices, 2):
         if one.selector.numbers is None and other.selector.numbers is None:
             if not _told_apart(one.selector, other.selector):
-                found.append((one.name, other.name, "no condition tells them apart"))
+                found.append((one.name, other.name, "no condition distinguishes them"))
             continue
         shared = [p.number for p in known if one.selector.holds(p) and other.selector.holds(p)]
         if shared:

@@ -237,7 +237,7 @@ def check_refillable(routes: Routes, target: str, fault: str) -> None:
     held = [route.slice.name for route in routes.routes if route.phase is Phase.RETIRED and route.target == target]
     if held:
         raise StoreLost(
-            f"store {target!r} is {fault}; what it held of retired slices ({', '.join(held)}) exists nowhere else",
+            f"store {target!r} is {fault}; its data of retired slices ({', '.join(held)}) exists nowhere else",
             todo="restore the original store; or move the slices that are not retired to a store of another name",
         )
 

@@ -45,7 +45,7 @@ def open_store(url: str, *, must_exist: bool = False) -> Store:
     if settings.tombstones is not None:
         store.close()
         raise UsageError(
-            "tombstones are named, and a lake cannot be held to them", todo="move its data into SQLite or PostgreSQL"
+            "tombstones are named, and a lake does not apply them", todo="move its data into SQLite or PostgreSQL"
         )
     return store
 

@@ -245,7 +245,7 @@ def _vault(url: str) -> KeyProvider:
 def _require_tls(address: str, url: str) -> None:
     parts = urlsplit(address)
     if parts.scheme != "https" and parts.hostname not in _LOOPBACK:
-        raise UsageError(f"key provider {shown_url(url)} is asked without TLS", todo="use https, or a loopback address")
+        raise UsageError(f"key provider {shown_url(url)} has no TLS", todo="use https, or a loopback address")
 
 
 def _secret(file: str | None, variable: str | None, *, called: str) -> Callable[[], str]:

@@ -34,7 +34,7 @@ def namespace_restricted(subject: Subject) -> Iterator[Fault]:
 
 @rule(
     "personal-data",
-    "Each environment's namespace says which data it admits, and whatever has a store there is told the same.",
+    "Each environment's namespace says which data it admits, and whatever has a store there is configured alike.",
     fix=f"label the namespace {PERSONAL_DATA}: none, treated or allowed, and give containers {_ADMITS} of that value",
 )
 def personal_data(subject: Subject) -> Iterator[Fault]:
@@ -52,7 +52,7 @@ def personal_data(subject: Subject) -> Iterator[Fault]:
                 variables = {str(each.get("name")): each for each in entries(container.content.get("env"))}
                 told = _value(variables.get(_ADMITS, {}), data)
                 if "JOURNEYMESH_STORE" in variables and told != label:
-                    what = f"{pod.owner} is told {_ADMITS}={told or 'nothing'} where {namespace.name} is {label}"
+                    what = f"{pod.owner} has {_ADMITS}={told or 'nothing'} where {namespace.name} is {label}"
                     yield Fault(pod.owner, what, (*container.at, "env"))
 
 
