@@ -53,6 +53,10 @@ def _creates(document: dict[str, Any]) -> Callable[[AdmissionWorld], HttpRequest
     return lambda world: world.create(document)
 
 
+def _created_by_argo_cd(document: dict[str, Any]) -> Callable[[AdmissionWorld], HttpRequest]:
+    return lambda world: world.create(document, user=ARGO_CD)
+
+
 def _patches(place: str, body: dict[str, Any], kind: str = MERGE) -> Callable[[AdmissionWorld], HttpRequest]:
     """Of an object in ``env``; ``place`` as ``Deployment/held`` or ``Pod/held/ephemeralcontainers``."""
     object_kind, _, rest = place.partition("/")
@@ -337,7 +341,7 @@ EVERYDAY: Final = (
     Attempt("a NetworkPolicy labelled", _patches("NetworkPolicy/held", {"metadata": {"labels": {"seen": "yes"}}})),
     Attempt("somebody taken out of a RoleBinding", _patches("RoleBinding/held", {"subjects": []})),
     *(
-        Attempt(f"{held['kind']} by Argo CD", lambda world, held=held: world.create(held, user=ARGO_CD))
+        Attempt(f"{held['kind']} by Argo CD", _created_by_argo_cd(held))
         for held in (fence(ingress=[{}]), _ROLE, binding("it", EVERYBODY))
     ),
     Attempt("a test of Testkube's", _creates(job_of_testkube(APPROVED))),

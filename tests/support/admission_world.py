@@ -179,7 +179,7 @@ class AdmissionWorld:
 
     def _policies(self) -> list[dict[str, Any]]:
         """The tree's own, renamed and bound to this run's namespaces."""
-        found = []
+        found: list[dict[str, Any]] = []
         for path in sorted(ADMISSION.glob("*.yaml")):
             for document in yaml.safe_load_all(path.read_text("utf-8")):
                 if document["kind"] == "Kustomization":

@@ -113,7 +113,7 @@ GRAVE: dict[str, tuple[dict[str, str], tuple[str, ...], str]] = {
         ("drives.example",),
         "only for no name at all",
     ),
-    "for clients only": (
+    "for clients only": (  # type: ignore[dict-item]
         (client := Issued("client", use=ExtendedKeyUsageOID.CLIENT_AUTH))
         and {"tls.crt": client.pem, "tls.key": client.key_pem()},
         (),

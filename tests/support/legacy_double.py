@@ -17,9 +17,10 @@ from journeymesh.errors import SourceUnreadable
 from journeymesh.journeys.fixes import I64, Fixes
 from journeymesh.journeys.policies import Policy
 from journeymesh.sources.bson_policies import policies_of
+from journeymesh.sources.field_tally import FieldTally
 from journeymesh.sources.mapping import PolicyMappings
 from journeymesh.sources.policy_reading import UsablePolicies
-from journeymesh.sources.port import SourceBatch, SourceSize
+from journeymesh.sources.port import SourceBatch, SourceItem, SourceSize
 from journeymesh.sources.vehicle_port import (
     ChangeBatch,
     DocumentPlace,
@@ -64,6 +65,7 @@ class MemoryLegacy:
     refused: int = 0
     """How many reads were."""
     latency: Callable[[], float] = lambda: 0.0
+    tally: FieldTally | None = None
     _news: threading.Condition = field(default_factory=threading.Condition)
 
     # --- what applications do
@@ -138,6 +140,9 @@ class MemoryLegacy:
 
     def describe(self, origins: I64) -> list[str]:
         return [f"memory/{origin}" for origin in origins]
+
+    def items(self) -> list[SourceItem]:
+        return []
 
     def policies(self) -> UsablePolicies:
         self._check()

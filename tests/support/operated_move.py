@@ -239,6 +239,7 @@ class OperatedMove:
     def command(self, **given: object) -> Iterator[Operated]:
         """A command line's installation, with its control database looked at first."""
         with self.installation(**given) as installation:  # type: ignore[arg-type]
+            assert isinstance(installation, Operated)
             installation.require_control()
             yield installation
 

@@ -69,8 +69,8 @@ class Operators(RuleBasedStateMachine):
         self.move.note_truth()
         for number in range(max(phases) + 1):
             for name, most in zip(SLICES, phases, strict=True):
-                held = self.move.wanted[name]
-                self.move.wanted[name] = Wanted(held.source, held.target, list(Phase)[min(number, most)])
+                wanted = self.move.wanted[name]
+                self.move.wanted[name] = Wanted(wanted.source, wanted.target, list(Phase)[min(number, most)])
             with self.move.installation() as installation:
                 installation.applying("ann").apply("because")
             assert self.move.feed(), self.move.refused

@@ -104,7 +104,7 @@ class Popen(subprocess.Popen[Any]):
         c2pread: int, c2pwrite: int, errread: int, errwrite: int, restore_signals: Any,
         gid: Any, gids: Any, uid: Any, umask: int, start_new_session: bool, *rest: Any,
     ) -> None:  # fmt: skip
-        command = {
+        command: dict[str, Any] = {
             "arguments": [os.fspath(argument) for argument in args[1:]],
             "cwd": None if cwd is None else os.fspath(cwd),
             "environment": dict(os.environ if env is None else env),
@@ -114,7 +114,7 @@ class Popen(subprocess.Popen[Any]):
         plain = not (executable or preexec_fn or pass_fds or shell or gid or gids or uid) and close_fds and umask < 0
         is_ours = args[0] == sys.executable and command["arguments"][:1] in (["-m"], ["-c"])
         if not (sys.platform == "linux" and plain and is_ours and TEMPLATE.can_fork(command)):
-            super()._execute_child(
+            super()._execute_child(  # type: ignore[misc]
                 args, executable, preexec_fn, close_fds, pass_fds, cwd, env, startupinfo, creationflags, shell,
                 p2cread, p2cwrite, c2pread, c2pwrite, errread, errwrite, restore_signals, gid, gids, uid, umask,
                 start_new_session, *rest,
