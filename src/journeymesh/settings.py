@@ -47,6 +47,10 @@ class Settings(BaseSettings):
     key_provider: str | None = Field(
         None, description="URL of who wraps the key store's keys: local:///FILE, pkcs11:…, aws-kms://… or vault://…"
     )
+    sealed: bool = Field(
+        False,
+        description="whether stores are sealed by the key store's keys",
+    )
     tombstones: str | None = Field(None, description="URL of the tombstones: sqlite:///FILE or postgresql://…")
     tombstone_key: str | None = Field(None, description="file with the key of tombstones, 64 hexadecimal digits")
     debug: bool = Field(False, description="show a traceback where a fault of the program itself ends a command")

@@ -39,7 +39,7 @@ OTHERS = """
 class Household:
     """A folder with sources, settings and an access file; and the commands over it."""
 
-    def __init__(self, folder: Path, store: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def __init__(self, folder: Path, store: str, monkeypatch: pytest.MonkeyPatch, *, sealed: bool) -> None:
         self.folder, self.store = folder, store
         (folder / "tombstone.key").write_text("07" * 32)
         (folder / "tombstone.key").chmod(0o600)
@@ -50,6 +50,7 @@ class Household:
             "TOMBSTONE_KEY": str(folder / "tombstone.key"),
             "ACCESS": str(folder / "access" / "access.yaml"),
             "STORE": store,
+            "SEALED": str(sealed).lower(),
         }.items():
             monkeypatch.setenv(f"JOURNEYMESH_{name}", value)
         self.command("access", "init", str(folder / "access"))
@@ -91,9 +92,11 @@ class Household:
         return self.digest(store)
 
 
-@pytest.fixture
-def household(tmp_path: Path, database_url: str, monkeypatch: pytest.MonkeyPatch) -> Household:
-    return Household(tmp_path, database_url, monkeypatch)
+@pytest.fixture(params=["clear", "sealed"])
+def household(
+    request: pytest.FixtureRequest, tmp_path: Path, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> Household:
+    return Household(tmp_path, database_url, monkeypatch, sealed=request.param == "sealed")
 
 
 def run(household: Household) -> None:

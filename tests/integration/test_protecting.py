@@ -124,7 +124,7 @@ def test_a_store_in_clear_is_protected_and_goes_on_where_the_job_was_stopped(
                 protected.digest()
         protect(inner, keys)
         assert not any(clear_rows(inner).values())
-        with pytest.raises(StoreUnavailable, match="open it with its keys"):
+        with pytest.raises(StoreUnavailable, match="set sealed = true"):
             inner.write(StoreBatch())
         assert _answers(protected) == before
         assert protect(inner, keys).rows == {}

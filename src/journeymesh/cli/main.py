@@ -115,10 +115,15 @@ def main(
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and end.")
     ] = False,
     debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of a fault of the program.")] = False,
+    sealed: Annotated[
+        bool | None, typer.Option("--sealed/--unsealed", help="Whether stores are sealed by the key store's keys.")
+    ] = None,
 ) -> None:
     """Journeys and policy summaries from black-box telematics."""
     if debug:
         os.environ["JOURNEYMESH_DEBUG"] = "1"
+    if sealed is not None:
+        os.environ["JOURNEYMESH_SEALED"] = str(sealed).lower()
 
 
 def run(arguments: list[str] | None = None) -> int:

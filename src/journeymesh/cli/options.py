@@ -73,17 +73,27 @@ def opened_store(url: str | None, *, create: bool = False) -> Iterator[Store]:
     at = url or settings().store
     with closing(open_store(at, must_exist=not create)) as store:
         has, needs = store.schema_version()
-        if create:
-            if has != needs:
-                store.migrate()
-        elif has is None:
-            raise NotFound(f"store {shown_url(at)} has no journeys", todo="fill it with `journeymesh preprocess`")
+        if not create:
+            require_schema(store, at)
         elif has != needs:
-            raise UsageError(
-                f"store {shown_url(at)} has schema {has}, this program needs {needs}",
-                todo="run `journeymesh store migrate`",
-            )
+            store.migrate()
         yield store
+
+
+def require_schema(store: Store, url: str) -> None:
+    """Refuse a store that was never written to, or is of another version.
+
+    Raises:
+        NotFound: it has no schema. UsageError: it has another one than this program.
+    """
+    has, needs = store.schema_version()
+    if has is None:
+        raise NotFound(f"store {shown_url(url)} has no journeys", todo="fill it with `journeymesh preprocess`")
+    if has != needs:
+        raise UsageError(
+            f"store {shown_url(url)} has schema {has}, this program needs {needs}",
+            todo="run `journeymesh store migrate`",
+        )
 
 
 def terms_of(store: JourneyReads, number: str, tenant: str | None = None) -> list[Policy]:

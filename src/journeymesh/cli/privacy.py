@@ -63,13 +63,24 @@ def _opened() -> Iterator[_Opened]:
 
 @app.command("migrate")
 def migrate() -> None:
-    """Create the key store with its first keys, and the tombstones; or upgrade their tables."""
+    """Create the key store with its first keys, and the tombstones where they are named; or upgrade their tables."""
+    if settings().tombstones is None and settings().sealed:
+        _migrate_keys()
+        return
     with _opened() as opened:
         opened.keys.migrate()
         opened.tombstones.migrate()
         opened.tombstones.require_ready(opened.keys)
         say(f"key store       ready, {len(opened.keys.treatments())} treatments")
         say(f"tombstones      ready, {opened.tombstones.count()} terms")
+
+
+def _migrate_keys() -> None:
+    from journeymesh.wiring.keys import configured_key_store
+
+    with closing(configured_key_store(settings())) as keys:
+        keys.migrate()
+        say(f"key store       ready, {len(keys.treatments())} treatments")
 
 
 @app.command("run")
@@ -84,8 +95,8 @@ def run(
 ) -> None:
     """Erase the data of former customers, those whose last term ended long enough ago by the contract.
 
-    From then on the store takes and answers nothing of them, restored from a backup either. Data in stores are in clear
-    as yet: backups of before stay readable for whoever has them, until you delete them.
+    From then on the store takes and answers nothing of them, restored from a backup either. Backups of a sealed store
+    from before open for nobody as to them; of a store in clear they stay readable, until you delete them.
 
     It cannot be undone. Stopped, it goes on where it was left when it is run again.
     """
@@ -120,10 +131,11 @@ def run(
             tombstones=opened.tombstones,
             forgetting=forgetting,
             recorder=recorder,
-            retoken=getattr(row_store, "retoken", lambda: None),
+            retoken=row_store.retoken,
             on_step=lambda step: say(f"step {step}", file=sys.stderr),
         )
         treated = work.treat(lambda: _customers(opened, row_store, days))
+        is_scrubbed = treated.treatment is not None and row_store.scrub()
     if treated.treatment is None:
         say("nobody is due")
         return
@@ -135,6 +147,7 @@ def run(
     )
     say(f"forgotten       {treated.forgotten:,} rows of the control database")
     say(f"secrets         {treated.secrets:,} destroyed")
+    say(f"free space      {'written over' if is_scrubbed else 'not written over: run `journeymesh store scrub`'}")
     say(f"former keys     {'none' if gone_at is None else f'gone at {gone_at.isoformat(timespec=_SECONDS)}'}")
 
 

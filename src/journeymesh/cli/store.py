@@ -2,27 +2,30 @@
 
 from __future__ import annotations
 
-from contextlib import closing
+import sys
+from contextlib import closing, contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from journeymesh.cli.options import Format, StoreOption, opened_store, settings
+from journeymesh.cli.options import Format, StoreOption, opened_store, require_schema, settings
 from journeymesh.cli.output import say, say_json
 from journeymesh.cli.progress import count_progress
 from journeymesh.cli.render import PrintedRows, render, replacing
-from journeymesh.errors import StoreCorrupt, UsageError
+from journeymesh.errors import StoreCorrupt, StoreUnavailable, UsageError
 from journeymesh.journeys.answers import plain
 from journeymesh.wiring import open_store
+from journeymesh.wiring.journeys import bare_store
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from journeymesh.stores.port import Store
+    from journeymesh.stores.row_store import RowStore
 
-app = typer.Typer(help="Migrate, verify, compact and export a store.", no_args_is_help=True)
+app = typer.Typer(help="Migrate, verify, seal, compact and export a store.", no_args_is_help=True)
 
 
 @app.command("migrate")
@@ -40,9 +43,14 @@ def verify(
     store: StoreOption = None,
     form: Annotated[Format, typer.Option("--format", help="table or json.")] = Format.table,
 ) -> None:
-    """Check that a store does not contradict itself, and print its digests: equal content, equal digests."""
+    """Check that a store does not contradict itself, and print its digests: equal content, equal digests.
+
+    Where stores are to be sealed, rows that are in clear yet are counted instead, by kind.
+    """
     if form not in (Format.table, Format.json):
         raise UsageError(f"a verification cannot be written as {form}", todo="use --format table or json")
+    if settings().sealed:
+        _require_sealed(store or settings().store, form)
     with opened_store(store) as opened:
         faults = list(_faults(opened))
         schema = opened.schema_version()[0]
@@ -59,6 +67,77 @@ def verify(
         say("\n".join([*lines, *(f"fault       {fault}" for fault in faults)]))
     if faults:
         raise StoreCorrupt(f"the store has {len(faults)} faults, first: {faults[0]}", todo="run `preprocess` again")
+
+
+def _require_sealed(url: str, form: Format) -> None:
+    """Refuse a store that has rows in clear, saying how many of which kind."""
+    import msgspec
+
+    from journeymesh.stores.protecting import clear_rows
+
+    with _row_store(url) as bare:
+        clear = {kind: count for kind, count in clear_rows(bare).items() if count}
+    if not clear:
+        return
+    if form is Format.json:
+        say_json(msgspec.json.encode({"in_clear": clear}).decode())
+    else:
+        say("\n".join(f"in clear    {count:,} {kind}" for kind, count in clear.items()))
+    raise StoreCorrupt(
+        f"the store has {sum(clear.values()):,} rows in clear", todo="seal it with: journeymesh store protect"
+    )
+
+
+@contextmanager
+def _row_store(url: str) -> Iterator[RowStore]:
+    """The store as it stands in the database, closed at the end.
+
+    Raises:
+        UsageError: it is a lake, or has another schema than this program. NotFound: there is no such store.
+    """
+    from journeymesh.stores.row_store import RowStore
+
+    with closing(bare_store(url, must_exist=True)) as opened:
+        if not isinstance(opened, RowStore):
+            raise UsageError("a lake cannot be sealed", todo="move its data into SQLite or PostgreSQL")
+        require_schema(opened, url)
+        yield opened
+
+
+@app.command("protect")
+def protect_store(store: StoreOption = None) -> None:
+    """Seal what a store has in clear by the key store's keys, and write over what that leaves in the database's files.
+
+    A store that was restored from a backup is given the tokens of the present keys. Stop what uses the store first: it
+    is refused until this has come to its end. Stopped, it goes on where it was when it is run again.
+    """
+    from journeymesh.stores.protecting import protect
+    from journeymesh.wiring.keys import configured_key_store, require_sealable
+
+    url = store or settings().store
+    with _row_store(url) as bare, closing(configured_key_store(settings())) as keys:
+        require_sealable(bare)
+        done = protect(bare, keys)
+        is_scrubbed = bare.scrub()
+    for kind, count in done.rows.items():
+        say(f"sealed          {count:,} {kind}")
+    if done.unreadable:
+        say(f"unreadable      {done.unreadable:,} rows of terms whose secrets were destroyed")
+    say(f"free space      {'written over' if is_scrubbed else _NOT_SCRUBBED}")
+    if not settings().sealed:
+        say("set sealed = true in the settings of everything that opens this store", file=sys.stderr)
+
+
+@app.command("scrub")
+def scrub(store: StoreOption = None) -> None:
+    """Write a store's database anew, without what deleted rows left in its files. It locks the store meanwhile."""
+    with _row_store(store or settings().store) as bare:
+        if not bare.scrub():
+            raise StoreUnavailable("the database's log could not be emptied", todo=_NOT_SCRUBBED)
+    say("written over")
+
+
+_NOT_SCRUBBED: Final = "not written over: stop what uses the store, then run `journeymesh store scrub`"
 
 
 @app.command("compact")
@@ -134,7 +213,6 @@ def export(
 
 
 def _write_policies(store: Store, path: Path) -> None:
-
     import msgspec
 
     with replacing(path) as temporary, temporary.open("wb") as file:

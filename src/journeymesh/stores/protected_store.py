@@ -24,14 +24,15 @@ TOKENS_OF: Final = "index_key"
 JOB: Final = "job"
 """What a store's state says: which keys it is protected by, and which job is not finished."""
 _CHECK: Final = "check"
-_PROTECT: Final = "convert it with journeymesh.stores.protecting.protect"
+_PROTECT: Final = "seal it with: journeymesh store protect"
 
 
 class ProtectedStore(RowStore):
     """Both ports over another store, whose rows are sealed by these keys. Safe for threads."""
 
-    def __init__(self, inner: RowStore, keys: KeyStore) -> None:
+    def __init__(self, inner: RowStore, keys: KeyStore, *, closes_keys: bool = False) -> None:
         self.inner, self.url = inner, inner.url
+        self._keys, self._closes_keys = keys, closes_keys
         self._owners = Owners(keys)
 
     def _require_clear(self, rows: ReadableRows) -> None:
@@ -40,14 +41,27 @@ class ProtectedStore(RowStore):
     def migrate(self) -> None:
         """Create or upgrade the schema of the store below."""
         self.inner.migrate()
+        self.inner.prepare_sealed()
 
     def schema_version(self) -> tuple[str | None, str]:
         """(the version the store has, the version this code needs)."""
         return self.inner.schema_version()
 
     def close(self) -> None:
-        """Close the store below. The key store is its owner's to close."""
+        """Close the store below, and the key store where ``closes_keys`` says that it is this one's to close."""
         self.inner.close()
+        if self._closes_keys:
+            self._keys.close()
+
+    def retoken(self) -> None:
+        """See ``RowStore``. Until it has come to its end the store is refused."""
+        from journeymesh.stores.protecting import protect
+
+        protect(self.inner, self._keys)
+
+    def scrub(self) -> bool:
+        """See ``RowStore``."""
+        return self.inner.scrub()
 
     @contextmanager
     def _reading(self) -> Iterator[ReadableRows]:
@@ -55,6 +69,15 @@ class ProtectedStore(RowStore):
         with self.inner._reading() as rows:
             self._require_keys(rows)
             yield ProtectedReads(rows, self._owners)
+
+    def _read(self, reading: Callable[[ReadableRows], T]) -> T:
+        self._owners.refresh()
+
+        def read(rows: ReadableRows) -> T:
+            self._require_keys(rows)
+            return reading(ProtectedReads(rows, self._owners))
+
+        return self.inner._read(read)
 
     def _write(self, writing: Callable[[WritableRows], T]) -> T:
         self._owners.refresh()
@@ -84,7 +107,7 @@ class ProtectedStore(RowStore):
             raise StoreUnavailable(f"{self.url}: is being protected", todo=f"{_PROTECT}, which goes on where it was")
         owners = self._owners
         if state.get(KEYS_OF) != owners.store_key.token(_CHECK):
-            raise StoreUnavailable(f"{self.url}: is protected by another key store", todo="use the one it belongs to")
+            raise StoreUnavailable(f"{self.url}: is sealed by another key store", todo="use the one it belongs to")
         keys = (owners.index_key, owners.former_index_key)
         tokens = [key.token(_CHECK) for key in keys if key is not None]
         if state.get(TOKENS_OF) not in tokens:

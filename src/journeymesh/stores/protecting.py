@@ -53,13 +53,14 @@ def protect(inner: RowStore, keys: KeyStore) -> Protected:
     Clear content may remain in free pages and logs of the database, and in its backups, until these are gone.
 
     Raises:
-        StoreUnavailable: the store is protected by another key store.
+        StoreUnavailable: the store is sealed by another key store.
     """
     done, owners = Protected(), Owners(keys)
     owners.refresh()
     checks = dict(checks_of(owners))
     if _state(inner).get(KEYS_OF, checks[KEYS_OF]) != checks[KEYS_OF]:
-        raise StoreUnavailable(f"{inner.url}: is protected by another key store", todo="use the one it belongs to")
+        raise StoreUnavailable(f"{inner.url}: is sealed by another key store", todo="use the one it belongs to")
+    inner.prepare_sealed()
     if any(clear_rows(inner).values()):
         inner._write(lambda into: into.put(STATE, [*checks_of(owners), (JOB, _CONVERTING)]))
         for kind in _CLEAR_ORDER:

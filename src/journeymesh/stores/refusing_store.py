@@ -71,9 +71,24 @@ class RefusingStore(RowStore):
         self.inner.close()
         self._tombstones.close()
 
+    def retoken(self) -> None:
+        """See ``RowStore``. It comes before the store can be read, so nothing is asked of it."""
+        self.inner.retoken()
+
+    def scrub(self) -> bool:
+        """See ``RowStore``."""
+        return self.inner.scrub()
+
+    def _require_clear(self, rows: ReadableRows) -> None:
+        self.inner._require_clear(rows)
+
     def _reading(self) -> AbstractContextManager[ReadableRows]:
         self._require_ready()
         return self.inner._reading()
+
+    def _read(self, reading: Callable[[ReadableRows], T]) -> T:
+        self._require_ready()
+        return self.inner._read(reading)
 
     def _write(self, writing: Callable[[WritableRows], T]) -> T:
         self._require_ready()

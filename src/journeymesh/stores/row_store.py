@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
@@ -17,12 +18,12 @@ from journeymesh.journeys.fixes import Fixes
 from journeymesh.journeys.journey import Refusal
 from journeymesh.journeys.policies import Policy
 from journeymesh.journeys.rules import ScoreRules
-from journeymesh.journeys.summaries import SUMMARY_SCHEMA, rules_conflict
+from journeymesh.journeys.summaries import rules_conflict
 from journeymesh.stores import records, rows
 from journeymesh.stores.digests import POLICY_SCHEMA, REFUSAL_DIGEST_SCHEMA, fixes_digest, table_digest
 from journeymesh.stores.erasing import Erased, Erasure, eraser, last_journey_ended_us
 from journeymesh.stores.figure_port import FiguresQuery
-from journeymesh.stores.figure_rows import figures_of, mixed_versions, period_name
+from journeymesh.stores.figure_rows import figures_of, mixed_versions
 from journeymesh.stores.figures import first_rows
 from journeymesh.stores.fix_blocks import DAY_US, decoded, fixes_of
 from journeymesh.stores.port import (
@@ -38,6 +39,7 @@ from journeymesh.stores.port import (
 from journeymesh.stores.positions import changes_page
 from journeymesh.stores.protected_kinds import STATE
 from journeymesh.stores.row_batches import batch_writer, move_in_feed
+from journeymesh.stores.row_conditions import figure_conditions, journey_conditions, refusal_conditions
 from journeymesh.stores.row_kinds import KINDS, Condition, ReadableRows, Row, WritableRows, chunks
 
 T = TypeVar("T")
@@ -47,7 +49,9 @@ _BLOCK_PAGE: Final = 200
 _NAMES_AT_ONCE: Final = 1_000
 _BY_START: Final[tuple[str, ...]] = ("started_at_us", "journey_id")
 _BY_FIX: Final[tuple[str, ...]] = ("fixed_at_us", "refusal_id")
-_NO_INSTANT_BEFORE_US: Final = -(2**63)
+SEALED_SEEN_WITHIN_S: Final = 1.0
+"""How long a program that reads in clear may go on after another one began to seal the store."""
+_UNSEAL: Final = "set sealed = true beside key_store and key_provider, or JOURNEYMESH_SEALED=true"
 _SPANS: Final = (("journeys", "started_at_us", "ended_at_us"), ("blocks", "first_us", "last_us"))
 _NAMING: Final = (*_SPANS, ("refusals", "fixed_at_us", "fixed_at_us"))
 
@@ -56,6 +60,8 @@ class RowStore(ABC):
     """Both ports. An adapter adds what is abstract here."""
 
     url: str
+    _clear_at_s: float = -math.inf
+    """When the store was last seen to have no protected rows."""
 
     @abstractmethod
     def migrate(self) -> None:
@@ -82,26 +88,55 @@ class RowStore(ABC):
         with self._reading() as now:
             return reading(now)
 
+    def prepare_sealed(self) -> None:  # noqa: B027 - most have it with their schema
+        """Make what sealed rows need beside the schema. Idempotent."""
+
+    def retoken(self) -> None:  # noqa: B027 - a store in clear has no tokens
+        """Give what is sealed tokens of the newest index key, where the store is sealed. It can be stopped anywhere and
+        goes on when it is called again."""
+
+    def scrub(self) -> bool:
+        """Write over what deleted rows left in the database's own files; False: some of it stays, for the database is
+        in use, or cannot do it."""
+        return False
+
+    def _answer(self, reading: Callable[[ReadableRows], T]) -> T:
+        """What ``reading`` returns of rows that are all here in clear."""
+
+        def checked(now: ReadableRows) -> T:
+            self._require_readable(now)
+            return reading(now)
+
+        return self._read(checked)
+
+    def _change(self, writing: Callable[[WritableRows], T]) -> T:
+        """What ``writing`` returns, of rows that are all here in clear."""
+
+        def checked(into: WritableRows) -> T:
+            self._require_clear(into)
+            return writing(into)
+
+        return self._write(checked)
+
+    def _require_readable(self, rows: ReadableRows) -> None:
+        """``_require_clear``, at most once in ``SEALED_SEEN_WITHIN_S``: reads are many."""
+        now_s = time.monotonic()
+        if now_s - self._clear_at_s > SEALED_SEEN_WITHIN_S:
+            self._require_clear(rows)
+            self._clear_at_s = now_s
+
     def _require_clear(self, rows: ReadableRows) -> None:
-        """Refuse to write rows in clear beside protected ones.
+        """Refuse to read past protected rows, and to write rows in clear beside them.
 
         Raises:
-            StoreUnavailable: the store is protected.
+            StoreUnavailable: the store is sealed.
         """
         if next(iter(rows.select(STATE, limit=1)), None) is not None:
-            raise StoreUnavailable(
-                f"{self.url}: is protected by a key store", todo="open it with its keys, by ProtectedStore"
-            )
+            raise StoreUnavailable(f"{self.url}: is sealed by a key store", todo=_UNSEAL)
 
     def write(self, batch: StoreBatch) -> None:
         """Write the batch: all of it or, on any fault, none."""
-        put = batch_writer(batch, self.url)
-
-        def write(into: WritableRows) -> None:
-            self._require_clear(into)
-            put(into)
-
-        self._write(write)
+        self._change(batch_writer(batch, self.url))
 
     def journeys(self, query: JourneyQuery) -> pa.Table:
         """Journeys in (started_at, journey_id) order or its reverse, ``JOURNEY_SCHEMA``; at most ``query.limit``."""
@@ -118,7 +153,7 @@ class RowStore(ABC):
             )  # fmt: skip
             return rows.journeys_of(found, query.columns)
 
-        return self._read(read)
+        return self._answer(read)
 
     def journey(self, journey_id: str, tenant: str | None = None) -> pa.Table | None:
         """The journey as a one-row table, following ``successor_id`` from a superseded id; None if unknown or gone, or
@@ -136,7 +171,7 @@ class RowStore(ABC):
                 current = max(entries, key=lambda entry: int(entry[0]), default=(0, None))[1]
             return []
 
-        found = self._read(follow)
+        found = self._answer(follow)
         return rows.journeys_of(found) if found else None
 
     def history(self, journey_id: str) -> list[HistoryEntry]:
@@ -162,7 +197,7 @@ class RowStore(ABC):
                         spans[name] = min(low, known[0]), max(high, known[1])
             return spans
 
-        return {name: VehicleSpan(from_us(low), from_us(high)) for name, (low, high) in self._read(read).items()}
+        return {name: VehicleSpan(from_us(low), from_us(high)) for name, (low, high) in self._answer(read).items()}
 
     def vehicles_after(self, after: str | None, limit: int) -> list[str]:
         """Up to ``limit`` vehicles with journeys, refusals or kept fixes here, by name, behind ``after``."""
@@ -182,7 +217,7 @@ class RowStore(ABC):
                 last = page[-1]
             return found
 
-        return self._read(read)
+        return self._answer(read)
 
     def changes(self, after: str | None, limit: int = 1000) -> StoreChanges:
         """Vehicles written after a position (None: the beginning), each once, in order of their last change."""
@@ -195,7 +230,7 @@ class RowStore(ABC):
 
             return changes_page(after, limit, later)
 
-        return self._read(read)
+        return self._answer(read)
 
     def policies(self, number: str | None = None) -> list[Policy]:
         """All policies, or the terms of those with this number, by number, tenant and beginning."""
@@ -210,6 +245,7 @@ class RowStore(ABC):
             order, last = _BY_FIX, query.after_time
             after = None if last is None else (to_us(last[0]), last[1])
         with self._reading() as now:
+            self._require_readable(now)
             for page in _pages(now, "refusals", refusal_conditions(query), after, query.limit, order=order):
                 yield from map(records.refusal_of, page)
 
@@ -231,11 +267,11 @@ class RowStore(ABC):
 
     def run_count(self) -> int:
         """How many runs there are."""
-        return self._read(lambda now: now.count("runs"))
+        return self._answer(lambda now: now.count("runs"))
 
     def digest(self) -> dict[str, str]:
         """Canonical digests by part: journeys, refusals, policies, fixes, of one state of the store."""
-        return self._read(_digest)
+        return self._answer(_digest)
 
     def fixes(self, vehicle: str, first: datetime, last: datetime) -> Fixes:
         """The vehicle's kept fixes with ``first <= fixed_at <= last``, by time."""
@@ -258,15 +294,15 @@ class RowStore(ABC):
                 move_in_feed(into, gone)
             return count
 
-        return self._write(forget)
+        return self._change(forget)
 
     def erase(self, erasure: Erasure) -> Erased:
         """Erase a term, or what an interval covers of vehicles, in one transaction; returns how many rows went."""
-        return self._write(eraser(erasure))
+        return self._change(eraser(erasure))
 
     def last_journey_ended_us(self, policy: Policy) -> int | None:
         """When the last journey of this term ended; None: it has none."""
-        return self._read(lambda now: last_journey_ended_us(now, policy))
+        return self._answer(lambda now: last_journey_ended_us(now, policy))
 
     def figures(self, query: FiguresQuery, rules: ScoreRules) -> pa.Table | None:
         """``FIGURE_SCHEMA`` in the query's order, at most ``query.limit`` rows; None: their score is by other rules."""
@@ -281,7 +317,7 @@ class RowStore(ABC):
             numbers = chunks(query.numbers)
             return [row for some in numbers for row in now.select("figures", [*where, ("number", "in", some)])]
 
-        found = self._read(read)
+        found = self._answer(read)
         if (mixed := mixed_versions(found)) is not None:
             raise rules_conflict(*mixed)
         table = figures_of(found, query.period, rules)
@@ -290,48 +326,7 @@ class RowStore(ABC):
     def _all(
         self, kind: str, where: Sequence[Condition], order: Sequence[str] = (), columns: Sequence[str] | None = None
     ) -> list[Row]:
-        return self._read(lambda now: list(now.select(kind, where, order=order, columns=columns)))
-
-
-def journey_conditions(query: JourneyQuery) -> list[Condition]:
-    """What journeys have to meet, but for the cursor."""
-    named = ((name, "=", getattr(query, name)) for name in ("policy", "vehicle", "tenant", "product"))
-    where: list[Condition] = [condition for condition in named if condition[2] is not None]
-    if query.policies is not None:
-        where.append(("policy", "in", query.policies))
-    if query.terms is not None:
-        where.append(("policy_from_us", "in", [to_us(at) for at in query.terms]))
-    if query.unattributed:
-        where.append(("policy", "=", None))
-    return where + _between("started_at_us", query.started_from, query.started_to)
-
-
-def figure_conditions(query: FiguresQuery) -> list[Condition]:
-    """What figures have to meet, but for the cursor and the numbers."""
-    where: list[Condition] = [("period", "=", period_name(query.period, query.month)), ("tenant", "=", query.tenant)]
-    where += [(name, ">=", bound) for name, bound in query.least.items()]
-    where += [(name, "<=", bound) for name, bound in query.most.items()]
-    if SUMMARY_SCHEMA.field(query.sort).nullable:
-        where.append((query.sort, ">=", -math.inf))
-    return where
-
-
-def refusal_conditions(query: RefusalQuery) -> list[Condition]:
-    """What refusals have to meet, but for the cursor."""
-    named = ((name, "=", getattr(query, name)) for name in ("reason", "vehicle"))
-    where: list[Condition] = [condition for condition in named if condition[2] is not None]
-    if query.without_vehicle:
-        where.append(("vehicle", "=", None))
-    if query.among is not None:
-        where.append(("refusal_id", "in", query.among))
-    if query.by_time and query.fixed_from is None:
-        where.append(("fixed_at_us", ">=", _NO_INSTANT_BEFORE_US))
-    return where + _between("fixed_at_us", query.fixed_from, query.fixed_to)
-
-
-def _between(name: str, first: datetime | None, end: datetime | None) -> list[Condition]:
-    bounds = ((name, ">=", first), (name, "<", end))
-    return [(name, operator, to_us(at)) for name, operator, at in bounds if at is not None]
+        return self._answer(lambda now: list(now.select(kind, where, order=order, columns=columns)))
 
 
 def _pages(

@@ -13,8 +13,9 @@ import sqlalchemy as sa
 from journeymesh.stores.figure_changes import fill_figures
 from journeymesh.stores.migrations import SCHEMA
 from journeymesh.stores.port import JourneyQuery
+from journeymesh.stores.row_conditions import journey_conditions
 from journeymesh.stores.row_kinds import WritableRows
-from journeymesh.stores.row_store import RowStore, journey_conditions
+from journeymesh.stores.row_store import RowStore
 from journeymesh.stores.sql_engine import BUSY_TIMEOUT_S, StoreDatabase
 from journeymesh.stores.sql_of_policies import reads_shared, shared_read
 from journeymesh.stores.sql_rows import SqlRows
@@ -50,12 +51,17 @@ class SqlStore(RowStore):
         if not reads_shared(self._sql.is_sqlite, query):
             return super().journeys(query)
         with self._sql.reading() as connection:
+            self._require_readable(SqlRows(connection))
             where = list(SqlRows(connection).conditions("journeys", journey_conditions(replace(query, policies=None))))
             return shared_read(connection, query, where)
 
     def close(self) -> None:
         """Release connections. Idempotent."""
         self._sql.close()
+
+    def scrub(self) -> bool:
+        """See ``RowStore``. PostgreSQL keeps in the log that it archives what was written before."""
+        return self._sql.rewrite()
 
     @contextmanager
     def _reading(self) -> Iterator[SqlRows]:

@@ -13,6 +13,7 @@ from journeymesh.databases.database import SqlDatabase
 from journeymesh.databases.faults import MIGRATE
 from journeymesh.errors import StoreUnavailable, UsageError
 from journeymesh.stores.migrations import SCHEMA
+from journeymesh.stores.tables import metadata
 
 BUSY_TIMEOUT_S: Final = 30.0
 _FIGURES_SINCE: Final = "0006"
@@ -91,6 +92,19 @@ class StoreDatabase(SqlDatabase):
         with self.faults(), self.engine().connect() as connection:
             return SCHEMA.version_in(connection)
 
+    def rewrite(self) -> bool:
+        """Write the tables anew, without what deleted rows left; whether all of it was. In SQLite it is not while
+        others read: what they still need stays in the log. PostgreSQL locks each table meanwhile, and keeps in the
+        log that it archives what it wrote before."""
+        self._require_file()
+        with self.faults():
+            if self.is_sqlite:
+                return vacuumed(self.engine())
+            with self.engine().connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+                for table in metadata.sorted_tables:
+                    connection.exec_driver_sql(f"VACUUM FULL {table.name}")
+        return True
+
     def close(self) -> None:
         """Close every connection."""
         super().close()
@@ -142,6 +156,20 @@ class StoreDatabase(SqlDatabase):
             return
         require_version(SCHEMA.version_in(connection), self.shown)
         self._checked = True
+
+
+def vacuumed(engine: sa.Engine) -> bool:
+    """Write a SQLite file anew and empty its log; False: others read what the log has."""
+    raw = engine.raw_connection()
+    try:
+        cursor = raw.cursor()
+        cursor.execute("PRAGMA temp_store=FILE")  # VACUUM makes a copy of the store, which memory may not hold
+        cursor.execute("VACUUM")
+        cursor.execute("PRAGMA temp_store=MEMORY")
+        is_busy, *_ = cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+    finally:
+        raw.close()
+    return not is_busy
 
 
 def require_version(found: str | None, shown: str) -> None:

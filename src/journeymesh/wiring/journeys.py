@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from journeymesh.stores.port import Store
     from journeymesh.strangler.installation import Installation
 
+_NOT_GUARDED: Final = "tombstones are named, and a lake does not apply them"
 STORE_SCHEMES: Final = ("memory", "sqlite", "postgresql", "mongodb", "mongodb+srv", "lake")
 
 
@@ -31,26 +32,30 @@ def open_store(url: str, *, must_exist: bool = False) -> Store:
 
     Raises:
         NotFound: it must exist, and there is no such file.
-        UsageError: the scheme is not one of a store.
+        UsageError: the scheme is not one of a store, or it is a lake where settings seal stores or name tombstones.
         StoreUnavailable: the store cannot be reached.
     """
     from journeymesh.settings import load_settings
     from journeymesh.stores.row_store import RowStore
-    from journeymesh.wiring.keys import guarded
+    from journeymesh.wiring.keys import guarded, sealed
 
     settings = load_settings()
-    store = _store(url, must_exist=must_exist)
+    store = bare_store(url, must_exist=must_exist)
     if isinstance(store, RowStore):
-        return guarded(store, settings)
-    if settings.tombstones is not None:
+        return guarded(sealed(store, settings), settings)
+    if settings.sealed or settings.tombstones is not None:
         store.close()
-        raise UsageError(
-            "tombstones are named, and a lake does not apply them", todo="move its data into SQLite or PostgreSQL"
-        )
+        what = "stores are to be sealed, and a lake cannot be" if settings.sealed else _NOT_GUARDED
+        raise UsageError(what, todo="move its data into SQLite or PostgreSQL")
     return store
 
 
-def _store(url: str, *, must_exist: bool) -> Store:
+def bare_store(url: str, *, must_exist: bool) -> Store:
+    """The store at this URL as it stands in the database: neither sealed by keys nor guarded by tombstones.
+
+    Raises:
+        NotFound: it must exist, and there is no such file. UsageError: the scheme is not one of a store.
+    """
     match urlsplit(url).scheme:
         case "memory":
             from journeymesh.stores.memory import MemoryStore

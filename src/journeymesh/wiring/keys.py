@@ -69,6 +69,30 @@ def configured_tombstones(settings: Settings) -> Tombstones:
     return Tombstones(TombstoneDatabase(settings.tombstones), tombstone_key(settings.tombstone_key))
 
 
+def sealed(store: RowStore, settings: Settings) -> RowStore:
+    """The store, whose rows are sealed by the key store's keys, where the settings say so.
+
+    Raises:
+        UsageError: they name no key store or no provider, or the store is in MongoDB.
+    """
+    from journeymesh.stores.protected_store import ProtectedStore
+
+    if not settings.sealed:
+        return store
+    require_sealable(store)
+    return ProtectedStore(store, configured_key_store(settings), closes_keys=True)
+
+
+def require_sealable(store: RowStore) -> None:
+    """Refuse a store in MongoDB: sealed rows are not tried there.
+
+    Raises:
+        UsageError: it is one.
+    """
+    if urlsplit(store.url).scheme.startswith("mongodb"):
+        raise UsageError("a store in MongoDB cannot be sealed", todo="move its data into SQLite or PostgreSQL")
+
+
 def guarded(store: RowStore, settings: Settings) -> RowStore:
     """The store, which takes and answers nothing that tombstones cover, where the settings name tombstones.
 
