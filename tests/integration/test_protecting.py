@@ -20,7 +20,9 @@ from journeymesh.journeys.policies import PolicyTerm
 from journeymesh.keys.derivations import SealBroken
 from journeymesh.keys.memory import MemoryKeyStore
 from journeymesh.stores import protecting
+from journeymesh.stores.erasing import Erasure
 from journeymesh.stores.figure_port import FiguresQuery
+from journeymesh.stores.memory import MemoryStore
 from journeymesh.stores.port import JourneyQuery, RefusalQuery, Store, StoreBatch, Superseded
 from journeymesh.stores.protected_kinds import INDEX, PROTECTED
 from journeymesh.stores.protected_store import ProtectedStore
@@ -190,6 +192,27 @@ def _opens(keys: object, sealed: bytes, kind: str, row_id: str) -> bool:
     except SealBroken:
         return False
     return True
+
+
+@pytest.mark.parametrize("inner", ["memory", "sqlite"])
+def test_what_is_erased_is_gone_as_from_a_store_in_clear(tmp_path: Path, inner: str) -> None:
+    below = MemoryStore() if inner == "memory" else _opened(tmp_path / "store")
+    with closing(ProtectedStore(below, MemoryKeyStore())) as protected, closing(_opened(tmp_path / "twin")) as twin:
+        for batch in (*_batches("-gone"), *_batches("-stays")):
+            protected.write(batch)
+            twin.write(batch)
+        (term,) = twin.policies("POLICY-5521-gone")
+        until = to_us(NOON + 900 * DAY)
+        erasure = Erasure(term, ("VEHICLE-7731-gone",), (to_us(term.valid_from), until))
+        erased = twin.erase(erasure)
+        assert min(erased.journeys, erased.history, erased.refusals, erased.fixes, erased.policies) > 0
+        assert protected.erase(erasure) == erased
+        assert protected.digest() == twin.digest()
+        assert protected.vehicles_after(None, 10) == twin.vehicles_after(None, 10)
+        assert protected.changes(None) == twin.changes(None)
+        with below._reading() as rows:
+            assert rows.count(PROTECTED["history"].name) == 1
+        assert protected.erase(erasure).is_nothing
 
 
 def test_a_day_on_which_a_term_begins_is_kept_by_two_owners_and_read_as_one(tmp_path: Path) -> None:

@@ -40,6 +40,11 @@ class ProtectedRows(ProtectedReads):
             "policies": self._put_policies, "runs": self._put_runs, "blocks": self._put_blocks,
             "changes": self._put_changes, "figures": self._put_figures,
         }  # fmt: skip
+        self._deletes: dict[str, Callable[[Sequence[Row]], None]] = {
+            "policies": lambda keys: self._delete_of_terms("policies", keys),
+            "figures": lambda keys: self._delete_of_terms("figures", keys),
+            "history": self._delete_history, "changes": self._delete_changes,
+        }  # fmt: skip
 
     def put(
         self, kind: str, put: Sequence[Row] | pa.Table, *, update: Sequence[str] | None = None
@@ -57,8 +62,8 @@ class ProtectedRows(ProtectedReads):
             return self.inner.delete(kind, wanted)
         if not wanted:
             return []
-        if kind in ("policies", "figures"):
-            self._delete_of_terms(kind, wanted)
+        if kind in self._deletes:
+            self._deletes[kind](wanted)
             return []
         made, gone = PROTECTED[kind], dict[str | None, None]()
         by_token = {token: key for key in wanted for token in self.index.tokens(kind, *map(str, key))}
@@ -102,6 +107,22 @@ class ProtectedRows(ProtectedReads):
         self.inner.delete(PROTECTED[kind].name, gone)
         if kind == "policies":
             self._policies |= dict.fromkeys((tuple(key) for key in keys), None)
+
+    def _delete_history(self, keys: Sequence[Row]) -> None:
+        """An entry is found by its journey's token, which its own id does not tell: each owner's ids are made."""
+        name = PROTECTED["history"].name
+        stand: dict[str, set[str]] = {}
+        for stored_id, handle in self.inner.select(name, columns=("stored_id", "owner")):
+            stand.setdefault(handle, set()).add(stored_id)
+        owners = self.owners.of(stand)
+        for handle, ids in stand.items():
+            if (owner := owners.get(handle)) is not None:
+                wanted = {owner.keys.stored_id("history", entry_id) for (entry_id,) in keys}
+                self.inner.delete(name, [(each,) for each in sorted(ids & wanted)])
+
+    def _delete_changes(self, keys: Sequence[Row]) -> None:
+        tokens = [(token,) for (vehicle,) in keys for token in self.index.tokens("vehicle", vehicle)]
+        self.inner.delete(PROTECTED["changes"].name, tokens)
 
     def _seal(self, kind: str, owner: Owner, stored_id: str, values: Sequence[Any]) -> bytes:
         return owner.keys.seal(_ENCODE(values), kind=PROTECTED[kind].name, stored_id=stored_id)
