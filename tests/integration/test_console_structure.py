@@ -10,14 +10,23 @@ from typing import Any
 
 import pytest
 import yaml
-from tests.integration.test_console_pages import browser, playwright_api, pytestmark
+from tests.integration.test_console_pages import (
+    LOW_CONTRAST,
+    PICTURES,
+    UNNAMED,
+    WIDTHS,
+    browser,
+    playwright_api,
+    pytestmark,
+    signed_in,
+)
 from tests.support.console_actions import routes
-from tests.support.console_pages import FRAME, NO_PAGES, PAGES, ConsolePage, Visit, visit
+from tests.support.console_pages import CLAIMS, FRAME, NO_PAGES, PAGES, ConsolePage, Visit, visit
 
 __all__ = ["browser", "pytestmark", "visit"]  # fixtures, and a mark that holds for these tests too
 LANDMARKS = ("banner", "main", "search", "navigation", "region", "complementary", "contentinfo", "form")
 CONTROLS = ("button", "link", "textbox", "searchbox", "combobox", "checkbox", "radio", "slider", "spinbutton")
-PICTURES = ("img", "meter")
+DRAWINGS = ("img", "meter")
 NODE = re.compile(r'(?P<role>[a-z]+)(?: (?P<name>"(?:[^"\\]|\\.)*"|/.*/))?(?P<marks>(?: \[[^\]]*\])*)')
 
 
@@ -78,6 +87,26 @@ def test_a_page_has_its_declared_structure(visit: Visit, shown: ConsolePage) -> 
         assert wrong_in(tree_of(page), signed_in=shown.who is not None, follows=follows) == []
 
 
+@pytest.mark.parametrize("width", WIDTHS)
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_book_says_what_moved_and_fits_its_screen(visit: Visit, width: str, scheme: str) -> None:
+    size = dict(zip(("width", "height"), WIDTHS[width], strict=True))
+    with signed_in(visit.browser, visit.console, CLAIMS, viewport=size, color_scheme=scheme) as page:
+        page.goto(f"{visit.console}/policies?sort=distance_m&period=term")
+        moves = page.locator("span.move").all_text_contents()
+        assert len(moves) > 5
+        assert any(each.startswith("Distance a day +") for each in moves)
+        assert any(each.startswith("Night +") for each in moves)
+        assert page.evaluate("document.documentElement.scrollWidth") <= size["width"]
+        if width == "desktop":  # on a phone the table is scrolled in its region
+            scrolled = page.locator(".scroll").evaluate("(region) => region.scrollWidth - region.clientWidth")
+            assert scrolled == 0
+        assert page.evaluate(UNNAMED) == []
+        assert page.evaluate(LOW_CONTRAST) == []
+        if PICTURES:  # those in docs/images/console
+            page.screenshot(path=f"{PICTURES}/book-{scheme}-{width}.png", full_page=True)
+
+
 def wrong_in(tree: Node, *, signed_in: bool, follows: bool) -> list[str]:
     """What every page has to have, and this one has not."""
     wrong = []
@@ -93,7 +122,7 @@ def wrong_in(tree: Node, *, signed_in: bool, follows: bool) -> list[str]:
         wrong.append(f"headings begin with {levels[:1]}, {levels.count(1)} are of level 1")
     jumps = [(level, deeper) for level, deeper in pairwise(levels) if deeper > level + 1]
     wrong += [f"a heading of level {deeper} under {level}" for level, deeper in jumps]
-    wrong += [f"a {each.role} without a name" for each in tree.of(*CONTROLS, *PICTURES, "heading") if not each.name]
+    wrong += [f"a {each.role} without a name" for each in tree.of(*CONTROLS, *DRAWINGS, "heading") if not each.name]
     for each in tree.of("table"):
         rows = each.of("row")
         if not each.name or not rows:

@@ -51,10 +51,11 @@ def winding(fixes: int, vehicle: str, start: datetime, *, silence: bool = True) 
 
 
 def write_store(url: str, others: int = 0) -> None:
-    """A store with a journey of 10,000 fixes and one of some hundred, a day ago, and as many ``others`` of ten minutes,
-    each of a policy of its own."""
+    """A store with a journey of 10,000 fixes and one of some hundred, a day ago, and ``others`` that drove in the last
+    two whole months, too, each its own way."""
     policies = [policy(LONG, "northgate", "V1"), policy(SHORT, "northgate", "V2")]
-    policies += [policy(f"P-{n}", "northgate", f"W{n}") for n in range(others)]
+    before, whole = whole_months()
+    policies += [replace(policy(f"P-{n}", "northgate", f"W{n}"), valid_from=before) for n in range(others)]
     begins = (datetime.now(UTC) - timedelta(hours=30)).replace(minute=12, second=0, microsecond=0)
     drives = [winding(LONG_FIXES, "V1", begins, silence=False), winding(1_100, "V2", begins)]
     drives += [winding(600, f"W{n}", begins, silence=False) for n in range(others)]
@@ -66,6 +67,19 @@ def write_store(url: str, others: int = 0) -> None:
             assert len(made.journeys) == 1
             store.write(StoreBatch(journeys=made.journeys, fixes=made.timeline, policies=[held]))
             store.write(changed_later(made.journeys, fixes))
+        for n in range(others):
+            for month, times in ((before, 2), (whole, 1 + n % 4)):
+                for k in range(times):
+                    start = month.replace(day=4 + 8 * k, hour=23 if n % 3 == 2 and month == whole else 9)
+                    made = make_journeys(winding(600, f"W{n}", start, silence=False), rules, policies, to_us(start))
+                    store.write(StoreBatch(journeys=made.journeys, fixes=made.timeline))
+
+
+def whole_months() -> tuple[datetime, datetime]:
+    """When the last two whole months of UTC began."""
+    first = datetime.now(UTC).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+    last = (first - timedelta(days=1)).replace(day=1)
+    return (last - timedelta(days=1)).replace(day=1), last
 
 
 @contextmanager

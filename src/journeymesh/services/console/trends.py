@@ -16,8 +16,15 @@ MEASURES: Final[Mapping[str, tuple[str, str]]] = {
     "score": ("Score", "points"),
 }
 """What is compared: what people call it, and how the difference is said."""
-MOVES: Final[Mapping[str, str]] = {"distance_m_per_day": "distance_m", "journeys_per_day": "journeys"}
-"""What of ``MEASURES`` a move is about, where it has another name."""
+MOVES: Final[Mapping[str, tuple[str, str]]] = {
+    "distance_m_per_day": ("Distance a day", "share"),
+    "journeys_per_day": ("Journeys a day", "share"),
+    "night_share": ("Night", "percentage points"),
+    "speeding_share": ("Over limit", "percentage points"),
+    "harsh_events_per_100km": ("Harsh per 100 km", "number"),
+    "score": ("Score", "points"),
+}
+"""What the book says moved, in fewer words."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,16 +63,23 @@ def trends(rows: Sequence[Mapping[str, Any]], today: date) -> Trends | None:
     return Trends(now["period_from"], before["period_from"], found)
 
 
-def moves(row: Mapping[str, Any]) -> list[Trend] | None:
-    """What the book says moved in this row, in words; None: there was nothing to compare."""
+def moves(row: Mapping[str, Any]) -> list[str] | None:
+    """What the book says moved in this row, each as "Distance a day +50 %"; None: there was nothing to compare."""
     named = row.get("moved")
-    if named is None:
-        return None
-    found = []
-    for each in named:
-        name, said = MEASURES[MOVES.get(each["measure"], each["measure"])]
-        found.append(Trend(name, *_difference(each["before"], each["after"], said)))
-    return found
+    return None if named is None else [_move(**each) for each in named]
+
+
+def _move(measure: str, before: float, after: float, **_: float) -> str:
+    name, said = MOVES[measure]
+    if said == "share" and before == 0:
+        return f"{name} from none"
+    amount = after - before
+    if said == "share":
+        number, unit = f"{100.0 * amount / before:+.0f}", " %"
+    else:
+        number = f"{100.0 * amount if said == 'percentage points' else amount:+.1f}"
+        unit = "" if said == "number" else " points"
+    return f"{name} {number.replace('-', '−')}{unit}"
 
 
 def _value(row: Mapping[str, Any], field: str, *, a_day: bool) -> float | None:

@@ -74,16 +74,15 @@ def test_what_is_masked_or_does_not_follow_is_not_compared() -> None:
     assert found.measures == []
 
 
-def test_moves_are_said_as_trends_are() -> None:
+def test_moves_are_said_with_direction_and_amount() -> None:
     row = {
         "moved": [
             {"measure": "distance_m_per_day", "before": 20_000.0, "after": 30_000.0, "change": 0.5},
             {"measure": "speeding_share", "before": 0.05, "after": 0.02, "change": -0.6},
         ]
     }
-    assert [f"{each.name}: {each.difference}" for each in moves(row) or ()] == [
-        "Distance a day observed: 50 % more", "Over the limit: 3.0 percentage points less",
-    ]  # fmt: skip
+    assert moves(row) == ["Distance a day +50 %", "Over limit −3.0 points"]
+    assert moves({"moved": [row["moved"][0] | {"before": 0.0}]}) == ["Distance a day from none"]
     assert moves({"moved": []}) == []
     assert moves({"moved": None}) is moves({}) is None
 
@@ -116,4 +115,4 @@ def test_the_book_says_what_moved_since_the_month_before(tmp_path: Path) -> None
         for address in ("/policies", "/policies?sort=journeys", "/policies?policy=P-1"):
             page = browser.get(address).text
             assert '<th scope="col" class="text">What moved</th>' in page
-            assert re.search(r"Distance a day observed: \d+ % more", page), address
+            assert re.search(r"Distance a day \+\d+ %", page), address
