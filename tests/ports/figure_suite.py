@@ -16,6 +16,7 @@ from journeymesh.journeys.fields import SORTS
 from journeymesh.journeys.period_sums import FigurePeriod
 from journeymesh.journeys.policies import Policy
 from journeymesh.journeys.rules import ScorePart, ScoreRules
+from journeymesh.journeys.summaries import SEVERAL_VERSIONS
 from journeymesh.stores.figure_port import FiguresQuery
 from journeymesh.stores.figures import computed_figures, place_of
 from journeymesh.stores.port import RulesUsed, Store, StoreBatch, Superseded
@@ -126,6 +127,19 @@ class FigureSuite:
                       FiguresQuery("default", "month", date(2024, 3, 1), "score")):  # fmt: skip
             with pytest.raises(RulesConflict, match="policy P-1 has journeys of rules r-1 and r-2"):
                 store.figures(query, PLAIN)
+
+    def test_a_term_of_two_rules_versions_is_marked_for_who_says_so(self, store: Store) -> None:
+        terms = [policy(), policy("P-2", device="d2", vehicle=None), policy("P-3", device="d3", vehicle=None)]
+        put = [
+            journey(), journey(start=NOON - 40 * DAY, rules_version="r-2"), journey("d2", policy="P-2"),
+            journey("d3", policy="P-3", rules_version="r-2"),
+        ]  # fmt: skip
+        store.write(StoreBatch(policies=terms, journeys=journeys(*put)))
+        for period, month in (("term", None), ("month", date(2024, 3, 1)), ("last_12_months", date(2024, 3, 1))):
+            query = FiguresQuery("default", period, month, "score", marks_mixed=True)
+            versions = {row["policy"]: row["rules_version"] for row in kept(store, query).to_pylist()}
+            assert versions == {"P-1": SEVERAL_VERSIONS, "P-2": "r-1", "P-3": "r-2"}
+            assert kept(store, query).to_pylist() == computed_figures(store, terms, query, PLAIN).to_pylist()
 
 
 def random_batches(seed: int, count: int) -> Iterator[StoreBatch]:

@@ -26,6 +26,9 @@ null where none does; ``speeding_share`` is as ``speeding_share`` says."""
 FIGURE_SCHEMA: Final = SUMMARY_SCHEMA.append(pa.field("policy_from", INSTANT, nullable=False))
 """A summary of one term of a policy; ``policy_from`` is its ``valid_from``."""
 
+SEVERAL_VERSIONS: Final = ""
+"""The ``rules_version`` of a term whose journeys are of more than one, where these are marked and not refused."""
+
 SUMMED_COLUMNS: Final = (
     "policy", "tenant", "policy_from", "started_at", "rules_version", *(field.name for field in SUMMED),
 )  # fmt: skip
@@ -85,21 +88,35 @@ def summarise_each(journeys: pa.Table, policies: Sequence[Policy], period: Perio
 
 
 def summarise_terms(
-    journeys: pa.Table, policies: Sequence[Policy], period: FigurePeriod, rules: ScoreRules
+    journeys: pa.Table,
+    policies: Sequence[Policy],
+    period: FigurePeriod,
+    rules: ScoreRules,
+    *,
+    marks_mixed: bool = False,
 ) -> pa.Table:
     """``FIGURE_SCHEMA``: a row for each of these terms and period in which it has journeys, each term for itself. Those
-    of one term are in (started_at, journey_id) order; journeys of other policies and terms are left out.
+    of one term are in (started_at, journey_id) order; journeys of other policies and terms are left out. With
+    ``marks_mixed`` the ``rules_version`` of a term with journeys of more than one is ``SEVERAL_VERSIONS``.
 
     Raises:
-        RulesConflict: a term's journeys were made with more than one rules version.
+        RulesConflict: a term's journeys were made with more than one rules version, and ``marks_mixed`` is false.
     """
     journeys, owner = of_terms(journeys, policies) if policies else (journeys.slice(0, 0), np.zeros(0, np.int64))
     if not len(journeys):
         return FIGURE_SCHEMA.empty_table()
     each = np.arange(len(policies))
     sums = sums_of_journeys(journeys, owner, policies, period, each)
-    _require_one_version(sums, policies)
-    table = summary_table(summary_columns(sums, policies, each, period), rules)
+    columns = summary_columns(sums, policies, each, period)
+    if marks_mixed:
+        version = journeys["rules_version"].combine_chunks().dictionary_encode().indices.to_numpy()
+        ordered = np.lexsort((version, owner))
+        differ = (np.diff(owner[ordered]) == 0) & (np.diff(version[ordered]) != 0)
+        in_mixed = pa.array(np.isin(sums.group, owner[ordered][1:][differ]))
+        columns["rules_version"] = pc.if_else(in_mixed, SEVERAL_VERSIONS, sums.latest)
+    else:
+        _require_one_version(sums, policies)
+    table = summary_table(columns, rules)
     begins = pa.array([policies[holder].valid_from for holder in sums.holder.tolist()], INSTANT)
     return pa.table([*table.columns, begins], schema=FIGURE_SCHEMA)
 

@@ -28,6 +28,8 @@ class FiguresQuery:
     - ``least``, ``most``: by name of ``SORTS``, the bounds of rows, themselves within; a row without a value is outside
     - ``after``: the place of the last row seen
     - ``numbers``: of policies with these numbers alone; None: of all
+    - ``marks_mixed``: a term that has journeys of more than one rules version ends nothing: its rows' ``rules_version``
+      is empty (``SEVERAL_VERSIONS``)
 
     Raises:
         UsageError: there is no such number to sort by, or the month does not fit the period.
@@ -43,6 +45,7 @@ class FiguresQuery:
     after: Place | None = None
     limit: int = 100
     numbers: tuple[str, ...] | None = None
+    marks_mixed: bool = False
 
     def __post_init__(self) -> None:
         for name in (self.sort, *self.least, *self.most):
@@ -62,5 +65,6 @@ class FigureReads(Protocol):
         is by other rules.
 
         Raises:
-            RulesConflict: one of these terms has journeys of more than one rules version.
+            RulesConflict: one of these terms has journeys of more than one rules version, and ``query.marks_mixed`` is
+                false.
         """

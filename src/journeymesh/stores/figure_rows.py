@@ -20,7 +20,13 @@ from journeymesh.journeys.fixes import I64
 from journeymesh.journeys.period_sums import FigurePeriod, PeriodSums, sums_of_months
 from journeymesh.journeys.policies import Policy
 from journeymesh.journeys.rules import ScoreRules
-from journeymesh.journeys.summaries import FIGURE_SCHEMA, SUMMARY_SCHEMA, summary_columns, summary_table
+from journeymesh.journeys.summaries import (
+    FIGURE_SCHEMA,
+    SEVERAL_VERSIONS,
+    SUMMARY_SCHEMA,
+    summary_columns,
+    summary_table,
+)
 from journeymesh.stores.row_kinds import KINDS, Row
 
 ScoreOf = Callable[[str], ScoreRules]
@@ -103,9 +109,8 @@ def months_of(rows: Sequence[Row], groups: Sequence[int]) -> PeriodSums:
 
 
 def figures_of(rows: Sequence[Row], period: FigurePeriod, rules: ScoreRules) -> pa.Table | None:
-    """The rows, all of this period, as ``FIGURE_SCHEMA``; None: they are sorted by another score.
-
-    The first row of journeys of two rules versions ends it: ``mixed_versions`` finds it.
+    """The rows, all of this period, as ``FIGURE_SCHEMA``; None: they are sorted by another score. Those of a term with
+    journeys of two rules versions (``mixed_versions`` finds the first) have ``SEVERAL_VERSIONS``.
     """
     if not rows:
         return FIGURE_SCHEMA.empty_table()
@@ -117,7 +122,13 @@ def figures_of(rows: Sequence[Row], period: FigurePeriod, rules: ScoreRules) -> 
     columns |= {name: np.array(values[name], np.int64) for name in ("journeys", "active_days")}
     columns |= {
         "policy": [row[0] for row in rows], "tenant": [row[1] for row in rows], "period": [period] * len(rows),
-        "product": values["product"], "zone": values["zone"], "rules_version": values["latest"],
+        "product": values["product"], "zone": values["zone"],
+        "rules_version": [
+            version if oldest == latest else SEVERAL_VERSIONS
+            for version, oldest, latest in zip(
+                values["latest"], values["oldest_of_term"], values["latest_of_term"], strict=True
+            )
+        ],
     }  # fmt: skip
     columns |= {name: pa.array(columns[name], pa.string()) for name in _TEXTS}
     columns["declared_annual_distance_m"] = pa.array(values["declared"], pa.float64())

@@ -28,7 +28,8 @@ def computed_figures(
     """What ``FigureReads.figures`` answers of these policies, from their journeys.
 
     Raises:
-        RulesConflict: one of these terms has journeys of more than one rules version.
+        RulesConflict: one of these terms has journeys of more than one rules version, and ``query.marks_mixed`` is
+            false.
     """
     wanted = [
         policy
@@ -40,7 +41,7 @@ def computed_figures(
         some = wanted[first : first + _POLICIES_AT_ONCE]
         numbers = tuple(dict.fromkeys(policy.number for policy in some))
         read = store.journeys(JourneyQuery(policies=numbers, columns=SUMMED_COLUMNS, in_any_order=True))
-        rows = _of_period(summarise_terms(read, some, query.period, rules), query)
+        rows = _of_period(summarise_terms(read, some, query.period, rules, marks_mixed=query.marks_mixed), query)
         found = first_rows(pa.concat_tables([found, rows]), query)
     return found
 

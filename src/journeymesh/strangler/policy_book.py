@@ -153,7 +153,7 @@ class PolicyBook(Follower):
         self._wake.set()
 
     def every(self) -> Sequence[Policy]:
-        """All of them. While they are not read anew it is the same object.
+        """All of them. While they are the same policies it is the same object, however often they are read.
 
         Raises:
             JourneymeshError: some could never be read.
@@ -200,8 +200,10 @@ class PolicyBook(Follower):
                 every, missing = [*found, *last_known], self.fault
             else:
                 every, missing = [*found, *before.every, *last_known], before.missing
-            self._held = held = HeldPolicies.of(every if self.only is None else self.only(every), missing)
-            return held
+            held = HeldPolicies.of(every if self.only is None else self.only(every), missing)
+            if before is None or (before.every, before.missing) != (held.every, held.missing):
+                self._held = held  # else the former object stays: what was made of its policies is right still
+            return self._held or held
 
     def _all_or_fault(self) -> HeldPolicies:
         held = self.now()

@@ -132,8 +132,10 @@ class ComparedFigure(msgspec.Struct, frozen=True):
 
 
 class PolicyComparison(msgspec.Struct, frozen=True):
-    """A policy's figures beside those of ``others`` other policies that the caller may know."""
+    """A policy's figures beside those of ``others`` other policies that the caller may know. ``left_out``: how many
+    more do not count because their latest term has journeys of more than one rules version."""
 
     period: str
     others: int
+    left_out: int
     figures: list[ComparedFigure]

@@ -88,7 +88,7 @@ def test_of_many_as_many_are_taken_evenly(monkeypatch: pytest.MonkeyPatch) -> No
     with Served(book(33), keeps_figures=True, config={"score": ALWAYS_ON.score}) as served:
         answer = served.get(PATH).json()
         assert answer["others"] == 11
-        assert figures(answer)["distance_m"]["median"] == 16_000.0
+        assert figures(answer)["distance_m"]["median"] == 17_000.0  # P-02, P-05, P-08, P-11, P-14, P-17, …
 
 
 @pytest.mark.parametrize("kept", [True, False])
@@ -118,12 +118,73 @@ def test_others_are_taken_from_everywhere_in_a_large_book_with_all_their_terms()
 
     known = [term(k, years) for k in range(1_000) for years in range(1 + k % 3)]
     own = Admitted((known[0],), True)
-    found = comparison_route._others(known, own, 20)
-    assert 18 <= len(found) <= 20
-    assert own.number not in found
+    found = comparison_route._sample(known, own, 20)
+    assert 18 <= len(found) <= 21
+    assert found == comparison_route._sample(known, Admitted((known[700],), True), 20)
     assert {int(number[2:]) // 100 for number in found} == set(range(10))
     for number, terms in found.items():
         assert terms == [each for each in known if each.number == number]
+
+
+@pytest.mark.parametrize("kept", [True, False])
+def test_another_policy_with_journeys_of_two_rules_versions_is_left_out_and_counted(kept: bool) -> None:
+    store = book(12)
+    row = records.journey("car-3", NOON - timedelta(days=9), policy="P-03", distance_m=9.0)
+    store.write(StoreBatch(journeys=records.journeys({**row, "rules_version": "another"})))
+    with Served(store, keeps_figures=kept, config={"score": ALWAYS_ON.score}) as served:
+        answer = served.get(PATH).json()
+        assert (answer["others"], answer["left_out"]) == (11, 1)
+        assert figures(answer)["distance_m"]["median"] == 7_000.0
+        own = served.get("/v1/policies/P-03/comparison")
+        assert own.status_code == 409
+        assert served.get("/v1/policies/P-04/comparison").json()["left_out"] == 1
+
+
+@pytest.mark.parametrize("kept", [True, False])
+def test_the_others_are_read_once_until_the_data_of_one_changes(kept: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[int] = []
+    of_many = comparison_route._latest_of_many
+
+    def counted(*given: object) -> object:
+        read.append(1)
+        return of_many(*given)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(comparison_route, "_latest_of_many", counted)
+
+    def change(served: Served, number: str, distance_m: float) -> None:
+        vehicle = f"car-{int(number[2:])}"
+        row = records.journey(vehicle, NOON + timedelta(hours=2), policy=number, distance_m=distance_m)
+        served.write(StoreBatch(journeys=records.journeys({**row, "rules_version": ALWAYS_ON.version})))
+
+    def computed(served: Served, path: str) -> object:
+        """What a service that has nothing remembered answers."""
+        with Served(served.store, keeps_figures=False, config={"score": ALWAYS_ON.score}) as fresh:
+            return fresh.get(path).json()
+
+    with Served(book(12), keeps_figures=kept, config={"score": ALWAYS_ON.score}) as served:
+        served.versions.clock_s = lambda: 1.0
+        served.versions.tick()
+        for number in ("P-00", "P-05", "P-00", "P-11"):
+            path = f"/v1/policies/{number}/comparison"
+            assert served.get(path).json() == computed(served, path)
+        assert sum(read) - 4 == 1
+        change(served, "P-07", 70_000.0)
+        for number in ("P-00", "P-07", "P-07"):
+            path = f"/v1/policies/{number}/comparison"
+            assert served.get(path).json() == computed(served, path)
+        assert sum(read) - 4 - 3 == 2
+        gone = store_policy(served, "P-12")
+        served.write(StoreBatch(policies_withdrawn=[gone.term]))
+        assert served.get(PATH).json()["others"] == 11
+        served.book.refresh()
+        before = sum(read)
+        assert served.get(PATH).json()["others"] == 11
+        assert sum(read) == before
+
+
+def store_policy(served: Served, number: str) -> Policy:
+    (found,) = served.store.policies(number)
+    return found
 
 
 def test_an_unchanged_comparison_is_304() -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import threading
 import time
+from dataclasses import replace
+from datetime import UTC, datetime
 from itertools import pairwise
 
 import pytest
@@ -33,6 +35,22 @@ def test_reading_policies_anew_takes_a_tenth_of_the_time_at_most(takes_s: float,
     assert reads[0] == pytest.approx(0.5)  # the shortest pause
     for sooner, later in pairwise(reads):
         assert later - sooner == pytest.approx(max(apart_s, 0.5 + takes_s))
+
+
+def test_policies_that_are_read_anew_and_are_the_same_stay_the_same_object() -> None:
+    begin = datetime(2024, 1, 1, tzinfo=UTC)
+    present = [Policy(number=f"P-{n}", valid_from=begin, vehicle=f"car-{n}") for n in range(3)]
+    book = PolicyBook(lambda: [replace(each) for each in present])
+    before = book.every()
+    book.refresh()
+    assert book.every() is before
+    present[1] = replace(present[1], zone="Europe/Berlin")
+    book.refresh()
+    assert book.every() == tuple(present)
+    before = book.every()
+    present.pop()
+    book.refresh()
+    assert len(book.every()) == len(before) - 1 == 2
 
 
 def test_policies_that_nobody_misses_are_read_as_often_as_is_said() -> None:

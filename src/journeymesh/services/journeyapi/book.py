@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time
-from typing import Final
+from typing import Any, Final
 
 from journeymesh.access.decision import Decision
 from journeymesh.journeys.policies import Policy, PolicyTerm
@@ -49,7 +49,7 @@ class KnownPolicies:
 
     def of(self, decision: Decision, every: Sequence[Policy]) -> tuple[Policy, ...]:
         """Those of ``every`` that may be known, by number, tenant and beginning."""
-        key = _caller(decision)
+        key = caller_of(decision)
         held = self._known.get(key)
         if held is not None and held[0] is every:
             return held[1]
@@ -58,8 +58,48 @@ class KnownPolicies:
         return found
 
 
-def _caller(decision: Decision) -> tuple[object, ...]:
-    """All that what may be known depends on, besides the policies."""
+@dataclass(frozen=True, slots=True)
+class ComparedPolicies:
+    """What a policy is compared with: by number the figures of each policy's latest term, in the order of numbers, of
+    which at most ``most`` count; and the numbers of those left out, whose latest term has journeys of
+    ``several_versions`` of the rules."""
+
+    rows: Mapping[str, Mapping[str, Any]]
+    several_versions: frozenset[str]
+    most: int
+
+
+@dataclass(slots=True)
+class ComparedBooks:
+    """What callers' policies are compared with, remembered for as long as the policies that may be known are the same
+    and so are the versions of the data of those that are looked at.
+
+    Safe for several threads: at worst two of them read the same.
+    """
+
+    _books: LruCache[tuple[object, ...], tuple[Sequence[Policy], tuple[str, ...], ComparedPolicies]] = field(
+        default_factory=lambda: LruCache(MOST_CALLERS)
+    )
+
+    def of(
+        self,
+        key: tuple[object, ...],
+        present: tuple[Sequence[Policy], tuple[str, ...] | None],
+        read: Callable[[], ComparedPolicies],
+    ) -> ComparedPolicies:
+        """What is remembered by this key of the ``present`` policies and versions, or what ``read`` gives. Without
+        versions (None) it is read. ``present`` is of before ``read``, so that what is read is at most newer."""
+        (known, versions), remembered = present, self._books.get(key)
+        if remembered is not None and remembered[0] is known and remembered[1] == versions:
+            return remembered[2]
+        found = read()
+        if versions is not None:
+            self._books.put(key, (known, versions, found))
+        return found
+
+
+def caller_of(decision: Decision) -> tuple[object, ...]:
+    """A key of all that what may be known depends on, besides the policies."""
     ask, identity = decision.ask, decision.identity
     who = None if identity is None else (identity.provider, identity.subject, identity.tenant, identity.domains)
     return who, ask.product, ask.capability, ask.purpose, decision.approval_id, decision.obligations.digest

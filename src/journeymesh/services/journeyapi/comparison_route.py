@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from typing import Annotated, Any, Final
 
@@ -13,6 +14,7 @@ import pyarrow as pa
 from journeymesh.access.decision import Decision
 from journeymesh.journeys.period_sums import FigurePeriod
 from journeymesh.journeys.policies import Policy
+from journeymesh.journeys.summaries import SEVERAL_VERSIONS
 from journeymesh.services.http.answers import JSON, ReadyAnswer
 from journeymesh.services.http.problems import (
     GROUP_TOO_SMALL,
@@ -24,6 +26,7 @@ from journeymesh.services.http.problems import (
 from journeymesh.services.http.queries import query_of
 from journeymesh.services.http.requests import HttpRequest
 from journeymesh.services.http.routes import IF_NONE_MATCH, Answer, HttpRoute
+from journeymesh.services.journeyapi.book import ComparedPolicies, caller_of
 from journeymesh.services.journeyapi.policy_answers import (
     Admitted,
     Dependencies,
@@ -34,6 +37,7 @@ from journeymesh.services.journeyapi.policy_answers import (
     policies_of_path,
     read_answer,
     refuse_masked,
+    retention_hour,
 )
 from journeymesh.services.journeyapi.sorted_book import EACH, MonthName
 from journeymesh.stores.figure_port import FiguresQuery
@@ -84,7 +88,8 @@ class ComparisonQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 async def comparison(request: HttpRequest, decision: Decision) -> ReadyAnswer:
     """The latest term's figures of the policy, each with the tenth of the other policies that it is in and their
     median. Of the others only those count that the caller may know for the purpose; among fewer than ten there is no
-    answer. Where there are more than 2,000 as many are taken, evenly over their numbers."""
+    answer. Where there are more than 2,000 as many are taken, evenly over their numbers. Of these, those whose latest
+    term has journeys of more than one rules version are left out, and counted as such."""
     deps = dependencies_of(request)
     policy, query = admitted(decision), query_of(request.scope, ComparisonQuery)
     if query.month is not None and query.period == "term":
@@ -96,18 +101,57 @@ async def comparison(request: HttpRequest, decision: Decision) -> ReadyAnswer:
 
 def _compared(deps: Dependencies, decision: Decision, policy: Admitted, query: ComparisonQuery) -> bytes:
     known = deps.known.of(decision, deps.policies.every())
-    found = _figures(deps, decision, query, _others(known, policy, MOST_OTHERS))
-    if found is None:
-        found = _computed(deps, decision, query, _others(known, policy, MOST_COMPUTED))
-    if len(found) < LEAST_OTHERS:
+    sample = _sample(known, policy, MOST_COMPUTED if deps.figures is None else MOST_OTHERS)
+    month = _month(query)
+    key = (caller_of(decision), policy.tenant, query.period, month, retention_hour(decision))
+    state = _state(deps, sample)
+    book = deps.compared.of(key, (known, state), lambda: _latest_of_many(deps, decision, query, month, sample))
+    rows = [row for number, row in book.rows.items() if number != policy.number][: book.most]
+    if len(rows) < LEAST_OTHERS:
         raise ProblemRaised(GROUP_TOO_SMALL, decision=decision)
     own_terms = {policy.number: list(policy.terms)}
-    own = _figures(deps, decision, query, own_terms)
-    own = _computed(deps, decision, query, own_terms) if own is None else own
-    mine = own.get(policy.number, {})
+    wanted = _wanted(decision, query, month, own_terms)
+    own = None if deps.figures is None else deps.figures.figures(wanted, deps.config.score)
+    if own is None:
+        own = computed_figures(deps.book_reads, policy.terms, wanted, deps.config.score)
+    mine = _latest(own, decision, own_terms).get(policy.number, {})
     hidden = decision.obligations.hidden
-    figures = [_beside(name, mine, list(found.values()), hidden) for name in COMPARED]
-    return msgspec.json.encode(PolicyComparison(query.period, len(found), figures))
+    figures = [_beside(name, mine, rows, hidden) for name in COMPARED]
+    left_out = len(book.several_versions - {policy.number})
+    return msgspec.json.encode(PolicyComparison(query.period, len(rows), left_out, figures))
+
+
+def _month(query: ComparisonQuery) -> date | None:
+    if query.period == "term":
+        return None
+    return date.fromisoformat(f"{query.month}-01") if query.month else datetime.now(UTC).date().replace(day=1)
+
+
+def _state(deps: Dependencies, sample: Mapping[str, list[Policy]]) -> tuple[str, ...] | None:
+    """The versions of the data of these policies; None: they are not known of all."""
+    found = [deps.versions.of(term) for terms in sample.values() for term in terms]
+    known = tuple(version for version in found if version is not None)
+    return known if len(known) == len(found) else None
+
+
+def _latest_of_many(
+    deps: Dependencies, decision: Decision, query: ComparisonQuery, month: date | None, sample: dict[str, list[Policy]]
+) -> ComparedPolicies:
+    wanted = replace(_wanted(decision, query, month, sample), marks_mixed=True)
+    table = None if deps.figures is None else deps.figures.figures(wanted, deps.config.score)
+    most = MOST_OTHERS
+    if table is None:
+        numbers, most = list(sample), MOST_COMPUTED
+        if len(numbers) > most + 1:
+            numbers = [numbers[k * len(numbers) // (most + 1)] for k in range(most + 1)]
+        sample = {number: sample[number] for number in numbers}
+        wanted = replace(_wanted(decision, query, month, sample), marks_mixed=True)
+        terms = [term for each in sample.values() for term in each]
+        table = computed_figures(deps.book_reads, terms, wanted, deps.config.score)
+    latest = _latest(table, decision, sample)
+    several = frozenset(number for number, row in latest.items() if row["rules_version"] == SEVERAL_VERSIONS)
+    rows = {number: latest[number] for number in sample if number in latest and number not in several}
+    return ComparedPolicies(rows, several, most)
 
 
 def _beside(
@@ -126,9 +170,11 @@ def _beside(
     return ComparedFigure(name, value, min(10, int(below * 10) + 1), median)
 
 
-def _others(known: Sequence[Policy], policy: Admitted, most: int) -> dict[str, list[Policy]]:
-    """By number the terms of at most so many other policies, evenly over what is known, which is in the order of
-    numbers. It takes the same time in a book of any size."""
+def _sample(known: Sequence[Policy], policy: Admitted, most: int) -> dict[str, list[Policy]]:
+    """By number the terms of at most so many policies and one more, evenly over what is known of the tenant, which is
+    in the order of numbers: the same whichever policy of the tenant is compared. It takes the same time in a book of
+    any size."""
+    most += 1  # one of them may be the policy itself
     if len(known) <= _FEW_EACH * most:
         found = _by_number(known, policy)
         numbers = list(found)
@@ -152,32 +198,14 @@ def _others(known: Sequence[Policy], policy: Admitted, most: int) -> dict[str, l
 def _by_number(known: Sequence[Policy], policy: Admitted) -> dict[str, list[Policy]]:
     found: dict[str, list[Policy]] = {}
     for each in known:
-        if each.number != policy.number and each.tenant == policy.tenant:
+        if each.tenant == policy.tenant:
             found.setdefault(each.number, []).append(each)
     return found
 
 
-def _figures(
-    deps: Dependencies, decision: Decision, query: ComparisonQuery, policies: Mapping[str, list[Policy]]
-) -> dict[str, dict[str, Any]] | None:
-    """By number the figures that are kept of each policy's latest term; None: none are."""
-    asked = _asked(query, policies, decision)
-    table = None if deps.figures is None else deps.figures.figures(asked, deps.config.score)
-    return None if table is None else _latest(table, decision, policies)
-
-
-def _computed(
-    deps: Dependencies, decision: Decision, query: ComparisonQuery, policies: Mapping[str, list[Policy]]
-) -> dict[str, dict[str, Any]]:
-    terms = [term for held in policies.values() for term in held]
-    table = computed_figures(deps.book_reads, terms, _asked(query, policies, decision), deps.config.score)
-    return _latest(table, decision, policies)
-
-
-def _asked(query: ComparisonQuery, policies: Mapping[str, list[Policy]], decision: Decision) -> FiguresQuery:
-    month = None
-    if query.period != "term":
-        month = date.fromisoformat(f"{query.month}-01") if query.month else datetime.now(UTC).date().replace(day=1)
+def _wanted(
+    decision: Decision, query: ComparisonQuery, month: date | None, policies: Mapping[str, list[Policy]]
+) -> FiguresQuery:
     return FiguresQuery(
         tenant="" if decision.identity is None else decision.identity.tenant,
         period=query.period,
@@ -191,7 +219,9 @@ def _asked(query: ComparisonQuery, policies: Mapping[str, list[Policy]], decisio
 def _latest(table: pa.Table, decision: Decision, policies: Mapping[str, list[Policy]]) -> dict[str, dict[str, Any]]:
     """By number the row of its latest term, of those that may leave."""
     terms = [term for held in policies.values() for term in held]
-    rows = obliged_each(table, decision, terms).select(["policy", "policy_from", *COMPARED]).to_pylist()
+    rows = (
+        obliged_each(table, decision, terms).select(["policy", "policy_from", "rules_version", *COMPARED]).to_pylist()
+    )
     return {row["policy"]: row for row in sorted(rows, key=lambda row: row["policy_from"])}
 
 

@@ -25,7 +25,7 @@ from journeymesh.services.http.conditions import is_unchanged
 from journeymesh.services.http.cursors import Cursors
 from journeymesh.services.http.problems import GROUP_TOO_SMALL, POLICY_FORBIDS, ProblemRaised, hidden
 from journeymesh.services.http.requests import HttpRequest, Scope
-from journeymesh.services.journeyapi.book import KnownPolicies
+from journeymesh.services.journeyapi.book import ComparedBooks, KnownPolicies
 from journeymesh.services.journeyapi.config import JourneyapiConfig
 from journeymesh.services.journeyapi.kept_answers import KeptAnswers
 from journeymesh.services.journeyapi.ports import FixTaker, Policies, Product, Reads, Versions
@@ -69,6 +69,7 @@ class Dependencies:
     """By the state of what an answer is of, the entity tag of that answer when it was read."""
     taking: ReadingThreads
     known: KnownPolicies = field(default_factory=KnownPolicies)
+    compared: ComparedBooks = field(default_factory=ComparedBooks)
     turn: threading.Lock = field(default_factory=threading.Lock)
     """Held by the one large batch of fixes that is worked on."""
 
@@ -222,11 +223,7 @@ def state_of(deps: Dependencies, decision: Decision, policy: Admitted, *represen
     of fields that the caller may not see.
     """
     obligations = decision.obligations
-    parts = [
-        obligations.digest,
-        "whole" if policy.whole else "",
-        "" if obligations.retention_days is None else str(int(time.time() // 3600)),
-    ]
+    parts = [obligations.digest, "whole" if policy.whole else "", retention_hour(decision)]
     for term in policy.terms:
         version = deps.versions.of(term)
         if version is None:
@@ -234,6 +231,11 @@ def state_of(deps: Dependencies, decision: Decision, policy: Admitted, *represen
         parts += (version, deps.digests.of(term))
     state = "\0".join((*parts, "", *representation))
     return state if len(state) <= _LONGEST_STATE else hashlib.blake2b(state.encode(), digest_size=16).hexdigest()
+
+
+def retention_hour(decision: Decision) -> str:
+    """The hour, under a retention, because there the same data becomes less by itself; empty: under none."""
+    return "" if decision.obligations.retention_days is None else str(int(time.time() // 3600))
 
 
 def content_tag(*body: bytes) -> str:

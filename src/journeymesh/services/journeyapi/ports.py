@@ -50,7 +50,7 @@ class Policies(Protocol):
         """Let the policies be read anew soon: one that was asked for is not there. At once."""
 
     def every(self) -> Sequence[Policy]:
-        """All of them. While they are not read anew it is the same object."""
+        """All of them. While they are the same policies it is the same object."""
 
     def of_vehicles(self, names: Sequence[str]) -> list[Policy]:
         """Every policy that names one of these vehicles."""
