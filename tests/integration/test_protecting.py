@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from tests.ports.figure_suite import PLAIN, random_batches
+from tests.ports.test_key_providers import SOFTHSM, softhsm
 from tests.support.records import BEGIN, DAY, NOON, fixes, journey, journeys, policy, refusal, run
 
 from journeymesh.errors import StoreUnavailable
@@ -19,6 +20,11 @@ from journeymesh.instants import to_us
 from journeymesh.journeys.policies import PolicyTerm
 from journeymesh.keys.derivations import SealBroken
 from journeymesh.keys.memory import MemoryKeyStore
+from journeymesh.keys.port import KeyProvider, KeyStore
+from journeymesh.keys.providers.local_file import LocalFileProvider
+from journeymesh.keys.providers.pkcs11 import Pkcs11Provider
+from journeymesh.keys.sql import SqlKeyStore
+from journeymesh.keys.tables import KeyStoreDatabase
 from journeymesh.stores import protecting
 from journeymesh.stores.erasing import Erasure
 from journeymesh.stores.figure_port import FiguresQuery
@@ -28,6 +34,8 @@ from journeymesh.stores.protected_kinds import INDEX, PROTECTED
 from journeymesh.stores.protected_store import ProtectedStore
 from journeymesh.stores.protecting import clear_rows, protect
 from journeymesh.stores.sql import SqlStore
+
+__all__ = ["softhsm"]
 
 LAT_DEG, LON_DEG = 51.49871234, -0.17654321
 _NAMES = ("VEHICLE-7731", "POLICY-5521", "DEVICE-99120", "TENANT-OF-5521", "zone/unlikely")
@@ -132,8 +140,22 @@ def test_a_store_in_clear_is_protected_and_goes_on_where_the_job_was_stopped(
         assert protect(inner, keys).rows == {}
 
 
-def test_of_a_shredded_term_nothing_decrypts_and_all_others_read_back_whole(tmp_path: Path) -> None:
-    keys = MemoryKeyStore()
+@pytest.fixture(params=["memory", "local file", "SoftHSM"])
+def keys(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[KeyStore]:
+    """A key store by each kind of provider that destroys its keys for good."""
+    if request.param == "memory":
+        yield MemoryKeyStore()
+        return
+    provider: KeyProvider = LocalFileProvider(tmp_path / "provider.keys")
+    if request.param == "SoftHSM":
+        provider = Pkcs11Provider(str(SOFTHSM), request.getfixturevalue("softhsm"), lambda: "1234")
+    store = SqlKeyStore(KeyStoreDatabase(f"sqlite:///{tmp_path}/keys.db"), provider)
+    store.migrate()
+    yield store
+    store.close()
+
+
+def test_of_a_shredded_term_nothing_decrypts_and_all_others_read_back_whole(tmp_path: Path, keys: KeyStore) -> None:
     gone, stays = "-gone", "-stays"
     with closing(_opened(tmp_path / "store")) as inner, closing(_opened(tmp_path / "twin")) as twin:
         protected = ProtectedStore(inner, keys)
@@ -165,8 +187,12 @@ def test_of_a_shredded_term_nothing_decrypts_and_all_others_read_back_whole(tmp_
                         opened += sum(_opens(each, values["sealed"], kind.name, row[0]) for each in everybody)
             for token, sealed in rows.select(INDEX):
                 opened += sum(_opens(each, sealed, INDEX, token) for each in (*everybody, keys.index_key()))
+        print(f"shred_decrypted_values {opened} of {tried}, by {len(everybody)} living keys")
         assert tried >= 8
         assert opened == 0
+        sealed = _sealed_rows(inner)
+        assert everybody
+        assert all(_opens_some(each, sealed) for each in everybody)
         restored = ProtectedStore(inner, keys)
         with pytest.raises(StoreUnavailable, match="former index key"):
             restored.digest()
@@ -184,6 +210,21 @@ def test_of_a_shredded_term_nothing_decrypts_and_all_others_read_back_whole(tmp_
                 assert former_contents[0] == former_contents[1]
         assert restored.vehicles_after(None, 10) == [f"VEHICLE-7731{stays}", f"VEHICLE-7731{stays}-free"]
         assert restored.journeys(JourneyQuery(policy=term.number)).num_rows == 0
+
+
+def _sealed_rows(store: SqlStore) -> list[tuple[str, str, bytes]]:
+    """(kind, stored id, sealed value) of every row that has an owner."""
+    with store._reading() as rows:
+        kinds = [kind for kind in PROTECTED.values() if "owner" in kind.added and kind.sealed]
+        return [
+            (kind.name, stored_id, sealed)
+            for kind in kinds
+            for stored_id, sealed in rows.select(kind.name, columns=("stored_id", "sealed"))
+        ]
+
+
+def _opens_some(keys: object, rows: list[tuple[str, str, bytes]]) -> bool:
+    return any(_opens(keys, sealed, kind, stored_id) for kind, stored_id, sealed in rows)
 
 
 def _opens(keys: object, sealed: bytes, kind: str, row_id: str) -> bool:
