@@ -66,6 +66,9 @@ RECORDED = {"withdrawn": "revoked", "ended": "expired", "ended undecided": "expi
 PURPOSES = (None, "claims-handling", "pricing", "product-development", "no-such-purpose")
 POLICIES = {"live": "P-1", "ended": "P-2", "of another tenant": "S-1", "unknown": "nowhere"}
 SET_APART = (409, 429)
+GAPS = {("tracks-only", "approved", "acknowledge")}
+"""Who could take a step that no page offers: identityapi asks for ``approvals:request`` alone and for the approval's
+id, which nobody without ``approvals:read`` is shown."""
 AWAY = '<div class="missing away"'
 CELLS = [(state, who, purpose) for state in STATES for who in PEOPLE for purpose in PURPOSES]
 
@@ -223,6 +226,7 @@ def test_a_step_is_offered_exactly_where_it_is_accepted_on_a_restored_copy(
         for page in (listed, *pages.values()):
             assert actions_of(page) <= set(ROWS)
         counts: Counter[str] = Counter()
+        differs = set()
         for state, approval in made.items():
             for step in STEPS:
                 form = f'action="/approvals/{approval}/{step}"'
@@ -230,11 +234,10 @@ def test_a_step_is_offered_exactly_where_it_is_accepted_on_a_restored_copy(
                 answer = _tried(world, folder, tmp_path / f"{state}-{step}", token, path, body)
                 counts[str(answer.status_code)] += 1
                 offered = form in listed, form in pages[state]
-                if answer.status_code not in SET_APART:
-                    assert offered == (answer.status_code == 200,) * 2, (state, step, answer.text)
-                if answer.status_code == 409:
-                    assert offered == (False, False), (state, step, answer.text)
+                if offered != (answer.status_code == 200,) * 2:
+                    differs.add((who, state, step))
     print(f"{who}: {dict(counts)}")
+    assert differs == {each for each in GAPS if each[0] == who}
 
 
 @pytest.mark.parametrize("who", random.Random(20261202).sample(list(PEOPLE), times(len(PEOPLE), 4)))
