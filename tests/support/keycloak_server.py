@@ -31,6 +31,8 @@ APPLY = ROOT / "deploy/keycloak/apply.py"
 REALM = "journeymesh"
 CONSOLE = "https://console.example"
 CALLBACK = f"{CONSOLE}/callback"
+JAVA = "-Xmx512m -XX:TieredStopAtLevel=1 -XX:-UseG1GC -XX:+UseSerialGC"
+"""It lives for minutes: compiling well, and collecting garbage beside, would cost more than they save."""
 
 
 def keycloak_home() -> Path:
@@ -251,7 +253,7 @@ def running_keycloak(hostname: str = "") -> Iterator[Keycloak]:
         with log.open("wb") as file:
             process = subprocess.Popen(
                 command,
-                env={**os.environ, **started_with, "JAVA_OPTS_APPEND": "-Xmx512m"},
+                env={**os.environ, **started_with, "JAVA_OPTS_APPEND": JAVA},
                 stdout=file,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
