@@ -9,11 +9,15 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from datetime import date
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 
 from journeymesh.errors import StoreCorrupt, StoreUnavailable, UsageError
+from journeymesh.journeys.rules import ScoreRules
+from journeymesh.stores.figure_port import FiguresQuery
 from journeymesh.stores.port import JourneyQuery, StoreBatch
 from journeymesh.stores.sql import SqlStore
 from tests.support.records import full_batch, refusal, run
@@ -131,3 +135,28 @@ class TestSqliteStore(SqlStoreSuite):
         for url in ("sqlite://", "sqlite:///", "sqlite:///:memory:"):
             with pytest.raises(UsageError, match="names no file"):
                 SqlStore.connect(url)
+
+
+def test_figures_of_named_policies_are_read_by_their_keys(tmp_path: Path) -> None:
+    """Not by an index of the period, all of whose rows would be gone through."""
+    asked: list[tuple[str, tuple[object, ...]]] = []
+
+    def note(_: object, __: object, statement: str, parameters: tuple[object, ...], *___: object) -> None:
+        if "FROM figures" in statement:
+            asked.append((statement, parameters))
+
+    sa.event.listen(sa.Engine, "before_cursor_execute", note)
+    try:
+        with closing(SqlStore(f"sqlite:///{tmp_path / 'journeys.db'}")) as store:
+            store.migrate()
+            for count in (1, 2_000):
+                for period, month in (("term", None), ("month", date(2024, 3, 1))):
+                    numbers = tuple(f"P-{n}" for n in range(count))
+                    store.figures(FiguresQuery("default", period, month, "journeys", numbers=numbers), ScoreRules())
+    finally:
+        sa.event.remove(sa.Engine, "before_cursor_execute", note)
+    assert len(asked) == 22
+    with closing(sqlite3.connect(tmp_path / "journeys.db")) as connection:
+        for statement, parameters in asked:
+            ((*_, plan),) = connection.execute(f"EXPLAIN QUERY PLAN {statement}", parameters).fetchall()
+            assert plan.startswith("SEARCH figures USING INDEX sqlite_autoindex_figures_1 (number=? AND tenant=?")

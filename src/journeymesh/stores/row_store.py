@@ -46,6 +46,7 @@ T = TypeVar("T")
 
 _PAGE: Final = 20_000
 _BLOCK_PAGE: Final = 200
+_FIGURES_AT_ONCE: Final = 200
 _NAMES_AT_ONCE: Final = 1_000
 _BY_START: Final[tuple[str, ...]] = ("started_at_us", "journey_id")
 _BY_FIX: Final[tuple[str, ...]] = ("fixed_at_us", "refusal_id")
@@ -314,7 +315,11 @@ class RowStore(ABC):
             if query.numbers is None:
                 limit, down = query.limit, query.descending
                 return list(now.select("figures", where, order=order, after=after, limit=limit, descending=down))
-            numbers = chunks(query.numbers)
+            # Of a known period, or of many numbers at once, SQLite takes an index of the period and goes through all of
+            # its rows: 22 ms of 100,000 terms for one number. So it finds them by their key, in 0.02 ms.
+            name = where.pop(0)[2]
+            where += [("period", ">=", name), ("period", "<=", name)]
+            numbers = chunks(query.numbers, _FIGURES_AT_ONCE)
             return [row for some in numbers for row in now.select("figures", [*where, ("number", "in", some)])]
 
         found = self._answer(read)
