@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import json
 from datetime import timedelta
@@ -183,9 +184,15 @@ def test_whether_a_policy_may_be_known_is_looked_at_once_for_the_policies_at_han
         api.decisions.decide = counting  # type: ignore[method-assign]
         walked(api, "/v1/policies", 1)
         assert sorted(judged) == sorted(policy.number for policy in api.store.policies())
+        judged.clear()
         api.book.refresh()
         api.get("/v1/policies?limit=1")
-        assert len(judged) == 24
+        assert judged == []  # the same policies, by the same decision
+        changed = dataclasses.replace(api.store.policies()[0], product="another")
+        api.store.write(StoreBatch(policies=[changed]))
+        api.book.refresh()
+        api.get("/v1/policies?limit=1")
+        assert sorted(judged) == sorted(policy.number for policy in api.store.policies())
 
 
 def test_the_decision_about_a_page_is_one() -> None:
