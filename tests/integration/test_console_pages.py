@@ -59,14 +59,16 @@ def browser() -> Iterator[Any]:
 
 
 @contextmanager
-def signed_in(browser: Any, console: str, who: str, **how: Any) -> Iterator[Any]:
-    """A page of somebody's, in a browser that notes what goes wrong and what it asks other hosts."""
+def signed_in(browser: Any, console: str, who: str, *, also: str | None = None, **how: Any) -> Iterator[Any]:
+    """A page of somebody's, in a browser that notes what goes wrong and what it asks hosts other than this one and
+    ``also``."""
     context = browser.new_context(**how)
     page = context.new_page()
     wrong: list[str] = []
     page.on("console", lambda message: wrong.append(message.text) if message.type == "error" else None)
     page.on("pageerror", lambda error: wrong.append(str(error)))
-    page.on("request", lambda asked: None if asked.url.startswith(console) else wrong.append(asked.url))
+    hosts = (console, also or console)
+    page.on("request", lambda asked: None if asked.url.startswith(hosts) else wrong.append(asked.url))
     page.goto(console)
     page.click(f"button[value={who}]")
     page.wait_for_selector("button:has-text('Sign out')")

@@ -47,6 +47,14 @@ def marks(page: Any) -> dict[str, float]:
     return dict(entries)
 
 
+def cpu_s(browser: Any) -> float:
+    """The CPU time that the browser's processes have had so far: pages, WebGL, and what they share."""
+    session = browser.new_browser_cdp_session()
+    processes = session.send("SystemInfo.getProcessInfo")["processInfo"]
+    session.detach()
+    return float(sum(each["cpuTime"] for each in processes))
+
+
 def test_any_journey_is_on_the_map_soon_and_ten_thousand_fixes_are_drawn_at_once(browser: Any, console: str) -> None:
     approved(browser, console)
     with signed_in(browser, console, "claims-handler") as page:
@@ -55,21 +63,25 @@ def test_any_journey_is_on_the_map_soon_and_ten_thousand_fixes_are_drawn_at_once
             began_s = time.monotonic()
             journey_of(page, console, policy)
             loads_s = time.monotonic() - began_s
-            began_s = time.monotonic()
+            before_s, clicked_s, began_s = cpu_s(browser), time.time(), time.monotonic()
             page.locator("a[href*='/journeys/']").first.click()
             page.wait_for_selector("#replay[data-ready]")
-            on_map_s = time.monotonic() - began_s
+            on_map_s, used_s = time.monotonic() - began_s, cpu_s(browser) - before_s
             at = marks(page)
-            drawn_ms = at["track-drawn"] - at["map-begun"]
-            took.append((on_map_s - 6.0 * loads_s, drawn_ms))
-            paint_ms = at["first-contentful-paint"]
-            print(f"{policy}: on the map {on_map_s:.2f} s after the click, the policy's page in {loads_s:.2f} s")
+            drawn_ms, paint_ms = at["track-drawn"] - at["map-begun"], at["first-contentful-paint"]
+            seen_s = (page.evaluate("performance.timeOrigin") + at["picture-drawn"]) / 1000.0 - clicked_s
+            took.append((on_map_s - 6.0 * loads_s, seen_s - 2.0 * loads_s, drawn_ms))
+            print(
+                f"{policy}: after the click the whole track is a picture in {seen_s:.2f} s and on the map, with charts,"
+            )
+            print(f"in {on_map_s:.2f} s and {used_s:.2f} s of CPU; the policy's page comes in {loads_s:.2f} s")
             print(f"first contentful paint {paint_ms:.0f} ms, drawn in {drawn_ms:.0f} ms")
         assert page.evaluate("document.querySelector('#replay input').max") == str(LONG_FIXES - 1)
         # Others use this machine too, so times are held against each other: a map after a page, and 10,000 fixes after
         # a tenth of them, of which most is what any map costs. The best of three each.
-        assert min(beyond_s for beyond_s, _ in took) <= 1.0
-        short_ms, long_ms = min(each for _, each in took[:3]), min(each for _, each in took[3:])
+        assert min(beyond_s for beyond_s, _, _ in took) <= 1.0
+        assert min(beyond_s for _, beyond_s, _ in took) <= 0.5
+        short_ms, long_ms = min(each for *_, each in took[:3]), min(each for *_, each in took[3:])
         assert long_ms <= 2.0 * short_ms + 300.0
 
 

@@ -2,21 +2,20 @@
 // shows is in the page as a picture and tables already; those stay where this cannot run.
 
 import { chartsOf } from "./track_charts.js";
-import { drawOn } from "./track_map.js";
+import { mapOn } from "./track_map.js";
 
 const root = document.getElementById("replay");
 if (root) begin(root).catch((error) => console.warn("the map was not drawn:", error.message));
 
 async function begin(root) {
   await painted(); // figures and picture are there before a large library is begun
+  performance.mark("picture-drawn");
   const track = readTrack(JSON.parse(document.getElementById("columns").textContent), root);
   if (track.t.length < 2) return;
   const maplibre = await import(root.dataset.maplibre);
   performance.mark("map-begun");
-  document.getElementById("picture").hidden = true;
-  root.hidden = false;
-  const map = await drawOn(root.querySelector(".map"), maplibre, track, root.dataset);
-  performance.mark("track-drawn");
+  root.hidden = false; // the picture lies over the map until that has drawn the track
+  const map = mapOn(root.querySelector(".map"), maplibre, track, root.dataset);
   const charts = chartsOf(root.querySelector(".charts"), track, (index) => show(index));
   const show = timeline(root, track, (index) => {
     map.moveTo(index);
@@ -28,6 +27,9 @@ async function begin(root) {
     map.remove();
     charts.remove();
   });
+  await map.drawn;
+  performance.mark("track-drawn");
+  document.getElementById("picture").hidden = true;
   root.dataset.ready = "";
 }
 

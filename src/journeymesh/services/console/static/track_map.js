@@ -2,9 +2,10 @@
 
 const SHADES = 6;
 
-// The map, once the track is drawn on it. `options`: the basemap's, of the page.
-export async function drawOn(element, maplibre, track, options) {
-  const { Map, LngLatBounds, Marker, addProtocol } = maplibre;
+// The map; `drawn` is fulfilled once the whole track is on it, whether or not its basemap is. `options`: of the basemap.
+export function mapOn(element, maplibre, track, options) {
+  const { Map, LngLatBounds, Marker, addProtocol, prewarm, clearPrewarmedResources } = maplibre;
+  prewarm(); // the worker starts while the map waits for WebGL
   const known = track.lat.flatMap((lat, k) => (lat === null || track.lon[k] === null ? [] : [[track.lon[k], lat]]));
   const bounds = known.reduce((all, at) => all.extend(at), new LngLatBounds(known[0], known[0]));
   if (options.pmtiles) addProtocol("pmtiles", new globalThis.pmtiles.Protocol().tile);
@@ -31,8 +32,14 @@ export async function drawOn(element, maplibre, track, options) {
   const dark = matchMedia("(prefers-color-scheme: dark)");
   const repaint = () => map.setStyle(styleOf(track, options), { diff: false });
   dark.addEventListener("change", repaint);
-  await new Promise((resolve) => map.once("idle", resolve));
   return {
+    drawn: new Promise((resolve) => {
+      map.on("render", function look() {
+        if (!map.getSource("track") || !map.isSourceLoaded("track")) return;
+        map.off("render", look);
+        resolve();
+      });
+    }),
     moveTo(index) {
       if (track.lat[index] === null || track.lon[index] === null) return;
       const at = [track.lon[index], track.lat[index]];
@@ -45,6 +52,7 @@ export async function drawOn(element, maplibre, track, options) {
     remove() {
       dark.removeEventListener("change", repaint);
       map.remove();
+      clearPrewarmedResources();
     },
   };
 }
@@ -64,40 +72,48 @@ function zoomButtons(room, map, bounds) {
   for (const [name, act] of Object.entries(steps)) room.querySelector(`button.${name}`).addEventListener("click", act);
 }
 
+// One source and few layers whose colours depend on the data: each source is tiled, and each way of painting compiled.
 function styleOf(track, options) {
   const css = getComputedStyle(document.documentElement);
   const colour = (name) => css.getPropertyValue(name).trim();
   const shades = Array.from({ length: SHADES + 1 }, (_, k) => colour(`--v${k}`));
+  const by = (name, values, other) => ["match", ["get", name], ...Object.entries(values).flat(), other];
   const basemap = basemapOf(options, colour);
+  const features = [...linesOf(track), ...endsOf(track), ...pointsOf("refused", track.refused), ...pointsOf("harsh", track.harsh)];
+  const has = (kind) => features.some(({ properties }) => properties.kind === kind);
   return {
     version: 8,
-    sources: {
-      ...basemap.sources,
-      track: { type: "geojson", data: linesOf(track), tolerance: 0.2 },
-      harsh: { type: "geojson", data: pointsOf(track.harsh) },
-      refused: { type: "geojson", data: pointsOf(track.refused) },
-      ends: { type: "geojson", data: endsOf(track) },
-    },
+    sources: { ...basemap.sources, track: { type: "geojson", data: { type: "FeatureCollection", features }, tolerance: 0.2 } },
     layers: [
       { id: "paper", type: "background", paint: { "background-color": colour("--card") } },
       ...basemap.layers,
-      line("over", ["==", ["get", "kind"], "over"], { "line-color": colour("--over"), "line-width": 10 }),
-      ...(basemap.layers.length ? [line("halo", ["==", ["get", "kind"], "way"], { "line-color": colour("--halo"), "line-width": 6 })] : []),
-      line("way", ["==", ["get", "kind"], "way"], { "line-color": ["to-color", ["at", ["get", "shade"], ["literal", shades]]], "line-width": 4 }),
-      line("silent", ["==", ["get", "kind"], "silent"], { "line-color": colour("--soft"), "line-width": 3, "line-dasharray": [2, 2] }, "butt"),
-      circle("ends", { "circle-color": ["match", ["get", "end"], "start", colour("--halo"), colour("--ink")], "circle-stroke-color": colour("--ink"), "circle-radius": 6 }),
-      circle("refused", { "circle-opacity": 0, "circle-stroke-color": colour("--warn"), "circle-radius": 7 }),
-      circle("harsh", { "circle-color": colour("--harsh"), "circle-stroke-color": colour("--halo"), "circle-radius": 7 }),
+      ...(basemap.layers.length ? [line("halo", ["way"], { "line-color": colour("--halo"), "line-width": 6 })] : []),
+      line("way", ["over", "way"], {
+        "line-color": by("kind", { over: colour("--over") }, ["to-color", ["at", ["get", "shade"], ["literal", shades]]]),
+        "line-width": by("kind", { over: 10 }, 4),
+      }, { "line-sort-key": by("kind", { over: 0 }, 1) }),
+      ...(has("silent") ? [line("silent", ["silent"], { "line-color": colour("--soft"), "line-width": 3, "line-dasharray": [2, 2] }, { "line-cap": "butt" })] : []),
+      {
+        id: "marks",
+        type: "circle",
+        source: "track",
+        filter: ["==", ["geometry-type"], "Point"],
+        layout: { "circle-sort-key": by("kind", { harsh: 2, refused: 1 }, 0) },
+        paint: {
+          "circle-radius": by("kind", { harsh: 7, refused: 7 }, 6),
+          "circle-color": by("kind", { harsh: colour("--harsh"), end: colour("--ink") }, colour("--halo")),
+          "circle-opacity": by("kind", { refused: 0 }, 1),
+          "circle-stroke-width": 2,
+          "circle-stroke-color": by("kind", { harsh: colour("--halo"), refused: colour("--warn") }, colour("--ink")),
+        },
+      },
     ],
   };
 }
 
-function line(id, filter, paint, cap = "round") {
-  return { id, type: "line", source: "track", filter, layout: { "line-cap": cap, "line-join": "round" }, paint };
-}
-
-function circle(id, paint) {
-  return { id, type: "circle", source: id, paint: { "circle-stroke-width": 2, ...paint } };
+function line(id, kinds, paint, layout = {}) {
+  const filter = ["match", ["get", "kind"], kinds, true, false];
+  return { id, type: "line", source: "track", filter, layout: { "line-cap": "round", "line-join": "round", ...layout }, paint };
 }
 
 // One line for each kind and shade; a line goes on as long as neighbours are of its class.
@@ -123,23 +139,22 @@ function linesOf({ t, lat, lon, speed, over, topMps, silentAfterS }) {
     }
     before = k;
   }
-  return collection([...classes].map(([name, lines]) => {
+  return [...classes].map(([name, lines]) => {
     const [kind, shade] = name.split(" ");
     return feature({ type: "MultiLineString", coordinates: lines }, { kind, shade: Number(shade ?? 0) });
-  }));
+  });
 }
 
-function pointsOf(marks) {
-  return collection(marks.filter((each) => each.lat !== null && each.lon !== null).map((each) => feature({ type: "Point", coordinates: [each.lon, each.lat] }, {})));
+function pointsOf(kind, marks) {
+  return marks.filter((each) => each.lat !== null && each.lon !== null).map((each) => feature({ type: "Point", coordinates: [each.lon, each.lat] }, { kind }));
 }
 
 function endsOf({ lat, lon }) {
   const seen = lat.flatMap((each, k) => (each === null || lon[k] === null ? [] : [k]));
   const ends = [["start", seen[0]], ["end", seen.at(-1)]];
-  return collection(ends.map(([end, k]) => feature({ type: "Point", coordinates: [lon[k], lat[k]] }, { end })));
+  return ends.map(([kind, k]) => feature({ type: "Point", coordinates: [lon[k], lat[k]] }, { kind }));
 }
 
-const collection = (features) => ({ type: "FeatureCollection", features });
 const feature = (geometry, properties) => ({ type: "Feature", geometry, properties });
 
 // What lies below the track: nothing, pictures by a URL, or a PMTiles archive in the schema of Protomaps' basemaps.
@@ -147,7 +162,7 @@ function basemapOf({ tiles, pmtiles }, colour) {
   if (tiles) {
     return {
       sources: { basemap: { type: "raster", tiles: [tiles], tileSize: 256 } },
-      layers: [{ id: "basemap", type: "raster", source: "basemap", paint: { "raster-saturation": -0.6, "raster-opacity": 0.7 } }],
+      layers: [{ id: "basemap", type: "raster", source: "basemap", paint: { "raster-saturation": -0.6, "raster-opacity": 0.7, "raster-fade-duration": 0 } }],
     };
   }
   if (!pmtiles) return { sources: {}, layers: [] };
