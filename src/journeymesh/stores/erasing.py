@@ -25,6 +25,8 @@ from journeymesh.stores.row_kinds import Condition, ReadableRows, Row, WritableR
 
 Interval = tuple[int, int]
 _END_US: Final = int(END_OF_TIME_US)
+_OF_STREAMS: Final = "sync:"
+"""How the ids of runs begin whose ``resume`` is a place in a stream of changes."""
 _POLICY_REASONS: Final = [Reason.POLICY_UNUSABLE.code, Reason.POLICY_CONTRADICTS.code]
 _LAST_INSTANT_US: Final = to_us(EPOCH.replace(year=9999, month=12, day=31))
 
@@ -141,12 +143,16 @@ def _left(
 
 
 def _forget_places(into: WritableRows, names: Sequence[str]) -> None:
-    """Take places to resume at that name one of these vehicles out of runs: such a run begins anew."""
+    """Take places to resume at that name one of these vehicles out of runs: such a run begins anew. A place in a stream
+    of changes names none, and whoever lost it would have to fill everything again."""
+    if not names:
+        return
+    word = re.compile(f"(?<![0-9A-Za-z])(?:{'|'.join(map(re.escape, names))})(?![0-9A-Za-z])")
     at = {name: place for place, name in enumerate(records.RUN_COLUMNS)}
     changed = []
     for row in into.select("runs"):
         resume = row[at["resume"]]
-        if resume is not None and any(name in resume for name in names):
+        if resume is not None and not row[at["run_id"]].startswith(_OF_STREAMS) and word.search(resume):
             changed.append(tuple(None if place == at["resume"] else value for place, value in enumerate(row)))
     if changed:
         into.put("runs", changed)

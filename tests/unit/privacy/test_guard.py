@@ -12,8 +12,9 @@ from journeymesh.journeys.policies import Policy
 from journeymesh.keys.derivations import CommonKey
 from journeymesh.keys.tombstone_tables import TombstoneDatabase
 from journeymesh.keys.tombstones import Tombstone, Tombstones
+from journeymesh.stores.erasing import Erasure, interval_of
 from journeymesh.stores.memory import MemoryStore
-from journeymesh.stores.port import JourneyQuery, RefusalQuery, StoreBatch
+from journeymesh.stores.port import JourneyQuery, RefusalQuery, Run, StoreBatch
 from journeymesh.stores.refusing_store import RefusingStore
 from journeymesh.wiring.keys import unguarded
 from tests.support.records import BEGIN, DAY, fixes, journey, journeys, policy, refusal
@@ -81,3 +82,30 @@ def test_what_a_dry_run_reads_is_left_as_it_is(tombstones: Tombstones) -> None:
     assert inner.digest() == before
     store.policies()
     assert inner.digest() != before
+
+
+@pytest.mark.parametrize(
+    ("run_id", "resume", "stays"),
+    [
+        ("sync:store-a", "1427", True),
+        ("sync:store-a", "42", True),
+        ("import-1", '{"$oid":"65a1427fe0"}', True),
+        ("backfill:x", "1427", True),
+        ("backfill:x", "42a", True),
+        ("backfill:x", "42", False),
+        ("import-1", '[{"tracks": "{\\"_id\\":\\"42\\"}"}]', False),
+        ("import-1", "2024-05-01_42_1", False),
+        ("import-1", "bus (1)", False),
+        ("import-1", "bus 1", True),
+    ],
+)
+def test_a_place_to_resume_at_goes_where_it_names_the_vehicle(run_id: str, resume: str, stays: bool) -> None:
+    store = MemoryStore()
+    store.migrate()
+    gone = policy("GONE-1", vehicle="42", valid_from=BEGIN, valid_to=ENDED)
+    run = Run(run_id, "made", "1", BEGIN, None, {}, resume)
+    store.write(StoreBatch(policies=[gone], run=run))
+    for vehicle in ("42", "bus (1)"):
+        store.erase(Erasure(gone, (vehicle,), interval_of(gone)))
+    [left] = store.runs()
+    assert left.resume == (resume if stays else None)
