@@ -124,6 +124,23 @@ def test_missing_tombstones_those_of_another_key_and_older_ones_are_not_ready(
     other.close()
 
 
+def test_tombstones_of_an_older_version_are_upgraded_not_restored(
+    tombstones: Tombstones, database: TombstoneDatabase, database_url: str
+) -> None:
+    tombstones.add("t-1", [Tombstone(policy())])
+    with database.writing() as connection:
+        connection.exec_driver_sql("DROP TABLE tombstone_refused_input")
+        connection.exec_driver_sql("UPDATE tombstones_schema SET version_num = '0001'")
+    assert tombstones.refuses_policy(policy()), "what is running goes on"
+    opened = Tombstones(TombstoneDatabase(database_url), KEY)
+    with pytest.raises(TombstonesNotReady) as refused:
+        opened.require_ready()
+    assert refused.value.todo == "upgrade their tables with: journeymesh privacy migrate"
+    opened.migrate()
+    assert opened.refuses_policy(policy())
+    opened.close()
+
+
 @pytest.mark.parametrize(
     ("content", "mode", "words"),
     [("00" * 32, 0o644, "others"), ("00" * 31, 0o600, "31 bytes"), ("key", 0o600, "not hexadecimal")],

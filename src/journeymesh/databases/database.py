@@ -142,6 +142,8 @@ class SqlDatabase:
     """Set on each connection of SQLite."""
     file_pragmas: tuple[str, ...] = ("journal_mode=WAL",)
     """What a file of SQLite remembers: readers go on during a write."""
+    upgrading: str | None = None
+    """What brings tables of an older version up to date; None: what makes them."""
     connect_timeout_s: int = 5
     migration_waits_s: float | None = 600.0
     """For another process that migrates the same database; None: as for any writer."""
@@ -190,7 +192,7 @@ class SqlDatabase:
         if found is None:
             raise StoreUnavailable(f"{self.kind} {self.shown}: nothing is recorded yet", todo=self._todo)
         if found != (head := self._schema.head):
-            todo = "upgrade journeymesh" if found > head else self._todo
+            todo = "upgrade journeymesh" if found > head else self.upgrading or self._todo
             raise StoreUnavailable(f"{self.kind} {self.shown}: has schema {found}, {head} is needed", todo=todo)
 
     @contextmanager

@@ -52,6 +52,7 @@ class KeyStoreDatabase(CheckedDatabase):
     """Transactions on a key store's tables. What is deleted is overwritten in a file of SQLite."""
 
     pragmas = ("synchronous=FULL", "foreign_keys=ON", "secure_delete=ON")
+    upgrading = "upgrade its tables with: journeymesh privacy migrate"
 
     @contextmanager
     def alone(self, what: str) -> Iterator[None]:

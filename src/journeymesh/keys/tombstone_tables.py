@@ -22,6 +22,8 @@ MIGRATE: Final = "restore them, or where nobody was ever treated make them with:
 class TombstoneDatabase(CheckedDatabase):
     """Transactions on tombstones, which stand apart from the data, its keys, and the backups of both."""
 
+    upgrading = "upgrade their tables with: journeymesh privacy migrate"
+
     def __init__(self, url: str) -> None:
         super().__init__(url, SCHEMA, kind="tombstones", todo=MIGRATE)
 
