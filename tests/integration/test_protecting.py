@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import replace
 from datetime import timedelta
@@ -17,16 +17,17 @@ from tests.support.records import BEGIN, DAY, NOON, fixes, journey, journeys, po
 
 from journeymesh.errors import StoreUnavailable
 from journeymesh.instants import to_us
+from journeymesh.journeys.journey import Refusal
 from journeymesh.journeys.policies import PolicyTerm
 from journeymesh.keys.derivations import SealBroken
 from journeymesh.keys.memory import MemoryKeyStore
-from journeymesh.keys.port import KeyProvider, KeyStore
+from journeymesh.keys.port import KeyProvider, KeyStore, VehicleMonth, month_of
 from journeymesh.keys.providers.local_file import LocalFileProvider
 from journeymesh.keys.providers.pkcs11 import Pkcs11Provider
 from journeymesh.keys.sql import SqlKeyStore
 from journeymesh.keys.tables import KeyStoreDatabase
 from journeymesh.stores import protecting
-from journeymesh.stores.erasing import Erasure
+from journeymesh.stores.erasing import Erasure, interval_of
 from journeymesh.stores.figure_port import FiguresQuery
 from journeymesh.stores.memory import MemoryStore
 from journeymesh.stores.port import JourneyQuery, RefusalQuery, Store, StoreBatch, Superseded
@@ -273,6 +274,57 @@ def test_a_day_on_which_a_term_begins_is_kept_by_two_owners_and_read_as_one(tmp_
         (term,) = (each for each in keys.subjects() if isinstance(each, PolicyTerm))
         keys.shred([term])
         assert protected.fixes("car-1", NOON, NOON + DAY).fixed_at_us.tolist() == kept.fixed_at_us.tolist()[:2]
+
+
+_CHANGE = BEGIN + 5 * DAY + timedelta(hours=7)
+_LATER = [_CHANGE + timedelta(hours=5 * step) for step in range(1, 30)]
+
+
+def _backdated(store: Store) -> None:
+    """The former term has no end yet while its successor's fixes come."""
+    store.write(StoreBatch(policies=[policy("GONE-1", vehicle="car-1")]))
+    store.write(StoreBatch(fixes=fixes("car-1", BEGIN + DAY, _CHANGE - DAY / 24), refusals=_refused()))
+    store.write(StoreBatch(fixes=fixes("car-1", *_LATER)))
+    store.write(StoreBatch(policies=[policy("GONE-1", valid_to=_CHANGE)]))
+    store.write(StoreBatch(policies=[policy("STAYS-1", valid_from=_CHANGE)]))
+
+
+def _policy_comes_last(store: Store) -> None:
+    """The successor's fixes come before its policy does, in a month that the former term touches."""
+    store.write(StoreBatch(policies=[policy("GONE-1", valid_to=_CHANGE)]))
+    store.write(StoreBatch(fixes=fixes("car-1", BEGIN + DAY, _CHANGE - DAY / 24, *_LATER), refusals=_refused()))
+    store.write(StoreBatch(policies=[policy("STAYS-1", valid_from=_CHANGE)]))
+
+
+def _policy_comes_within(store: Store) -> None:
+    """Fixes of one day are sealed by two secrets, and a third owner has them all."""
+    store.write(StoreBatch(policies=[policy("GONE-1", valid_to=_LATER[3])]))
+    store.write(StoreBatch(fixes=fixes("car-1", BEGIN + DAY, *_LATER), refusals=_refused()))
+    store.write(StoreBatch(policies=[policy("STAYS-1", valid_from=_CHANGE)]))
+    store.write(StoreBatch(policies=[policy("GONE-1", valid_to=_CHANGE)]))
+
+
+def _refused() -> list[Refusal]:
+    at = (BEGIN + DAY, NOON, NOON + DAY)
+    return [refusal(number, reason="position_spike", vehicle="car-1", fixed_at=each) for number, each in enumerate(at)]
+
+
+@pytest.mark.parametrize("comes", [_backdated, _policy_comes_last, _policy_comes_within])
+def test_what_a_term_that_goes_had_sealed_of_its_successor_outlives_its_secret(
+    tmp_path: Path, keys: KeyStore, comes: Callable[[Store], None]
+) -> None:
+    gone = policy("GONE-1", valid_to=_CHANGE)
+    with closing(_opened(tmp_path / "store")) as inner, closing(_opened(tmp_path / "twin")) as twin:
+        protected = ProtectedStore(inner, keys)
+        for store in (protected, twin):
+            comes(store)
+            store.erase(Erasure(gone, ("car-1",), interval_of(gone)))
+        before = twin.digest()
+        assert protected.digest() == before
+        keys.shred([gone.term, VehicleMonth("car-1", month_of(to_us(BEGIN)))])
+        assert protected.digest() == before
+        assert len(protected.fixes("car-1", BEGIN, BEGIN + 99 * DAY)) == len(_LATER)
+        assert len(list(protected.refusals(RefusalQuery()))) == 2
 
 
 def test_rows_stand_in_no_order_of_vehicles_or_numbers(tmp_path: Path) -> None:

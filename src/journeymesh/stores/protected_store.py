@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from journeymesh.errors import StoreUnavailable
+from journeymesh.stores.erasing import Erased, Erasure
 from journeymesh.stores.protected_kinds import PROTECTED, STATE
 from journeymesh.stores.protected_owners import Owners
 from journeymesh.stores.protected_reads import ProtectedReads
 from journeymesh.stores.protected_rows import ProtectedRows
-from journeymesh.stores.row_kinds import ReadableRows, WritableRows
+from journeymesh.stores.row_kinds import Condition, ReadableRows, WritableRows
 from journeymesh.stores.row_store import RowStore
 
 if TYPE_CHECKING:
@@ -62,6 +63,15 @@ class ProtectedStore(RowStore):
     def scrub(self) -> bool:
         """See ``RowStore``."""
         return self.inner.scrub()
+
+    def erase(self, erasure: Erasure) -> Erased:
+        """See ``RowStore``. What stays of the term's vehicles is sealed anew by whoever owns it now: the term's secret,
+        and those of its vehicles' months, may have sealed what is another's since the term's end was changed, or since
+        the other term came."""
+        erased = super().erase(erasure)
+        if erasure.policy is not None:
+            self._change(lambda into: _seal_anew(into, erasure.vehicles))
+        return erased
 
     @contextmanager
     def _reading(self) -> Iterator[ReadableRows]:
@@ -115,6 +125,17 @@ class ProtectedStore(RowStore):
                 f"{self.url}: has tokens of a former index key, as a restored backup has", todo=_PROTECT
             )
         return True
+
+
+def _seal_anew(into: WritableRows, vehicles: Sequence[str]) -> None:
+    """Put the vehicles' fixes and refusals again, which seals them by their present owners."""
+    for vehicle in vehicles:
+        where: list[Condition] = [("vehicle", "=", vehicle)]
+        # In the order of days what several owners have of a day is one block, as it has to be to be put.
+        into.put("blocks", list(into.select("blocks", where, order=("day",))))
+        refusals = list(into.select("refusals", where))
+        into.delete("refusals", [row[:1] for row in refusals])
+        into.put("refusals", refusals, update=())
 
 
 def checks_of(owners: Owners) -> list[tuple[str, str]]:
