@@ -133,7 +133,8 @@ class ComparedFigure(msgspec.Struct, frozen=True):
 
 class PolicyComparison(msgspec.Struct, frozen=True):
     """A policy's figures beside those of ``others`` other policies that the caller may know. ``left_out``: how many
-    more do not count because their latest term has journeys of more than one rules version."""
+    more do not count because their latest term has journeys of more than one rules version, or by other rules than this
+    policy's."""
 
     period: str
     others: int

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Collection
 from datetime import timedelta
 
 import pytest
@@ -22,8 +23,9 @@ from tests.support.journeyapis import NOON, Served
 PATH = "/v1/policies/P-00/comparison"
 
 
-def book(others: int, **changed: object) -> MemoryStore:
-    """P-00, which drove 5,500 m, and others that drove 1,000 m, 2,000 m, …; the last ones of another tenant."""
+def book(others: int, by_another: Collection[int] = ()) -> MemoryStore:
+    """P-00, which drove 5,500 m, and others that drove 1,000 m, 2,000 m, …, some by another version of the rules; the
+    last ones of another tenant."""
     store, policies, rows = MemoryStore(), [], []
     for k in range(others + 4):
         tenant = "other" if k > others else "default"
@@ -31,7 +33,7 @@ def book(others: int, **changed: object) -> MemoryStore:
         policies.append(Policy(number=number, valid_from=records.BEGIN, vehicle=vehicle, tenant=tenant))
         distance_m = 5_500.0 if k == 0 else 1e9 if k > others else 1_000.0 * k
         row = records.journey(vehicle, NOON, policy=number, tenant=tenant, distance_m=distance_m)
-        rows.append({**row, "rules_version": ALWAYS_ON.version})
+        rows.append({**row, "rules_version": "another" if k in by_another else ALWAYS_ON.version})
     used = RulesUsed.of(ALWAYS_ON)
     store.write(StoreBatch(policies=policies, journeys=records.journeys(*rows), rules=used))
     return store
@@ -138,6 +140,38 @@ def test_another_policy_with_journeys_of_two_rules_versions_is_left_out_and_coun
         own = served.get("/v1/policies/P-03/comparison")
         assert own.status_code == 409
         assert served.get("/v1/policies/P-04/comparison").json()["left_out"] == 1
+
+
+@pytest.mark.parametrize("kept", [True, False])
+@pytest.mark.parametrize("period", ["term", "month&month=2024-03", "last_12_months&month=2024-03"])
+def test_only_policies_by_the_same_rules_are_compared(kept: bool, period: str) -> None:
+    store = book(22, by_another=(3, *range(13, 23)))
+    with Served(store, keeps_figures=kept, config={"score": ALWAYS_ON.score}) as served:
+        answer = served.get(f"{PATH}?period={period}").json()
+        assert (answer["others"], answer["left_out"]) == (11, 11)
+        assert figures(answer)["distance_m"]["median"] == 7_000.0  # without P-03
+        answer = served.get(f"/v1/policies/P-03/comparison?period={period}").json()
+        assert (answer["others"], answer["left_out"]) == (10, 12)
+        assert figures(answer)["distance_m"]["median"] == 18_000.0  # of P-13 to P-22
+
+
+@pytest.mark.parametrize("kept", [True, False])
+def test_among_fewer_than_ten_by_the_same_rules_there_is_no_answer(kept: bool) -> None:
+    store = book(12, by_another=(3,))
+    with Served(store, keeps_figures=kept, config={"score": ALWAYS_ON.score}) as served:
+        assert (found := served.get(PATH).json())["others"] == 11
+        assert found["left_out"] == 1
+        refused = served.get("/v1/policies/P-03/comparison")
+        assert refused.status_code == 403
+        assert refused.json()["type"].endswith("/group-too-small")
+
+
+def test_without_figures_of_its_own_a_policy_is_told_of_the_rules_that_most_others_are_by() -> None:
+    rows = [{"rules_version": version} for version in ("r-1", "r-2", "r-2")]
+    assert comparison_route._alike(rows, {}) == rows[1:]
+    assert comparison_route._alike(rows, {"rules_version": "r-1"}) == rows[:1]
+    assert comparison_route._alike(rows, {"rules_version": "r-3"}) == []
+    assert comparison_route._alike([], {}) == []
 
 
 @pytest.mark.parametrize("kept", [True, False])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, date, datetime
@@ -89,7 +90,8 @@ async def comparison(request: HttpRequest, decision: Decision) -> ReadyAnswer:
     """The latest term's figures of the policy, each with the tenth of the other policies that it is in and their
     median. Of the others only those count that the caller may know for the purpose; among fewer than ten there is no
     answer. Where there are more than 2,000 as many are taken, evenly over their numbers. Of these, those whose latest
-    term has journeys of more than one rules version are left out, and counted as such."""
+    term has journeys of more than one rules version, or by other rules than this policy's, are left out, and counted
+    as such."""
     deps = dependencies_of(request)
     policy, query = admitted(decision), query_of(request.scope, ComparisonQuery)
     if query.month is not None and query.period == "term":
@@ -106,19 +108,36 @@ def _compared(deps: Dependencies, decision: Decision, policy: Admitted, query: C
     key = (caller_of(decision), policy.tenant, query.period, month, retention_hour(decision))
     state = _state(deps, sample)
     book = deps.compared.of(key, (known, state), lambda: _latest_of_many(deps, decision, query, month, sample))
-    rows = [row for number, row in book.rows.items() if number != policy.number][: book.most]
-    if len(rows) < LEAST_OTHERS:
+    mine = _own(deps, decision, policy, query, month)
+    others = [row for number, row in book.rows.items() if number != policy.number]
+    alike = _alike(others, mine)
+    if len(alike) < LEAST_OTHERS:
         raise ProblemRaised(GROUP_TOO_SMALL, decision=decision)
-    own_terms = {policy.number: list(policy.terms)}
-    wanted = _wanted(decision, query, month, own_terms)
-    own = None if deps.figures is None else deps.figures.figures(wanted, deps.config.score)
-    if own is None:
-        own = computed_figures(deps.book_reads, policy.terms, wanted, deps.config.score)
-    mine = _latest(own, decision, own_terms).get(policy.number, {})
+    rows = alike[: book.most]
     hidden = decision.obligations.hidden
     figures = [_beside(name, mine, rows, hidden) for name in COMPARED]
-    left_out = len(book.several_versions - {policy.number})
+    left_out = len(book.several_versions - {policy.number}) + len(others) - len(alike)
     return msgspec.json.encode(PolicyComparison(query.period, len(rows), left_out, figures))
+
+
+def _own(
+    deps: Dependencies, decision: Decision, policy: Admitted, query: ComparisonQuery, month: date | None
+) -> Mapping[str, Any]:
+    """The row of the policy's own latest term, empty where it has no figures."""
+    terms = {policy.number: list(policy.terms)}
+    wanted = _wanted(decision, query, month, terms)
+    table = None if deps.figures is None else deps.figures.figures(wanted, deps.config.score)
+    if table is None:
+        table = computed_figures(deps.book_reads, policy.terms, wanted, deps.config.score)
+    return _latest(table, decision, terms).get(policy.number, {})
+
+
+def _alike(others: Sequence[Mapping[str, Any]], mine: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
+    """Those by the rules of ``mine``: results compare only within one rules version. Where the policy itself has no
+    figures, those by the rules that most of them are by."""
+    versions = Counter(row["rules_version"] for row in others)
+    version = mine["rules_version"] if mine else max(versions, key=lambda each: (versions[each], each), default="")
+    return [row for row in others if row["rules_version"] == version]
 
 
 def _month(query: ComparisonQuery) -> date | None:
