@@ -175,6 +175,24 @@ def test_without_figures_of_its_own_a_policy_is_told_of_the_rules_that_most_othe
 
 
 @pytest.mark.parametrize("kept", [True, False])
+def test_an_earlier_term_of_two_rules_versions_does_not_refuse_the_latest_ones_comparison(kept: bool) -> None:
+    store, ends = book(10), records.BEGIN
+    former = Policy(
+        number="P-00", valid_from=ends - timedelta(days=365), valid_to=ends, vehicle="car-0", tenant="default"
+    )
+    rows = []
+    for k, version in enumerate((ALWAYS_ON.version, "another")):
+        start = former.valid_from + timedelta(days=1 + k)
+        row = records.journey("car-0", start, policy="P-00", policy_from=former.valid_from, distance_m=9.0)
+        rows.append({**row, "rules_version": version})
+    store.write(StoreBatch(policies=[former], journeys=records.journeys(*rows)))
+    with Served(store, keeps_figures=kept, config={"score": ALWAYS_ON.score}) as served:
+        answer = served.get(PATH)
+        assert answer.status_code == 200
+        assert figures(answer.json())["distance_m"]["value"] == 5_500.0
+
+
+@pytest.mark.parametrize("kept", [True, False])
 def test_the_others_are_read_once_until_the_data_of_one_changes(kept: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     read: list[int] = []
     of_many = comparison_route._latest_of_many

@@ -123,13 +123,22 @@ def _compared(deps: Dependencies, decision: Decision, policy: Admitted, query: C
 def _own(
     deps: Dependencies, decision: Decision, policy: Admitted, query: ComparisonQuery, month: date | None
 ) -> Mapping[str, Any]:
-    """The row of the policy's own latest term, empty where it has no figures."""
+    """The row of the policy's own latest term, empty where it has no figures. What its earlier terms have journeys of
+    does not matter.
+
+    Raises:
+        ProblemRaised: the latest term has journeys of more than one rules version.
+    """
     terms = {policy.number: list(policy.terms)}
-    wanted = _wanted(decision, query, month, terms)
+    wanted = replace(_wanted(decision, query, month, terms), marks_mixed=True)
     table = None if deps.figures is None else deps.figures.figures(wanted, deps.config.score)
     if table is None:
         table = computed_figures(deps.book_reads, policy.terms, wanted, deps.config.score)
-    return _latest(table, decision, terms).get(policy.number, {})
+    mine = _latest(table, decision, terms).get(policy.number, {})
+    if mine.get("rules_version") == SEVERAL_VERSIONS:
+        detail = "the policy's latest term has journeys of more than one rules version"
+        raise ProblemRaised(RULES_CONFLICT, detail, decision=decision)
+    return mine
 
 
 def _alike(others: Sequence[Mapping[str, Any]], mine: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
