@@ -148,7 +148,7 @@ class Applying:
         if move.after is None:
             with self.control.writing() as connection:
                 _forget(connection, move.name)
-                note(connection, move.name, RouteChange(self.who, why, "forgotten", Phase.LEGACY, None))
+                note(connection, move.name, RouteChange(self.who, why, "forgotten", *_phases(move)))
             return _outcome(move, [])
         if move.after.phase is Phase.RETIRED:
             self.retire(move.after, self.who, why)

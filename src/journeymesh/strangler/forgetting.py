@@ -58,11 +58,11 @@ class ControlForgetting:
         numbers = {policy.number for policy in policies}
         names = {name for policy in policies for name in (policy.vehicle, policy.device) if name is not None}
         erased = {policy.term for policy in policies}
-        used = {policy.number for policy in self.policies() if policy.term not in erased}
+        used = [policy for policy in self.policies() if policy.term not in erased]
         with self.control.writing() as connection:
             gone = _forget_comparisons(connection, numbers, names)
             gone += _forget_texts(connection, numbers | names)
-            gone += _forget_selected(connection, numbers - used)
+            gone += _forget_selected(connection, policies, used)
             gone += _forget_documents(connection, policies)
             return gone + _forget_accepted(connection, policies, names)
 
@@ -108,12 +108,16 @@ def _forget_texts(connection: sa.Connection, names: Collection[str]) -> int:
     return gone
 
 
-def _forget_selected(connection: sa.Connection, numbers: Collection[str]) -> int:
-    """Take the numbers out of selectors that list them, as whoever writes the plan has to. Opinions stay in force."""
+def _forget_selected(connection: sa.Connection, policies: Sequence[Policy], used: Sequence[Policy]) -> int:
+    """Take the numbers out of selectors that list them, as whoever writes the plan has to. Opinions stay in force.
+
+    A number stays where a policy of ``used`` has it, or where the selector is another tenant's.
+    """
     gone = 0
     for row in connection.execute(sa.select(routes.c.slice, routes.c.selector)).all():
         selector = msgspec.json.decode(row.selector, type=Selector)
-        left = tuple(number for number in selector.numbers or () if number not in numbers)
+        going = _numbers_of(selector, policies) - _numbers_of(selector, used)
+        left = tuple(number for number in selector.numbers or () if number not in going)
         if len(left) == len(selector.numbers or ()):
             continue
         after = msgspec.structs.replace(selector, numbers=left)
@@ -125,6 +129,10 @@ def _forget_selected(connection: sa.Connection, numbers: Collection[str]) -> int
     if gone:
         bump(connection)
     return gone
+
+
+def _numbers_of(selector: Selector, policies: Iterable[Policy]) -> set[str]:
+    return {policy.number for policy in policies if selector.tenant in (None, policy.tenant)}
 
 
 def _forget_documents(connection: sa.Connection, policies: Sequence[Policy]) -> int:

@@ -23,7 +23,7 @@ class MoveKind(StrEnum):
     STEP = "step"
     """From one phase to the next, or back."""
     FORGET = "forget"
-    """A slice that legacy answers leaves the plan."""
+    """A slice that legacy answers, or of which nobody is left, leaves the plan."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +78,7 @@ def moves_of(plan: Plan, recorded: Routes, policies: Sequence[Policy] | None, no
     for route in recorded.routes:
         if route.slice.name in named or route.phase is Phase.RETIRED:
             continue
-        if route.phase is not Phase.LEGACY:
+        if route.phase is not Phase.LEGACY and not route.slice.selector.is_nobody:
             raise PlanInvalid(
                 f"slice {route.slice.name!r} is recorded as {route.phase} and is not in the plan",
                 todo="move it back to legacy first, then leave it out",

@@ -50,6 +50,11 @@ class Selector(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
             return low <= percent_of(policy.number) < high
         return True
 
+    @property
+    def is_nobody(self) -> bool:
+        """Whether it lists numbers and none is left: all of them were erased."""
+        return self.numbers == ()
+
     def fault(self) -> str | None:
         """What is wrong with the description itself."""
         if self.numbers is not None and not self.numbers:

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from journeymesh.journeys.policies import Policy
 from journeymesh.processes import Process
 from journeymesh.strangler.apply import Applying, OperatorBusy, applied, operator_lock
 from journeymesh.strangler.control import Control, history, now_us, operators
+from journeymesh.strangler.forgetting import ControlForgetting
 from journeymesh.strangler.gates import GateInputs
 from journeymesh.strangler.plan import Plan, PlanInvalid, SlicePlan
 from journeymesh.strangler.routes import Route, RoutesFollower, RoutesUnreadable, mark_completeness, read_routes
@@ -115,6 +117,24 @@ def test_starting_over_forgets_what_was_known_of_the_target(control: Control) ->
     go(control, Phase.LEGACY)
     go(control, Phase.SHADOW)
     assert not read_routes(control).routes[0].complete
+
+
+def test_a_slice_whose_only_policy_was_erased_leaves_the_plan_and_others_move(control: Control) -> None:
+    since, until = datetime(2020, 1, 1, tzinfo=UTC), datetime(2021, 1, 1, tzinfo=UTC)
+    gone = Policy(number="GONE-1", valid_from=since, valid_to=until, device="V9")
+    listed = SlicePlan(name="listed", policies=Selector(numbers=("GONE-1",)), target="embedded", phase=Phase.SHADOW)
+    policies = [*POLICIES, gone]
+    first = replace(applying(control, plan_of(listed)), policies=lambda: policies)
+    assert [each.moved for each in first.apply("begin")] == [True]
+    mark_completeness(control.writing(), ["listed"], True, None)
+    for phase in (Phase.TARGET_WITH_REVERSE_SHADOW, Phase.TARGET):
+        plan = plan_of(structs.replace(listed, phase=phase))
+        assert [each.moved for each in replace(first, plan=plan).apply("on")] == [True]
+    assert ControlForgetting(control, lambda: policies).forget([gone]) > 0
+    outcomes = applying(control, plan_in(Phase.SHADOW)).apply("nobody is left")
+    assert [(each.slice, each.moved) for each in outcomes] == [("pilot", True), ("listed", True)]
+    assert [route.slice.name for route in read_routes(control).routes] == ["pilot"]
+    assert ("target", None, "forgotten") in entries(control)
 
 
 def test_a_second_operator_is_refused(control: Control) -> None:

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
+import pytest
 import sqlalchemy as sa
 
 from journeymesh.instants import to_us
@@ -75,6 +76,38 @@ def test_a_number_that_another_policy_uses_stays_in_selectors(tmp_path: Path) ->
         ControlForgetting(control, lambda: [gone, others]).forget([gone])
         [row] = _rows(control, routes)
     assert msgspec.json.decode(row.selector, type=Selector).numbers == ("GONE-1",)
+
+
+@pytest.mark.parametrize(("tenant", "left"), [("acme", ()), ("other", ("GONE-1",)), (None, ())])
+def test_a_number_in_another_tenants_slice_is_that_tenants(
+    tmp_path: Path, tenant: str | None, left: tuple[str, ...]
+) -> None:
+    """Also where no store that the run read has a policy of it: legacy or another store may."""
+    gone = Policy(number="GONE-1", tenant="acme", valid_from=BEGAN, valid_to=ENDED, vehicle="car-1")
+    selector = Selector(tenant=tenant, numbers=("GONE-1",))
+    with closing(Control(f"sqlite:///{tmp_path}/control.db")) as control:
+        control.migrate()
+        with control.writing() as connection:
+            row = _naming(routes, "GONE-1") or {}
+            content = msgspec.json.encode(selector, order="sorted").decode()
+            connection.execute(sa.insert(routes).values(**row | {"selector": content}))
+        ControlForgetting(control, lambda: [gone]).forget([gone])
+        [found] = _rows(control, routes)
+    assert msgspec.json.decode(found.selector, type=Selector).numbers == left
+
+
+def test_a_number_of_the_tenant_goes_where_another_tenant_uses_it_too(tmp_path: Path) -> None:
+    gone = Policy(number="GONE-1", tenant="acme", valid_from=BEGAN, valid_to=ENDED, vehicle="car-1")
+    others = Policy(number="GONE-1", tenant="other", valid_from=BEGAN, vehicle="car-9")
+    selector = msgspec.json.encode(Selector(tenant="acme", numbers=("GONE-1",)), order="sorted").decode()
+    with closing(Control(f"sqlite:///{tmp_path}/control.db")) as control:
+        control.migrate()
+        with control.writing() as connection:
+            row = _naming(routes, "GONE-1") or {}
+            connection.execute(sa.insert(routes).values(**row | {"selector": selector}))
+        ControlForgetting(control, lambda: [gone, others]).forget([gone])
+        [found] = _rows(control, routes)
+    assert msgspec.json.decode(found.selector, type=Selector).numbers == ()
 
 
 NOBODY = msgspec.json.encode(Selector(numbers=()), order="sorted").decode()

@@ -9,7 +9,7 @@ from journeymesh.journeys.policies import Policy
 from journeymesh.strangler.moves import Move, MoveKind, moves_of
 from journeymesh.strangler.plan import PlanInvalid, SlicePlan
 from journeymesh.strangler.routes import Route, Routes
-from journeymesh.strangler.slices import Phase, Selector, SideName, answering, may_follow
+from journeymesh.strangler.slices import Phase, Selector, SideName, Slice, answering, may_follow
 from tests.support.plans import plan_of
 
 POLICIES = [
@@ -27,7 +27,8 @@ def slice_plan(phase: Phase = Phase.SHADOW, **changes: object) -> SlicePlan:
 
 def recorded(phase: Phase, source: str = "legacy", target: str = "embedded", **changes: object) -> Route:
     values = {"upstream": "legacy", "complete": True, "detail": None, "since_us": 1} | changes
-    return Route(slice=slice_plan().slice, source=source, target=target, phase=phase, **values)  # type: ignore[arg-type]
+    values = {"slice": slice_plan().slice} | values
+    return Route(source=source, target=target, phase=phase, **values)  # type: ignore[arg-type]
 
 
 def moves(wanted: list[SlicePlan], held: list[Route]) -> list[Move]:
@@ -109,6 +110,17 @@ def test_a_slice_leaves_the_plan_only_from_legacy() -> None:
     assert moves([], [recorded(Phase.RETIRED)]) == []
     with pytest.raises(PlanInvalid, match="is not in the plan"):
         moves([], [recorded(Phase.TARGET)])
+
+
+@pytest.mark.parametrize("phase", list(Phase))
+def test_a_slice_of_which_nobody_is_left_leaves_the_plan_from_any_phase(phase: Phase) -> None:
+    nobody = Slice("erased", Selector(numbers=()))
+    held = recorded(phase, slice=nobody)
+    if phase is Phase.RETIRED:
+        assert moves([], [held]) == []
+    else:
+        [move] = moves([], [held])
+        assert (move.kind, move.name, move.after) == (MoveKind.FORGET, "erased", None)
 
 
 def test_a_store_is_swapped_for_another_while_legacy_feeds_both() -> None:
