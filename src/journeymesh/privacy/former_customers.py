@@ -6,9 +6,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from journeymesh.journeys.policies import Policy, by_time
+
+_WAITS: Final = "of a policy of the same person it is undecided whose the one that followed is"
 
 
 class CustomerState(StrEnum):
@@ -80,7 +82,8 @@ def former_customers(
 
     A renewal under the same number is no former customer: one term that is in force, or ended since, keeps them all.
     Another number of the same tenant on the same device or vehicle, behind it, may be the same person's: that is
-    undecided until somebody says so of these two. Who is the same person as a successor is the same as that one's, too.
+    undecided until somebody says so of these two. Who is the same person as a successor is the same as that one's, too:
+    whose successor is undecided is so as well.
     """
     by_policy: dict[PolicyName, list[Policy]] = {}
     by_carrier: dict[tuple[str, str], list[Policy]] = {}
@@ -89,13 +92,19 @@ def former_customers(
         for carrier in {policy.device, policy.vehicle} - {None}:
             by_carrier.setdefault((policy.tenant, str(carrier)), []).append(policy)
     former = {name: end for name, terms in by_policy.items() if (end := _end(terms)) is not None and end < ended_before}
-    current = _same_as_current(set(by_policy) - set(former), decisions)
+    successors = {name: _successors(by_policy[name], by_carrier) for name in former}
+    current = _same_as_any(set(by_policy) - set(former), decisions)
+    # Holds are left out: whose hold it is says nothing of who the successor is.
+    states = {name: _state(name, successors[name], {}, decisions, now)[0] for name in former if name not in current}
+    waiting = _same_as_any((name for name, state in states.items() if state is CustomerState.undecided), decisions)
     found = []
     for name, ended_at in sorted(former.items()):
         terms = by_policy[name]
-        state, because = _state(name, _successors(terms, by_carrier), holds, decisions, now)
+        state, because = _state(name, successors[name], holds, decisions, now)
         if state is not CustomerState.held and name in current:
             state, because = CustomerState.renewed, current[name]
+        elif state is CustomerState.due and name in waiting:
+            state, because = CustomerState.undecided, _WAITS
         found.append(FormerCustomer(name, tuple(sorted(terms, key=by_time)), ended_at, state, because))
     return found
 
@@ -106,17 +115,17 @@ def _end(terms: Sequence[Policy]) -> datetime | None:
     return max(ends) if len(ends) == len(terms) else None
 
 
-def _same_as_current(
-    current: Iterable[PolicyName], decisions: Mapping[Succession, SuccessorDecision]
+def _same_as_any(
+    policies: Iterable[PolicyName], decisions: Mapping[Succession, SuccessorDecision]
 ) -> dict[PolicyName, str]:
-    """Predecessors of current policies that are the same person's by decisions, over any number of steps, and why."""
+    """Predecessors of these policies that are the same person's by decisions, over any number of steps, and why."""
     before: dict[PolicyName, list[tuple[PolicyName, str]]] = {}
     for pair, decision in decisions.items():
         if decision.same_person:
             predecessor = PolicyName(pair.tenant, pair.number), f"{decision.why} ({decision.who})"
             before.setdefault(PolicyName(pair.tenant, pair.successor), []).append(predecessor)
     found: dict[PolicyName, str] = {}
-    waiting = list(current)
+    waiting = list(policies)
     while waiting:
         for name, because in before.get(waiting.pop(), ()):
             if name not in found:

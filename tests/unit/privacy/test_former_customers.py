@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 from datetime import UTC, datetime, timedelta
+
+import pytest
 
 from journeymesh.journeys.policies import Policy
 from journeymesh.privacy.former_customers import (
@@ -106,6 +109,40 @@ def test_the_same_person_as_a_renewed_one_is_renewed() -> None:
     known = decided(("P-1", "P-2", True), ("P-2", "P-3", True))
     assert states(term(), second, third, decisions=known) == {
         "P-1": CustomerState.renewed, "P-2": CustomerState.renewed,
+    }  # fmt: skip
+
+
+def _chain(steps: int) -> list[Policy]:
+    """Policies each of which follows on the device or vehicle of the one before; the last is in force."""
+    return [
+        term(f"P-{step}", OLD + step * YEAR / 9, None if step == steps else OLD + (step + 1) * YEAR / 9,
+             vehicle=f"car-{step // 2}", device=f"box-{(step + 1) // 2}")
+        for step in range(steps + 1)
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("steps", [2, 3, 5])
+@pytest.mark.parametrize("held", [False, True])
+def test_who_is_the_same_person_as_one_that_is_undecided_waits_for_that_decision(steps: int, held: bool) -> None:
+    chain = _chain(steps)
+    numbers = [each.number for each in chain]
+    same = [(number, successor, True) for number, successor in itertools.pairwise(numbers)]
+    last = PolicyName("acme", numbers[-2])
+    holds = {last: LegalHold(who="ann", why="case 7")} if held else {}
+    waits = dict.fromkeys(numbers[:-1], CustomerState.undecided)
+    kept = {numbers[-2]: CustomerState.held} if held else {}
+    assert states(*chain, decisions=decided(*same[:-1]), holds=holds) == waits | kept
+    renewed = dict.fromkeys(numbers[:-1], CustomerState.renewed)
+    assert states(*chain, decisions=decided(*same), holds=holds) == renewed | kept
+    other = decided(*same[:-1], (*numbers[-2:], False))
+    assert states(*chain, decisions=other, holds=holds) == dict.fromkeys(numbers[:-1], CustomerState.due) | kept
+
+
+def test_another_person_than_one_that_is_undecided_is_due() -> None:
+    chain = _chain(3)
+    known = decided(("P-0", "P-1", False), ("P-1", "P-2", True))
+    assert states(*chain, decisions=known) == {
+        "P-0": CustomerState.due, "P-1": CustomerState.undecided, "P-2": CustomerState.undecided,
     }  # fmt: skip
 
 
