@@ -180,8 +180,11 @@ def _journeys(into: ReadableRows, erasure: Erasure) -> Iterator[tuple[str, str]]
 
 
 def _is_of(erasure: Erasure, row: Sequence[Any]) -> bool:
-    """Whether a former content is of what goes."""
+    """Whether a former content is of what goes: the term's, or of a vehicle. Journeys under another id may have taken
+    its place."""
     named = dict(zip(rows.COLUMNS, row, strict=True))
+    if erasure.policy is not None and _names(named, erasure.policy):
+        return True
     return named["vehicle"] in erasure.vehicles and _goes(erasure, named)
 
 

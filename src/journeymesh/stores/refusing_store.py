@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, replace
 from typing import Any, Final, TypeVar
@@ -110,23 +110,30 @@ def erase_treated(store: RowStore, tombstones: Tombstones) -> Erased:
     """Erase what the store has that tombstones cover, as after it was restored from an older backup.
 
     A term goes by its own rows, and vehicles by the tombstones' intervals: the term's bounds in the backup, which may
-    have no end yet, take nothing of other terms.
+    have no end yet, take nothing of other terms. The vehicles that such a term names come before it: one of which
+    former contents alone are left is known by it alone.
     """
     erased = Erased()
     if tombstones.is_empty():
         return erased
     policies = store.policies()
     remaining = {policy.term for policy in tombstones.without_treated(policies)}
-    for policy in policies:
-        if policy.term not in remaining:
-            erased.add(store.erase(Erasure(policy, (), interval_of(policy))))
+    treated = [policy for policy in policies if policy.term not in remaining]
+    named = {name for policy in treated for name in (policy.vehicle, policy.device) if name is not None}
+    _erase_vehicles(store, tombstones, sorted(named), erased)
+    for policy in treated:
+        erased.add(store.erase(Erasure(policy, (), interval_of(policy))))
     after: str | None = None
     while page := store.vehicles_after(after, _PAGE):
-        for name, intervals in tombstones.refused_intervals_of(page).items():
-            for interval in intervals:
-                erased.add(store.erase(Erasure(None, (name,), interval)))
+        _erase_vehicles(store, tombstones, page, erased)
         after = page[-1]
     return erased
+
+
+def _erase_vehicles(store: RowStore, tombstones: Tombstones, names: Sequence[str], erased: Erased) -> None:
+    for name, intervals in tombstones.refused_intervals_of(names).items():
+        for interval in intervals:
+            erased.add(store.erase(Erasure(None, (name,), interval)))
 
 
 def without_treated(batch: StoreBatch, tombstones: Tombstones) -> tuple[StoreBatch, RefusedInput]:

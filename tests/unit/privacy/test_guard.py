@@ -10,12 +10,15 @@ import pytest
 
 from journeymesh.journeys.policies import Policy
 from journeymesh.keys.derivations import CommonKey
+from journeymesh.keys.memory import MemoryKeyStore
 from journeymesh.keys.tombstone_tables import TombstoneDatabase
 from journeymesh.keys.tombstones import Tombstone, Tombstones
 from journeymesh.stores.erasing import Erasure, interval_of
 from journeymesh.stores.memory import MemoryStore
-from journeymesh.stores.port import JourneyQuery, RefusalQuery, Run, StoreBatch
+from journeymesh.stores.port import JourneyQuery, RefusalQuery, Run, StoreBatch, Superseded
+from journeymesh.stores.protected_store import ProtectedStore
 from journeymesh.stores.refusing_store import RefusingStore
+from journeymesh.stores.row_store import RowStore
 from journeymesh.wiring.keys import unguarded
 from tests.support.records import BEGIN, DAY, fixes, journey, journeys, policy, refusal
 
@@ -70,6 +73,42 @@ def test_what_was_refused_without_an_instant_goes_with_the_vehicle(tombstones: T
     store = RefusingStore(restored(), tombstones, lambda: None)
     left = {(each.vehicle, each.fixed_at) for _, each in store.refusals(RefusalQuery())}
     assert left == {("car-1", NEXT + 2 * DAY), ("car-2", None)}
+
+
+@pytest.mark.parametrize("sealed", [False, True])
+@pytest.mark.parametrize("whose", ["the term's", "nobody's", "the successor's"])
+def test_former_contents_under_ids_that_others_took_the_place_of_go(
+    tombstones: Tombstones, whose: str, sealed: bool
+) -> None:
+    """The journey that took the place starts later, and under its own id it was the term's: no fix is kept."""
+    inner: RowStore = MemoryStore()
+    inner = ProtectedStore(inner, MemoryKeyStore()) if sealed else inner
+    inner.migrate()
+    terms = [term("GONE-1", BEGIN, None), term("STAYS-1", NEXT, None)]
+    owner = {
+        "the term's": {"policy": "GONE-1", "policy_from": BEGIN},
+        "nobody's": {"policy": None, "tenant": None, "policy_from": None},
+        "the successor's": {"policy": "STAYS-1", "policy_from": NEXT},
+    }[whose]
+    at = NEXT + 2 * DAY if whose == "the successor's" else BEGIN + 2 * DAY
+    old, new = journey("car-1", at, **owner), journey("car-1", at + timedelta(minutes=1), **owner)
+    inner.write(StoreBatch(policies=terms, journeys=journeys(old)))
+    inner.write(StoreBatch(journeys=journeys(new), superseded=[Superseded(old["journey_id"], new["journey_id"])]))
+    assert len(inner.history(old["journey_id"])) == 1
+    store = RefusingStore(inner, tombstones, lambda: None)
+    assert len(store.history(old["journey_id"])) == (1 if whose == "the successor's" else 0)
+    assert [each.number for each in store.policies()] == ["STAYS-1"]
+
+
+def test_a_vehicle_of_which_former_contents_alone_are_left_is_known_by_its_term(tombstones: Tombstones) -> None:
+    inner = MemoryStore()
+    inner.migrate()
+    old = journey("car-1", BEGIN + 2 * DAY, policy=None, tenant=None, policy_from=None)
+    inner.write(StoreBatch(policies=[term("GONE-1", BEGIN, None)], journeys=journeys(old)))
+    inner.write(StoreBatch(superseded=[Superseded(old["journey_id"], None)]))
+    assert inner.vehicles_after(None, 10) == []
+    assert len(inner.history(old["journey_id"])) == 1
+    assert RefusingStore(inner, tombstones, lambda: None).history(old["journey_id"]) == []
 
 
 def test_what_a_dry_run_reads_is_left_as_it_is(tombstones: Tombstones) -> None:
