@@ -57,10 +57,14 @@ class RefusingStore(RowStore):
         return self.inner.schema_version()
 
     def write(self, batch: StoreBatch) -> None:
-        """Write what of the batch no tombstone covers: all of it or, on any fault, none."""
+        """Write what of the batch no tombstone covers: all of it or, on any fault, none.
+
+        What a run that came between covers is erased again before this returns.
+        """
         self._require_ready()
         left, refused = without_treated(batch, self._tombstones)
         self.inner.write(left)
+        self._require_ready()
         counts = {name: getattr(refused, name) for name in RefusedInput.__slots__}
         if any(counts.values()):
             with suppress(StoreUnavailable):  # what was written stands, counted or not

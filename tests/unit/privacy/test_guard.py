@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
 
@@ -17,7 +17,7 @@ from journeymesh.stores.erasing import Erasure, interval_of
 from journeymesh.stores.memory import MemoryStore
 from journeymesh.stores.port import JourneyQuery, RefusalQuery, Run, StoreBatch, Superseded
 from journeymesh.stores.protected_store import ProtectedStore
-from journeymesh.stores.refusing_store import RefusingStore
+from journeymesh.stores.refusing_store import RefusingStore, erase_treated
 from journeymesh.stores.row_store import RowStore
 from journeymesh.wiring.keys import unguarded
 from tests.support.records import BEGIN, DAY, fixes, journey, journeys, policy, refusal
@@ -121,6 +121,40 @@ def test_what_a_dry_run_reads_is_left_as_it_is(tombstones: Tombstones) -> None:
     assert inner.digest() == before
     store.policies()
     assert inner.digest() != before
+
+
+class _ErasedMeanwhile(MemoryStore):
+    """A run over this store begins and ends between what a guard lets pass and what it writes."""
+
+    def __init__(self, run: Callable[[MemoryStore], object]) -> None:
+        super().__init__()
+        self.run = run
+
+    def write(self, batch: StoreBatch) -> None:
+        run, self.run = self.run, lambda _: None
+        run(self)
+        super().write(batch)
+
+
+def test_what_was_let_pass_before_a_run_and_written_after_it_does_not_stay(tombstones: Tombstones) -> None:
+    late = term("LATE-1", NEXT, NEXT + 20 * DAY)
+
+    def run(store: MemoryStore) -> None:
+        tombstones.add("t-2", [Tombstone(late)])
+        erase_treated(store, tombstones)
+
+    inner = _ErasedMeanwhile(run)
+    inner.migrate()
+    at = NEXT + 2 * DAY
+    written = StoreBatch(
+        policies=[late, term("STAYS-1", NEXT + 20 * DAY, None)],
+        journeys=journeys(journey("car-1", at, policy="LATE-1", policy_from=NEXT)),
+        fixes=fixes("car-1", at, at + timedelta(minutes=5)),
+    )
+    RefusingStore(inner, tombstones, lambda: None).write(written)
+    assert [each.number for each in inner.policies()] == ["STAYS-1"]
+    assert len(inner.journeys(JourneyQuery())) == 0
+    assert len(inner.fixes("car-1", NEXT, NEXT + 9 * DAY)) == 0
 
 
 @pytest.mark.parametrize(
