@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import pyarrow as pa
 import pytest
 
+from journeymesh.access.decision import Ask
 from journeymesh.governance.obligations import Obligations
 from journeymesh.journeys.moves import moved
+from journeymesh.journeys.summaries import SEVERAL_VERSIONS
+from journeymesh.services.journeyapi.moved_rows import with_moved
+from journeymesh.services.journeyapi.sorted_book import every_row
+from journeymesh.stores.figure_port import FiguresQuery
 from journeymesh.stores.memory import MemoryStore
 from journeymesh.stores.port import StoreBatch
 from tests.support import records
@@ -31,11 +37,16 @@ def keeps_figures(request: pytest.FixtureRequest) -> Iterator[bool]:
     return bool(request.param == "kept")
 
 
-def served(keeps_figures: bool, obligations: Obligations = OWN) -> Served:
-    """Three policies: one drives more and by night, one less, one as before; the first was renewed in between."""
+def served(
+    keeps_figures: bool,
+    obligations: Obligations = OWN,
+    renewed: datetime = WHOLE + timedelta(days=3),
+    former_versions: Sequence[str] = (),
+) -> Served:
+    """Three policies: one drives more and by night, one less, one as before; the first was renewed in between. Its
+    former term's journeys are of these versions in turn; it is lapsed then."""
     policies = [records.policy(f"P-{n}", vehicle=f"car-{n}", valid_from=BEGIN) for n in range(3)]
-    renewed = WHOLE + timedelta(days=3)
-    policies[0] = replace(policies[0], valid_to=renewed)
+    policies[0] = replace(policies[0], valid_to=renewed, status="lapsed" if former_versions else "active")
     rows = []
     for n in range(3):
         for month, factor in ((BEFORE - timedelta(days=365), 2.0), (BEFORE, 1.0), (WHOLE, (3.0, 0.4, 1.0)[n])):
@@ -45,6 +56,8 @@ def served(keeps_figures: bool, obligations: Obligations = OWN) -> Served:
                 changed["night_distance_m"] = 0.1 * factor * distance_m
                 if n == 0 and start >= renewed:
                     changed["policy_from"] = renewed
+                elif n == 0 and former_versions:
+                    changed["rules_version"] = former_versions[len(rows) % len(former_versions)]
                 rows.append(records.journey(f"car-{n}", start, **changed))
     store = MemoryStore()
     second = records.policy("P-0", vehicle="car-0", valid_from=renewed)
@@ -119,6 +132,39 @@ def test_what_is_too_old_to_leave_is_not_compared_with(keeps_figures: bool) -> N
         assert [row["moved"] for row in walked(api, "/v1/summaries?period=term&sort=journeys&moved=true", 100)] == [
             None
         ] * len(walked(api, "/v1/summaries?period=term&sort=journeys", 100))
+
+
+@pytest.mark.parametrize("renewed", [BEFORE + timedelta(days=20), WHOLE + timedelta(days=3)])
+@pytest.mark.parametrize("path", [f"month={WHOLE:%Y-%m}&sort=journeys", "period=term", "period=term&sort=journeys"])
+def test_a_term_of_two_rules_versions_that_is_not_listed_refuses_nothing(
+    keeps_figures: bool, path: str, renewed: datetime
+) -> None:
+    with served(keeps_figures, renewed=renewed, former_versions=("r-1", "r-2")) as api:
+        plain = walked(api, f"/v1/summaries?{path}&status=active", 100)
+        rows = walked(api, f"/v1/summaries?{path}&status=active&moved=true", 100)
+        assert [{name: row[name] for name in row if name != "moved"} for row in rows] == plain
+        assert {row["policy"]: row["moved"] is None for row in rows} == {"P-0": True, "P-1": False, "P-2": False}
+
+
+def test_a_listed_term_of_two_rules_versions_refuses_its_page(keeps_figures: bool) -> None:
+    with served(keeps_figures, former_versions=("r-1", "r-2")) as api:
+        for moved_too in ("", "&moved=true"):
+            for status in ("", "&status=lapsed"):
+                answer = api.get(f"/v1/summaries?month={WHOLE:%Y-%m}&sort=journeys{status}{moved_too}")
+                assert (answer.status_code, answer.json()["type"].rpartition("/")[2]) == (409, "rules-conflict")
+
+
+def test_a_listed_term_of_two_rules_versions_is_not_compared(keeps_figures: bool) -> None:
+    with served(keeps_figures) as api:
+        deps = api.app.state["dependencies"]
+        decision = api.decisions.decide("analyst", Ask(product="journeys", capability="summaries:read"))
+        policies = deps.known.of(decision, deps.policies.every())
+        query = FiguresQuery("default", "month", WHOLE.date(), "journeys", marks_mixed=True)
+        rows = every_row(deps, decision, policies, query)
+        mixed = rows.set_column(
+            rows.column_names.index("rules_version"), "rules_version", pa.array([SEVERAL_VERSIONS] * len(rows))
+        )
+        assert with_moved(deps, decision, policies, mixed, query)["moved"].to_pylist() == [None] * 4
 
 
 @pytest.mark.parametrize("query", ["period=month", "period=term&by=score", "period=term&from=2024-01-01T00:00:00Z"])

@@ -15,6 +15,7 @@ import pyarrow as pa
 from journeymesh.access.decision import Decision
 from journeymesh.journeys.moves import MOVED, moved
 from journeymesh.journeys.policies import Policy
+from journeymesh.journeys.summaries import SEVERAL_VERSIONS
 from journeymesh.services.journeyapi.policy_answers import Dependencies
 from journeymesh.services.journeyapi.sorted_book import EACH, every_row
 from journeymesh.stores.figure_port import FiguresQuery
@@ -30,11 +31,12 @@ def with_moved(
     """The rows, of the query's period and of these policies (in the order of numbers), with what moved in each.
 
     A month is compared with the month before, twelve months with the twelve before those, and a term by the last whole
-    month of UTC beside the one before. What may not leave is not compared.
+    month of UTC beside the one before. What may not leave is not compared, and neither is a term with
+    journeys of more than one rules version: of terms that are not among the rows it changes nothing.
     """
     numbers = tuple(dict.fromkeys(rows["policy"].to_pylist()))
     own = [policy for number in numbers for policy in _of_number(policies, number)]
-    asked = replace(query, sort=EACH, least={}, most={}, after=None, limit=_ALL, numbers=numbers)
+    asked = replace(query, sort=EACH, least={}, most={}, after=None, limit=_ALL, numbers=numbers, marks_mixed=True)
     month = query.month
     if month is None:
         month = _earlier(datetime.now(UTC).date().replace(day=1), 1)
@@ -46,8 +48,10 @@ def with_moved(
     before = _by_term(every_row(deps, decision, own, former)) if numbers else {}
     hidden = decision.obligations.hidden
     found = [
-        None if (row := after.get(term)) is None else moved(before.get(term), row, hidden) for term in _terms(rows)
-    ]
+        None if (row := after.get(term)) is None or row["rules_version"] == SEVERAL_VERSIONS
+        else moved(before.get(term), row, hidden)
+        for term in _terms(rows)
+    ]  # fmt: skip
     return rows.append_column(MOVED, pa.array(found, MOVED.type))
 
 

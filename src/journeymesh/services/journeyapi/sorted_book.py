@@ -11,10 +11,11 @@ import msgspec
 import pyarrow as pa
 
 from journeymesh.access.decision import Decision
+from journeymesh.errors import RulesConflict
 from journeymesh.journeys.fields import SORTS
 from journeymesh.journeys.period_sums import FigurePeriod
 from journeymesh.journeys.policies import Policy, PolicyTerm
-from journeymesh.journeys.summaries import FIGURE_SCHEMA
+from journeymesh.journeys.summaries import FIGURE_SCHEMA, SEVERAL_VERSIONS
 from journeymesh.services.http.problems import CURSOR_REFUSED, MALFORMED, ProblemRaised
 from journeymesh.services.journeyapi.book import Sealed
 from journeymesh.services.journeyapi.policy_answers import Dependencies, obliged_each, refuse_masked
@@ -170,11 +171,21 @@ def every_row(deps: Dependencies, decision: Decision, wanted: Sequence[Policy], 
 def _read(
     deps: Dependencies, decision: Decision, wanted: Sequence[Policy], query: FiguresQuery
 ) -> tuple[pa.Table, pa.Table]:
-    """(what is kept or computed, the rows of it that are wanted and may leave)."""
-    found = None if deps.figures is None else deps.figures.figures(query, deps.config.score)
+    """(what is kept or computed, the rows of it that are wanted and may leave). What other terms have journeys of does
+    not matter.
+
+    Raises:
+        RulesConflict: one of these rows is of a term with journeys of more than one rules version, and
+            ``query.marks_mixed`` is false.
+    """
+    marked = replace(query, marks_mixed=True)
+    found = None if deps.figures is None else deps.figures.figures(marked, deps.config.score)
     if found is None:
-        found = computed_figures(deps.book_reads, wanted, query, deps.config.score)
-    return found, _known(found, decision, deps.known.by_term(wanted), query.tenant)
+        found = computed_figures(deps.book_reads, wanted, marked, deps.config.score)
+    rows = _known(found, decision, deps.known.by_term(wanted), query.tenant)
+    if not query.marks_mixed and SEVERAL_VERSIONS in rows["rules_version"].to_pylist():
+        raise RulesConflict("a policy among these has journeys of more than one rules version")
+    return found, rows
 
 
 def sealed_place(place: Place) -> Sealed:
