@@ -145,7 +145,7 @@ def run(
         f"erased          {treated.erased.journeys:,} journeys, {treated.erased.history:,} former contents, "
         f"{treated.erased.refusals:,} refusals, {treated.erased.fixes:,} fixes"
     )
-    say(f"forgotten       {treated.forgotten:,} rows of the control database")
+    say(f"forgotten       {treated.forgotten:,} rows of the control database and kept answers")
     say(f"secrets         {treated.secrets:,} destroyed")
     say(f"free space      {'written over' if is_scrubbed else 'not written over: run `journeymesh store scrub`'}")
     say(f"former keys     {'none' if gone_at is None else f'gone at {gone_at.isoformat(timespec=_SECONDS)}'}")

@@ -2,9 +2,10 @@
 
 1. *planned*: who is due is written to the journal
 2. *confirmed*: those that are held by now are left out; from here on no hold is taken of those that remain
-3. *refused*: tombstones stand, so that nothing comes back from now on
+3. *refused*: the stores' rows are gone, and tombstones stand, so that nothing comes back from now on. In this order:
+   whoever guards a store erases what new tombstones cover, and the run could not count it
 4. *cleared*: what names the terms elsewhere (the strangler's control tables) is gone, while there is a name to clear by
-5. *erased*: the stores' rows are gone
+5. *erased*: what came into the stores before the tombstones stood is gone as well
 6. *shredded*: the terms' secrets are gone, and those of what was of no term then; holds and decisions of their
    policies as well, and their names from the journal, which the next index key seals again
 7. *rotated*: the secrets that are left are wrapped anew, the former wrapping keys destroyed
@@ -83,20 +84,22 @@ class AlreadyTreated(UsageError):
 
 
 class _Journal(msgspec.Struct, frozen=True, kw_only=True):
-    """``terms`` until they are shredded, behind that their ``pseudonyms``."""
+    """``terms`` until they are shredded, behind that their ``pseudonyms``. ``erased`` and ``counts`` (of steps): what
+    went up to now, by whichever process."""
 
     treatment_id: str
     step: str
     terms: tuple[TreatedTerm, ...]
     pseudonyms: tuple[str, ...] = ()
+    erased: Erased = msgspec.field(default_factory=Erased)
+    counts: dict[str, int] = msgspec.field(default_factory=dict)
 
-    def at(self, step: str) -> _Journal:
+    def at(self, step: str, count: int) -> _Journal:
         """The journal when this step is done."""
+        done = msgspec.structs.replace(self, step=step, counts={**self.counts, step: count})
         if step != "shredded":
-            return msgspec.structs.replace(self, step=step)
-        return _Journal(
-            treatment_id=self.treatment_id, step=step, terms=(), pseudonyms=tuple(term.pseudonym for term in self.terms)
-        )
+            return done
+        return msgspec.structs.replace(done, terms=(), pseudonyms=tuple(term.pseudonym for term in self.terms))
 
 
 class Forgetting(Protocol):
@@ -174,28 +177,26 @@ class PrivacyRun:
 
     def _go_on(self, journal: _Journal) -> Treated:
         policies = [term.policy for term in journal.terms]
-        erased, counts = Erased(), {"cleared": 0, "shredded": 0}
         treatment_id = journal.treatment_id
         steps: dict[str, Callable[[], int | None]] = {
-            "refused": lambda: self.tombstones.add(treatment_id, [term.tombstone for term in journal.terms]),
+            "refused": lambda: self._refuse(journal),
             "cleared": lambda: sum(each.forget(policies) for each in self.forgetting),
-            "erased": lambda: self._erase(journal.terms, erased),
+            "erased": lambda: self._erase(journal),
             "shredded": lambda: self._shred(journal.terms),
             "rotated": lambda: self._rotate(treatment_id),
             "audited": lambda: self._audit(journal),
         }
         for name in STEPS[STEPS.index(journal.step) + 1 :]:
-            counts[name] = steps[name]() or 0
-            journal = journal.at(name)
+            journal = journal.at(name, steps[name]() or 0)
             self._write(journal)
             self.on_step(name)
         self.records.remove(JOURNAL, _ONE)
         return Treated(
             treatment=next(each for each in self.keys.treatments() if each.treatment_id == treatment_id),
             terms=len(journal.pseudonyms),
-            erased=erased,
-            forgotten=counts["cleared"],
-            secrets=counts["shredded"],
+            erased=journal.erased,
+            forgotten=journal.counts.get("cleared", 0),
+            secrets=journal.counts.get("shredded", 0),
         )
 
     def _planned(self, terms: Sequence[Policy]) -> Iterator[TreatedTerm]:
@@ -215,11 +216,18 @@ class PrivacyRun:
                 pseudonym=keys[policy.term].audit_pseudonym(),
             )
 
-    def _erase(self, terms: Sequence[TreatedTerm], erased: Erased) -> None:
+    def _refuse(self, journal: _Journal) -> None:
+        self._erase(journal)
+        self.tombstones.add(journal.treatment_id, [term.tombstone for term in journal.terms])
+
+    def _erase(self, journal: _Journal) -> None:
+        """Erase the terms in each store; what went is counted in the journal, and written there before this returns."""
         for store in self.stores:
-            for term in terms:
+            for term in journal.terms:
                 tombstone = term.tombstone
-                erased.add(store.erase(Erasure(tombstone.policy, tombstone.vehicles, tombstone.vehicle_interval)))
+                gone = store.erase(Erasure(tombstone.policy, tombstone.vehicles, tombstone.vehicle_interval))
+                journal.erased.add(gone)
+        self._write(journal)
 
     def _shred(self, terms: Sequence[TreatedTerm]) -> int:
         gone = self.keys.shred(_subjects(terms))

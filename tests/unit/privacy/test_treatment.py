@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -11,6 +11,7 @@ import sqlalchemy as sa
 
 from journeymesh.databases.database import SqlDatabase
 from journeymesh.errors import StoreUnavailable
+from journeymesh.journeys.fixes import Fixes
 from journeymesh.journeys.policies import Policy
 from journeymesh.keys.derivations import CommonKey
 from journeymesh.keys.port import KeysUnavailable
@@ -27,14 +28,18 @@ from journeymesh.privacy.treatment import (
     HOLD,
     STEPS,
     AlreadyTreated,
+    Forgetting,
     PrivacyRun,
     Treated,
     hold,
     holds_in,
     step_left,
 )
+from journeymesh.stores.erasing import Erased
 from journeymesh.stores.memory import MemoryStore
 from journeymesh.stores.port import StoreBatch
+from journeymesh.stores.refusing_store import RefusingStore
+from tests.support.records import DAY, fixes, journey, journeys
 
 BEGAN, ENDED = datetime(2020, 1, 1, tzinfo=UTC), datetime(2021, 1, 1, tzinfo=UTC)
 CASE = LegalHold(who="ann", why="case 7")
@@ -73,15 +78,19 @@ class Ward:
         self.tombstones = Tombstones(TombstoneDatabase(f"sqlite:///{folder}/tombstones.db"), CommonKey(bytes(32), 1))
         self.tombstones.migrate()
         self.records, self.recorder = PrivacyRecords(self.keys), Recorder()
+        self.forgetting: list[Forgetting] = []
 
-    def run(self, killed_at: str | None = None) -> Treated:
+    def run(self, killed_at: str | None = None, beside: Callable[[], object] = lambda: None) -> Treated:
+        """``beside`` is what another process does after each step."""
+
         def on_step(step: str) -> None:
+            beside()
             if step == killed_at:
                 raise Killed
 
         run = PrivacyRun(
             stores=[self.store], keys=self.keys, records=self.records, tombstones=self.tombstones,
-            recorder=self.recorder, on_step=on_step,
+            forgetting=self.forgetting, recorder=self.recorder, on_step=on_step,
         )  # fmt: skip
         return run.treat(self.due)
 
@@ -141,6 +150,48 @@ def test_a_provider_that_fails_within_the_rotation_is_asked_again(
     assert ward.keys.former_index_key() is None
     assert list(ward.keys.keys_of([stays, *(each.term for each in TERMS)])) == [stays]
     assert [each.name for each in ward.records.all(HOLD)] == [("acme", "STAYS-1")]
+
+
+class Forgets:
+    """Says that it forgot three rows."""
+
+    def forget(self, policies: Sequence[Policy]) -> int:
+        return 3 if policies else 0
+
+
+@pytest.mark.parametrize("killed_at", [None, *STEPS[1:]])
+def test_what_went_is_counted_whoever_guards_the_store_beside_and_across_kills(
+    ward: Ward, killed_at: str | None
+) -> None:
+    ward.forgetting = [Forgets()]
+    whose = [(str(each.vehicle), each.number) for each in TERMS]
+    rows = [journey(car, BEGAN + DAY, policy=number, tenant="acme", policy_from=BEGAN) for car, number in whose]
+    kept = Fixes.concat([fixes(car, BEGAN + DAY, BEGAN + 2 * DAY) for car, _ in whose])
+    ward.store.write(StoreBatch(journeys=journeys(*rows), fixes=kept))
+    ward.keys.ensure([(each.term, None) for each in TERMS])
+    guard = RefusingStore(ward.store, ward.tombstones, lambda: None)
+    if killed_at is not None:
+        with pytest.raises(Killed):
+            ward.run(killed_at, guard.policies)
+        guard.policies()
+    done = ward.run(None, guard.policies)
+    assert done.erased == Erased(journeys=2, fixes=4, policies=2)
+    assert (done.terms, done.forgotten, done.secrets) == (2, 3, 2)
+
+
+def test_what_comes_before_the_tombstones_stand_is_erased_and_counted(
+    ward: Ward, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add = ward.tombstones.add
+
+    def late(*given: object) -> None:
+        ward.store.write(StoreBatch(policies=[TERMS[0]], fixes=fixes("car of GONE-1", BEGAN + DAY)))
+        add(*given)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(ward.tombstones, "add", late)
+    assert ward.run().erased == Erased(fixes=1, policies=3)
+    assert ward.left() == []
+    assert ward.store.vehicles_after(None, 10) == []
 
 
 def test_a_hold_behind_planning_is_kept(ward: Ward) -> None:
