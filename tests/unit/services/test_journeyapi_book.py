@@ -8,15 +8,19 @@ import json
 from datetime import timedelta
 from typing import Any
 
+import msgspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from journeymesh.access.decision import Ask
 from journeymesh.errors import JourneymeshError, RulesConflict, StoreUnavailable
 from journeymesh.governance.obligations import Obligations, RowPredicate
+from journeymesh.journeys.policies import Policy
 from journeymesh.journeys.rules import ScoreRules
 from journeymesh.journeys.summaries import summarise
 from journeymesh.services.journeyapi import book_routes
+from journeymesh.services.journeyapi.book import JUDGED_ANEW_S, KnownPolicies
 from journeymesh.services.journeyapi.ports import EachPolicy
 from journeymesh.stores.memory import MemoryStore
 from journeymesh.stores.port import JourneyQuery, StoreBatch
@@ -177,8 +181,6 @@ def test_whether_a_policy_may_be_known_is_looked_at_once_for_the_policies_at_han
         def counting(token: Any, ask: Any) -> Any:
             decision = decide(token, ask)
             admits = decision.admits
-            import msgspec
-
             return msgspec.structs.replace(decision, admits=lambda p: judged.append(p.number) or admits(p))
 
         api.decisions.decide = counting  # type: ignore[method-assign]
@@ -193,6 +195,36 @@ def test_whether_a_policy_may_be_known_is_looked_at_once_for_the_policies_at_han
         api.book.refresh()
         api.get("/v1/policies?limit=1")
         assert sorted(judged) == sorted(policy.number for policy in api.store.policies())
+
+
+def test_what_a_passing_fault_denied_is_known_again_after_a_minute() -> None:
+    now_s, away, judged = [0.0], {"P-2"}, []
+
+    def admits(policy: Policy) -> bool:
+        judged.append(policy.number)
+        return policy.number not in away
+
+    decision = msgspec.structs.replace(
+        Told(OWN).decide("analyst", Ask(product="journeys", capability="summaries:read")), admits=admits
+    )
+    every = tuple(records.policy(f"P-{n}", vehicle=f"car-{n}") for n in range(4))
+    known = KnownPolicies(clock_s=lambda: now_s[0])
+    at_first = known.of(decision, every)
+    assert [policy.number for policy in at_first] == ["P-0", "P-1", "P-3"]
+    away.clear()
+    now_s[0] = JUDGED_ANEW_S - 1
+    assert known.of(decision, every) is at_first
+    assert len(judged) == 4
+    now_s[0] = JUDGED_ANEW_S
+    after = known.of(decision, every)
+    assert after == every
+    for minute in (2, 3):
+        now_s[0] = minute * JUDGED_ANEW_S
+        assert known.of(decision, every) is after  # judged anew, with the same outcome
+        assert len(judged) == 4 * (1 + minute)
+    away.add("P-0")  # and what may be known no longer is not for longer either
+    now_s[0] = 4 * JUDGED_ANEW_S
+    assert known.of(decision, every) == every[1:]
 
 
 def test_the_decision_about_a_page_is_one() -> None:

@@ -6,6 +6,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time
+from time import monotonic
 from typing import Any, Final
 
 from journeymesh.access.decision import Decision
@@ -14,6 +15,8 @@ from journeymesh.lru import LruCache
 
 MOST_CALLERS: Final = 32
 """Callers and purposes whose policies are remembered: about 8 bytes a policy for each."""
+JUDGED_ANEW_S: Final = 60.0
+"""So long it is remembered at most what a caller may know."""
 _WHOLE: Final = datetime(9999, 12, 31, tzinfo=UTC)
 _EMPTY: Final = "\0"
 
@@ -24,12 +27,14 @@ Sealed = tuple[datetime, str]
 @dataclass(slots=True)
 class KnownPolicies:
     """Which policies a decision lets its caller know of, in the order of listings. It is remembered for the latest
-    callers while the policies at hand are the same, so that a page costs the same whatever lies hidden beside it.
+    callers while the policies at hand are the same, so that a page costs the same whatever lies hidden beside it; but
+    for ``JUDGED_ANEW_S`` at most: what a passing fault denied is not hidden for longer.
 
     Safe for several threads: at worst two of them find out the same.
     """
 
-    _known: LruCache[tuple[object, ...], tuple[Sequence[Policy], tuple[Policy, ...]]] = field(
+    clock_s: Callable[[], float] = monotonic
+    _known: LruCache[tuple[object, ...], tuple[Sequence[Policy], tuple[Policy, ...], float]] = field(
         default_factory=lambda: LruCache(MOST_CALLERS)
     )
 
@@ -48,13 +53,16 @@ class KnownPolicies:
         return found
 
     def of(self, decision: Decision, every: Sequence[Policy]) -> tuple[Policy, ...]:
-        """Those of ``every`` that may be known, by number, tenant and beginning."""
-        key = caller_of(decision)
+        """Those of ``every`` that may be known, by number, tenant and beginning: the same object while they are the
+        same policies."""
+        key, now_s = caller_of(decision), self.clock_s()
         held = self._known.get(key)
-        if held is not None and held[0] is every:
+        if held is not None and held[0] is every and now_s - held[2] < JUDGED_ANEW_S:
             return held[1]
         found = tuple(sorted((policy for policy in every if decision.admits(policy)), key=_term))
-        self._known.put(key, (every, found))
+        if held is not None and held[0] is every and held[1] == found:
+            found = held[1]
+        self._known.put(key, (every, found, now_s))
         return found
 
 
