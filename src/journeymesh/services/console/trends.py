@@ -25,6 +25,8 @@ MOVES: Final[Mapping[str, tuple[str, str]]] = {
     "score": ("Score", "points"),
 }
 """What the book says moved, in fewer words."""
+_NEXT_TO_NONE: Final = 9.995
+"""Of what grew by so many times itself, or more, a percentage says nothing: it would have four digits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,15 +73,19 @@ def moves(row: Mapping[str, Any]) -> list[str] | None:
 
 def _move(measure: str, before: float, after: float, **_: float) -> str:
     name, said = MOVES[measure]
-    if said == "share" and before == 0:
-        return f"{name} from none"
     amount = after - before
+    if said == "share" and amount >= _NEXT_TO_NONE * before:
+        return f"{name} {_from(before)}"
     if said == "share":
         number, unit = f"{100.0 * amount / before:+.0f}", " %"
     else:
         number = f"{100.0 * amount if said == 'percentage points' else amount:+.1f}"
         unit = "" if said == "number" else " points"
     return f"{name} {number.replace('-', '−')}{unit}"
+
+
+def _from(before: float) -> str:
+    return "from none" if before == 0 else "from next to none"
 
 
 def _value(row: Mapping[str, Any], field: str, *, a_day: bool) -> float | None:
@@ -92,8 +98,10 @@ def _value(row: Mapping[str, Any], field: str, *, a_day: bool) -> float | None:
 def _difference(before: float, now: float, said: str) -> tuple[str, int]:
     """(the difference in words, its direction); what rounds to nothing is the same."""
     if said == "share":
-        if before == 0:
-            return ("the same", 0) if now == 0 else ("more, from none", 1)
+        if before == now:
+            return "the same", 0
+        if now - before >= _NEXT_TO_NONE * before:
+            return f"more, {_from(before)}", 1
         amount, unit = 100.0 * (now - before) / before, " %"
     elif said == "percentage points":
         amount, unit = 100.0 * (now - before), " percentage points"

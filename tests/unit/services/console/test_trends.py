@@ -13,7 +13,7 @@ import pytest
 
 from journeymesh.journeys import moves as move_rules
 from journeymesh.journeys.rules import ALWAYS_ON
-from journeymesh.services.console.trends import Trend, moves, trends
+from journeymesh.services.console.trends import MOVES, Trend, moves, trends
 from journeymesh.stores.port import StoreBatch
 from journeymesh.wiring import open_store
 from tests.support import records
@@ -38,6 +38,11 @@ def test_the_month_that_is_not_over_is_not_compared() -> None:
     [
         ("distance_m", 1000.0, 900.0, "10 % less", -1),
         ("distance_m", 0.0, 900.0, "more, from none", 1),
+        ("distance_m", 1.0, 1200.0, "more, from next to none", 1),
+        ("distance_m", 100.0, 1100.0, "more, from next to none", 1),
+        ("distance_m", 100.0, 1099.0, "999 % more", 1),
+        ("distance_m", 1200.0, 1.0, "100 % less", -1),
+        ("journeys", 1, 60, "more, from next to none", 1),
         ("journeys", 0, 0, "the same", 0),
         ("distance_m", 1000.0, 1001.0, "the same", 0),
         ("night_share", 0.10, 0.125, "2.5 percentage points more", 1),
@@ -83,8 +88,20 @@ def test_moves_are_said_with_direction_and_amount() -> None:
     }
     assert moves(row) == ["Distance a day +50 %", "Over limit −3.0 points"]
     assert moves({"moved": [row["moved"][0] | {"before": 0.0}]}) == ["Distance a day from none"]
+    assert moves({"moved": [row["moved"][0] | {"before": 25.0}]}) == ["Distance a day from next to none"]
+    assert moves({"moved": [row["moved"][0] | {"before": 3_000.0}]}) == ["Distance a day +900 %"]
+    assert moves({"moved": [row["moved"][0] | {"after": 0.0}]}) == ["Distance a day −100 %"]
     assert moves({"moved": []}) == []
     assert moves({"moved": None}) is moves({}) is None
+
+
+@pytest.mark.parametrize("measure", [name for name, (_, said) in MOVES.items() if said == "share"])
+@pytest.mark.parametrize("before", [0.0, 1e-9, 0.1, 1.0, 90.0])
+def test_no_percentage_is_of_next_to_nothing(measure: str, before: float) -> None:
+    for after in (before * 3, 50.0, 1e5):
+        (said,) = moves({"moved": [{"measure": measure, "before": before, "after": after, "change": 1.0}]}) or ()
+        number = re.search(r"[+−](\d+) %$", said)
+        assert said.endswith("none") if number is None else int(number[1]) < 1_000
 
 
 def test_each_measure_that_can_move_has_words() -> None:
