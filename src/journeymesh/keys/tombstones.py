@@ -10,6 +10,7 @@ import stat
 import threading
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
@@ -35,6 +36,10 @@ Intervals = tuple[tuple[int, int], ...]
 """Half-open intervals in µs since 1970 UTC, by their beginnings."""
 _DAY_US: Final = 86_400_000_000
 _FOREVER_US: Final = int(END_OF_TIME_US)
+_NO_TENANT: Final = "default"
+"""The tenant of a policy whose source names none."""
+_MOST_CHARACTERS, _MOST_VALUES, _MOST_TENANTS = 256, 1000, 64
+"""What of an input may be a number, and how many of its values are looked at as numbers and as tenants."""
 
 
 class TombstonesNotReady(StoreUnavailable):
@@ -151,6 +156,22 @@ class Tombstones:
 
         return [policy for policy in policies_ if not is_treated(policy)]
 
+    def naming_treated(self, inputs: Iterable[Sequence[str]], tenants: Iterable[str] = ()) -> list[bool]:
+        """For each of these inputs, by its values, whether it has the number of a treated policy and its tenant among
+        them. ``tenants`` are those that an input need not name; the tenant of whoever names none is one of them.
+
+        Of an input with very many values the first are looked at. The tombstones are looked at once for all.
+        """
+        kept = self._current().policies
+        known = dict.fromkeys((_NO_TENANT, *tenants))
+
+        def names_one(values: Sequence[str]) -> bool:
+            texts = list(islice(dict.fromkeys(text for text in values if len(text) <= _MOST_CHARACTERS), _MOST_VALUES))
+            of_tenants = dict.fromkeys((*known, *texts[:_MOST_TENANTS]))
+            return any(self._token_of(tenant, number) in kept for number in texts for tenant in of_tenants)
+
+        return [bool(kept) and names_one(values) for values in inputs]
+
     def refused_intervals(self, vehicle: str) -> Intervals:
         """When fixes, journeys and refusals of this vehicle or device are refused."""
         return self._current().vehicles.get(self._vehicle_token(vehicle), ())
@@ -255,7 +276,10 @@ class Tombstones:
         return self._key.token("check")
 
     def _policy_token(self, policy: Policy) -> str:
-        return self._key.token("policy", policy.tenant, policy.number)
+        return self._token_of(policy.tenant, policy.number)
+
+    def _token_of(self, tenant: str, number: str) -> str:
+        return self._key.token("policy", tenant, number)
 
     def _vehicle_token(self, name: str) -> str:
         return self._key.token("vehicle", name)

@@ -9,7 +9,7 @@ import numpy as np
 
 from journeymesh.journeys.fixes import I64
 from journeymesh.journeys.journey import Refusal
-from journeymesh.keys.covering import covers_refusal, covers_span, uncovered_fixes
+from journeymesh.keys.covering import covers_span, uncovered_fixes, uncovered_refusals
 from journeymesh.keys.tombstones import Tombstones
 from journeymesh.sources.field_tally import FieldTally
 from journeymesh.sources.policy_reading import UsablePolicies
@@ -72,10 +72,18 @@ class RefusingSource:
         return self.inner.items()
 
     def policies(self) -> UsablePolicies:
-        """The policies that no tombstone covers."""
-        found = self.inner.policies()
-        left = self._tombstones.without_treated(found)
-        return UsablePolicies(left, found.refusals, found.fields, found.unusable)
+        """The policies that no tombstone covers, and the refusals of others that name no treated one."""
+        found, tombstones = self.inner.policies(), self._tombstones
+        left = tombstones.without_treated(found)
+        tenants = [policy.tenant for policy in found]
+        left_refusals = uncovered_refusals(found.refusals, tombstones, tenants)
+        going = {each.refusal_id for each in found.refusals} - {each.refusal_id for each in left_refusals}
+        numbers = [[] if each.number is None else [each.number] for each in found.unusable]
+        named = tombstones.naming_treated(numbers, tenants)
+        going |= {each.refusal_id for each, is_treated in zip(found.unusable, named, strict=True) if is_treated}
+        refusals = [each for each in left_refusals if each.refusal_id not in going]
+        unusable = [each for each in found.unusable if each.refusal_id not in going]
+        return UsablePolicies(left, refusals, found.fields, unusable)
 
     def vehicles(self) -> list[str]:
         """Every vehicle that documents name: others may have driven it since."""
@@ -124,9 +132,7 @@ class RefusingSource:
         self._all_tombstones.close()
 
     def _refusals(self, refusals: Sequence[Refusal]) -> list[Refusal]:
-        named = [each.vehicle for each in refusals if each.vehicle is not None]
-        covered = self._tombstones.refused_intervals_of(named)
-        return [each for each in refusals if not covers_refusal(each, covered)]
+        return uncovered_refusals(refusals, self._tombstones, ())
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,6 @@ An erasure is one transaction for each term. It is repeated without harm, and is
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -17,7 +16,7 @@ import numpy as np
 from journeymesh.instants import EPOCH, from_us, to_us
 from journeymesh.journeys.fixes import Fixes
 from journeymesh.journeys.policies import END_OF_TIME_US, Policy
-from journeymesh.journeys.reasons import Reason
+from journeymesh.keys.covering import POLICY_REASONS, texts_in
 from journeymesh.stores import records, rows
 from journeymesh.stores.fix_blocks import DAY_US, encode_blocks, fixes_of
 from journeymesh.stores.row_batches import move_in_feed
@@ -27,7 +26,6 @@ Interval = tuple[int, int]
 _END_US: Final = int(END_OF_TIME_US)
 _OF_STREAMS: Final = "sync:"
 """How the ids of runs begin whose ``resume`` is a place in a stream of changes."""
-_POLICY_REASONS: Final = [Reason.POLICY_UNUSABLE.code, Reason.POLICY_CONTRADICTS.code]
 _LAST_INSTANT_US: Final = to_us(EPOCH.replace(year=9999, month=12, day=31))
 
 
@@ -207,30 +205,15 @@ def _refusals(into: ReadableRows, erasure: Erasure) -> Iterator[Row]:
     """Those of the months, and those without an instant: they may be of any time, and have what was refused in them.
     Of refused policies those with the number, which name no vehicle."""
     if erasure.policy is not None:
-        refused: list[Condition] = [("reason", "in", _POLICY_REASONS)]
+        refused: list[Condition] = [("reason", "in", list(POLICY_REASONS))]
         for refusal_id, content in into.select("refusals", refused, columns=("refusal_id", "content")):
-            if content is not None and _has_value(content, erasure.policy.number):
+            if content is not None and erasure.policy.number in texts_in(content):
                 yield (refusal_id,)
     since, until = erasure.months
     for vehicle in erasure.vehicles:
         where: list[Condition] = [("vehicle", "=", vehicle), ("fixed_at_us", ">=", since), ("fixed_at_us", "<", until)]
         for some in (where, [("vehicle", "=", vehicle), ("fixed_at_us", "=", None)]):
             yield from into.select("refusals", some, columns=("refusal_id",))
-
-
-def _has_value(content: str, number: str) -> bool:
-    """Whether the refused input, JSON or a line of values, has the number among its values."""
-    try:
-        waiting = [json.loads(content)]
-    except (ValueError, RecursionError):
-        return number in re.split(r"[,;|\t\r\n\"']", content)
-    while waiting:
-        value = waiting.pop()
-        if isinstance(value, dict | list):
-            waiting.extend(value.values() if isinstance(value, dict) else value)
-        elif str(value) == number:
-            return True
-    return False
 
 
 def _blocks(into: ReadableRows, erasure: Erasure) -> Iterator[tuple[tuple[str, int], list[Row], int]]:

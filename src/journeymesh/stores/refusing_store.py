@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from journeymesh.errors import StoreUnavailable
 from journeymesh.journeys.fields import INSTANT
-from journeymesh.keys.covering import covers_refusal, uncovered_fixes
+from journeymesh.keys.covering import uncovered_fixes, uncovered_refusals
 from journeymesh.keys.tombstones import Tombstones
 from journeymesh.stores.erasing import Erased, Erasure, interval_of
 from journeymesh.stores.port import StoreBatch
@@ -156,8 +156,7 @@ def without_treated(batch: StoreBatch, tombstones: Tombstones) -> tuple[StoreBat
         kept = uncovered_fixes(fixes, tombstones)
         refused.fixes = len(kept) - int(kept.sum())
         fixes = fixes.take(kept) if refused.fixes else fixes
-    covered = tombstones.refused_intervals_of([each.vehicle for each in batch.refusals if each.vehicle is not None])
-    refusals = [each for each in batch.refusals if not covers_refusal(each, covered)]
+    refusals = uncovered_refusals(batch.refusals, tombstones, [policy.tenant for policy in batch.policies])
     refused.refusals = len(batch.refusals) - len(refusals)
     return replace(batch, journeys=journeys, fixes=fixes, refusals=refusals, policies=policies), refused
 

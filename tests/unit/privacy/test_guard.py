@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
 from journeymesh.journeys.policies import Policy
+from journeymesh.journeys.reasons import Reason
 from journeymesh.keys.derivations import CommonKey
 from journeymesh.keys.memory import MemoryKeyStore
 from journeymesh.keys.tombstone_tables import TombstoneDatabase
@@ -121,6 +123,45 @@ def test_what_a_dry_run_reads_is_left_as_it_is(tombstones: Tombstones) -> None:
     assert inner.digest() == before
     store.policies()
     assert inner.digest() != before
+
+
+CONTRADICTS = Reason.POLICY_CONTRADICTS.code
+UNUSABLE = Reason.POLICY_UNUSABLE.code
+
+
+@pytest.mark.parametrize(
+    ("reason", "content", "taken"),
+    [
+        (CONTRADICTS, '{"number":"GONE-1","tenant":"acme"}', False),
+        (UNUSABLE, '{"policy":{"no":"GONE-1"},"of":["x","acme"],"from":null}', False),
+        (UNUSABLE, '{"policy":"GONE-1"}', False),  # its tenant is the mapping's, as that of the batch's policies
+        (UNUSABLE, "GONE-1;acme;2024-13-01", False),
+        (UNUSABLE, '{"number":"GONE-10","tenant":"acme"}', True),
+        (UNUSABLE, '{"number":"STAYS-1","tenant":"acme"}', True),
+        (UNUSABLE, None, True),
+        ("vehicle_missing", '{"number":"GONE-1","tenant":"acme"}', True),
+    ],
+)
+def test_a_refused_policy_of_an_erased_customer_is_not_taken(
+    tombstones: Tombstones, reason: str, content: str | None, taken: bool
+) -> None:
+    tombstones.add("t-2", [Tombstone(replace(term("GONE-1", BEGIN, ENDED), tenant="acme"))])
+    inner = MemoryStore()
+    inner.migrate()
+    store = RefusingStore(inner, tombstones, lambda: None)
+    stays = replace(term("STAYS-1", NEXT, None), tenant="acme")
+    refused = refusal(1, reason=reason, content=content)
+    store.write(StoreBatch(refusals=[refused], policies=[stays]))
+    assert [each for _, each in inner.refusals(RefusalQuery())] == ([refused] if taken else [])
+    assert tombstones.refused() == ({} if taken else {"refusals": 1})
+
+
+def test_the_number_of_a_treated_policy_is_another_one_for_another_tenant(tombstones: Tombstones) -> None:
+    gone = replace(term("GONE-2", BEGIN, ENDED), tenant="acme")
+    tombstones.add("t-2", [Tombstone(gone)])
+    inputs = [["GONE-2", "other"], ["GONE-2"], ["acme", "GONE-2"], [*map(str, range(500)), "acme", "GONE-2"], []]
+    assert tombstones.naming_treated(inputs) == [False, False, True, False, False]
+    assert tombstones.naming_treated(inputs, ["acme"]) == [True, True, True, True, False]
 
 
 class _ErasedMeanwhile(MemoryStore):

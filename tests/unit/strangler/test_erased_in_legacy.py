@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from dataclasses import replace as replace_refusal
 from datetime import timedelta
 from pathlib import Path
 
@@ -13,10 +14,13 @@ from msgspec.structs import replace
 
 from journeymesh.engines.port import Retention
 from journeymesh.journeys.fixes import Fixes
+from journeymesh.journeys.journey import Refusal
+from journeymesh.journeys.reasons import Reason
 from journeymesh.journeys.rules import ALWAYS_ON
 from journeymesh.keys.derivations import CommonKey
 from journeymesh.keys.tombstone_tables import TombstoneDatabase
 from journeymesh.keys.tombstones import Tombstone, Tombstones, TombstonesNotReady
+from journeymesh.sources.policy_reading import UnusablePolicy, UsablePolicies
 from journeymesh.sources.refusing_source import RefusingSource
 from journeymesh.stores.port import JourneyQuery
 from journeymesh.strangler.control import accepted_writes, document_index
@@ -108,6 +112,23 @@ def test_live_sync_and_a_new_backfill_bring_nothing_back(move: Move) -> None:
         recorded = set(connection.execute(sa.select(document_index.c.document)).scalars())
     assert late_documents
     assert not recorded & late_documents
+
+
+def test_of_policies_that_cannot_be_used_those_of_an_erased_customer_are_not_told(move: Move) -> None:
+    contents = {"GONE-1": '{"number":"GONE-1"}', "ODD-1": '{"number":"ODD-1"}', None: '{"no":"GONE-1"}'}
+    refused = [
+        Refusal(Reason.POLICY_UNUSABLE.code, f"policies/{place}", "why", content=content)
+        for place, content in enumerate(contents.values())
+    ]
+    told = [UnusablePolicy(number, "why", one.refusal_id) for number, one in zip(contents, refused, strict=True)]
+    nothing_kept = replace_refusal(refused[0], content=None, origin="policies/9")
+    told.append(UnusablePolicy("GONE-1", "why", nothing_kept.refusal_id))
+    move.bare.held_policies = UsablePolicies([STAYS], [*refused, nothing_kept], (), told)
+    assert len(move.source.policies().refusals) == len(move.source.policies().unusable) == 4
+    move.erase()
+    found = move.source.policies()
+    assert [each.number for each in found.unusable] == ["ODD-1"]
+    assert list(found.refusals) == [refused[1]]
 
 
 def test_the_door_answers_nothing_of_it_from_legacy(move: Move) -> None:
