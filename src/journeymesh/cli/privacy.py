@@ -116,6 +116,7 @@ def run(
                 say(f"a run was left behind step {step}: `privacy run` goes on with it first", file=sys.stderr)
             _show(_customers(opened, unguarded(row_store), days), form)
             return
+        _end_renewal(opened, unguarded(row_store))
         row_store.policies()  # a guarded store erases what tombstones cover; from then on the run looks below it
         row_store = unguarded(row_store)
         forgetting: list[Forgetting] = []
@@ -266,6 +267,18 @@ def _row_store(store: object) -> RowStore:
     if not isinstance(store, RowStore):
         raise UsageError("this kind of store cannot be treated", todo="move its data into SQLite or PostgreSQL")
     return store
+
+
+def _end_renewal(opened: _Opened, store: RowStore) -> None:
+    """Give a sealed store the rest of its new tokens, where the run before was stopped while it did: the store answers
+    nothing until then, and the run that goes on asks it."""
+    from journeymesh.privacy.treatment import step_left
+    from journeymesh.stores.protected_store import ProtectedStore
+    from journeymesh.stores.protecting import is_renewing
+
+    if step_left(opened.records) == "shredded" and isinstance(store, ProtectedStore) and is_renewing(store.inner):
+        with opened.records.only_run():
+            store.retoken()
 
 
 def _customers(opened: _Opened, store: RowStore, days: int) -> list[FormerCustomer]:

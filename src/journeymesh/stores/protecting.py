@@ -72,6 +72,11 @@ def protect(inner: RowStore, keys: KeyStore) -> Protected:
     return done
 
 
+def is_renewing(inner: RowStore) -> bool:
+    """Whether the store was being given tokens of another index key, and that was stopped: it is refused until then."""
+    return _state(inner).get(JOB, "").startswith(_RENEWING)
+
+
 def clear_rows(inner: RowStore) -> dict[str, int]:
     """How many rows of each kind the store holds in clear."""
     with inner._reading() as rows:
