@@ -8,6 +8,7 @@ import random
 import shutil
 import signal
 import sys
+from collections.abc import Callable
 from contextlib import ExitStack, closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -30,14 +31,14 @@ from journeymesh.keys.tombstones import Tombstones
 from journeymesh.ledger.audit import Audit, RecordQuery
 from journeymesh.ledger.audit_tables import AuditDatabase
 from journeymesh.privacy.former_customers import CustomerState, FormerCustomer, PolicyName
-from journeymesh.privacy.treatment import PrivacyRun, step_left
+from journeymesh.privacy.treatment import STEPS, PrivacyRun, step_left
 from journeymesh.stores.port import StoreBatch
 from journeymesh.stores.sql import SqlStore
 from journeymesh.strangler.control import Control, shadow_coverage
 from journeymesh.strangler.forgetting import ControlForgetting
 from journeymesh.wiring.access import AuditedTreatments
 
-KILLS = times(60, 6)
+KILLS = times(64, 8)
 FORK = mp.get_context("fork")
 ENDED = BEGIN + 20 * DAY
 GONE = [policy(f"GONE-{n}", vehicle=f"car-{n}", valid_from=BEGIN, valid_to=ENDED) for n in range(4)]
@@ -101,13 +102,13 @@ class Opened:
             if each.valid_to is not None and each.valid_to < datetime.now(UTC)
         ]
 
-    def run(self) -> None:
+    def run(self, on_step: Callable[[str], None]) -> None:
         audit = Audit(self.database)
         with closing(audit.writer()) as writer:
             PrivacyRun(
                 stores=[self.store], keys=self.keys, records=PrivacyRecords(self.keys), tombstones=self.tombstones,
                 forgetting=[ControlForgetting(self.control, self.store.policies)],
-                recorder=AuditedTreatments(audit, writer),
+                recorder=AuditedTreatments(audit, writer), on_step=on_step,
             ).treat(self.due)  # fmt: skip
 
     def state(self) -> dict[str, Any]:
@@ -128,8 +129,11 @@ class Opened:
 
 
 def run_once(folder: Path, killed_at: int | None, counted: Any) -> None:
-    """In a process of its own: a run that ends with this call of a function, or counts them."""
+    """In a process of its own: a run that ends with this call of a function, or counts them up to each step."""
     calls = 0
+
+    def on_step(step: str) -> None:
+        counted[STEPS.index(step)] = calls
 
     def on_call(frame: FrameType, event: str, arg: object) -> None:
         nonlocal calls
@@ -140,18 +144,17 @@ def run_once(folder: Path, killed_at: int | None, counted: Any) -> None:
 
     with Opened(folder) as opened:
         sys.setprofile(on_call)
-        opened.run()
+        opened.run(on_step)
         sys.setprofile(None)
-    counted.value = calls
 
 
-def in_process(folder: Path, killed_at: int | None = None) -> tuple[int | None, int]:
-    """(exit code, calls of functions)."""
-    counted = FORK.Value("q", 0)
+def in_process(folder: Path, killed_at: int | None = None) -> tuple[int | None, list[int]]:
+    """(exit code, calls of functions up to the end of each step)."""
+    counted = FORK.Array("q", len(STEPS))
     child = FORK.Process(target=run_once, args=(folder, killed_at, counted))
     child.start()
     child.join(300)
-    return child.exitcode, int(counted.value)
+    return child.exitcode, list(counted)
 
 
 def state_of(folder: Path) -> dict[str, Any]:
@@ -173,13 +176,15 @@ def test_killed_at_any_call_it_goes_on_and_leaves_what_an_uninterrupted_run_does
     for number in range(KILLS):
         folder = tmp_path / f"killed-{number}"
         shutil.copytree(tmp_path / "before", folder)
-        at = chosen.randrange(1, calls * 9 // 10)
+        # Within each step in turn: most calls are made by a few of them.
+        step = number % len(STEPS)
+        at = chosen.randrange(calls[step - 1] + 1 if step else 1, calls[step] + 1)
         assert in_process(folder, at)[0] == -signal.SIGKILL, at
         with Opened(folder) as opened:
             steps.add(step_left(PrivacyRecords(opened.keys)))
         if number % 2:  # and again while it goes on
-            in_process(folder, chosen.randrange(1, calls * 9 // 10))
+            in_process(folder, chosen.randrange(1, calls[-1]))
         assert in_process(folder)[0] == 0, at
         assert state_of(folder) == expected, at
         shutil.rmtree(folder)
-    assert len(steps) > 2  # kills met different steps of the run
+    assert len(steps) > 4  # kills met different steps of the run
