@@ -23,7 +23,7 @@ from journeymesh.reports import figures
 from journeymesh.reports.basemap import Basemap
 from journeymesh.reports.journey_map import Tracks, draw_map
 from journeymesh.reports.templating import page_environment
-from journeymesh.reports.units import DistanceUnit, Units, counted
+from journeymesh.reports.units import DistanceUnit, Units
 
 _TEMPLATES: Final = Path(__file__).parent / "templates"
 _MOST_POINTS: Final = 90_000
@@ -107,9 +107,7 @@ def policy_report(
 
 @cache
 def _environment() -> Environment:
-    environment = page_environment(_TEMPLATES)
-    environment.filters["counted"] = counted
-    return environment
+    return page_environment(_TEMPLATES)
 
 
 def _content_policy(style: str, script: str, basemap: Basemap | None) -> str:

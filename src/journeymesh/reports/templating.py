@@ -6,7 +6,7 @@ from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from journeymesh.reports.units import lasting, percent
+from journeymesh.reports.units import counted, lasting, percent
 
 
 def page_environment(folder: Path) -> Environment:
@@ -18,5 +18,5 @@ def page_environment(folder: Path) -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"lasting": lasting, "percent": percent}
+    environment.filters |= {"counted": counted, "lasting": lasting, "percent": percent}
     return environment
