@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, Final, Protocol
 
@@ -74,6 +74,11 @@ class TreatedTerm(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
         )
 
     @property
+    def until_last_journey(self) -> Policy:
+        """The policy, up to where fixes of its vehicle are refused: a last drive may go on behind the term's end."""
+        return replace(self.policy, valid_to=from_us(self.tombstone.vehicle_interval[1]))
+
+    @property
     def tombstone(self) -> Tombstone:
         """What refuses it from now on."""
         return Tombstone(self.policy, self.last_journey_ended_us)
@@ -106,7 +111,8 @@ class Forgetting(Protocol):
     """What names policies and vehicles outside of stores, and forgets them."""
 
     def forget(self, policies: Sequence[Policy]) -> int:
-        """Forget what names these terms; returns how many rows went. Idempotent."""
+        """Forget what names these terms, which end no earlier than their last journeys; returns how many rows went.
+        Idempotent."""
 
 
 class TreatmentRecorder(Protocol):
@@ -176,11 +182,11 @@ class PrivacyRun:
         return journal
 
     def _go_on(self, journal: _Journal) -> Treated:
-        policies = [term.policy for term in journal.terms]
+        forgotten = [term.until_last_journey for term in journal.terms]
         treatment_id = journal.treatment_id
         steps: dict[str, Callable[[], int | None]] = {
             "refused": lambda: self._refuse(journal),
-            "cleared": lambda: sum(each.forget(policies) for each in self.forgetting),
+            "cleared": lambda: sum(each.forget(forgotten) for each in self.forgetting),
             "erased": lambda: self._erase(journal),
             "shredded": lambda: self._shred(journal.terms),
             "rotated": lambda: self._rotate(treatment_id),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import sqlalchemy as sa
 
 from journeymesh.databases.database import SqlDatabase
 from journeymesh.errors import StoreUnavailable
+from journeymesh.instants import to_us
 from journeymesh.journeys.fixes import Fixes
 from journeymesh.journeys.policies import Policy
 from journeymesh.keys.derivations import CommonKey
@@ -39,6 +41,9 @@ from journeymesh.stores.erasing import Erased
 from journeymesh.stores.memory import MemoryStore
 from journeymesh.stores.port import StoreBatch
 from journeymesh.stores.refusing_store import RefusingStore
+from journeymesh.strangler.accepted import content_of, fixes_in
+from journeymesh.strangler.control import Control, accepted_writes
+from journeymesh.strangler.forgetting import ControlForgetting
 from tests.support.records import DAY, fixes, journey, journeys
 
 BEGAN, ENDED = datetime(2020, 1, 1, tzinfo=UTC), datetime(2021, 1, 1, tzinfo=UTC)
@@ -179,6 +184,26 @@ def test_what_went_is_counted_whoever_guards_the_store_beside_and_across_kills(
     assert (done.terms, done.forgotten, done.secrets) == (2, 3, 2)
 
 
+@pytest.mark.parametrize("drives_on_s", [-3600, 0, 1200, 5400])
+def test_accepted_fixes_of_a_last_drive_that_crosses_the_end_are_forgotten(
+    ward: Ward, tmp_path: Path, drives_on_s: int
+) -> None:
+    car, last = "car of GONE-1", ENDED + timedelta(seconds=drives_on_s)
+    at = {"ended_at": last, "policy": "GONE-1", "tenant": "acme", "policy_from": BEGAN}
+    ward.store.write(StoreBatch(journeys=journeys(journey(car, ENDED - 2 * timedelta(hours=1), **at))))
+    with closing(Control(f"sqlite:///{tmp_path}/control.db")) as control:
+        control.migrate()
+        content = content_of(fixes(car, ENDED - timedelta(hours=2), last, ENDED + DAY, ENDED + 2 * DAY))
+        row = {"key": "k", "content": content}
+        with control.writing() as connection:
+            connection.execute(sa.insert(accepted_writes).values(**_filled(accepted_writes, row)))
+        ward.forgetting = [ControlForgetting(control, ward.store.policies)]
+        ward.run()
+        with control.reading() as connection:
+            (left,) = connection.execute(sa.select(accepted_writes.c.content)).scalars()
+        assert fixes_in(left).fixed_at_us.tolist() == [to_us(ENDED + DAY), to_us(ENDED + 2 * DAY)]
+
+
 def test_what_comes_before_the_tombstones_stand_is_erased_and_counted(
     ward: Ward, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -275,6 +300,12 @@ def test_a_later_policy_of_vehicle_and_number_is_taken(ward: Ward) -> None:
     others = Policy(number="GONE-1", tenant="other", valid_from=BEGAN, valid_to=ENDED, vehicle="van")
     again = Policy(number="GONE-1", tenant="acme", valid_from=ENDED - timedelta(days=1), vehicle="car of GONE-1")
     assert ward.tombstones.without_treated([later, others, again]) == [later, others]
+
+
+def _filled(table: sa.Table, row: dict[str, object]) -> dict[str, object]:
+    """The row, with zeros where the table wants more."""
+    wanted = [each for each in table.columns if not each.nullable and each.name not in row and each.default is None]
+    return {each.name: each.type.python_type() for each in wanted} | row
 
 
 def _kinds(ward: Ward) -> list[str]:
