@@ -24,6 +24,7 @@ from journeymesh.services.journeyapi.kept_answers import answers as answers_tabl
 from journeymesh.services.journeyapi.kept_answers import answers_database, key_of
 from journeymesh.stores import protecting
 from journeymesh.stores.port import JourneyQuery, RefusalQuery
+from journeymesh.stores.sql import SqlStore
 from journeymesh.stores.used_rules import rules_for
 from journeymesh.wiring import open_store
 
@@ -226,6 +227,22 @@ def test_stopped_while_a_sealed_store_is_given_its_tokens_the_command_goes_on(
     household.command("privacy", "run")
     assert answered(household) == 0
     assert household.digest() == household.never_had()
+
+
+def test_a_run_that_came_to_its_end_says_so_where_the_database_cannot_be_written_over(
+    household: Household, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def full(_: object) -> bool:
+        raise StoreUnavailable("the disk is full")
+
+    monkeypatch.setattr(SqlStore, "scrub", full)
+    household.fill()
+    run(household)
+    household.command("store", "protect")
+    shown = capsys.readouterr()
+    assert "treated         1 terms" in shown.out
+    assert shown.out.count("free space      not written over") == 2
+    assert shown.err.count("the disk is full") == 2
 
 
 def test_without_its_tombstones_nothing_is_answered_or_taken(household: Household) -> None:

@@ -100,6 +100,7 @@ def run(
 
     It cannot be undone. Stopped, it goes on where it was left when it is run again.
     """
+    from journeymesh.cli.store import scrubbed
     from journeymesh.privacy.treatment import PrivacyRun, step_left
     from journeymesh.services.journeyapi.kept_answers import AnswerForgetting, answers_database
     from journeymesh.wiring.access import access_database, audited_treatments
@@ -136,7 +137,7 @@ def run(
             on_step=lambda step: say(f"step {step}", file=sys.stderr),
         )
         treated = work.treat(lambda: _customers(opened, row_store, days))
-        is_scrubbed = treated.treatment is not None and row_store.scrub()
+        is_scrubbed = treated.treatment is not None and scrubbed(row_store)
     if treated.treatment is None:
         say("nobody is due")
         return

@@ -118,7 +118,7 @@ def protect_store(store: StoreOption = None) -> None:
     with _row_store(url) as bare, closing(configured_key_store(settings())) as keys:
         require_sealable(bare)
         done = protect(bare, keys)
-        is_scrubbed = bare.scrub()
+        is_scrubbed = scrubbed(bare)
     for kind, count in done.rows.items():
         say(f"sealed          {count:,} {kind}")
     if done.unreadable:
@@ -135,6 +135,15 @@ def scrub(store: StoreOption = None) -> None:
         if not bare.scrub():
             raise StoreUnavailable("the database's log could not be emptied", todo=_NOT_SCRUBBED)
     say("written over")
+
+
+def scrubbed(store: RowStore) -> bool:
+    """Whether the store's database could be written anew, at the end of what stands whether it could or not."""
+    try:
+        return store.scrub()
+    except StoreUnavailable as error:
+        say(str(error), file=sys.stderr)
+        return False
 
 
 _NOT_SCRUBBED: Final = "not written over: stop what uses the store, then run `journeymesh store scrub`"
