@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -17,16 +18,19 @@ from tests.support.rooms_databases import database_url
 from journeymesh.cli.main import outcome
 from journeymesh.errors import StoreUnavailable
 from journeymesh.journeys.fixes import Fixes
+from journeymesh.journeys.policies import PolicyTerm
 from journeymesh.ledger.audit import Audit, RecordQuery
 from journeymesh.ledger.audit_tables import AuditDatabase
 from journeymesh.services.journeyapi.ingest import StoreTaker
 from journeymesh.services.journeyapi.kept_answers import answers as answers_table
 from journeymesh.services.journeyapi.kept_answers import answers_database, key_of
+from journeymesh.settings import load_settings
 from journeymesh.stores import protecting
 from journeymesh.stores.port import JourneyQuery, RefusalQuery
 from journeymesh.stores.sql import SqlStore
 from journeymesh.stores.used_rules import rules_for
 from journeymesh.wiring import open_store
+from journeymesh.wiring.keys import configured_key_store
 
 __all__ = ["database_url"]
 
@@ -243,6 +247,26 @@ def test_a_run_that_came_to_its_end_says_so_where_the_database_cannot_be_written
     assert "treated         1 terms" in shown.out
     assert shown.out.count("free space      not written over") == 2
     assert shown.err.count("the disk is full") == 2
+
+
+def test_a_restored_store_in_clear_gives_up_what_was_treated_before_it_is_sealed(
+    household: Household, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if household.sealed or not household.store.startswith("sqlite"):
+        pytest.skip("a file in clear is copied")
+    household.fill()
+    store = Path(household.store.removeprefix("sqlite:///"))
+    shutil.copy(store, f"{store}.backup")
+    run(household)
+    shutil.copy(f"{store}.backup", store)
+    for more in ("-wal", "-shm"):
+        Path(f"{store}{more}").unlink(missing_ok=True)
+    never = household.never_had()
+    monkeypatch.setenv("JOURNEYMESH_SEALED", "true")
+    household.command("store", "protect")
+    with closing(configured_key_store(load_settings())) as keys:
+        assert {str(each.number) for each in keys.subjects() if isinstance(each, PolicyTerm)} == {"STAYS-1", "STAYS-2"}
+    assert household.digest() == never
 
 
 def test_without_its_tombstones_nothing_is_answered_or_taken(household: Household) -> None:

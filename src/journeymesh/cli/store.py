@@ -117,6 +117,7 @@ def protect_store(store: StoreOption = None) -> None:
     url = store or settings().store
     with _row_store(url) as bare, closing(configured_key_store(settings())) as keys:
         require_sealable(bare)
+        _give_up_treated(bare)
         done = protect(bare, keys)
         is_scrubbed = scrubbed(bare)
     for kind, count in done.rows.items():
@@ -126,6 +127,21 @@ def protect_store(store: StoreOption = None) -> None:
     say(f"free space      {'written over' if is_scrubbed else _NOT_SCRUBBED}")
     if not settings().sealed:
         say("set sealed = true in the settings of everything that opens this store", file=sys.stderr)
+
+
+def _give_up_treated(bare: RowStore) -> None:
+    """Erase what tombstones cover of a store in clear, as a restored one: it would be sealed by secrets that live."""
+    from journeymesh.stores.protecting import is_sealed
+    from journeymesh.stores.refusing_store import erase_treated
+    from journeymesh.wiring.keys import require_ready, tombstones_if_named
+
+    tombstones = tombstones_if_named(settings())
+    if tombstones is None:
+        return
+    with closing(tombstones):
+        require_ready(tombstones, settings())
+        if not is_sealed(bare):
+            erase_treated(bare, tombstones)
 
 
 @app.command("scrub")

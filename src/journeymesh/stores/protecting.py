@@ -72,6 +72,11 @@ def protect(inner: RowStore, keys: KeyStore) -> Protected:
     return done
 
 
+def is_sealed(inner: RowStore) -> bool:
+    """Whether the store is sealed, or was begun to be."""
+    return bool(_state(inner))
+
+
 def is_renewing(inner: RowStore) -> bool:
     """Whether the store was being given tokens of another index key, and that was stopped: it is refused until then."""
     return _state(inner).get(JOB, "").startswith(_RENEWING)
