@@ -169,10 +169,10 @@ class _ErasedMeanwhile(MemoryStore):
 
     def __init__(self, run: Callable[[MemoryStore], object]) -> None:
         super().__init__()
-        self.run = run
+        self.run_between = run
 
     def write(self, batch: StoreBatch) -> None:
-        run, self.run = self.run, lambda _: None
+        run, self.run_between = self.run_between, lambda _: None
         run(self)
         super().write(batch)
 
