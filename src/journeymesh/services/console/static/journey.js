@@ -5,7 +5,7 @@ import { chartsOf } from "./track_charts.js";
 import { mapOn } from "./track_map.js";
 
 const root = document.getElementById("replay");
-if (root) begin(root).catch((error) => console.warn("the map was not drawn:", error.message));
+if (root) begin(root).catch((error) => withdraw(root, error));
 
 async function begin(root) {
   await painted(); // figures and picture are there before a large library is begun
@@ -31,6 +31,13 @@ async function begin(root) {
   performance.mark("track-drawn");
   document.getElementById("picture").hidden = true;
   root.dataset.ready = "";
+}
+
+// Without WebGL, or where a library did not come: nothing that does nothing stays, and the picture is in its own place.
+function withdraw(root, error) {
+  root.hidden = true;
+  for (const button of document.querySelectorAll("[data-harsh-at] th > button, [data-refused-at] th > button")) button.replaceWith(...button.childNodes);
+  console.warn("the map was not drawn:", error.message);
 }
 
 function painted() {
