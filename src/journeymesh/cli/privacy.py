@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from journeymesh.keys.sql import SqlKeyStore
     from journeymesh.keys.tombstones import Tombstones
     from journeymesh.privacy.former_customers import FormerCustomer
-    from journeymesh.privacy.treatment import Forgetting
+    from journeymesh.privacy.treatment import Forgetting, Treated
     from journeymesh.stores.row_store import RowStore
 
 app = typer.Typer(
@@ -138,6 +138,11 @@ def run(
         )
         treated = work.treat(lambda: _customers(opened, row_store, days))
         is_scrubbed = treated.treatment is not None and scrubbed(row_store)
+    _say_treated(treated, is_scrubbed)
+
+
+def _say_treated(treated: Treated, is_scrubbed: bool) -> None:
+    """Say what the run did."""
     if treated.treatment is None:
         say("nobody is due")
         return
