@@ -109,10 +109,7 @@ def summarise_terms(
     sums = sums_of_journeys(journeys, owner, policies, period, each)
     columns = summary_columns(sums, policies, each, period)
     if marks_mixed:
-        version = journeys["rules_version"].combine_chunks().dictionary_encode().indices.to_numpy()
-        ordered = np.lexsort((version, owner))
-        differ = (np.diff(owner[ordered]) == 0) & (np.diff(version[ordered]) != 0)
-        in_mixed = pa.array(np.isin(sums.group, owner[ordered][1:][differ]))
+        in_mixed = pa.array(np.isin(sums.group, sums.group[_mixed(sums)]))
         columns["rules_version"] = pc.if_else(in_mixed, SEVERAL_VERSIONS, sums.latest)
     else:
         _require_one_version(sums, policies)
@@ -167,10 +164,15 @@ def _rounded(name: str, column: Any) -> Any:
     return pa.array(np.round(column.fill_null(0.0).to_numpy(), 3), column.type, mask=np.asarray(column.is_null()))
 
 
-def _require_one_version(sums: PeriodSums, policies: Sequence[Policy]) -> None:
+def _mixed(sums: PeriodSums) -> I64:
+    """The rows with a rules version that is not the first one of their group."""
     first = np.flatnonzero(sums.first_of_group)[np.cumsum(sums.first_of_group) - 1]
     known = sums.oldest.take(pa.array(first))
-    mixed = np.flatnonzero(np.asarray(pc.or_(pc.not_equal(sums.oldest, known), pc.not_equal(sums.latest, known))))
+    return np.flatnonzero(np.asarray(pc.or_(pc.not_equal(sums.oldest, known), pc.not_equal(sums.latest, known))))
+
+
+def _require_one_version(sums: PeriodSums, policies: Sequence[Policy]) -> None:
+    mixed = _mixed(sums)
     if len(mixed):
         this = pa.array(sums.group == sums.group[mixed[0]])
         versions = sorted({*sums.oldest.filter(this).to_pylist(), *sums.latest.filter(this).to_pylist()})
