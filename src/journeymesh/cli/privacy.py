@@ -95,8 +95,9 @@ def run(
 ) -> None:
     """Erase the data of former customers, those whose last term ended long enough ago by the contract.
 
-    From then on the store takes and answers nothing of them, restored from a backup either. Backups of a sealed store
-    from before open for nobody as to them; of a store in clear they stay readable, until you delete them.
+    From then on the store accepts and returns nothing of them, also after it was restored from a backup. In older
+    backups of a sealed store nobody can decrypt their data; in those of a store in clear it stays readable, until you
+    delete them.
 
     It cannot be undone. Stopped, it goes on where it was left when it is run again.
     """
@@ -276,8 +277,8 @@ def _row_store(store: object) -> RowStore:
 
 
 def _end_renewal(opened: _Opened, store: RowStore) -> None:
-    """Give a sealed store the rest of its new tokens, where the run before was stopped while it did: the store answers
-    nothing until then, and the run that goes on asks it."""
+    """Give a sealed store the rest of its new tokens, where the run before was stopped while it did: until then the
+    store refuses to be read, and the run that goes on reads it."""
     from journeymesh.privacy.treatment import step_left
     from journeymesh.stores.protected_store import ProtectedStore
     from journeymesh.stores.protecting import is_renewing
